@@ -1,0 +1,25 @@
+//! The one place that reads the clock: everything else is handed `now` by value.
+
+use time::{Duration, OffsetDateTime};
+
+use crate::env::Env;
+
+/// The present moment, in UTC.
+///
+/// A debug build adds `HALLPASS_TEST_CLOCK` seconds, so that a test can let a token grow old
+/// without waiting for it. A release build does not know the variable.
+pub fn now(env: &Env) -> OffsetDateTime {
+    OffsetDateTime::now_utc() + test_offset(env)
+}
+
+#[cfg(debug_assertions)]
+fn test_offset(env: &Env) -> Duration {
+    env.var("HALLPASS_TEST_CLOCK")
+        .and_then(|seconds| seconds.parse().ok())
+        .map_or(Duration::ZERO, Duration::seconds)
+}
+
+#[cfg(not(debug_assertions))]
+fn test_offset(_env: &Env) -> Duration {
+    Duration::ZERO
+}

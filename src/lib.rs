@@ -1,0 +1,7 @@
+//! hallpass. There is no public API: the library exists so that `main`, the tests and the
+//! benchmarks share one crate.
+pub mod clock;
+pub mod credential;
+pub mod env;
+pub mod oauth;
+pub mod secret;

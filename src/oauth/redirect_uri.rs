@@ -1,0 +1,132 @@
+//! The loopback redirect URI of a native app (RFC 8252 §7.3).
+
+use url::{Host, Url};
+
+/// Where the browser brings the code: a loopback host, a path, and a port that may be free.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RedirectUri {
+    pub host: LoopbackHost,
+    /// `None`: any free port, as RFC 8252 §7.3 asks of a server to allow.
+    pub port: Option<u16>,
+    /// Starts with `/`.
+    pub path: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LoopbackHost {
+    V4,
+    V6,
+    /// Some registrations demand the name; it is listened to on both families.
+    Localhost,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidRedirectUri {
+    #[error("it is not a URL")]
+    NotAUrl,
+    #[error("it must begin with http://, for nothing but a loopback address receives it")]
+    NotHttp,
+    #[error("its host must be 127.0.0.1, [::1] or localhost")]
+    NotLoopback,
+    #[error("it must have no user name, query or fragment")]
+    Extra,
+}
+
+impl Default for RedirectUri {
+    fn default() -> Self {
+        Self {
+            host: LoopbackHost::V4,
+            port: None,
+            path: "/callback".to_owned(),
+        }
+    }
+}
+
+impl RedirectUri {
+    /// Parses `http://127.0.0.1/callback`; no port, or port 0, means any free one.
+    pub fn parse(text: &str) -> Result<Self, InvalidRedirectUri> {
+        let url = Url::parse(text).map_err(|_| InvalidRedirectUri::NotAUrl)?;
+        if url.scheme() != "http" {
+            return Err(InvalidRedirectUri::NotHttp);
+        }
+        let host = match url.host() {
+            Some(Host::Ipv4(ip)) if ip == std::net::Ipv4Addr::LOCALHOST => LoopbackHost::V4,
+            Some(Host::Ipv6(ip)) if ip == std::net::Ipv6Addr::LOCALHOST => LoopbackHost::V6,
+            Some(Host::Domain("localhost")) => LoopbackHost::Localhost,
+            Some(Host::Ipv4(_) | Host::Ipv6(_) | Host::Domain(_)) | None => {
+                return Err(InvalidRedirectUri::NotLoopback);
+            }
+        };
+        let bare = url.query().is_none()
+            && url.fragment().is_none()
+            && url.username().is_empty()
+            && url.password().is_none();
+        if !bare {
+            return Err(InvalidRedirectUri::Extra);
+        }
+        Ok(Self {
+            host,
+            port: url.port().filter(|port| *port != 0),
+            path: url.path().to_owned(),
+        })
+    }
+
+    /// The URI as both requests carry it, byte for byte the same, once the port is known.
+    pub fn with_port(&self, port: u16) -> String {
+        let host = match self.host {
+            LoopbackHost::V4 => "127.0.0.1",
+            LoopbackHost::V6 => "[::1]",
+            LoopbackHost::Localhost => "localhost",
+        };
+        format!("http://{host}:{port}{}", self.path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_loopback_is_accepted() {
+        for (text, expected) in [
+            (
+                "http://127.0.0.1/callback",
+                Ok((LoopbackHost::V4, None, "/callback")),
+            ),
+            ("http://127.0.0.1:0/cb", Ok((LoopbackHost::V4, None, "/cb"))),
+            (
+                "http://127.0.0.1:8400",
+                Ok((LoopbackHost::V4, Some(8400), "/")),
+            ),
+            (
+                "http://[::1]:8400/a/b",
+                Ok((LoopbackHost::V6, Some(8400), "/a/b")),
+            ),
+            (
+                "http://localhost/",
+                Ok((LoopbackHost::Localhost, None, "/")),
+            ),
+            (
+                "http://LOCALHOST/",
+                Ok((LoopbackHost::Localhost, None, "/")),
+            ),
+            ("https://127.0.0.1/", Err(InvalidRedirectUri::NotHttp)),
+            ("http://127.0.0.2/", Err(InvalidRedirectUri::NotLoopback)),
+            ("http://0.0.0.0/", Err(InvalidRedirectUri::NotLoopback)),
+            (
+                "http://localhost.evil.example/",
+                Err(InvalidRedirectUri::NotLoopback),
+            ),
+            ("http://a@127.0.0.1/", Err(InvalidRedirectUri::Extra)),
+            ("http://127.0.0.1/?x=1", Err(InvalidRedirectUri::Extra)),
+            ("http://127.0.0.1/#x", Err(InvalidRedirectUri::Extra)),
+            ("callback", Err(InvalidRedirectUri::NotAUrl)),
+        ] {
+            let parsed = RedirectUri::parse(text);
+            let parsed = parsed
+                .as_ref()
+                .map(|uri| (uri.host, uri.port, uri.path.as_str()));
+            assert_eq!(parsed, expected.as_ref().copied(), "{text}");
+        }
+    }
+}
