@@ -11,7 +11,7 @@ use crate::grant::listener::ListenerError;
 use crate::http::HttpError;
 use crate::report::{Exit, Report};
 use crate::session::{self, attempt::Outcome};
-use crate::store::StoreError;
+use crate::store::{Place, StoreError};
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -161,5 +161,58 @@ fn http_hint(error: &HttpError) -> Option<String> {
         HttpError::TooLarge { .. } => Some("check that the provider's addresses are right".to_owned()),
         HttpError::CaFile { .. } => Some("correct `ca_file` in config.toml".to_owned()),
         HttpError::Tls { .. } => None,
+    }
+}
+
+fn store_hint(error: &StoreError) -> Option<String> {
+    use StoreError as S;
+    match error {
+        S::NoHome | S::RelativeHome { .. } => {
+            Some("set HOME to your home folder, or HALLPASS_DATA_DIR to a folder of yours".to_owned())
+        }
+        S::RelativeDataDir { .. } => Some("set HALLPASS_DATA_DIR to an absolute path".to_owned()),
+        S::NoMachineId { .. } => {
+            Some("set HALLPASS_DATA_DIR to a folder on a disk of this machine".to_owned())
+        }
+        S::IsALink { path } | S::NotOurs { path, .. } | S::NotAFolder { path } | S::NotAFile { path } => {
+            Some(format!(
+                "look at it with `ls -ld {}`; move it away if it is not yours, or set HALLPASS_DATA_DIR",
+                path.display()
+            ))
+        }
+        S::TooOpen { path, .. } => Some(format!("run `chmod go-rwx {}`", path.display())),
+        S::Io { path, .. } => Some(format!(
+            "check `df {0}` and `ls -ld {0}`; nothing was lost",
+            path.parent().unwrap_or(path).display()
+        )),
+        S::UnknownFormat { .. } => Some("use the newer hallpass that wrote it".to_owned()),
+        S::ForeignKey { path } | S::Damaged { path } => Some(format!(
+            "if it cannot be restored, run `rm {}` and sign in again",
+            path.display()
+        )),
+        S::RecordsWithoutKey { folder } => Some(format!(
+            "restore key.json from a backup, or run `rm -r {}` and sign in again",
+            folder.display()
+        )),
+        S::KeyMissing { place: Place::Keyring } => Some(
+            "unlock the keyring and run it again; if the key is gone for good, run `hallpass logout --all`"
+                .to_owned(),
+        ),
+        S::KeyMissing { .. } => Some("run `hallpass logout --all`, and sign in again".to_owned()),
+        S::KeyChanged | S::LockTimedOut { .. } => Some("run it again".to_owned()),
+        S::OtherPlace { remembered, .. } => Some(format!(
+            "run `hallpass logout --all` first, or set store = \"{}\"",
+            remembered.setting()
+        )),
+        S::OnlyPlace => {
+            Some("dropping it would lose every session: `hallpass logout --all` does that".to_owned())
+        }
+        S::Keyring(_) => Some(
+            "unlock the OS keyring and run it again; `hallpass status` shows where the key is kept"
+                .to_owned(),
+        ),
+        S::Kernel(_) => Some("run `hallpass status`, or set another `store`".to_owned()),
+        S::NothingKept => Some("run `hallpass --help` and see `--store`".to_owned()),
+        S::NoRandomness | S::NotJson => None,
     }
 }

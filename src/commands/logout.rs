@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::report::Exit;
 use crate::session::record::Session;
 use crate::session::{self, SignedOut};
-use crate::store::{Kept, RecordName, StoreError};
+use crate::store::{Kept, Place, RecordName, StoreError};
 
 pub(super) fn run(env: &Env, args: &Logout) -> Result<ExitCode, Error> {
     let prepared = Prepared::new(env, &args.common, None)?;
@@ -80,9 +80,12 @@ fn sign_out(prepared: &Prepared<'_>, name: &RecordName) -> Result<bool, Error> {
     }
 }
 
+/// Whether nothing can ever open it. An OS keyring that lacks the key may only be locked.
 fn is_unreadable(error: &StoreError) -> bool {
     matches!(
         error,
-        StoreError::KeyMissing { .. } | StoreError::ForeignKey { .. } | StoreError::Damaged { .. }
+        StoreError::KeyMissing { place: Place::Kernel | Place::File }
+            | StoreError::ForeignKey { .. }
+            | StoreError::Damaged { .. }
     )
 }

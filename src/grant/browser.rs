@@ -11,10 +11,12 @@ use url::Url;
 use super::launch::{self, Browser, LaunchError};
 use super::listener::{Listener, ListenerError, Verdict};
 use super::page::Page;
+use crate::http::HttpError;
 use crate::oauth::authorization::AuthorizationRequest;
 use crate::oauth::callback::{self, Callback, ErrorCode, Expected, Rejected};
 use crate::oauth::pkce::Pkce;
 use crate::oauth::{RedirectUri, random_secret};
+use crate::oauth::token::TokenError;
 use crate::secret::Secret;
 use crate::terminal::Terminal;
 
@@ -72,8 +74,10 @@ pub enum BrowserError {
     Refused { code: ErrorCode, tab: Tab },
     #[error("the answer came from another provider than the one that was asked")]
     Mixup { #[source] cause: Rejected, tab: Tab },
-    #[error("the authorization request could not be pushed")]
-    Pushed(#[source] crate::http::HttpError),
+    #[error("the authorization request could not be sent ahead")]
+    NotSent(#[source] HttpError),
+    #[error("the provider did not take the authorization request")]
+    NotTaken(#[source] TokenError),
 }
 
 /// A request that was made, and is not yet shown to anybody.

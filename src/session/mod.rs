@@ -20,7 +20,7 @@ use crate::grant::device::{self, DeviceError};
 use crate::grant::launch::{self, Browser};
 use crate::grant::page::{Failure, Page};
 use crate::http::{Http, Response};
-use crate::oauth::authorization::prompt_for;
+use crate::oauth::authorization::{AuthorizationRequest, prompt_for};
 use crate::oauth::discovery::Metadata;
 use crate::oauth::id_token::{self, Checks, Claims, IdTokenError};
 use crate::oauth::token::{
@@ -599,19 +599,39 @@ impl<'a> Account<'a> {
                 self.was_shown.set(false);
                 Error::Browser(error)
             }
-            BrowserError::Listener(_) | BrowserError::Pushed(_) => Error::Browser(error),
+            BrowserError::Listener(_) | BrowserError::NotSent(_) | BrowserError::NotTaken(_) => {
+                Error::Browser(error)
+            }
         }
     }
 
-    /// Pushes the request first where the provider demands it (RFC 9126 §5).
+    /// Pushes the request first where the provider demands it (RFC 9126 §5), and makes the short
+    /// URL that stands for it.
     fn pushed(
         &self,
         metadata: &Metadata,
         client: &Client<'_>,
-        request: &crate::oauth::authorization::AuthorizationRequest<'_>,
+        request: &AuthorizationRequest<'_>,
     ) -> Option<Result<Url, BrowserError>> {
-        let _ = (metadata, client, request);
-        None
+        if !metadata.require_pushed_authorization_requests {
+            return None;
+        }
+        let endpoint = metadata.pushed_authorization_request_endpoint.as_ref()?;
+        let push = token::pushed_authorization_request(client, &request.parameters());
+        let response =
+            match self.http.post(endpoint, &push.body(), push.authorization().as_ref()) {
+                Ok(response) => response,
+                Err(error) => return Some(Err(BrowserError::NotSent(error))),
+            };
+        let request_uri = match token::parse_pushed(response.status, response.body.expose()) {
+            Ok(request_uri) => request_uri,
+            Err(fault) => return Some(Err(BrowserError::NotTaken(fault))),
+        };
+        let mut url = request.endpoint.clone();
+        url.query_pairs_mut()
+            .append_pair("client_id", client.id)
+            .append_pair("request_uri", &request_uri);
+        Some(Ok(url))
     }
 
     fn by_device(

@@ -10,7 +10,7 @@ mod response;
 
 pub use request::{
     Client, ClientAuth, TokenRequest, code_request, device_authorization_request,
-    device_token_request, refresh_request, revocation_request,
+    device_token_request, pushed_authorization_request, refresh_request, revocation_request,
 };
-pub use response::{TokenError, TokenResponse, parse_token_response};
+pub use response::{TokenError, TokenResponse, parse_pushed, parse_token_response};
 pub(super) use response::{parse_answer, seconds, usable};

@@ -153,6 +153,21 @@ pub fn revocation_request(
     TokenRequest::new(client, parameters)
 }
 
+/// Pushes an authorization request to the provider before the browser sees it (RFC 9126 §2.1).
+pub fn pushed_authorization_request(
+    client: &Client<'_>,
+    parameters: &[(String, String)],
+) -> TokenRequest {
+    // The client's authentication brings its id into the form where it is not in the header.
+    let in_header = client.secret.is_some() && client.auth == ClientAuth::Basic;
+    let parameters = parameters
+        .iter()
+        .filter(|(name, _)| in_header || name != "client_id")
+        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .collect();
+    TokenRequest::new(client, parameters)
+}
+
 /// What the token is to be good for: RFC 8707's, and Auth0's own word for it.
 fn push_targets<'a>(
     parameters: &mut Vec<(&'a str, &'a str)>,

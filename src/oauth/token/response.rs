@@ -109,6 +109,18 @@ pub fn parse_token_response(status: u16, body: &[u8]) -> Result<TokenResponse, T
     })
 }
 
+/// Reads the answer to a pushed authorization request: its `request_uri` (RFC 9126 §2.2).
+pub fn parse_pushed(status: u16, body: &[u8]) -> Result<String, TokenError> {
+    #[derive(Deserialize)]
+    struct Pushed {
+        request_uri: Option<Secret<String>>,
+    }
+    let Pushed { request_uri } = parse_answer(status, body)?;
+    usable("request_uri", request_uri)?
+        .map(|uri| uri.expose().clone())
+        .ok_or(TokenError::Missing { member: "request_uri" })
+}
+
 #[derive(Deserialize)]
 struct Wire {
     access_token: Option<Secret<String>>,
