@@ -3,5 +3,6 @@
 pub mod clock;
 pub mod credential;
 pub mod env;
+pub mod grant;
 pub mod oauth;
 pub mod secret;
