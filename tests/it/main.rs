@@ -15,7 +15,14 @@ mod sandbox;
 mod scene;
 mod wire;
 
+mod callback;
+mod device;
+mod discovery;
 mod harness;
+mod id_token;
+mod refresh;
+mod sign_in;
+mod token_response;
 
 #[test]
 #[ignore = "the browser of the other tests, which hallpass starts"]

@@ -91,7 +91,7 @@ impl Sandbox {
     /// Writes the configuration file that `HALLPASS_CONFIG` names.
     pub(crate) fn config(&mut self, text: &str) -> PathBuf {
         let path = self.root().join("config.toml");
-        fs::write(&path, text).expect("the configuration");
+        private_file(&path, text);
         self.set("HALLPASS_CONFIG", &path);
         path
     }
@@ -147,18 +147,15 @@ impl Sandbox {
         opened[count - 1].last().expect("a URL").clone()
     }
 
-    /// Waits for what the last browser ended with, and forgets it.
+    /// Waits for what a browser ended with, and forgets it.
     #[track_caller]
     pub(crate) fn page(&self) -> Page {
-        wait_for("the browser's last page", || {
-            let entries = fs::read_dir(self.notes()).ok()?;
-            let path = entries
-                .filter_map(|entry| Some(entry.ok()?.path()))
-                .find(|path| path.extension() == Some(OsStr::new("json")))?;
-            let text = fs::read_to_string(&path).ok()?;
-            fs::remove_file(&path).ok()?;
-            Some(Page(serde_json::from_str(&text).ok()?))
-        })
+        page_in(&self.notes())
+    }
+
+    /// Whether a browser has come to its end.
+    pub(crate) fn has_page(&self) -> bool {
+        finished_page(&self.notes()).is_some()
     }
 
     /// Sends a browser that lingers home.
@@ -200,6 +197,24 @@ impl Page {
         })?[1]
             .as_str()
     }
+}
+
+/// As [`Sandbox::page`], of a browser that keeps its notes elsewhere.
+#[track_caller]
+pub(crate) fn page_in(notes: &Path) -> Page {
+    wait_for("the browser's last page", || {
+        let path = finished_page(notes)?;
+        let text = fs::read_to_string(&path).ok()?;
+        fs::remove_file(&path).ok()?;
+        Some(Page(serde_json::from_str(&text).ok()?))
+    })
+}
+
+fn finished_page(notes: &Path) -> Option<PathBuf> {
+    let entries = fs::read_dir(notes).ok()?;
+    entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .find(|path| path.extension() == Some(OsStr::new("json")))
 }
 
 /// One run that has not ended.
@@ -455,6 +470,16 @@ impl Drop for TempDir {
     fn drop(&mut self) {
         drop(fs::remove_dir_all(&self.0));
     }
+}
+
+/// Writes a file that nobody else can read.
+pub(crate) fn private_file(path: &Path, text: &str) {
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(path).expect("a file");
+    file.write_all(text.as_bytes()).expect("a file");
 }
 
 fn private_dir(path: &Path) {

@@ -2,6 +2,7 @@
 
 use crate::provider::Provider;
 use crate::sandbox::{Outcome, Running, Sandbox};
+use crate::wire::{self, Reply};
 
 pub(crate) struct Scene {
     pub(crate) provider: Provider,
@@ -33,12 +34,17 @@ impl Scene {
 
     /// Configures `corp` with the usual settings and these lines.
     pub(crate) fn configure(&mut self, lines: &str) {
+        self.configure_with_head("", lines);
+    }
+
+    /// The same, with lines that stand before every table.
+    pub(crate) fn configure_with_head(&mut self, head: &str, lines: &str) {
         let has = |key: &str| {
             lines
                 .lines()
                 .any(|line| line.split('=').next().is_some_and(|k| k.trim() == key))
         };
-        let mut text = "[providers.corp]\n".to_owned();
+        let mut text = format!("{head}[providers.corp]\n");
         for (key, value) in [
             ("issuer", format!("{:?}", self.provider.issuer())),
             ("client_id", "\"hallpass\"".to_owned()),
@@ -62,6 +68,38 @@ impl Scene {
     #[track_caller]
     pub(crate) fn start(&self, more: &[&str]) -> Running {
         self.sandbox.start(&[&["get-token", "corp"], more].concat())
+    }
+
+    /// So many of [`Self::get_token`] at once.
+    #[track_caller]
+    pub(crate) fn at_once(&self, count: usize, more: &[&str]) -> Vec<Outcome> {
+        self.sandbox
+            .run_at_once(count, &[&["get-token", "corp"], more].concat())
+    }
+
+    /// `hallpass login corp …`
+    #[track_caller]
+    pub(crate) fn login(&self, more: &[&str]) -> Outcome {
+        self.sandbox.run(&[&["login", "corp"], more].concat())
+    }
+
+    /// What `hallpass status` shows of the sessions.
+    #[track_caller]
+    pub(crate) fn sessions(&self) -> Vec<serde_json::Value> {
+        let status = self.sandbox.run(&["status", "--json"]).json();
+        status["sessions"].as_array().expect("the sessions").clone()
+    }
+
+    /// Brings a callback as a browser does: follows the redirect to the result page.
+    #[track_caller]
+    pub(crate) fn deliver(&self, callback: &str) -> Reply {
+        let reply = wire::get(callback).expect("an answer to the callback");
+        assert_eq!(reply.status, 303, "{}", reply.body);
+        let to = reply.header("Location").expect("a redirect");
+        let to = url::Url::parse(callback)
+            .and_then(|url| url.join(to))
+            .expect("a URL");
+        wire::get(to.as_str()).expect("the result page")
     }
 
     /// Lets time pass, on the host and at the provider.

@@ -20,9 +20,7 @@ mod token;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-pub(crate) use behaviour::{
-    Behaviour, ClientAuth, Endpoint, Fault, IdToken, Patch, Rotation, Signature, patch,
-};
+pub(crate) use behaviour::{Behaviour, ClientAuth, Endpoint, Fault, Rotation, Signature, patch};
 pub(crate) use gate::Gate;
 pub(crate) use keys::KeyName;
 use ledger::Ledger;
