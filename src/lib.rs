@@ -5,3 +5,4 @@ pub mod credential;
 pub mod env;
 pub mod oauth;
 pub mod secret;
+pub mod store;

@@ -1,0 +1,8 @@
+//! Stub: written elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ClientAuth {
+    None,
+    Basic,
+    Post,
+}
