@@ -186,6 +186,45 @@ impl Config {
         }))
     }
 
+    /// A configured provider with what the command line asks for in place of what it says.
+    pub fn adjusted(&self, mut provider: Provider, by: AdHoc) -> Result<Provider, ConfigError> {
+        let AdHoc {
+            issuer: _,
+            client_id: _,
+            client_secret_file,
+            scopes,
+            redirect_uri,
+            extra_params,
+            resources,
+            audience,
+        } = by;
+        if let Some(path) = client_secret_file {
+            provider.client_secret_file = Some(path);
+        }
+        if !scopes.is_empty() {
+            let scopes = scopes.iter().map(|text| layer::scope(text)).collect();
+            provider.scopes = given("--scope", scopes)?;
+        }
+        if let Some(text) = redirect_uri {
+            provider.redirect_uri = given("--redirect-uri", layer::redirect_uri(&text))?;
+        }
+        for (parameter, value) in extra_params {
+            given("--extra-param", layer::extra_param(&parameter))?;
+            provider.extra_params.insert(parameter, value);
+        }
+        if !resources.is_empty() {
+            let resources = resources
+                .iter()
+                .map(|text| layer::resource_indicator(text))
+                .collect();
+            provider.resources = given("--resource", resources)?;
+        }
+        if audience.is_some() {
+            provider.audience = audience;
+        }
+        Ok(provider)
+    }
+
     /// A provider from the command line alone; what is configured does not touch it, but for
     /// the certificates that are trusted.
     pub fn ad_hoc(&self, ad_hoc: AdHoc) -> Result<Provider, ConfigError> {
