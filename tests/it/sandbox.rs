@@ -353,7 +353,9 @@ impl Outcome {
         assert!(
             self.stderr
                 .lines()
-                .any(|line| line.starts_with("hallpass: error: ")),
+                // A mistake in the command line is reported in clap's own words.
+                .any(|line| line.starts_with("hallpass: error: ")
+                    || (code == 2 && line.starts_with("error: "))),
             "no error line: {self}"
         );
         &self.stderr
