@@ -8,6 +8,7 @@ use serde_json::json;
 use crate::provider::{ClientAuth, Endpoint, Fault, Signature, patch};
 use crate::sandbox::{Outcome, files_below, leaks, private_file};
 use crate::scene::Scene;
+use crate::wire;
 
 /// A scene whose client has a secret, and where everything is explained.
 fn verbose() -> Scene {
@@ -244,7 +245,7 @@ fn no_child_is_handed_a_secret() {
         }
     }
     assert!(looked_at >= 1, "the browser at least");
-    scene.deliver(&scene.provider.sign_in_by_hand(&url, "alice"));
+    wire::deliver(&scene.provider.sign_in_by_hand(&url, "alice"));
     running.wait().token();
     scene.sandbox.dismiss_browser();
 }

@@ -260,10 +260,10 @@ impl Running {
                 return line.to_owned();
             }
             let left = deadline.saturating_duration_since(Instant::now());
-            match self.stderr.recv_timeout(left) {
-                Ok(more) => self.so_far.extend(more),
-                Err(_) => panic!("the line never came; stderr:\n{text}"),
-            }
+            let Ok(more) = self.stderr.recv_timeout(left) else {
+                panic!("the line never came; stderr:\n{text}");
+            };
+            self.so_far.extend(more);
         }
     }
 

@@ -21,11 +21,14 @@ fn sources() -> Vec<(PathBuf, String)> {
 /// What ships: comments and the tests beside the code left out.
 fn code(text: &str) -> String {
     let shipped = text.split("#[cfg(test)]\nmod ").next().unwrap_or_default();
-    shipped
+    let lines: Vec<_> = shipped
         .lines()
         .filter(|line| !line.trim_start().starts_with("//"))
-        .map(|line| format!("{line}\n"))
-        .collect()
+        .collect();
+    lines.join(
+        "
+",
+    )
 }
 
 fn is_test_file(path: &Path) -> bool {
