@@ -1,0 +1,86 @@
+"""Runs the cases one after another and says, case by case, what came of them.
+
+    python3 tests/real HALLPASS [WORD…]     only cases whose module or name has one of the words
+    python3 tests/real --list
+
+`tests/run` installs what is missing, builds the program and comes here.
+"""
+
+import importlib
+import pathlib
+import signal
+import sys
+import time
+import traceback
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(HERE))
+
+import rig  # noqa: E402
+import sandbox  # noqa: E402
+
+
+def main(arguments):
+    for module in sorted(path.stem for path in (HERE / "cases").glob("*.py")):
+        importlib.import_module(f"cases.{module}")
+    if arguments[:1] == ["--list"]:
+        print("\n".join(title(function) for function in rig.CASES))
+        return 0
+    program, words = pathlib.Path(arguments[0]).resolve(), arguments[1:]
+    chosen = [f for f in rig.CASES if not words or any(word in title(f) for word in words)]
+    if not chosen:
+        print(f"no case has {' or '.join(words)} in its name", file=sys.stderr)
+        return 2
+
+    outcomes = [run(function, program) for function in chosen]
+    print()
+    for function, (outcome, seconds, _) in zip(chosen, outcomes):
+        print(f"{outcome:8}{seconds:7.1f} s  {title(function)}")
+    blocked = [reason for outcome, _, reason in outcomes if outcome == "blocked"]
+    print()
+    if blocked:
+        print(f"blocked: {len(blocked)}")
+        for reason in blocked:
+            print(f"  blocked: {reason}")
+    count = [outcome for outcome, _, _ in outcomes].count
+    print(f"{count('passed')} passed, {count('FAILED')} failed")
+    return 1 if count("FAILED") else 0
+
+
+def run(function, program):
+    """One case in a sandbox of its own: the outcome, its seconds, and why it was blocked."""
+    started = time.monotonic()
+    name = title(function)
+    one = rig.Rig(program)
+    signal.signal(signal.SIGALRM, out_of_time)
+    signal.alarm(function.limit)
+    outcome, reason = "passed", None
+    try:
+        function(one)
+        one.check_that_nothing_leaked()
+    except sandbox.Blocked as blocked:
+        outcome, reason = "blocked", f"{name} ({blocked})"
+    except Exception as error:  # noqa: BLE001: whatever it is, the next case runs
+        outcome = "FAILED"
+        frames = [f for f in traceback.extract_tb(error.__traceback__) if "/cases/" in f.filename]
+        where = f" (line {frames[-1].lineno}: {frames[-1].line})" if frames else ""
+        print(f"\n--- {name}{where}\n{type(error).__name__}: {error}\n{one.transcript()}\n", flush=True)
+    finally:
+        signal.alarm(0)
+        one.close()
+    seconds = time.monotonic() - started
+    print(f"{outcome}: {name} ({seconds:.1f} s)", flush=True)
+    return outcome, seconds, reason
+
+
+def out_of_time(_signal, _frame):
+    raise TimeoutError("the case ran out of its time")
+
+
+def title(function):
+    return f"{function.__module__.removeprefix('cases.')}: {function.__name__.replace('_', ' ')}"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,126 @@
+#!/usr/bin/env python3
+"""A browser for the sign-ins of the tests: it follows redirects, keeps cookies, fills in forms.
+
+    browser.py [--log FILE] [--as USER] [--do sign-in|decline|close] [--code USER_CODE] URL
+
+It is what `$BROWSER` names, so it is started as a person's browser is: with the URL as one
+argument. `close` is the tab that is closed before anything is typed.
+"""
+
+import argparse
+import html.parser
+import http.cookiejar
+import json
+import sys
+import urllib.error
+import urllib.parse
+import urllib.request
+
+MOST_PAGES = 20  # a provider that sends its browser in circles must not hang the run
+SECONDS_A_PAGE = 20
+
+
+class Page(html.parser.HTMLParser):
+    """The first form of a page, its links and its words."""
+
+    def __init__(self, url, status, body):
+        super().__init__()
+        self.url, self.status, self.body = url, status, body
+        self.form = None
+        self.links = {}
+        self.words = []
+        self._open = None
+        self._link = None
+        self.feed(body)
+
+    def handle_starttag(self, tag, attrs):
+        attrs = dict(attrs)
+        if tag == "form" and self.form is None:
+            self.form = self._open = {
+                "action": urllib.parse.urljoin(self.url, attrs.get("action") or ""),
+                "method": (attrs.get("method") or "get").lower(),
+                "fields": {},
+            }
+        elif tag == "input" and self._open is not None and "name" in attrs:
+            self._open["fields"][attrs["name"]] = attrs.get("value") or ""
+        elif tag == "a" and "href" in attrs:
+            self._link = urllib.parse.urljoin(self.url, attrs["href"])
+
+    def handle_endtag(self, tag):
+        if tag == "form":
+            self._open = None
+        elif tag == "a":
+            self._link = None
+
+    def handle_data(self, data):
+        if data.strip():
+            self.words.append(data.strip())
+            if self._link:
+                self.links[data.strip()] = self._link
+
+
+class Browser:
+    def __init__(self):
+        self._opener = urllib.request.build_opener(
+            urllib.request.ProxyHandler({}),  # everything here is on loopback
+            urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar()),
+        )
+        self._opener.addheaders = [("User-Agent", "the tests' browser"), ("Accept", "text/html")]
+
+    def open(self, url, fields=None):
+        data = None if fields is None else urllib.parse.urlencode(fields).encode()
+        try:
+            answer = self._opener.open(url, data, timeout=SECONDS_A_PAGE)
+        except urllib.error.HTTPError as refused:
+            answer = refused  # an error page is a page
+        with answer:
+            body = answer.read().decode("utf-8", "replace")
+            return Page(answer.geturl(), answer.status, body)
+
+    def visit(self, url, do="sign-in", user="alice", code=None):
+        """Goes on from `url` until there is nothing left to fill in; returns the last page."""
+        page = self.open(url)
+        if do == "close":
+            return page
+        for _ in range(MOST_PAGES):
+            if page.form is None:
+                return page
+            fields = page.form["fields"]
+            if "user_code" in fields and not fields["user_code"]:
+                fields["user_code"] = code
+            elif do == "decline" and "confirm" in fields:
+                fields["abort"] = "yes"  # the button beside "Continue" on a device's page
+                return self.open(page.form["action"], fields)
+            elif do == "decline" and "[ Cancel ]" in page.links:
+                return self.open(page.links["[ Cancel ]"])
+            if "login" in fields:
+                fields.update(login=user, password="anything")
+            page = self.open(page.form["action"], fields)
+        raise RuntimeError(f"still forms after {MOST_PAGES} pages, now at {page.url}")
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--log")
+    parser.add_argument("--as", dest="user", default="alice")
+    parser.add_argument("--do", choices=["sign-in", "decline", "close"], default="sign-in")
+    parser.add_argument("--code")
+    parser.add_argument("url")
+    options = parser.parse_args()
+    record = {"opened": options.url}
+    if options.log:  # at once: what was opened counts, however it ends
+        append(options.log, {"opened": options.url})
+    page = Browser().visit(options.url, options.do, options.user, options.code)
+    record.update(ended=page.url, status=page.status, words=page.words)
+    if options.log:
+        append(options.log, record)
+    return 0 if page.status < 400 else 1
+
+
+def append(path, record):
+    with open(path, "a", encoding="utf-8") as log:
+        log.write(json.dumps(record) + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,66 @@
+"""The device authorization grant (RFC 8628), at a terminal and with a browser elsewhere."""
+
+import re
+
+from browser import Browser
+from rig import asks, case
+
+# This provider's own form of a user code: XXXX-XXXX.
+USER_CODE = re.compile(r"\b([A-Z]{4}-[A-Z]{4})\b")
+
+
+def address(provider):
+    return re.compile(re.escape(provider.issuer) + r"/device\b\S*")
+
+
+@case
+def a_code_entered_in_another_browser_signs_in(rig):
+    provider = rig.provider()
+    rig.sandbox.no_browser()
+    person = rig.sandbox.at_a_terminal("get-token", "--flow", "device", *asks(provider))
+    code = person.wait_for(USER_CODE).group(1)
+    page = person.wait_for(address(provider)).group(0)
+    last = Browser().visit(page.split("?")[0], code=code)
+    assert "successful" in " ".join(last.words), last.words
+    token = person.end().token
+    assert provider.introspect(token)["active"]
+    grant = "urn:ietf:params:oauth:grant-type:device_code"
+    asked = [r for r in provider.new_requests() if r["params"].get("grant_type") == grant]
+    assert asked[-1]["status"] == 200
+    assert all(r["error"] == "authorization_pending" for r in asked[:-1])
+
+    assert rig.sandbox.hallpass("get-token", *asks(provider)).token == token
+    refreshed = rig.sandbox.hallpass("get-token", "--force-refresh", *asks(provider)).token
+    assert refreshed != token
+
+
+@case
+def a_code_that_is_declined_ends_with_4(rig):
+    provider = rig.provider()
+    rig.sandbox.no_browser()
+    person = rig.sandbox.at_a_terminal("get-token", "--flow", "device", *asks(provider))
+    code = person.wait_for(USER_CODE).group(1)
+    page = person.wait_for(address(provider)).group(0)
+    Browser().visit(page.split("?")[0], do="decline", code=code)
+    ended = person.end()
+    assert ended.code == 4, ended.stderr
+    assert ended.stdout == ""
+
+
+@case
+def a_code_that_nobody_enters_expires_with_4(rig):
+    provider = rig.provider(deviceCodeTtl=3)
+    rig.sandbox.no_browser()
+    person = rig.sandbox.at_a_terminal("get-token", "--flow", "device", *asks(provider))
+    person.wait_for(USER_CODE)
+    assert person.end().code == 4
+
+
+@case
+def without_a_browser_but_with_a_terminal_the_device_grant_is_chosen_by_itself(rig):
+    provider = rig.provider()
+    rig.sandbox.no_browser()
+    person = rig.sandbox.at_a_terminal("get-token", *asks(provider))
+    code = person.wait_for(USER_CODE).group(1)
+    Browser().visit(f"{provider.issuer}/device", code=code)
+    person.end().token

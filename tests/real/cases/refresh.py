@@ -1,0 +1,116 @@
+"""One refresh, whatever runs. This provider revokes the whole family when a token is used twice."""
+
+import time
+import urllib.parse
+import urllib.request
+
+from rig import asks, case
+
+
+def expired_session(rig, provider):
+    """Signs in, lets the access token grow old, and gives the provider its usual lives again."""
+    provider.set(accessTokenTtl=1)
+    first = rig.sandbox.hallpass("get-token", *asks(provider)).token
+    time.sleep(1.2)  # the provider counts whole seconds; there is nothing else to wait for
+    assert not provider.introspect(first)["active"]
+    provider.set(accessTokenTtl=3600)
+    provider.new_requests()
+    return first
+
+
+@case
+def an_expired_token_is_refreshed_without_a_browser(rig):
+    provider = rig.provider()
+    first = expired_session(rig, provider)
+    second = rig.sandbox.hallpass("get-token", *asks(provider)).token
+    assert second != first
+    assert provider.introspect(second)["active"]
+    assert provider.new_grants() == [("refresh_token", 200)]
+    assert rig.sandbox.hallpass("get-token", *asks(provider)).token == second
+    assert provider.new_grants() == []
+    assert len(rig.sandbox.tabs()) == 1
+
+
+@case
+def twenty_at_once_on_an_expired_token_refresh_once_and_the_session_lives(rig):
+    provider = rig.provider()
+    expired_session(rig, provider)
+    answers = rig.sandbox.hallpass_all(20, "get-token", *asks(provider), limit=60)
+    assert len({answer.token for answer in answers}) == 1
+    assert provider.new_grants() == [("refresh_token", 200)]
+    assert provider.introspect(answers[0].token)["active"]
+
+    # Two uses of one refresh token would have ended the family: this one would be refused.
+    again = rig.sandbox.hallpass("get-token", "--force-refresh", *asks(provider)).token
+    assert again != answers[0].token
+    assert provider.new_grants() == [("refresh_token", 200)]
+    assert provider.introspect(again)["active"]
+    assert len(rig.sandbox.tabs()) == 1
+
+
+@case
+def five_bursts_of_twenty_keep_the_session_alive(rig):
+    # Hours apart for hallpass only, so the ID tokens have to live a week.
+    provider = rig.provider(idTokenTtl=7 * 24 * 3600)
+    rig.sandbox.hallpass("get-token", *asks(provider)).token
+    provider.new_requests()
+    for hours in range(2, 12, 2):
+        later = ("faketime", "-f", f"+{hours}h")
+        answers = rig.sandbox.hallpass_all(20, "get-token", *asks(provider), limit=60, before=later)
+        assert len({answer.token for answer in answers}) == 1
+        assert provider.new_grants() == [("refresh_token", 200)]
+        assert provider.introspect(answers[0].token)["active"]
+    assert len(rig.sandbox.tabs()) == 1
+
+
+@case
+def a_machine_that_wakes_two_hours_later_refreshes_once(rig):
+    # An ID token of a week, because only this machine's clock is moved and not the provider's.
+    provider = rig.provider(idTokenTtl=7 * 24 * 3600)
+    first = rig.sandbox.hallpass("get-token", *asks(provider)).token
+    provider.new_requests()
+    later = ("faketime", "-f", "+2h")
+    second = rig.sandbox.hallpass("get-token", *asks(provider), before=later).token
+    assert second != first
+    assert rig.sandbox.hallpass("get-token", *asks(provider), before=later).token == second
+    assert provider.new_grants() == [("refresh_token", 200)]
+    assert len(rig.sandbox.tabs()) == 1
+
+
+@case
+def a_session_that_the_provider_has_ended_is_signed_in_anew(rig):
+    provider = rig.provider()
+    expired_session(rig, provider)
+    revoke_behind_its_back(provider)
+    provider.new_requests()
+
+    rig.sandbox.hallpass("get-token", "--interactive", "never", *asks(provider)).ended(3).said("hallpass login")
+    assert provider.new_grants() == [("refresh_token", 400)]
+    assert len(rig.sandbox.tabs()) == 1
+
+    token = rig.sandbox.hallpass("get-token", *asks(provider)).token
+    assert provider.introspect(token)["active"]
+    assert len(rig.sandbox.tabs()) == 2
+
+
+def revoke_behind_its_back(provider):
+    for token in provider.issued("refresh_token"):
+        form = urllib.parse.urlencode({"token": token, "client_id": "hallpass"}).encode()
+        urllib.request.urlopen(f"{provider.issuer}/token/revocation", form, timeout=10).close()
+
+
+@case
+def a_provider_that_is_down_costs_nothing_that_is_kept(rig):
+    provider = rig.provider()
+    expired_session(rig, provider)
+    before = {path: path.read_bytes() for path in rig.sandbox.files()}
+    provider.pause()
+    failed = rig.sandbox.hallpass("get-token", *asks(provider)).ended(1).said("hallpass: error:")
+    assert failed.stdout == ""
+    for path, content in before.items():
+        if "lock" not in path.name:
+            assert path.exists(), f"{path.name} is gone"
+    assert len(rig.sandbox.tabs()) == 1
+    provider.resume()
+    rig.sandbox.hallpass("get-token", *asks(provider)).token
+    assert len(rig.sandbox.tabs()) == 1

@@ -1,0 +1,66 @@
+"""`login`, `status` and `logout`."""
+
+import json
+
+from rig import asks, case
+
+
+@case
+def status_tells_who_is_signed_in_and_no_token(rig):
+    provider = rig.provider()
+    empty = rig.sandbox.hallpass("status", "--json").ended(0)
+    json.loads(empty.stdout)
+    token = rig.sandbox.hallpass("get-token", *asks(provider)).token
+    for how in ([], ["--json"]):
+        told = rig.sandbox.hallpass("status", *how).ended(0)
+        for kind, secret in provider.secrets():
+            assert secret not in told.stdout, f"status shows a {kind}"
+        assert "alice" in told.stdout, told.stdout
+        assert "offline_access" in told.stdout or not how, told.stdout
+        assert token not in told.stderr
+    json.loads(rig.sandbox.hallpass("status", "--json").stdout)
+
+
+@case
+def logout_revokes_at_the_provider_and_removes_here(rig):
+    provider = rig.provider()
+    token = rig.sandbox.hallpass("get-token", *asks(provider)).token
+    (refresh,) = provider.issued("refresh_token")
+    assert provider.introspect(refresh)["active"]
+    rig.sandbox.hallpass("logout", "--all").ended(0)
+    assert not provider.introspect(refresh)["active"]
+    assert not provider.introspect(token)["active"]
+    rig.sandbox.hallpass("get-token", "--interactive", "never", *asks(provider)).ended(3)
+    assert "alice" not in rig.sandbox.hallpass("status", "--json").stdout
+
+
+@case
+def logout_of_one_session_leaves_the_other(rig):
+    one, other = rig.provider(), rig.provider()
+    first = rig.sandbox.hallpass("get-token", *asks(one)).token
+    second = rig.sandbox.hallpass("get-token", *asks(other)).token
+    rig.sandbox.hallpass("logout", *asks(one)).ended(0)
+    assert not one.introspect(first)["active"]
+    assert other.introspect(second)["active"]
+    assert rig.sandbox.hallpass("get-token", *asks(other)).token == second
+
+
+@case
+def logout_removes_even_where_the_provider_is_down_and_says_so(rig):
+    provider = rig.provider()
+    rig.sandbox.hallpass("get-token", *asks(provider)).token
+    provider.pause()
+    told = rig.sandbox.hallpass("logout", "--all")
+    assert "revoke" in told.stderr, told.stderr
+    provider.resume()
+    rig.sandbox.hallpass("get-token", "--interactive", "never", *asks(provider)).ended(3)
+
+
+@case
+def login_signs_in_anew_although_a_token_is_kept(rig):
+    provider = rig.provider()
+    first = rig.sandbox.hallpass("get-token", *asks(provider)).token
+    signed_in = rig.sandbox.hallpass("login", *asks(provider)).ended(0)
+    assert signed_in.stdout == "" or first not in signed_in.stdout
+    assert rig.sandbox.hallpass("get-token", *asks(provider)).token != first
+    assert len(rig.sandbox.tabs()) == 2

@@ -1,0 +1,187 @@
+"""Signing in with the browser, and answering from what is kept."""
+
+import base64
+import json
+import urllib.parse
+import urllib.request
+
+from rig import asks, case
+from sandbox import wait_for
+
+
+@case
+def the_first_call_signs_in_and_the_second_asks_nobody(rig):
+    provider = rig.provider()
+    first = rig.sandbox.hallpass("get-token", *asks(provider)).token
+    assert provider.honours(first)
+    assert len(rig.sandbox.tabs()) == 1
+    provider.new_requests()
+
+    second = rig.sandbox.hallpass("get-token", *asks(provider)).token
+    assert second == first
+    assert provider.new_requests() == []
+    assert len(rig.sandbox.tabs()) == 1
+
+
+@case
+def the_authorization_request_is_what_the_rfcs_ask_for(rig):
+    provider = rig.provider()
+    said = rig.sandbox.hallpass("get-token", *asks(provider)).stderr
+    (url,) = rig.sandbox.tabs()
+    assert url in said, "the address is not on stderr too"
+    asked = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(url).query))
+    assert asked["response_type"] == "code"
+    assert asked["code_challenge_method"] == "S256"
+    assert len(asked["code_challenge"]) == 43
+    assert asked["prompt"] == "consent"  # OpenID Connect Core §11
+    assert set(asked["scope"].split()) == {"openid", "offline_access"}
+    assert asked["state"] and asked["nonce"] and asked["state"] != asked["nonce"]
+    redirect = urllib.parse.urlsplit(asked["redirect_uri"])
+    assert (redirect.scheme, redirect.hostname, redirect.path) == ("http", "127.0.0.1", "/callback")
+    (exchange,) = [r for r in provider.new_requests() if r["path"] == "/token"]
+    assert exchange["params"]["redirect_uri"] == asked["redirect_uri"]
+    assert 43 <= len(exchange["params"]["code_verifier"]) <= 128
+
+
+@case
+def the_browser_ends_on_a_page_without_the_code_and_the_port_closes(rig):
+    provider = rig.provider()
+    rig.sandbox.hallpass("get-token", *asks(provider)).token
+    page = rig.sandbox.page()
+    assert page["status"] == 200
+    (code,) = provider.issued("authorization_code")
+    assert code not in page["ended"] and "?" not in page["ended"]
+    assert "alice" in " ".join(page["words"]), page["words"]
+
+    def refused():
+        try:
+            urllib.request.urlopen(page["ended"], timeout=2).close()
+        except OSError:
+            return True
+        return False
+
+    wait_for(refused, 5, "the listener still answers")
+
+
+@case
+def a_stock_provider_that_nobody_configured_is_enough(rig):
+    provider = rig.stock_provider()
+    first = rig.sandbox.hallpass("get-token", *asks(provider)).token
+    assert provider.honours(first)
+    assert rig.sandbox.hallpass("get-token", *asks(provider)).token == first
+    refreshed = rig.sandbox.hallpass("get-token", "--force-refresh", *asks(provider)).token
+    assert refreshed != first
+    assert provider.honours(refreshed)
+    assert len(rig.sandbox.tabs()) == 1
+
+
+@case
+def every_format_and_the_id_token_come_from_one_sign_in(rig):
+    provider = rig.provider()
+
+    def reply(*how):
+        return rig.sandbox.hallpass("get-token", *how, *asks(provider)).ended(0).stdout
+
+    token = reply().strip()
+    provider.new_requests()
+    assert reply("--format", "raw") == f"{token}\n"
+    assert reply("--format", "bearer") == f"Bearer {token}\n"
+    assert reply("--format", "header") == f"Authorization: Bearer {token}\n"
+    kind, _, basic = reply("--format", "basic").strip().rpartition(" ")
+    assert kind in ("", "Basic", "Authorization: Basic"), kind
+    assert base64.b64decode(basic).decode().endswith(f":{token}")
+    told = json.loads(reply("--format", "json"))
+    assert token in told.values(), list(told)
+    claims = claims_of(reply("--token", "id").strip())
+    assert claims["iss"] == provider.issuer
+    assert claims["aud"] in ("hallpass", ["hallpass"])
+    assert claims["sub"] == "alice"
+    assert provider.new_requests() == []
+    assert len(rig.sandbox.tabs()) == 1
+
+
+@case
+def twenty_at_once_with_nothing_kept_share_one_tab(rig):
+    provider = rig.provider()
+    answers = rig.sandbox.hallpass_all(20, "get-token", *asks(provider), limit=60)
+    assert len({answer.token for answer in answers}) == 1
+    assert len(rig.sandbox.tabs()) == 1
+    assert provider.new_grants() == [("authorization_code", 200)]
+
+
+@case
+def declining_ends_with_4_and_no_second_tab_is_opened(rig):
+    provider = rig.provider()
+    rig.sandbox.browser(do="decline")
+    declined = rig.sandbox.hallpass("get-token", *asks(provider)).ended(4).said("hallpass: error:", "hint:")
+    assert declined.stdout == ""
+    again = rig.sandbox.hallpass("get-token", *asks(provider)).ended(4)
+    assert again.seconds < 5, "a call in the cool-down waited for somebody"
+    assert len(rig.sandbox.tabs()) == 1
+
+    rig.sandbox.browser()
+    rig.sandbox.hallpass("login", *asks(provider)).ended(0)
+    rig.sandbox.hallpass("get-token", *asks(provider)).token
+    assert len(rig.sandbox.tabs()) == 2
+
+
+@case
+def twenty_at_once_that_are_declined_fail_together(rig):
+    provider = rig.provider()
+    rig.sandbox.browser(do="decline")
+    for answer in rig.sandbox.hallpass_all(20, "get-token", *asks(provider), limit=60):
+        answer.ended(4)
+        assert answer.stdout == ""
+    assert len(rig.sandbox.tabs()) == 1
+
+
+@case
+def where_nobody_may_be_asked_it_ends_with_3_at_once(rig):
+    provider = rig.provider()
+    for how in (["--interactive", "never"], []):
+        env = {} if how else {"HALLPASS_INTERACTIVE": "never"}
+        told = rig.sandbox.hallpass("get-token", *how, *asks(provider), **env).ended(3)
+        assert told.seconds < 5
+        told.said("hint:", "hallpass login")
+    rig.sandbox.no_browser()
+    rig.sandbox.hallpass("get-token", *asks(provider)).ended(3).said("hint:")
+    assert rig.sandbox.tabs() == []
+
+
+@case
+def a_wrong_command_line_ends_with_2(rig):
+    rig.sandbox.hallpass("get-token", "--no-such-flag").ended(2)
+    rig.sandbox.hallpass("get-token", "nobody-configured-this").ended(2).said("hallpass: error:")
+
+
+@case
+def another_person_is_refused_under_the_same_account(rig):
+    provider = rig.provider()
+    first = rig.sandbox.hallpass("get-token", *asks(provider)).token
+    rig.sandbox.browser(user="mallory")
+    refused = rig.sandbox.hallpass("login", *asks(provider))
+    assert refused.code in (1, 4), refused.code
+    refused.said("hallpass: error:", "mallory")
+    assert rig.sandbox.hallpass("get-token", *asks(provider)).token == first
+
+    other = rig.sandbox.hallpass("get-token", "--account", "other", *asks(provider)).token
+    assert provider.introspect(other)["sub"] == "mallory"
+    assert provider.introspect(first)["sub"] == "alice"
+
+
+@case
+def the_highest_verbosity_says_what_happens_and_no_secret(rig):
+    provider = rig.provider(accessTokenTtl=2)
+    rig.sandbox.env["HALLPASS_VERBOSE"] = "3"
+    rig.sandbox.hallpass("get-token", *asks(provider)).said("/token")
+    rig.sandbox.hallpass("get-token", "-vvv", "--force-refresh", *asks(provider)).token
+    rig.sandbox.hallpass("status", "-vvv").ended(0)
+    rig.sandbox.hallpass("logout", "-vvv", "--all").ended(0)
+    rig.sandbox.browser(do="decline")
+    rig.sandbox.hallpass("get-token", "-vvv", *asks(provider)).ended(4)
+    # That none of it shows a token or a code is checked at the end of every case.
+
+
+def claims_of(id_token):
+    _, payload, _ = id_token.split(".")
+    return json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))

@@ -1,0 +1,117 @@
+"""The OpenID providers of the tests: started on a free port, asked what they saw, ended."""
+
+import base64
+import json
+import subprocess
+import threading
+import urllib.error
+import urllib.parse
+import urllib.request
+
+from sandbox import HERE, end
+
+SECONDS_TO_START = 20
+
+
+class Provider:
+    """A running `provider.mjs` or `stock_provider.mjs`."""
+
+    def __init__(self, log, script="provider.mjs", **settings):
+        self._log = open(log, "a", encoding="utf-8")
+        self._process = subprocess.Popen(
+            ["node", HERE / script, json.dumps(settings)],
+            stdin=subprocess.PIPE,  # it ends when this is closed, however this run ends
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            text=True,
+            start_new_session=True,
+        )
+        where = self._first_line()
+        self.issuer = where["issuer"]
+        self.secret = where.get("secret")
+        self._control = where.get("control")
+        self._seen = 0
+
+    def _first_line(self):
+        found = []
+        reader = threading.Thread(target=lambda: found.append(self._process.stdout.readline()), daemon=True)
+        reader.start()
+        reader.join(SECONDS_TO_START)
+        if not found or not found[0]:
+            self.close()
+            raise AssertionError("the provider did not start: see its log")
+        return json.loads(found[0])
+
+    def close(self):
+        self._process.stdin.close()
+        try:
+            self._process.wait(3)
+        except subprocess.TimeoutExpired:
+            end(self._process)
+        self._log.close()
+
+    # --- what it saw ---
+
+    def _state(self):
+        return json.loads(fetch(self._control)[1])
+
+    def new_requests(self):
+        """The requests since the last time that this was asked."""
+        requests = self._state()["requests"]
+        new, self._seen = requests[self._seen :], len(requests)
+        return new
+
+    def new_grants(self):
+        """The token requests since the last time that requests were asked for, by grant type and status."""
+        return [(r["params"].get("grant_type"), r["status"]) for r in self.new_requests() if r["path"] == "/token"]
+
+    def secrets(self):
+        """Every token and code that it ever issued, and what clients proved themselves with, as (kind, value)."""
+        state = self._state()
+        issued = [(one["kind"], one["value"]) for one in state["issued"]]
+        verifiers = [r["params"]["code_verifier"] for r in state["requests"] if "code_verifier" in r.get("params", {})]
+        return [*issued, *(("code_verifier", value) for value in verifiers), ("client secret", self.secret)]
+
+    def issued(self, kind):
+        return [value for issued_kind, value in self.secrets() if issued_kind == kind]
+
+    # --- what it does from now on ---
+
+    def pause(self):
+        """From now on every request of a client is cut off, as by a server that is down."""
+        self.set(down=True)
+
+    def resume(self):
+        self.set(down=False)
+
+    def set(self, **settings):
+        request = urllib.request.Request(self._control, json.dumps(settings).encode(), method="PUT")
+        fetch(request)
+
+    # --- what a resource server is told (RFC 7662) ---
+
+    def introspect(self, token):
+        basic = base64.b64encode(f"resource-server:{urllib.parse.quote(self.secret, safe='')}".encode()).decode()
+        request = urllib.request.Request(
+            f"{self.issuer}/token/introspection",
+            urllib.parse.urlencode({"token": token}).encode(),
+            {"Authorization": f"Basic {basic}"},
+        )
+        status, body = fetch(request)
+        assert status == 200, f"introspection answered {status}: {body}"
+        return json.loads(body)
+
+    def honours(self, token):
+        """Whether the token opens the user-info endpoint, which every OpenID provider has."""
+        request = urllib.request.Request(f"{self.issuer}/me", headers={"Authorization": f"Bearer {token}"})
+        return fetch(request)[0] == 200
+
+
+def fetch(request):
+    try:
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with opener.open(request, timeout=10) as response:
+            return response.status, response.read().decode()
+    except urllib.error.HTTPError as refused:
+        with refused:
+            return refused.code, refused.read().decode()

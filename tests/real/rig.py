@@ -1,0 +1,87 @@
+"""What a case is handed: a sandbox, and real parts that are started when it asks for them."""
+
+import contextlib
+import os
+
+from provider import Provider
+from sandbox import Sandbox
+from secret_service import SecretService
+
+CASES = []
+SECONDS_A_CASE = 90
+
+
+def case(function=None, *, limit=SECONDS_A_CASE):
+    """Marks a function as a case. Its name is the sentence that it shows."""
+
+    def mark(function):
+        function.limit = limit
+        CASES.append(function)
+        return function
+
+    return mark(function) if function else mark
+
+
+class Rig:
+    def __init__(self, program):
+        self._ends = contextlib.ExitStack()
+        self._program = program
+        self._providers = []
+        self.sandbox = self._with(Sandbox(program))
+        self.sandbox.browser()
+
+    def _with(self, part):
+        self._ends.callback(part.close)
+        return part
+
+    def close(self):
+        self._ends.close()
+
+    def another_sandbox(self):
+        return self._with(Sandbox(self._program))
+
+    # --- the parts ---
+
+    def provider(self, **settings):
+        provider = self._with(Provider(self.sandbox.root / "provider.log", **settings))
+        self._providers.append(provider)
+        return provider
+
+    def stock_provider(self):
+        return self._with(Provider(self.sandbox.root / "provider.log", "stock_provider.mjs"))
+
+    def secret_service(self):
+        return self._with(SecretService(self.sandbox))
+
+    # --- what every case has to leave behind ---
+
+    def check_that_nothing_leaked(self):
+        """No token or code was written in plain below HOME or said on stderr."""
+        for provider in self._providers:
+            secrets = provider.secrets()
+            self.sandbox.has_in_no_file(secrets)
+            self.sandbox.has_in_no_message(secrets)
+
+    # --- for the report of a failed case ---
+
+    def transcript(self):
+        lines = []
+        for command in self.sandbox.commands[-6:]:
+            lines.append(f"$ {command.line}   [exit {command.code}, {command.seconds:.2f} s]")
+            lines += [f"  {line}" for line in command.stderr.splitlines()[-25:]]
+        for name in ("provider.log", "keyring.log"):
+            path = self.sandbox.root / name
+            if path.exists():
+                tail = [t for t in path.read_text(encoding="utf-8").splitlines() if "WARNING" not in t][-10:]
+                lines += [f"{name}: {line}" for line in tail]
+        return "\n".join(lines)
+
+
+def asks(provider, client="hallpass"):
+    """The flags that name a provider ad hoc, as the README shows them."""
+    return ["--issuer-url", provider.issuer, "--client-id", client,
+            "--scope", "openid", "--scope", "offline_access"]  # fmt: skip
+
+
+def running_in_a_container():
+    return os.path.exists("/.dockerenv") or os.path.exists("/run/.containerenv")
