@@ -1,8 +1,45 @@
-//! The words that tools and sessions share.
+//! The words that tools and sessions share: what a tool asks for, and what it is given.
+//!
+//! Nothing here knows of OAuth, of files or of HTTP.
+
+use std::ffi::OsString;
+use std::io;
 
 use time::{Duration, OffsetDateTime};
 
+use crate::env::Env;
+use crate::report::Report;
 use crate::secret::Secret;
+
+/// One run of a tool's protocol: what the tool passed, and where it listens.
+pub struct Call<'a> {
+    /// What follows the verb on the command line.
+    pub args: &'a [OsString],
+    pub env: &'a Env,
+    pub stdin: &'a mut dyn io::Read,
+    pub stdout: &'a mut dyn io::Write,
+    pub stderr: &'a mut dyn io::Write,
+}
+
+impl std::fmt::Debug for Call<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Call").finish_non_exhaustive()
+    }
+}
+
+/// What a protocol made of what its tool said.
+#[derive(Debug, Clone)]
+pub struct Request {
+    pub action: Action,
+    pub account: Option<String>,
+    pub want: Want,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// A credential, please.
+    Get,
+}
 
 /// Which of a session's tokens is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -19,7 +56,7 @@ pub type Generation = u64;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Want {
     pub token: TokenKind,
-    /// How much longer the token must be good, beyond the usual leeway.
+    /// How long the token must still be good; never more than half its life is asked of it.
     pub fresh_for: Duration,
     /// The generation that somebody refused; it is never served again.
     pub refused: Option<Generation>,
@@ -29,10 +66,31 @@ pub struct Want {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Credential {
     pub token: Secret<String>,
+    /// As it stands in an `Authorization` header: `Bearer`.
     pub token_type: String,
     pub expires_at: Option<OffsetDateTime>,
     pub scopes: Vec<String>,
+    /// The user name that goes with the token where a tool wants one.
+    pub username: String,
     pub provider: String,
     pub account: String,
     pub generation: Generation,
 }
+
+#[derive(Debug)]
+pub enum Reply {
+    Credential(Credential),
+}
+
+/// Why there is no credential. Each tool hears "no" differently, so the reasons stay apart.
+#[derive(Debug)]
+pub enum Refusal {
+    /// A sign-in is needed and nobody may be asked.
+    NotSignedIn(Report),
+    /// The person said no, or said nothing in time.
+    Declined(Report),
+    Failed(Report),
+}
+
+/// How a protocol asks for a credential.
+pub type Answer<'a> = &'a mut dyn FnMut(&Request) -> Result<Reply, Refusal>;

@@ -1,7 +1,39 @@
-//! hallpass. There is no public API: the library exists so that `main`, the tests and the
-//! benchmarks share one crate.
-pub mod clock;
-pub mod credential;
+//! hallpass: one sign-in, every developer tool.
+//!
+//! There is no public API: the library exists so that the program, its tests and its benchmarks
+//! share one crate. The modules stand in the order in which a request meets them; the way is
+//! drawn in `docs/ARCHITECTURE.md`.
+
+use std::process::ExitCode;
+
 pub mod env;
+
+pub mod cli;
+pub mod commands;
+
+pub mod credential;
+pub mod protocol;
+
+pub mod session;
+
+pub mod grant;
 pub mod oauth;
+
+pub mod config;
+pub mod provider;
+pub mod store;
+
+pub mod http;
+pub mod terminal;
+
+pub mod clock;
+pub mod error;
+pub mod hardening;
+pub mod report;
 pub mod secret;
+
+/// Runs the program: the verb, or the tool's protocol that the program's own name stands for.
+pub fn run(env: &env::Env) -> ExitCode {
+    hardening::keep_memory_private();
+    commands::run(env)
+}

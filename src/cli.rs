@@ -1,0 +1,197 @@
+//! The command line, as types. No behaviour.
+//!
+//! A verb that tools call often builds only its own command: the whole tree costs more than the
+//! rest of a hit.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{Flow, Interactive};
+use crate::credential::TokenKind;
+use crate::protocol::plain::Format;
+use crate::store::Setting;
+
+/// One sign-in, every developer tool.
+#[derive(Debug, Parser)]
+#[command(name = "hallpass", version, about, propagate_version = true, after_help = EXITS)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// Exit codes are part of the interface.
+pub const EXITS: &str = "Exit codes:
+  0  answered
+  1  failed
+  2  the command line or the configuration is at fault
+  3  a sign-in is needed, and nobody may be asked
+  4  signing in was declined, or nobody did it in time";
+
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Print a token: kept, refreshed, or signed in for
+    GetToken(GetToken),
+    /// Sign in anew
+    Login(Login),
+    /// Revoke and remove what is kept
+    Logout(Logout),
+    /// Drop the unlocked key, so that the OS keyring is asked again
+    Lock(Lock),
+    /// Show what is kept: never a token
+    Status(Status),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = EXITS)]
+pub struct GetToken {
+    #[command(flatten)]
+    pub target: Target,
+    #[command(flatten)]
+    pub ad_hoc: AdHocArgs,
+    /// How the token is printed
+    #[arg(long, value_enum, default_value_t = Format::Raw)]
+    pub format: Format,
+    /// Which token: the access token or the ID token
+    #[arg(long, value_parser = token_kind, value_name = "access|id")]
+    pub token: Option<TokenKind>,
+    /// Refresh first, as after a token that was refused
+    #[arg(long)]
+    pub force_refresh: bool,
+    #[command(flatten)]
+    pub asking: Asking,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = EXITS)]
+pub struct Login {
+    #[command(flatten)]
+    pub target: Target,
+    #[command(flatten)]
+    pub ad_hoc: AdHocArgs,
+    #[command(flatten)]
+    pub asking: Asking,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = EXITS)]
+pub struct Logout {
+    #[command(flatten)]
+    pub target: Target,
+    #[command(flatten)]
+    pub ad_hoc: AdHocArgs,
+    /// Every account of PROVIDER, or without PROVIDER everything that is kept
+    #[arg(long)]
+    pub all: bool,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+#[derive(Debug, Args)]
+pub struct Lock {
+    #[command(flatten)]
+    pub common: Common,
+}
+
+#[derive(Debug, Args)]
+pub struct Status {
+    /// For programs
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// Which account, of which provider.
+#[derive(Debug, Args)]
+pub struct Target {
+    /// A provider of the configuration, a preset, or the URL of a configured resource
+    #[arg(value_name = "PROVIDER | URL")]
+    pub target: Option<String>,
+    /// Which of several accounts at that provider
+    #[arg(long, value_name = "NAME")]
+    pub account: Option<String>,
+}
+
+/// A provider that stands in no configuration, or what to ask for other than it says.
+#[derive(Debug, Args)]
+pub struct AdHocArgs {
+    /// The issuer of a provider that is not configured
+    #[arg(long, value_name = "URL", requires = "client_id")]
+    pub issuer_url: Option<String>,
+    /// Its client id
+    #[arg(long, value_name = "ID")]
+    pub client_id: Option<String>,
+    /// A file that holds the client secret
+    #[arg(long, value_name = "FILE")]
+    pub client_secret_file: Option<PathBuf>,
+    /// A scope to ask for; may be repeated
+    #[arg(long = "scope", value_name = "SCOPE")]
+    pub scopes: Vec<String>,
+    /// A loopback redirect URI, where the registration fixes its port or path
+    #[arg(long, value_name = "URL")]
+    pub redirect_uri: Option<String>,
+    /// A parameter to add to the authorization request; may be repeated
+    #[arg(long = "extra-param", value_name = "KEY=VALUE")]
+    pub extra_params: Vec<String>,
+    /// A resource indicator (RFC 8707); may be repeated
+    #[arg(long = "resource", value_name = "URL")]
+    pub resources: Vec<String>,
+    /// The audience to ask for, where the provider wants one
+    #[arg(long)]
+    pub audience: Option<String>,
+}
+
+/// How a person is asked.
+#[derive(Debug, Args)]
+pub struct Asking {
+    /// How to sign in
+    #[arg(long, value_parser = flow, value_name = "auto|browser|device")]
+    pub flow: Option<Flow>,
+    /// Whether a person may be asked
+    #[arg(long, value_parser = interactive, value_name = "auto|never")]
+    pub interactive: Option<Interactive>,
+}
+
+#[derive(Debug, Args)]
+pub struct Common {
+    /// Where the data key is kept
+    #[arg(long, value_parser = setting, value_name = "auto|keyring|kernel|file|none")]
+    pub store: Option<Setting>,
+    /// Say what is done; repeat it to say more
+    #[arg(short, long, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+}
+
+fn setting(text: &str) -> Result<Setting, String> {
+    text.parse().map_err(|_| "auto, keyring, kernel, file or none".to_owned())
+}
+
+fn flow(text: &str) -> Result<Flow, String> {
+    match text {
+        "auto" => Ok(Flow::Auto),
+        "browser" => Ok(Flow::Browser),
+        "device" => Ok(Flow::Device),
+        _ => Err("auto, browser or device".to_owned()),
+    }
+}
+
+fn interactive(text: &str) -> Result<Interactive, String> {
+    match text {
+        "auto" => Ok(Interactive::Auto),
+        "never" => Ok(Interactive::Never),
+        _ => Err("auto or never".to_owned()),
+    }
+}
+
+fn token_kind(text: &str) -> Result<TokenKind, String> {
+    match text {
+        "access" => Ok(TokenKind::Access),
+        "id" => Ok(TokenKind::Id),
+        _ => Err("access or id".to_owned()),
+    }
+}

@@ -1,0 +1,240 @@
+//! One file a command. This one finds the command, and gathers what all of them need.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use clap::{Args as _, FromArgMatches as _, Parser as _};
+
+use crate::cli::{AdHocArgs, Asking, Cli, Common, GetToken, Target, Verb};
+use crate::config::{AdHoc, Config, Flags};
+use crate::env::Env;
+use crate::error::Error;
+use crate::provider::Provider;
+use crate::report::Exit;
+use crate::session::{Context, DEFAULT_ACCOUNT};
+use crate::store::{self, Options, Store};
+use crate::terminal::Terminal;
+
+mod answer;
+mod get_token;
+mod lock;
+mod login;
+mod logout;
+mod status;
+
+/// Runs what the command line says.
+pub fn run(env: &Env) -> ExitCode {
+    let verb = match parsed(env) {
+        Ok(verb) => verb,
+        Err(said) => {
+            // clap's own words, `--help` and `--version` among them: it knows the stream.
+            let _ = said.print();
+            return if said.use_stderr() { Exit::Usage.into() } else { Exit::Answered.into() };
+        }
+    };
+    let terminal = Terminal::new(0);
+    let result = match verb {
+        Verb::GetToken(args) => get_token::run(env, &args),
+        Verb::Login(args) => login::run(env, &args),
+        Verb::Logout(args) => logout::run(env, &args),
+        Verb::Lock(args) => lock::run(env, &args),
+        Verb::Status(args) => status::run(env, &args),
+    };
+    result.unwrap_or_else(|error| {
+        let report = error.report();
+        terminal.report(&report);
+        report.exit.into()
+    })
+}
+
+fn parsed(env: &Env) -> Result<Verb, clap::Error> {
+    if env.args.get(1).is_some_and(|verb| verb == "get-token") {
+        let command = GetToken::augment_args(clap::Command::new("hallpass get-token"));
+        let matches = command.try_get_matches_from(env.args.iter().skip(1))?;
+        return GetToken::from_arg_matches(&matches).map(Verb::GetToken);
+    }
+    Cli::try_parse_from(&env.args).map(|cli| cli.verb)
+}
+
+/// What a command works with: the configuration, and the store that it names.
+pub(crate) struct Prepared<'a> {
+    env: &'a Env,
+    pub(crate) config: Config,
+    pub(crate) store: Store,
+    pub(crate) terminal: Terminal,
+}
+
+impl<'a> Prepared<'a> {
+    fn new(env: &'a Env, common: &Common, asking: Option<&Asking>) -> Result<Self, Error> {
+        let flags = Flags {
+            store: common.store,
+            interactive: asking.and_then(|asking| asking.interactive),
+            flow: asking.and_then(|asking| asking.flow),
+            verbose: (common.verbose > 0).then_some(common.verbose),
+        };
+        let config = Config::load(env, &flags)?;
+        let settings = &config.settings;
+        let terminal = Terminal::new(settings.verbose);
+        let store = Store::new(Options {
+            setting: settings.store,
+            data_dir: store::data_dir(env)?,
+            kernel_cache: settings.kernel_cache,
+            keyring_wait: settings.interactive.keyring_wait(),
+            in_container: store::is_container(env),
+        });
+        Ok(Self { env, config, store, terminal })
+    }
+
+    fn context(&self) -> Context<'_> {
+        Context {
+            env: self.env,
+            settings: &self.config.settings,
+            store: &self.store,
+            terminal: self.terminal,
+        }
+    }
+}
+
+/// What the command line's target comes to.
+pub(crate) struct Chosen {
+    pub(crate) provider: Provider,
+    pub(crate) account: String,
+    pub(crate) username: Option<String>,
+    pub(crate) token: Option<crate::credential::TokenKind>,
+    /// What a person types to sign in to just this.
+    pub(crate) login: String,
+}
+
+/// Finds the provider and the account that the command line means.
+pub(crate) fn chosen(
+    config: &Config,
+    Target { target, account }: &Target,
+    ad_hoc: &AdHocArgs,
+) -> Result<Chosen, Error> {
+    let AdHocArgs {
+        issuer_url, client_id, client_secret_file, scopes, redirect_uri, extra_params, resources,
+        audience,
+    } = ad_hoc;
+    let wanted = AdHoc {
+        client_secret_file: client_secret_file.clone(),
+        scopes: scopes.clone(),
+        redirect_uri: redirect_uri.clone(),
+        extra_params: pairs(extra_params)?,
+        resources: resources.clone(),
+        audience: audience.clone(),
+    };
+    let mut username = None;
+    let mut token = None;
+    let mut of_resource = None;
+    let provider = match (issuer_url, client_id, target) {
+        (Some(_), _, Some(_)) => {
+            return Err(Error::Usage(
+                "--issuer-url describes a provider by itself: leave PROVIDER out".to_owned(),
+            ));
+        }
+        (Some(issuer), Some(client_id), None) => config.ad_hoc(issuer, client_id, &wanted)?,
+        (None, Some(_), _) | (Some(_), None, _) => {
+            return Err(Error::Usage("--issuer-url and --client-id go together".to_owned()));
+        }
+        (None, None, None) => config.adjusted(config.only_provider()?, &wanted)?,
+        (None, None, Some(target)) if target.contains("://") => {
+            let url = url::Url::parse(target)
+                .map_err(|_| Error::Usage(format!("{target} is not a URL")))?;
+            let found = config.resource(&url)?.ok_or_else(|| Error::NoResource(target.clone()))?;
+            username = found.username;
+            token = found.token;
+            of_resource = found.account;
+            config.adjusted(found.provider, &wanted)?
+        }
+        (None, None, Some(name)) => config.adjusted(config.provider(name)?, &wanted)?,
+    };
+    let account = account.clone().or(of_resource).unwrap_or_else(|| DEFAULT_ACCOUNT.to_owned());
+    let login = login_line(&provider, &account, ad_hoc);
+    Ok(Chosen { provider, account, username, token, login })
+}
+
+fn pairs(texts: &[String]) -> Result<std::collections::BTreeMap<String, String>, Error> {
+    texts
+        .iter()
+        .map(|text| {
+            text.split_once('=')
+                .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                .ok_or_else(|| Error::Usage("--extra-param takes KEY=VALUE".to_owned()))
+        })
+        .collect()
+}
+
+/// The command that signs in to the same account, for hints: it can be copied as it stands.
+fn login_line(provider: &Provider, account: &str, ad_hoc: &AdHocArgs) -> String {
+    let mut words = vec!["hallpass".to_owned(), "login".to_owned()];
+    let mut add = |flag: &str, value: &str| {
+        words.push(flag.to_owned());
+        words.push(quoted(value));
+    };
+    match (&ad_hoc.issuer_url, &ad_hoc.client_id) {
+        (Some(issuer), Some(client_id)) => {
+            add("--issuer-url", issuer);
+            add("--client-id", client_id);
+        }
+        _ => words.push(quoted(&provider.name)),
+    }
+    let mut add = |flag: &str, value: &str| {
+        words.push(flag.to_owned());
+        words.push(quoted(value));
+    };
+    if let Some(file) = &ad_hoc.client_secret_file {
+        add("--client-secret-file", &file.to_string_lossy());
+    }
+    for scope in &ad_hoc.scopes {
+        add("--scope", scope);
+    }
+    if let Some(uri) = &ad_hoc.redirect_uri {
+        add("--redirect-uri", uri);
+    }
+    for pair in &ad_hoc.extra_params {
+        add("--extra-param", pair);
+    }
+    for resource in &ad_hoc.resources {
+        add("--resource", resource);
+    }
+    if let Some(audience) = &ad_hoc.audience {
+        add("--audience", audience);
+    }
+    if account != DEFAULT_ACCOUNT {
+        add("--account", account);
+    }
+    words.join(" ")
+}
+
+/// A word as a shell reads it back.
+fn quoted(word: &str) -> String {
+    let is_plain = !word.is_empty()
+        && word.chars().all(|c| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c));
+    if is_plain { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
+}
+
+/// Writes a command's own output; a reader that has gone away is no error of ours.
+pub(crate) fn print(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hint_can_be_pasted_into_a_shell() {
+        for (word, expected) in
+            [("corp", "corp"), ("a b", "'a b'"), ("it's", r"'it'\''s'"), ("", "''"), ("$x", "'$x'")]
+        {
+            assert_eq!(quoted(word), expected);
+        }
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        use clap::CommandFactory as _;
+        Cli::command().debug_assert();
+    }
+}

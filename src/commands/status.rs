@@ -1,0 +1,103 @@
+//! `hallpass status`: what is kept, whose it is, how long it lasts, and where the key is.
+//! Never a token.
+
+use std::fmt::Write as _;
+use std::process::ExitCode;
+
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use super::{Prepared, print};
+use crate::cli::Status;
+use crate::env::Env;
+use crate::error::Error;
+use crate::report::Exit;
+use crate::session::record::Session;
+use crate::store::Kept;
+
+pub(super) fn run(env: &Env, args: &Status) -> Result<ExitCode, Error> {
+    let prepared = Prepared::new(env, &args.common, None)?;
+    let report = prepared.store.report();
+    let now = crate::clock::now(env);
+    let mut sessions = Vec::new();
+    let mut unreadable = Vec::new();
+    for name in prepared.store.sessions()? {
+        match prepared.store.read::<Session>(&name) {
+            Ok(Some(kept)) => sessions.push(kept),
+            Ok(None) => (),
+            Err(error) => unreadable.push(error.to_string()),
+        }
+    }
+    sessions.sort_by(|a, b| {
+        let key = |kept: &Kept<Session>| {
+            (kept.value.provider.clone(), kept.value.identity.account.clone())
+        };
+        key(a).cmp(&key(b))
+    });
+    if args.json {
+        let sessions: Vec<_> = sessions.iter().map(|kept| as_json(kept, now)).collect();
+        let json = serde_json::json!({
+            "store": report, "sessions": sessions, "unreadable": unreadable,
+        });
+        print(&format!("{json:#}\n"));
+    } else {
+        let mut text = format!("{report}\n");
+        if sessions.is_empty() && unreadable.is_empty() {
+            text.push_str("sessions: none\n");
+        }
+        for kept in &sessions {
+            text.push_str(&as_text(kept, now));
+        }
+        for why in &unreadable {
+            let _ = writeln!(text, "a session that cannot be opened: {why}");
+        }
+        print(&text);
+    }
+    Ok(Exit::Answered.into())
+}
+
+fn as_json(kept: &Kept<Session>, now: OffsetDateTime) -> serde_json::Value {
+    let Session { identity, provider, person, tokens, .. } = &kept.value;
+    serde_json::json!({
+        "provider": provider,
+        "issuer": identity.issuer,
+        "account": identity.account,
+        "subject": person.as_ref().map(|person| &person.subject),
+        "name": person.as_ref().and_then(|person| person.name.as_ref()),
+        "scopes": tokens.scopes,
+        "expires_at": tokens.expires_at.and_then(|at| at.format(&Rfc3339).ok()),
+        "expired": tokens.expires_at.is_some_and(|at| at <= now),
+        "refreshable": tokens.refresh_token.is_some(),
+        "id_token": tokens.id_token.is_some(),
+        "generation": kept.generation,
+    })
+}
+
+fn as_text(kept: &Kept<Session>, now: OffsetDateTime) -> String {
+    let Session { identity, provider, person, tokens, .. } = &kept.value;
+    let who = person.as_ref().map_or("somebody the provider does not name", |person| person.shown());
+    let expiry = match tokens.expires_at {
+        None => "until it is refused".to_owned(),
+        Some(at) if at <= now => "expired".to_owned(),
+        Some(at) => format!("for {}", duration((at - now).whole_seconds())),
+    };
+    let refresh = if tokens.refresh_token.is_some() {
+        "refreshed by itself"
+    } else {
+        "not refreshable: a sign-in is needed after that"
+    };
+    let mut text = format!("{provider} (account {}): {who}\n", identity.account);
+    let _ = writeln!(text, "  token: {expiry}, {refresh}");
+    let scopes = if tokens.scopes.is_empty() { "the provider's default".to_owned() } else { tokens.scopes.join(" ") };
+    let _ = writeln!(text, "  scopes: {scopes}");
+    crate::report::printable_lines(&text)
+}
+
+fn duration(seconds: i64) -> String {
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7200 => format!("{} min", seconds / 60),
+        7200..172_800 => format!("{} h", seconds / 3600),
+        _ => format!("{} days", seconds / 86_400),
+    }
+}

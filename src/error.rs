@@ -1,0 +1,218 @@
+//! Every error a command can end with, in the words of its reader.
+//!
+//! `hint` is an exhaustive match: a new variant does not compile until somebody writes what to do
+//! about it. A hint holds something that can be typed.
+
+use std::error::Error as _;
+
+use crate::config::ConfigError;
+use crate::grant::browser::BrowserError;
+use crate::grant::listener::ListenerError;
+use crate::http::HttpError;
+use crate::report::{Exit, Report};
+use crate::session::{self, attempt::Outcome};
+use crate::store::{Place, StoreError};
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("{0}")]
+    Usage(String),
+    #[error("no [[resources]] entry matches {0}")]
+    NoResource(String),
+    #[error("{provider} has several accounts: {}", accounts.join(", "))]
+    WhichAccount { provider: String, accounts: Vec<String> },
+    #[error("the reply could not be written")]
+    Reply(#[source] std::io::Error),
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Session(session::Error),
+}
+
+impl From<session::Error> for Error {
+    fn from(error: session::Error) -> Self {
+        match error {
+            session::Error::Config(error) => Self::Config(error),
+            session::Error::Store(error) => Self::Store(error),
+            other => Self::Session(other),
+        }
+    }
+}
+
+impl Error {
+    pub fn report(&self) -> Report {
+        let mut causes = Vec::new();
+        let mut next = self.source();
+        while let Some(cause) = next {
+            let cause_text = cause.to_string();
+            if causes.last() != Some(&cause_text) {
+                causes.push(cause_text);
+            }
+            next = cause.source();
+        }
+        let error = self.to_string();
+        causes.retain(|cause| *cause != error);
+        if let Self::Session(session::Error::LeaderFailed { message, .. }) = self {
+            causes.push(message.clone());
+        }
+        if let Self::Session(session::Error::ProviderRefused { code, .. }) = self {
+            causes.extend(code.description().map(str::to_owned));
+        }
+        Report { error, causes, hint: self.hint(), exit: self.exit() }
+    }
+
+    fn exit(&self) -> Exit {
+        use session::Error as S;
+        match self {
+            Self::Usage(_) | Self::NoResource(_) | Self::WhichAccount { .. } | Self::Config(_) => {
+                Exit::Usage
+            }
+            Self::Session(S::SignInNeeded { .. }) => Exit::SignInNeeded,
+            Self::Session(S::Declined { .. } | S::TimedOut { .. } | S::CoolingDown { .. }) => {
+                Exit::NotSignedIn
+            }
+            Self::Store(_) | Self::Reply(_) | Self::Session(_) => Exit::Failed,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Usage(_) => Some("run `hallpass get-token --help`".to_owned()),
+            Self::NoResource(url) => Some(format!(
+                "add to config.toml:\n[[resources]]\nmatch = \"{url}\"\nprovider = \"…\""
+            )),
+            Self::WhichAccount { provider, .. } => {
+                Some(format!("run `hallpass logout {provider} --account NAME`, or with `--all`"))
+            }
+            Self::Reply(_) => None,
+            Self::Config(error) => error.hint(),
+            Self::Store(error) => store_hint(error),
+            Self::Session(error) => session_hint(error),
+        }
+    }
+}
+
+fn session_hint(error: &session::Error) -> Option<String> {
+    use session::Error as S;
+    match error {
+        S::Config(error) => error.hint(),
+        S::Store(error) => store_hint(error),
+        S::Http(error) => http_hint(error),
+        S::Discovery(_) | S::NoMetadata { .. } => Some(
+            "compare the issuer with what the provider's documentation says, to the letter"
+                .to_owned(),
+        ),
+        S::NoEndpoint("device_authorization_endpoint") => {
+            Some("this provider has no device code: use `--flow browser`".to_owned())
+        }
+        S::NoEndpoint(name) => {
+            Some(format!("set `{name}` under the provider in config.toml"))
+        }
+        S::Token(error) if error.code() == Some("invalid_client") => Some(
+            "check `client_id`, `client_secret_file` and `client_auth` against the registration"
+                .to_owned(),
+        ),
+        S::Token(_) | S::IdToken(_) | S::Mixup(_) | S::Vanished => {
+            Some("run it again with `-v`, which shows each request".to_owned())
+        }
+        S::NoIdToken => Some("ask for the scope `openid`: `--scope openid`".to_owned()),
+        S::Spent { .. } => Some("run it again: it leads to a sign-in".to_owned()),
+        S::Browser(BrowserError::Listener(ListenerError::PortTaken { port })) => Some(format!(
+            "end the program that has port {port}, or set a `redirect_uri` with another port that is registered"
+        )),
+        S::Browser(_) => {
+            Some("set `browser` in config.toml or BROWSER, or use `--flow device`".to_owned())
+        }
+        S::Device(_) => Some("use `--flow browser`".to_owned()),
+        S::SignInNeeded { login, .. }
+        | S::Declined { login, .. }
+        | S::TimedOut { login }
+        | S::ProviderRefused { login, .. }
+        | S::LeaderDied { login, .. }
+        | S::LeaderFailed { login, .. }
+        | S::RefusedAgain { login }
+        | S::SignedOutMeanwhile { login } => Some(format!("run `{login}`")),
+        S::CoolingDown { outcome: Outcome::Declined, login, .. } => {
+            Some(format!("if you do want to sign in, run `{login}`"))
+        }
+        S::CoolingDown { login, .. } => Some(format!("to be asked now, run `{login}`")),
+        S::OtherPerson { login, account, .. } => Some(format!(
+            "sign in as that person, or keep the other one too: `{login} --account OTHER` instead of {account}"
+        )),
+        S::UnknownPerson { .. } => Some("run it again when the provider answers".to_owned()),
+    }
+}
+
+fn http_hint(error: &HttpError) -> Option<String> {
+    match error {
+        HttpError::PlainHttp { .. } => Some("use the https address".to_owned()),
+        HttpError::TimedOut { .. } | HttpError::Unreachable { .. } | HttpError::Interrupted { .. } => {
+            Some("check the network and HTTPS_PROXY, then run it again; nothing was lost".to_owned())
+        }
+        HttpError::Certificate { .. } => Some(
+            "if your company has its own CA, set `ca_file = \"/path/to/ca.pem\"` in config.toml"
+                .to_owned(),
+        ),
+        HttpError::Redirect { .. } => {
+            Some("this may be a network's sign-in page; else correct the provider's addresses".to_owned())
+        }
+        HttpError::TooLarge { .. } => Some("check that the provider's addresses are right".to_owned()),
+        HttpError::CaFile { .. } => Some("correct `ca_file` in config.toml".to_owned()),
+        HttpError::Tls { .. } => None,
+    }
+}
+
+fn store_hint(error: &StoreError) -> Option<String> {
+    use StoreError as S;
+    match error {
+        S::NoHome | S::RelativeHome { .. } => {
+            Some("set HOME to your home folder, or HALLPASS_DATA_DIR to a folder of yours".to_owned())
+        }
+        S::RelativeDataDir { .. } => Some("set HALLPASS_DATA_DIR to an absolute path".to_owned()),
+        S::NoMachineId { .. } => {
+            Some("set HALLPASS_DATA_DIR to a folder on a disk of this machine".to_owned())
+        }
+        S::IsALink { path } | S::NotOurs { path, .. } | S::NotAFolder { path } | S::NotAFile { path } => {
+            Some(format!(
+                "look at it with `ls -ld {}`; move it away if it is not yours, or set HALLPASS_DATA_DIR",
+                path.display()
+            ))
+        }
+        S::TooOpen { path, .. } => Some(format!("run `chmod go-rwx {}`", path.display())),
+        S::Io { path, .. } => Some(format!(
+            "check `df {0}` and `ls -ld {0}`; nothing was lost",
+            path.parent().unwrap_or(path).display()
+        )),
+        S::UnknownFormat { .. } => Some("use the newer hallpass that wrote it".to_owned()),
+        S::ForeignKey { path } | S::Damaged { path } => Some(format!(
+            "if it cannot be restored, run `rm {}` and sign in again",
+            path.display()
+        )),
+        S::RecordsWithoutKey { folder } => Some(format!(
+            "restore key.json from a backup, or run `rm -r {}` and sign in again",
+            folder.display()
+        )),
+        S::KeyMissing { place: Place::Keyring } => Some(
+            "unlock the keyring and run it again; if the key is gone for good, run `hallpass logout --all`"
+                .to_owned(),
+        ),
+        S::KeyMissing { .. } => Some("run `hallpass logout --all`, and sign in again".to_owned()),
+        S::KeyChanged | S::LockTimedOut { .. } => Some("run it again".to_owned()),
+        S::OtherPlace { remembered, .. } => Some(format!(
+            "run `hallpass logout --all` first, or set store = \"{}\"",
+            remembered.setting()
+        )),
+        S::OnlyPlace => {
+            Some("dropping it would lose every session: `hallpass logout --all` does that".to_owned())
+        }
+        S::Keyring(_) => Some(
+            "unlock the OS keyring and run it again; `hallpass status` shows where the key is kept"
+                .to_owned(),
+        ),
+        S::Kernel(_) => Some("run `hallpass status`, or set another `store`".to_owned()),
+        S::NothingKept => Some("run `hallpass --help` and see `--store`".to_owned()),
+        S::NoRandomness | S::NotJson => None,
+    }
+}

@@ -1,0 +1,173 @@
+//! The authorization code grant in the user's browser (RFC 6749 §4.1, RFC 8252, PKCE RFC 7636).
+//!
+//! It ends with the code; exchanging and storing it is the session's part, and so is the word on
+//! the result page, which must not be said before that.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use url::Url;
+
+use super::launch::{self, Browser, LaunchError};
+use super::listener::{Listener, ListenerError, Verdict};
+use super::page::Page;
+use crate::http::HttpError;
+use crate::oauth::authorization::AuthorizationRequest;
+use crate::oauth::callback::{self, Callback, ErrorCode, Expected, Rejected};
+use crate::oauth::pkce::Pkce;
+use crate::oauth::{RedirectUri, random_secret};
+use crate::oauth::token::TokenError;
+use crate::secret::Secret;
+use crate::terminal::Terminal;
+
+/// What is asked for, and of whom.
+#[derive(Debug)]
+pub struct Ask<'a> {
+    pub endpoint: &'a Url,
+    pub client_id: &'a str,
+    pub redirect_uri: &'a RedirectUri,
+    pub scopes: &'a [String],
+    pub is_openid: bool,
+    pub resources: &'a [String],
+    pub audience: Option<&'a str>,
+    pub login_hint: Option<(&'a str, &'a str)>,
+    pub prompt: Option<&'a str>,
+    pub extra: &'a BTreeMap<String, String>,
+    /// What the callback's `iss` must be, and whether it must be there (RFC 9207 §2.4).
+    pub issuer: Option<&'a str>,
+    pub issuer_required: bool,
+    /// Whom the person is told this is for.
+    pub purpose: &'a str,
+    pub deadline: Instant,
+}
+
+/// The provider's answer, and what it takes to exchange it.
+#[derive(Debug)]
+pub struct Answered {
+    pub code: Secret<String>,
+    pub verifier: Secret<String>,
+    pub nonce: Option<Secret<String>>,
+    pub redirect_uri: String,
+    pub tab: Tab,
+}
+
+/// The browser's tab, which waits to be told how it ended.
+#[derive(Debug)]
+pub struct Tab(Listener);
+
+impl Tab {
+    /// Serves the result page once, and closes the port.
+    pub fn tell(self, page: &Page<'_>) {
+        self.0.finish(page);
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum BrowserError {
+    #[error("no port can be listened on")]
+    Listener(#[source] ListenerError),
+    #[error("no browser could be started")]
+    Launch(#[source] LaunchError),
+    #[error("nobody signed in in time")]
+    TimedOut,
+    #[error("the provider ended the sign-in: {}", code.as_str())]
+    Refused { code: ErrorCode, tab: Tab },
+    #[error("the answer came from another provider than the one that was asked")]
+    Mixup { #[source] cause: Rejected, tab: Tab },
+    #[error("the authorization request could not be sent ahead")]
+    NotSent(#[source] HttpError),
+    #[error("the provider did not take the authorization request")]
+    NotTaken(#[source] TokenError),
+}
+
+/// A request that was made, and is not yet shown to anybody.
+#[derive(Debug)]
+pub struct Prepared {
+    listener: Listener,
+    pkce: Pkce,
+    state: Secret<String>,
+    nonce: Option<Secret<String>>,
+    redirect_uri: String,
+    /// What the browser is to open.
+    pub url: Url,
+}
+
+/// Binds the port and makes the request. Nobody has been bothered yet.
+///
+/// `push` is handed the parameters where the provider wants them beforehand (RFC 9126), and gives
+/// back the URL to open instead.
+pub fn prepare(
+    ask: &Ask<'_>,
+    push: impl FnOnce(&AuthorizationRequest<'_>) -> Option<Result<Url, BrowserError>>,
+) -> Result<Prepared, BrowserError> {
+    let listener = Listener::bind(ask.redirect_uri).map_err(BrowserError::Listener)?;
+    let redirect_uri = listener.redirect_uri().to_owned();
+    let pkce = Pkce::generate();
+    let state = random_secret();
+    let nonce = ask.is_openid.then(random_secret);
+    let request = AuthorizationRequest {
+        endpoint: ask.endpoint,
+        client_id: ask.client_id,
+        redirect_uri: &redirect_uri,
+        scopes: ask.scopes,
+        state: &state,
+        nonce: nonce.as_ref(),
+        challenge: &pkce.challenge,
+        resources: ask.resources,
+        audience: ask.audience,
+        login_hint: ask.login_hint,
+        prompt: ask.prompt,
+        extra: ask.extra,
+    };
+    let url = match push(&request) {
+        Some(pushed) => pushed?,
+        None => request.url(),
+    };
+    Ok(Prepared { listener, pkce, state, nonce, redirect_uri, url })
+}
+
+impl Prepared {
+    /// Shows the URL, opens the browser if there is one, and waits for the answer.
+    pub fn answered(
+        self,
+        ask: &Ask<'_>,
+        browser: Option<&Browser>,
+        terminal: Terminal,
+    ) -> Result<Answered, BrowserError> {
+        let Self { mut listener, pkce, state, nonce, redirect_uri, url } = self;
+        let how = if browser.is_some() { "in the browser; if it does not open, go to" } else { "at" };
+        terminal.say(&format!("Sign in to {} {how}\n{url}", ask.purpose));
+        if let Some(browser) = browser {
+            launch::open(browser, &url).map_err(BrowserError::Launch)?;
+        }
+        let expected =
+            Expected { state: &state, issuer: ask.issuer, issuer_required: ask.issuer_required };
+        let mut answer = None;
+        listener
+            .wait(ask.deadline, &mut |query| match callback::parse(query, &expected) {
+                Err(rejected) if !rejected.ends_login() => {
+                    terminal.explain(1, || format!("a request to the callback was refused: {rejected}"));
+                    Verdict::Refused
+                }
+                other => {
+                    answer = Some(other);
+                    Verdict::Ended
+                }
+            })
+            .map_err(|error| match error {
+                ListenerError::TimedOut => BrowserError::TimedOut,
+                ListenerError::PortTaken { .. }
+                | ListenerError::NoLoopback { .. }
+                | ListenerError::Io { .. } => BrowserError::Listener(error),
+            })?;
+        let tab = Tab(listener);
+        match answer {
+            Some(Ok(Callback::Code(code))) => {
+                Ok(Answered { code, verifier: pkce.verifier, nonce, redirect_uri, tab })
+            }
+            Some(Ok(Callback::Denied(code))) => Err(BrowserError::Refused { code, tab }),
+            Some(Err(cause)) => Err(BrowserError::Mixup { cause, tab }),
+            None => Err(BrowserError::TimedOut),
+        }
+    }
+}

@@ -1,0 +1,750 @@
+//! Each rule against a real socket, and each time the genuine callback still gets through.
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::*;
+
+const GENUINE: &str = "code=secret-code&state=secret-state";
+const GENUINE_REQUEST: &str =
+    "GET {path}?code=secret-code&state=secret-state HTTP/1.1\r\nHost: {host}\r\n\r\n";
+const PAGE: Page<'static> = Page::SignedIn {
+    provider: "gitlab",
+    account: "work",
+    who: None,
+};
+
+/// Longer than any test takes, so that one which hangs fails.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What the client of a test knows of the listener.
+struct Port {
+    address: SocketAddr,
+    authority: String,
+    path: String,
+}
+
+impl Port {
+    fn of(listener: &Listener) -> Self {
+        let rest = listener.redirect_uri().strip_prefix("http://").unwrap();
+        let (authority, path) = rest.split_at(rest.find('/').unwrap());
+        Self {
+            address: listener.sockets[0].local_addr().unwrap(),
+            authority: authority.to_owned(),
+            path: path.to_owned(),
+        }
+    }
+
+    fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream
+    }
+
+    /// Sends as it stands, with `{host}` and `{path}` filled in, and reads to the end.
+    fn send(&self, request: &str) -> String {
+        let mut stream = self.connect();
+        stream.write_all(self.fill(request).as_bytes()).unwrap();
+        read_all(&mut stream)
+    }
+
+    fn fill(&self, request: &str) -> String {
+        request
+            .replace("{host}", &self.authority)
+            .replace("{path}", &self.path)
+    }
+
+    fn get(&self, target: &str) -> String {
+        self.send(&format!("GET {target} HTTP/1.1\r\nHost: {{host}}\r\n\r\n"))
+    }
+
+    fn genuine(&self) -> String {
+        self.get(&format!("{{path}}?{GENUINE}"))
+    }
+
+    /// The genuine callback, and then the page: what a browser does.
+    fn sign_in(&self) {
+        assert_eq!(status(&self.genuine()), "303");
+        assert_eq!(status(&self.get(&self.clean())), "200");
+    }
+
+    fn clean(&self) -> String {
+        format!("{}/done", self.path.trim_end_matches('/'))
+    }
+}
+
+fn read_all(stream: &mut TcpStream) -> String {
+    let mut response = Vec::new();
+    // A dropped connection may end in a reset; what came before it counts.
+    let _ = stream.read_to_end(&mut response);
+    String::from_utf8(response).unwrap()
+}
+
+fn status(response: &str) -> &str {
+    response.get(9..12).unwrap_or("nothing")
+}
+
+fn header<'a>(response: &'a str, name: &str) -> Option<&'a str> {
+    let (head, _) = response.split_once("\r\n\r\n")?;
+    let mut values = head
+        .lines()
+        .filter_map(|line| line.split_once(": "))
+        .filter(|(header, _)| header.eq_ignore_ascii_case(name))
+        .map(|(_, value)| value);
+    let value = values.next();
+    assert!(values.next().is_none(), "{name} twice");
+    value
+}
+
+/// Runs `client` against a listener that takes only the genuine callback; gives back what the
+/// client returns, and each query that was judged.
+fn with_listener<T>(mut listener: Listener, client: impl FnOnce(&Port) -> T) -> (T, Vec<String>) {
+    let port = Port::of(&listener);
+    thread::scope(|scope| {
+        let server = scope.spawn(move || {
+            let mut judged = Vec::new();
+            let outcome = listener.wait(Instant::now() + PATIENCE, &mut |query| {
+                judged.push(query.to_owned());
+                if query == GENUINE {
+                    Verdict::Ended
+                } else {
+                    Verdict::Refused
+                }
+            });
+            if outcome.is_ok() {
+                listener.finish(&PAGE);
+            }
+            judged
+        });
+        let returned = client(&port);
+        (returned, server.join().unwrap())
+    })
+}
+
+fn bound() -> Listener {
+    Listener::bind(&RedirectUri::default()).unwrap()
+}
+
+/// What a test sends first, and how it is answered; then the genuine callback and the page must
+/// still come, and only `judged` and the genuine query have been judged.
+fn refused_and_still_pending(requests: &[(impl AsRef<str>, &str)], judged: &[&str]) {
+    let ((), queries) = with_listener(bound(), |port| {
+        for (request, expected) in requests {
+            let request = request.as_ref();
+            let response = port.send(request);
+            assert_eq!(status(&response), *expected, "{request}");
+            assert!(!response.contains("secret"), "{request}");
+        }
+        port.sign_in();
+    });
+    assert_eq!(queries, [judged, &[GENUINE]].concat());
+}
+
+#[test]
+fn the_genuine_callback_is_sent_on_to_a_page_without_the_code() {
+    for path in ["/callback", "/", "/done", "/a/b/"] {
+        let redirect = RedirectUri {
+            path: path.to_owned(),
+            ..RedirectUri::default()
+        };
+        let ((), judged) = with_listener(Listener::bind(&redirect).unwrap(), |port| {
+            let response = port.genuine();
+            assert_eq!(status(&response), "303");
+            let location = header(&response, "Location").unwrap();
+            assert_eq!(
+                location,
+                format!("http://{}{}", port.authority, port.clean())
+            );
+            let page = port.get(&port.clean());
+            assert_eq!(status(&page), "200");
+            assert!(page.contains("You are signed in"));
+        });
+        assert_eq!(judged, [GENUINE]);
+    }
+}
+
+#[test]
+fn only_our_host_is_answered() {
+    refused_and_still_pending(
+        &[
+            ("GET {path}?secret HTTP/1.1\r\n\r\n", "400"),
+            ("GET {path}?secret HTTP/1.0\r\n\r\n", "400"),
+            ("GET {path}?secret HTTP/1.1\r\nHost:\r\n\r\n", "403"),
+            (
+                "GET {path}?secret HTTP/1.1\r\nHost: {host}\r\nHost: {host}\r\n\r\n",
+                "400",
+            ),
+            (
+                "GET {path}?secret HTTP/1.1\r\nHost: {host}, {host}\r\n\r\n",
+                "403",
+            ),
+            (
+                "GET {path}?secret HTTP/1.1\r\nHost: evil.example\r\n\r\n",
+                "403",
+            ),
+            (
+                "GET {path}?secret HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
+                "403",
+            ),
+            (
+                "GET {path}?secret HTTP/1.1\r\nHost: 127.0.0.1:1\r\n\r\n",
+                "403",
+            ),
+            ("GET {path}?secret HTTP/1.1\r\nHost: {host}0\r\n\r\n", "403"),
+            (
+                "GET {path}?secret HTTP/1.1\r\nHost: {host}.evil.example\r\n\r\n",
+                "403",
+            ),
+            (
+                "GET {path}?secret HTTP/1.1\r\nHost: evil@{host}\r\n\r\n",
+                "403",
+            ),
+        ],
+        &[],
+    );
+}
+
+#[test]
+fn a_page_of_another_origin_is_refused() {
+    refused_and_still_pending(
+        &[
+            (
+                "GET {path}?secret HTTP/1.1\r\nHost: {host}\r\nOrigin: https://evil.example\r\n\r\n",
+                "403",
+            ),
+            (
+                "GET {path}?secret HTTP/1.1\r\nHost: {host}\r\nOrigin: null\r\n\r\n",
+                "403",
+            ),
+            (
+                "GET {path}?secret HTTP/1.1\r\nHost: {host}\r\nOrigin: https://{host}\r\n\r\n",
+                "403",
+            ),
+            (
+                "GET {path}?secret HTTP/1.1\r\nHost: {host}\r\nOrigin: http://127.0.0.1\r\n\r\n",
+                "403",
+            ),
+            (
+                "GET {path}?secret HTTP/1.1\r\nHost: {host}\r\nOrigin: http://{host}\r\nOrigin: null\r\n\r\n",
+                "403",
+            ),
+            (
+                "GET {path}?own HTTP/1.1\r\nHost: {host}\r\nOrigin: http://{host}\r\n\r\n",
+                "400",
+            ),
+        ],
+        &["own"],
+    );
+}
+
+#[test]
+fn a_prefetch_and_a_subresource_consume_nothing() {
+    let mut requests = Vec::new();
+    for (field, expected) in [
+        ("Sec-Purpose: prefetch", "503"),
+        ("Sec-Purpose: prefetch;prerender", "503"),
+        ("Purpose: prefetch", "503"),
+        ("purpose: Prefetch", "503"),
+        ("X-Purpose: preview", "503"),
+        ("X-Moz: prefetch", "503"),
+        (
+            "Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: no-cors\r\nSec-Fetch-Dest: image",
+            "403",
+        ),
+        (
+            "Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: cors\r\nSec-Fetch-Dest: empty",
+            "403",
+        ),
+        (
+            "Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: iframe",
+            "403",
+        ),
+    ] {
+        let request =
+            format!("GET {{path}}?{GENUINE} HTTP/1.1\r\nHost: {{host}}\r\n{field}\r\n\r\n");
+        requests.push((request, expected));
+    }
+    refused_and_still_pending(&requests, &[]);
+}
+
+#[test]
+fn a_navigation_from_the_provider_is_taken() {
+    let ((), judged) = with_listener(bound(), |port| {
+        let response = port.send(&format!(
+            "GET {{path}}?{GENUINE} HTTP/1.1\r\nhost: {{host}}\r\nSec-Fetch-Site: cross-site\r\n\
+             Sec-Fetch-Mode: navigate\r\nSec-Fetch-User: ?1\r\nSec-Fetch-Dest: document\r\n\
+             Upgrade-Insecure-Requests: 1\r\nReferer: https://id.example/\r\n\
+             Cookie: other={}\r\n\r\n",
+            "x".repeat(12 * 1024),
+        ));
+        assert_eq!(status(&response), "303");
+        port.get(&port.clean());
+    });
+    assert_eq!(judged, [GENUINE]);
+}
+
+#[test]
+fn only_get_is_served() {
+    let mut requests = vec![];
+    for method in [
+        "HEAD", "OPTIONS", "POST", "PUT", "DELETE", "TRACE", "PATCH", "get",
+    ] {
+        requests.push((
+            format!("{method} {{path}}?{GENUINE} HTTP/1.1\r\nHost: {{host}}\r\n\r\n"),
+            "405",
+        ));
+    }
+    requests.push((
+        "POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 11\r\n\r\ncode=secret".to_owned(),
+        "405",
+    ));
+    refused_and_still_pending(&requests, &[]);
+}
+
+#[test]
+fn only_the_callbacks_path_is_judged() {
+    let head = |target: &str| format!("GET {target} HTTP/1.1\r\nHost: {{host}}\r\n\r\n");
+    let requests: Vec<(String, &str)> = [
+        ("/", "404"),
+        ("/favicon.ico", "404"),
+        ("/favicon.ico?code=secret", "404"),
+        ("/?code=secret", "404"),
+        ("{path}/", "404"),
+        ("{path}/done", "404"),
+        ("{path}/../callback?code=secret", "404"),
+        ("{path}x?code=secret", "404"),
+        ("/CALLBACK?code=secret", "404"),
+        ("/%63allback?code=secret", "404"),
+        ("//callback?code=secret", "404"),
+        ("//{host}{path}?code=secret", "404"),
+        ("http://{host}{path}?code=secret", "404"),
+        ("http://evil.example{path}?code=secret", "404"),
+        ("*", "404"),
+        ("{path}?code=secret#x", "400"),
+    ]
+    .map(|(target, expected)| (head(target), expected))
+    .into();
+    refused_and_still_pending(&requests, &[]);
+}
+
+#[test]
+fn a_callback_that_is_not_the_awaited_one_leaves_the_login_pending() {
+    refused_and_still_pending(
+        &[
+            ("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n", "400"),
+            (
+                "GET {path}?state=guess&code=secret HTTP/1.1\r\nHost: {host}\r\n\r\n",
+                "400",
+            ),
+            (
+                "GET {path}?error=access_denied?x HTTP/1.1\r\nHost: {host}\r\n\r\n",
+                "400",
+            ),
+        ],
+        &["", "state=guess&code=secret", "error=access_denied?x"],
+    );
+}
+
+#[test]
+fn one_connection_has_one_request() {
+    refused_and_still_pending(
+        &[
+            // Smuggled behind a body, or pipelined.
+            (
+                "GET {path}?first HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\n\r\n",
+                "400",
+            ),
+            (
+                "GET {path}?first HTTP/1.1\r\nHost: {host}\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+                "400",
+            ),
+            (
+                "GET /x HTTP/1.1\r\nHost: {host}\r\n\r\nGET {path}?second HTTP/1.1\r\nHost: {host}\r\n\r\n",
+                "404",
+            ),
+        ],
+        &[],
+    );
+}
+
+#[test]
+fn what_is_no_http_is_answered_and_forgotten() {
+    let long = "x".repeat(HEAD_LIMIT);
+    let many = "X: y\r\n".repeat(1000);
+    refused_and_still_pending(
+        &[
+            ("\u{16}\u{3}\u{1}\u{2}\u{0}\u{1}", "400"),
+            ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "400"),
+            ("GET {path}?secret\r\n\r\n", "400"),
+            ("GET {path}?secret HTTP/1.1\r\nHost : {host}\r\n\r\n", "400"),
+            (
+                "GET {path}?secret HTTP/1.1\r\nHost: {host}\r\n folded\r\n\r\n",
+                "400",
+            ),
+            (
+                &format!("GET {{path}}?{long} HTTP/1.1\r\nHost: {{host}}\r\n\r\n"),
+                "431",
+            ),
+            (
+                &format!("GET {{path}}?secret HTTP/1.1\r\nHost: {{host}}\r\n{many}\r\n"),
+                "431",
+            ),
+        ],
+        &[],
+    );
+}
+
+#[test]
+fn a_large_body_does_not_cost_the_response() {
+    refused_and_still_pending(
+        &[(
+            &format!(
+                "POST {{path}} HTTP/1.1\r\nHost: {{host}}\r\n\r\n{}",
+                "x".repeat(48 * 1024)
+            ),
+            "405",
+        )],
+        &[],
+    );
+}
+
+#[test]
+fn another_users_connection_is_refused() {
+    let mut listener = bound();
+    listener.peer_of = |_| Peer::Foreign;
+    let port = Port::of(&listener);
+    let mut client = port.connect();
+    client
+        .write_all(port.fill(GENUINE_REQUEST).as_bytes())
+        .unwrap();
+    let outcome = listener.wait(Instant::now(), &mut |_| {
+        panic!("another user's callback was judged")
+    });
+    assert!(matches!(outcome, Err(ListenerError::TimedOut)));
+    drop(listener);
+    assert_eq!(status(&read_all(&mut client)), "403");
+}
+
+#[test]
+fn every_response_has_the_headers() {
+    let ((), _) = with_listener(bound(), |port| {
+        let responses = [
+            port.get("/favicon.ico"),
+            port.get("{path}?guess"),
+            port.send("POST / HTTP/1.1\r\nHost: {host}\r\n\r\n"),
+            port.send("nonsense\r\n\r\n"),
+            port.send("GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n"),
+            port.genuine(),
+            port.get(&port.clean()),
+        ];
+        let csp = PAGE.render().csp;
+        assert!(csp.contains("default-src 'none'") && csp.contains("frame-ancestors 'none'"));
+        for response in responses {
+            for (name, value) in [
+                ("Connection", "close"),
+                ("Cache-Control", "no-store"),
+                ("Referrer-Policy", "no-referrer"),
+                ("X-Content-Type-Options", "nosniff"),
+                ("Content-Security-Policy", &csp),
+                ("X-Frame-Options", "DENY"),
+                ("Cross-Origin-Opener-Policy", "same-origin"),
+            ] {
+                assert_eq!(header(&response, name), Some(value), "{response}");
+            }
+            let (_, content) = response.split_once("\r\n\r\n").unwrap();
+            let length = content.len().to_string();
+            assert_eq!(
+                header(&response, "Content-Length"),
+                Some(&*length),
+                "{response}"
+            );
+            assert!(
+                !response.contains("secret") && !response.contains("guess"),
+                "{response}"
+            );
+        }
+    });
+}
+
+#[test]
+fn a_request_that_drips_in_is_cut_off() {
+    let mut listener = bound();
+    listener.limits.request = Duration::from_millis(150);
+    let (held, judged) = with_listener(listener, |port| {
+        let mut stream = port.connect();
+        let started = Instant::now();
+        let request = port.fill("GET {path}?secret HTTP/1.1\r\nHost: {host}\r\n");
+        let filler = std::iter::repeat(b'x');
+        for byte in request.bytes().chain(filler) {
+            // Each byte comes well within the limit, and still the whole does not.
+            if stream.write_all(&[byte]).is_err() {
+                break;
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        let held = started.elapsed();
+        port.sign_in();
+        held
+    });
+    assert!(held < PATIENCE / 2, "{held:?}");
+    assert_eq!(judged, [GENUINE]);
+}
+
+#[test]
+fn idle_connections_do_not_keep_the_browser_out() {
+    let ((), judged) = with_listener(bound(), |port| {
+        let mut idle: Vec<_> = (0..3 * CONNECTION_LIMIT).map(|_| port.connect()).collect();
+        port.sign_in();
+        // The oldest had to go.
+        assert_eq!(read_all(&mut idle[0]), "");
+    });
+    assert_eq!(judged, [GENUINE]);
+}
+
+#[test]
+fn another_users_connections_push_nobody_out() {
+    let mut listener = bound();
+    for peer in [Peer::Welcome, Peer::Foreign] {
+        listener.peer_of = match peer {
+            Peer::Welcome => |_| Peer::Welcome,
+            Peer::Foreign => |_| Peer::Foreign,
+        };
+        let port = Port::of(&listener);
+        let clients: Vec<_> = (0..2 * CONNECTION_LIMIT).map(|_| port.connect()).collect();
+        while listener.accept() {}
+        assert_eq!(listener.connections.len(), CONNECTION_LIMIT);
+        assert!(
+            listener
+                .connections
+                .iter()
+                .all(|it| it.peer == Peer::Welcome)
+        );
+        drop(clients);
+    }
+}
+
+#[test]
+fn the_page_waits_until_the_token_is_stored() {
+    let mut listener = bound();
+    let port = Port::of(&listener);
+    let (stored, when_stored) = mpsc::channel::<()>();
+    let client = thread::spawn(move || {
+        assert_eq!(status(&port.genuine()), "303");
+        let head = format!("GET {} HTTP/1.1\r\nHost: {{host}}\r\n\r\n", port.clean());
+        let mut stream = port.connect();
+        stream.write_all(port.fill(&head).as_bytes()).unwrap();
+        stored.send(()).unwrap();
+        read_all(&mut stream)
+    });
+    listener
+        .wait(Instant::now() + PATIENCE, &mut |_| Verdict::Ended)
+        .unwrap();
+    // The browser asks for the page while the exchange is still under way.
+    when_stored.recv().unwrap();
+    listener.finish(&Page::Declined { provider: "gitlab" });
+    assert!(client.join().unwrap().contains("declined"));
+}
+
+#[test]
+fn a_connection_opened_ahead_of_need_gets_the_page() {
+    let mut listener = bound();
+    listener.limits.request = Duration::from_millis(100);
+    let port = Port::of(&listener);
+    let (waited, when_waited) = mpsc::channel::<()>();
+    let client = thread::spawn(move || {
+        let mut early = port.connect();
+        assert_eq!(status(&port.genuine()), "303");
+        when_waited.recv().unwrap();
+        let head = format!("GET {} HTTP/1.1\r\nHost: {{host}}\r\n\r\n", port.clean());
+        early.write_all(port.fill(&head).as_bytes()).unwrap();
+        read_all(&mut early)
+    });
+    listener
+        .wait(Instant::now() + PATIENCE, &mut |_| Verdict::Ended)
+        .unwrap();
+    // An exchange that takes longer than a request may.
+    thread::sleep(Duration::from_millis(150));
+    waited.send(()).unwrap();
+    listener.finish(&PAGE);
+    assert_eq!(status(&client.join().unwrap()), "200");
+}
+
+#[test]
+fn a_callback_that_comes_again_is_sent_on_and_not_judged_again() {
+    let ((), judged) = with_listener(bound(), |port| {
+        assert_eq!(status(&port.genuine()), "303");
+        assert_eq!(status(&port.genuine()), "303");
+        assert_eq!(status(&port.get("{path}?code=another")), "303");
+        assert_eq!(status(&port.get("/favicon.ico")), "404");
+        assert_eq!(status(&port.get(&port.clean())), "200");
+    });
+    assert_eq!(judged, [GENUINE]);
+}
+
+#[test]
+fn two_callbacks_at_once_are_judged_once() {
+    let mut listener = bound();
+    let port = Port::of(&listener);
+    let mut clients: Vec<_> = (0..4).map(|_| port.connect()).collect();
+    for client in &mut clients {
+        client
+            .write_all(port.fill(GENUINE_REQUEST).as_bytes())
+            .unwrap();
+    }
+    let mut judged = 0;
+    let mut judge = |_: &str| {
+        judged += 1;
+        Verdict::Ended
+    };
+    listener
+        .wait(Instant::now() + PATIENCE, &mut judge)
+        .unwrap();
+    assert_eq!(judged, 1);
+    let finish = thread::spawn(move || listener.finish(&PAGE));
+    for mut client in clients {
+        assert_eq!(status(&read_all(&mut client)), "303");
+    }
+    assert_eq!(status(&port.get(&port.clean())), "200");
+    finish.join().unwrap();
+}
+
+#[test]
+fn the_port_closes_after_the_page_and_without_it_and_after_a_time_out() {
+    let refused = |address| TcpStream::connect(address).is_err();
+
+    let (address, _) = with_listener(bound(), |port| {
+        port.sign_in();
+        port.address
+    });
+    assert!(refused(address), "after the page");
+
+    let mut listener = bound();
+    listener.limits.page = Duration::from_millis(50);
+    let (address, _) = with_listener(listener, |port| {
+        port.genuine();
+        port.address
+    });
+    assert!(refused(address), "when nobody comes for the page");
+
+    let mut listener = bound();
+    let address = Port::of(&listener).address;
+    let outcome = listener.wait(Instant::now(), &mut |_| Verdict::Ended);
+    assert!(matches!(outcome, Err(ListenerError::TimedOut)));
+    let started = Instant::now();
+    listener.finish(&PAGE);
+    assert!(
+        started.elapsed() < LIMITS.page,
+        "nobody is on the way to the page"
+    );
+    assert!(refused(address), "after a time-out");
+}
+
+#[test]
+fn a_browser_that_is_gone_before_its_redirect_does_not_hold_up_the_login() {
+    let mut listener = bound();
+    let port = Port::of(&listener);
+    let mut client = port.connect();
+    client
+        .write_all(port.fill(GENUINE_REQUEST).as_bytes())
+        .unwrap();
+    client.shutdown(Shutdown::Write).unwrap();
+    listener
+        .wait(Instant::now() + PATIENCE, &mut |_| Verdict::Ended)
+        .unwrap();
+    assert_eq!(status(&read_all(&mut client)), "303");
+}
+
+#[test]
+fn localhost_is_listened_to_on_both_families_on_one_port() {
+    let redirect = RedirectUri {
+        host: LoopbackHost::Localhost,
+        ..RedirectUri::default()
+    };
+    let listener = Listener::bind(&redirect).unwrap();
+    let addresses: Vec<_> = listener
+        .sockets
+        .iter()
+        .map(|socket| socket.local_addr().unwrap())
+        .collect();
+    let has_v6 = TcpListener::bind("[::1]:0").is_ok();
+    assert_eq!(addresses.len(), if has_v6 { 2 } else { 1 });
+    assert!(addresses.iter().all(|address| address.ip().is_loopback()));
+    assert!(addresses.iter().all(|it| it.port() == addresses[0].port()));
+    let ((), judged) = with_listener(listener, |port| {
+        for address in addresses {
+            let port = Port {
+                address,
+                authority: port.authority.clone(),
+                path: port.path.clone(),
+            };
+            assert!(port.authority.starts_with("localhost:"));
+            assert_eq!(status(&port.get("{path}?guess")), "400");
+        }
+        port.sign_in();
+    });
+    assert_eq!(judged.last().unwrap(), GENUINE);
+}
+
+#[test]
+fn v6_is_listened_to_by_its_literal() {
+    if TcpListener::bind("[::1]:0").is_err() {
+        return; // A machine without IPv6 has nothing to test.
+    }
+    let redirect = RedirectUri {
+        host: LoopbackHost::V6,
+        ..RedirectUri::default()
+    };
+    let ((), judged) = with_listener(Listener::bind(&redirect).unwrap(), |port| {
+        assert!(port.authority.starts_with("[::1]:"));
+        port.sign_in();
+    });
+    assert_eq!(judged, [GENUINE]);
+}
+
+#[test]
+fn a_fixed_port_that_is_taken_is_named() {
+    let hosts = [
+        (LoopbackHost::V4, "127.0.0.1:0"),
+        (LoopbackHost::Localhost, "127.0.0.1:0"),
+        (LoopbackHost::V6, "[::1]:0"),
+        (LoopbackHost::Localhost, "[::1]:0"),
+    ];
+    for (host, occupied) in hosts {
+        let Ok(other) = TcpListener::bind(occupied) else {
+            continue; // No IPv6 here.
+        };
+        let taken = other.local_addr().unwrap().port();
+        let redirect = RedirectUri {
+            host,
+            port: Some(taken),
+            ..RedirectUri::default()
+        };
+        let error = Listener::bind(&redirect).unwrap_err();
+        assert!(
+            matches!(error, ListenerError::PortTaken { port } if port == taken),
+            "{error:?}"
+        );
+        assert!(error.to_string().contains(&taken.to_string()));
+    }
+}
+
+#[test]
+fn debug_shows_nothing_of_a_request() {
+    let mut listener = bound();
+    let port = Port::of(&listener);
+    let mut client = port.connect();
+    client
+        .write_all(port.fill("GET {path}?code=secret HTTP/1.1\r\n").as_bytes())
+        .unwrap();
+    let _ = listener.wait(Instant::now() + Duration::from_millis(50), &mut |_| {
+        Verdict::Refused
+    });
+    let shown = format!("{listener:?}");
+    assert!(
+        shown.contains("connections: 1") && !shown.contains("secret"),
+        "{shown}"
+    );
+}

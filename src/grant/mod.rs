@@ -1,0 +1,4 @@
+//! The grants that need a person.
+pub mod launch;
+pub mod listener;
+pub mod page;

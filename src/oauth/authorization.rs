@@ -1,0 +1,330 @@
+//! The authorization request: the URL that the user's browser opens (RFC 6749 §4.1.1).
+//!
+//! Always `response_type=code` with PKCE S256. The URL carries `state` and `nonce`: it is for the
+//! browser and the person in front of it, never for a log.
+//!
+//! <https://www.rfc-editor.org/rfc/rfc6749#section-4.1.1>,
+//! <https://openid.net/specs/openid-connect-core-1_0.html#AuthRequest>
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use url::Url;
+
+use crate::secret::Secret;
+
+/// The parameters that configuration may not set: ours to fill in, or a change of the protocol
+/// (`response_mode=form_post`, a request object) that nothing here would understand.
+pub const RESERVED: &[&str] = &[
+    "assertion",
+    "client_assertion",
+    "client_assertion_type",
+    "client_id",
+    "client_secret",
+    "code",
+    "code_challenge",
+    "code_challenge_method",
+    "code_verifier",
+    "device_code",
+    "grant_type",
+    "id_token_hint",
+    "nonce",
+    "password",
+    "redirect_uri",
+    "refresh_token",
+    "request",
+    "request_uri",
+    "resource",
+    "response_mode",
+    "response_type",
+    "scope",
+    "state",
+    "token",
+];
+
+/// What one authorization request says.
+#[derive(Debug)]
+pub struct AuthorizationRequest<'a> {
+    pub endpoint: &'a Url,
+    pub client_id: &'a str,
+    /// The same in the token request, byte for byte (RFC 6749 §4.1.3).
+    pub redirect_uri: &'a str,
+    pub scopes: &'a [String],
+    pub state: &'a Secret<String>,
+    pub nonce: Option<&'a Secret<String>>,
+    pub challenge: &'a str,
+    /// RFC 8707: each a parameter of its own.
+    pub resources: &'a [String],
+    /// Not an RFC's: without it, Auth0 answers with an opaque token.
+    pub audience: Option<&'a str>,
+    /// The parameter's name, for not all call it `login_hint`, and the account.
+    pub login_hint: Option<(&'a str, &'a str)>,
+    pub prompt: Option<&'a str>,
+    /// What configuration adds. It overrides `prompt`, and nothing else of ours.
+    pub extra: &'a BTreeMap<String, String>,
+}
+
+impl AuthorizationRequest<'_> {
+    /// The endpoint with our parameters behind its own query, which RFC 6749 §3.1 has us keep.
+    pub fn url(&self) -> Url {
+        let parameters = self.parameters();
+        let is_ours = |name: &str| parameters.iter().any(|(ours, _)| ours == name);
+
+        let mut url = self.endpoint.clone();
+        url.set_fragment(None);
+        // §3.1 also forbids to send a parameter twice. The query stays as it was written, byte
+        // for byte, unless it holds one of ours.
+        if url.query_pairs().any(|(name, _)| is_ours(&name)) {
+            let own: Vec<(String, String)> = url
+                .query_pairs()
+                .filter(|(name, _)| !is_ours(name))
+                .map(|(name, value)| (name.into_owned(), value.into_owned()))
+                .collect();
+            url.query_pairs_mut().clear().extend_pairs(own);
+        }
+        url.query_pairs_mut().extend_pairs(&parameters);
+        url
+    }
+
+    /// The parameters alone.
+    pub fn parameters(&self) -> Vec<(String, String)> {
+        let Self {
+            endpoint: _,
+            client_id,
+            redirect_uri,
+            scopes,
+            state,
+            nonce,
+            challenge,
+            resources,
+            audience,
+            login_hint,
+            prompt,
+            extra,
+        } = self;
+
+        let scope = scopes.join(" ");
+        let mut ours: Vec<(&str, Cow<'_, str>)> = vec![
+            ("response_type", "code".into()),
+            ("client_id", (*client_id).into()),
+            ("redirect_uri", (*redirect_uri).into()),
+        ];
+        if !scope.is_empty() {
+            ours.push(("scope", scope.into()));
+        }
+        ours.push(("state", state.expose().into()));
+        if let Some(nonce) = nonce {
+            ours.push(("nonce", nonce.expose().into()));
+        }
+        ours.push(("code_challenge", (*challenge).into()));
+        ours.push(("code_challenge_method", "S256".into()));
+        for resource in *resources {
+            ours.push(("resource", resource.into()));
+        }
+        if let Some(audience) = audience {
+            ours.push(("audience", (*audience).into()));
+        }
+        if let Some((name, account)) = login_hint {
+            ours.push((name, (*account).into()));
+        }
+        if let Some(prompt) = prompt
+            && !extra.contains_key("prompt")
+        {
+            ours.push(("prompt", (*prompt).into()));
+        }
+
+        let added = extra.iter().filter(|(name, _)| {
+            let name = name.as_str();
+            !RESERVED.contains(&name) && !ours.iter().any(|(taken, _)| *taken == name)
+        });
+        ours.iter()
+            .map(|(name, value)| ((*name).to_owned(), value.to_string()))
+            .chain(added.map(|(name, value)| (name.clone(), value.clone())))
+            .collect()
+    }
+}
+
+/// The `prompt` that the scopes ask for, where configuration names none.
+///
+/// An OpenID provider must ignore `offline_access` unless consent is prompted for (OIDC Core §11).
+pub fn prompt_for(scopes: &[String], extra: &BTreeMap<String, String>) -> Option<&'static str> {
+    let asks = |wanted: &str| scopes.iter().any(|scope| scope == wanted);
+    (asks("openid") && asks("offline_access") && !extra.contains_key("prompt")).then_some("consent")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+        pairs
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect()
+    }
+
+    fn strings(texts: &[&str]) -> Vec<String> {
+        texts.iter().map(|text| (*text).to_owned()).collect()
+    }
+
+    struct Parts {
+        endpoint: Url,
+        scopes: Vec<String>,
+        state: Secret<String>,
+        nonce: Secret<String>,
+        resources: Vec<String>,
+        extra: BTreeMap<String, String>,
+    }
+
+    impl Parts {
+        fn new(endpoint: &str) -> Self {
+            Self {
+                endpoint: Url::parse(endpoint).unwrap(),
+                scopes: strings(&["openid", "email"]),
+                state: Secret::from("st"),
+                nonce: Secret::from("no"),
+                resources: Vec::new(),
+                extra: BTreeMap::new(),
+            }
+        }
+
+        fn request(&self) -> AuthorizationRequest<'_> {
+            AuthorizationRequest {
+                endpoint: &self.endpoint,
+                client_id: "hallpass",
+                redirect_uri: "http://127.0.0.1:8400/callback",
+                scopes: &self.scopes,
+                state: &self.state,
+                nonce: Some(&self.nonce),
+                challenge: "ch",
+                resources: &self.resources,
+                audience: None,
+                login_hint: None,
+                prompt: None,
+                extra: &self.extra,
+            }
+        }
+    }
+
+    #[test]
+    fn the_url_asks_for_a_code_with_s256() {
+        let parts = Parts::new("https://as.example/authorize");
+        assert_eq!(
+            parts.request().url().as_str(),
+            "https://as.example/authorize?response_type=code&client_id=hallpass\
+             &redirect_uri=http%3A%2F%2F127.0.0.1%3A8400%2Fcallback&scope=openid+email\
+             &state=st&nonce=no&code_challenge=ch&code_challenge_method=S256"
+        );
+    }
+
+    #[test]
+    fn the_scope_is_left_out_when_there_is_none() {
+        let mut parts = Parts::new("https://as.example/authorize");
+        parts.scopes.clear();
+        let mut request = parts.request();
+        request.nonce = None;
+        let names: Vec<String> = request.parameters().into_iter().map(|(n, _)| n).collect();
+        assert!(!names.contains(&"scope".to_owned()));
+        assert!(!names.contains(&"nonce".to_owned()));
+    }
+
+    #[test]
+    fn the_endpoints_own_query_is_kept_and_nothing_is_sent_twice() {
+        for (endpoint, start) in [
+            (
+                "https://as.example/a?p=b2c%20x",
+                "https://as.example/a?p=b2c%20x&response_type=code&",
+            ),
+            (
+                "https://as.example/a?p=1&state=evil&response_type=token#x",
+                "https://as.example/a?p=1&response_type=code&",
+            ),
+            (
+                "https://as.example/a?state=evil",
+                "https://as.example/a?response_type=code&",
+            ),
+        ] {
+            let url = Parts::new(endpoint).request().url();
+            assert!(url.as_str().starts_with(start), "{url}");
+            assert_eq!(url.fragment(), None);
+            let states: Vec<_> = url.query_pairs().filter(|(n, _)| n == "state").collect();
+            assert_eq!(states, [("state".into(), "st".into())]);
+        }
+    }
+
+    #[test]
+    fn resources_audience_and_hint_are_sent_each_under_its_name() {
+        let mut parts = Parts::new("https://as.example/a");
+        parts.resources = strings(&["https://a.example/", "https://b.example/"]);
+        let mut request = parts.request();
+        request.audience = Some("api");
+        request.login_hint = Some(("login", "ann"));
+        let parameters = request.parameters();
+        for expected in [
+            ("resource", "https://a.example/"),
+            ("resource", "https://b.example/"),
+            ("audience", "api"),
+            ("login", "ann"),
+        ] {
+            let expected = (expected.0.to_owned(), expected.1.to_owned());
+            assert!(parameters.contains(&expected), "{expected:?}");
+        }
+    }
+
+    #[test]
+    fn extra_parameters_override_nothing_but_the_prompt() {
+        let mut parts = Parts::new("https://as.example/a");
+        parts.extra = map(&[
+            ("access_type", "offline"),
+            ("audience", "theirs"),
+            ("client_id", "evil"),
+            ("code_challenge_method", "plain"),
+            ("prompt", "login"),
+            ("response_mode", "form_post"),
+            ("response_type", "token"),
+        ]);
+        let mut request = parts.request();
+        request.prompt = Some("consent");
+        request.audience = Some("ours");
+        let parameters = request.parameters();
+        let values = |wanted: &str| -> Vec<&str> {
+            parameters
+                .iter()
+                .filter(|(name, _)| name == wanted)
+                .map(|(_, value)| value.as_str())
+                .collect()
+        };
+        assert_eq!(values("access_type"), ["offline"]);
+        assert_eq!(values("audience"), ["ours"]);
+        assert_eq!(values("client_id"), ["hallpass"]);
+        assert_eq!(values("code_challenge_method"), ["S256"]);
+        assert_eq!(values("prompt"), ["login"]);
+        assert_eq!(values("response_mode"), [""; 0]);
+        assert_eq!(values("response_type"), ["code"]);
+    }
+
+    #[test]
+    fn nothing_of_ours_can_be_configured() {
+        let parts = Parts::new("https://as.example/a");
+        for (name, _) in parts.request().parameters() {
+            assert!(RESERVED.contains(&name.as_str()), "{name}");
+        }
+    }
+
+    #[test]
+    fn consent_is_prompted_for_where_an_openid_provider_is_asked_for_offline_access() {
+        for (scopes, extra, expected) in [
+            (&["openid", "offline_access"][..], map(&[]), Some("consent")),
+            (
+                &["openid", "offline_access"],
+                map(&[("prompt", "login")]),
+                None,
+            ),
+            (&["openid"], map(&[]), None),
+            (&["offline_access"], map(&[]), None),
+            (&[], map(&[]), None),
+        ] {
+            assert_eq!(prompt_for(&strings(scopes), &extra), expected, "{scopes:?}");
+        }
+    }
+}

@@ -1,0 +1,497 @@
+//! Where an authorization server's endpoints are (OpenID Connect Discovery §4, RFC 8414 §3).
+//!
+//! The document decides which URL is opened in a browser and which one receives a refresh token.
+//! So its `issuer` must be the very string that was asked for, and every endpoint https, or http
+//! on loopback: CVE-2025-6514 was an `authorization_endpoint` that reached the opener unchecked.
+//!
+//! <https://openid.net/specs/openid-connect-discovery-1_0.html>,
+//! <https://www.rfc-editor.org/rfc/rfc8414>
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use url::{Host, Url};
+
+use super::token::ClientAuth;
+use super::{json_object, sanitized};
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DiscoveryError {
+    #[error("the issuer is not a URL")]
+    IssuerNotAUrl,
+    #[error("the issuer must begin with https://, or be on this machine")]
+    IssuerNotSecure,
+    #[error("the issuer must have no user name, query or fragment")]
+    IssuerExtra,
+    #[error("the metadata are not a JSON object")]
+    NotJson,
+    #[error("the metadata name no issuer")]
+    NoIssuer,
+    /// Strings are compared; often it is a slash at the end.
+    #[error("the metadata are those of another issuer: {found}")]
+    OtherIssuer { found: String },
+    #[error("{member} in the metadata is not a URL with https, or with http on this machine")]
+    UnacceptableUrl { member: &'static str },
+    #[error("the authorization server supports PKCE, but not its method S256")]
+    NoS256,
+}
+
+/// Where the metadata may be, in the order to ask: OpenID Connect's place, then RFC 8414's.
+pub fn well_known_urls(issuer: &str) -> Result<Vec<Url>, DiscoveryError> {
+    let issuer = Url::parse(issuer).map_err(|_| DiscoveryError::IssuerNotAUrl)?;
+    let bare = issuer.query().is_none()
+        && issuer.fragment().is_none()
+        && issuer.username().is_empty()
+        && issuer.password().is_none();
+    if !bare {
+        return Err(DiscoveryError::IssuerExtra);
+    }
+    if !is_acceptable_url(&issuer) {
+        return Err(DiscoveryError::IssuerNotSecure);
+    }
+
+    let path = issuer.path().trim_end_matches('/');
+    let mut paths = vec![
+        // Discovery §4: behind the issuer's path.
+        format!("{path}/.well-known/openid-configuration"),
+        // RFC 8414 §3.1: between the host and the path.
+        format!("/.well-known/oauth-authorization-server{path}"),
+    ];
+    if !path.is_empty() {
+        // RFC 8414 §5: OpenID Connect's name in RFC 8414's place.
+        paths.push(format!("/.well-known/openid-configuration{path}"));
+    }
+    Ok(paths
+        .iter()
+        .map(|path| {
+            let mut url = issuer.clone();
+            url.set_path(path);
+            url
+        })
+        .collect())
+}
+
+/// What an authorization server says about itself, as far as it matters here.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Metadata {
+    pub issuer: String,
+    pub authorization_endpoint: Option<Url>,
+    pub token_endpoint: Option<Url>,
+    pub device_authorization_endpoint: Option<Url>,
+    pub revocation_endpoint: Option<Url>,
+    pub userinfo_endpoint: Option<Url>,
+    pub jwks_uri: Option<Url>,
+    pub pushed_authorization_request_endpoint: Option<Url>,
+    pub require_pushed_authorization_requests: bool,
+    pub code_challenge_methods_supported: Option<Vec<String>>,
+    pub authorization_response_iss_parameter_supported: bool,
+    pub token_endpoint_auth_methods_supported: Option<Vec<String>>,
+    pub id_token_signing_alg_values_supported: Option<Vec<String>>,
+    pub scopes_supported: Option<Vec<String>>,
+    pub grant_types_supported: Option<Vec<String>>,
+}
+
+/// Reads the document that was found at one of [`well_known_urls`] of this issuer.
+pub fn parse(issuer: &str, body: &[u8]) -> Result<Metadata, DiscoveryError> {
+    let document: Map<String, Value> = json_object(body).ok_or(DiscoveryError::NotJson)?;
+
+    // RFC 8414 §3.3, Discovery §4.3: identical, so no normalising and no slash forgiven.
+    let found = document
+        .get("issuer")
+        .and_then(Value::as_str)
+        .ok_or(DiscoveryError::NoIssuer)?;
+    if found != issuer {
+        return Err(DiscoveryError::OtherIssuer {
+            found: sanitized(found),
+        });
+    }
+
+    let endpoint = |member| endpoint(&document, member);
+    let flag = |member: &str| document.get(member).and_then(Value::as_bool) == Some(true);
+    let list = |member: &str| list(document.get(member)?);
+    Ok(Metadata {
+        issuer: found.to_owned(),
+        authorization_endpoint: endpoint("authorization_endpoint")?,
+        token_endpoint: endpoint("token_endpoint")?,
+        device_authorization_endpoint: endpoint("device_authorization_endpoint")?,
+        revocation_endpoint: endpoint("revocation_endpoint")?,
+        userinfo_endpoint: endpoint("userinfo_endpoint")?,
+        jwks_uri: endpoint("jwks_uri")?,
+        pushed_authorization_request_endpoint: endpoint("pushed_authorization_request_endpoint")?,
+        require_pushed_authorization_requests: flag("require_pushed_authorization_requests"),
+        code_challenge_methods_supported: list("code_challenge_methods_supported"),
+        authorization_response_iss_parameter_supported: flag(
+            "authorization_response_iss_parameter_supported",
+        ),
+        token_endpoint_auth_methods_supported: list("token_endpoint_auth_methods_supported"),
+        id_token_signing_alg_values_supported: list("id_token_signing_alg_values_supported"),
+        scopes_supported: list("scopes_supported"),
+        grant_types_supported: list("grant_types_supported"),
+    })
+}
+
+fn endpoint(
+    document: &Map<String, Value>,
+    member: &'static str,
+) -> Result<Option<Url>, DiscoveryError> {
+    match document.get(member) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) if text.is_empty() => Ok(None),
+        Some(value) => value
+            .as_str()
+            .and_then(|text| Url::parse(text).ok())
+            .filter(is_acceptable_url)
+            .map(Some)
+            .ok_or(DiscoveryError::UnacceptableUrl { member }),
+    }
+}
+
+/// An empty list says as little as none: RFC 8414 §3.2 has it left out.
+fn list(value: &Value) -> Option<Vec<String>> {
+    let texts: Vec<String> = value
+        .as_array()?
+        .iter()
+        .filter_map(Value::as_str)
+        .map(str::to_owned)
+        .collect();
+    (!texts.is_empty()).then_some(texts)
+}
+
+impl Metadata {
+    /// Fills what this document leaves open from another one of the same issuer.
+    #[must_use]
+    pub fn filled_from(self, other: Metadata) -> Metadata {
+        Metadata {
+            issuer: self.issuer,
+            authorization_endpoint: self.authorization_endpoint.or(other.authorization_endpoint),
+            token_endpoint: self.token_endpoint.or(other.token_endpoint),
+            device_authorization_endpoint: self
+                .device_authorization_endpoint
+                .or(other.device_authorization_endpoint),
+            revocation_endpoint: self.revocation_endpoint.or(other.revocation_endpoint),
+            userinfo_endpoint: self.userinfo_endpoint.or(other.userinfo_endpoint),
+            jwks_uri: self.jwks_uri.or(other.jwks_uri),
+            pushed_authorization_request_endpoint: self
+                .pushed_authorization_request_endpoint
+                .or(other.pushed_authorization_request_endpoint),
+            require_pushed_authorization_requests: self.require_pushed_authorization_requests
+                || other.require_pushed_authorization_requests,
+            code_challenge_methods_supported: self
+                .code_challenge_methods_supported
+                .or(other.code_challenge_methods_supported),
+            authorization_response_iss_parameter_supported: self
+                .authorization_response_iss_parameter_supported
+                || other.authorization_response_iss_parameter_supported,
+            token_endpoint_auth_methods_supported: self
+                .token_endpoint_auth_methods_supported
+                .or(other.token_endpoint_auth_methods_supported),
+            id_token_signing_alg_values_supported: self
+                .id_token_signing_alg_values_supported
+                .or(other.id_token_signing_alg_values_supported),
+            scopes_supported: self.scopes_supported.or(other.scopes_supported),
+            grant_types_supported: self.grant_types_supported.or(other.grant_types_supported),
+        }
+    }
+
+    /// Whether S256 may be sent: yes, unless the server lists its methods without it.
+    ///
+    /// Most servers that support PKCE do not say so, and one that does not must ignore it.
+    pub fn pkce(&self) -> Result<(), DiscoveryError> {
+        match &self.code_challenge_methods_supported {
+            Some(methods) if !methods.iter().any(|method| method == "S256") => {
+                Err(DiscoveryError::NoS256)
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// How the client authenticates, where configuration does not say: Basic is what every server
+    /// must support (RFC 6749 §2.3.1), so it takes a list without it to post the secret.
+    pub fn client_auth(&self, has_secret: bool) -> ClientAuth {
+        if !has_secret {
+            return ClientAuth::None;
+        }
+        let lists = |wanted: &str| {
+            self.token_endpoint_auth_methods_supported
+                .as_ref()
+                .is_some_and(|methods| methods.iter().any(|method| method == wanted))
+        };
+        if lists("client_secret_post") && !lists("client_secret_basic") {
+            ClientAuth::Post
+        } else {
+            ClientAuth::Basic
+        }
+    }
+}
+
+/// Whether a URL may receive secrets or be opened: https, or http that stays on this machine.
+///
+/// One with a user name or a password is not: it serves only to look like another host.
+pub fn is_acceptable_url(url: &Url) -> bool {
+    let is_loopback = match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => return false,
+    };
+    let is_private = url.scheme() == "https" || (url.scheme() == "http" && is_loopback);
+    is_private && url.username().is_empty() && url.password().is_none()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ISSUER: &str = "https://as.example/realm";
+
+    fn parsed(members: &str) -> Result<Metadata, DiscoveryError> {
+        parse(
+            ISSUER,
+            format!(r#"{{"issuer":"{ISSUER}"{members}}}"#).as_bytes(),
+        )
+    }
+
+    #[test]
+    fn both_well_known_places_are_asked() {
+        for (issuer, expected) in [
+            (
+                "https://as.example",
+                &[
+                    "https://as.example/.well-known/openid-configuration",
+                    "https://as.example/.well-known/oauth-authorization-server",
+                ][..],
+            ),
+            (
+                "https://as.example/",
+                &[
+                    "https://as.example/.well-known/openid-configuration",
+                    "https://as.example/.well-known/oauth-authorization-server",
+                ],
+            ),
+            (
+                "https://as.example:8443/realms/a%20b/",
+                &[
+                    "https://as.example:8443/realms/a%20b/.well-known/openid-configuration",
+                    "https://as.example:8443/.well-known/oauth-authorization-server/realms/a%20b",
+                    "https://as.example:8443/.well-known/openid-configuration/realms/a%20b",
+                ],
+            ),
+            (
+                "http://127.0.0.1:8080",
+                &[
+                    "http://127.0.0.1:8080/.well-known/openid-configuration",
+                    "http://127.0.0.1:8080/.well-known/oauth-authorization-server",
+                ],
+            ),
+        ] {
+            let urls = well_known_urls(issuer).unwrap();
+            let urls: Vec<&str> = urls.iter().map(Url::as_str).collect();
+            assert_eq!(urls, expected, "{issuer}");
+        }
+    }
+
+    #[test]
+    fn an_issuer_is_a_bare_https_url() {
+        for (issuer, expected) in [
+            ("as.example", DiscoveryError::IssuerNotAUrl),
+            ("http://as.example", DiscoveryError::IssuerNotSecure),
+            ("file:///etc", DiscoveryError::IssuerNotSecure),
+            ("https://as.example?x=1", DiscoveryError::IssuerExtra),
+            ("https://as.example/#x", DiscoveryError::IssuerExtra),
+            ("https://a:b@as.example", DiscoveryError::IssuerExtra),
+        ] {
+            assert_eq!(well_known_urls(issuer), Err(expected), "{issuer}");
+        }
+    }
+
+    #[test]
+    fn the_issuer_is_identical_or_the_document_is_refused() {
+        for (body, expected) in [
+            ("<html>", DiscoveryError::NotJson),
+            ("", DiscoveryError::NotJson),
+            ("[]", DiscoveryError::NotJson),
+            ("{}", DiscoveryError::NoIssuer),
+            (r#"{"issuer":7}"#, DiscoveryError::NoIssuer),
+            (
+                r#"{"issuer":"https://as.example/realm/"}"#,
+                DiscoveryError::OtherIssuer {
+                    found: "https://as.example/realm/".to_owned(),
+                },
+            ),
+            (
+                r#"{"issuer":"HTTPS://as.example/realm"}"#,
+                DiscoveryError::OtherIssuer {
+                    found: "HTTPS://as.example/realm".to_owned(),
+                },
+            ),
+            (
+                r#"{"issuer":"https://evil\u001b[2J"}"#,
+                DiscoveryError::OtherIssuer {
+                    found: r"https://evil\u{1b}[2J".to_owned(),
+                },
+            ),
+        ] {
+            assert_eq!(parse(ISSUER, body.as_bytes()), Err(expected), "{body}");
+        }
+    }
+
+    #[test]
+    fn every_endpoint_is_https_or_loopback() {
+        for member in [
+            "authorization_endpoint",
+            "token_endpoint",
+            "device_authorization_endpoint",
+            "revocation_endpoint",
+            "userinfo_endpoint",
+            "jwks_uri",
+            "pushed_authorization_request_endpoint",
+        ] {
+            for value in [
+                r#""http://as.example/x""#,
+                r#""file:///etc/passwd""#,
+                r#""javascript:alert(1)""#,
+                r#""https://as.example@evil.example/""#,
+                r#""x; calc.exe""#,
+                "7",
+            ] {
+                assert_eq!(
+                    parsed(&format!(r#","{member}":{value}"#)),
+                    Err(DiscoveryError::UnacceptableUrl { member }),
+                    "{member} {value}"
+                );
+            }
+            assert!(parsed(&format!(r#","{member}":"http://[::1]:1/x""#)).is_ok());
+            for absent in ["null", r#""""#] {
+                assert!(parsed(&format!(r#","{member}":{absent}"#)).is_ok());
+            }
+        }
+    }
+
+    #[test]
+    fn an_acceptable_url_is_https_or_stays_on_this_machine() {
+        for (url, expected) in [
+            ("https://as.example/x", true),
+            ("http://127.0.0.1:1/", true),
+            ("http://127.9.9.9/", true),
+            ("http://[::1]/", true),
+            ("http://localhost/", true),
+            ("http://as.example/", false),
+            ("http://localhost.evil.example/", false),
+            ("http://127.0.0.1.evil.example/", false),
+            ("http://10.0.0.1/", false),
+            ("http://0.0.0.0/", false),
+            ("https://user@as.example/", false),
+            ("https://:pw@as.example/", false),
+            ("ws://127.0.0.1/", false),
+            ("file:///etc/passwd", false),
+            ("mailto:a@b.example", false),
+        ] {
+            assert_eq!(
+                is_acceptable_url(&Url::parse(url).unwrap()),
+                expected,
+                "{url}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_document_may_say_little_or_strange_things() {
+        let little = parsed("").unwrap();
+        assert_eq!(
+            little,
+            Metadata {
+                issuer: ISSUER.to_owned(),
+                ..Metadata::default()
+            }
+        );
+        let strange = r#","scopes_supported":"openid","code_challenge_methods_supported":[],
+            "require_pushed_authorization_requests":null,"grant_types_supported":[1,"a"],
+            "authorization_response_iss_parameter_supported":true,"x":{}"#;
+        let strange = parsed(strange).unwrap();
+        assert_eq!(strange.scopes_supported, None);
+        assert_eq!(strange.code_challenge_methods_supported, None);
+        assert_eq!(strange.grant_types_supported, Some(vec!["a".to_owned()]));
+        assert!(strange.authorization_response_iss_parameter_supported);
+        assert!(!strange.require_pushed_authorization_requests);
+    }
+
+    #[test]
+    fn metadata_survive_being_kept() {
+        let metadata =
+            parsed(r#","token_endpoint":"https://as.example/t","scopes_supported":["openid"]"#)
+                .unwrap();
+        let kept = serde_json::to_string(&metadata).unwrap();
+        assert_eq!(serde_json::from_str::<Metadata>(&kept).unwrap(), metadata);
+        assert!(serde_json::from_str::<Metadata>("{}").is_ok());
+    }
+
+    #[test]
+    fn a_second_document_fills_what_the_first_leaves_open() {
+        let first = parsed(r#","token_endpoint":"https://as.example/1""#).unwrap();
+        let second = parsed(
+            r#","token_endpoint":"https://as.example/2",
+               "device_authorization_endpoint":"https://as.example/d",
+               "require_pushed_authorization_requests":true"#,
+        )
+        .unwrap();
+        let filled = first.filled_from(second);
+        assert_eq!(
+            filled.token_endpoint.unwrap().as_str(),
+            "https://as.example/1"
+        );
+        assert_eq!(
+            filled.device_authorization_endpoint.unwrap().as_str(),
+            "https://as.example/d"
+        );
+        assert!(filled.require_pushed_authorization_requests);
+    }
+
+    #[test]
+    fn s256_is_sent_unless_the_server_lists_only_others() {
+        for (members, expected) in [
+            ("", Ok(())),
+            (r#","code_challenge_methods_supported":[]"#, Ok(())),
+            (r#","code_challenge_methods_supported":["S256"]"#, Ok(())),
+            (
+                r#","code_challenge_methods_supported":["plain","S256"]"#,
+                Ok(()),
+            ),
+            (
+                r#","code_challenge_methods_supported":["plain"]"#,
+                Err(DiscoveryError::NoS256),
+            ),
+        ] {
+            assert_eq!(parsed(members).unwrap().pkce(), expected, "{members}");
+        }
+    }
+
+    #[test]
+    fn basic_is_preferred_unless_only_post_is_listed() {
+        for (methods, has_secret, expected) in [
+            (None, false, ClientAuth::None),
+            (Some(r#"["client_secret_post"]"#), false, ClientAuth::None),
+            (None, true, ClientAuth::Basic),
+            (Some(r#"["private_key_jwt"]"#), true, ClientAuth::Basic),
+            (
+                Some(r#"["client_secret_post","client_secret_basic"]"#),
+                true,
+                ClientAuth::Basic,
+            ),
+            (
+                Some(r#"["none","client_secret_post"]"#),
+                true,
+                ClientAuth::Post,
+            ),
+        ] {
+            let members = methods
+                .map(|methods| format!(r#","token_endpoint_auth_methods_supported":{methods}"#))
+                .unwrap_or_default();
+            let metadata = parsed(&members).unwrap();
+            assert_eq!(
+                metadata.client_auth(has_secret),
+                expected,
+                "{methods:?} {has_secret}"
+            );
+        }
+    }
+}

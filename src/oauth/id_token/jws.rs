@@ -1,0 +1,92 @@
+//! A signed JWT taken apart (RFC 7515 §7.1). Nothing in it is true before its signature is checked.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::Deserialize;
+use serde_json::Value;
+use sha2::{Digest as _, Sha256, Sha512};
+
+use super::IdTokenError;
+use crate::oauth::{json_object, sanitized};
+
+pub(super) struct Jws<'a> {
+    pub(super) algorithm: Algorithm,
+    pub(super) key_id: Option<String>,
+    /// The header and the payload as they were signed.
+    pub(super) signed: &'a [u8],
+    pub(super) payload: Vec<u8>,
+    pub(super) signature: Vec<u8>,
+}
+
+/// The asymmetric algorithms that are accepted (RFC 7518 §3.1, RFC 8037 §3.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Algorithm {
+    Rs256,
+    Ps256,
+    Es256,
+    EdDsa,
+}
+
+impl<'a> Jws<'a> {
+    pub(super) fn parse(token: &'a str) -> Result<Self, IdTokenError> {
+        #[derive(Deserialize)]
+        struct Header {
+            alg: String,
+            kid: Option<String>,
+            crit: Option<Value>,
+        }
+
+        let parts: Vec<&str> = token.split('.').collect();
+        let (header, payload, signature) = match parts[..] {
+            [header, payload, signature] => (header, payload, signature),
+            [_, _, _, _, _] => return Err(IdTokenError::Encrypted),
+            _ => return Err(IdTokenError::NotAJwt),
+        };
+        let decoded = |part: &str| {
+            URL_SAFE_NO_PAD
+                .decode(part)
+                .map_err(|_| IdTokenError::NotAJwt)
+        };
+        let Header { alg, kid, crit } =
+            json_object(&decoded(header)?).ok_or(IdTokenError::NotAJwt)?;
+        if crit.is_some() {
+            return Err(IdTokenError::CriticalExtension);
+        }
+        Ok(Self {
+            algorithm: Algorithm::named(&alg)?,
+            key_id: kid,
+            signed: &token.as_bytes()[..header.len() + 1 + payload.len()],
+            payload: decoded(payload)?,
+            signature: decoded(signature)?,
+        })
+    }
+}
+
+impl Algorithm {
+    /// Names are case-sensitive, so `None` and `nOnE` are as little known as `none` and `HS256`.
+    fn named(name: &str) -> Result<Self, IdTokenError> {
+        match name {
+            "RS256" => Ok(Self::Rs256),
+            "PS256" => Ok(Self::Ps256),
+            "ES256" => Ok(Self::Es256),
+            // RFC 9864 gives EdDSA with Ed25519 a name of its own.
+            "EdDSA" | "Ed25519" => Ok(Self::EdDsa),
+            _ => Err(IdTokenError::UnacceptableAlgorithm {
+                name: sanitized(name),
+            }),
+        }
+    }
+
+    /// Whether a key's own `alg` means this algorithm.
+    pub(super) fn is_named(self, name: &str) -> bool {
+        Self::named(name) == Ok(self)
+    }
+
+    /// The hash of `at_hash` (Core §3.1.3.6); Ed25519 hashes with SHA-512.
+    pub(super) fn hash(self, bytes: &[u8]) -> Vec<u8> {
+        match self {
+            Self::Rs256 | Self::Ps256 | Self::Es256 => Sha256::digest(bytes).to_vec(),
+            Self::EdDsa => Sha512::digest(bytes).to_vec(),
+        }
+    }
+}

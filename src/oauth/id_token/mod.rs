@@ -1,0 +1,213 @@
+//! The ID token, checked in full (OpenID Connect Core §3.1.3.7, RFC 7519).
+//!
+//! It may have come over TLS from the token endpoint, and is checked all the same: it is handed
+//! to tools, and it says whose session this is. `none` and HMAC are no algorithms here.
+//!
+//! <https://openid.net/specs/openid-connect-core-1_0.html#IDTokenValidation>
+
+mod jwks;
+mod jws;
+
+pub use jwks::Jwks;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Map, Value};
+use time::{Duration, OffsetDateTime};
+
+use self::jws::{Algorithm, Jws};
+use super::{is_same_secret, json_object, sanitized};
+use crate::secret::Secret;
+
+/// How far our clock and the provider's may be apart.
+const TOLERANCE: Duration = Duration::seconds(60);
+
+/// The longest `sub`, in bytes (Core §2).
+const LONGEST_SUBJECT: usize = 255;
+
+/// What the token is held against.
+#[derive(Debug)]
+pub struct Checks<'a> {
+    pub issuer: &'a str,
+    pub client_id: &'a str,
+    /// What was sent in the authorization request; `None` where there was none, as in a refresh.
+    pub nonce: Option<&'a Secret<String>>,
+    /// The access token of the same response, for `at_hash`.
+    pub access_token: Option<&'a Secret<String>>,
+    pub now: OffsetDateTime,
+}
+
+/// What a token that passed says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claims {
+    pub issuer: String,
+    /// Who it is, for good: the one claim to tell persons apart by (Core §5.7).
+    pub subject: String,
+    pub expires_at: OffsetDateTime,
+    pub issued_at: OffsetDateTime,
+    /// This and the next two are for a person's eyes: sanitized, and neither verified nor unique.
+    pub email: Option<String>,
+    pub preferred_username: Option<String>,
+    pub name: Option<String>,
+}
+
+/// Why a token is refused. None of the messages quotes it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum IdTokenError {
+    #[error("the ID token is not a signed JWT")]
+    NotAJwt,
+    #[error("the ID token is encrypted, which is not supported")]
+    Encrypted,
+    /// `none`, HMAC, or one that is not known here.
+    #[error("the ID token's algorithm {name} is not accepted: RS256, PS256, ES256 and EdDSA are")]
+    UnacceptableAlgorithm { name: String },
+    /// RFC 7515 §4.1.11.
+    #[error("the ID token demands extensions that are not supported")]
+    CriticalExtension,
+    #[error("the provider's keys are not a JSON Web Key Set")]
+    NotAJwks,
+    /// The keys may have been rotated: fetch them again, once.
+    #[error("none of the provider's published keys is the one that signed the ID token")]
+    UnknownKey,
+    #[error("the key that the ID token names does not belong to its algorithm")]
+    UnfitKey,
+    #[error("the ID token's signature is wrong")]
+    BadSignature,
+    #[error("the ID token has no usable {claim}")]
+    Missing { claim: &'static str },
+    #[error("the ID token was issued by another provider")]
+    WrongIssuer,
+    #[error("the ID token is not for this client")]
+    WrongAudience,
+    #[error("the ID token is for other clients, too")]
+    ForeignAudience,
+    #[error("the ID token was issued to another client (azp)")]
+    WrongParty,
+    #[error("the ID token has expired, or this machine's clock is wrong")]
+    Expired,
+    #[error("the ID token is from the future, or this machine's clock is wrong")]
+    FromTheFuture,
+    #[error("the ID token does not belong to this sign-in (nonce)")]
+    WrongNonce,
+    #[error("the ID token does not belong to the access token (at_hash)")]
+    WrongAccessToken,
+}
+
+/// Checks the signature and then each claim.
+pub fn verify(
+    token: &Secret<String>,
+    keys: &Jwks,
+    checks: &Checks<'_>,
+) -> Result<Claims, IdTokenError> {
+    let jws = Jws::parse(token.expose())?;
+    keys.verify(&jws)?;
+    let claims: Map<String, Value> = json_object(&jws.payload).ok_or(IdTokenError::NotAJwt)?;
+
+    let issuer = text(&claims, "iss").ok_or(IdTokenError::Missing { claim: "iss" })?;
+    if issuer != checks.issuer {
+        return Err(IdTokenError::WrongIssuer);
+    }
+    let subject = text(&claims, "sub")
+        .filter(|subject| !subject.is_empty() && subject.len() <= LONGEST_SUBJECT)
+        .ok_or(IdTokenError::Missing { claim: "sub" })?;
+    check_audience(&claims, checks.client_id)?;
+
+    let expires_at = instant(&claims, "exp").ok_or(IdTokenError::Missing { claim: "exp" })?;
+    if checks.now >= expires_at.saturating_add(TOLERANCE) {
+        return Err(IdTokenError::Expired);
+    }
+    let issued_at = instant(&claims, "iat").ok_or(IdTokenError::Missing { claim: "iat" })?;
+    let not_before = instant(&claims, "nbf").unwrap_or(issued_at);
+    if issued_at.max(not_before) > checks.now.saturating_add(TOLERANCE) {
+        return Err(IdTokenError::FromTheFuture);
+    }
+
+    if let Some(sent) = checks.nonce {
+        let nonce = text(&claims, "nonce").ok_or(IdTokenError::Missing { claim: "nonce" })?;
+        if !is_same_secret(sent.expose(), nonce) {
+            return Err(IdTokenError::WrongNonce);
+        }
+    }
+    check_access_token(&claims, jws.algorithm, checks.access_token)?;
+
+    let shown = |claim| {
+        text(&claims, claim)
+            .map(sanitized)
+            .filter(|text| !text.is_empty())
+    };
+    Ok(Claims {
+        issuer: issuer.to_owned(),
+        subject: subject.to_owned(),
+        expires_at,
+        issued_at,
+        email: shown("email"),
+        preferred_username: shown("preferred_username"),
+        name: shown("name"),
+    })
+}
+
+/// When a JWT says that it expires, signature or not: for a token that only its audience can
+/// check.
+pub fn unverified_expiry(token: &Secret<String>) -> Option<OffsetDateTime> {
+    let payload = token.expose().split('.').nth(1)?;
+    let claims: Map<String, Value> = json_object(&URL_SAFE_NO_PAD.decode(payload).ok()?)?;
+    instant(&claims, "exp")
+}
+
+/// Core §3.1.3.7, points 3 to 5: for us, for nobody else, and issued to us.
+fn check_audience(claims: &Map<String, Value>, client_id: &str) -> Result<(), IdTokenError> {
+    let audience = claims
+        .get("aud")
+        .ok_or(IdTokenError::Missing { claim: "aud" })?;
+    let is_us = |value: &Value| value.as_str() == Some(client_id);
+    let (for_us, for_others) = match audience.as_array() {
+        Some(list) => (list.iter().any(is_us), !list.iter().all(is_us)),
+        None => (is_us(audience), false),
+    };
+    if !for_us {
+        return Err(IdTokenError::WrongAudience);
+    }
+    if for_others {
+        return Err(IdTokenError::ForeignAudience);
+    }
+    if claims.get("azp").is_some_and(|party| !is_us(party)) {
+        return Err(IdTokenError::WrongParty);
+    }
+    Ok(())
+}
+
+/// Core §3.1.3.8: the left half of the hash that belongs to the signature's algorithm.
+fn check_access_token(
+    claims: &Map<String, Value>,
+    algorithm: Algorithm,
+    access_token: Option<&Secret<String>>,
+) -> Result<(), IdTokenError> {
+    let (Some(claimed), Some(access_token)) = (claims.get("at_hash"), access_token) else {
+        return Ok(());
+    };
+    let hash = algorithm.hash(access_token.expose().as_bytes());
+    let (left, _) = hash.split_at(hash.len() / 2);
+    if claimed.as_str() == Some(URL_SAFE_NO_PAD.encode(left).as_str()) {
+        Ok(())
+    } else {
+        Err(IdTokenError::WrongAccessToken)
+    }
+}
+
+fn text<'a>(claims: &'a Map<String, Value>, claim: &str) -> Option<&'a str> {
+    claims.get(claim)?.as_str()
+}
+
+/// A `NumericDate` (RFC 7519 §2), which may have a fraction.
+fn instant(claims: &Map<String, Value>, claim: &str) -> Option<OffsetDateTime> {
+    let seconds = claims.get(claim)?.as_f64()?;
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the cast of a float saturates, and the next line refuses what is out of range"
+    )]
+    let seconds = seconds as i64;
+    OffsetDateTime::from_unix_timestamp(seconds).ok()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,541 @@
+//! Tokens made here, with keys made here, and each way in which they may be wrong.
+
+use ring::rand::SystemRandom;
+use ring::signature::{
+    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _, RSA_PKCS1_SHA256,
+    RSA_PSS_SHA256, RsaKeyPair, RsaPublicKeyComponents,
+};
+use serde_json::json;
+use sha2::{Digest as _, Sha256, Sha512};
+
+use super::*;
+
+const NOW: i64 = 1_700_000_000;
+const ISSUER: &str = "https://as.example";
+const CLIENT: &str = "hallpass";
+
+/// ring cannot make RSA keys. This one was made for these tests and guards nothing.
+const RSA_KEY: &[u8] = include_bytes!("rsa_key_of_the_tests_only.pk8");
+
+enum Signer {
+    Rsa(RsaKeyPair),
+    P256(EcdsaKeyPair),
+    Ed25519(Ed25519KeyPair),
+}
+
+impl Signer {
+    fn rsa() -> Self {
+        Self::Rsa(RsaKeyPair::from_pkcs8(RSA_KEY).unwrap())
+    }
+
+    fn p256() -> Self {
+        let random = SystemRandom::new();
+        let algorithm = &ECDSA_P256_SHA256_FIXED_SIGNING;
+        let document = EcdsaKeyPair::generate_pkcs8(algorithm, &random).unwrap();
+        Self::P256(EcdsaKeyPair::from_pkcs8(algorithm, document.as_ref(), &random).unwrap())
+    }
+
+    fn ed25519() -> Self {
+        let document = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).unwrap();
+        Self::Ed25519(Ed25519KeyPair::from_pkcs8(document.as_ref()).unwrap())
+    }
+
+    fn algorithm(&self) -> &'static str {
+        match self {
+            Self::Rsa(_) => "RS256",
+            Self::P256(_) => "ES256",
+            Self::Ed25519(_) => "EdDSA",
+        }
+    }
+
+    /// The public key as a JWK, changed or extended by `members`; null removes.
+    fn jwk(&self, members: Value) -> Value {
+        let mut jwk = match self {
+            Self::Rsa(key) => {
+                let public = RsaPublicKeyComponents::<Vec<u8>>::from(key.public());
+                let n = URL_SAFE_NO_PAD.encode(public.n);
+                let e = URL_SAFE_NO_PAD.encode(public.e);
+                json!({"kty": "RSA", "kid": "k", "n": n, "e": e})
+            }
+            Self::P256(key) => {
+                let (x, y) = key.public_key().as_ref()[1..].split_at(32);
+                let (x, y) = (URL_SAFE_NO_PAD.encode(x), URL_SAFE_NO_PAD.encode(y));
+                json!({"kty": "EC", "kid": "k", "crv": "P-256", "x": x, "y": y})
+            }
+            Self::Ed25519(key) => {
+                let x = URL_SAFE_NO_PAD.encode(key.public_key());
+                json!({"kty": "OKP", "kid": "k", "crv": "Ed25519", "x": x})
+            }
+        };
+        change(&mut jwk, members);
+        jwk
+    }
+
+    fn signature(&self, algorithm: &str, signed: &[u8]) -> Vec<u8> {
+        let random = SystemRandom::new();
+        match self {
+            Self::Rsa(key) => {
+                let mut signature = vec![0; key.public().modulus_len()];
+                let padding: &dyn ring::signature::RsaEncoding = if algorithm == "PS256" {
+                    &RSA_PSS_SHA256
+                } else {
+                    &RSA_PKCS1_SHA256
+                };
+                key.sign(padding, &random, signed, &mut signature).unwrap();
+                signature
+            }
+            Self::P256(key) => key.sign(&random, signed).unwrap().as_ref().to_vec(),
+            Self::Ed25519(key) => key.sign(signed).as_ref().to_vec(),
+        }
+    }
+
+    /// A token that passes, changed or extended by `members`; null removes.
+    fn token(&self, members: Value) -> Secret<String> {
+        self.token_with_header(&json!({"alg": self.algorithm(), "kid": "k"}), members)
+    }
+
+    fn token_with_header(&self, header: &Value, members: Value) -> Secret<String> {
+        let mut claims = json!({
+            "iss": ISSUER, "sub": "ann", "aud": CLIENT, "iat": NOW, "exp": NOW + 300,
+        });
+        change(&mut claims, members);
+        let signed = format!("{}.{}", encoded(header), encoded(&claims));
+        let algorithm = header["alg"].as_str().unwrap();
+        let signature = self.signature(algorithm, signed.as_bytes());
+        Secret::new(format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature)))
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "the callers write literals")]
+fn change(object: &mut Value, members: Value) {
+    let object = object.as_object_mut().unwrap();
+    for (name, value) in members.as_object().unwrap() {
+        if value.is_null() {
+            object.remove(name);
+        } else {
+            object.insert(name.clone(), value.clone());
+        }
+    }
+}
+
+fn encoded(value: &Value) -> String {
+    URL_SAFE_NO_PAD.encode(value.to_string())
+}
+
+fn jwks(keys: &[Value]) -> Jwks {
+    Jwks::parse(json!({ "keys": keys }).to_string().as_bytes()).unwrap()
+}
+
+fn at(seconds: i64) -> OffsetDateTime {
+    OffsetDateTime::from_unix_timestamp(seconds).unwrap()
+}
+
+fn checks() -> Checks<'static> {
+    Checks {
+        issuer: ISSUER,
+        client_id: CLIENT,
+        nonce: None,
+        access_token: None,
+        now: at(NOW),
+    }
+}
+
+fn signers() -> [Signer; 3] {
+    [Signer::rsa(), Signer::p256(), Signer::ed25519()]
+}
+
+#[test]
+fn a_good_token_of_each_kind_passes_and_its_claims_are_read() {
+    for signer in signers() {
+        let members =
+            json!({"email": "ann@a.example", "name": "A\u{202e}nn", "preferred_username": ""});
+        let claims = verify(
+            &signer.token(members),
+            &jwks(&[signer.jwk(json!({}))]),
+            &checks(),
+        );
+        assert_eq!(
+            claims,
+            Ok(Claims {
+                issuer: ISSUER.to_owned(),
+                subject: "ann".to_owned(),
+                expires_at: at(NOW + 300),
+                issued_at: at(NOW),
+                email: Some("ann@a.example".to_owned()),
+                preferred_username: None,
+                name: Some(r"A\u{202e}nn".to_owned()),
+            }),
+            "{}",
+            signer.algorithm()
+        );
+    }
+}
+
+#[test]
+fn ps256_passes_with_the_same_key() {
+    let signer = Signer::rsa();
+    let token = signer.token_with_header(&json!({"alg": "PS256", "kid": "k"}), json!({}));
+    assert!(verify(&token, &jwks(&[signer.jwk(json!({}))]), &checks()).is_ok());
+}
+
+#[test]
+fn a_wrong_signature_is_refused() {
+    for signer in signers() {
+        let keys = jwks(&[signer.jwk(json!({}))]);
+        let token = signer.token(json!({}));
+        let (signed, signature) = token.expose().rsplit_once('.').unwrap();
+        let (header, payload) = signed.split_once('.').unwrap();
+
+        let mut flipped = URL_SAFE_NO_PAD.decode(signature).unwrap();
+        flipped[9] ^= 1;
+        let forged = encoded(&json!({
+            "iss": ISSUER, "sub": "eve", "aud": CLIENT, "iat": NOW, "exp": NOW + 300,
+        }));
+        for token in [
+            format!("{signed}.{}", URL_SAFE_NO_PAD.encode(flipped)),
+            format!("{header}.{forged}.{signature}"),
+            format!("{header}.{payload}."),
+            format!("{header}.{payload}.{}", URL_SAFE_NO_PAD.encode([0; 64])),
+        ] {
+            assert_eq!(
+                verify(&Secret::new(token), &keys, &checks()),
+                Err(IdTokenError::BadSignature),
+                "{}",
+                signer.algorithm()
+            );
+        }
+    }
+}
+
+#[test]
+fn no_algorithm_without_a_key_pair_is_accepted() {
+    let signer = Signer::rsa();
+    let keys = jwks(&[
+        signer.jwk(json!({})),
+        json!({"kty": "oct", "kid": "k", "k": "AAAA"}),
+    ]);
+    for algorithm in [
+        "none", "None", "nOnE", "HS256", "HS512", "RS384", "", "rs256",
+    ] {
+        let header = json!({"alg": algorithm, "kid": "k"});
+        let token = signer.token_with_header(&header, json!({}));
+        let expected = Err(IdTokenError::UnacceptableAlgorithm {
+            name: algorithm.to_owned(),
+        });
+        assert_eq!(verify(&token, &keys, &checks()), expected, "{algorithm}");
+        // `none` comes with an empty signature.
+        let (start, _) = token.expose().rsplit_once('.').unwrap();
+        let unsigned = Secret::new(format!("{start}."));
+        assert_eq!(verify(&unsigned, &keys, &checks()), expected, "{algorithm}");
+    }
+}
+
+#[test]
+fn the_algorithm_is_bound_to_the_key() {
+    let (rsa, p256, ed25519) = (Signer::rsa(), Signer::p256(), Signer::ed25519());
+    for (token_of, key) in [
+        (&rsa, p256.jwk(json!({}))),
+        (&p256, rsa.jwk(json!({}))),
+        (&p256, ed25519.jwk(json!({}))),
+        (&rsa, rsa.jwk(json!({"alg": "PS256"}))),
+        (&rsa, rsa.jwk(json!({"use": "enc"}))),
+        (&rsa, rsa.jwk(json!({"key_ops": ["encrypt"]}))),
+        (&p256, p256.jwk(json!({"crv": "P-384"}))),
+        (&p256, p256.jwk(json!({"alg": "HS256"}))),
+        (&ed25519, ed25519.jwk(json!({"crv": "X25519"}))),
+    ] {
+        assert_eq!(
+            verify(
+                &token_of.token(json!({})),
+                &jwks(std::slice::from_ref(&key)),
+                &checks()
+            ),
+            Err(IdTokenError::UnfitKey),
+            "{key}"
+        );
+    }
+    for (token_of, key) in [
+        (
+            &rsa,
+            rsa.jwk(json!({"alg": "RS256", "use": "sig", "key_ops": ["verify"]})),
+        ),
+        (&p256, p256.jwk(json!({"alg": "ES256", "use": "sig"}))),
+        (&ed25519, ed25519.jwk(json!({"alg": "Ed25519"}))),
+    ] {
+        assert!(verify(&token_of.token(json!({})), &jwks(&[key]), &checks()).is_ok());
+    }
+}
+
+#[test]
+fn an_unknown_key_id_says_so() {
+    let signer = Signer::p256();
+    let token = signer.token(json!({}));
+    for keys in [
+        jwks(&[]),
+        jwks(&[signer.jwk(json!({"kid": "other"}))]),
+        jwks(&[signer.jwk(json!({"kid": null}))]),
+    ] {
+        assert_eq!(
+            verify(&token, &keys, &checks()),
+            Err(IdTokenError::UnknownKey)
+        );
+    }
+}
+
+#[test]
+fn without_a_key_id_each_key_that_fits_is_tried() {
+    let (signer, other, rsa) = (Signer::p256(), Signer::p256(), Signer::rsa());
+    let (right, wrong) = (signer.jwk(json!({})), other.jwk(json!({"kid": "o"})));
+    let token = signer.token_with_header(&json!({"alg": "ES256"}), json!({}));
+    for (keys, passes) in [
+        (vec![right.clone()], true),
+        (vec![wrong.clone(), rsa.jwk(json!({})), right], true),
+        (vec![wrong], false),
+        (vec![rsa.jwk(json!({}))], false),
+        (vec![], false),
+    ] {
+        let expected = if passes {
+            Ok("ann".to_owned())
+        } else {
+            Err(IdTokenError::UnknownKey)
+        };
+        let subject = verify(&token, &jwks(&keys), &checks()).map(|claims| claims.subject);
+        assert_eq!(subject, expected, "{keys:?}");
+    }
+}
+
+#[test]
+fn keys_of_several_types_may_share_an_id() {
+    let (rsa, p256) = (Signer::rsa(), Signer::p256());
+    let keys = jwks(&[rsa.jwk(json!({})), p256.jwk(json!({}))]);
+    for signer in [rsa, p256] {
+        assert!(verify(&signer.token(json!({})), &keys, &checks()).is_ok());
+    }
+}
+
+#[test]
+fn what_is_no_key_is_skipped_and_what_is_no_key_set_is_refused() {
+    let signer = Signer::p256();
+    let keys = jwks(&[
+        json!({"kty": "AKP", "kid": "k"}),
+        json!({"kid": "k"}),
+        json!({"kty": 7}),
+        json!("k"),
+        signer.jwk(json!({"x5c": ["AAAA"], "x5t": "A"})),
+    ]);
+    assert!(verify(&signer.token(json!({})), &keys, &checks()).is_ok());
+
+    for body in ["", "<html>", "[]", "{}", r#"{"keys":{}}"#] {
+        assert_eq!(Jwks::parse(body.as_bytes()), Err(IdTokenError::NotAJwks));
+    }
+}
+
+#[test]
+fn a_broken_or_weak_key_checks_nothing() {
+    let (rsa, p256) = (Signer::rsa(), Signer::p256());
+    for (signer, change) in [
+        (&rsa, json!({"n": URL_SAFE_NO_PAD.encode([0xff; 128])})),
+        (&rsa, json!({"n": null})),
+        (&rsa, json!({"e": "AQ"})),
+        (&rsa, json!({"n": "not base64!"})),
+        (&p256, json!({"y": URL_SAFE_NO_PAD.encode([1; 33])})),
+        (&p256, json!({"x": URL_SAFE_NO_PAD.encode([1; 32])})),
+        (&p256, json!({"y": null})),
+    ] {
+        let keys = jwks(&[signer.jwk(change.clone())]);
+        assert_eq!(
+            verify(&signer.token(json!({})), &keys, &checks()),
+            Err(IdTokenError::BadSignature),
+            "{change}"
+        );
+    }
+}
+
+#[test]
+fn leading_zeros_of_an_rsa_key_are_forgiven() {
+    let signer = Signer::rsa();
+    let Signer::Rsa(key) = &signer else {
+        unreachable!("it is made above");
+    };
+    let modulus = RsaPublicKeyComponents::<Vec<u8>>::from(key.public()).n;
+    let padded = URL_SAFE_NO_PAD.encode([&[0], modulus.as_slice()].concat());
+    let keys = jwks(&[signer.jwk(json!({ "n": padded, "e": "AAEAAQ" }))]);
+    assert!(verify(&signer.token(json!({})), &keys, &checks()).is_ok());
+}
+
+#[test]
+fn a_key_set_survives_being_kept_without_what_is_private() {
+    let signer = Signer::rsa();
+    let keys = jwks(&[signer.jwk(json!({"d": "hunter2", "use": "sig"}))]);
+    let kept = serde_json::to_string(&keys).unwrap();
+    assert!(!kept.contains("hunter2"));
+    assert_eq!(serde_json::from_str::<Jwks>(&kept).unwrap(), keys);
+}
+
+#[test]
+fn each_claim_is_checked() {
+    let missing = |claim| IdTokenError::Missing { claim };
+    let signer = Signer::p256();
+    let keys = jwks(&[signer.jwk(json!({}))]);
+    for (members, expected) in [
+        (json!({"iss": null}), Some(missing("iss"))),
+        (
+            json!({"iss": "https://as.example/"}),
+            Some(IdTokenError::WrongIssuer),
+        ),
+        (
+            json!({"iss": "https://evil.example"}),
+            Some(IdTokenError::WrongIssuer),
+        ),
+        (json!({"sub": null}), Some(missing("sub"))),
+        (json!({"sub": ""}), Some(missing("sub"))),
+        (json!({"sub": 7}), Some(missing("sub"))),
+        (json!({"sub": "a".repeat(256)}), Some(missing("sub"))),
+        (json!({"sub": "a".repeat(255)}), None),
+        (json!({"aud": null}), Some(missing("aud"))),
+        (json!({"aud": "other"}), Some(IdTokenError::WrongAudience)),
+        (json!({"aud": []}), Some(IdTokenError::WrongAudience)),
+        (
+            json!({"aud": {"a": CLIENT}}),
+            Some(IdTokenError::WrongAudience),
+        ),
+        (json!({"aud": ["other"]}), Some(IdTokenError::WrongAudience)),
+        (json!({"aud": [CLIENT]}), None),
+        (
+            json!({"aud": [CLIENT, "other"]}),
+            Some(IdTokenError::ForeignAudience),
+        ),
+        (
+            json!({"aud": [CLIENT, 7]}),
+            Some(IdTokenError::ForeignAudience),
+        ),
+        (
+            json!({"aud": [CLIENT, "other"], "azp": CLIENT}),
+            Some(IdTokenError::ForeignAudience),
+        ),
+        (json!({"azp": CLIENT}), None),
+        (json!({"azp": "other"}), Some(IdTokenError::WrongParty)),
+        (json!({"azp": 7}), Some(IdTokenError::WrongParty)),
+        (json!({"exp": null}), Some(missing("exp"))),
+        (json!({"exp": "soon"}), Some(missing("exp"))),
+        (json!({"exp": 1e300}), Some(missing("exp"))),
+        (json!({"exp": NOW - 59}), None),
+        (json!({"exp": NOW - 60}), Some(IdTokenError::Expired)),
+        (json!({"exp": 253_402_300_799_i64}), None),
+        (json!({"iat": null}), Some(missing("iat"))),
+        (json!({"iat": -1e300}), Some(missing("iat"))),
+        (json!({"iat": 1_700_000_060.9}), None),
+        (json!({"iat": NOW + 61}), Some(IdTokenError::FromTheFuture)),
+        (json!({"nbf": NOW + 60}), None),
+        (json!({"nbf": NOW + 61}), Some(IdTokenError::FromTheFuture)),
+    ] {
+        let verified = verify(&signer.token(members.clone()), &keys, &checks());
+        assert_eq!(verified.err(), expected, "{members}");
+    }
+}
+
+#[test]
+fn the_nonce_is_the_one_that_was_sent() {
+    let signer = Signer::p256();
+    let keys = jwks(&[signer.jwk(json!({}))]);
+    let sent = Secret::from("n-1");
+    for (nonce, members, expected) in [
+        (Some(&sent), json!({"nonce": "n-1"}), None),
+        (
+            Some(&sent),
+            json!({"nonce": "n-2"}),
+            Some(IdTokenError::WrongNonce),
+        ),
+        (
+            Some(&sent),
+            json!({}),
+            Some(IdTokenError::Missing { claim: "nonce" }),
+        ),
+        (None, json!({"nonce": "n-2"}), None),
+    ] {
+        let checks = Checks { nonce, ..checks() };
+        let verified = verify(&signer.token(members.clone()), &keys, &checks);
+        assert_eq!(verified.err(), expected, "{members}");
+    }
+}
+
+#[test]
+fn at_hash_binds_the_access_token_where_it_is_there() {
+    let access_token = Secret::from("jHkWEdUXMU1BwAsC4vtUsZwnNvTIxEl0z9K3vx5KF0Y");
+    let left = |hash: &[u8]| URL_SAFE_NO_PAD.encode(&hash[..hash.len() / 2]);
+    let sha256 = left(&Sha256::digest(access_token.expose()));
+    let sha512 = left(&Sha512::digest(access_token.expose()));
+    // The example of OpenID Connect Core, appendix A.3.
+    assert_eq!(sha256, "77QmUPtjPfzWtF2AnpK9RQ");
+
+    for signer in signers() {
+        let keys = jwks(&[signer.jwk(json!({}))]);
+        let (right, wrong) = if signer.algorithm() == "EdDSA" {
+            (&sha512, &sha256)
+        } else {
+            (&sha256, &sha512)
+        };
+        let mismatch = Some(IdTokenError::WrongAccessToken);
+        for (access_token, members, expected) in [
+            (Some(&access_token), json!({ "at_hash": right }), None),
+            (
+                Some(&access_token),
+                json!({ "at_hash": wrong }),
+                mismatch.clone(),
+            ),
+            (
+                Some(&access_token),
+                json!({"at_hash": ""}),
+                mismatch.clone(),
+            ),
+            (Some(&access_token), json!({"at_hash": 7}), mismatch),
+            (Some(&access_token), json!({}), None),
+            (None, json!({ "at_hash": wrong }), None),
+        ] {
+            let checks = Checks {
+                access_token,
+                ..checks()
+            };
+            let verified = verify(&signer.token(members.clone()), &keys, &checks);
+            assert_eq!(verified.err(), expected, "{} {members}", signer.algorithm());
+        }
+    }
+}
+
+#[test]
+fn what_is_no_signed_jwt_is_refused_without_a_word_of_it() {
+    let signer = Signer::p256();
+    let keys = jwks(&[signer.jwk(json!({}))]);
+    let critical = signer.token_with_header(
+        &json!({"alg": "ES256", "kid": "k", "crit": ["b64"], "b64": false}),
+        json!({}),
+    );
+    for (token, expected) in [
+        ("", IdTokenError::NotAJwt),
+        ("hunter2", IdTokenError::NotAJwt),
+        ("hunter2.hunter2", IdTokenError::NotAJwt),
+        ("hunter2.hunter2.hunter2", IdTokenError::NotAJwt),
+        ("a.b.c.d", IdTokenError::NotAJwt),
+        ("a.b.c.d.e", IdTokenError::Encrypted),
+        // `{"alg":7}`, `["ES256"]`
+        ("eyJhbGciOjd9.e30.", IdTokenError::NotAJwt),
+        ("WyJFUzI1NiJd.e30.", IdTokenError::NotAJwt),
+        (critical.expose(), IdTokenError::CriticalExtension),
+    ] {
+        let error = verify(&Secret::from(token), &keys, &checks()).unwrap_err();
+        assert!(!format!("{error} {error:?}").contains("hunter2"));
+        assert_eq!(error, expected);
+    }
+}
+
+#[test]
+fn the_expiry_can_be_read_without_a_key() {
+    let signer = Signer::p256();
+    assert_eq!(
+        unverified_expiry(&signer.token(json!({"exp": NOW}))),
+        Some(at(NOW))
+    );
+    for token in ["", "opaque", "a.b", "a.b.c", "a.e30.c"] {
+        assert_eq!(unverified_expiry(&Secret::from(token)), None, "{token}");
+    }
+}

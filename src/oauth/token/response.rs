@@ -1,0 +1,457 @@
+//! The token endpoint's answer (RFC 6749 §5), as lenient about form as servers are sloppy with it,
+//! and strict about what would harm: a token that breaks a header, a type that is not Bearer.
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::oauth::callback::is_vschar;
+use crate::oauth::error_code::ErrorCode;
+use crate::oauth::json_object;
+use crate::secret::Secret;
+
+/// The longest life that is believed, in seconds: a hundred years, so that no sum overflows.
+const LONGEST_LIFE: i64 = 100 * 365 * 24 * 60 * 60;
+
+/// A token set, as the authorization server sent it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenResponse {
+    pub access_token: Secret<String>,
+    /// `Bearer`, in this spelling.
+    pub token_type: String,
+    /// Seconds, at most a hundred years either way. `None`: valid until it is refused.
+    pub expires_in: Option<i64>,
+    pub refresh_token: Option<Secret<String>>,
+    pub id_token: Option<Secret<String>>,
+    /// What was granted, where the server says so; else what was asked for (RFC 6749 §5.1).
+    pub scopes: Option<Vec<String>>,
+    /// Seconds since 1970 by the server's clock (GitLab).
+    pub created_at: Option<i64>,
+}
+
+/// Why there is no token. None of the messages quotes the body.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TokenError {
+    /// It holds an `error`: below 500, whatever the status, for some refuse with 200.
+    #[error("the authorization server refuses: {code}")]
+    Refused { code: ErrorCode },
+    /// It holds an `error`, too, but the server itself is in trouble: that says nothing about the
+    /// grant.
+    #[error("the authorization server is unavailable (HTTP status {status}): {code}")]
+    Unavailable { status: u16, code: ErrorCode },
+    #[error("the authorization server answers with HTTP status {status}")]
+    Http { status: u16 },
+    #[error("the authorization server's answer (HTTP status {status}) is not a JSON object")]
+    NotJson { status: u16 },
+    #[error("the authorization server's answer has members of an unexpected type")]
+    Malformed,
+    #[error("the authorization server's answer has no {member}")]
+    Missing { member: &'static str },
+    #[error("{member} holds characters that it must not hold")]
+    Unusable { member: &'static str },
+    #[error("{member} is not a URL that may be opened: https, or http on this machine")]
+    UnacceptableUrl { member: &'static str },
+    #[error("the token is not of the type Bearer")]
+    WrongTokenType,
+}
+
+impl TokenError {
+    /// Whether the grant itself is dead: the one failure after which a refresh token is forgotten.
+    pub fn is_invalid_grant(&self) -> bool {
+        matches!(self, Self::Refused { code } if code.as_str() == "invalid_grant")
+    }
+
+    /// The server's error code.
+    pub fn code(&self) -> Option<&str> {
+        match self {
+            Self::Refused { code } | Self::Unavailable { code, .. } => Some(code.as_str()),
+            Self::Http { .. }
+            | Self::NotJson { .. }
+            | Self::Malformed
+            | Self::Missing { .. }
+            | Self::Unusable { .. }
+            | Self::UnacceptableUrl { .. }
+            | Self::WrongTokenType => None,
+        }
+    }
+}
+
+/// Reads the answer to a code, a refresh or a device token request.
+pub fn parse_token_response(status: u16, body: &[u8]) -> Result<TokenResponse, TokenError> {
+    let Wire {
+        access_token,
+        token_type,
+        expires_in,
+        refresh_token,
+        id_token,
+        scope,
+        created_at,
+    } = parse_answer(status, body)?;
+
+    // Some leave the type out, and mean Bearer.
+    let is_bearer = token_type.is_none_or(|name| {
+        name.as_str()
+            .is_some_and(|name| name.eq_ignore_ascii_case("bearer"))
+    });
+    if !is_bearer {
+        return Err(TokenError::WrongTokenType);
+    }
+    Ok(TokenResponse {
+        access_token: usable("access_token", access_token)?.ok_or(TokenError::Missing {
+            member: "access_token",
+        })?,
+        token_type: "Bearer".to_owned(),
+        expires_in: expires_in.as_ref().and_then(seconds),
+        refresh_token: usable("refresh_token", refresh_token)?,
+        id_token: usable("id_token", id_token)?,
+        scopes: scope.as_ref().and_then(scopes),
+        created_at: created_at.as_ref().and_then(seconds),
+    })
+}
+
+/// Reads the answer to a pushed authorization request: its `request_uri` (RFC 9126 §2.2).
+pub fn parse_pushed(status: u16, body: &[u8]) -> Result<String, TokenError> {
+    #[derive(Deserialize)]
+    struct Pushed {
+        request_uri: Option<Secret<String>>,
+    }
+    let Pushed { request_uri } = parse_answer(status, body)?;
+    usable("request_uri", request_uri)?
+        .map(|uri| uri.expose().clone())
+        .ok_or(TokenError::Missing { member: "request_uri" })
+}
+
+#[derive(Deserialize)]
+struct Wire {
+    access_token: Option<Secret<String>>,
+    token_type: Option<Value>,
+    expires_in: Option<Value>,
+    refresh_token: Option<Secret<String>>,
+    id_token: Option<Secret<String>>,
+    scope: Option<Value>,
+    created_at: Option<Value>,
+}
+
+/// Tells a refusal, a failure and an answer apart.
+pub(in crate::oauth) fn parse_answer<T: DeserializeOwned>(
+    status: u16,
+    body: &[u8],
+) -> Result<T, TokenError> {
+    #[derive(Deserialize)]
+    struct Refusal {
+        error: Option<Value>,
+        error_description: Option<Value>,
+    }
+
+    let refusal: Option<Refusal> = json_object(body);
+    if let Some(Refusal {
+        error: Some(error),
+        error_description,
+    }) = &refusal
+        && error.as_str() != Some("")
+    {
+        let description = error_description.as_ref().and_then(Value::as_str);
+        let code = ErrorCode::new(error.as_str().unwrap_or_default(), description);
+        return Err(if status < 500 {
+            TokenError::Refused { code }
+        } else {
+            TokenError::Unavailable { status, code }
+        });
+    }
+    if !(200..300).contains(&status) {
+        return Err(TokenError::Http { status });
+    }
+    if refusal.is_none() {
+        return Err(TokenError::NotJson { status });
+    }
+    json_object(body).ok_or(TokenError::Malformed)
+}
+
+/// An empty one counts as absent; one that would break a header or a line is refused.
+pub(in crate::oauth) fn usable(
+    member: &'static str,
+    secret: Option<Secret<String>>,
+) -> Result<Option<Secret<String>>, TokenError> {
+    let secret = secret.filter(|secret| !secret.expose().is_empty());
+    if secret
+        .as_ref()
+        .is_some_and(|secret| !is_vschar(secret.expose()))
+    {
+        return Err(TokenError::Unusable { member });
+    }
+    Ok(secret)
+}
+
+/// Whole seconds from a number or a string that holds one (Entra), clamped to a hundred years.
+pub(in crate::oauth) fn seconds(value: &Value) -> Option<i64> {
+    let number = match value.as_str() {
+        Some(text) => text.trim().parse().ok(),
+        None => value.as_f64(),
+    }
+    .filter(|number: &f64| number.is_finite())?;
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the cast of a float saturates, and the fraction of a second does not matter"
+    )]
+    let whole = number as i64;
+    Some(whole.clamp(-LONGEST_LIFE, LONGEST_LIFE))
+}
+
+/// RFC 6749 §3.3 separates by spaces, GitHub by commas; some send a list.
+fn scopes(value: &Value) -> Option<Vec<String>> {
+    let texts: Vec<&str> = if let Some(list) = value.as_array() {
+        list.iter().filter_map(Value::as_str).collect()
+    } else {
+        let text = value.as_str()?.trim();
+        // A comma may be part of a scope, but not where it is the only separator there is.
+        let by_commas = !text.contains(' ');
+        text.split(|c: char| c.is_whitespace() || (by_commas && c == ','))
+            .collect()
+    };
+    // They are shown in a terminal and sent along again: only what §3.3 lets a scope be made of.
+    let scopes: Vec<String> = texts
+        .into_iter()
+        .filter(|text| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic()))
+        .map(str::to_owned)
+        .collect();
+    (!scopes.is_empty()).then_some(scopes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(code: &str) -> TokenError {
+        let code = ErrorCode::new(code, None);
+        TokenError::Refused { code }
+    }
+
+    #[test]
+    fn a_full_answer_is_read_and_unknown_members_are_ignored() {
+        let body = br#" {"access_token":"at","token_type":"bearer","expires_in":3599,
+            "refresh_token":"rt","id_token":"a.b.c","scope":"openid email","created_at":1700000000,
+            "ext_expires_in":{"a":[1]},"error":null} "#;
+        assert_eq!(
+            parse_token_response(200, body),
+            Ok(TokenResponse {
+                access_token: Secret::from("at"),
+                token_type: "Bearer".to_owned(),
+                expires_in: Some(3599),
+                refresh_token: Some(Secret::from("rt")),
+                id_token: Some(Secret::from("a.b.c")),
+                scopes: Some(vec!["openid".to_owned(), "email".to_owned()]),
+                created_at: Some(1_700_000_000),
+            })
+        );
+    }
+
+    #[test]
+    fn empty_and_null_members_count_as_absent() {
+        let body = br#"{"access_token":"at","token_type":null,"expires_in":null,
+            "refresh_token":"","id_token":null,"scope":"","error":""}"#;
+        let response = parse_token_response(200, body).unwrap();
+        assert_eq!(response.expires_in, None);
+        assert_eq!(response.refresh_token, None);
+        assert_eq!(response.id_token, None);
+        assert_eq!(response.scopes, None);
+    }
+
+    #[test]
+    fn a_life_is_a_number_in_whatever_form() {
+        for (json, expected) in [
+            ("3599", Some(3599)),
+            ("3599.9", Some(3599)),
+            ("\"3599\"", Some(3599)),
+            ("\" 3599.5 \"", Some(3599)),
+            ("0", Some(0)),
+            ("-5", Some(-5)),
+            ("\"-5\"", Some(-5)),
+            ("1e12", Some(LONGEST_LIFE)),
+            ("\"1e12\"", Some(LONGEST_LIFE)),
+            ("1e300", Some(LONGEST_LIFE)),
+            ("18446744073709551615", Some(LONGEST_LIFE)),
+            ("-1e300", Some(-LONGEST_LIFE)),
+            ("null", None),
+            ("true", None),
+            ("\"\"", None),
+            ("\"soon\"", None),
+            ("\"NaN\"", None),
+            ("\"inf\"", None),
+            ("[]", None),
+        ] {
+            let body = format!(r#"{{"access_token":"a","expires_in":{json}}}"#);
+            let response = parse_token_response(200, body.as_bytes()).unwrap();
+            assert_eq!(response.expires_in, expected, "{json}");
+        }
+    }
+
+    #[test]
+    fn only_bearer_is_a_token_type_in_any_case() {
+        for (json, accepted) in [
+            ("\"Bearer\"", true),
+            ("\"bearer\"", true),
+            ("\"BEARER\"", true),
+            ("null", true),
+            ("\"mac\"", false),
+            ("\"DPoP\"", false),
+            ("\"\"", false),
+            ("1", false),
+        ] {
+            let body = format!(r#"{{"access_token":"a","token_type":{json}}}"#);
+            let parsed = parse_token_response(200, body.as_bytes());
+            if accepted {
+                assert_eq!(parsed.unwrap().token_type, "Bearer");
+            } else {
+                assert_eq!(parsed, Err(TokenError::WrongTokenType), "{json}");
+            }
+        }
+    }
+
+    #[test]
+    fn scopes_are_read_in_each_form_that_servers_use() {
+        for (json, expected) in [
+            (r#""openid  email""#, Some(&["openid", "email"][..])),
+            (r#""repo,gist""#, Some(&["repo", "gist"])),
+            (r#""a,b c""#, Some(&["a,b", "c"])),
+            (r#"["a","b"]"#, Some(&["a", "b"])),
+            (r#""a \u001b[2J""#, Some(&["a"])),
+            (r#""""#, None),
+            (r#"" ""#, None),
+            ("7", None),
+        ] {
+            let body = format!(r#"{{"access_token":"a","scope":{json}}}"#);
+            let scopes = parse_token_response(200, body.as_bytes()).unwrap().scopes;
+            let scopes: Option<Vec<&str>> = scopes
+                .as_ref()
+                .map(|scopes| scopes.iter().map(String::as_str).collect());
+            assert_eq!(scopes.as_deref(), expected, "{json}");
+        }
+    }
+
+    #[test]
+    fn whatever_is_no_token_says_why() {
+        for (status, body, expected) in [
+            (
+                200,
+                r#"{"error":"bad_verification_code"}"#,
+                refused("bad_verification_code"),
+            ),
+            (
+                400,
+                r#"{"error":"invalid_grant"}"#,
+                refused("invalid_grant"),
+            ),
+            (400, r#"{"error":"x","access_token":"a"}"#, refused("x")),
+            (400, r#"{"error":{"code":400}}"#, refused("invalid")),
+            (401, r#"{"error":"\u001b[2J"}"#, refused("invalid")),
+            (
+                503,
+                r#"{"error":"invalid_grant"}"#,
+                TokenError::Unavailable {
+                    status: 503,
+                    code: ErrorCode::new("invalid_grant", None),
+                },
+            ),
+            (502, "<html>", TokenError::Http { status: 502 }),
+            (302, "", TokenError::Http { status: 302 }),
+            (
+                400,
+                r#"{"access_token":"a"}"#,
+                TokenError::Http { status: 400 },
+            ),
+            (200, "<html>", TokenError::NotJson { status: 200 }),
+            (200, "", TokenError::NotJson { status: 200 }),
+            (200, r#"["a"]"#, TokenError::NotJson { status: 200 }),
+            (200, r#"{"access_token":7}"#, TokenError::Malformed),
+            (
+                200,
+                r#"{"access_token":"a","id_token":[]}"#,
+                TokenError::Malformed,
+            ),
+            (
+                200,
+                "{}",
+                TokenError::Missing {
+                    member: "access_token",
+                },
+            ),
+            (
+                200,
+                r#"{"access_token":""}"#,
+                TokenError::Missing {
+                    member: "access_token",
+                },
+            ),
+        ] {
+            let error = parse_token_response(status, body.as_bytes()).unwrap_err();
+            assert_eq!(error, expected, "{status} {body}");
+        }
+    }
+
+    #[test]
+    fn a_token_that_would_break_a_header_is_refused_and_not_printed() {
+        for text in [
+            r"hunter2\r\nX: y",
+            r"hunter2\n",
+            r"hunter2\u0000",
+            r"hunter2\u007f",
+            "hunter2ä",
+        ] {
+            for member in ["access_token", "refresh_token", "id_token"] {
+                let body = if member == "access_token" {
+                    format!(r#"{{"access_token":"{text}"}}"#)
+                } else {
+                    format!(r#"{{"access_token":"a","{member}":"{text}"}}"#)
+                };
+                let error = parse_token_response(200, body.as_bytes()).unwrap_err();
+                assert_eq!(error, TokenError::Unusable { member });
+                assert!(!format!("{error} {error:?}").contains("hunter2"));
+            }
+        }
+    }
+
+    #[test]
+    fn only_the_servers_own_word_makes_a_grant_invalid() {
+        for (status, body, invalid_grant, code) in [
+            (
+                400,
+                r#"{"error":"invalid_grant"}"#,
+                true,
+                Some("invalid_grant"),
+            ),
+            (
+                200,
+                r#"{"error":"invalid_grant"}"#,
+                true,
+                Some("invalid_grant"),
+            ),
+            (
+                500,
+                r#"{"error":"invalid_grant"}"#,
+                false,
+                Some("invalid_grant"),
+            ),
+            (
+                400,
+                r#"{"error":"invalid_client"}"#,
+                false,
+                Some("invalid_client"),
+            ),
+            (400, "invalid_grant", false, None),
+            (401, "", false, None),
+        ] {
+            let error = parse_token_response(status, body.as_bytes()).unwrap_err();
+            assert_eq!(error.is_invalid_grant(), invalid_grant, "{status} {body}");
+            assert_eq!(error.code(), code);
+        }
+    }
+
+    #[test]
+    fn the_description_is_kept_for_the_person() {
+        let body = br#"{"error":"invalid_grant","error_description":"AADSTS70000\r\nTrace"}"#;
+        let TokenError::Refused { code } = parse_token_response(400, body).unwrap_err() else {
+            panic!("it is a refusal");
+        };
+        assert_eq!(code.description.as_deref(), Some(r"AADSTS70000\r\nTrace"));
+    }
+}

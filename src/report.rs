@@ -1,0 +1,115 @@
+//! What a person is told when something went wrong: what happened, why, and what to type next.
+
+use std::fmt::Write as _;
+use std::io::Write;
+
+/// How the process ends; documented in the README and fixed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    Answered = 0,
+    Failed = 1,
+    /// The command line or the configuration is at fault.
+    Usage = 2,
+    /// A sign-in is needed and nobody may be asked.
+    SignInNeeded = 3,
+    /// Signing in was declined, or nobody did it in time.
+    NotSignedIn = 4,
+}
+
+impl From<Exit> for std::process::ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// An error in the words of its reader. It holds no secret: every message in it was written by
+/// this program, or made printable by it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    pub error: String,
+    pub causes: Vec<String>,
+    pub hint: Option<String>,
+    pub exit: Exit,
+}
+
+impl Report {
+    /// Writes it by the rules in `terminal`; what cannot be written is left unsaid.
+    pub fn write(&self, out: &mut dyn Write) {
+        write_line(out, "error: ", &self.error);
+        for cause in &self.causes {
+            write_line(out, "cause: ", cause);
+        }
+        if let Some(hint) = &self.hint {
+            write_line(out, "hint: ", hint);
+        }
+    }
+}
+
+/// Writes each line of `text` behind the program's name, made printable.
+pub fn write_line(out: &mut dyn Write, kind: &str, text: &str) {
+    let mut lines = String::new();
+    for (index, line) in text.lines().enumerate() {
+        let kind = if index == 0 { kind } else { "  " };
+        let _ = writeln!(lines, "hallpass: {kind}{}", printable(line));
+    }
+    // A closed stderr is no reason to fail: the tool may have hidden it.
+    let _ = out.write_all(lines.as_bytes());
+    let _ = out.flush();
+}
+
+/// The same text, with everything that could steer a terminal or reorder a line escaped.
+pub fn printable(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() || is_invisible(c) {
+            out.extend(c.escape_unicode());
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+/// The same lines, each made printable.
+pub fn printable_lines(text: &str) -> String {
+    text.lines().flat_map(|line| [printable(line), "\n".to_owned()]).collect()
+}
+
+/// Format characters that reorder or hide text (Unicode UAX #9 and the zero-width ones).
+fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{61c}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_can_steer_the_terminal() {
+        for (text, expected) in [
+            ("plain – text", "plain – text"),
+            ("\u{1b}[2J", "\\u{1b}[2J"),
+            ("a\u{202e}b", "a\\u{202e}b"),
+            ("bell\u{7}", "bell\\u{7}"),
+        ] {
+            assert_eq!(printable(text), expected);
+        }
+    }
+
+    #[test]
+    fn a_report_is_error_causes_hint() {
+        let report = Report {
+            error: "it broke".into(),
+            causes: vec!["the disk\nis full".into()],
+            hint: Some("run `df`".into()),
+            exit: Exit::Failed,
+        };
+        let mut out = Vec::new();
+        report.write(&mut out);
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "hallpass: error: it broke\nhallpass: cause: the disk\nhallpass:   is full\n\
+             hallpass: hint: run `df`\n"
+        );
+    }
+}

@@ -1,0 +1,112 @@
+//! The trace of a sign-in: who is at it, and how the last one ended. It holds no secret.
+//!
+//! Waiting processes read in it how the sign-in that they waited for ended, so that one refusal
+//! is heard by all; and it holds the cool-down, so that a tool that asks again and again does not
+//! open one tab after the other.
+
+use serde::{Deserialize, Serialize};
+use time::{Duration, OffsetDateTime};
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempt {
+    pub pid: u32,
+    #[serde(with = "time::serde::timestamp")]
+    pub started_at: OffsetDateTime,
+    pub ended: Option<Ended>,
+    /// How many attempts in a row nobody finished; each doubles the pause.
+    #[serde(default)]
+    pub unfinished: u32,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ended {
+    #[serde(with = "time::serde::timestamp")]
+    pub at: OffsetDateTime,
+    pub outcome: Outcome,
+    /// What went wrong, in the words that the leader was told.
+    pub message: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    SignedIn,
+    Declined,
+    TimedOut,
+    /// It failed after the person had been shown something.
+    Failed,
+    /// It failed before a browser opened, so nobody was bothered.
+    NotOpened,
+}
+
+/// Somebody who said no is not asked again for a while.
+const AFTER_DECLINED: Duration = Duration::minutes(5);
+/// Nobody was there: the pause doubles from this …
+const AFTER_UNFINISHED: Duration = Duration::minutes(1);
+/// … to this.
+const AT_MOST: Duration = Duration::minutes(15);
+
+impl Attempt {
+    /// A new attempt, which remembers how many before it nobody finished.
+    pub fn started(last: Option<&Self>, now: OffsetDateTime) -> Self {
+        Self {
+            pid: std::process::id(),
+            started_at: now,
+            ended: None,
+            unfinished: last.map_or(0, |last| last.unfinished),
+        }
+    }
+
+    pub fn ended(mut self, outcome: Outcome, message: String, now: OffsetDateTime) -> Self {
+        match outcome {
+            Outcome::TimedOut | Outcome::Failed => self.unfinished = self.unfinished.saturating_add(1),
+            Outcome::SignedIn | Outcome::Declined => self.unfinished = 0,
+            Outcome::NotOpened => (),
+        }
+        self.ended = Some(Ended { at: now, outcome, message });
+        self
+    }
+
+    /// Until when nobody is to be asked again, if that is still to come.
+    pub fn cools_until(&self, now: OffsetDateTime) -> Option<OffsetDateTime> {
+        let ended = self.ended.as_ref()?;
+        let pause = match ended.outcome {
+            Outcome::SignedIn | Outcome::NotOpened => return None,
+            Outcome::Declined => AFTER_DECLINED,
+            Outcome::TimedOut | Outcome::Failed => {
+                let doublings = self.unfinished.saturating_sub(1).min(4);
+                (AFTER_UNFINISHED * 2_i32.pow(doublings)).min(AT_MOST)
+            }
+        };
+        // A clock that was set back must not make the pause longer than it is.
+        (now >= ended.at && now < ended.at + pause).then_some(ended.at + pause)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pause_fits_how_the_last_attempt_ended() {
+        let now = OffsetDateTime::UNIX_EPOCH + Duration::days(10_000);
+        for (outcome, before, seconds) in [
+            (Outcome::SignedIn, 3, None),
+            (Outcome::NotOpened, 3, None),
+            (Outcome::Declined, 0, Some(300)),
+            (Outcome::TimedOut, 0, Some(60)),
+            (Outcome::TimedOut, 1, Some(120)),
+            (Outcome::TimedOut, 3, Some(480)),
+            (Outcome::Failed, 4, Some(900)),
+            (Outcome::TimedOut, u32::MAX, Some(900)),
+        ] {
+            let mut attempt = Attempt::started(None, now);
+            attempt.unfinished = before;
+            let attempt = attempt.ended(outcome, String::new(), now);
+            let until = attempt.cools_until(now).map(|until| (until - now).whole_seconds());
+            assert_eq!(until, seconds, "{outcome:?} after {before}");
+            assert_eq!(attempt.cools_until(now + Duration::minutes(15)), None);
+            assert_eq!(attempt.cools_until(now - Duration::minutes(1)), None, "clock set back");
+        }
+    }
+}

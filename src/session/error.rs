@@ -1,0 +1,113 @@
+//! What can go wrong between a request and its token.
+
+use crate::config::ConfigError;
+use crate::grant::browser::BrowserError;
+use crate::grant::device::DeviceError;
+use crate::grant::page::Failure;
+use crate::http::HttpError;
+use crate::oauth::callback::{ErrorCode, Rejected};
+use crate::oauth::discovery::DiscoveryError;
+use crate::oauth::id_token::IdTokenError;
+use crate::oauth::token::TokenError;
+use crate::store::StoreError;
+
+use super::Told;
+use super::attempt::Outcome;
+use super::plan::Reason;
+
+/// `login` is always the command that signs in to the account in question.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Http(#[from] HttpError),
+    #[error("the provider's metadata cannot be used")]
+    Discovery(#[from] DiscoveryError),
+    #[error("the provider's metadata is not at {url} (status {status})")]
+    NoMetadata { url: String, status: u16 },
+    #[error("the provider's metadata has no {0}, and the configuration sets none")]
+    NoEndpoint(&'static str),
+    #[error("the provider did not hand out a token")]
+    Token(#[from] TokenError),
+    #[error("the refresh token is spent")]
+    Spent { #[source] fault: TokenError },
+    #[error("the ID token is not to be trusted")]
+    IdToken(#[from] IdTokenError),
+    #[error("the provider handed out no ID token")]
+    NoIdToken,
+    #[error("signing in with the browser did not work")]
+    Browser(#[from] BrowserError),
+    #[error("signing in with a device code did not work")]
+    Device(#[source] DeviceError),
+    #[error("the sign-in was ended: its answer came from another provider")]
+    Mixup(#[source] Rejected),
+    #[error("a sign-in to {provider} is needed (account {account}): {}, and {why}", reason.words())]
+    SignInNeeded {
+        provider: String,
+        account: String,
+        reason: Reason,
+        why: &'static str,
+        login: String,
+    },
+    #[error("signing in was declined")]
+    Declined { cause: Option<ErrorCode>, login: String },
+    #[error("nobody signed in in time")]
+    TimedOut { login: String },
+    #[error("the provider ended the sign-in: {}", code.as_str())]
+    ProviderRefused { code: ErrorCode, login: String },
+    #[error("{} a moment ago, so nobody is asked again for {seconds} s", outcome.words())]
+    CoolingDown { outcome: Outcome, seconds: i64, login: String },
+    #[error("the hallpass that was signing in (process {pid}) ended without finishing")]
+    LeaderDied { pid: u32, login: String },
+    #[error("the hallpass that was signing in failed")]
+    LeaderFailed { message: String, login: String },
+    #[error("account {account} belongs to {pinned}, and {person} signed in; nothing was changed")]
+    OtherPerson { account: String, pinned: String, person: String, login: String },
+    #[error("the account belongs to {pinned}, and the provider does not say who signed in now")]
+    UnknownPerson { pinned: String },
+    #[error("the token was refused again straight after it was refreshed")]
+    RefusedAgain { login: String },
+    #[error("this account was signed out while its token was being refreshed")]
+    SignedOutMeanwhile { login: String },
+    #[error("the session vanished while it was being read")]
+    Vanished,
+}
+
+impl Reason {
+    fn words(self) -> &'static str {
+        match self {
+            Self::NothingKept => "nobody has signed in yet",
+            Self::Expired => "its token has expired and cannot be refreshed",
+            Self::Refused => "its token was refused and cannot be refreshed",
+            Self::NoIdToken => "its session has no ID token",
+        }
+    }
+}
+
+impl Outcome {
+    fn words(self) -> &'static str {
+        match self {
+            Self::Declined => "signing in was declined",
+            Self::TimedOut => "nobody signed in in time",
+            Self::Failed | Self::NotOpened => "signing in failed",
+            Self::SignedIn => "somebody signed in",
+        }
+    }
+}
+
+impl Error {
+    /// What the waiting tab is told of it.
+    pub(super) fn told(&self) -> Told {
+        match self {
+            Self::OtherPerson { .. } | Self::UnknownPerson { .. } => Told::Failed(Failure::OtherPerson),
+            Self::IdToken(_) => Told::Failed(Failure::IdToken),
+            Self::Store(_) => Told::Failed(Failure::Store),
+            Self::Http(HttpError::TimedOut { .. }) | Self::TimedOut { .. } => Told::TimedOut,
+            Self::Declined { .. } => Told::Declined,
+            _ => Told::Failed(Failure::Exchange),
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! What a provider says of itself: its endpoints and its keys, kept as long as they may be.
+
+use std::time::Duration as StdDuration;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use time::{Duration, OffsetDateTime};
+
+use super::Error;
+use crate::http::{Http, Response};
+use crate::oauth::discovery::{self, Metadata};
+use crate::oauth::id_token::Jwks;
+use crate::provider::Provider;
+use crate::store::{Plain, Store};
+
+/// Bounds on what a server says about how long its documents last: a day saves the request, and
+/// five minutes keep a server that says nothing sensible from being asked each time.
+const LONGEST: StdDuration = StdDuration::from_secs(24 * 3600);
+const SHORTEST: StdDuration = StdDuration::from_secs(300);
+
+/// An unknown key is looked for again, but not by each token that names one.
+const BETWEEN_KEY_FETCHES: Duration = Duration::seconds(60);
+
+/// A provider's own documents, with a cache in front.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Documents<'a> {
+    pub(super) provider: &'a Provider,
+    pub(super) http: &'a Http,
+    pub(super) store: &'a Store,
+    pub(super) now: OffsetDateTime,
+}
+
+/// A document and until when it may be used.
+#[derive(Debug, Serialize, Deserialize)]
+struct Cached<T> {
+    document: T,
+    #[serde(with = "time::serde::timestamp")]
+    fetched_at: OffsetDateTime,
+    #[serde(with = "time::serde::timestamp")]
+    good_until: OffsetDateTime,
+}
+
+impl<T> Cached<T> {
+    fn is_good(&self, now: OffsetDateTime) -> bool {
+        now >= self.fetched_at && now < self.good_until
+    }
+}
+
+impl Documents<'_> {
+    /// The endpoints: those set by hand, and where one is missing, those that the issuer names.
+    pub(super) fn metadata(&self) -> Result<Metadata, Error> {
+        let provider = self.provider;
+        let by_hand = Metadata {
+            issuer: provider.issuer.clone().unwrap_or_default(),
+            authorization_endpoint: provider.authorization_endpoint.clone(),
+            token_endpoint: provider.token_endpoint.clone(),
+            device_authorization_endpoint: provider.device_authorization_endpoint.clone(),
+            revocation_endpoint: provider.revocation_endpoint.clone(),
+            userinfo_endpoint: provider.userinfo_endpoint.clone(),
+            jwks_uri: provider.jwks_uri.clone(),
+            ..Metadata::default()
+        };
+        let Some(issuer) = &provider.issuer else { return Ok(by_hand) };
+        let is_complete = by_hand.authorization_endpoint.is_some()
+            && by_hand.token_endpoint.is_some()
+            && (by_hand.jwks_uri.is_some() || !provider.is_openid());
+        if is_complete {
+            return Ok(by_hand);
+        }
+        Ok(by_hand.filled_from(self.discovered(issuer)?))
+    }
+
+    fn discovered(&self, issuer: &str) -> Result<Metadata, Error> {
+        let name = digest(&["metadata", issuer]);
+        let cached: Option<Cached<Metadata>> = self.store.read_plain(Plain::Metadata, &name)?;
+        if let Some(cached) = cached
+            && cached.is_good(self.now)
+        {
+            return Ok(cached.document);
+        }
+        let (metadata, lifetime) = self.fetch_metadata(issuer)?;
+        self.keep(&name, &metadata, lifetime);
+        Ok(metadata)
+    }
+
+    /// Asks both well-known documents (OpenID Connect Discovery §4, RFC 8414 §3): some endpoints
+    /// stand only in the second.
+    fn fetch_metadata(&self, issuer: &str) -> Result<(Metadata, Option<StdDuration>), Error> {
+        let mut found: Option<(Metadata, Option<StdDuration>)> = None;
+        let mut first_fault = None;
+        for url in discovery::well_known_urls(issuer)? {
+            let result = self.http.get(&url, None).map_err(Error::from).and_then(
+                |Response { status, body, max_age }| {
+                    if status != 200 {
+                        return Err(Error::NoMetadata { url: url.to_string(), status });
+                    }
+                    Ok((discovery::parse(issuer, body.expose())?, max_age))
+                },
+            );
+            match (result, found.take()) {
+                (Ok((metadata, _)), Some((first, lifetime))) => {
+                    found = Some((first.filled_from(metadata), lifetime));
+                }
+                (Ok(first), None) => found = Some(first),
+                // The document that was found will do.
+                (Err(_), Some(first)) => found = Some(first),
+                (Err(fault), None) => {
+                    // A server that cannot be reached is not asked twice.
+                    if let Error::Http(_) = fault {
+                        return Err(fault);
+                    }
+                    first_fault.get_or_insert(fault);
+                }
+            }
+            let is_whole = found.as_ref().is_some_and(|(metadata, _)| {
+                metadata.revocation_endpoint.is_some()
+                    && metadata.device_authorization_endpoint.is_some()
+            });
+            if is_whole {
+                break;
+            }
+        }
+        match (found, first_fault) {
+            (Some(found), _) => Ok(found),
+            (None, Some(fault)) => Err(fault),
+            (None, None) => Err(Error::NoMetadata { url: issuer.to_owned(), status: 0 }),
+        }
+    }
+
+    /// The provider's keys. `unknown_key`: a token names one that the kept set lacks.
+    pub(super) fn keys(&self, metadata: &Metadata, unknown_key: bool) -> Result<Option<Jwks>, Error> {
+        let Some(url) = &metadata.jwks_uri else { return Ok(None) };
+        let name = digest(&["keys", url.as_str()]);
+        let cached: Option<Cached<Jwks>> = self.store.read_plain(Plain::Metadata, &name)?;
+        if let Some(cached) = cached {
+            let is_recent = self.now >= cached.fetched_at
+                && self.now < cached.fetched_at + BETWEEN_KEY_FETCHES;
+            if cached.is_good(self.now) && (!unknown_key || is_recent) {
+                return Ok(Some(cached.document));
+            }
+        }
+        let Response { status, body, max_age } = self.http.get(url, None)?;
+        if status != 200 {
+            return Err(Error::NoMetadata { url: url.to_string(), status });
+        }
+        let keys = Jwks::parse(body.expose())?;
+        self.keep(&name, &keys, max_age);
+        Ok(Some(keys))
+    }
+
+    /// Keeps a document for its lifetime. One that cannot be kept is fetched again: no error.
+    fn keep<T: Serialize>(&self, name: &str, document: &T, lifetime: Option<StdDuration>) {
+        let lifetime = lifetime.unwrap_or(LONGEST).clamp(SHORTEST, LONGEST);
+        let cached =
+            Cached { document, fetched_at: self.now, good_until: self.now + lifetime };
+        let _ = self.store.write_plain(Plain::Metadata, name, &cached);
+    }
+}
+
+/// A file name for something that may hold any character.
+pub(super) fn digest(parts: &[&str]) -> String {
+    let mut digest = Sha256::new();
+    for part in parts {
+        digest.update(part.len().to_le_bytes());
+        digest.update(part);
+    }
+    digest.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+}

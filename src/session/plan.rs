@@ -1,0 +1,182 @@
+//! What to do for a request, given what is kept: a pure function.
+
+use time::OffsetDateTime;
+
+use super::record::{Session, TokenSet};
+use crate::credential::Want;
+use crate::secret::Secret;
+use crate::store::Kept;
+
+#[derive(Debug, PartialEq, Eq)]
+pub enum Plan<'a> {
+    Use,
+    /// `fallback`: the old token may still be served if refreshing fails for a while.
+    Refresh { with: &'a Secret<String>, fallback: Option<&'a TokenSet> },
+    /// Only a person can help. `fallback`: where none may be asked, the old token still serves.
+    Authorize { reason: Reason, fallback: Option<&'a TokenSet> },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    NothingKept,
+    Expired,
+    Refused,
+    NoIdToken,
+}
+
+pub fn plan<'a>(kept: Option<&'a Kept<Session>>, want: &Want, now: OffsetDateTime) -> Plan<'a> {
+    let Some(Kept { value: session, generation }) = kept else {
+        return Plan::Authorize { reason: Reason::NothingKept, fallback: None };
+    };
+    let refused =
+        want.refused == Some(*generation) || session.refused == Some(*generation);
+    let tokens = &session.tokens;
+    if !refused && tokens.is_fresh(want.token, want.fresh_for, now) {
+        return Plan::Use;
+    }
+    let fallback = (!refused && tokens.is_valid(want.token, now)).then_some(tokens);
+    match &tokens.refresh_token {
+        Some(with) => Plan::Refresh { with, fallback },
+        None => {
+            let reason = if refused {
+                Reason::Refused
+            } else if tokens.token(want.token).is_none() {
+                Reason::NoIdToken
+            } else {
+                Reason::Expired
+            };
+            Plan::Authorize { reason, fallback }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use time::Duration;
+
+    use super::*;
+    use crate::credential::TokenKind;
+    use crate::oauth::token::ClientAuth;
+    use crate::session::record::{Identity, Registration};
+
+    fn at(seconds: i64) -> OffsetDateTime {
+        OffsetDateTime::UNIX_EPOCH + Duration::seconds(1_000_000 + seconds)
+    }
+
+    fn kept(lives: Option<i64>, refresh: bool, id_token: Option<i64>) -> Kept<Session> {
+        Kept {
+            generation: 7,
+            value: Session {
+                identity: Identity {
+                    issuer: None,
+                    token_endpoint: None,
+                    client_id: "c".into(),
+                    account: "default".into(),
+                    scopes: vec![],
+                    resources: vec![],
+                    audience: None,
+                    extra_params: BTreeMap::new(),
+                },
+                provider: "p".into(),
+                person: None,
+                tokens: TokenSet {
+                    access_token: "a".into(),
+                    token_type: "Bearer".into(),
+                    id_token: id_token.map(|_| "i".into()),
+                    refresh_token: refresh.then(|| "r".into()),
+                    obtained_at: at(0),
+                    expires_at: lives.map(at),
+                    id_token_obtained_at: id_token.map(|_| at(0)),
+                    id_token_expires_at: id_token.map(at),
+                    scopes: vec![],
+                },
+                refused: None,
+                forced_at: None,
+                registration: Registration {
+                    revocation_endpoint: None,
+                    client_auth: ClientAuth::None,
+                    client_secret_file: None,
+                    ca_file: None,
+                },
+            },
+        }
+    }
+
+    /// What a plan comes down to, for a table.
+    fn shape(plan: &Plan<'_>) -> &'static str {
+        match plan {
+            Plan::Use => "use",
+            Plan::Refresh { fallback: None, .. } => "refresh",
+            Plan::Refresh { fallback: Some(_), .. } => "refresh or serve",
+            Plan::Authorize { fallback: None, .. } => "authorize",
+            Plan::Authorize { fallback: Some(_), .. } => "authorize or serve",
+        }
+    }
+
+    #[test]
+    fn a_token_is_used_until_its_leeway_begins() {
+        use TokenKind::{Access, Id};
+        let want = |token| Want { token, fresh_for: Duration::ZERO, refused: None };
+        for (lives, refresh, id_token, token, now, expected) in [
+            (Some(3600), true, None, Access, 0, "use"),
+            (Some(3600), true, None, Access, 3539, "use"),
+            (Some(3600), true, None, Access, 3540, "refresh or serve"),
+            (Some(3600), true, None, Access, 3600, "refresh"),
+            (Some(3600), false, None, Access, 3540, "authorize or serve"),
+            (Some(3600), false, None, Access, 3600, "authorize"),
+            // A short life has a short leeway: a tenth of it.
+            (Some(100), true, None, Access, 89, "use"),
+            (Some(100), true, None, Access, 90, "refresh or serve"),
+            // No expiry: good until somebody refuses it.
+            (None, false, None, Access, 1_000_000, "use"),
+            // `expires_in: 0`: good for the one answer, and not kept as fresh.
+            (Some(0), true, None, Access, 0, "refresh"),
+            (Some(-5), true, None, Access, 0, "refresh"),
+            // The clock was set back: nothing is known about expiry.
+            (Some(3600), true, None, Access, -60, "use"),
+            (Some(3600), true, None, Access, -61, "refresh"),
+            (Some(3600), true, Some(300), Id, 0, "use"),
+            (Some(3600), true, Some(300), Id, 270, "refresh or serve"),
+            (Some(3600), true, None, Id, 0, "refresh"),
+            (Some(3600), false, None, Id, 0, "authorize"),
+        ] {
+            let kept = kept(lives, refresh, id_token);
+            let planned = plan(Some(&kept), &want(token), at(now));
+            assert_eq!(shape(&planned), expected, "{lives:?} {refresh} {id_token:?} {now}");
+        }
+        assert_eq!(shape(&plan(None, &want(Access), at(0))), "authorize");
+    }
+
+    #[test]
+    fn a_refused_generation_is_never_served_again() {
+        let want =
+            |refused| Want { token: TokenKind::Access, fresh_for: Duration::ZERO, refused };
+        let mut session = kept(Some(3600), true, None);
+        assert_eq!(shape(&plan(Some(&session), &want(Some(7)), at(0))), "refresh");
+        assert_eq!(shape(&plan(Some(&session), &want(Some(6)), at(0))), "use");
+        session.value.refused = Some(7);
+        assert_eq!(shape(&plan(Some(&session), &want(None), at(0))), "refresh");
+        session.value.tokens.refresh_token = None;
+        assert_eq!(shape(&plan(Some(&session), &want(None), at(0))), "authorize");
+    }
+
+    #[test]
+    fn freshness_asks_for_half_a_life_at_most() {
+        let want = Want {
+            token: TokenKind::Access,
+            fresh_for: Duration::seconds(300),
+            refused: None,
+        };
+        for (lives, now, expected) in [
+            (3600, 3299, "use"),
+            (3600, 3300, "refresh or serve"),
+            (200, 99, "use"),
+            (200, 100, "refresh or serve"),
+        ] {
+            let kept = kept(Some(lives), true, None);
+            assert_eq!(shape(&plan(Some(&kept), &want, at(now))), expected, "{lives} {now}");
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! What is kept of a session: a token set, and whom and what it is for.
+//!
+//! The serialized form goes into a sealed record and nowhere else.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use time::{Duration, OffsetDateTime};
+use url::Url;
+
+use crate::credential::{Generation, TokenKind};
+use crate::oauth::token::ClientAuth;
+use crate::provider::Provider;
+use crate::secret::Secret;
+use crate::store::RecordName;
+
+/// What makes two sessions different. Its digest names the record, and is bound to its content.
+///
+/// The token endpoint belongs to it where it was set by hand: an edited endpoint must never
+/// receive the refresh token of the old one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    pub issuer: Option<String>,
+    pub token_endpoint: Option<Url>,
+    pub client_id: String,
+    pub account: String,
+    pub scopes: Vec<String>,
+    pub resources: Vec<String>,
+    pub audience: Option<String>,
+    pub extra_params: BTreeMap<String, String>,
+}
+
+impl Identity {
+    pub fn new(provider: &Provider, client_id: &str, account: &str) -> Self {
+        let sorted = |list: &[String]| {
+            let mut list = list.to_vec();
+            list.sort();
+            list.dedup();
+            list
+        };
+        Self {
+            issuer: provider.issuer.clone(),
+            token_endpoint: provider.token_endpoint.clone(),
+            client_id: client_id.to_owned(),
+            account: account.to_owned(),
+            scopes: sorted(&provider.scopes),
+            resources: sorted(&provider.resources),
+            audience: provider.audience.clone(),
+            extra_params: provider.extra_params.clone(),
+        }
+    }
+
+    pub fn record_name(&self) -> RecordName {
+        // Strings, lists and maps of strings always serialize.
+        RecordName::session(&serde_json::to_vec(self).unwrap_or_default())
+    }
+
+    /// Whether the same registration with the same server is meant, whatever is asked of it.
+    pub fn is_at(&self, provider: &Provider) -> bool {
+        self.issuer == provider.issuer
+            && self.token_endpoint == provider.token_endpoint
+            && Some(self.client_id.as_str()) == provider.client_id.as_deref()
+    }
+}
+
+/// One signed-in session.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Session {
+    pub identity: Identity,
+    /// The provider's name when it was signed in to; what `status` shows.
+    pub provider: String,
+    pub person: Option<Person>,
+    pub tokens: TokenSet,
+    /// The generation of this record's token that somebody refused.
+    #[serde(default)]
+    pub refused: Option<Generation>,
+    /// When a refresh was last forced; the next one has to wait.
+    #[serde(default, with = "time::serde::timestamp::option")]
+    pub forced_at: Option<OffsetDateTime>,
+    /// What `logout` needs when the configuration no longer names the provider.
+    pub registration: Registration,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Registration {
+    pub revocation_endpoint: Option<Url>,
+    pub client_auth: ClientAuth,
+    pub client_secret_file: Option<PathBuf>,
+    pub ca_file: Option<PathBuf>,
+}
+
+/// Who signed in. The first sign-in of an account pins it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Person {
+    pub issuer: Option<String>,
+    /// `sub`, or the provider's own user id.
+    pub subject: String,
+    /// A name that its owner recognizes; never compared.
+    pub name: Option<String>,
+}
+
+impl Person {
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.issuer == other.issuer && self.subject == other.subject
+    }
+
+    pub fn shown(&self) -> &str {
+        self.name.as_deref().unwrap_or(&self.subject)
+    }
+}
+
+/// What the provider handed out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenSet {
+    #[serde(serialize_with = "exposed")]
+    pub access_token: Secret<String>,
+    pub token_type: String,
+    #[serde(serialize_with = "exposed_if_any")]
+    pub id_token: Option<Secret<String>>,
+    #[serde(serialize_with = "exposed_if_any")]
+    pub refresh_token: Option<Secret<String>>,
+    #[serde(with = "time::serde::timestamp")]
+    pub obtained_at: OffsetDateTime,
+    /// `None`: the provider did not say, so it is good until somebody refuses it.
+    #[serde(with = "time::serde::timestamp::option")]
+    pub expires_at: Option<OffsetDateTime>,
+    #[serde(default, with = "time::serde::timestamp::option")]
+    pub id_token_obtained_at: Option<OffsetDateTime>,
+    #[serde(default, with = "time::serde::timestamp::option")]
+    pub id_token_expires_at: Option<OffsetDateTime>,
+    pub scopes: Vec<String>,
+}
+
+impl TokenSet {
+    pub fn token(&self, kind: TokenKind) -> Option<&Secret<String>> {
+        match kind {
+            TokenKind::Access => Some(&self.access_token),
+            TokenKind::Id => self.id_token.as_ref(),
+        }
+    }
+
+    pub fn expires_at(&self, kind: TokenKind) -> Option<OffsetDateTime> {
+        match kind {
+            TokenKind::Access => self.expires_at,
+            TokenKind::Id => self.id_token_expires_at,
+        }
+    }
+
+    fn obtained_at(&self, kind: TokenKind) -> OffsetDateTime {
+        match kind {
+            TokenKind::Access => self.obtained_at,
+            TokenKind::Id => self.id_token_obtained_at.unwrap_or(self.obtained_at),
+        }
+    }
+
+    /// Whether the token is there and has not expired.
+    pub fn is_valid(&self, kind: TokenKind, now: OffsetDateTime) -> bool {
+        self.token(kind).is_some()
+            && now >= self.obtained_at(kind) - CLOCK_TOLERANCE
+            && self.expires_at(kind).is_none_or(|expires_at| now < expires_at)
+    }
+
+    /// Whether the token is good for longer than the leeway, and for `fresh_for`.
+    pub fn is_fresh(&self, kind: TokenKind, fresh_for: Duration, now: OffsetDateTime) -> bool {
+        if !self.is_valid(kind, now) {
+            return false;
+        }
+        let Some(expires_at) = self.expires_at(kind) else { return true };
+        let life = expires_at - self.obtained_at(kind);
+        let leeway = LEEWAY.min(life / 10).max(fresh_for.min(life / 2));
+        expires_at - now > leeway
+    }
+}
+
+/// How long before its expiry a token counts as stale: the tool still has to send it, and clocks
+/// differ. A tenth of a short life is enough.
+const LEEWAY: Duration = Duration::seconds(60);
+
+/// A clock that stands further back than this was set back, and says nothing about expiry.
+const CLOCK_TOLERANCE: Duration = Duration::seconds(60);
+
+/// A record is sealed as a whole: here, and only here, tokens are serialized.
+fn exposed<S: serde::Serializer>(secret: &Secret<String>, out: S) -> Result<S::Ok, S::Error> {
+    out.serialize_str(secret.expose())
+}
+
+#[expect(clippy::ref_option, reason = "serde passes a reference to the field")]
+fn exposed_if_any<S: serde::Serializer>(
+    secret: &Option<Secret<String>>,
+    out: S,
+) -> Result<S::Ok, S::Error> {
+    match secret {
+        Some(secret) => out.serialize_some(secret.expose()),
+        None => out.serialize_none(),
+    }
+}

@@ -1,0 +1,105 @@
+//! What can go wrong with what is kept. No message quotes what a file or a key holds.
+
+use std::path::PathBuf;
+
+use super::{Place, kernel::KernelError, keyring::KeyringError};
+
+/// Why something could not be kept, read or forgotten. None of these means that nothing is there.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("there is no home folder: HOME is not set, and the user database names none")]
+    NoHome,
+    #[error("the home folder {} is not an absolute path", path.display())]
+    RelativeHome { path: PathBuf },
+    #[error("HALLPASS_DATA_DIR is {}, which is not an absolute path", path.display())]
+    RelativeDataDir { path: PathBuf },
+    #[error("{} is on a network file system, and this machine has no id in /etc/machine-id to tell it from others", path.display())]
+    NoMachineId { path: PathBuf },
+
+    #[error("{} is a link; it must be the thing itself", path.display())]
+    IsALink { path: PathBuf },
+    #[error("{} belongs to the user with the id {owner}, not to you", path.display())]
+    NotOurs { path: PathBuf, owner: u32 },
+    #[error("others may reach {} (its mode is {mode:o})", path.display())]
+    TooOpen { path: PathBuf, mode: u32 },
+    #[error("{} is not a folder", path.display())]
+    NotAFolder { path: PathBuf },
+    #[error("{} is not a regular file", path.display())]
+    NotAFile { path: PathBuf },
+    #[error("cannot {action} {}", path.display())]
+    Io {
+        action: &'static str,
+        path: PathBuf,
+        source: std::io::Error,
+    },
+
+    /// Written by another version of hallpass; never overwritten or deleted.
+    #[error("{} has a format that this version of hallpass does not know", path.display())]
+    UnknownFormat { path: PathBuf },
+    /// Neither deleted nor overwritten: the key may come back.
+    #[error("{} is sealed with another key than this folder's", path.display())]
+    ForeignKey { path: PathBuf },
+    #[error("{} is damaged", path.display())]
+    Damaged { path: PathBuf },
+    #[error("what is to be kept cannot be written as JSON")]
+    NotJson,
+
+    #[error("{} holds sealed records, but no key.json that says where their key is", folder.display())]
+    RecordsWithoutKey { folder: PathBuf },
+    #[error("the data key was not found in the {place}{}", or_locked(*place))]
+    KeyMissing { place: Place },
+    #[error("another process made a new data key meanwhile")]
+    KeyChanged,
+    #[error("the data key is kept in the {remembered}, and the {asked} was asked for")]
+    OtherPlace { remembered: Place, asked: Place },
+    #[error("the kernel keyring is the only place that holds the data key")]
+    OnlyPlace,
+    #[error("the operating system gave no random numbers")]
+    NoRandomness,
+    #[error("the OS keyring cannot be used")]
+    Keyring(#[source] KeyringError),
+    #[error("the kernel keyring cannot be used")]
+    Kernel(#[source] KernelError),
+
+    #[error("another process held {} for too long", path.display())]
+    LockTimedOut { path: PathBuf },
+    #[error("nothing is kept here (the store is \"none\")")]
+    NothingKept,
+}
+
+// Some Secret Services answer a look-up in a locked database as if the item did not exist.
+fn or_locked(place: Place) -> &'static str {
+    match place {
+        Place::Keyring => ", or that keyring is locked",
+        Place::Kernel | Place::File | Place::None => "",
+    }
+}
+
+impl StoreError {
+    /// Names the path and the action; the cause stays the source.
+    pub(super) fn io(
+        action: &'static str,
+        path: impl Into<PathBuf>,
+    ) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Io {
+            action,
+            path,
+            source,
+        }
+    }
+}
+
+impl From<KeyringError> for StoreError {
+    fn from(error: KeyringError) -> Self {
+        match error {
+            KeyringError::NotFound => Self::KeyMissing {
+                place: Place::Keyring,
+            },
+            other @ (KeyringError::NoService
+            | KeyringError::Locked
+            | KeyringError::TimedOut { .. }
+            | KeyringError::Other(_)) => Self::Keyring(other),
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! A folder of our own, and the files in it.
+//!
+//! The data folder and everything in it is opened without following links, belongs to the
+//! effective user and is closed to everybody else; where that does not hold, nothing is read and
+//! nothing is written. On Windows the user's profile has access lists that see to this, and only
+//! links are looked for.
+
+use std::fs::File;
+use std::io::Read;
+
+use super::StoreError;
+
+#[cfg(not(unix))]
+mod portable;
+#[cfg(unix)]
+mod unix;
+
+#[cfg(not(unix))]
+pub(super) use portable::Folder;
+#[cfg(unix)]
+pub(super) use unix::Folder;
+
+/// No file of ours comes near this; a larger one is not read into memory.
+const MAX_LEN: u64 = 16 << 20;
+
+impl Folder {
+    /// The whole of a file; `None` where there is none.
+    pub(super) fn read(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.read_up_to(name, MAX_LEN)
+    }
+
+    /// At most the first `len` bytes of a file.
+    pub(super) fn head(&self, name: &str, len: u64) -> Result<Option<Vec<u8>>, StoreError> {
+        let Some((mut file, actual)) = self.open_file(name)? else {
+            return Ok(None);
+        };
+        self.fill(name, &mut file, actual.min(len)).map(Some)
+    }
+
+    fn read_up_to(&self, name: &str, max: u64) -> Result<Option<Vec<u8>>, StoreError> {
+        let Some((mut file, len)) = self.open_file(name)? else {
+            return Ok(None);
+        };
+        if len > max {
+            return Err(StoreError::Damaged {
+                path: self.path().join(name),
+            });
+        }
+        self.fill(name, &mut file, len).map(Some)
+    }
+
+    // Files here are replaced as a whole, so the length that was asked once stays true.
+    fn fill(&self, name: &str, file: &mut File, len: u64) -> Result<Vec<u8>, StoreError> {
+        let path = || self.path().join(name);
+        let len = usize::try_from(len).map_err(|_| StoreError::Damaged { path: path() })?;
+        let mut bytes = vec![0; len];
+        file.read_exact(&mut bytes)
+            .map_err(StoreError::io("read", path()))?;
+        Ok(bytes)
+    }
+
+    /// Writes a file as a whole: others see the old one or the new one.
+    pub(super) fn replace(
+        &self,
+        name: &str,
+        bytes: &[u8],
+        durable: Durable,
+    ) -> Result<(), StoreError> {
+        use std::io::Write;
+
+        let temp = temp_name(name)?;
+        let written = (|| {
+            let mut file = self.create_new(&temp)?;
+            let path = || self.path().join(&temp);
+            file.write_all(bytes)
+                .map_err(StoreError::io("write", path()))?;
+            if durable == Durable::Yes {
+                file.sync_all().map_err(StoreError::io("write", path()))?;
+            }
+            drop(file);
+            self.rename(&temp, name)
+        })();
+        if written.is_err() {
+            // The first error says more than a second one about the left-over would.
+            let _ = self.remove(&temp);
+        }
+        written?;
+        match durable {
+            Durable::Yes => self.sync(),
+            Durable::No => Ok(()),
+        }
+    }
+}
+
+/// Whether a file must survive a power failure.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Durable {
+    Yes,
+    No,
+}
+
+pub(super) const TEMP: &str = ".tmp";
+
+/// A name that no other process picks.
+pub(super) fn temp_name(name: &str) -> Result<String, StoreError> {
+    let random: [u8; 8] = super::key::random()?;
+    Ok(format!("{name}.{}{TEMP}", super::hex::encode(&random)))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,135 @@
+//! Folders by path, where the platform has no descriptors for them.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use super::StoreError;
+
+#[derive(Debug)]
+pub(in crate::store) struct Folder {
+    path: PathBuf,
+}
+
+impl Folder {
+    /// Opens a folder that is there; `None` where there is nothing.
+    pub(in crate::store) fn open(path: &Path) -> Result<Option<Self>, StoreError> {
+        let path: PathBuf = path.components().collect();
+        match std::fs::symlink_metadata(&path) {
+            Ok(metadata) if metadata.is_symlink() => Err(StoreError::IsALink { path }),
+            Ok(metadata) if !metadata.is_dir() => Err(StoreError::NotAFolder { path }),
+            Ok(_) => Ok(Some(Self { path })),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(StoreError::io("open", path)(error)),
+        }
+    }
+
+    /// Opens a folder, and makes it, and what leads to it, where it is missing.
+    pub(in crate::store) fn open_or_create(path: &Path) -> Result<Self, StoreError> {
+        if let Some(folder) = Self::open(path)? {
+            return Ok(folder);
+        }
+        std::fs::create_dir_all(path).map_err(StoreError::io("make the folder", path))?;
+        Self::open(path)?.ok_or_else(|| StoreError::Io {
+            action: "open",
+            path: path.to_owned(),
+            source: io::ErrorKind::NotFound.into(),
+        })
+    }
+
+    pub(in crate::store) fn subfolder(&self, name: &str) -> Result<Option<Self>, StoreError> {
+        Self::open(&self.path.join(name))
+    }
+
+    pub(in crate::store) fn subfolder_or_create(&self, name: &str) -> Result<Self, StoreError> {
+        Self::open_or_create(&self.path.join(name))
+    }
+
+    pub(in crate::store) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Opens a file for reading, and says how long it is.
+    pub(super) fn open_file(&self, name: &str) -> Result<Option<(File, u64)>, StoreError> {
+        let path = self.path.join(name);
+        match std::fs::symlink_metadata(&path) {
+            Ok(metadata) if metadata.is_symlink() => return Err(StoreError::IsALink { path }),
+            Ok(metadata) if !metadata.is_file() => return Err(StoreError::NotAFile { path }),
+            Ok(_) => (),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(StoreError::io("open", path)(error)),
+        }
+        match File::open(&path).and_then(|file| Ok((file.metadata()?.len(), file))) {
+            Ok((len, file)) => Ok(Some((file, len))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(StoreError::io("open", path)(error)),
+        }
+    }
+
+    /// Makes a file that must not be there yet.
+    pub(in crate::store) fn create_new(&self, name: &str) -> Result<File, StoreError> {
+        let path = self.path.join(name);
+        OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .open(&path)
+            .map_err(StoreError::io("make", path))
+    }
+
+    /// Opens a lock's file, and makes it where it is missing.
+    pub(in crate::store) fn open_lock(&self, name: &str) -> Result<File, StoreError> {
+        let path = self.path.join(name);
+        OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(StoreError::io("make", path))
+    }
+
+    pub(in crate::store) fn rename(&self, from: &str, to: &str) -> Result<(), StoreError> {
+        let to = self.path.join(to);
+        std::fs::rename(self.path.join(from), &to).map_err(StoreError::io("write", to))
+    }
+
+    /// Removes a file; says whether there was one.
+    pub(in crate::store) fn remove(&self, name: &str) -> Result<bool, StoreError> {
+        let path = self.path.join(name);
+        match std::fs::remove_file(&path) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(StoreError::io("remove", path)(error)),
+        }
+    }
+
+    /// The names in this folder, in order.
+    pub(in crate::store) fn names(&self) -> Result<Vec<String>, StoreError> {
+        let list = || -> io::Result<Vec<String>> {
+            let mut names = Vec::new();
+            for entry in std::fs::read_dir(&self.path)? {
+                if let Ok(name) = entry?.file_name().into_string() {
+                    names.push(name);
+                }
+            }
+            names.sort();
+            Ok(names)
+        };
+        list().map_err(StoreError::io("list", &self.path))
+    }
+
+    pub(in crate::store) fn modified(&self, name: &str) -> Option<SystemTime> {
+        std::fs::symlink_metadata(self.path.join(name))
+            .ok()?
+            .modified()
+            .ok()
+    }
+
+    /// Windows has no way to flush a folder, and journals its names.
+    #[expect(clippy::unnecessary_wraps, clippy::unused_self, reason = "as on unix")]
+    pub(in crate::store) fn sync(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+}

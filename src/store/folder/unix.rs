@@ -1,0 +1,214 @@
+//! Folders by descriptor: once opened and checked, nobody can put another one in its place.
+
+use std::fs::{DirBuilder, File, Metadata};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::io::Errno;
+
+use super::StoreError;
+
+const GROUP_AND_OTHERS: u32 = 0o077;
+
+#[derive(Debug)]
+pub(in crate::store) struct Folder {
+    path: PathBuf,
+    opened: File,
+}
+
+impl Folder {
+    /// Opens a folder that is there; `None` where there is nothing.
+    pub(in crate::store) fn open(path: &Path) -> Result<Option<Self>, StoreError> {
+        // A slash at the end would make the system follow a link in spite of O_NOFOLLOW.
+        let path: PathBuf = path.components().collect();
+        match rustix::fs::open(&path, folder_flags(), Mode::empty()) {
+            Ok(opened) => Self::checked(path, opened.into()).map(Some),
+            Err(Errno::NOENT) => Ok(None),
+            Err(error) => Err(not_a_folder(path, error)),
+        }
+    }
+
+    /// Opens a folder, and makes it, and what leads to it, where it is missing.
+    pub(in crate::store) fn open_or_create(path: &Path) -> Result<Self, StoreError> {
+        if let Some(folder) = Self::open(path)? {
+            return Ok(folder);
+        }
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(path)
+            .map_err(StoreError::io("make the folder", path))?;
+        Self::open(path)?.ok_or_else(|| StoreError::Io {
+            action: "open",
+            path: path.to_owned(),
+            source: io::ErrorKind::NotFound.into(),
+        })
+    }
+
+    pub(in crate::store) fn subfolder(&self, name: &str) -> Result<Option<Self>, StoreError> {
+        let path = self.path.join(name);
+        match rustix::fs::openat(&self.opened, name, folder_flags(), Mode::empty()) {
+            Ok(opened) => Self::checked(path, opened.into()).map(Some),
+            Err(Errno::NOENT) => Ok(None),
+            Err(error) => Err(not_a_folder(path, error)),
+        }
+    }
+
+    pub(in crate::store) fn subfolder_or_create(&self, name: &str) -> Result<Self, StoreError> {
+        if let Some(folder) = self.subfolder(name)? {
+            return Ok(folder);
+        }
+        match rustix::fs::mkdirat(&self.opened, name, Mode::RWXU) {
+            Ok(()) | Err(Errno::EXIST) => (),
+            Err(error) => return Err(self.io("make the folder", name, error)),
+        }
+        self.subfolder(name)?
+            .ok_or_else(|| self.io("open", name, Errno::NOENT))
+    }
+
+    fn checked(path: PathBuf, opened: File) -> Result<Self, StoreError> {
+        let metadata = opened
+            .metadata()
+            .map_err(StoreError::io("look at", &path))?;
+        check_ours(&path, &metadata)?;
+        Ok(Self { path, opened })
+    }
+
+    pub(in crate::store) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Opens a file for reading, and says how long it is.
+    pub(super) fn open_file(&self, name: &str) -> Result<Option<(File, u64)>, StoreError> {
+        // NONBLOCK: a named pipe is refused below instead of waited for.
+        let Some(file) = self.open_at(name, OFlags::RDONLY | OFlags::NONBLOCK)? else {
+            return Ok(None);
+        };
+        let len = self.check_file(name, &file)?.len();
+        Ok(Some((file, len)))
+    }
+
+    /// Makes a file that must not be there yet.
+    pub(in crate::store) fn create_new(&self, name: &str) -> Result<File, StoreError> {
+        self.open_at(name, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL)?
+            .ok_or_else(|| self.io("make", name, Errno::NOENT))
+    }
+
+    /// Opens a lock's file, and makes it where it is missing.
+    pub(in crate::store) fn open_lock(&self, name: &str) -> Result<File, StoreError> {
+        let file = self
+            .open_at(name, OFlags::RDWR | OFlags::CREATE)?
+            .ok_or_else(|| self.io("make", name, Errno::NOENT))?;
+        self.check_file(name, &file)?;
+        Ok(file)
+    }
+
+    fn open_at(&self, name: &str, flags: OFlags) -> Result<Option<File>, StoreError> {
+        let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        match rustix::fs::openat(&self.opened, name, flags, Mode::RUSR | Mode::WUSR) {
+            Ok(file) => Ok(Some(file.into())),
+            Err(Errno::NOENT) => Ok(None),
+            // What O_NOFOLLOW says of a link: Linux and macOS one thing, FreeBSD another.
+            Err(Errno::LOOP | Errno::MLINK) => Err(StoreError::IsALink {
+                path: self.path.join(name),
+            }),
+            Err(error) => Err(self.io("open", name, error)),
+        }
+    }
+
+    fn check_file(&self, name: &str, file: &File) -> Result<Metadata, StoreError> {
+        let path = self.path.join(name);
+        let metadata = file.metadata().map_err(StoreError::io("look at", &path))?;
+        if !metadata.is_file() {
+            return Err(StoreError::NotAFile { path });
+        }
+        check_ours(&path, &metadata)?;
+        Ok(metadata)
+    }
+
+    pub(in crate::store) fn rename(&self, from: &str, to: &str) -> Result<(), StoreError> {
+        rustix::fs::renameat(&self.opened, from, &self.opened, to)
+            .map_err(|error| self.io("write", to, error))
+    }
+
+    /// Removes a file; says whether there was one.
+    pub(in crate::store) fn remove(&self, name: &str) -> Result<bool, StoreError> {
+        match rustix::fs::unlinkat(&self.opened, name, AtFlags::empty()) {
+            Ok(()) => Ok(true),
+            Err(Errno::NOENT) => Ok(false),
+            Err(error) => Err(self.io("remove", name, error)),
+        }
+    }
+
+    /// The names in this folder, in order.
+    pub(in crate::store) fn names(&self) -> Result<Vec<String>, StoreError> {
+        let list = || -> Result<Vec<String>, Errno> {
+            let mut names = Vec::new();
+            for entry in rustix::fs::Dir::read_from(&self.opened)? {
+                // A name that is not UTF-8 is none of ours.
+                match entry?.file_name().to_str() {
+                    Ok("." | "..") | Err(_) => (),
+                    Ok(name) => names.push(name.to_owned()),
+                }
+            }
+            names.sort();
+            Ok(names)
+        };
+        list().map_err(|error| StoreError::io("list", &self.path)(error.into()))
+    }
+
+    pub(in crate::store) fn modified(&self, name: &str) -> Option<SystemTime> {
+        self.open_file(name)
+            .ok()??
+            .0
+            .metadata()
+            .ok()?
+            .modified()
+            .ok()
+    }
+
+    /// Makes the names in this folder survive a power failure.
+    pub(in crate::store) fn sync(&self) -> Result<(), StoreError> {
+        self.opened
+            .sync_all()
+            .map_err(StoreError::io("write", &self.path))
+    }
+
+    fn io(&self, action: &'static str, name: &str, error: Errno) -> StoreError {
+        StoreError::io(action, self.path.join(name))(error.into())
+    }
+}
+
+fn folder_flags() -> OFlags {
+    OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC
+}
+
+// O_DIRECTORY and O_NOFOLLOW together say "not a directory" of a link, so one has to look.
+fn not_a_folder(path: PathBuf, error: Errno) -> StoreError {
+    match std::fs::symlink_metadata(&path) {
+        Ok(metadata) if metadata.is_symlink() => StoreError::IsALink { path },
+        Ok(metadata) if !metadata.is_dir() => StoreError::NotAFolder { path },
+        Ok(_) | Err(_) => StoreError::io("open", path)(error.into()),
+    }
+}
+
+fn check_ours(path: &Path, metadata: &Metadata) -> Result<(), StoreError> {
+    let owner = metadata.uid();
+    if owner != rustix::process::geteuid().as_raw() {
+        return Err(StoreError::NotOurs {
+            path: path.to_owned(),
+            owner,
+        });
+    }
+    let mode = metadata.mode() & 0o7777;
+    if mode & GROUP_AND_OTHERS != 0 {
+        return Err(StoreError::TooOpen {
+            path: path.to_owned(),
+            mode,
+        });
+    }
+    Ok(())
+}

@@ -1,0 +1,262 @@
+//! The kernel keyring: the data key in the kernel's memory, so that a hit needs no D-Bus.
+//!
+//! <https://man7.org/linux/man-pages/man7/keyrings.7.html>
+//!
+//! The key is in the user keyring, under permissions that let every session of the same user read
+//! it: in a session keyring it would be seen by one terminal and not by the next. Most containers
+//! forbid all of this; whatever is forbidden is reported, and a cache is done without.
+
+/// Why the kernel keyring is of no use here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum KernelError {
+    #[error("this platform has no kernel keyring")]
+    NoSuchThing,
+    #[error("this process may not use it (EPERM), as in most containers")]
+    Blocked,
+    #[error("the kernel has none, or hides it (ENOSYS), as in most containers")]
+    Absent,
+    #[error("access was denied (EACCES)")]
+    Denied,
+    #[error("this user's quota is used up (EDQUOT)")]
+    Quota,
+    #[error("what it holds under our name is not a data key")]
+    NotAKey,
+    #[error("it failed with error {0}")]
+    Other(i32),
+}
+
+#[cfg(target_os = "linux")]
+pub(super) use linux::{boot_id, forget, keep, probe, read};
+#[cfg(not(target_os = "linux"))]
+pub(super) use nowhere::{boot_id, forget, keep, probe, read};
+
+#[cfg(target_os = "linux")]
+mod linux {
+    use std::time::Duration;
+
+    use linux_keyutils::{Key, KeyError, KeyPermissions, KeyRing, KeyRingIdentifier};
+    use rustix::io::Errno;
+    use zeroize::Zeroizing;
+
+    use super::KernelError;
+    use crate::secret::Secret;
+    use crate::store::key::{KEY_LEN, KeyId};
+
+    /// Whoever possesses the key: everything. Its user: view, read, search. Nobody else.
+    const PERMISSIONS: u32 = 0x3f0b_0000;
+
+    /// Whether it can be used at all, without leaving anything in it.
+    pub(in crate::store) fn probe() -> Result<(), KernelError> {
+        user_keyring().map(|_| ())
+    }
+
+    /// The key of this name; `None` where there is none, or no longer.
+    pub(in crate::store) fn read(id: KeyId) -> Result<Option<Secret<[u8; KEY_LEN]>>, KernelError> {
+        let Some(key) = search(user_keyring()?, id)? else {
+            return Ok(None);
+        };
+        // One byte more than a key has, to tell a longer payload from a key.
+        let mut payload = Zeroizing::new([0; KEY_LEN + 1]);
+        match key.read(&mut *payload) {
+            Ok(KEY_LEN) => Ok(payload.first_chunk().copied().map(Secret::new)),
+            Ok(_) => Err(KernelError::NotAKey),
+            Err(error) => absent_or(error),
+        }
+    }
+
+    /// Puts a key into the user keyring, for this long or until the machine stops.
+    pub(in crate::store) fn keep(
+        id: KeyId,
+        secret: &Secret<[u8; KEY_LEN]>,
+        timeout: Option<Duration>,
+    ) -> Result<(), KernelError> {
+        possess_user_keyring()?;
+        let keyring = user_keyring()?;
+        let key = keyring
+            .add_key(description(id).as_str(), secret.expose())
+            .map_err(reason)?;
+        let settled = key
+            .set_perms(KeyPermissions::from_u32(PERMISSIONS))
+            .and_then(|()| match timeout {
+                Some(timeout) => {
+                    key.set_timeout(usize::try_from(timeout.as_secs().max(1)).unwrap_or(usize::MAX))
+                }
+                None => Ok(()),
+            });
+        settled.map_err(|error| {
+            // Left behind with other permissions, it would stand in the way of later writers.
+            let _ = remove(keyring, key);
+            reason(error)
+        })
+    }
+
+    /// Drops the key; says whether it was there.
+    pub(in crate::store) fn forget(id: KeyId) -> Result<bool, KernelError> {
+        possess_user_keyring()?;
+        let keyring = user_keyring()?;
+        match search(keyring, id)? {
+            Some(key) => remove(keyring, key).map(|()| true),
+            None => Ok(false),
+        }
+    }
+
+    /// Changes with each start of the machine.
+    pub(in crate::store) fn boot_id() -> Option<String> {
+        let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+        Some(id.trim().to_owned()).filter(|id| !id.is_empty())
+    }
+
+    fn description(id: KeyId) -> String {
+        format!("hallpass:{id}")
+    }
+
+    fn user_keyring() -> Result<KeyRing, KernelError> {
+        KeyRing::from_special_id(KeyRingIdentifier::User, false).map_err(reason)
+    }
+
+    // A login whose session keyring does not link to the user keyring possesses nothing in it: it
+    // may add a key there, and then may not set that key's permissions.
+    fn possess_user_keyring() -> Result<(), KernelError> {
+        KeyRing::from_special_id(KeyRingIdentifier::Process, true)
+            .and_then(|process| process.link_keyring_id(KeyRingIdentifier::User))
+            .map_err(reason)
+    }
+
+    fn search(keyring: KeyRing, id: KeyId) -> Result<Option<Key>, KernelError> {
+        match keyring.search(description(id).as_str()) {
+            Ok(key) => Ok(Some(key)),
+            Err(error) => absent_or(error),
+        }
+    }
+
+    fn remove(keyring: KeyRing, key: Key) -> Result<(), KernelError> {
+        // Invalidated, nobody finds it any more, even where a link to it remains.
+        let invalidated = key.invalidate();
+        let unlinked = keyring.unlink_key(key);
+        invalidated.or(unlinked).map_err(reason)
+    }
+
+    fn absent_or<T>(error: KeyError) -> Result<Option<T>, KernelError> {
+        if matches!(
+            error,
+            KeyError::KeyDoesNotExist | KeyError::KeyExpired | KeyError::KeyRevoked
+        ) {
+            return Ok(None);
+        }
+        Err(reason(error))
+    }
+
+    fn reason(error: KeyError) -> KernelError {
+        if let KeyError::Unknown(errno) = error {
+            return if errno == Errno::NOSYS.raw_os_error() {
+                KernelError::Absent
+            } else {
+                KernelError::Other(errno)
+            };
+        }
+        for (from, to) in [
+            (KeyError::PermissionDenied, KernelError::Blocked),
+            (KeyError::AccessDenied, KernelError::Denied),
+            (KeyError::QuotaExceeded, KernelError::Quota),
+            (KeyError::OperationNotSupported, KernelError::Absent),
+        ] {
+            if error == from {
+                return to;
+            }
+        }
+        KernelError::Other(Errno::INVAL.raw_os_error())
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+
+        #[test]
+        fn each_refusal_is_told_by_its_name() {
+            for (error, expected) in [
+                (KeyError::PermissionDenied, KernelError::Blocked),
+                (KeyError::Unknown(38), KernelError::Absent),
+                (KeyError::AccessDenied, KernelError::Denied),
+                (KeyError::QuotaExceeded, KernelError::Quota),
+                (KeyError::Unknown(5), KernelError::Other(5)),
+            ] {
+                assert_eq!(reason(error), expected);
+            }
+        }
+
+        #[test]
+        fn a_key_goes_round_or_the_kernel_says_why_not() {
+            let id = KeyId::random().unwrap();
+            if let Err(error) = probe() {
+                assert!(
+                    matches!(error, KernelError::Blocked | KernelError::Absent),
+                    "{error}"
+                );
+                assert_eq!(read(id).unwrap_err(), error);
+                assert_eq!(keep(id, &Secret::new([7; 32]), None), Err(error));
+                return;
+            }
+            assert_eq!(read(id), Ok(None));
+            for secret in [[7; 32], [8; 32]] {
+                let timeout = Some(Duration::from_secs(60));
+                keep(id, &Secret::new(secret), timeout).unwrap();
+                assert_eq!(read(id), Ok(Some(Secret::new(secret))));
+            }
+            // What another session of the same user needs.
+            let kept = search(user_keyring().unwrap(), id).unwrap().unwrap();
+            assert_eq!(kept.metadata().unwrap().get_perms().bits(), PERMISSIONS);
+            assert_eq!(forget(id), Ok(true));
+            assert_eq!(read(id), Ok(None));
+            assert_eq!(forget(id), Ok(false));
+        }
+
+        #[test]
+        fn a_foreign_payload_under_our_name_is_no_key() {
+            let id = KeyId::random().unwrap();
+            if let Err(error) = probe() {
+                assert_eq!(read(id), Err(error));
+                return;
+            }
+            possess_user_keyring().unwrap();
+            let keyring = user_keyring().unwrap();
+            for payload in [&[1; 31][..], &[1; 33], &[1; 500]] {
+                keyring.add_key(description(id).as_str(), payload).unwrap();
+                assert_eq!(read(id), Err(KernelError::NotAKey));
+            }
+            assert_eq!(forget(id), Ok(true));
+        }
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod nowhere {
+    use std::time::Duration;
+
+    use super::KernelError;
+    use crate::secret::Secret;
+    use crate::store::key::{KEY_LEN, KeyId};
+
+    pub(in crate::store) fn probe() -> Result<(), KernelError> {
+        Err(KernelError::NoSuchThing)
+    }
+
+    pub(in crate::store) fn read(_id: KeyId) -> Result<Option<Secret<[u8; KEY_LEN]>>, KernelError> {
+        Err(KernelError::NoSuchThing)
+    }
+
+    pub(in crate::store) fn keep(
+        _id: KeyId,
+        _secret: &Secret<[u8; KEY_LEN]>,
+        _timeout: Option<Duration>,
+    ) -> Result<(), KernelError> {
+        Err(KernelError::NoSuchThing)
+    }
+
+    pub(in crate::store) fn forget(_id: KeyId) -> Result<bool, KernelError> {
+        Err(KernelError::NoSuchThing)
+    }
+
+    pub(in crate::store) fn boot_id() -> Option<String> {
+        None
+    }
+}

@@ -1,0 +1,457 @@
+//! The data key: what seals the records, where it is kept, and when a new one may be made.
+//!
+//! One key a data folder. `key.json` names it by a random id and says which place holds it; the
+//! place is asked under that id and no other. A key is made only where nothing is sealed yet: a
+//! place that cannot be reached today is an error, never a reason to use another one.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use rand::TryRng;
+use rand::rngs::SysRng;
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use super::folder::{Durable, Folder};
+use super::kernel::{self, KernelError};
+use super::keyring::{self, KeyringError};
+use super::record::{self, KEPT, SESSIONS};
+use super::{Options, Place, Setting, StoreError, hex, lock};
+use crate::secret::Secret;
+
+pub(super) const KEY_LEN: usize = 32;
+
+/// Names a key in each keyring and in each record. Random, and no secret.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct KeyId([u8; Self::LEN]);
+
+impl KeyId {
+    pub(super) const LEN: usize = 16;
+
+    pub(super) fn of(bytes: [u8; Self::LEN]) -> Self {
+        Self(bytes)
+    }
+
+    pub(super) fn random() -> Result<Self, StoreError> {
+        random().map(Self)
+    }
+
+    pub(super) fn bytes(&self) -> &[u8; Self::LEN] {
+        &self.0
+    }
+}
+
+impl fmt::Display for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex::encode(&self.0))
+    }
+}
+
+impl fmt::Debug for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl Serialize for KeyId {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for KeyId {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        hex::decode(&text)
+            .map(Self)
+            .ok_or_else(|| serde::de::Error::custom("not a key's id"))
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct DataKey {
+    pub(super) id: KeyId,
+    pub(super) secret: Secret<[u8; KEY_LEN]>,
+}
+
+impl DataKey {
+    #[cfg(test)]
+    pub(super) fn of(id: KeyId, secret: [u8; KEY_LEN]) -> Self {
+        Self {
+            id,
+            secret: Secret::new(secret),
+        }
+    }
+}
+
+/// Bytes from the system's generator.
+pub(super) fn random<const N: usize>() -> Result<[u8; N], StoreError> {
+    let mut bytes = [0; N];
+    SysRng
+        .try_fill_bytes(&mut bytes)
+        .map_err(|_| StoreError::NoRandomness)?;
+    Ok(bytes)
+}
+
+/// What the folder knows of its key.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct KeyFile {
+    version: u32,
+    pub(super) id: KeyId,
+    pub(super) place: Place,
+    /// Where the kernel keyring is the only place: during which run of the machine it was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    boot_id: Option<String>,
+}
+
+impl KeyFile {
+    const NAME: &str = "key.json";
+    const VERSION: u32 = 1;
+
+    pub(super) fn read(folder: &Folder) -> Result<Option<Self>, StoreError> {
+        let Some(bytes) = folder.read(Self::NAME)? else {
+            return Ok(None);
+        };
+        let path = || folder.path().join(Self::NAME);
+        match serde_json::from_slice::<Self>(&bytes) {
+            Ok(file) if file.version == Self::VERSION && file.place != Place::None => {
+                return Ok(Some(file));
+            }
+            Ok(_) | Err(_) => (),
+        }
+        // Only now, for each hit would pay for it: is it damaged, or merely newer than we are?
+        match serde_json::from_slice::<Versioned>(&bytes) {
+            Ok(Versioned { version }) if version != Self::VERSION => {
+                Err(StoreError::UnknownFormat { path: path() })
+            }
+            Ok(_) | Err(_) => Err(StoreError::Damaged { path: path() }),
+        }
+    }
+
+    /// Whether the key was in the kernel's memory only, and the machine has been started anew.
+    pub(super) fn is_lost(&self) -> bool {
+        match (&self.boot_id, kernel::boot_id()) {
+            (Some(made), Some(now)) => *made != now,
+            (None, _) | (_, None) => false,
+        }
+    }
+
+    fn write(&self, folder: &Folder) -> Result<(), StoreError> {
+        let bytes = serde_json::to_vec(self).map_err(|_| StoreError::NotJson)?;
+        folder.replace(Self::NAME, &bytes, Durable::Yes)
+    }
+}
+
+#[derive(Deserialize)]
+struct Versioned {
+    version: u32,
+}
+
+/// What became of a key that was made.
+pub(super) enum Found {
+    Key(Arc<DataKey>),
+    /// See [`KeyFile::is_lost`]: what it sealed is gone for certain.
+    Lost,
+}
+
+/// The way to the key, and what was learned on it.
+#[derive(Debug, Default)]
+pub(super) struct Keys {
+    held: Mutex<Option<Arc<DataKey>>>,
+    kernel_trouble: Mutex<Option<KernelError>>,
+    automatic: OnceLock<Place>,
+}
+
+/// The key itself, in hexadecimal, where somebody asked for `store = "file"`.
+const KEY: &str = "key";
+/// Guards the making of a key.
+const KEY_LOCK: &str = "key.lock";
+const KEYRING_LOCK: &str = "keyring.lock";
+/// How long another process may take to make the key, beyond its wait for the keyring.
+const MAKING: Duration = Duration::from_secs(10);
+
+impl Keys {
+    /// The key that a folder names.
+    pub(super) fn find(
+        &self,
+        options: &Options,
+        folder: &Folder,
+        file: &KeyFile,
+    ) -> Result<Found, StoreError> {
+        if let Some(held) = &*guard(&self.held)
+            && held.id == file.id
+        {
+            return Ok(Found::Key(Arc::clone(held)));
+        }
+        match options.setting.place() {
+            Some(_) if file.is_lost() => return Ok(Found::Lost),
+            Some(asked) if asked != file.place => {
+                return Err(StoreError::OtherPlace {
+                    remembered: file.place,
+                    asked,
+                });
+            }
+            Some(_) | None => (),
+        }
+        let secret = match file.place {
+            Place::File => from_file(folder)?,
+            Place::Kernel => match kernel::read(file.id).map_err(StoreError::Kernel)? {
+                Some(secret) => secret,
+                None if file.is_lost() => return Ok(Found::Lost),
+                None => {
+                    return Err(StoreError::KeyMissing {
+                        place: Place::Kernel,
+                    });
+                }
+            },
+            Place::Keyring => self.through_keyring(options, folder, file.id)?,
+            Place::None => return Err(StoreError::NothingKept),
+        };
+        Ok(Found::Key(self.hold(file.id, secret)))
+    }
+
+    fn through_keyring(
+        &self,
+        options: &Options,
+        folder: &Folder,
+        id: KeyId,
+    ) -> Result<Secret<[u8; KEY_LEN]>, StoreError> {
+        let Some(timeout) = options.kernel_cache else {
+            let turn = folder.open_lock(KEYRING_LOCK)?;
+            return Ok(keyring::read(id, options.terms(), turn, || None)?);
+        };
+        match kernel::read(id) {
+            Ok(Some(secret)) => return Ok(secret),
+            Ok(None) => (),
+            Err(error) => self.note(error),
+        }
+        let turn = folder.open_lock(KEYRING_LOCK)?;
+        let secret = keyring::read(id, options.terms(), turn, move || {
+            kernel::read(id).ok().flatten()
+        })?;
+        self.cache(id, &secret, timeout);
+        Ok(secret)
+    }
+
+    // A cache that cannot be had is done without, and `status` says why.
+    fn cache(&self, id: KeyId, secret: &Secret<[u8; KEY_LEN]>, timeout: Duration) {
+        if let Err(error) = kernel::keep(id, secret, Some(timeout)) {
+            self.note(error);
+        }
+    }
+
+    fn note(&self, error: KernelError) {
+        *guard(&self.kernel_trouble) = Some(error);
+    }
+
+    pub(super) fn kernel_trouble(&self) -> Option<KernelError> {
+        *guard(&self.kernel_trouble)
+    }
+
+    fn hold(&self, id: KeyId, secret: Secret<[u8; KEY_LEN]>) -> Arc<DataKey> {
+        let key = Arc::new(DataKey { id, secret });
+        *guard(&self.held) = Some(Arc::clone(&key));
+        key
+    }
+
+    /// The place that `auto` means here, where no key was ever made.
+    pub(super) fn automatic(&self, options: &Options) -> Result<Place, StoreError> {
+        if let Some(place) = self.automatic.get() {
+            return Ok(*place);
+        }
+        let place = match keyring::probe(options.terms()) {
+            Ok(()) => Place::Keyring,
+            // In a container the kernel keyring, where it works at all, is not the container's own.
+            Err(KeyringError::NoService) if !options.container && kernel::probe().is_ok() => {
+                Place::Kernel
+            }
+            Err(KeyringError::NoService) => Place::None,
+            Err(error) => return Err(error.into()),
+        };
+        Ok(*self.automatic.get_or_init(|| place))
+    }
+
+    /// Sees to it that there is a key and that it can be had; makes it where nothing is sealed.
+    pub(super) fn ensure(&self, options: &Options, folder: &Folder) -> Result<Place, StoreError> {
+        if let Some(file) = KeyFile::read(folder)?
+            && let Claim::Holds = self.claim(options, folder, &file)?
+        {
+            return Ok(file.place);
+        }
+        let turn = folder.open_lock(KEY_LOCK)?;
+        let deadline = Instant::now() + options.keyring_wait + MAKING;
+        let path = || folder.path().join(KEY_LOCK);
+        let _turn = lock::acquire(turn, deadline)
+            .map_err(StoreError::io("lock", path()))?
+            .ok_or_else(|| StoreError::LockTimedOut { path: path() })?;
+        // Whoever had the lock before may have made it.
+        let old = KeyFile::read(folder)?;
+        let lost = match &old {
+            Some(file) => match self.claim(options, folder, file)? {
+                Claim::Holds => return Ok(file.place),
+                Claim::Free { lost } => lost,
+            },
+            None if any_sealed(folder)? => {
+                return Err(StoreError::RecordsWithoutKey {
+                    folder: folder.path().to_owned(),
+                });
+            }
+            None => false,
+        };
+        let place = match (options.setting.place(), &old) {
+            (Some(asked), _) => asked,
+            (None, Some(file)) => file.place,
+            (None, None) => self.automatic(options)?,
+        };
+        if place != Place::None {
+            let new = self.make(options, folder, place)?;
+            if let Some(old) = old.as_ref().filter(|_| lost) {
+                // Before key.json names the new key: as long as it does not, nobody seals.
+                forget_sealed(folder, old.id)?;
+            }
+            new.write(folder)?;
+            retire(folder, old.as_ref(), &new);
+        }
+        Ok(place)
+    }
+
+    /// Whether the key that is named must stay, or a new one may take its place.
+    fn claim(
+        &self,
+        options: &Options,
+        folder: &Folder,
+        file: &KeyFile,
+    ) -> Result<Claim, StoreError> {
+        match self.find(options, folder, file) {
+            Ok(Found::Key(_)) => Ok(Claim::Holds),
+            Ok(Found::Lost) => Ok(Claim::Free { lost: true }),
+            Err(StoreError::KeyMissing { .. } | StoreError::OtherPlace { .. })
+                if !any_sealed(folder)? =>
+            {
+                Ok(Claim::Free { lost: false })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn make(
+        &self,
+        options: &Options,
+        folder: &Folder,
+        place: Place,
+    ) -> Result<KeyFile, StoreError> {
+        let id = KeyId::random()?;
+        let secret = Secret::new(random()?);
+        let mut boot_id = None;
+        let read_back = match place {
+            Place::File => {
+                let text = Zeroizing::new(hex::encode(secret.expose()));
+                folder.replace(KEY, text.as_bytes(), Durable::Yes)?;
+                Some(from_file(folder)?)
+            }
+            Place::Kernel => {
+                kernel::keep(id, &secret, None).map_err(StoreError::Kernel)?;
+                boot_id = kernel::boot_id();
+                kernel::read(id).map_err(StoreError::Kernel)?
+            }
+            Place::Keyring => {
+                let turn = folder.open_lock(KEYRING_LOCK)?;
+                Some(keyring::make(id, secret.clone(), options.terms(), turn)?)
+            }
+            Place::None => None,
+        };
+        if read_back.as_ref() != Some(&secret) {
+            return Err(StoreError::KeyMissing { place });
+        }
+        if let (Place::Keyring, Some(timeout)) = (place, options.kernel_cache) {
+            self.cache(id, &secret, timeout);
+        }
+        self.hold(id, secret);
+        Ok(KeyFile {
+            version: KeyFile::VERSION,
+            id,
+            place,
+            boot_id,
+        })
+    }
+}
+
+enum Claim {
+    Holds,
+    Free { lost: bool },
+}
+
+fn from_file(folder: &Folder) -> Result<Secret<[u8; KEY_LEN]>, StoreError> {
+    let Some(text) = folder.read(KEY)?.map(Zeroizing::new) else {
+        return Err(StoreError::KeyMissing { place: Place::File });
+    };
+    std::str::from_utf8(&text)
+        .ok()
+        .and_then(|text| hex::decode(text.trim_end()))
+        .map(Secret::new)
+        .ok_or_else(|| StoreError::Damaged {
+            path: folder.path().join(KEY),
+        })
+}
+
+/// Whether anything is sealed.
+pub(super) fn any_sealed(folder: &Folder) -> Result<bool, StoreError> {
+    for_each_sealed(folder, |_, _| Ok(true))
+}
+
+fn forget_sealed(folder: &Folder, by: KeyId) -> Result<(), StoreError> {
+    for_each_sealed(folder, |records, file| {
+        let header = record::header(records, file);
+        if header.is_ok_and(|header| header.is_some_and(|header| header.key == by)) {
+            records.remove(file)?;
+        }
+        Ok(false)
+    })
+    .map(|_| ())
+}
+
+/// Visits the records until a visit says "enough"; says whether one did.
+fn for_each_sealed(
+    folder: &Folder,
+    mut visit: impl FnMut(&Folder, &str) -> Result<bool, StoreError>,
+) -> Result<bool, StoreError> {
+    for name in [SESSIONS, KEPT] {
+        let Some(records) = folder.subfolder(name)? else {
+            continue;
+        };
+        for file in records.names()? {
+            if record::is_record(&file) && visit(&records, &file)? {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
+}
+
+/// Drops a key that sealed nothing. Not in the OS keyring, which may be what could not be reached.
+fn retire(folder: &Folder, old: Option<&KeyFile>, new: &KeyFile) {
+    let Some(old) = old else { return };
+    let _ = kernel::forget(old.id);
+    if old.place == Place::File && new.place != Place::File {
+        let _ = folder.remove(KEY);
+    }
+}
+
+/// What is behind these locks is never left half-written, so a panic elsewhere does not spoil it.
+fn guard<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Setting {
+    /// The place that was asked for by name; `None` where it is ours to find.
+    pub(super) fn place(self) -> Option<Place> {
+        match self {
+            Self::Auto => None,
+            Self::Keyring => Some(Place::Keyring),
+            Self::Kernel => Some(Place::Kernel),
+            Self::File => Some(Place::File),
+            Self::None => Some(Place::None),
+        }
+    }
+}

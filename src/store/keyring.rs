@@ -1,0 +1,301 @@
+//! The OS keyring: Secret Service, Keychain, Credential Manager. It keeps the data key, as text.
+//!
+//! Never on the hot path, and never trusted to answer: a locked Secret Service with nobody to
+//! unlock it hangs for ever, so each call runs in a thread of its own that is left behind when
+//! time is up. One call at a time, under a lock of our own: parallel clients bring gnome-keyring
+//! down. An error here is never taken for an absence.
+
+use std::fs::File;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use zeroize::Zeroizing;
+
+use super::key::{KEY_LEN, KeyId};
+use super::lock;
+use crate::secret::Secret;
+
+#[cfg(all(unix, not(target_os = "macos")))]
+mod secret_service;
+
+#[cfg(not(all(unix, not(target_os = "macos"))))]
+use always_there as secret_service;
+
+/// What a caller can tell apart.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum KeyringError {
+    /// There is none at all. The only answer that lets `auto` look elsewhere.
+    #[error("there is none: no session bus, or no Secret Service on it")]
+    NoService,
+    #[error("it is locked")]
+    Locked,
+    #[error("it did not answer within {} s", after.as_secs())]
+    TimedOut { after: Duration },
+    #[error("it has no such entry")]
+    NotFound,
+    #[error("it failed: {0}")]
+    Other(String),
+}
+
+/// The longest wait that means: nobody is there to be asked. No unlock dialog is opened then.
+pub const UNATTENDED: Duration = Duration::from_secs(2);
+
+/// How one call is made.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Terms {
+    pub(super) wait: Duration,
+}
+
+impl Terms {
+    fn attended(self) -> bool {
+        self.wait > UNATTENDED
+    }
+}
+
+const SERVICE: &str = "hallpass";
+
+type DataSecret = Secret<[u8; KEY_LEN]>;
+
+/// Whether there is a keyring, locked or not. Opens no dialog and asks for no secret.
+pub(super) fn probe(terms: Terms) -> Result<(), KeyringError> {
+    bounded(terms.wait, || secret_service::connect().map(|_| ()))
+}
+
+/// Whether the keyring is locked, as far as the platform says so without a dialog.
+pub(super) fn is_locked(terms: Terms) -> Result<bool, KeyringError> {
+    bounded(terms.wait, || secret_service::connect()?.is_locked())
+}
+
+/// The key of this name. `cached` is asked once our turn has come: whoever had the turn before
+/// may have left the key where it costs nothing.
+pub(super) fn read(
+    id: KeyId,
+    terms: Terms,
+    turn: File,
+    cached: impl FnOnce() -> Option<DataSecret> + Send + 'static,
+) -> Result<DataSecret, KeyringError> {
+    in_turn(terms, turn, move || {
+        if let Some(secret) = cached() {
+            return Ok(secret);
+        }
+        // Held until the end: gnome-keyring does not like clients that come and go.
+        let service = secret_service::connect()?;
+        service.may_be_read(id, terms.attended())?;
+        decode(&Zeroizing::new(entry(id)?.get_password().map_err(reason)?))
+    })
+}
+
+/// Writes a new key, and reads it back.
+pub(super) fn make(
+    id: KeyId,
+    secret: DataSecret,
+    terms: Terms,
+    turn: File,
+) -> Result<DataSecret, KeyringError> {
+    in_turn(terms, turn, move || {
+        let service = secret_service::connect()?;
+        service.may_be_written(terms.attended())?;
+        let entry = entry(id)?;
+        entry
+            .set_password(&Zeroizing::new(STANDARD.encode(secret.expose())))
+            .map_err(reason)?;
+        decode(&Zeroizing::new(entry.get_password().map_err(reason)?))
+    })
+}
+
+fn entry(id: KeyId) -> Result<keyring::Entry, KeyringError> {
+    keyring::Entry::new(SERVICE, &id.to_string()).map_err(reason)
+}
+
+fn decode(text: &str) -> Result<DataSecret, KeyringError> {
+    let bytes = STANDARD.decode(text.as_bytes()).map(Zeroizing::new);
+    bytes
+        .ok()
+        .and_then(|bytes| <[u8; KEY_LEN]>::try_from(bytes.as_slice()).ok())
+        .map(Secret::new)
+        .ok_or_else(|| KeyringError::Other("its entry is not a data key".to_owned()))
+}
+
+/// Waits for our turn and then makes the call; the waiting counts.
+fn in_turn<T: Send + 'static>(
+    terms: Terms,
+    turn: File,
+    call: impl FnOnce() -> Result<T, KeyringError> + Send + 'static,
+) -> Result<T, KeyringError> {
+    let deadline = Instant::now() + terms.wait;
+    bounded(terms.wait, move || {
+        let turn = lock::acquire(turn, deadline)
+            .map_err(|error| KeyringError::Other(error.to_string()))?
+            .ok_or(KeyringError::TimedOut { after: terms.wait })?;
+        let answer = call();
+        drop(turn);
+        answer
+    })
+}
+
+/// Runs a call in a thread, and leaves the thread behind when it takes too long.
+fn bounded<T: Send + 'static>(
+    wait: Duration,
+    call: impl FnOnce() -> Result<T, KeyringError> + Send + 'static,
+) -> Result<T, KeyringError> {
+    let (sender, receiver) = mpsc::sync_channel(1);
+    std::thread::Builder::new()
+        .name("keyring".to_owned())
+        .spawn(move || {
+            // Nobody listens any more once the time is up.
+            let _ = sender.send(call());
+        })
+        .map_err(|error| KeyringError::Other(error.to_string()))?;
+    match receiver.recv_timeout(wait) {
+        Ok(answer) => answer,
+        Err(RecvTimeoutError::Timeout) => Err(KeyringError::TimedOut { after: wait }),
+        Err(RecvTimeoutError::Disconnected) => {
+            Err(KeyringError::Other("it gave no answer".to_owned()))
+        }
+    }
+}
+
+fn reason(error: keyring::Error) -> KeyringError {
+    use keyring::Error;
+
+    match error {
+        Error::NoEntry => KeyringError::NotFound,
+        // A dialog that was dismissed, or a collection that stayed locked.
+        Error::NoStorageAccess(_) if cfg!(all(unix, not(target_os = "macos"))) => {
+            KeyringError::Locked
+        }
+        Error::NoStorageAccess(cause) | Error::PlatformFailure(cause) => {
+            KeyringError::Other(cause.to_string())
+        }
+        Error::NoDefaultStore => KeyringError::Other(match keyring::Entry::store_status() {
+            Err(Error::PlatformFailure(cause)) => cause.to_string(),
+            Ok(()) | Err(_) => "the platform has none".to_owned(),
+        }),
+        // These hold what was found; none of it may be shown.
+        Error::BadEncoding(_) | Error::BadDataFormat(..) => {
+            KeyringError::Other("its entry is not a data key".to_owned())
+        }
+        Error::Ambiguous(_) => KeyringError::Other("it has several such entries".to_owned()),
+        Error::BadStoreFormat(_)
+        | Error::TooLong(..)
+        | Error::Invalid(..)
+        | Error::NotSupportedByStore(_)
+        | _ => KeyringError::Other("it refused the entry".to_owned()),
+    }
+}
+
+/// Keychain and Credential Manager are part of the system, and open with the user's session.
+#[cfg(not(all(unix, not(target_os = "macos"))))]
+mod always_there {
+    use super::{KeyId, KeyringError};
+
+    pub(super) struct Service;
+
+    #[expect(clippy::unnecessary_wraps, reason = "as with the Secret Service")]
+    pub(super) fn connect() -> Result<Service, KeyringError> {
+        Ok(Service)
+    }
+
+    #[expect(
+        clippy::unnecessary_wraps,
+        clippy::unused_self,
+        reason = "as with the Secret Service"
+    )]
+    impl Service {
+        pub(super) fn is_locked(&self) -> Result<bool, KeyringError> {
+            Ok(false)
+        }
+
+        pub(super) fn may_be_read(&self, _id: KeyId, _attended: bool) -> Result<(), KeyringError> {
+            Ok(())
+        }
+
+        pub(super) fn may_be_written(&self, _attended: bool) -> Result<(), KeyringError> {
+            Ok(())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHORT: Terms = Terms {
+        wait: Duration::from_millis(50),
+    };
+
+    #[test]
+    fn a_keyring_that_hangs_is_left_behind() {
+        let (never, silent) = mpsc::channel::<()>();
+        let answer = bounded(SHORT.wait, move || {
+            let _ = silent.recv();
+            Ok(())
+        });
+        assert_eq!(answer, Err(KeyringError::TimedOut { after: SHORT.wait }));
+        drop(never);
+    }
+
+    #[test]
+    fn a_thread_that_ends_without_an_answer_is_an_error() {
+        let answer: Result<(), _> = bounded(Duration::from_secs(60), || {
+            panic!("as a platform's library might")
+        });
+        assert!(matches!(answer, Err(KeyringError::Other(_))));
+    }
+
+    #[test]
+    fn the_wait_for_ones_turn_counts() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = || File::create(folder.path().join("keyring.lock")).unwrap();
+        let held = open();
+        held.lock().unwrap();
+        let answer: Result<(), _> = in_turn(SHORT, open(), || panic!("it is not our turn"));
+        assert_eq!(answer, Err(KeyringError::TimedOut { after: SHORT.wait }));
+        drop(held);
+        assert_eq!(
+            in_turn(
+                Terms {
+                    wait: Duration::from_secs(60)
+                },
+                open(),
+                || Ok(1)
+            ),
+            Ok(1)
+        );
+    }
+
+    #[test]
+    fn no_error_shows_what_an_entry_held() {
+        let secret = || b"hunter2".to_vec();
+        let cause = || Box::new(std::io::Error::other("cause"));
+        for error in [
+            keyring::Error::BadEncoding(secret()),
+            keyring::Error::BadDataFormat(secret(), cause()),
+            keyring::Error::BadStoreFormat("hunter2".to_owned()),
+        ] {
+            let reason = reason(error);
+            assert!(!format!("{reason} {reason:?}").contains("hunter2"));
+        }
+        for text in ["", "hunter2", "aHVudGVyMg=="] {
+            let Err(reason) = decode(text) else {
+                panic!("{text} was taken for a key");
+            };
+            assert!(matches!(reason, KeyringError::Other(_)));
+        }
+    }
+
+    #[test]
+    fn nothing_but_no_entry_is_not_found() {
+        let cause = || Box::new(std::io::Error::other("cause"));
+        assert_eq!(reason(keyring::Error::NoEntry), KeyringError::NotFound);
+        for error in [
+            keyring::Error::NoStorageAccess(cause()),
+            keyring::Error::PlatformFailure(cause()),
+            keyring::Error::Ambiguous(vec![]),
+        ] {
+            assert_ne!(reason(error), KeyringError::NotFound);
+        }
+    }
+}

@@ -1,0 +1,548 @@
+//! What is kept: sealed records on disk, the key that seals them, and the locks.
+//!
+//! It knows nothing of sessions or tokens: a record is a name, a generation and a value. It never
+//! asks a person for anything (the OS keyring may), never reads the working directory, and never
+//! takes an error for an absence.
+//!
+//! ```text
+//! <data folder>/            0700
+//!   key.json                which key, and which place holds it
+//!   key                     the key, only with store = "file"
+//!   key.lock  keyring.lock  one maker of keys, one caller of the OS keyring
+//!   sessions/<hash>         a record; <hash>.lock and <hash>.login.lock beside it
+//!   kept/<hash>             credentials that tools handed over
+//!   metadata/  attempts/    JSON, no secrets
+//! ```
+//!
+//! The cipher is XChaCha20-Poly1305: <https://datatracker.ietf.org/doc/html/draft-irtf-cfrg-xchacha>.
+
+mod data_dir;
+mod error;
+mod folder;
+mod hex;
+mod kernel;
+mod key;
+mod keyring;
+mod lock;
+mod plain;
+mod record;
+mod seal;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use folder::Folder;
+use key::{DataKey, Found, KeyFile, Keys};
+use seal::{Header, Unreadable};
+
+pub use data_dir::{data_dir, in_container};
+pub use error::StoreError;
+pub use kernel::KernelError;
+pub use keyring::{KeyringError, UNATTENDED};
+pub use lock::{Lock, LockKind};
+pub use plain::Plain;
+pub use record::{Kept, Listed, RecordName, Reservation};
+
+/// Where somebody wants the data key kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Setting {
+    /// The OS keyring; where there is none, the kernel keyring; else nowhere.
+    #[default]
+    Auto,
+    Keyring,
+    Kernel,
+    File,
+    /// Nothing is kept, and what was kept is not looked at.
+    None,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the store must be auto, keyring, kernel, file or none")]
+pub struct UnknownSetting;
+
+impl FromStr for Setting {
+    type Err = UnknownSetting;
+
+    fn from_str(text: &str) -> Result<Self, UnknownSetting> {
+        [
+            Self::Auto,
+            Self::Keyring,
+            Self::Kernel,
+            Self::File,
+            Self::None,
+        ]
+        .into_iter()
+        .find(|setting| setting.as_str() == text)
+        .ok_or(UnknownSetting)
+    }
+}
+
+impl Setting {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Keyring => "keyring",
+            Self::Kernel => "kernel",
+            Self::File => "file",
+            Self::None => "none",
+        }
+    }
+}
+
+impl fmt::Display for Setting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Where the data key is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Place {
+    Keyring,
+    Kernel,
+    File,
+    None,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Keyring => "OS keyring",
+            Self::Kernel => "kernel keyring",
+            Self::File => "key file",
+            Self::None => "store that keeps nothing",
+        })
+    }
+}
+
+/// What a store is made with.
+#[derive(Debug, Clone)]
+pub struct Options {
+    pub setting: Setting,
+    pub data_dir: PathBuf,
+    /// How long the kernel keyring keeps a key of the OS keyring; `None`: not at all.
+    pub kernel_cache: Option<Duration>,
+    /// How long the OS keyring may take. Up to [`UNATTENDED`], no unlock dialog is opened.
+    pub keyring_wait: Duration,
+    /// See [`in_container`].
+    pub container: bool,
+}
+
+impl Options {
+    fn terms(&self) -> keyring::Terms {
+        keyring::Terms {
+            wait: self.keyring_wait,
+        }
+    }
+}
+
+/// A data folder and the way to its key. Made without any I/O.
+#[derive(Debug)]
+pub struct Store {
+    options: Options,
+    keys: Keys,
+}
+
+impl Store {
+    pub fn new(options: Options) -> Self {
+        Self {
+            options,
+            keys: Keys::default(),
+        }
+    }
+
+    /// Reads a record; `None` where there is none.
+    ///
+    /// This is a hit's whole cost: no lock, no listing, one record.
+    pub fn read<T: DeserializeOwned>(
+        &self,
+        name: &RecordName,
+    ) -> Result<Option<Kept<T>>, StoreError> {
+        let Some(data) = self.folder()? else {
+            return Ok(None);
+        };
+        let Some(records) = data.subfolder(name.folder())? else {
+            return Ok(None);
+        };
+        let Some(record) = records.read(name.file())? else {
+            return Ok(None);
+        };
+        let unreadable = |why: Unreadable| record::unreadable(why, &records, name.file());
+        let header = Header::of(&record).map_err(unreadable)?;
+        let key = match self.key_of(&data, header.key)? {
+            Some(Found::Key(key)) => key,
+            Some(Found::Lost) => return Ok(None),
+            None => {
+                return Err(StoreError::ForeignKey {
+                    path: records.path().join(name.file()),
+                });
+            }
+        };
+        let value = seal::open(&key, name, &header, record).map_err(unreadable)?;
+        Ok(Some(Kept {
+            value,
+            generation: header.generation,
+        }))
+    }
+
+    /// The place of the data key, as it is remembered or would be chosen. Makes nothing.
+    pub fn place(&self) -> Result<Place, StoreError> {
+        let Some(data) = self.folder()? else {
+            return self.chosen_place();
+        };
+        let Some(file) = KeyFile::read(&data)? else {
+            return self.chosen_place();
+        };
+        match self.options.setting.place() {
+            Some(asked) if asked != file.place => {
+                if !file.is_lost() && key::any_sealed(&data)? {
+                    return Err(StoreError::OtherPlace {
+                        remembered: file.place,
+                        asked,
+                    });
+                }
+                Ok(asked)
+            }
+            Some(_) | None => Ok(file.place),
+        }
+    }
+
+    fn chosen_place(&self) -> Result<Place, StoreError> {
+        match self.options.setting.place() {
+            Some(place) => Ok(place),
+            None => self.keys.automatic(&self.options),
+        }
+    }
+
+    /// To be called before somebody signs in: afterwards the folder is there and safe, and the key
+    /// can be had. With [`Place::None`] nothing will be kept.
+    pub fn ensure_key(&self) -> Result<Place, StoreError> {
+        if !self.keeps()? {
+            return Ok(Place::None);
+        }
+        let data = Folder::open_or_create(&self.options.data_dir)?;
+        self.keys.ensure(&self.options, &data)
+    }
+
+    /// Waits for a lock until the deadline. It is tried at least once.
+    pub fn lock(
+        &self,
+        name: &RecordName,
+        kind: LockKind,
+        deadline: Instant,
+    ) -> Result<Lock, StoreError> {
+        if !self.keeps()? {
+            return Ok(Lock::of_nothing());
+        }
+        let (folder, file) = self.lock_file(name, kind)?;
+        let path = || folder.path().join(lock_name(name, kind));
+        lock::acquire(file, deadline)
+            .map_err(StoreError::io("lock", path()))?
+            .map(Lock::of)
+            .ok_or_else(|| StoreError::LockTimedOut { path: path() })
+    }
+
+    /// Takes a lock if it is free.
+    pub fn try_lock(&self, name: &RecordName, kind: LockKind) -> Result<Option<Lock>, StoreError> {
+        if !self.keeps()? {
+            return Ok(Some(Lock::of_nothing()));
+        }
+        let (folder, file) = self.lock_file(name, kind)?;
+        let taken = lock::try_acquire(&file).map_err(StoreError::io(
+            "lock",
+            folder.path().join(lock_name(name, kind)),
+        ))?;
+        Ok(taken.then(|| Lock::of(file)))
+    }
+
+    fn lock_file(
+        &self,
+        name: &RecordName,
+        kind: LockKind,
+    ) -> Result<(Folder, std::fs::File), StoreError> {
+        let folder =
+            Folder::open_or_create(&self.options.data_dir)?.subfolder_or_create(name.folder())?;
+        let file = folder.open_lock(&lock_name(name, kind))?;
+        Ok((folder, file))
+    }
+
+    /// Takes room for a record that is about to be fetched. The caller holds the record's lock.
+    ///
+    /// Whatever could keep it from being stored later fails here: the disk, the key, a record that
+    /// is not ours to replace.
+    pub fn reserve(
+        &self,
+        name: &RecordName,
+        payload_len: usize,
+    ) -> Result<Reservation, StoreError> {
+        let Some(data) = self.folder()? else {
+            return Err(StoreError::NothingKept);
+        };
+        let key = self.current_key(&data)?;
+        let records = data.subfolder_or_create(name.folder())?;
+        Reservation::make(data, records, name.clone(), key, payload_len)
+    }
+
+    /// Forgets a record; says whether there was one. Needs no key, so that what cannot be opened
+    /// any more can be forgotten too.
+    pub fn remove(&self, name: &RecordName, _lock: &Lock) -> Result<bool, StoreError> {
+        let Some(data) = self.folder()? else {
+            return Ok(false);
+        };
+        let Some(records) = data.subfolder(name.folder())? else {
+            return Ok(false);
+        };
+        match record::header(&records, name.file()) {
+            Ok(None) => return Ok(false),
+            Ok(Some(header)) => {
+                let ours = KeyFile::read(&data)?.is_some_and(|file| file.id == header.key);
+                if !ours {
+                    return Err(StoreError::ForeignKey {
+                        path: records.path().join(name.file()),
+                    });
+                }
+            }
+            // Nobody will ever read it.
+            Err(StoreError::Damaged { .. }) => (),
+            Err(error) => return Err(error),
+        }
+        let removed = records.remove(name.file())?;
+        records.sync()?;
+        Ok(removed)
+    }
+
+    /// The sessions on disk, unopened. What interrupted processes left behind is swept on the way.
+    pub fn sessions(&self) -> Result<Vec<Listed>, StoreError> {
+        let Some(data) = self.folder()? else {
+            return Ok(Vec::new());
+        };
+        sweep(&data)?;
+        let mut listed = Vec::new();
+        for name in [record::SESSIONS, record::KEPT]
+            .into_iter()
+            .chain(Plain::FOLDERS)
+        {
+            let Some(folder) = data.subfolder(name)? else {
+                continue;
+            };
+            sweep(&folder)?;
+            if name == record::SESSIONS {
+                listed = folder
+                    .names()?
+                    .iter()
+                    .filter(|file| record::is_record(file))
+                    .map(|file| Listed {
+                        name: RecordName::of(record::SESSIONS, file),
+                    })
+                    .collect();
+            }
+        }
+        Ok(listed)
+    }
+
+    /// Reads what is kept in the clear; what is garbled is not there.
+    pub fn read_plain<T: DeserializeOwned>(
+        &self,
+        kind: Plain,
+        name: &str,
+    ) -> Result<Option<T>, StoreError> {
+        match self.folder()? {
+            Some(data) => plain::read(&data, kind, name),
+            None => Ok(None),
+        }
+    }
+
+    /// Keeps something that is not secret. Where nothing is kept, it does nothing.
+    pub fn write_plain<T: Serialize + ?Sized>(
+        &self,
+        kind: Plain,
+        name: &str,
+        value: &T,
+    ) -> Result<(), StoreError> {
+        if !self.keeps()? {
+            return Ok(());
+        }
+        let data = Folder::open_or_create(&self.options.data_dir)?;
+        plain::write(&data, kind, name, value)
+    }
+
+    /// Drops the key from the kernel keyring, where that is only a cache; says whether it was
+    /// there.
+    pub fn drop_cached_key(&self) -> Result<bool, StoreError> {
+        let Some(file) = self.key_file()? else {
+            return Ok(false);
+        };
+        match file.place {
+            Place::Kernel => Err(StoreError::OnlyPlace),
+            Place::Keyring => match kernel::forget(file.id) {
+                Ok(dropped) => Ok(dropped),
+                // What cannot be used holds nothing.
+                Err(KernelError::NoSuchThing | KernelError::Blocked | KernelError::Absent) => {
+                    Ok(false)
+                }
+                Err(
+                    error @ (KernelError::Denied
+                    | KernelError::Quota
+                    | KernelError::NotAKey
+                    | KernelError::Other(_)),
+                ) => Err(StoreError::Kernel(error)),
+            },
+            Place::File | Place::None => Ok(false),
+        }
+    }
+
+    /// What can be said about this store without asking a person.
+    pub fn report(&self) -> Report {
+        let key_file = self.key_file().ok().flatten();
+        Report {
+            setting: self.options.setting,
+            place: self.place(),
+            key_id: key_file.as_ref().map(|file| file.id.to_string()),
+            folder: self.options.data_dir.clone(),
+            kernel_cache: self.kernel_cache(key_file.as_ref()),
+            keyring: keyring::is_locked(keyring::Terms {
+                wait: self.options.keyring_wait.min(UNATTENDED),
+            })
+            .map(|locked| {
+                if locked {
+                    KeyringState::Locked
+                } else {
+                    KeyringState::Open
+                }
+            }),
+        }
+    }
+
+    fn kernel_cache(&self, file: Option<&KeyFile>) -> KernelCache {
+        if self.options.kernel_cache.is_none() {
+            return KernelCache::Off;
+        }
+        if let Some(error) = self.keys.kernel_trouble() {
+            return KernelCache::Unavailable(error);
+        }
+        let held = match file {
+            Some(file) => kernel::read(file.id).map(|secret| secret.is_some()),
+            None => kernel::probe().map(|()| false),
+        };
+        match held {
+            Ok(true) => KernelCache::Holds,
+            Ok(false) => KernelCache::Empty,
+            Err(error) => KernelCache::Unavailable(error),
+        }
+    }
+
+    fn key_file(&self) -> Result<Option<KeyFile>, StoreError> {
+        match self.folder()? {
+            Some(data) => KeyFile::read(&data),
+            None => Ok(None),
+        }
+    }
+
+    /// The data folder, if it is there and anything in it is to be looked at.
+    fn folder(&self) -> Result<Option<Folder>, StoreError> {
+        match self.options.setting {
+            Setting::None => Ok(None),
+            Setting::Auto | Setting::Keyring | Setting::Kernel | Setting::File => {
+                Folder::open(&self.options.data_dir)
+            }
+        }
+    }
+
+    /// Whether anything is kept at all. Needs no key, and is true where one was ever made.
+    fn keeps(&self) -> Result<bool, StoreError> {
+        match self.options.setting {
+            Setting::None => Ok(false),
+            Setting::Keyring | Setting::Kernel | Setting::File => Ok(true),
+            Setting::Auto => Ok(
+                self.key_file()?.is_some() || self.keys.automatic(&self.options)? != Place::None
+            ),
+        }
+    }
+
+    /// The key of a record; `None` where the folder's key is another one.
+    fn key_of(&self, data: &Folder, id: key::KeyId) -> Result<Option<Found>, StoreError> {
+        let Some(file) = KeyFile::read(data)?.filter(|file| file.id == id) else {
+            return Ok(None);
+        };
+        self.keys.find(&self.options, data, &file).map(Some)
+    }
+
+    fn current_key(&self, data: &Folder) -> Result<Arc<DataKey>, StoreError> {
+        let missing = |place| StoreError::KeyMissing { place };
+        let Some(file) = KeyFile::read(data)? else {
+            return Err(match self.chosen_place()? {
+                Place::None => StoreError::NothingKept,
+                place @ (Place::Keyring | Place::Kernel | Place::File) => missing(place),
+            });
+        };
+        match self.keys.find(&self.options, data, &file)? {
+            Found::Key(key) => Ok(key),
+            Found::Lost => Err(missing(file.place)),
+        }
+    }
+}
+
+/// What `status` shows of the store.
+#[derive(Debug)]
+pub struct Report {
+    pub setting: Setting,
+    pub place: Result<Place, StoreError>,
+    pub key_id: Option<String>,
+    pub folder: PathBuf,
+    pub kernel_cache: KernelCache,
+    pub keyring: Result<KeyringState, KeyringError>,
+}
+
+/// The kernel keyring as a cache of the OS keyring's key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KernelCache {
+    /// Switched off by configuration.
+    Off,
+    /// The key is in it.
+    Holds,
+    /// It can be used, and the key is not in it.
+    Empty,
+    Unavailable(KernelError),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyringState {
+    Open,
+    Locked,
+}
+
+fn lock_name(name: &RecordName, kind: LockKind) -> String {
+    match kind {
+        LockKind::Record => format!("{}.lock", name.file()),
+        LockKind::Login => format!("{}.login.lock", name.file()),
+    }
+}
+
+/// A temporary file this old belongs to nobody.
+const STALE: Duration = Duration::from_secs(24 * 60 * 60);
+
+fn sweep(folder: &Folder) -> Result<(), StoreError> {
+    // File times are the system's, whatever a test makes of the clock.
+    let now = SystemTime::now();
+    for name in folder.names()? {
+        let stale = name.ends_with(folder::TEMP)
+            && folder
+                .modified(&name)
+                .and_then(|modified| now.duration_since(modified).ok())
+                .is_some_and(|age| age > STALE);
+        if stale {
+            folder.remove(&name)?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,235 @@
+//! Records: their names, and how one comes to disk whole or not at all.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{Seek, SeekFrom, Write};
+use std::sync::Arc;
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use super::folder::{self, Folder};
+use super::key::{DataKey, KeyFile};
+use super::seal::{self, HEADER_LEN, Header, Unreadable};
+use super::{StoreError, hex};
+use crate::credential::Generation;
+
+/// Names a record and tells nothing of what is in it: a hash of what makes it this one.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RecordName {
+    full: String,
+    folder: &'static str,
+}
+
+pub(super) const SESSIONS: &str = "sessions";
+pub(super) const KEPT: &str = "kept";
+
+impl RecordName {
+    /// A session's, by everything that makes it this session (issuer, client, account, …).
+    pub fn session(identity_json: &[u8]) -> Self {
+        Self::of(SESSIONS, &digest(&[identity_json]))
+    }
+
+    /// That of the credentials which a tool handed over for a realm.
+    pub fn kept(tool: &str, realm: &str) -> Self {
+        Self::of(KEPT, &digest(&[tool.as_bytes(), realm.as_bytes()]))
+    }
+
+    pub(super) fn of(folder: &'static str, file: &str) -> Self {
+        Self {
+            full: format!("{folder}/{file}"),
+            folder,
+        }
+    }
+
+    /// Folder and file, with a slash between them on each platform.
+    pub fn as_str(&self) -> &str {
+        &self.full
+    }
+
+    pub(super) fn folder(&self) -> &'static str {
+        self.folder
+    }
+
+    pub(super) fn file(&self) -> &str {
+        &self.full[self.folder.len() + 1..]
+    }
+}
+
+impl fmt::Display for RecordName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.full)
+    }
+}
+
+/// A record's file is 64 hexadecimal digits; locks and temporary files have something after them.
+pub(super) fn is_record(file: &str) -> bool {
+    hex::decode::<32>(file).is_some()
+}
+
+/// Hashes parts so that no two lists of parts give the same name.
+pub(super) fn digest(parts: &[&[u8]]) -> String {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    hex::encode(&hash.finalize())
+}
+
+/// A record's content, and which version of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept<T> {
+    pub value: T,
+    pub generation: Generation,
+}
+
+/// A record on disk that nobody has opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    pub name: RecordName,
+}
+
+/// Room for a record, taken before the request whose answer it will hold: once a refresh token is
+/// spent, a full disk must not be what loses its successor.
+#[derive(Debug)]
+pub struct Reservation {
+    data: Folder,
+    folder: Folder,
+    file: File,
+    temp: String,
+    name: RecordName,
+    key: Arc<DataKey>,
+    kept: bool,
+}
+
+/// The least that is reserved: a session with an ID token, its groups and all.
+const RESERVED: usize = 16 << 10;
+
+impl Reservation {
+    pub(super) fn make(
+        data: Folder,
+        folder: Folder,
+        name: RecordName,
+        key: Arc<DataKey>,
+        payload_len: usize,
+    ) -> Result<Self, StoreError> {
+        check_replaceable(&folder, &name, &key)?;
+        let temp = folder::temp_name(name.file())?;
+        let file = folder.create_new(&temp)?;
+        let mut reservation = Self {
+            data,
+            folder,
+            file,
+            temp,
+            name,
+            key,
+            kept: false,
+        };
+        reservation.fill(payload_len.saturating_mul(2).max(RESERVED))?;
+        Ok(reservation)
+    }
+
+    // Written out, for set_len alone would leave a hole that needs room later.
+    fn fill(&mut self, len: usize) -> Result<(), StoreError> {
+        let path = self.folder.path().join(&self.temp);
+        std::io::copy(
+            &mut std::io::Read::take(std::io::repeat(0), len as u64),
+            &mut self.file,
+        )
+        .and_then(|_| self.file.sync_all())
+        .map_err(StoreError::io("make room in", path))
+    }
+
+    /// Puts the value in the record's place, durably. Whoever reads meanwhile finds the old one.
+    pub fn commit<T: Serialize + ?Sized>(
+        mut self,
+        value: &T,
+        generation: Generation,
+    ) -> Result<(), StoreError> {
+        let sealed = seal::seal(&self.key, &self.name, value, generation)?;
+        let path = self.folder.path().join(&self.temp);
+        self.file
+            .seek(SeekFrom::Start(0))
+            .and_then(|_| self.file.write_all(&sealed))
+            .and_then(|()| self.file.set_len(sealed.len() as u64))
+            .and_then(|()| self.file.sync_all())
+            .map_err(StoreError::io("write", path))?;
+        match KeyFile::read(&self.data)? {
+            Some(current) if current.id == self.key.id => (),
+            Some(_) | None => return Err(StoreError::KeyChanged),
+        }
+        check_replaceable(&self.folder, &self.name, &self.key)?;
+        self.folder.rename(&self.temp, self.name.file())?;
+        self.kept = true;
+        self.folder.sync()
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        if !self.kept {
+            // Nobody is left to be told; a left-over is swept a day later.
+            let _ = self.folder.remove(&self.temp);
+        }
+    }
+}
+
+/// The header of the record under a name; `None` where there is no record.
+pub(super) fn header(folder: &Folder, file: &str) -> Result<Option<Header>, StoreError> {
+    let Some(head) = folder.head(file, HEADER_LEN as u64)? else {
+        return Ok(None);
+    };
+    Header::of(&head)
+        .map(Some)
+        .map_err(|why| unreadable(why, folder, file))
+}
+
+pub(super) fn unreadable(why: Unreadable, folder: &Folder, file: &str) -> StoreError {
+    let path = folder.path().join(file);
+    match why {
+        Unreadable::UnknownFormat => StoreError::UnknownFormat { path },
+        Unreadable::Damaged => StoreError::Damaged { path },
+    }
+}
+
+fn check_replaceable(folder: &Folder, name: &RecordName, key: &DataKey) -> Result<(), StoreError> {
+    match header(folder, name.file())? {
+        Some(header) if header.key != key.id => Err(StoreError::ForeignKey {
+            path: folder.path().join(name.file()),
+        }),
+        Some(_) | None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn different_things_have_different_names() {
+        let names = [
+            RecordName::session(b"a"),
+            RecordName::session(b"b"),
+            RecordName::session(b""),
+            RecordName::kept("a", "b"),
+            RecordName::kept("ab", ""),
+            RecordName::kept("", "ab"),
+        ];
+        for (i, one) in names.iter().enumerate() {
+            assert!(is_record(one.file()), "{one}");
+            assert!(one.as_str().starts_with(one.folder()), "{one}");
+            for other in &names[..i] {
+                assert_ne!(one, other);
+            }
+        }
+    }
+
+    #[test]
+    fn locks_and_temporary_files_are_no_records() {
+        let name = RecordName::session(b"a");
+        for ending in [".lock", ".login.lock", ".0011223344556677.tmp", "0"] {
+            assert!(!is_record(&format!("{}{ending}", name.file())), "{ending}");
+        }
+    }
+}

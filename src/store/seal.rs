@@ -1,0 +1,271 @@
+//! A record's bytes: a header in the clear, and JSON sealed with XChaCha20-Poly1305.
+//!
+//! ```text
+//! "hallpass"  version  key id  generation       nonce  ciphertext and tag
+//! 8           1        16      8 (big-endian)   24     …
+//! ```
+//!
+//! The header and the record's name are the associated data: a record that is copied over another
+//! one, or given an older generation's number, does not open. The nonce is random; 192 bits are
+//! enough for that (draft-irtf-cfrg-xchacha-03 §3.1).
+
+use chacha20poly1305::aead::AeadInOut;
+use chacha20poly1305::{KeyInit, XChaCha20Poly1305, XNonce};
+use serde::{Serialize, de::DeserializeOwned};
+use zeroize::{Zeroize, Zeroizing};
+
+use super::key::{DataKey, KeyId, random};
+use super::{RecordName, StoreError};
+use crate::credential::Generation;
+
+const MAGIC: &[u8; 8] = b"hallpass";
+const VERSION: u8 = 1;
+const NONCE_LEN: usize = 24;
+pub(super) const HEADER_LEN: usize = MAGIC.len() + 1 + KeyId::LEN + 8 + NONCE_LEN;
+
+/// What a record says of itself before it is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Header {
+    pub(super) key: KeyId,
+    pub(super) generation: Generation,
+    nonce: [u8; NONCE_LEN],
+}
+
+/// Why a record's bytes do not open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unreadable {
+    UnknownFormat,
+    Damaged,
+}
+
+impl Header {
+    pub(super) fn of(record: &[u8]) -> Result<Self, Unreadable> {
+        let rest = record.strip_prefix(MAGIC).ok_or(Unreadable::Damaged)?;
+        let (version, rest) = rest.split_first().ok_or(Unreadable::Damaged)?;
+        if *version != VERSION {
+            return Err(Unreadable::UnknownFormat);
+        }
+        let (key, rest) = rest.split_first_chunk().ok_or(Unreadable::Damaged)?;
+        let (generation, rest) = rest.split_first_chunk().ok_or(Unreadable::Damaged)?;
+        let (nonce, _) = rest.split_first_chunk().ok_or(Unreadable::Damaged)?;
+        Ok(Self {
+            key: KeyId::of(*key),
+            generation: Generation::from_be_bytes(*generation),
+            nonce: *nonce,
+        })
+    }
+
+    fn bytes(&self) -> [u8; HEADER_LEN] {
+        let Self {
+            key,
+            generation,
+            nonce,
+        } = self;
+        let mut bytes = [0; HEADER_LEN];
+        let mut rest = bytes.as_mut_slice();
+        for part in [
+            MAGIC.as_slice(),
+            &[VERSION],
+            key.bytes(),
+            &generation.to_be_bytes(),
+            nonce,
+        ] {
+            let (place, after) = rest.split_at_mut(part.len());
+            place.copy_from_slice(part);
+            rest = after;
+        }
+        bytes
+    }
+}
+
+/// Seals a value into a record's bytes.
+pub(super) fn seal<T: Serialize + ?Sized>(
+    key: &DataKey,
+    name: &RecordName,
+    value: &T,
+    generation: Generation,
+) -> Result<Vec<u8>, StoreError> {
+    let header = Header {
+        key: key.id,
+        generation,
+        nonce: random()?,
+    };
+    let mut body = Wiping::with_capacity(4096);
+    serde_json::to_writer(&mut body, value).map_err(|_| StoreError::NotJson)?;
+    let mut body = body.into_bytes();
+    cipher(key)
+        .encrypt_in_place(
+            &XNonce::from(header.nonce),
+            &associated_data(&header, name),
+            &mut *body,
+        )
+        .map_err(|_| StoreError::NotJson)?;
+    let mut record = Vec::with_capacity(HEADER_LEN + body.len());
+    record.extend_from_slice(&header.bytes());
+    record.extend_from_slice(&body);
+    Ok(record)
+}
+
+/// Opens a record's bytes. The caller has looked at the header: this is its key.
+pub(super) fn open<T: DeserializeOwned>(
+    key: &DataKey,
+    name: &RecordName,
+    header: &Header,
+    mut record: Vec<u8>,
+) -> Result<T, Unreadable> {
+    if record.len() < HEADER_LEN {
+        return Err(Unreadable::Damaged);
+    }
+    let mut body = Zeroizing::new(record.split_off(HEADER_LEN));
+    cipher(key)
+        .decrypt_in_place(
+            &XNonce::from(header.nonce),
+            &associated_data(header, name),
+            &mut *body,
+        )
+        .map_err(|_| Unreadable::Damaged)?;
+    serde_json::from_slice(&body).map_err(|_| Unreadable::Damaged)
+}
+
+fn cipher(key: &DataKey) -> XChaCha20Poly1305 {
+    XChaCha20Poly1305::new(key.secret.expose().into())
+}
+
+fn associated_data(header: &Header, name: &RecordName) -> Vec<u8> {
+    [header.bytes().as_slice(), name.as_str().as_bytes()].concat()
+}
+
+/// A buffer that wipes what it outgrows; a `Vec` would leave copies of the tokens behind.
+struct Wiping(Zeroizing<Vec<u8>>);
+
+impl Wiping {
+    fn with_capacity(capacity: usize) -> Self {
+        Self(Zeroizing::new(Vec::with_capacity(capacity)))
+    }
+
+    fn into_bytes(self) -> Zeroizing<Vec<u8>> {
+        self.0
+    }
+}
+
+impl std::io::Write for Wiping {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let needed = self.0.len() + bytes.len();
+        if needed > self.0.capacity() {
+            let mut larger = Vec::with_capacity(needed.max(self.0.capacity() * 2));
+            larger.extend_from_slice(&self.0);
+            self.0.zeroize();
+            *self.0 = larger;
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(id: u8, secret: u8) -> DataKey {
+        DataKey::of(KeyId::of([id; 16]), [secret; 32])
+    }
+
+    fn name(identity: &str) -> RecordName {
+        RecordName::session(identity.as_bytes())
+    }
+
+    fn opened(key: &DataKey, name: &RecordName, record: &[u8]) -> Result<String, Unreadable> {
+        open(key, name, &Header::of(record)?, record.to_vec())
+    }
+
+    #[test]
+    fn what_was_sealed_opens_again_at_any_size() {
+        for len in [0, 1, 4095, 4096, 100_000] {
+            let value = "t".repeat(len);
+            let record = seal(&key(1, 2), &name("a"), &value, 7).unwrap();
+            assert_eq!(Header::of(&record).unwrap().generation, 7);
+            assert_eq!(opened(&key(1, 2), &name("a"), &record), Ok(value), "{len}");
+            assert!(!record.windows(4).any(|bytes| bytes == b"tttt"), "{len}");
+        }
+    }
+
+    #[test]
+    fn two_records_of_one_value_differ() {
+        let seal = || seal(&key(1, 2), &name("a"), "x", 1).unwrap();
+        assert_ne!(seal(), seal());
+    }
+
+    #[test]
+    fn no_bit_can_be_changed_unseen() {
+        let (key, name) = (key(1, 2), name("a"));
+        let record = seal(&key, &name, "x", 1).unwrap();
+        for place in 0..record.len() {
+            for bit in 0..8 {
+                let mut changed = record.clone();
+                changed[place] ^= 1 << bit;
+                let expected = if place == MAGIC.len() {
+                    Unreadable::UnknownFormat
+                } else {
+                    Unreadable::Damaged
+                };
+                assert_eq!(
+                    opened(&key, &name, &changed),
+                    Err(expected),
+                    "byte {place}, bit {bit}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_record_opens_whole_under_its_own_name_and_key_only() {
+        let record = seal(&key(1, 2), &name("a"), "x", 1).unwrap();
+        for (why, key, name, record) in [
+            ("swapped name", key(1, 2), name("b"), record.clone()),
+            (
+                "the kept credentials of the same hash",
+                key(1, 2),
+                RecordName::kept("git", "a"),
+                record.clone(),
+            ),
+            ("other secret", key(1, 3), name("a"), record.clone()),
+            (
+                "more bytes",
+                key(1, 2),
+                name("a"),
+                [&record[..], b"x"].concat(),
+            ),
+            ("empty", key(1, 2), name("a"), vec![]),
+            ("garbage", key(1, 2), name("a"), vec![0; 500]),
+            (
+                "zeros after the magic",
+                key(1, 2),
+                name("a"),
+                MAGIC.to_vec(),
+            ),
+        ] {
+            assert_eq!(
+                opened(&key, &name, &record),
+                Err(Unreadable::Damaged),
+                "{why}"
+            );
+        }
+        for len in 0..record.len() {
+            assert_eq!(
+                opened(&key(1, 2), &name("a"), &record[..len]),
+                Err(Unreadable::Damaged),
+                "the first {len} bytes"
+            );
+        }
+    }
+
+    #[test]
+    fn the_header_names_the_key_before_anything_is_opened() {
+        let record = seal(&key(9, 2), &name("a"), "x", 1).unwrap();
+        assert_eq!(Header::of(&record).unwrap().key, KeyId::of([9; 16]));
+    }
+}

@@ -1,0 +1,61 @@
+//! What a person sees. All of it goes through here, by these rules:
+//!
+//! 1. stdout belongs to the tool; people are spoken to on stderr, and asked on the terminal
+//!    itself, for a tool may have taken stdin, stdout and stderr.
+//! 2. Every line begins with `hallpass: `, so that it is known among the tool's own lines.
+//! 3. An error is `error:`, then `cause:` lines, then `hint:` with something that can be typed.
+//! 4. Nothing is said about what went well, unless somebody waits for it or asked with `-v`.
+//! 5. Text from elsewhere (a server, a URL, a file) is made printable first: no escape sequence,
+//!    no line break, no bidirectional control gets through.
+//! 6. No token, code, verifier or client secret, at any verbosity.
+//! 7. A stderr that is closed is no reason to fail.
+
+use std::io;
+
+use crate::report::{Report, write_line};
+
+/// The person's side of a command.
+#[derive(Debug, Clone, Copy)]
+pub struct Terminal {
+    verbose: u8,
+}
+
+#[expect(clippy::unused_self, reason = "who was handed no terminal cannot speak")]
+impl Terminal {
+    pub fn new(verbose: u8) -> Self {
+        Self { verbose }
+    }
+
+    /// Something that the person must read now: where to sign in, what is being waited for.
+    pub fn say(&self, line: &str) {
+        write_line(&mut io::stderr().lock(), "", line);
+    }
+
+    pub fn report(&self, report: &Report) {
+        report.write(&mut io::stderr().lock());
+    }
+
+    pub fn warn(&self, line: &str) {
+        self.say(&format!("warning: {line}"));
+    }
+
+    /// A line for `-v` (level 1), `-vv` (level 2).
+    pub fn explain(&self, level: u8, line: impl FnOnce() -> String) {
+        if self.verbose >= level {
+            self.say(&format!("debug: {}", line()));
+        }
+    }
+
+    /// Whether there is a terminal on which a person can be asked.
+    pub fn has_person(self) -> bool {
+        #[cfg(unix)]
+        {
+            std::fs::OpenOptions::new().read(true).write(true).open("/dev/tty").is_ok()
+        }
+        #[cfg(not(unix))]
+        {
+            use std::io::IsTerminal as _;
+            io::stdin().is_terminal() || io::stderr().is_terminal()
+        }
+    }
+}

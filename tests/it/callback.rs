@@ -1,0 +1,570 @@
+//! What comes to the redirect URI (RFC 6749 §4.1.2, RFC 9207, RFC 8252 §8): only the genuine
+//! callback ends a login, whoever else calls.
+
+use std::io::Write as _;
+use std::net::{TcpListener, TcpStream};
+use std::time::Duration;
+
+use serde_json::json;
+use url::Url;
+
+use crate::provider::{Endpoint, patch};
+use crate::sandbox::{Outcome, Running};
+use crate::scene::Scene;
+use crate::wire::{self, Reply};
+
+/// A login whose browser was opened and did nothing: the test plays its part.
+struct Pending {
+    scene: Scene,
+    running: Running,
+    authorization_url: String,
+}
+
+impl Pending {
+    fn new() -> Self {
+        Self::with(Scene::new(), &[])
+    }
+
+    fn with(mut scene: Scene, arguments: &[&str]) -> Self {
+        scene.sandbox.browser_will("ignore");
+        let running = scene.start(arguments);
+        let authorization_url = scene.sandbox.wait_for_browser(1);
+        Self {
+            scene,
+            running,
+            authorization_url,
+        }
+    }
+
+    fn asked(&self, name: &str) -> String {
+        let url = Url::parse(&self.authorization_url).unwrap();
+        let (_, value) = url.query_pairs().find(|(n, _)| n == name).unwrap();
+        value.into_owned()
+    }
+
+    fn redirect_uri(&self) -> Url {
+        Url::parse(&self.asked("redirect_uri")).unwrap()
+    }
+
+    /// The redirect URI with these parameters.
+    fn callback(&self, parameters: &[(&str, &str)]) -> String {
+        let mut url = self.redirect_uri();
+        url.query_pairs_mut().extend_pairs(parameters);
+        url.into()
+    }
+
+    fn genuine(&self) -> String {
+        let provider = &self.scene.provider;
+        provider.sign_in_by_hand(&self.authorization_url, "alice")
+    }
+
+    /// The genuine callback comes now; the run's outcome.
+    #[track_caller]
+    fn finish(self) -> (Scene, Outcome) {
+        self.scene.deliver(&self.genuine());
+        let Self { scene, running, .. } = self;
+        (scene, running.wait())
+    }
+
+    /// Checks that a request is refused with one of the usual answers, and did not exchange.
+    #[track_caller]
+    fn refuses(&self, what: &str, reply: std::io::Result<Reply>) {
+        let reply = reply.unwrap_or_else(|error| panic!("{what}: {error}"));
+        assert!(
+            (400..500).contains(&reply.status),
+            "{what}: {}",
+            reply.status
+        );
+        assert_eq!(self.scene.provider.count(Endpoint::Code), 0, "{what}");
+    }
+}
+
+#[test]
+fn a_wrong_or_missing_state_is_refused_and_the_genuine_callback_then_succeeds() {
+    let pending = Pending::new();
+    let state = pending.asked("state");
+    let issuer = pending.scene.provider.issuer();
+    for parameters in [
+        &[("code", "stolen"), ("iss", &issuer)][..],
+        &[("code", "stolen"), ("state", ""), ("iss", &issuer)],
+        &[("code", "stolen"), ("state", "wrong"), ("iss", &issuer)],
+        &[("code", "stolen"), ("state", &state[1..]), ("iss", &issuer)],
+        &[
+            ("code", "stolen"),
+            ("state", &state.to_uppercase()),
+            ("iss", &issuer),
+        ],
+    ] {
+        let reply = wire::get(&pending.callback(parameters)).unwrap();
+        assert_eq!(reply.status, 400, "{parameters:?}");
+    }
+    pending.finish().1.token();
+}
+
+#[test]
+fn an_error_without_the_state_is_ignored() {
+    let pending = Pending::new();
+    for parameters in [
+        &[("error", "access_denied")][..],
+        &[("error", "access_denied"), ("state", "wrong")],
+        &[("error", "<script>alert(1)</script>")],
+    ] {
+        let reply = wire::get(&pending.callback(parameters)).unwrap();
+        assert_eq!(reply.status, 400, "{parameters:?}");
+        assert!(!reply.body.contains("script"), "{}", reply.body);
+    }
+    pending.finish().1.token();
+}
+
+#[test]
+fn an_error_with_the_state_ends_the_login_with_that_error() {
+    let pending = Pending::new();
+    let (state, issuer) = (pending.asked("state"), pending.scene.provider.issuer());
+    let callback = pending.callback(&[
+        ("error", "temporarily_unavailable"),
+        ("error_description", "<b>down</b>\u{1b}[2J"),
+        ("state", &state),
+        ("iss", &issuer),
+    ]);
+    let page = pending.scene.deliver(&callback);
+    assert_ne!(page.status, 200);
+    assert!(
+        !page.body.contains("<b>down") && !page.body.contains("[2J"),
+        "{}",
+        page.body
+    );
+    let outcome = pending.running.wait();
+    let stderr = outcome.fails_saying(1, &["temporarily_unavailable"]);
+    assert!(!stderr.contains('\u{1b}'), "{stderr:?}");
+}
+
+#[test]
+fn a_person_who_declines_is_exit_code_4() {
+    let mut scene = Scene::new();
+    scene.sandbox.browser_will("decline");
+    scene
+        .get_token(&[])
+        .fails_saying(4, &["declined", "hallpass login corp"]);
+    let page = scene.sandbox.page();
+    assert_ne!(page.status(), 200);
+    assert!(page.body().contains("declined"), "{}", page.body());
+    assert_eq!(scene.provider.count(Endpoint::Code), 0);
+}
+
+#[test]
+fn repeated_parameters_are_refused_and_the_login_stays_pending() {
+    let pending = Pending::new();
+    let state = pending.asked("state");
+    for parameters in [
+        &[("code", "one"), ("code", "two"), ("state", &state)][..],
+        &[("code", "one"), ("state", &state), ("state", &state)],
+        &[
+            ("code", "one"),
+            ("state", &state),
+            ("iss", "a"),
+            ("iss", "b"),
+        ],
+        &[("error", "x"), ("error", "y"), ("state", &state)],
+    ] {
+        let reply = wire::get(&pending.callback(parameters)).unwrap();
+        assert_eq!(reply.status, 400, "{parameters:?}");
+    }
+    pending.finish().1.token();
+}
+
+#[test]
+fn a_callback_without_a_code_or_with_code_and_error_is_refused() {
+    let pending = Pending::new();
+    let (state, issuer) = (pending.asked("state"), pending.scene.provider.issuer());
+    let base = [("state", state.as_str()), ("iss", issuer.as_str())];
+    for more in [&[][..], &[("code", "")], &[("code", "x"), ("error", "y")]] {
+        let parameters = [&base[..], more].concat();
+        pending.refuses(
+            &format!("{more:?}"),
+            wire::get(&pending.callback(&parameters)),
+        );
+    }
+    pending.finish().1.token();
+}
+
+#[test]
+fn an_issuer_that_is_another_string_is_refused() {
+    for issuer in ["https://evil.example", "{}/", "{}x"] {
+        let scene = Scene::new();
+        let issuer = issuer.replace("{}", &scene.provider.issuer());
+        let wrong = json!({ "iss": issuer });
+        scene.provider.behave(|b| b.callback = patch(wrong));
+        scene.get_token(&[]).fails_with(1);
+        assert_eq!(
+            scene.provider.count(Endpoint::Code),
+            0,
+            "the code went nowhere"
+        );
+        assert_ne!(scene.sandbox.page().status(), 200);
+    }
+}
+
+#[test]
+fn an_issuer_that_is_missing_although_it_was_promised_is_refused() {
+    let scene = Scene::new();
+    scene
+        .provider
+        .behave(|b| b.callback = patch(json!({ "iss": null })));
+    scene.get_token(&[]).fails_with(1);
+    assert_eq!(scene.provider.count(Endpoint::Code), 0);
+}
+
+#[test]
+fn an_issuer_that_nobody_promised_may_be_missing_but_not_wrong() {
+    let scene = Scene::new();
+    let silent = json!({ "authorization_response_iss_parameter_supported": null });
+    scene.provider.behave(|b| {
+        b.metadata = patch(silent);
+        b.callback = patch(json!({ "iss": null }));
+    });
+    scene.login(&[]).succeeds();
+    scene
+        .provider
+        .behave(|b| b.callback = patch(json!({ "iss": "https://evil.example" })));
+    scene.login(&[]).fails_with(1);
+    assert_eq!(scene.provider.count(Endpoint::Code), 1);
+}
+
+#[test]
+fn what_is_no_callback_is_refused_and_the_login_stays_pending() {
+    let pending = Pending::new();
+    let uri = pending.redirect_uri();
+    let genuine = pending.genuine();
+    let elsewhere = |path: &str| uri.join(path).unwrap().to_string();
+    for path in [
+        "/",
+        "/favicon.ico",
+        "/callback/",
+        "/callback2?code=x",
+        "//callback",
+    ] {
+        pending.refuses(path, wire::get(&elsewhere(path)));
+    }
+    for method in ["POST", "PUT", "HEAD", "OPTIONS", "DELETE", "TRACE"] {
+        pending.refuses(method, wire::request(method, &genuine, &[], None));
+    }
+    for (name, value) in [
+        ("Host", "evil.example"),
+        ("Host", "127.0.0.1"),
+        ("Host", ""),
+        ("Origin", "https://evil.example"),
+        ("Sec-Purpose", "prefetch"),
+        ("Purpose", "prefetch"),
+    ] {
+        let reply = wire::request("GET", &genuine, &[(name, value)], None);
+        pending.refuses(&format!("{name}: {value}"), reply);
+    }
+    pending.finish().1.token();
+}
+
+#[test]
+fn what_is_no_http_is_dropped_and_the_login_stays_pending() {
+    let pending = Pending::new();
+    let uri = pending.redirect_uri();
+    for bytes in [
+        &b"\x16\x03\x01\x02\x00\x01\x00"[..], // TLS
+        b"GET\r\n\r\n",
+        b"\r\n\r\n\r\n",
+        b"GET /callback HTTP/1.1\r\nHost: x\r\nBroken\r\n\r\n",
+    ] {
+        let mut stream = wire::connect(&uri).unwrap();
+        stream.write_all(bytes).unwrap();
+        stream.shutdown(std::net::Shutdown::Write).unwrap();
+        // Whatever it says, it is not the redirect.
+        if let Ok(reply) = wire::read(stream) {
+            assert!(reply.status >= 400, "{bytes:?}: {}", reply.status);
+        }
+    }
+    pending.finish().1.token();
+}
+
+#[test]
+fn a_head_that_is_too_large_is_refused_and_one_with_many_cookies_is_not() {
+    let pending = Pending::new();
+    let huge = "x".repeat(20 * 1024);
+    let reply = wire::request("GET", &pending.genuine(), &[("Cookie", &huge)], None);
+    if let Ok(reply) = reply {
+        assert!(reply.status >= 400, "{}", reply.status);
+    }
+    assert_eq!(pending.scene.provider.count(Endpoint::Code), 0);
+    // Ports do not part cookies, so those of other local servers come along.
+    let many = "y".repeat(12 * 1024);
+    let reply = wire::request("GET", &pending.genuine(), &[("Cookie", &many)], None).unwrap();
+    assert_eq!(reply.status, 303);
+    pending.running.wait().token();
+}
+
+#[test]
+fn idle_connections_do_not_hold_up_the_callback() {
+    let pending = Pending::new();
+    let uri = pending.redirect_uri();
+    let idle: Vec<TcpStream> = (0..40).map_while(|_| wire::connect(&uri).ok()).collect();
+    assert!(idle.len() >= 16, "{}", idle.len());
+    let (_, outcome) = pending.finish();
+    outcome.token();
+    drop(idle);
+}
+
+#[test]
+fn a_callback_that_comes_in_pieces_is_whole_in_the_end() {
+    let pending = Pending::new();
+    let url = Url::parse(&pending.genuine()).unwrap();
+    let request = format!(
+        "GET {}?{} HTTP/1.1\r\nHost: {}\r\n\r\n",
+        url.path(),
+        url.query().unwrap(),
+        url.authority()
+    );
+    let mut stream = wire::connect(&url).unwrap();
+    stream.set_nodelay(true).unwrap();
+    for piece in request.as_bytes().chunks(40) {
+        stream.write_all(piece).unwrap();
+        stream.flush().unwrap();
+    }
+    assert_eq!(wire::read(stream).unwrap().status, 303);
+    pending.running.wait().token();
+}
+
+#[test]
+fn a_callback_that_comes_twice_is_exchanged_once() {
+    use crate::provider::{Fault, Gate};
+    let pending = Pending::new();
+    let gate = Gate::default();
+    pending
+        .scene
+        .provider
+        .break_down(Endpoint::Code, Fault::Held(gate.clone()));
+    let genuine = pending.genuine();
+    let first = wire::get(&genuine).unwrap();
+    gate.wait_for_arrivals(1);
+    // A reload while the exchange goes on: its answer comes when that is over.
+    let again = genuine.clone();
+    let second = std::thread::spawn(move || wire::get(&again).map(|reply| reply.status));
+    gate.open();
+    let clean = Url::parse(&genuine)
+        .unwrap()
+        .join(first.header("Location").unwrap())
+        .unwrap();
+    let second = second.join().unwrap();
+    let page = wire::get(clean.as_str());
+    pending.running.wait().token();
+    assert!(matches!(second, Ok(303) | Err(_)), "{second:?}");
+    assert!(page.is_ok_and(|page| page.status == 200));
+    assert_eq!(pending.scene.provider.count(Endpoint::Code), 1);
+}
+
+#[test]
+fn the_redirect_takes_the_code_out_of_the_address_bar() {
+    let pending = Pending::new();
+    let genuine = pending.genuine();
+    let reply = wire::get(&genuine).unwrap();
+    assert_eq!(reply.status, 303);
+    let clean = reply.header("Location").unwrap().to_owned();
+    assert!(
+        !clean.contains("code") && !clean.contains("state"),
+        "{clean}"
+    );
+    assert!(!reply.body.contains("code-"), "{}", reply.body);
+    let clean = Url::parse(&genuine).unwrap().join(&clean).unwrap();
+    assert_eq!(wire::get(clean.as_str()).unwrap().status, 200);
+    pending.running.wait().token();
+}
+
+#[test]
+fn the_result_page_is_served_once_and_then_the_port_is_closed() {
+    let pending = Pending::new();
+    let uri = pending.redirect_uri();
+    let (_, outcome) = pending.finish();
+    outcome.token();
+    assert!(wire::connect(&uri).is_err());
+}
+
+#[test]
+fn the_tool_has_its_token_even_if_nobody_fetches_the_page() {
+    let pending = Pending::new();
+    let uri = pending.redirect_uri();
+    assert_eq!(wire::get(&pending.genuine()).unwrap().status, 303);
+    let outcome = pending.running.wait();
+    outcome.token();
+    assert!(outcome.took < Duration::from_secs(15), "{outcome}");
+    assert!(wire::connect(&uri).is_err());
+}
+
+#[test]
+fn the_port_is_closed_after_the_time_is_up() {
+    let mut scene = Scene::new();
+    scene.sandbox.set("HALLPASS_SIGN_IN_TIMEOUT", "1");
+    let pending = Pending::with(scene, &[]);
+    let uri = pending.redirect_uri();
+    pending
+        .running
+        .wait()
+        .fails_saying(4, &["in time", "hallpass login corp"]);
+    assert!(wire::connect(&uri).is_err());
+}
+
+#[cfg(unix)]
+#[test]
+fn the_port_is_closed_after_an_interrupt() {
+    let pending = Pending::new();
+    let uri = pending.redirect_uri();
+    let pid = rustix::process::Pid::from_raw(i32::try_from(pending.running.id()).unwrap()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    let outcome = pending.running.wait();
+    assert_ne!(outcome.code, Some(0), "{outcome}");
+    assert_eq!(outcome.stdout, "");
+    assert!(wire::connect(&uri).is_err());
+    // Whoever comes next is not told to wait for the dead.
+    let mut scene = pending.scene;
+    scene.sandbox.browser_will("sign-in");
+    scene.get_token(&[]).token();
+}
+
+#[test]
+fn a_stranger_is_not_told_where_the_sign_in_happens() {
+    let pending = Pending::new();
+    let state = pending.asked("state");
+    for path in ["/", "/callback", "/authorize", "/login"] {
+        let url = pending.redirect_uri().join(path).unwrap();
+        let reply = wire::get(url.as_str()).unwrap();
+        let said = format!("{:?} {}", reply.headers, reply.body);
+        assert!(
+            !said.contains(&state) && !said.contains("/authorize?"),
+            "{said}"
+        );
+    }
+    pending.finish().1.token();
+}
+
+#[test]
+fn a_fixed_port_that_is_taken_is_named_and_no_browser_opens() {
+    let mut scene = Scene::new();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    scene.configure(&format!("redirect_uri = \"http://127.0.0.1:{port}/cb\""));
+    scene
+        .get_token(&[])
+        .fails_saying(1, &[&port.to_string(), "redirect_uri"]);
+    assert_eq!(scene.sandbox.opened().len(), 0);
+}
+
+#[test]
+fn a_fixed_port_and_path_are_used_as_they_are_registered() {
+    // A port that was free a moment ago; whoever took it meanwhile makes this fail, not lie.
+    let port = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    let mut scene = Scene::new();
+    let uri = format!("http://127.0.0.1:{port}/a/b");
+    scene.configure(&format!("redirect_uri = {uri:?}"));
+    scene.get_token(&[]).token();
+    let asked = &scene.provider.seen(Endpoint::Authorize)[0];
+    assert_eq!(asked.query("redirect_uri"), Some(uri.as_str()));
+}
+
+#[test]
+fn localhost_listens_on_both_families_on_one_port() {
+    let pending = Pending::with(Scene::new(), &["--redirect-uri", "http://localhost/cb"]);
+    let uri = pending.redirect_uri();
+    assert_eq!((uri.host_str(), uri.path()), (Some("localhost"), "/cb"));
+    let port = uri.port().unwrap();
+    assert!(TcpStream::connect(("127.0.0.1", port)).is_ok());
+    if has_ipv6() {
+        assert!(TcpStream::connect(("::1", port)).is_ok());
+    }
+    pending.finish().1.token();
+}
+
+#[test]
+fn the_ipv6_loopback_address_can_be_asked_for() {
+    if !has_ipv6() {
+        return; // A machine without it has nothing to test here.
+    }
+    let pending = Pending::with(Scene::new(), &["--redirect-uri", "http://[::1]/cb"]);
+    assert_eq!(pending.redirect_uri().host_str(), Some("[::1]"));
+    pending.finish().1.token();
+}
+
+#[test]
+fn a_redirect_uri_beyond_loopback_is_refused() {
+    for uri in [
+        "http://192.0.2.1/cb",
+        "https://127.0.0.1/cb",
+        "http://0.0.0.0/cb",
+        "urn:x",
+    ] {
+        let scene = Scene::new();
+        scene
+            .get_token(&["--redirect-uri", uri])
+            .fails_saying(2, &["redirect"]);
+        assert_eq!(scene.sandbox.opened().len(), 0);
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn nothing_but_loopback_is_listened_on() {
+    let pending = Pending::new();
+    let port = pending.redirect_uri().port().unwrap();
+    let wanted = format!(":{port:04X} ");
+    let mut found = Vec::new();
+    for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
+        let text = std::fs::read_to_string(table).unwrap_or_default();
+        for line in text.lines() {
+            // sl, local address, remote address, state; 0A is LISTEN.
+            let mut words = line.split_whitespace().skip(1);
+            let local = format!("{} ", words.next().unwrap_or_default());
+            if local.ends_with(&wanted) && words.nth(1) == Some("0A") {
+                found.push(local.trim_end().to_owned());
+            }
+        }
+    }
+    assert_eq!(found, [format!("0100007F:{port:04X}")]);
+    pending.finish().1.token();
+}
+
+/// Another user of the host can read the URL in the browser's arguments, sign in as himself, and
+/// deliver his code.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_callback_from_another_user_of_the_host_is_refused() {
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::os::unix::process::CommandExt as _;
+
+    if !rustix::process::geteuid().is_root() {
+        return; // Only root can play another user.
+    }
+    let pending = Pending::new();
+    // Somewhere that the other user can read and write.
+    let other = crate::sandbox::TempDir::new();
+    let open = std::fs::Permissions::from_mode(0o777);
+    std::fs::set_permissions(other.path(), open).unwrap();
+    let executable = other.path().join("browser");
+    std::fs::copy(std::env::current_exe().unwrap(), &executable).unwrap();
+    let mut browser = std::process::Command::new(&executable);
+    browser
+        .args(crate::browser::ARGUMENTS)
+        .arg(pending.genuine())
+        .env_clear()
+        .env(crate::browser::NOTES, other.path())
+        .stdout(std::process::Stdio::null())
+        .current_dir("/")
+        .uid(65534)
+        .gid(65534);
+    assert!(browser.status().unwrap().success());
+    let page = crate::sandbox::page_in(other.path());
+    assert!((400..500).contains(&page.status()), "{}", page.status());
+    assert_eq!(pending.scene.provider.count(Endpoint::Code), 0);
+    pending.finish().1.token();
+}
+
+fn has_ipv6() -> bool {
+    TcpListener::bind("[::1]:0").is_ok()
+}

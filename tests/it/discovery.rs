@@ -1,0 +1,274 @@
+//! Discovery (RFC 8414, OpenID Connect Discovery 1.0), and whom one may talk to at all.
+
+use serde_json::{Value, json};
+
+use crate::provider::{Endpoint, Fault, Provider, TLS_AUTHORITY, patch};
+use crate::sandbox::{Sandbox, private_file};
+use crate::scene::Scene;
+
+fn ad_hoc(sandbox: &Sandbox, issuer: &str, more: &[&str]) -> crate::sandbox::Outcome {
+    let arguments = [
+        "get-token",
+        "--issuer-url",
+        issuer,
+        "--client-id",
+        "hallpass",
+    ];
+    sandbox.run(&[&arguments, more].concat())
+}
+
+#[test]
+fn an_issuer_may_have_a_path() {
+    for path in ["/tenants/one", "/tenants/one/", "/"] {
+        let scene = Scene::with(Provider::start_with_path(path));
+        scene.get_token(&[]).token();
+    }
+}
+
+#[test]
+fn either_of_the_well_known_documents_is_enough() {
+    for missing in [Endpoint::OpenidConfiguration, Endpoint::OauthMetadata] {
+        for path in ["", "/tenant"] {
+            let scene = Scene::with(Provider::start_with_path(path));
+            scene.provider.break_down(missing, Fault::status(404));
+            scene.get_token(&[]).token();
+        }
+    }
+}
+
+#[test]
+fn the_documents_are_kept_for_their_lifetime() {
+    let mut scene = Scene::new();
+    let asked = |scene: &Scene| {
+        scene.provider.count(Endpoint::OpenidConfiguration)
+            + scene.provider.count(Endpoint::OauthMetadata)
+    };
+    scene.login(&[]).succeeds();
+    let first = asked(&scene);
+    scene.login(&[]).succeeds();
+    assert_eq!(asked(&scene), first);
+    // The provider says an hour.
+    scene.advance(4000);
+    scene.login(&[]).succeeds();
+    assert!(asked(&scene) > first);
+}
+
+#[test]
+fn html_with_status_200_is_no_metadata() {
+    let scene = Scene::new();
+    scene
+        .provider
+        .break_down(Endpoint::OpenidConfiguration, Fault::html(200));
+    scene
+        .provider
+        .break_down(Endpoint::OauthMetadata, Fault::html(200));
+    scene.get_token(&[]).fails_saying(1, &["metadata", "json"]);
+    assert_eq!(scene.sandbox.opened().len(), 0);
+}
+
+#[test]
+fn the_issuer_in_the_document_is_identical_to_the_one_asked_for() {
+    let scene = Scene::new();
+    let issuer = scene.provider.issuer();
+    for (other, shown) in [
+        (json!("https://evil.example"), true),
+        (json!(format!("{issuer}/")), true),
+        (json!(issuer.to_uppercase()), true),
+        (Value::Null, false),
+    ] {
+        scene
+            .provider
+            .behave(|b| b.metadata = patch(json!({ "issuer": other })));
+        let outcome = scene.get_token(&[]);
+        let stderr = outcome.fails_saying(1, &["issuer"]);
+        if shown {
+            assert!(stderr.contains(other.as_str().unwrap()), "{outcome}");
+        }
+    }
+    assert_eq!(scene.sandbox.opened().len(), 0);
+}
+
+#[test]
+fn an_endpoint_that_is_neither_https_nor_loopback_is_refused_and_nothing_is_opened() {
+    let scene = Scene::new();
+    for member in [
+        "authorization_endpoint",
+        "token_endpoint",
+        "device_authorization_endpoint",
+        "jwks_uri",
+        "userinfo_endpoint",
+        "revocation_endpoint",
+    ] {
+        for hostile in [
+            "http://evil.example/x",
+            "file:///etc/passwd",
+            "javascript:alert(1)",
+            "ms-settings:",
+            "calc.exe",
+            "--help",
+        ] {
+            // Both documents say so.
+            scene
+                .provider
+                .behave(|b| b.metadata = patch(json!({ member: hostile })));
+            scene.get_token(&[]).fails_saying(1, &[member]);
+        }
+    }
+    assert_eq!(scene.sandbox.opened().len(), 0);
+    assert_eq!(scene.provider.count(Endpoint::Authorize), 0);
+}
+
+#[test]
+fn an_issuer_that_is_neither_https_nor_loopback_is_refused() {
+    let sandbox = Sandbox::new();
+    for issuer in [
+        "http://idp.example",
+        "http://localhost.evil.example",
+        "http://127.0.0.1.evil.example",
+        "http://10.0.0.1",
+        "ftp://idp.example",
+        "idp.example",
+        "https://user:password@idp.example",
+    ] {
+        let outcome = ad_hoc(&sandbox, issuer, &[]);
+        assert!(matches!(outcome.code, Some(1 | 2)), "{outcome}");
+        assert!(
+            outcome.stdout.is_empty() && !outcome.stderr.contains("password@"),
+            "{outcome}"
+        );
+    }
+    assert_eq!(sandbox.opened().len(), 0);
+}
+
+#[test]
+fn a_server_that_lists_no_challenge_methods_still_gets_s256() {
+    let scene = Scene::new();
+    let silent = json!({ "code_challenge_methods_supported": null });
+    scene.provider.behave(|b| b.metadata = patch(silent));
+    // The provider checks the method and the verifier.
+    scene.get_token(&[]).token();
+}
+
+#[test]
+fn a_server_that_lists_only_plain_is_refused() {
+    let scene = Scene::new();
+    let plain = json!({ "code_challenge_methods_supported": ["plain"] });
+    scene.provider.behave(|b| b.metadata = patch(plain));
+    scene.get_token(&[]).fails_saying(1, &["s256"]);
+    assert_eq!(scene.sandbox.opened().len(), 0);
+}
+
+#[test]
+fn a_server_that_is_down_is_an_error_and_opens_no_browser() {
+    let mut scene = Scene::new();
+    scene.sandbox.set("HALLPASS_HTTP_TIMEOUT", "1");
+    let gate = crate::provider::Gate::default();
+    for fault in [
+        Fault::status(503),
+        Fault::NoAnswer,
+        Fault::LostAnswer,
+        Fault::Held(gate.clone()),
+    ] {
+        scene
+            .provider
+            .break_down(Endpoint::OpenidConfiguration, fault.clone());
+        scene.provider.break_down(Endpoint::OauthMetadata, fault);
+        scene.get_token(&[]).fails_with(1);
+    }
+    gate.open();
+    assert_eq!(scene.sandbox.opened().len(), 0);
+    // Nobody was bothered: no pause.
+    scene.provider.heal(Endpoint::OpenidConfiguration);
+    scene.get_token(&[]).token();
+}
+
+#[test]
+fn a_redirect_of_the_documents_is_not_followed() {
+    let scene = Scene::new();
+    let elsewhere = Provider::start();
+    for endpoint in [Endpoint::OpenidConfiguration, Endpoint::OauthMetadata] {
+        let to = elsewhere.url("/.well-known/openid-configuration");
+        scene
+            .provider
+            .break_down(endpoint, Fault::Redirect { status: 302, to });
+    }
+    scene.get_token(&[]).fails_saying(1, &["redirect"]);
+    assert_eq!(elsewhere.all_seen().len(), 0);
+}
+
+#[test]
+fn a_host_that_cannot_be_reached_is_named() {
+    let sandbox = Sandbox::new();
+    // A port that was free a moment ago.
+    let port = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    let issuer = format!("http://127.0.0.1:{port}");
+    ad_hoc(&sandbox, &issuer, &[]).fails_saying(1, &["127.0.0.1", "reached"]);
+    assert_eq!(sandbox.opened().len(), 0);
+}
+
+#[test]
+fn loopback_is_never_reached_through_a_proxy() {
+    let mut scene = Scene::new();
+    let proxy = Provider::start();
+    for name in [
+        "HTTP_PROXY",
+        "http_proxy",
+        "HTTPS_PROXY",
+        "ALL_PROXY",
+        "all_proxy",
+    ] {
+        scene.sandbox.set(name, proxy.base());
+    }
+    scene.get_token(&[]).token();
+    assert_eq!(proxy.all_seen().len(), 0);
+}
+
+#[test]
+fn a_certificate_that_is_not_trusted_is_an_error_of_its_own() {
+    let scene = Scene::with(Provider::start_tls());
+    let outcome = scene.get_token(&[]);
+    outcome.fails_saying(1, &["certificate", "ca_file"]);
+    assert!(!outcome.stderr.contains("hallpass login"), "{outcome}");
+    assert_eq!(scene.sandbox.opened().len(), 0);
+    assert_eq!(scene.provider.all_seen().len(), 0);
+}
+
+/// macOS and Windows have a say of their own in how long a private authority's certificate lasts.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_private_authority_is_trusted_where_it_is_configured() {
+    let mut scene = Scene::with(Provider::start_tls());
+    // The browser speaks no TLS, so the person uses a device.
+    scene.provider.behave(|b| b.device_polls.clear());
+    let authority = scene.sandbox.root().join("ca.pem");
+    private_file(&authority, TLS_AUTHORITY);
+    let line = format!("ca_file = {:?}\n", authority.to_str().unwrap());
+    scene.configure_with_head(&line, "");
+    let running = scene.start(&["--flow", "device"]);
+    scene.provider.wait_for(Endpoint::DeviceAuthorization, 1);
+    scene.provider.approve_devices("alice");
+    running.wait().token();
+
+    private_file(&authority, "no certificate");
+    scene.advance(4000);
+    scene.get_token(&[]).fails_saying(1, &["ca.pem"]);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_certificate_for_another_host_is_refused() {
+    let mut scene = Scene::with(Provider::start_tls());
+    let authority = scene.sandbox.root().join("ca.pem");
+    private_file(&authority, TLS_AUTHORITY);
+    let other = scene.provider.issuer().replace("localhost", "127.0.0.2");
+    let head = format!("ca_file = {:?}\n", authority.to_str().unwrap());
+    scene.configure_with_head(&head, &format!("issuer = {other:?}"));
+    // The certificate names 127.0.0.1 and ::1 only; 127.0.0.2 reaches nobody here, or is refused.
+    let outcome = scene.get_token(&[]);
+    outcome.fails_with(1);
+    assert_eq!(scene.sandbox.opened().len(), 0);
+}

@@ -1,0 +1,341 @@
+//! ID tokens (OpenID Connect Core §3.1.3.7): who signed, for whom, when.
+
+use serde_json::{Value, json};
+
+use crate::provider::{Endpoint, KeyName, Signature, patch};
+use crate::scene::Scene;
+
+/// Checks that a sign-in with the ID token as it is made now is refused, and nothing kept.
+#[track_caller]
+fn refused(scene: &Scene, what: &str) {
+    let outcome = scene.login(&[]);
+    assert_eq!(outcome.code, Some(1), "{what}: {outcome}");
+    outcome.fails_saying(1, &["id token"]);
+    assert_eq!(scene.sandbox.page().status(), 400, "{what}");
+    assert!(scene.sessions().is_empty(), "{what}");
+}
+
+#[track_caller]
+fn accepted(scene: &Scene, what: &str) {
+    let outcome = scene.login(&[]);
+    assert_eq!(outcome.code, Some(0), "{what}: {outcome}");
+    assert_eq!(scene.sessions().len(), 1, "{what}");
+}
+
+#[track_caller]
+fn claims_are_refused(changes: &[Value]) {
+    let scene = Scene::new();
+    for change in changes {
+        scene
+            .provider
+            .behave(|b| b.id_token.claims = patch(change.clone()));
+        refused(&scene, &change.to_string());
+    }
+}
+
+#[track_caller]
+fn claims_are_accepted(changes: &[Value]) {
+    let scene = Scene::new();
+    for change in changes {
+        scene
+            .provider
+            .behave(|b| b.id_token.claims = patch(change.clone()));
+        accepted(&scene, &change.to_string());
+    }
+}
+
+fn now() -> i64 {
+    let since = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap();
+    i64::try_from(since.as_secs()).unwrap()
+}
+
+#[test]
+fn the_algorithm_none_is_refused() {
+    let scene = Scene::new();
+    scene
+        .provider
+        .behave(|b| b.id_token.signature = Signature::None);
+    refused(&scene, "none");
+    for spelled in ["None", "NONE", "nOnE"] {
+        scene
+            .provider
+            .behave(|b| b.id_token.header = patch(json!({ "alg": spelled })));
+        refused(&scene, spelled);
+    }
+}
+
+#[test]
+fn hs256_is_refused_always() {
+    // With the public key as the HMAC's key, and with the client's own secret.
+    let mut scene = Scene::new();
+    scene
+        .provider
+        .behave(|b| b.id_token.signature = Signature::Hs256);
+    refused(&scene, "the public key");
+    let secret = "a secret of this client".to_owned();
+    let file = scene.sandbox.root().join("secret");
+    crate::sandbox::private_file(&file, &secret);
+    scene.configure(&format!(
+        "client_secret_file = {:?}",
+        file.to_str().unwrap()
+    ));
+    scene
+        .provider
+        .behave(|b| b.client_auth = crate::provider::ClientAuth::Basic { secret });
+    refused(&scene, "the client's secret");
+}
+
+#[test]
+fn a_good_signature_is_accepted() {
+    let scene = Scene::new();
+    for key in [KeyName::RsaFirst, KeyName::EcFirst] {
+        scene.provider.behave(|b| b.id_token.signed_by = key);
+        accepted(&scene, key.kid());
+    }
+}
+
+#[test]
+fn a_bad_signature_is_refused() {
+    let scene = Scene::new();
+    for key in [KeyName::RsaFirst, KeyName::EcFirst] {
+        scene.provider.behave(|b| {
+            b.id_token.signed_by = key;
+            b.id_token.signature = Signature::Broken;
+        });
+        refused(&scene, key.kid());
+    }
+}
+
+#[test]
+fn the_algorithm_is_bound_to_the_type_of_the_key() {
+    let scene = Scene::new();
+    // Signed by one key under the name of the other, and by a key under another algorithm.
+    for header in [
+        json!({ "kid": "ec-first" }),
+        json!({ "alg": "ES256" }),
+        json!({ "alg": "RS512" }),
+    ] {
+        scene
+            .provider
+            .behave(|b| b.id_token.header = patch(header.clone()));
+        refused(&scene, &header.to_string());
+    }
+}
+
+#[test]
+fn another_issuer_is_refused() {
+    claims_are_refused(&[
+        json!({ "iss": "https://evil.example" }),
+        json!({ "iss": null }),
+        json!({ "iss": "" }),
+        json!({ "iss": 7 }),
+    ]);
+    let scene = Scene::new();
+    let with_slash = format!("{}/", scene.provider.issuer());
+    scene
+        .provider
+        .behave(|b| b.id_token.claims = patch(json!({ "iss": with_slash })));
+    refused(&scene, "a slash more");
+}
+
+#[test]
+fn a_missing_claim_is_refused() {
+    claims_are_refused(&[
+        json!({ "sub": null }),
+        json!({ "sub": "" }),
+        json!({ "iat": null }),
+        json!({ "exp": null }),
+        json!({ "aud": null }),
+    ]);
+}
+
+#[test]
+fn another_audience_is_refused() {
+    claims_are_refused(&[
+        json!({ "aud": "another" }),
+        json!({ "aud": [] }),
+        json!({ "aud": ["another"] }),
+        json!({ "aud": ["hallpass", "another"] }),
+        json!({ "aud": "hallpass2" }),
+        json!({ "azp": "another" }),
+        json!({ "aud": ["hallpass", "another"], "azp": "another" }),
+    ]);
+}
+
+#[test]
+fn an_audience_may_be_a_list_of_this_client() {
+    claims_are_accepted(&[json!({ "aud": ["hallpass"] }), json!({ "azp": "hallpass" })]);
+}
+
+#[test]
+fn an_expired_id_token_is_refused_beyond_a_minute_of_tolerance() {
+    claims_are_refused(&[
+        json!({ "exp": now() - 120 }),
+        json!({ "exp": 0 }),
+        json!({ "exp": "x" }),
+    ]);
+    claims_are_accepted(&[json!({ "exp": now() - 20 })]);
+}
+
+#[test]
+fn an_id_token_from_the_future_is_refused_beyond_a_minute_of_tolerance() {
+    claims_are_refused(&[json!({ "iat": now() + 3600 })]);
+    claims_are_accepted(&[json!({ "iat": now() + 20 })]);
+}
+
+#[test]
+fn the_nonce_is_the_one_that_was_sent() {
+    claims_are_refused(&[
+        json!({ "nonce": "another" }),
+        json!({ "nonce": null }),
+        json!({ "nonce": "" }),
+    ]);
+}
+
+#[test]
+fn an_access_token_hash_fits_where_it_is_there() {
+    claims_are_refused(&[
+        json!({ "at_hash": "AAAAAAAAAAAAAAAAAAAAAA" }),
+        json!({ "at_hash": "" }),
+    ]);
+    claims_are_accepted(&[json!({ "at_hash": null })]);
+}
+
+#[test]
+fn without_a_key_id_the_one_key_is_taken() {
+    for key in [KeyName::RsaFirst, KeyName::EcFirst] {
+        let scene = Scene::new();
+        scene.provider.behave(|b| {
+            b.keys_without_kid = true;
+            b.published_keys = vec![key];
+            b.id_token.signed_by = key;
+        });
+        accepted(&scene, key.kid());
+    }
+}
+
+#[test]
+fn without_a_key_id_the_key_that_verifies_is_taken() {
+    let all = [
+        KeyName::RsaFirst,
+        KeyName::RsaSecond,
+        KeyName::EcFirst,
+        KeyName::EcSecond,
+    ];
+    let scene = Scene::new();
+    for key in all {
+        scene.provider.behave(|b| {
+            b.keys_without_kid = true;
+            b.published_keys = all.to_vec();
+            b.id_token.signed_by = key;
+        });
+        accepted(&scene, key.kid());
+    }
+    scene
+        .provider
+        .behave(|b| b.id_token.signature = Signature::Broken);
+    scene.login(&[]).fails_with(1);
+}
+
+#[test]
+fn a_rotated_key_is_fetched_once_more() {
+    let mut scene = Scene::new();
+    accepted(&scene, "the first key");
+    assert_eq!(scene.provider.count(Endpoint::Jwks), 1);
+    scene.provider.behave(|b| {
+        b.published_keys = vec![KeyName::RsaSecond];
+        b.id_token.signed_by = KeyName::RsaSecond;
+    });
+    scene.advance(120);
+    accepted(&scene, "the second key");
+    assert_eq!(scene.provider.count(Endpoint::Jwks), 2);
+    accepted(&scene, "the second key, which is kept");
+    assert_eq!(scene.provider.count(Endpoint::Jwks), 2);
+}
+
+#[test]
+fn an_unknown_key_does_not_make_every_sign_in_fetch_the_keys() {
+    let mut scene = Scene::new();
+    scene
+        .provider
+        .behave(|b| b.id_token.signed_by = KeyName::RsaSecond);
+    scene.advance(120);
+    for _ in 0..3 {
+        refused(&scene, "unknown");
+    }
+    let fetched = scene.provider.count(Endpoint::Jwks);
+    assert!(fetched <= 2, "{fetched}");
+}
+
+#[test]
+fn keys_that_cannot_be_had_are_an_error_and_no_reason_to_trust() {
+    use crate::provider::Fault;
+    let scene = Scene::new();
+    for fault in [Fault::status(503), Fault::html(200), Fault::NoAnswer] {
+        scene.provider.break_down(Endpoint::Jwks, fault);
+        scene.login(&[]).fails_with(1);
+        assert!(scene.sessions().is_empty());
+    }
+}
+
+#[test]
+fn the_id_token_itself_can_be_asked_for() {
+    let (scene, access) = Scene::signed_in();
+    let outcome = scene.get_token(&["--token", "id"]);
+    let id = outcome.token();
+    assert_ne!(id, access);
+    assert_eq!(id.split('.').count(), 3);
+    let known = scene.provider.secrets();
+    assert!(
+        known
+            .iter()
+            .any(|(what, secret)| *what == "id token" && secret == id)
+    );
+}
+
+#[test]
+fn to_ask_for_an_id_token_without_openid_is_an_error_that_says_so() {
+    let mut scene = Scene::new();
+    scene.configure("scopes = [\"offline_access\"]");
+    scene
+        .get_token(&["--token", "id"])
+        .fails_saying(1, &["openid"]);
+}
+
+#[test]
+fn a_refreshed_id_token_is_the_new_one() {
+    let (mut scene, _) = Scene::signed_in();
+    let old = scene.get_token(&["--token", "id"]).token().to_owned();
+    scene.advance(4000);
+    let new = scene.get_token(&["--token", "id"]).token().to_owned();
+    assert_ne!(old, new);
+    assert_eq!(scene.provider.count(Endpoint::Refresh), 1);
+}
+
+#[test]
+fn a_refreshed_id_token_of_another_person_or_issuer_is_refused_and_the_old_record_stays() {
+    for change in [
+        json!({ "sub": "sub-of-mallory" }),
+        json!({ "iss": "https://evil.example" }),
+    ] {
+        let (mut scene, _) = Scene::signed_in();
+        scene.provider.behave(|b| b.id_token.claims = patch(change));
+        scene.advance(4000);
+        scene.get_token(&[]).fails_with(1);
+        assert_eq!(scene.sandbox.opened().len(), 1, "never a browser");
+        let sessions = scene.sessions();
+        assert_eq!(sessions[0]["subject"], "sub-of-alice");
+        assert_eq!(sessions[0]["expired"], true);
+    }
+}
+
+#[test]
+fn a_refresh_that_brings_no_id_token_keeps_who_it_is() {
+    let (mut scene, _) = Scene::signed_in();
+    scene.provider.behave(|b| b.id_token.on_refresh = false);
+    scene.advance(4000);
+    scene.get_token(&[]).token();
+    assert_eq!(scene.sessions()[0]["subject"], "sub-of-alice");
+}

@@ -1,0 +1,31 @@
+//! The integration tests: the real binary in a sandbox, against a provider that checks it.
+//!
+//! Hermetic: no root, no packages, no network but loopback, no fixed port. Which rule of which
+//! specification is tested where stands in `README.md`.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on fails"
+)]
+
+mod browser;
+mod provider;
+mod sandbox;
+mod scene;
+mod wire;
+
+mod callback;
+mod device;
+mod discovery;
+mod harness;
+mod id_token;
+mod refresh;
+mod sign_in;
+mod token_response;
+
+#[test]
+#[ignore = "the browser of the other tests, which hallpass starts"]
+fn form_browser() {
+    browser::play();
+}

@@ -1,0 +1,200 @@
+//! What a test can tell the fake provider to do, at any time.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
+use super::gate::Gate;
+use super::keys::KeyName;
+
+/// A JSON object laid over what the provider would have said; `null` takes a member away.
+pub(crate) type Patch = Map<String, Value>;
+
+/// Makes a [`Patch`] of `json!({…})`.
+pub(crate) fn patch(value: Value) -> Patch {
+    match value {
+        Value::Object(members) => members,
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+            panic!("a patch is an object")
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Behaviour {
+    /// The one registered client.
+    pub(crate) client_id: String,
+    pub(crate) client_auth: ClientAuth,
+    /// Who signs in where the page is not asked: at an automatic approval and at a device.
+    pub(crate) person: String,
+    /// `/authorize` redirects at once instead of showing its page.
+    pub(crate) approve_at_once: bool,
+    /// `offline_access` is granted only with `prompt=consent` (Core §11).
+    pub(crate) offline_needs_consent: bool,
+    /// A refresh token comes along even where `offline_access` was not asked for.
+    pub(crate) always_refresh_token: bool,
+    pub(crate) rotation: Rotation,
+    /// Seconds that an access token and an ID token live.
+    pub(crate) lifetime: i64,
+    /// Seconds by which the provider's clock is ahead of the host's.
+    pub(crate) clock: i64,
+
+    /// Laid over the metadata.
+    pub(crate) metadata: Patch,
+    /// Laid over every token response that succeeds.
+    pub(crate) token_response: Patch,
+    /// Laid over the device authorization response.
+    pub(crate) device_response: Patch,
+    /// Laid over the parameters of the authorization response.
+    pub(crate) callback: Patch,
+    pub(crate) id_token: IdToken,
+
+    /// The keys that `/jwks` shows.
+    pub(crate) published_keys: Vec<KeyName>,
+    /// The published keys carry no `kid`.
+    pub(crate) keys_without_kid: bool,
+
+    /// The errors that the next polls of the device grant get, before the honest answer.
+    pub(crate) device_polls: Vec<&'static str>,
+    pub(crate) faults: BTreeMap<Endpoint, Fault>,
+}
+
+impl Default for Behaviour {
+    fn default() -> Self {
+        Self {
+            client_id: "hallpass".to_owned(),
+            client_auth: ClientAuth::None,
+            person: "alice".to_owned(),
+            approve_at_once: false,
+            offline_needs_consent: true,
+            always_refresh_token: false,
+            rotation: Rotation::On,
+            lifetime: 3600,
+            clock: 0,
+            metadata: Patch::new(),
+            token_response: Patch::new(),
+            device_response: Patch::new(),
+            callback: Patch::new(),
+            id_token: IdToken::default(),
+            published_keys: vec![KeyName::RsaFirst, KeyName::EcFirst],
+            keys_without_kid: false,
+            device_polls: Vec::new(),
+            faults: BTreeMap::new(),
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum ClientAuth {
+    None,
+    Basic { secret: String },
+    Post { secret: String },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rotation {
+    /// Each refresh gives a new refresh token; the use of an old one kills the family.
+    On,
+    /// The refresh token stays, and the response does not repeat it.
+    Off,
+}
+
+/// How ID tokens are made.
+#[derive(Debug, Clone)]
+pub(crate) struct IdToken {
+    pub(crate) signed_by: KeyName,
+    /// Laid over the header.
+    pub(crate) header: Patch,
+    /// Laid over the claims.
+    pub(crate) claims: Patch,
+    pub(crate) signature: Signature,
+    /// A refresh gives an ID token too.
+    pub(crate) on_refresh: bool,
+}
+
+impl Default for IdToken {
+    fn default() -> Self {
+        Self {
+            signed_by: KeyName::RsaFirst,
+            header: Patch::new(),
+            claims: Patch::new(),
+            signature: Signature::Good,
+            on_refresh: true,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Signature {
+    Good,
+    /// One bit is wrong.
+    Broken,
+    /// `alg: none`, and nothing after the last dot.
+    None,
+    /// `alg: HS256` with the client's secret, or with the published key where it has none.
+    Hs256,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Endpoint {
+    /// `/.well-known/openid-configuration`
+    OpenidConfiguration,
+    /// `/.well-known/oauth-authorization-server`
+    OauthMetadata,
+    Jwks,
+    Authorize,
+    /// `/token` with `grant_type=authorization_code`
+    Code,
+    /// `/token` with `grant_type=refresh_token`
+    Refresh,
+    /// `/token` with the device grant
+    DevicePoll,
+    DeviceAuthorization,
+    Revocation,
+    UserInfo,
+    PushedAuthorization,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum Fault {
+    /// This answer, in place of the honest one.
+    Answer {
+        status: u16,
+        content_type: &'static str,
+        body: String,
+    },
+    /// A 302 or 307 to somewhere else.
+    Redirect { status: u16, to: String },
+    /// The connection ends without an answer.
+    NoAnswer,
+    /// The request is carried out, and the connection cut in the middle of the response.
+    LostAnswer,
+    /// The request waits at the gate, then goes its usual way.
+    Held(Gate),
+}
+
+impl Fault {
+    pub(crate) fn status(status: u16) -> Self {
+        Self::Answer {
+            status,
+            content_type: "text/plain",
+            body: "out of order".to_owned(),
+        }
+    }
+
+    pub(crate) fn json(status: u16, body: &Value) -> Self {
+        Self::Answer {
+            status,
+            content_type: "application/json",
+            body: body.to_string(),
+        }
+    }
+
+    pub(crate) fn html(status: u16) -> Self {
+        Self::Answer {
+            status,
+            content_type: "text/html",
+            body: "<!doctype html><title>Welcome to our network</title>".to_owned(),
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! The provider's signing keys, and JWS compact serialisation (RFC 7515 §3.1).
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ring::rand::SystemRandom;
+use ring::signature::{self, EcdsaKeyPair, KeyPair as _, RsaKeyPair};
+use serde_json::{Value, json};
+
+use super::behaviour::Signature;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum KeyName {
+    RsaFirst,
+    RsaSecond,
+    EcFirst,
+    EcSecond,
+}
+
+impl KeyName {
+    pub(crate) fn kid(self) -> &'static str {
+        match self {
+            Self::RsaFirst => "rsa-first",
+            Self::RsaSecond => "rsa-second",
+            Self::EcFirst => "ec-first",
+            Self::EcSecond => "ec-second",
+        }
+    }
+
+    pub(crate) fn algorithm(self) -> &'static str {
+        match self {
+            Self::RsaFirst | Self::RsaSecond => "RS256",
+            Self::EcFirst | Self::EcSecond => "ES256",
+        }
+    }
+}
+
+pub(super) struct Keys {
+    rsa_first: RsaKeyPair,
+    rsa_second: RsaKeyPair,
+    ec_first: EcdsaKeyPair,
+    ec_second: EcdsaKeyPair,
+    random: SystemRandom,
+}
+
+impl Keys {
+    pub(super) fn new() -> Self {
+        let random = SystemRandom::new();
+        Self {
+            rsa_first: rsa(include_bytes!("keys/rsa-first.pk8")),
+            rsa_second: rsa(include_bytes!("keys/rsa-second.pk8")),
+            ec_first: ec(&random),
+            ec_second: ec(&random),
+            random,
+        }
+    }
+
+    pub(super) fn jwk(&self, name: KeyName, with_kid: bool) -> Value {
+        let mut key = match name {
+            KeyName::RsaFirst => rsa_jwk(&self.rsa_first),
+            KeyName::RsaSecond => rsa_jwk(&self.rsa_second),
+            KeyName::EcFirst => ec_jwk(&self.ec_first),
+            KeyName::EcSecond => ec_jwk(&self.ec_second),
+        };
+        key["use"] = json!("sig");
+        key["alg"] = json!(name.algorithm());
+        if with_kid {
+            key["kid"] = json!(name.kid());
+        }
+        key
+    }
+
+    pub(super) fn sign(
+        &self,
+        name: KeyName,
+        how: Signature,
+        hmac_key: Option<&[u8]>,
+        header: &Value,
+        claims: &Value,
+    ) -> String {
+        let input = format!(
+            "{}.{}",
+            base64url(header.to_string()),
+            base64url(claims.to_string())
+        );
+        let signature = match how {
+            Signature::None => Vec::new(),
+            Signature::Hs256 => {
+                // The classic: the public key, which everybody has, as the HMAC's secret.
+                let public = self.jwk(name, true).to_string();
+                let key = hmac_key.unwrap_or(public.as_bytes());
+                let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, key);
+                ring::hmac::sign(&key, input.as_bytes()).as_ref().to_vec()
+            }
+            Signature::Good => self.signature(name, &input),
+            Signature::Broken => {
+                let mut signature = self.signature(name, &input);
+                signature[20] ^= 1;
+                signature
+            }
+        };
+        format!("{input}.{}", base64url(signature))
+    }
+
+    fn signature(&self, name: KeyName, input: &str) -> Vec<u8> {
+        match name {
+            KeyName::RsaFirst => self.rsa_signature(&self.rsa_first, input),
+            KeyName::RsaSecond => self.rsa_signature(&self.rsa_second, input),
+            KeyName::EcFirst => self.ec_signature(&self.ec_first, input),
+            KeyName::EcSecond => self.ec_signature(&self.ec_second, input),
+        }
+    }
+
+    fn rsa_signature(&self, key: &RsaKeyPair, input: &str) -> Vec<u8> {
+        let mut signature = vec![0; key.public().modulus_len()];
+        key.sign(
+            &signature::RSA_PKCS1_SHA256,
+            &self.random,
+            input.as_bytes(),
+            &mut signature,
+        )
+        .expect("an RSA signature");
+        signature
+    }
+
+    fn ec_signature(&self, key: &EcdsaKeyPair, input: &str) -> Vec<u8> {
+        let signature = key
+            .sign(&self.random, input.as_bytes())
+            .expect("an ECDSA signature");
+        signature.as_ref().to_vec()
+    }
+}
+
+pub(super) fn base64url(bytes: impl AsRef<[u8]>) -> String {
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+fn rsa(pkcs8: &[u8]) -> RsaKeyPair {
+    RsaKeyPair::from_pkcs8(pkcs8).expect("the embedded RSA key")
+}
+
+fn ec(random: &SystemRandom) -> EcdsaKeyPair {
+    let algorithm = &signature::ECDSA_P256_SHA256_FIXED_SIGNING;
+    let pkcs8 = EcdsaKeyPair::generate_pkcs8(algorithm, random).expect("a new EC key");
+    EcdsaKeyPair::from_pkcs8(algorithm, pkcs8.as_ref(), random).expect("the new EC key")
+}
+
+fn rsa_jwk(key: &RsaKeyPair) -> Value {
+    let public = ring::rsa::PublicKeyComponents::<Vec<u8>>::from(key.public());
+    json!({ "kty": "RSA", "n": base64url(public.n), "e": base64url(public.e) })
+}
+
+fn ec_jwk(key: &EcdsaKeyPair) -> Value {
+    // An uncompressed point: 4, x, y (SEC 1 §2.3.3).
+    let (x, y) = key.public_key().as_ref()[1..].split_at(32);
+    json!({ "kty": "EC", "crv": "P-256", "x": base64url(x), "y": base64url(y) })
+}

@@ -1,0 +1,301 @@
+//! An OAuth 2.0 authorization server and OpenID Provider on loopback, for tests and the demo.
+//!
+//! It checks what it is sent and keeps a list of violations; it answers by a [`Behaviour`] that
+//! may be changed while it runs, into every misbehaviour that a client has to survive. It is no
+//! model of a safe server: it keeps everything in memory, and in the clear.
+//!
+//! It uses nothing of hallpass, so that an example can include it too.
+
+mod authorize;
+mod behaviour;
+mod device;
+mod gate;
+mod keys;
+mod ledger;
+mod metadata;
+mod page;
+mod server;
+mod token;
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+pub(crate) use behaviour::{Behaviour, ClientAuth, Endpoint, Fault, Rotation, Signature, patch};
+pub(crate) use gate::Gate;
+pub(crate) use keys::KeyName;
+use ledger::Ledger;
+pub(crate) use ledger::Seen;
+pub(crate) use server::{Pairs, Request, Response, first};
+
+/// The authority that issued the certificate of [`Provider::start_tls`].
+pub(crate) const TLS_AUTHORITY: &str = include_str!("keys/tls-authority.pem");
+
+/// A running provider; it stops when it is dropped.
+pub(crate) struct Provider {
+    state: Arc<State>,
+    // Dropped after the gates were opened, see `drop`.
+    _server: server::Server,
+}
+
+struct State {
+    /// Scheme, host and port.
+    base: String,
+    /// What follows them in the issuer: empty, or a path.
+    issuer_path: String,
+    behaviour: Mutex<Behaviour>,
+    ledger: Mutex<Ledger>,
+    changed: Condvar,
+    keys: keys::Keys,
+}
+
+impl Provider {
+    pub(crate) fn start() -> Self {
+        Self::start_at("", false)
+    }
+
+    /// Starts a provider whose issuer has a path, as each tenant of a big one has.
+    pub(crate) fn start_with_path(path: &str) -> Self {
+        Self::start_at(path, false)
+    }
+
+    /// Starts a provider behind TLS, at `https://localhost`.
+    pub(crate) fn start_tls() -> Self {
+        Self::start_at("", true)
+    }
+
+    fn start_at(issuer_path: &str, tls: bool) -> Self {
+        let (listener, config) = server::Server::bind(tls).expect("a loopback port");
+        let port = listener.local_addr().expect("the port").port();
+        let base = if tls {
+            format!("https://localhost:{port}")
+        } else {
+            format!("http://127.0.0.1:{port}")
+        };
+        let state = Arc::new(State {
+            base,
+            issuer_path: issuer_path.to_owned(),
+            behaviour: Mutex::default(),
+            ledger: Mutex::default(),
+            changed: Condvar::new(),
+            keys: keys::Keys::new(),
+        });
+        let answering = Arc::clone(&state);
+        let server =
+            server::Server::serve(listener, config, move |request| answering.answer(request))
+                .expect("the server");
+        Self {
+            state,
+            _server: server,
+        }
+    }
+
+    /// Scheme, host and port.
+    pub(crate) fn base(&self) -> &str {
+        &self.state.base
+    }
+
+    pub(crate) fn issuer(&self) -> String {
+        self.state.issuer()
+    }
+
+    /// An URL below [`Self::base`].
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.state.base)
+    }
+
+    /// Changes what the provider does from here on.
+    pub(crate) fn behave<T>(&self, change: impl FnOnce(&mut Behaviour) -> T) -> T {
+        change(&mut lock(&self.state.behaviour))
+    }
+
+    /// Makes one endpoint misbehave until [`Self::heal`].
+    pub(crate) fn break_down(&self, endpoint: Endpoint, fault: Fault) {
+        self.behave(|b| b.faults.insert(endpoint, fault));
+    }
+
+    pub(crate) fn heal(&self, endpoint: Endpoint) {
+        self.behave(|b| b.faults.remove(&endpoint));
+    }
+
+    /// Every request to an endpoint, in the order of arrival.
+    pub(crate) fn seen(&self, endpoint: Endpoint) -> Vec<Seen> {
+        lock(&self.state.ledger)
+            .seen_at(endpoint)
+            .cloned()
+            .collect()
+    }
+
+    /// Every request that came, whatever it asked for.
+    pub(crate) fn all_seen(&self) -> Vec<Seen> {
+        lock(&self.state.ledger).seen.clone()
+    }
+
+    pub(crate) fn count(&self, endpoint: Endpoint) -> usize {
+        lock(&self.state.ledger).seen_at(endpoint).count()
+    }
+
+    /// Waits until an endpoint was asked `count` times.
+    pub(crate) fn wait_for(&self, endpoint: Endpoint, count: usize) {
+        let ledger = lock(&self.state.ledger);
+        let (ledger, _) = self
+            .state
+            .changed
+            .wait_timeout_while(ledger, Duration::from_secs(30), |ledger| {
+                ledger.seen_at(endpoint).count() < count
+            })
+            .unwrap_or_else(PoisonError::into_inner);
+        let seen = ledger.seen_at(endpoint).count();
+        assert!(
+            seen >= count,
+            "{endpoint:?} was asked {seen} times, {count} expected"
+        );
+    }
+
+    /// What clients did that no client may do.
+    pub(crate) fn violations(&self) -> Vec<String> {
+        lock(&self.state.ledger).violations.clone()
+    }
+
+    /// Takes the violations out, for a test that expects some.
+    pub(crate) fn take_violations(&self) -> Vec<String> {
+        std::mem::take(&mut lock(&self.state.ledger).violations)
+    }
+
+    /// Everything issued or received that must stay between client and provider, each with what
+    /// it is: tokens, codes, verifiers, the client's secret.
+    pub(crate) fn secrets(&self) -> Vec<(&'static str, String)> {
+        let mut secrets = lock(&self.state.ledger).secrets.clone();
+        match self.behave(|b| b.client_auth.clone()) {
+            ClientAuth::None => (),
+            ClientAuth::Basic { secret } | ClientAuth::Post { secret } => {
+                secrets.push(("client secret", secret));
+            }
+        }
+        secrets
+    }
+
+    /// Revokes every refresh token, as an administrator would.
+    pub(crate) fn revoke_everything(&self) {
+        lock(&self.state.ledger).revoke_everything();
+    }
+
+    /// Whose access token this is, if it is a live one.
+    pub(crate) fn owner(&self, access_token: &str) -> Option<String> {
+        let now = self.state.now();
+        lock(&self.state.ledger).owner(access_token, now)
+    }
+}
+
+impl Drop for Provider {
+    fn drop(&mut self) {
+        for fault in lock(&self.state.behaviour).faults.values() {
+            if let Fault::Held(gate) = fault {
+                gate.open();
+            }
+        }
+    }
+}
+
+impl State {
+    fn issuer(&self) -> String {
+        format!("{}{}", self.base, self.issuer_path)
+    }
+
+    /// Seconds since 1970, by the provider's own clock.
+    fn now(&self) -> i64 {
+        let since = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default()
+            .as_secs();
+        i64::try_from(since).unwrap_or_default() + lock(&self.behaviour).clock
+    }
+
+    fn answer(&self, request: Request) -> Option<Response> {
+        let endpoint = self.route(&request);
+        {
+            let mut ledger = lock(&self.ledger);
+            ledger.seen.push(Seen {
+                at: Instant::now(),
+                endpoint,
+                request: request.clone(),
+            });
+            if !request.tls && self.base.starts_with("https:") {
+                ledger.violation("plain text was sent to a TLS port");
+            }
+        }
+        self.changed.notify_all();
+        let endpoint_fault = endpoint.and_then(|e| lock(&self.behaviour).faults.get(&e).cloned());
+        match endpoint_fault {
+            None => Some(self.serve(endpoint, &request)),
+            Some(Fault::Answer {
+                status,
+                content_type,
+                body,
+            }) => Some(Response::new(status, content_type, body)),
+            Some(Fault::Redirect { status, to }) => Some(Response::redirect(status, &to)),
+            Some(Fault::NoAnswer) => None,
+            Some(Fault::LostAnswer) => {
+                let mut response = self.serve(endpoint, &request);
+                response.cut = true;
+                Some(response)
+            }
+            Some(Fault::Held(gate)) => {
+                gate.pass();
+                Some(self.serve(endpoint, &request))
+            }
+        }
+    }
+
+    fn route(&self, request: &Request) -> Option<Endpoint> {
+        let path = self.issuer_path.trim_end_matches('/');
+        if request.path == format!("{path}/.well-known/openid-configuration") {
+            return Some(Endpoint::OpenidConfiguration);
+        }
+        if request.path == format!("/.well-known/oauth-authorization-server{path}") {
+            return Some(Endpoint::OauthMetadata);
+        }
+        match request.path.as_str() {
+            "/jwks" => Some(Endpoint::Jwks),
+            "/authorize" => Some(Endpoint::Authorize),
+            "/token" => match first(&request.form, "grant_type") {
+                Some("refresh_token") => Some(Endpoint::Refresh),
+                Some("urn:ietf:params:oauth:grant-type:device_code") => Some(Endpoint::DevicePoll),
+                // Whatever else is asked is told so there.
+                Some(_) | None => Some(Endpoint::Code),
+            },
+            "/device_authorization" => Some(Endpoint::DeviceAuthorization),
+            "/revoke" => Some(Endpoint::Revocation),
+            "/userinfo" => Some(Endpoint::UserInfo),
+            "/par" => Some(Endpoint::PushedAuthorization),
+            _ => None,
+        }
+    }
+
+    fn serve(&self, endpoint: Option<Endpoint>, request: &Request) -> Response {
+        match endpoint {
+            Some(Endpoint::OpenidConfiguration | Endpoint::OauthMetadata) => self.metadata(),
+            Some(Endpoint::Jwks) => self.jwks(),
+            Some(Endpoint::Authorize) => self.authorization_page(request),
+            Some(Endpoint::Code | Endpoint::Refresh | Endpoint::DevicePoll) => self.token(request),
+            Some(Endpoint::DeviceAuthorization) => self.device_authorization(request),
+            Some(Endpoint::Revocation) => self.revocation(request),
+            Some(Endpoint::UserInfo) => self.userinfo(request),
+            Some(Endpoint::PushedAuthorization) => self.pushed_authorization(request),
+            None => match (request.method.as_str(), request.path.as_str()) {
+                ("POST", "/sign-in") => self.sign_in(request),
+                ("GET", "/device") => self.device_page(request),
+                ("POST", "/device") => self.device_decision(request),
+                _ => Response::new(404, "text/plain", "Nothing here."),
+            },
+        }
+    }
+}
+
+/// A mutex whose holder panicked is still good enough for a test that fails anyway.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn random() -> String {
+    keys::base64url(rand::random::<[u8; 24]>())
+}

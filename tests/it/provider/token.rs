@@ -1,0 +1,306 @@
+//! The token endpoint (RFC 6749 §3.2), revocation (RFC 7009), and who the client is.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+use super::behaviour::{Behaviour, ClientAuth, Rotation, Signature};
+use super::keys::base64url;
+use super::ledger::{Decision, Grant};
+use super::metadata::{claims_of, lay_over};
+use super::server::{Request, Response, first, pairs};
+use super::{State, lock};
+
+impl State {
+    pub(super) fn token(&self, request: &Request) -> Response {
+        self.check_form(request, "token");
+        if let Err(response) = self.authenticate_client(request) {
+            return response;
+        }
+        match first(&request.form, "grant_type") {
+            Some("authorization_code") => self.code_grant(request),
+            Some("refresh_token") => self.refresh_grant(request),
+            Some("urn:ietf:params:oauth:grant-type:device_code") => self.device_grant(request),
+            Some(_) | None => {
+                lock(&self.ledger).violation("token: a grant that nobody should ask for");
+                error("unsupported_grant_type")
+            }
+        }
+    }
+
+    pub(super) fn revocation(&self, request: &Request) -> Response {
+        self.check_form(request, "revoke");
+        if let Err(response) = self.authenticate_client(request) {
+            return response;
+        }
+        let token = first(&request.form, "token").unwrap_or_default();
+        lock(&self.ledger).revoke(token);
+        // RFC 7009 §2.2: an unknown token is no error.
+        Response::new(200, "text/plain", "")
+    }
+
+    fn code_grant(&self, request: &Request) -> Response {
+        let form = &request.form;
+        let verifier = first(form, "code_verifier").unwrap_or_default();
+        let grant = {
+            let mut ledger = lock(&self.ledger);
+            ledger.secrets.push(("verifier", verifier.to_owned()));
+            let sent = first(form, "code").unwrap_or_default();
+            let Some(code) = ledger.codes.get_mut(sent) else {
+                return error("invalid_grant");
+            };
+            let grant = code.grant.clone();
+            if std::mem::replace(&mut code.used, true) {
+                ledger.violation("token: a code was used twice");
+                return error("invalid_grant");
+            }
+            if first(form, "redirect_uri") != first(&grant.asked, "redirect_uri") {
+                ledger.violation("token: redirect_uri differs from the one of the first request");
+                return error("invalid_grant");
+            }
+            if !(43..=128).contains(&verifier.len()) {
+                ledger.violation("token: code_verifier is not 43 to 128 characters long");
+            }
+            let challenge = base64url(Sha256::digest(verifier));
+            if first(&grant.asked, "code_challenge") != Some(&challenge) {
+                ledger.violation("token: code_verifier does not match code_challenge");
+                return error("invalid_grant");
+            }
+            grant
+        };
+        self.issue(&grant, Occasion::SignIn)
+    }
+
+    fn refresh_grant(&self, request: &Request) -> Response {
+        let sent = first(&request.form, "refresh_token").unwrap_or_default();
+        let rotation = lock(&self.behaviour).rotation;
+        let grant = {
+            let mut ledger = lock(&self.ledger);
+            let Some(token) = ledger.refresh_tokens.get_mut(sent) else {
+                return error("invalid_grant");
+            };
+            let grant = token.grant.clone();
+            let used = match rotation {
+                Rotation::On => std::mem::replace(&mut token.used, true),
+                Rotation::Off => token.used,
+            };
+            if ledger.dead.contains(&grant.id) {
+                return error("invalid_grant");
+            }
+            if used {
+                // RFC 9700 §4.14.2: nobody can tell who is the thief, so all of them are out.
+                ledger.violation("token: a refresh token was used again after its rotation");
+                ledger.dead.insert(grant.id);
+                return error("invalid_grant");
+            }
+            grant
+        };
+        self.issue(&grant, Occasion::Refresh)
+    }
+
+    fn device_grant(&self, request: &Request) -> Response {
+        let scripted = {
+            let polls = &mut lock(&self.behaviour).device_polls;
+            (!polls.is_empty()).then(|| polls.remove(0))
+        };
+        if let Some(answer) = scripted {
+            return error(answer);
+        }
+        let sent = first(&request.form, "device_code").unwrap_or_default();
+        let grant = {
+            let mut ledger = lock(&self.ledger);
+            let Some(device) = ledger.devices.iter().find(|d| d.device_code == sent) else {
+                return error("invalid_grant");
+            };
+            match &device.decision {
+                Decision::Pending => return error("authorization_pending"),
+                Decision::Declined => return error("access_denied"),
+                Decision::Approved { person } => {
+                    let (person, asked) = (person.clone(), device.asked.clone());
+                    ledger.grant(&person, asked)
+                }
+            }
+        };
+        self.issue(&grant, Occasion::Device)
+    }
+
+    fn issue(&self, grant: &Grant, occasion: Occasion) -> Response {
+        let now = self.now();
+        let behaviour = lock(&self.behaviour).clone();
+        let scope = first(&grant.asked, "scope").unwrap_or_default();
+        let has = |wanted: &str| scope.split(' ').any(|scope| scope == wanted);
+        let consented = !behaviour.offline_needs_consent
+            || !has("openid")
+            || matches!(occasion, Occasion::Refresh | Occasion::Device)
+            || first(&grant.asked, "prompt").is_some_and(|p| p.contains("consent"));
+        let refreshable = behaviour.always_refresh_token || (has("offline_access") && consented);
+        let kept = matches!(
+            (occasion, behaviour.rotation),
+            (Occasion::Refresh, Rotation::Off)
+        );
+
+        let mut ledger = lock(&self.ledger);
+        let access_token = ledger.issue_access_token(grant.clone(), now + behaviour.lifetime);
+        let mut body = json!({
+            "access_token": access_token,
+            "token_type": "Bearer",
+            "expires_in": behaviour.lifetime,
+        });
+        if refreshable && !kept {
+            body["refresh_token"] = json!(ledger.issue_refresh_token(grant.clone()));
+        }
+        let again = matches!(occasion, Occasion::Refresh);
+        if has("openid") && (!again || behaviour.id_token.on_refresh) {
+            let id_token = self.id_token(&behaviour, grant, again, &access_token, now);
+            ledger.secrets.push(("id token", id_token.clone()));
+            body["id_token"] = json!(id_token);
+        }
+        lay_over(&mut body, &behaviour.token_response);
+        Response::json(200, &body).header("Pragma", "no-cache")
+    }
+
+    fn id_token(
+        &self,
+        behaviour: &Behaviour,
+        grant: &Grant,
+        again: bool,
+        access_token: &str,
+        now: i64,
+    ) -> String {
+        let making = &behaviour.id_token;
+        let algorithm = match making.signature {
+            Signature::Good | Signature::Broken => making.signed_by.algorithm(),
+            Signature::None => "none",
+            Signature::Hs256 => "HS256",
+        };
+        let mut header = json!({ "typ": "JWT", "alg": algorithm });
+        if !behaviour.keys_without_kid {
+            header["kid"] = json!(making.signed_by.kid());
+        }
+        lay_over(&mut header, &making.header);
+
+        let mut claims = claims_of(&grant.person);
+        claims["iss"] = json!(self.issuer());
+        claims["aud"] = json!(behaviour.client_id);
+        claims["iat"] = json!(now);
+        claims["exp"] = json!(now + behaviour.lifetime.max(300));
+        claims["auth_time"] = json!(now);
+        // Core §3.1.3.6: the left half of the hash.
+        claims["at_hash"] = json!(base64url(&Sha256::digest(access_token)[..16]));
+        if let (Some(nonce), false) = (first(&grant.asked, "nonce"), again) {
+            claims["nonce"] = json!(nonce);
+        }
+        lay_over(&mut claims, &making.claims);
+
+        let secret = match &behaviour.client_auth {
+            ClientAuth::None => None,
+            ClientAuth::Basic { secret } | ClientAuth::Post { secret } => Some(secret.as_bytes()),
+        };
+        self.keys
+            .sign(making.signed_by, making.signature, secret, &header, &claims)
+    }
+
+    fn check_form(&self, request: &Request, what: &str) {
+        let mut wrong = Vec::new();
+        if request.method != "POST" {
+            wrong.push("not a POST");
+        }
+        if !request.query.is_empty() {
+            wrong.push("parameters in the URL");
+        }
+        if request.form.is_empty() {
+            wrong.push("no form");
+        }
+        if request.header("Origin").is_some() || request.header("Cookie").is_some() {
+            wrong.push("a browser's headers");
+        }
+        let mut names: Vec<_> = request.form.iter().map(|(name, _)| name).collect();
+        names.retain(|name| *name != "resource");
+        names.sort_unstable();
+        if names.windows(2).any(|two| two[0] == two[1]) {
+            wrong.push("a repeated parameter");
+        }
+        let mut ledger = lock(&self.ledger);
+        for wrong in wrong {
+            ledger.violation(format!("{what}: {wrong}"));
+        }
+    }
+
+    /// RFC 6749 §2.3: exactly the method that is registered.
+    pub(super) fn authenticate_client(&self, request: &Request) -> Result<(), Response> {
+        let (client_id, registered) = {
+            let behaviour = lock(&self.behaviour);
+            (behaviour.client_id.clone(), behaviour.client_auth.clone())
+        };
+        let sent = sent_client(request);
+        let expected = match registered {
+            ClientAuth::None => SentClient::Public { client_id },
+            ClientAuth::Basic { secret } => SentClient::Basic { client_id, secret },
+            ClientAuth::Post { secret } => SentClient::Post { client_id, secret },
+        };
+        if sent == Some(expected) {
+            return Ok(());
+        }
+        lock(&self.ledger).violation("the client is not authenticated as it is registered");
+        let response = Response::json(401, &json!({ "error": "invalid_client" }));
+        Err(response.header("WWW-Authenticate", "Basic realm=\"fake\""))
+    }
+}
+
+/// At what an issue of tokens comes about.
+#[derive(Clone, Copy)]
+enum Occasion {
+    SignIn,
+    Device,
+    Refresh,
+}
+
+#[derive(PartialEq)]
+enum SentClient {
+    Public { client_id: String },
+    Basic { client_id: String, secret: String },
+    Post { client_id: String, secret: String },
+}
+
+fn sent_client(request: &Request) -> Option<SentClient> {
+    let form = |name| first(&request.form, name).map(str::to_owned);
+    let (client_id, secret) = (form("client_id"), form("client_secret"));
+    match request.header("Authorization") {
+        None => match secret {
+            None => Some(SentClient::Public {
+                client_id: client_id?,
+            }),
+            Some(secret) => Some(SentClient::Post {
+                client_id: client_id?,
+                secret,
+            }),
+        },
+        // Two methods in one request are forbidden.
+        Some(_) if secret.is_some() => None,
+        Some(header) => {
+            let decoded = STANDARD.decode(header.strip_prefix("Basic ")?).ok()?;
+            let decoded = String::from_utf8(decoded).ok()?;
+            let (id, secret) = decoded.split_once(':')?;
+            Some(SentClient::Basic {
+                client_id: form_decoded(id)?,
+                secret: form_decoded(secret)?,
+            })
+        }
+    }
+}
+
+/// RFC 6749 §2.3.1: both halves are form-urlencoded before they are joined.
+fn form_decoded(encoded: &str) -> Option<String> {
+    // A `&` or `=` that stands for itself would have been encoded.
+    if encoded.contains(['&', '=']) {
+        return None;
+    }
+    let (name, _) = pairs(encoded.as_bytes()).into_iter().next()?;
+    Some(name)
+}
+
+fn error(code: &str) -> Response {
+    let body: Value = json!({ "error": code, "error_description": format!("fake: {code}") });
+    Response::json(400, &body)
+}

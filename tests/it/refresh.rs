@@ -1,0 +1,646 @@
+//! One refresh, one tab, whatever runs.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use serde_json::{Value, json};
+
+use crate::provider::{Endpoint, Fault, Gate, Provider, Rotation, patch};
+use crate::sandbox::{Outcome, files_below};
+use crate::scene::Scene;
+
+const NEVER: &[&str] = &["--interactive", "never"];
+
+/// A scene whose token has expired.
+fn expired() -> Scene {
+    let (mut scene, _) = Scene::signed_in();
+    scene.advance(4000);
+    scene
+}
+
+/// A scene whose token is still valid, but not for long enough to be used without trying.
+fn in_its_last_minute() -> (Scene, String) {
+    let (mut scene, token) = Scene::signed_in();
+    scene.advance(3570);
+    (scene, token)
+}
+
+#[track_caller]
+fn one_answer(outcomes: &[Outcome]) -> String {
+    let tokens: BTreeSet<_> = outcomes.iter().map(Outcome::token).collect();
+    assert_eq!(tokens.len(), 1, "{tokens:?}");
+    (*tokens.first().unwrap()).to_owned()
+}
+
+// --- when ---
+
+#[test]
+fn a_token_is_used_until_a_minute_before_its_end() {
+    let (mut scene, token) = Scene::signed_in();
+    scene.advance(3500);
+    assert_eq!(scene.get_token(NEVER).token(), token);
+    assert_eq!(scene.provider.count(Endpoint::Refresh), 0);
+    scene.advance(60);
+    assert_ne!(scene.get_token(NEVER).token(), token);
+    assert_eq!(scene.provider.count(Endpoint::Refresh), 1);
+}
+
+#[test]
+fn a_short_token_is_used_for_nine_tenths_of_its_life() {
+    let mut scene = Scene::new();
+    scene.provider.behave(|b| b.lifetime = 200);
+    let token = scene.get_token(&[]).token().to_owned();
+    scene.advance(160);
+    assert_eq!(scene.get_token(NEVER).token(), token);
+    scene.advance(30);
+    assert_ne!(scene.get_token(NEVER).token(), token);
+}
+
+#[test]
+fn a_clock_that_was_set_back_makes_a_token_stale() {
+    let (mut scene, token) = Scene::signed_in();
+    scene.advance(-30);
+    assert_eq!(
+        scene.get_token(NEVER).token(),
+        token,
+        "clocks differ a little"
+    );
+    scene.advance(-600);
+    assert_ne!(scene.get_token(NEVER).token(), token);
+}
+
+// --- which refresh token ---
+
+#[test]
+fn a_new_refresh_token_replaces_the_old() {
+    let mut scene = expired();
+    for count in 1..=3 {
+        scene.get_token(NEVER).token();
+        // The provider kills the family where a used one comes again.
+        assert_eq!(scene.provider.count(Endpoint::Refresh), count);
+        scene.advance(4000);
+    }
+    let sent: BTreeSet<_> = scene
+        .provider
+        .seen(Endpoint::Refresh)
+        .iter()
+        .map(|seen| seen.form("refresh_token").unwrap().to_owned())
+        .collect();
+    assert_eq!(sent.len(), 3);
+}
+
+#[test]
+fn without_a_new_refresh_token_the_old_is_kept() {
+    let mut scene = expired();
+    scene.provider.behave(|b| b.rotation = Rotation::Off);
+    for _ in 0..2 {
+        scene.get_token(NEVER).token();
+        scene.advance(4000);
+    }
+    assert_eq!(scene.provider.count(Endpoint::Refresh), 2);
+}
+
+// --- how often ---
+
+#[test]
+fn twenty_processes_at_once_make_one_refresh_and_get_equal_answers() {
+    let scene = expired();
+    let outcomes = scene.at_once(20, NEVER);
+    let token = one_answer(&outcomes);
+    assert_eq!(scene.provider.count(Endpoint::Refresh), 1);
+    assert_eq!(scene.provider.owner(&token).as_deref(), Some("alice"));
+}
+
+#[test]
+fn those_who_come_while_a_refresh_is_under_way_wait_for_it() {
+    let scene = expired();
+    let gate = Gate::default();
+    scene
+        .provider
+        .break_down(Endpoint::Refresh, Fault::Held(gate.clone()));
+    let first = scene.start(NEVER);
+    gate.wait_for_arrivals(1);
+    let others: Vec<_> = (0..5).map(|_| scene.start(NEVER)).collect();
+    gate.open();
+    let mut outcomes = vec![first.wait()];
+    outcomes.extend(others.into_iter().map(|other| other.wait()));
+    one_answer(&outcomes);
+    assert_eq!(scene.provider.count(Endpoint::Refresh), 1);
+}
+
+#[test]
+fn a_session_lives_on_after_twenty_at_once() {
+    let mut scene = expired();
+    one_answer(&scene.at_once(20, NEVER));
+    scene.advance(4000);
+    one_answer(&scene.at_once(20, NEVER));
+    assert_eq!(scene.provider.count(Endpoint::Refresh), 2);
+    assert_eq!(scene.sandbox.opened().len(), 1);
+}
+
+#[test]
+fn a_refresh_that_hangs_holds_the_others_up_only_for_a_bounded_time() {
+    let mut scene = expired();
+    scene.sandbox.set("HALLPASS_HTTP_TIMEOUT", "1");
+    let gate = Gate::default();
+    scene
+        .provider
+        .break_down(Endpoint::Refresh, Fault::Held(gate.clone()));
+    for outcome in scene.at_once(3, NEVER) {
+        outcome.fails_with(1);
+    }
+    assert_eq!(scene.sandbox.opened().len(), 1);
+    // What was sent is spent now, as far as the provider is concerned.
+    gate.open();
+    scene.provider.take_violations();
+}
+
+// --- what fails ---
+
+#[test]
+fn a_failure_serves_the_old_token_while_it_is_valid() {
+    let (mut scene, token) = in_its_last_minute();
+    scene.sandbox.set("HALLPASS_HTTP_TIMEOUT", "1");
+    for fault in [
+        Fault::status(503),
+        Fault::html(200),
+        Fault::json(200, &json!({ "error": "server_error" })),
+        Fault::json(429, &json!({ "error": "slow_down" })),
+        Fault::NoAnswer,
+        Fault::Redirect {
+            status: 302,
+            to: scene.provider.url("/elsewhere"),
+        },
+    ] {
+        scene.provider.break_down(Endpoint::Refresh, fault.clone());
+        let outcome = scene.get_token(&[]);
+        assert_eq!(outcome.token(), token, "{fault:?}");
+    }
+    scene.provider.heal(Endpoint::Refresh);
+    assert_ne!(
+        scene.get_token(&[]).token(),
+        token,
+        "the refresh token was kept"
+    );
+    assert_eq!(scene.sandbox.opened().len(), 1);
+}
+
+#[test]
+fn a_failure_with_nothing_valid_left_is_an_error_and_never_a_browser() {
+    let mut scene = expired();
+    scene.sandbox.set("HALLPASS_HTTP_TIMEOUT", "1");
+    for fault in [
+        Fault::status(503),
+        Fault::html(200),
+        Fault::json(400, &json!({ "error": "invalid_client" })),
+        Fault::json(200, &json!({ "token_type": "Bearer" })),
+        Fault::NoAnswer,
+        Fault::Redirect {
+            status: 307,
+            to: scene.provider.url("/elsewhere"),
+        },
+    ] {
+        scene.provider.break_down(Endpoint::Refresh, fault.clone());
+        let outcome = scene.get_token(&[]);
+        assert_eq!(outcome.code, Some(1), "{fault:?}: {outcome}");
+        outcome.fails_with(1);
+    }
+    scene.provider.heal(Endpoint::Refresh);
+    scene.get_token(NEVER).token();
+    assert_eq!(scene.sandbox.opened().len(), 1);
+}
+
+#[test]
+fn a_refresh_token_that_is_spent_leads_to_a_sign_in() {
+    let scene = expired();
+    scene.provider.revoke_everything();
+    scene.get_token(&[]).token();
+    assert_eq!(scene.sandbox.opened().len(), 2);
+}
+
+#[test]
+fn a_refresh_token_that_is_spent_is_forgotten_and_sent_only_once() {
+    let scene = expired();
+    scene.provider.revoke_everything();
+    for _ in 0..2 {
+        scene
+            .get_token(NEVER)
+            .fails_saying(3, &["hallpass login corp"]);
+    }
+    assert_eq!(scene.provider.count(Endpoint::Refresh), 1);
+    assert_eq!(scene.sessions()[0]["refreshable"], false);
+    assert_eq!(
+        scene.sessions()[0]["subject"],
+        "sub-of-alice",
+        "who it is stays known"
+    );
+}
+
+#[test]
+fn a_spent_refresh_token_does_not_take_a_valid_access_token_with_it() {
+    let (scene, token) = in_its_last_minute();
+    let spent = json!({ "error": "invalid_grant" });
+    scene
+        .provider
+        .break_down(Endpoint::Refresh, Fault::json(400, &spent));
+    assert_eq!(scene.get_token(NEVER).token(), token);
+}
+
+#[test]
+fn a_refresh_token_is_not_sent_where_another_endpoint_is_configured_now() {
+    let mut scene = expired();
+    let elsewhere = Provider::start();
+    let issuer = elsewhere.issuer();
+    scene.configure(&format!("issuer = {issuer:?}"));
+    scene.get_token(NEVER).fails_with(3);
+    assert_eq!(elsewhere.count(Endpoint::Refresh), 0);
+    assert_eq!(scene.provider.count(Endpoint::Refresh), 0);
+}
+
+// --- a crash, a full disk ---
+
+#[test]
+fn a_crash_in_the_middle_of_a_refresh_costs_at_most_one_sign_in() {
+    let scene = expired();
+    let gate = Gate::default();
+    scene
+        .provider
+        .break_down(Endpoint::Refresh, Fault::Held(gate.clone()));
+    let crashing = scene.start(NEVER);
+    gate.wait_for_arrivals(1);
+    drop(crashing); // Killed.
+    scene.provider.heal(Endpoint::Refresh);
+    // The provider has not rotated yet, as if it had a grace period: the kept token still works,
+    // and no lock is left behind.
+    scene.get_token(NEVER).token();
+    // Now the first request is carried out, with a token that was used since.
+    gate.open();
+    assert_eq!(scene.sandbox.opened().len(), 1);
+    crate::sandbox::wait_for("the late request to be noticed", || {
+        (!scene.provider.take_violations().is_empty()).then_some(())
+    });
+}
+
+#[test]
+fn an_answer_that_is_lost_on_the_way_costs_one_sign_in_and_no_more() {
+    let scene = expired();
+    scene
+        .provider
+        .break_down(Endpoint::Refresh, Fault::LostAnswer);
+    scene.get_token(NEVER).fails_with(1);
+    scene.provider.heal(Endpoint::Refresh);
+    // The provider has rotated and takes the old one for stolen.
+    scene.get_token(&[]).token();
+    assert_eq!(scene.provider.take_violations().len(), 1);
+    assert_eq!(scene.sandbox.opened().len(), 2);
+    assert_eq!(scene.get_token(NEVER).code, Some(0));
+}
+
+/// A shell whose children may make files but put nothing into them: a full disk.
+#[cfg(unix)]
+fn on_a_full_disk(scene: &Scene, count: usize, arguments: &[&str]) -> Vec<Outcome> {
+    let running: Vec<_> = (0..count)
+        .map(|_| {
+            let mut shell = scene
+                .sandbox
+                .surround(std::process::Command::new("/bin/sh"));
+            shell
+                .args(["-c", "trap '' XFSZ; ulimit -f 0; exec \"$0\" \"$@\""])
+                .arg(env!("CARGO_BIN_EXE_hallpass"))
+                .args(["get-token", "corp"])
+                .args(arguments);
+            crate::sandbox::Running::new(shell, arguments)
+        })
+        .collect();
+    running
+        .into_iter()
+        .map(crate::sandbox::Running::wait)
+        .collect()
+}
+
+#[cfg(unix)]
+#[test]
+fn on_a_full_disk_twenty_at_once_send_nothing_and_lose_nothing() {
+    let scene = expired();
+    for outcome in on_a_full_disk(&scene, 20, NEVER) {
+        outcome.fails_with(1);
+    }
+    let sent = scene.provider.count(Endpoint::Refresh);
+    assert_eq!(sent, 0, "the room for the answer is reserved first");
+    one_answer(&scene.at_once(20, NEVER));
+    assert_eq!(scene.provider.count(Endpoint::Refresh), 1);
+    assert_eq!(scene.sandbox.opened().len(), 1);
+}
+
+#[cfg(unix)]
+#[test]
+fn on_a_full_disk_the_old_token_is_served_while_it_is_valid() {
+    let (scene, token) = in_its_last_minute();
+    for outcome in on_a_full_disk(&scene, 3, NEVER) {
+        assert_eq!(outcome.token(), token);
+    }
+    assert_eq!(scene.provider.count(Endpoint::Refresh), 0);
+}
+
+#[cfg(unix)]
+#[test]
+fn on_a_full_disk_no_browser_opens_for_nothing() {
+    let scene = Scene::new();
+    for outcome in on_a_full_disk(&scene, 1, &[]) {
+        outcome.fails_with(1);
+    }
+    assert_eq!(scene.sandbox.opened().len(), 0);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_token_that_cannot_be_stored_is_answered_all_the_same_and_said_to_be_so() {
+    let scene = expired();
+    let gate = Gate::default();
+    scene
+        .provider
+        .break_down(Endpoint::Refresh, Fault::Held(gate.clone()));
+    let running = scene.start(NEVER);
+    gate.wait_for_arrivals(1);
+    // The folder goes away under it, after the room was reserved.
+    let folder = scene.sandbox.data_dir();
+    let away = folder.with_extension("away");
+    fs::rename(&folder, &away).unwrap();
+    gate.open();
+    let outcome = running.wait();
+    fs::rename(&away, &folder).ok();
+    if outcome.code == Some(0) {
+        assert!(outcome.stderr.contains("warning"), "{outcome}");
+        assert!(scene.provider.owner(outcome.token()).is_some());
+    } else {
+        // A record that vanished is a logout as well: then what came was revoked.
+        outcome.fails_with(1);
+    }
+}
+
+// --- forced ---
+
+#[test]
+fn a_forced_refresh_happens_once_in_five_minutes() {
+    let (mut scene, old) = Scene::signed_in();
+    let new = scene.get_token(&["--force-refresh"]).token().to_owned();
+    assert_ne!(new, old);
+    assert_eq!(scene.get_token(&[]).token(), new);
+    assert_eq!(
+        scene.get_token(&["--force-refresh"]).token(),
+        new,
+        "a moment ago"
+    );
+    assert_eq!(scene.provider.count(Endpoint::Refresh), 1);
+    scene.advance(310);
+    assert_ne!(scene.get_token(&["--force-refresh"]).token(), new);
+    assert_eq!(scene.provider.count(Endpoint::Refresh), 2);
+}
+
+#[test]
+fn twenty_forced_at_once_refresh_once() {
+    let (scene, old) = Scene::signed_in();
+    let new = one_answer(&scene.at_once(20, &["--force-refresh", "--interactive", "never"]));
+    assert_ne!(new, old);
+    assert_eq!(scene.provider.count(Endpoint::Refresh), 1);
+}
+
+#[test]
+fn a_refused_generation_is_never_served_again() {
+    let (scene, old) = Scene::signed_in();
+    scene
+        .provider
+        .break_down(Endpoint::Refresh, Fault::status(503));
+    let outcome = scene.get_token(&["--force-refresh"]);
+    outcome.fails_with(1);
+    // Neither to whoever did not refuse it.
+    let outcome = scene.get_token(&[]);
+    assert_ne!(outcome.stdout.trim(), old, "{outcome}");
+    scene.provider.heal(Endpoint::Refresh);
+    assert_ne!(scene.get_token(&[]).token(), old);
+    assert_eq!(scene.sandbox.opened().len(), 1);
+}
+
+#[test]
+fn a_refused_token_that_cannot_be_refreshed_leads_to_a_sign_in() {
+    let scene = Scene::new();
+    scene
+        .provider
+        .behave(|b| b.token_response = patch(json!({ "refresh_token": null })));
+    let old = scene.get_token(&[]).token().to_owned();
+    let never = ["--force-refresh", "--interactive", "never"];
+    scene.get_token(&never).fails_with(3);
+    assert_ne!(scene.get_token(&["--force-refresh"]).token(), old);
+    assert_eq!(scene.sandbox.opened().len(), 2);
+}
+
+// --- one tab ---
+
+#[test]
+fn twenty_with_nothing_kept_open_one_browser_and_get_equal_answers() {
+    let scene = Scene::new();
+    one_answer(&scene.at_once(20, &[]));
+    assert_eq!(scene.sandbox.opened().len(), 1);
+    assert_eq!(scene.provider.count(Endpoint::Code), 1);
+}
+
+#[test]
+fn twenty_who_are_declined_fail_with_one_browser() {
+    let mut scene = Scene::new();
+    scene.sandbox.browser_will("decline");
+    for outcome in scene.at_once(20, &[]) {
+        outcome.fails_saying(4, &["declined"]);
+    }
+    assert_eq!(scene.sandbox.opened().len(), 1);
+}
+
+#[test]
+fn twenty_of_whom_nobody_signs_in_fail_with_one_browser() {
+    let mut scene = Scene::new();
+    scene.sandbox.browser_will("ignore");
+    scene.sandbox.set("HALLPASS_SIGN_IN_TIMEOUT", "2");
+    for outcome in scene.at_once(20, &[]) {
+        outcome.fails_with(4);
+    }
+    assert_eq!(scene.sandbox.opened().len(), 1);
+}
+
+#[test]
+fn who_waits_says_so_and_shares_the_result() {
+    let mut scene = Scene::new();
+    scene.sandbox.browser_will("ignore");
+    let leader = scene.start(&[]);
+    let url = scene.sandbox.wait_for_browser(1);
+    let mut follower = scene.start(&[]);
+    let pid = leader.id().to_string();
+    let line = follower.wait_for_line(|line| line.contains("waiting"));
+    assert!(line.contains("corp") && line.contains(&pid), "{line}");
+    scene.deliver(&scene.provider.sign_in_by_hand(&url, "alice"));
+    assert_eq!(leader.wait().token(), follower.wait().token());
+    assert_eq!(scene.sandbox.opened().len(), 1);
+}
+
+#[test]
+fn who_waits_for_one_that_dies_is_told_and_the_next_may_sign_in() {
+    let mut scene = Scene::new();
+    scene.sandbox.browser_will("ignore");
+    let leader = scene.start(&[]);
+    scene.sandbox.wait_for_browser(1);
+    let mut follower = scene.start(&[]);
+    follower.wait_for_line(|line| line.contains("waiting"));
+    drop(leader); // Killed.
+    follower.wait().fails_with(1);
+    scene.sandbox.browser_will("sign-in");
+    scene.get_token(&[]).token();
+}
+
+#[test]
+fn who_may_ask_nobody_does_not_wait_for_a_person() {
+    let mut scene = Scene::new();
+    scene.sandbox.browser_will("ignore");
+    let leader = scene.start(&[]);
+    let url = scene.sandbox.wait_for_browser(1);
+    scene
+        .get_token(NEVER)
+        .fails_saying(3, &["hallpass login corp"]);
+    scene.deliver(&scene.provider.sign_in_by_hand(&url, "alice"));
+    leader.wait().token();
+}
+
+#[test]
+fn a_refresh_does_not_wait_for_a_person_who_signs_in_anew() {
+    let mut scene = expired();
+    scene.sandbox.browser_will("ignore");
+    let login = scene.sandbox.start(&["login", "corp"]);
+    let url = scene.sandbox.wait_for_browser(2);
+    scene.get_token(NEVER).token();
+    assert_eq!(scene.provider.count(Endpoint::Refresh), 1);
+    scene.deliver(&scene.provider.sign_in_by_hand(&url, "alice"));
+    login.wait().succeeds();
+}
+
+#[test]
+fn who_declined_is_not_asked_again_for_five_minutes() {
+    let mut scene = Scene::new();
+    scene.sandbox.browser_will("decline");
+    scene.get_token(&[]).fails_with(4);
+    scene.sandbox.browser_will("sign-in");
+    scene
+        .get_token(&[])
+        .fails_saying(4, &["declined", "hallpass login corp"]);
+    scene.advance(280);
+    scene.get_token(&[]).fails_with(4);
+    assert_eq!(scene.sandbox.opened().len(), 1);
+    scene.advance(30);
+    scene.get_token(&[]).token();
+    assert_eq!(scene.sandbox.opened().len(), 2);
+}
+
+#[test]
+fn nobody_there_is_asked_again_after_a_minute_then_two() {
+    let mut scene = Scene::new();
+    scene.sandbox.browser_will("ignore");
+    scene.sandbox.set("HALLPASS_SIGN_IN_TIMEOUT", "1");
+    let mut opened = 0;
+    for pause in [60, 120, 240] {
+        scene.get_token(&[]).fails_with(4);
+        opened += 1;
+        scene.advance(pause - 10);
+        scene.get_token(&[]).fails_with(4);
+        assert_eq!(scene.sandbox.opened().len(), opened, "before {pause} s");
+        scene.advance(15);
+    }
+    scene.get_token(&[]).fails_with(4);
+    assert_eq!(scene.sandbox.opened().len(), opened + 1);
+}
+
+#[test]
+fn a_login_that_is_asked_for_ends_the_pause() {
+    let mut scene = Scene::new();
+    scene.sandbox.browser_will("decline");
+    scene.get_token(&[]).fails_with(4);
+    scene.sandbox.browser_will("sign-in");
+    scene.login(&[]).succeeds();
+    scene.get_token(NEVER).token();
+}
+
+#[test]
+fn other_accounts_are_not_paused() {
+    let mut scene = Scene::new();
+    scene.sandbox.browser_will("decline");
+    scene.get_token(&[]).fails_with(4);
+    scene.sandbox.browser_will("sign-in");
+    scene.get_token(&["--account", "work"]).token();
+}
+
+// --- not interactive ---
+
+#[test]
+fn not_interactive_is_never_a_browser_and_one_line_that_says_what_to_run() {
+    let mut scene = Scene::new();
+    for round in 0..2 {
+        let outcome = if round == 0 {
+            scene.get_token(NEVER)
+        } else {
+            scene.sandbox.set("HALLPASS_INTERACTIVE", "never");
+            scene.get_token(&[])
+        };
+        let stderr = outcome.fails_saying(3, &["hallpass login corp"]);
+        assert_eq!(
+            stderr
+                .lines()
+                .filter(|line| line.contains("hint: "))
+                .count(),
+            1
+        );
+    }
+    assert_eq!(scene.sandbox.opened().len(), 0);
+    assert_eq!(
+        scene.provider.all_seen().len(),
+        0,
+        "nobody is asked about it either"
+    );
+}
+
+#[test]
+fn not_interactive_still_refreshes() {
+    let scene = expired();
+    scene.get_token(NEVER).token();
+}
+
+// --- logout ---
+
+#[test]
+fn a_logout_waits_for_a_refresh_under_way_and_leaves_nothing() {
+    let scene = expired();
+    let gate = Gate::default();
+    scene
+        .provider
+        .break_down(Endpoint::Refresh, Fault::Held(gate.clone()));
+    let refreshing = scene.start(NEVER);
+    gate.wait_for_arrivals(1);
+    let logout = scene.sandbox.start(&["logout", "corp"]);
+    gate.open();
+    let refreshed = refreshing.wait();
+    logout.wait().succeeds();
+    assert!(scene.sessions().is_empty());
+    // Whichever came first: no token outlives the logout.
+    if refreshed.code == Some(0) {
+        assert_eq!(scene.provider.owner(refreshed.token()), None);
+    }
+    scene.get_token(NEVER).fails_with(3);
+}
+
+#[test]
+fn nothing_is_left_behind_but_records_and_locks() {
+    let scene = expired();
+    scene.at_once(20, NEVER);
+    let names: Vec<String> = files_below(&scene.sandbox.data_dir())
+        .iter()
+        .map(|path| path.to_string_lossy().into_owned())
+        .collect();
+    let temporary: Vec<_> = names.iter().filter(|name| name.contains("tmp")).collect();
+    assert_eq!(temporary, [""; 0], "{names:#?}");
+    let expected: Value = json!(1);
+    assert_eq!(json!(scene.sessions().len()), expected);
+}

@@ -1,0 +1,521 @@
+//! A machine with nothing on it but one person's empty home and a browser, where the real binary
+//! runs; every wait has an end.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::io::{Read, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use serde_json::Value;
+
+use crate::browser;
+
+/// What no run of the binary should need, even on a busy machine.
+const LIMIT: Duration = Duration::from_secs(60);
+
+pub(crate) struct Sandbox {
+    root: TempDir,
+    variables: BTreeMap<OsString, OsString>,
+}
+
+impl Sandbox {
+    pub(crate) fn new() -> Self {
+        let root = TempDir::new();
+        let mut sandbox = Self {
+            root,
+            variables: BTreeMap::new(),
+        };
+        fs::create_dir(sandbox.notes()).expect("the browser's notes");
+        let home = sandbox.root.path().join("home");
+        private_dir(&home);
+        sandbox.set("HOME", &home);
+        sandbox.set("HALLPASS_STORE", "file");
+        // No test waits for the product's own patience, which is a person's.
+        sandbox.set("HALLPASS_SIGN_IN_TIMEOUT", "20");
+        sandbox.set("HALLPASS_HTTP_TIMEOUT", "10");
+        sandbox.set("BROWSER", browser_command());
+        sandbox.set(browser::NOTES, sandbox.notes());
+        if cfg!(not(target_os = "linux")) {
+            sandbox.set("HALLPASS_DATA_DIR", home.join("data"));
+        }
+        if cfg!(windows) {
+            for kept in ["SystemRoot", "windir", "SystemDrive"] {
+                if let Some(value) = std::env::var_os(kept) {
+                    sandbox.set(kept, value);
+                }
+            }
+            for moved in ["USERPROFILE", "APPDATA", "LOCALAPPDATA", "TEMP", "TMP"] {
+                sandbox.set(moved, &home);
+            }
+        }
+        sandbox
+    }
+
+    pub(crate) fn set(&mut self, name: &str, value: impl AsRef<OsStr>) {
+        self.variables.insert(name.into(), value.as_ref().into());
+    }
+
+    pub(crate) fn unset(&mut self, name: &str) {
+        self.variables.remove(OsStr::new(name));
+    }
+
+    /// What the browser does when it is opened; see [`browser::ACTION`].
+    pub(crate) fn browser_will(&mut self, action: &str) {
+        self.set(browser::ACTION, action);
+    }
+
+    pub(crate) fn person(&mut self, person: &str) {
+        self.set(browser::PERSON, person);
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        self.root.path()
+    }
+
+    pub(crate) fn home(&self) -> PathBuf {
+        self.variables[OsStr::new("HOME")].clone().into()
+    }
+
+    pub(crate) fn data_dir(&self) -> PathBuf {
+        match self.variables.get(OsStr::new("HALLPASS_DATA_DIR")) {
+            Some(dir) => dir.into(),
+            None => self.home().join(".local/share/hallpass"),
+        }
+    }
+
+    /// Writes the configuration file that `HALLPASS_CONFIG` names.
+    pub(crate) fn config(&mut self, text: &str) -> PathBuf {
+        let path = self.root().join("config.toml");
+        private_file(&path, text);
+        self.set("HALLPASS_CONFIG", &path);
+        path
+    }
+
+    /// Runs the binary to its end.
+    #[track_caller]
+    pub(crate) fn run(&self, arguments: &[&str]) -> Outcome {
+        self.start(arguments).wait()
+    }
+
+    /// Runs the binary so many times at once.
+    #[track_caller]
+    pub(crate) fn run_at_once(&self, count: usize, arguments: &[&str]) -> Vec<Outcome> {
+        let running: Vec<_> = (0..count).map(|_| self.start(arguments)).collect();
+        running.into_iter().map(Running::wait).collect()
+    }
+
+    #[track_caller]
+    pub(crate) fn start(&self, arguments: &[&str]) -> Running {
+        let mut command = self.command();
+        command.args(arguments);
+        Running::new(command, arguments)
+    }
+
+    /// The binary in this sandbox, for a test that needs more than arguments.
+    pub(crate) fn command(&self) -> Command {
+        self.surround(Command::new(env!("CARGO_BIN_EXE_hallpass")))
+    }
+
+    /// Gives a command this sandbox's environment and nothing else.
+    pub(crate) fn surround(&self, mut command: Command) -> Command {
+        command
+            .env_clear()
+            .envs(&self.variables)
+            .current_dir(self.root());
+        command
+    }
+
+    /// The arguments of each browser that was started: one URL each, if all is well.
+    pub(crate) fn opened(&self) -> Vec<Vec<String>> {
+        let log = fs::read_to_string(self.notes().join("opened")).unwrap_or_default();
+        log.lines()
+            .map(|line| serde_json::from_str(line).expect("a line of the browser's log"))
+            .collect()
+    }
+
+    /// Waits until `count` browsers were started; the last one's URL.
+    #[track_caller]
+    pub(crate) fn wait_for_browser(&self, count: usize) -> String {
+        let opened = wait_for("a browser", || {
+            Some(self.opened()).filter(|opened| opened.len() >= count)
+        });
+        opened[count - 1].last().expect("a URL").clone()
+    }
+
+    /// Waits for what a browser ended with, and forgets it.
+    #[track_caller]
+    pub(crate) fn page(&self) -> Page {
+        page_in(&self.notes())
+    }
+
+    /// Whether a browser has come to its end.
+    pub(crate) fn has_page(&self) -> bool {
+        finished_page(&self.notes()).is_some()
+    }
+
+    /// Sends a browser that lingers home.
+    pub(crate) fn dismiss_browser(&self) {
+        fs::write(self.notes().join("leave"), "").expect("the browser's notes");
+    }
+
+    pub(crate) fn notes(&self) -> PathBuf {
+        self.root().join("browser")
+    }
+}
+
+/// Where a browser went.
+pub(crate) struct Page(Value);
+
+impl Page {
+    pub(crate) fn status(&self) -> u64 {
+        self.0["last"]["status"].as_u64().unwrap_or_default()
+    }
+
+    pub(crate) fn body(&self) -> &str {
+        self.0["last"]["body"].as_str().unwrap_or_default()
+    }
+
+    /// Every URL on the way.
+    pub(crate) fn urls(&self) -> Vec<&str> {
+        let hops = self.0["hops"].as_array().expect("the hops");
+        hops.iter().filter_map(|hop| hop["url"].as_str()).collect()
+    }
+
+    /// A header of the page at `hop`, counted from the end.
+    pub(crate) fn header(&self, from_the_end: usize, name: &str) -> Option<&str> {
+        let hops = self.0["hops"].as_array()?;
+        let hop = hops.get(hops.len().checked_sub(1 + from_the_end)?)?;
+        hop["headers"].as_array()?.iter().find(|pair| {
+            pair[0]
+                .as_str()
+                .is_some_and(|n| n.eq_ignore_ascii_case(name))
+        })?[1]
+            .as_str()
+    }
+}
+
+/// As [`Sandbox::page`], of a browser that keeps its notes elsewhere.
+#[track_caller]
+pub(crate) fn page_in(notes: &Path) -> Page {
+    wait_for("the browser's last page", || {
+        let path = finished_page(notes)?;
+        let text = fs::read_to_string(&path).ok()?;
+        fs::remove_file(&path).ok()?;
+        Some(Page(serde_json::from_str(&text).ok()?))
+    })
+}
+
+fn finished_page(notes: &Path) -> Option<PathBuf> {
+    let entries = fs::read_dir(notes).ok()?;
+    entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .find(|path| path.extension() == Some(OsStr::new("json")))
+}
+
+/// One run that has not ended.
+pub(crate) struct Running {
+    child: Option<Child>,
+    what: String,
+    stdout: mpsc::Receiver<Vec<u8>>,
+    stderr: mpsc::Receiver<Vec<u8>>,
+    so_far: Vec<u8>,
+    started: Instant,
+}
+
+impl Running {
+    #[track_caller]
+    pub(crate) fn new(mut command: Command, arguments: &[&str]) -> Self {
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the binary");
+        Self {
+            stdout: drain(child.stdout.take().expect("a pipe")),
+            stderr: drain(child.stderr.take().expect("a pipe")),
+            so_far: Vec::new(),
+            child: Some(child),
+            what: arguments.join(" "),
+            started: Instant::now(),
+        }
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.as_ref().map_or(0, Child::id)
+    }
+
+    /// Waits until a line of stderr matches, and returns it.
+    #[track_caller]
+    pub(crate) fn wait_for_line(&mut self, matches: impl Fn(&str) -> bool) -> String {
+        let deadline = self.started + LIMIT;
+        loop {
+            let text = String::from_utf8_lossy(&self.so_far).into_owned();
+            let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+            if let Some(line) = whole.lines().find(|line| matches(line)) {
+                return line.to_owned();
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.stderr.recv_timeout(left) {
+                Ok(more) => self.so_far.extend(more),
+                Err(_) => panic!("the line never came; stderr:\n{text}"),
+            }
+        }
+    }
+
+    #[track_caller]
+    pub(crate) fn wait(mut self) -> Outcome {
+        let mut child = self.child.take().expect("waited for once");
+        let deadline = self.started + LIMIT;
+        let mut late = false;
+        let status = loop {
+            if let Some(status) = child.try_wait().expect("the child") {
+                break status;
+            }
+            if Instant::now() > deadline {
+                late = true;
+                child.kill().expect("the child to be killed");
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        };
+        let took = self.started.elapsed();
+        let stdout = collect(&self.stdout, Vec::new());
+        let stderr = collect(&self.stderr, std::mem::take(&mut self.so_far));
+        assert!(
+            !late,
+            "`hallpass {}` took longer than {LIMIT:?} and was killed\nstdout: {stdout}\nstderr: {stderr}",
+            self.what
+        );
+        Outcome {
+            what: self.what.clone(),
+            code: status.code(),
+            stdout,
+            stderr,
+            took,
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // A test that failed leaves nobody behind.
+        if let Some(mut child) = self.child.take() {
+            drop(child.kill());
+            drop(child.wait());
+        }
+    }
+}
+
+/// How a run ended.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) what: String,
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+    pub(crate) took: Duration,
+}
+
+impl Outcome {
+    /// The token of an answer in the format `raw`: one line, and nothing else.
+    #[track_caller]
+    pub(crate) fn token(&self) -> &str {
+        self.succeeds();
+        let token = self.stdout.strip_suffix('\n').unwrap_or_default();
+        assert!(
+            !token.is_empty() && !token.contains(char::is_whitespace),
+            "stdout is not one token and a newline: {self}"
+        );
+        token
+    }
+
+    #[track_caller]
+    pub(crate) fn json(&self) -> Value {
+        self.succeeds();
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self}"))
+    }
+
+    #[track_caller]
+    pub(crate) fn succeeds(&self) -> &Self {
+        assert_eq!(self.code, Some(0), "{self}");
+        self
+    }
+
+    /// Checks the exit code, that stdout is empty, and that stderr says what happened; stderr.
+    #[track_caller]
+    pub(crate) fn fails_with(&self, code: i32) -> &str {
+        assert_eq!(self.code, Some(code), "{self}");
+        assert_eq!(self.stdout, "", "stdout belongs to the reply: {self}");
+        assert!(
+            self.stderr
+                .lines()
+                .any(|line| line.starts_with("hallpass: error: ")),
+            "no error line: {self}"
+        );
+        &self.stderr
+    }
+
+    /// As [`Self::fails_with`], and stderr holds these words.
+    #[track_caller]
+    pub(crate) fn fails_saying(&self, code: i32, words: &[&str]) -> &str {
+        let stderr = self.fails_with(code);
+        let lower = stderr.to_lowercase();
+        for word in words {
+            assert!(lower.contains(&word.to_lowercase()), "{word:?}: {self}");
+        }
+        stderr
+    }
+}
+
+impl std::fmt::Display for Outcome {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self {
+            what,
+            code,
+            stdout,
+            stderr,
+            took,
+        } = self;
+        write!(
+            f,
+            "`hallpass {what}` ended with {code:?} after {took:?}\nstdout: {stdout}\nstderr: {stderr}"
+        )
+    }
+}
+
+/// Looks again every few milliseconds, to a deadline.
+#[track_caller]
+pub(crate) fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "waited in vain for {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Whether a secret is somewhere in a text or a file, as it is or in the encodings in which
+/// secrets travel.
+pub(crate) fn leaks(haystack: &[u8], secret: &str) -> bool {
+    use base64::engine::general_purpose::STANDARD_NO_PAD;
+    let percent: String = url::form_urlencoded::byte_serialize(secret.as_bytes()).collect();
+    let mut forms = vec![secret.to_owned(), percent];
+    // In base64 a text looks different by where it starts; the first and last characters of
+    // each form depend on the neighbours.
+    for shift in 0..3 {
+        let padded = [&b"xx"[..shift], secret.as_bytes()].concat();
+        let encoded = STANDARD_NO_PAD.encode(padded);
+        let sure = (shift * 8).div_ceil(6);
+        forms.push(encoded[sure..encoded.len() - 2].to_owned());
+    }
+    forms.iter().any(|form| {
+        haystack
+            .windows(form.len().max(1))
+            .any(|window| window == form.as_bytes())
+    })
+}
+
+/// Every regular file below a folder.
+pub(crate) fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
+            let path = entry.path();
+            match entry.file_type() {
+                Ok(kind) if kind.is_dir() => folders.push(path),
+                Ok(kind) if kind.is_file() => files.push(path),
+                Ok(_) | Err(_) => (),
+            }
+        }
+    }
+    files.sort();
+    files
+}
+
+/// What `$BROWSER` is set to.
+pub(crate) fn browser_command() -> OsString {
+    let executable = std::env::current_exe().expect("the test executable");
+    let mut command = executable.into_os_string();
+    for argument in browser::ARGUMENTS {
+        command.push(" ");
+        command.push(argument);
+    }
+    command
+}
+
+pub(crate) struct TempDir(PathBuf);
+
+impl TempDir {
+    pub(crate) fn new() -> Self {
+        let name = format!("hallpass-it-{:016x}", rand::random::<u64>());
+        let path = std::env::temp_dir().join(name);
+        private_dir(&path);
+        // macOS's is a link.
+        Self(fs::canonicalize(path).expect("the temporary folder"))
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for TempDir {
+    fn drop(&mut self) {
+        drop(fs::remove_dir_all(&self.0));
+    }
+}
+
+/// Writes a file that nobody else can read.
+pub(crate) fn private_file(path: &Path, text: &str) {
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(path).expect("a file");
+    file.write_all(text.as_bytes()).expect("a file");
+}
+
+fn private_dir(path: &Path) {
+    let mut builder = fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path).expect("a folder");
+}
+
+fn drain(mut pipe: impl Read + Send + 'static) -> mpsc::Receiver<Vec<u8>> {
+    let (send, receive) = mpsc::channel();
+    std::thread::spawn(move || {
+        let mut buffer = [0; 4096];
+        while let Ok(count @ 1..) = pipe.read(&mut buffer) {
+            if send.send(buffer[..count].to_vec()).is_err() {
+                break;
+            }
+        }
+    });
+    receive
+}
+
+/// What a pipe gave until it was closed; a grandchild that keeps it open is a failure.
+#[track_caller]
+fn collect(pipe: &mpsc::Receiver<Vec<u8>>, mut all: Vec<u8>) -> String {
+    let deadline = Instant::now() + Duration::from_secs(5);
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        match pipe.recv_timeout(left) {
+            Ok(more) => all.write_all(&more).expect("memory"),
+            Err(mpsc::RecvTimeoutError::Disconnected) => break,
+            Err(mpsc::RecvTimeoutError::Timeout) => panic!(
+                "something still holds the output open: {}",
+                String::from_utf8_lossy(&all)
+            ),
+        }
+    }
+    String::from_utf8_lossy(&all).into_owned()
+}

@@ -1,0 +1,125 @@
+//! A provider and a sandbox that knows it as `corp`: where most tests begin.
+
+use crate::provider::Provider;
+use crate::sandbox::{Outcome, Running, Sandbox};
+use crate::wire::{self, Reply};
+
+pub(crate) struct Scene {
+    pub(crate) provider: Provider,
+    pub(crate) sandbox: Sandbox,
+}
+
+impl Scene {
+    /// `corp` has the scopes `openid` and `offline_access`.
+    pub(crate) fn new() -> Self {
+        Self::with(Provider::start())
+    }
+
+    pub(crate) fn with(provider: Provider) -> Self {
+        let mut scene = Self {
+            provider,
+            sandbox: Sandbox::new(),
+        };
+        scene.configure("");
+        scene
+    }
+
+    /// A scene in which somebody has signed in already; the access token as well.
+    #[track_caller]
+    pub(crate) fn signed_in() -> (Self, String) {
+        let scene = Self::new();
+        let token = scene.get_token(&[]).token().to_owned();
+        (scene, token)
+    }
+
+    /// Configures `corp` with the usual settings and these lines.
+    pub(crate) fn configure(&mut self, lines: &str) {
+        self.configure_with_head("", lines);
+    }
+
+    /// The same, with lines that stand before every table.
+    pub(crate) fn configure_with_head(&mut self, head: &str, lines: &str) {
+        let has = |key: &str| {
+            lines
+                .lines()
+                .any(|line| line.split('=').next().is_some_and(|k| k.trim() == key))
+        };
+        let mut text = format!("{head}[providers.corp]\n");
+        for (key, value) in [
+            ("issuer", format!("{:?}", self.provider.issuer())),
+            ("client_id", "\"hallpass\"".to_owned()),
+            ("scopes", "[\"openid\", \"offline_access\"]".to_owned()),
+        ] {
+            if !has(key) {
+                text.push_str(&format!("{key} = {value}\n"));
+            }
+        }
+        text.push_str(lines);
+        text.push('\n');
+        self.sandbox.config(&text);
+    }
+
+    /// `hallpass get-token corp …`
+    #[track_caller]
+    pub(crate) fn get_token(&self, more: &[&str]) -> Outcome {
+        self.start(more).wait()
+    }
+
+    #[track_caller]
+    pub(crate) fn start(&self, more: &[&str]) -> Running {
+        self.sandbox.start(&[&["get-token", "corp"], more].concat())
+    }
+
+    /// So many of [`Self::get_token`] at once.
+    #[track_caller]
+    pub(crate) fn at_once(&self, count: usize, more: &[&str]) -> Vec<Outcome> {
+        self.sandbox
+            .run_at_once(count, &[&["get-token", "corp"], more].concat())
+    }
+
+    /// `hallpass login corp …`
+    #[track_caller]
+    pub(crate) fn login(&self, more: &[&str]) -> Outcome {
+        self.sandbox.run(&[&["login", "corp"], more].concat())
+    }
+
+    /// What `hallpass status` shows of the sessions.
+    #[track_caller]
+    pub(crate) fn sessions(&self) -> Vec<serde_json::Value> {
+        let status = self.sandbox.run(&["status", "--json"]).json();
+        status["sessions"].as_array().expect("the sessions").clone()
+    }
+
+    /// Brings a callback as a browser does: follows the redirect to the result page.
+    #[track_caller]
+    pub(crate) fn deliver(&self, callback: &str) -> Reply {
+        let reply = wire::get(callback).expect("an answer to the callback");
+        assert_eq!(reply.status, 303, "{}", reply.body);
+        let to = reply.header("Location").expect("a redirect");
+        let to = url::Url::parse(callback)
+            .and_then(|url| url.join(to))
+            .expect("a URL");
+        wire::get(to.as_str()).expect("the result page")
+    }
+
+    /// Lets time pass, on the host and at the provider.
+    pub(crate) fn advance(&mut self, seconds: i64) {
+        let clock = self.provider.behave(|b| {
+            b.clock += seconds;
+            b.clock
+        });
+        self.sandbox.set("HALLPASS_TEST_CLOCK", clock.to_string());
+    }
+}
+
+impl Drop for Scene {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            let violations = self.provider.violations();
+            assert!(
+                violations.is_empty(),
+                "the client misbehaved: {violations:#?}"
+            );
+        }
+    }
+}

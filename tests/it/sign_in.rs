@@ -1,0 +1,553 @@
+//! The authorization code grant from the command line to the token (RFC 6749 §4.1, RFC 7636,
+//! RFC 8252).
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use serde_json::json;
+
+use crate::provider::{ClientAuth, Endpoint, Provider, patch};
+use crate::sandbox::{Sandbox, browser_command, private_file};
+use crate::scene::Scene;
+use crate::wire;
+
+#[test]
+fn a_sign_in_in_the_browser_ends_in_the_token_and_nothing_else_on_stdout() {
+    let scene = Scene::new();
+    let outcome = scene.get_token(&[]);
+    let token = outcome.token();
+    assert_eq!(scene.provider.owner(token).as_deref(), Some("alice"));
+    assert_eq!(scene.sandbox.opened().len(), 1);
+}
+
+#[test]
+fn the_second_call_is_answered_from_what_is_kept() {
+    let (scene, token) = Scene::signed_in();
+    let requests = scene.provider.all_seen().len();
+    assert_eq!(scene.get_token(&[]).token(), token);
+    assert_eq!(
+        scene.provider.all_seen().len(),
+        requests,
+        "a hit costs no network"
+    );
+    assert_eq!(scene.sandbox.opened().len(), 1);
+}
+
+#[test]
+fn a_hit_says_nothing_on_stderr() {
+    let (scene, _) = Scene::signed_in();
+    assert_eq!(scene.get_token(&[]).stderr, "");
+}
+
+#[test]
+fn a_provider_that_is_configured_nowhere_is_named_on_the_command_line() {
+    let provider = Provider::start();
+    let sandbox = Sandbox::new();
+    let issuer = provider.issuer();
+    let arguments = [
+        "get-token",
+        "--issuer-url",
+        &issuer,
+        "--client-id",
+        "hallpass",
+        "--scope",
+        "openid",
+        "--scope",
+        "offline_access",
+    ];
+    let token = sandbox.run(&arguments).token().to_owned();
+    assert_eq!(provider.owner(&token).as_deref(), Some("alice"));
+    assert_eq!(sandbox.run(&arguments).token(), token);
+    assert_eq!(provider.count(Endpoint::Code), 1);
+    assert_eq!(provider.violations(), [""; 0]);
+}
+
+#[test]
+fn a_resource_is_answered_with_its_providers_token() {
+    let mut scene = Scene::new();
+    scene.configure(
+        "[[resources]]\nmatch = \"https://api.corp.example\"\nprovider = \"corp\"\naccount = \"work\"",
+    );
+    let outcome = scene.sandbox.run(&[
+        "get-token",
+        "https://api.corp.example/v1/things",
+        "--format",
+        "json",
+    ]);
+    let reply = outcome.json();
+    assert_eq!(
+        (&reply["provider"], &reply["account"]),
+        (&json!("corp"), &json!("work"))
+    );
+    scene
+        .sandbox
+        .run(&["get-token", "https://api.corp.example.evil.example/"])
+        .fails_with(2);
+}
+
+#[test]
+fn the_url_goes_to_the_browser_as_one_argument_and_to_stderr() {
+    let scene = Scene::new();
+    let outcome = scene.get_token(&[]);
+    let opened = scene.sandbox.opened();
+    assert_eq!(opened[0].len(), 1, "{opened:?}");
+    assert!(outcome.stderr.contains(&opened[0][0]), "{outcome}");
+}
+
+#[test]
+fn the_percent_s_of_browser_is_where_the_url_goes() {
+    let mut scene = Scene::new();
+    let mut command = std::ffi::OsString::from("/does/not/exist %s:");
+    command.push(browser_command());
+    command.push(" %s");
+    if cfg!(unix) {
+        scene.sandbox.set("BROWSER", command);
+    }
+    scene.get_token(&[]).token();
+    assert_eq!(scene.sandbox.opened()[0].len(), 1);
+}
+
+#[test]
+fn the_browser_may_stand_in_the_configuration() {
+    let mut scene = Scene::new();
+    let command = browser_command().into_string().unwrap();
+    scene.sandbox.unset("BROWSER");
+    scene.configure_with_head(&format!("browser = {command:?}\n"), "");
+    scene.get_token(&[]).token();
+    assert_eq!(scene.sandbox.opened().len(), 1);
+}
+
+#[test]
+fn nobody_waits_for_the_browser_and_it_holds_no_output_open() {
+    let mut scene = Scene::new();
+    scene.sandbox.browser_will("linger");
+    let running = scene.start(&[]);
+    let url = scene.sandbox.wait_for_browser(1);
+    scene.deliver(&scene.provider.sign_in_by_hand(&url, "alice"));
+    // `wait` fails where somebody else still holds stdout or stderr.
+    running.wait().token();
+    scene.sandbox.dismiss_browser();
+}
+
+#[test]
+fn verifier_state_and_nonce_are_fresh_each_time() {
+    let scene = Scene::new();
+    for _ in 0..2 {
+        scene.login(&[]).succeeds();
+    }
+    let asked = scene.provider.seen(Endpoint::Authorize);
+    for name in ["state", "nonce", "code_challenge"] {
+        let values: BTreeSet<_> = asked.iter().map(|seen| seen.query(name).unwrap()).collect();
+        assert_eq!(values.len(), 2, "{name}");
+    }
+    // The provider checks their lengths, that the method is S256, and that both fit together.
+    let exchanged = scene.provider.seen(Endpoint::Code);
+    let verifiers: BTreeSet<_> = exchanged
+        .iter()
+        .map(|seen| seen.form("code_verifier").unwrap())
+        .collect();
+    assert_eq!(verifiers.len(), 2);
+    assert!(verifiers.iter().all(|v| (43..=128).contains(&v.len())));
+}
+
+#[test]
+fn the_redirect_uri_is_the_same_in_both_requests_byte_for_byte() {
+    let scene = Scene::new();
+    scene.get_token(&[]).token();
+    let asked = &scene.provider.seen(Endpoint::Authorize)[0];
+    let exchanged = &scene.provider.seen(Endpoint::Code)[0];
+    let uri = asked.query("redirect_uri").unwrap();
+    assert_eq!(exchanged.form("redirect_uri"), Some(uri));
+    assert!(
+        uri.starts_with("http://127.0.0.1:") && uri.ends_with("/callback"),
+        "{uri}"
+    );
+}
+
+#[test]
+fn no_implicit_grant_no_password_grant_and_no_form_post() {
+    let scene = Scene::new();
+    scene.get_token(&["--extra-param", "a=b"]).token();
+    let asked = &scene.provider.seen(Endpoint::Authorize)[0];
+    assert_eq!(asked.query("response_type"), Some("code"));
+    assert_eq!(asked.query("response_mode"), None);
+    for flow in ["implicit", "password", "form_post"] {
+        scene.get_token(&["--flow", flow]).fails_with(2);
+    }
+    scene.get_token(&["--username", "alice"]).fails_with(2);
+    scene.get_token(&["--password", "secret"]).fails_with(2);
+}
+
+#[test]
+fn resource_audience_and_extra_parameters_are_sent() {
+    let scene = Scene::new();
+    scene
+        .get_token(&[
+            "--resource",
+            "https://api.example/a",
+            "--resource",
+            "https://api.example/b",
+            "--audience",
+            "https://audience.example",
+            "--extra-param",
+            "acr_values=high & mighty",
+        ])
+        .token();
+    let asked = &scene.provider.seen(Endpoint::Authorize)[0];
+    let resources = |pairs: &crate::provider::Pairs| {
+        let all = pairs.iter().filter(|(name, _)| name == "resource");
+        all.map(|(_, value)| value.clone()).collect::<Vec<_>>()
+    };
+    let both = ["https://api.example/a", "https://api.example/b"];
+    assert_eq!(resources(&asked.request.query), both);
+    assert_eq!(asked.query("audience"), Some("https://audience.example"));
+    assert_eq!(asked.query("acr_values"), Some("high & mighty"));
+    let exchanged = &scene.provider.seen(Endpoint::Code)[0];
+    assert_eq!(resources(&exchanged.request.form), both);
+}
+
+#[test]
+fn an_extra_parameter_cannot_replace_what_protects_the_request() {
+    for name in [
+        "state",
+        "code_challenge",
+        "code_challenge_method",
+        "redirect_uri",
+        "response_type",
+        "response_mode",
+        "client_id",
+        "nonce",
+        "scope",
+    ] {
+        let scene = Scene::new();
+        let outcome = scene.get_token(&["--extra-param", &format!("{name}=x")]);
+        outcome.fails_saying(2, &[name]);
+        assert_eq!(scene.sandbox.opened().len(), 0);
+    }
+}
+
+#[test]
+fn consent_is_asked_for_only_where_offline_access_is() {
+    let mut scene = Scene::new();
+    scene.configure("scopes = [\"openid\"]");
+    scene.get_token(&[]).token();
+    assert_eq!(
+        scene.provider.seen(Endpoint::Authorize)[0].query("prompt"),
+        None
+    );
+    scene.configure("scopes = [\"openid\", \"offline_access\"]");
+    scene.get_token(&[]).token();
+    let asked = scene.provider.seen(Endpoint::Authorize);
+    assert_eq!(asked[1].query("prompt"), Some("consent"));
+}
+
+#[test]
+fn a_client_secret_is_encoded_before_basic_as_the_rfc_says() {
+    with_secret(
+        "s:e%c+r e&t=ü",
+        |secret| ClientAuth::Basic { secret },
+        "client_auth = \"basic\"",
+    );
+}
+
+#[test]
+fn a_client_secret_is_posted_where_that_is_registered() {
+    with_secret(
+        "s:e%c+r e&t=ü",
+        |secret| ClientAuth::Post { secret },
+        "client_auth = \"post\"",
+    );
+}
+
+#[test]
+fn how_the_client_authenticates_is_read_from_the_metadata() {
+    with_secret("secret", |secret| ClientAuth::Basic { secret }, "");
+    with_secret("secret", |secret| ClientAuth::Post { secret }, "");
+}
+
+fn with_secret(secret: &str, auth: impl Fn(String) -> ClientAuth, line: &str) {
+    let mut scene = Scene::new();
+    scene
+        .provider
+        .behave(|b| b.client_auth = auth(secret.to_owned()));
+    let file = scene.sandbox.root().join("client-secret");
+    private_file(&file, &format!("{secret}\n"));
+    scene.configure(&format!(
+        "client_secret_file = {:?}\n{line}",
+        file.to_str().unwrap()
+    ));
+    scene.get_token(&[]).token();
+    // The provider checks it at refreshing and revoking too.
+    scene.advance(4000);
+    scene.get_token(&[]).token();
+    scene.sandbox.run(&["logout", "corp"]).succeeds();
+    assert_eq!(scene.provider.count(Endpoint::Refresh), 1);
+    assert!(scene.provider.count(Endpoint::Revocation) >= 1);
+}
+
+#[test]
+fn a_secret_that_is_wrong_is_an_error_that_says_so_and_stores_nothing() {
+    let mut scene = Scene::new();
+    let secret = "right".to_owned();
+    scene
+        .provider
+        .behave(|b| b.client_auth = ClientAuth::Basic { secret });
+    let file = scene.sandbox.root().join("client-secret");
+    private_file(&file, "wrong\n");
+    scene.configure(&format!(
+        "client_secret_file = {:?}",
+        file.to_str().unwrap()
+    ));
+    scene
+        .get_token(&[])
+        .fails_saying(1, &["invalid_client", "client_secret_file"]);
+    assert!(!scene.provider.take_violations().is_empty());
+    assert!(scene.sessions().is_empty());
+}
+
+#[test]
+fn a_pushed_request_is_sent_unasked_where_the_metadata_demands_it() {
+    let scene = Scene::new();
+    let demand = json!({
+        "require_pushed_authorization_requests": true,
+        "pushed_authorization_request_endpoint": scene.provider.url("/par"),
+    });
+    scene.provider.behave(|b| b.metadata = patch(demand));
+    scene.get_token(&[]).token();
+    // The provider checks that nothing but client_id and request_uri went through the browser.
+    assert_eq!(scene.provider.count(Endpoint::PushedAuthorization), 1);
+}
+
+#[test]
+fn the_page_names_who_signed_in_and_its_address_holds_no_code() {
+    let mut scene = Scene::new();
+    scene.sandbox.person("zoë");
+    let outcome = scene.login(&["--account", "work"]);
+    outcome.succeeds();
+    let page = scene.sandbox.page();
+    assert_eq!(page.status(), 200);
+    for word in ["corp", "work", "zoë"] {
+        assert!(page.body().contains(word), "{word}: {}", page.body());
+        assert!(outcome.stderr.contains(word), "{word}: {outcome}");
+    }
+    let urls = page.urls();
+    let last = urls.last().unwrap();
+    assert!(!last.contains('?'), "{last}");
+}
+
+#[test]
+fn the_page_is_not_a_success_before_the_token_is_kept() {
+    use crate::provider::{Fault, Gate};
+    let scene = Scene::new();
+    let gate = Gate::default();
+    scene
+        .provider
+        .break_down(Endpoint::Code, Fault::Held(gate.clone()));
+    let running = scene.start(&[]);
+    gate.wait_for_arrivals(1);
+    assert!(!scene.sandbox.has_page(), "nobody may say anything yet");
+    gate.open();
+    running.wait().token();
+    assert_eq!(scene.sandbox.page().status(), 200);
+    assert_eq!(scene.sessions().len(), 1);
+}
+
+#[test]
+fn the_page_says_so_when_the_exchange_failed() {
+    use crate::provider::Fault;
+    let scene = Scene::new();
+    scene
+        .provider
+        .break_down(Endpoint::Code, Fault::status(500));
+    scene.get_token(&[]).fails_with(1);
+    let page = scene.sandbox.page();
+    assert_ne!(page.status(), 200);
+    assert!(!page.body().contains("You are signed in"));
+}
+
+#[test]
+fn the_page_stores_nothing_sends_no_referrer_and_runs_nothing() {
+    let scene = Scene::new();
+    scene.get_token(&[]).token();
+    let page = scene.sandbox.page();
+    // The result page, and the redirect before it.
+    for hop in [0, 1] {
+        assert_eq!(page.header(hop, "Cache-Control"), Some("no-store"));
+        assert_eq!(page.header(hop, "Referrer-Policy"), Some("no-referrer"));
+        assert_eq!(page.header(hop, "X-Content-Type-Options"), Some("nosniff"));
+        let policy = page.header(hop, "Content-Security-Policy").unwrap();
+        assert!(policy.contains("default-src 'none'"), "{policy}");
+        assert!(policy.contains("frame-ancestors 'none'"), "{policy}");
+        assert!(!policy.contains("unsafe"), "{policy}");
+    }
+}
+
+#[test]
+fn another_person_under_the_same_account_is_refused_and_the_old_record_stays() {
+    let (mut scene, token) = Scene::signed_in();
+    scene.sandbox.person("mallory");
+    let stderr = scene
+        .login(&[])
+        .fails_saying(1, &["alice", "mallory"])
+        .to_owned();
+    assert!(stderr.contains("--account"), "{stderr}");
+    scene.sandbox.page(); // The first sign-in's.
+    assert_eq!(scene.get_token(&[]).token(), token);
+    assert_eq!(scene.sessions()[0]["subject"], "sub-of-alice");
+}
+
+#[test]
+fn the_person_is_pinned_by_userinfo_where_there_is_no_id_token() {
+    let mut scene = Scene::new();
+    scene.configure("scopes = [\"offline_access\"]");
+    let token = scene.get_token(&[]).token().to_owned();
+    assert_eq!(scene.provider.count(Endpoint::UserInfo), 1);
+    assert_eq!(scene.sessions()[0]["subject"], "sub-of-alice");
+    scene.sandbox.person("mallory");
+    scene.login(&[]).fails_with(1);
+    assert_eq!(scene.get_token(&[]).token(), token);
+}
+
+#[test]
+fn who_is_known_is_hinted_at_the_next_sign_in() {
+    let (scene, _) = Scene::signed_in();
+    scene.login(&[]).succeeds();
+    let asked = scene.provider.seen(Endpoint::Authorize);
+    assert_eq!(asked[0].query("login_hint"), None);
+    let hint = asked[1].query("login_hint").unwrap();
+    assert!(hint.contains("alice"), "{hint}");
+}
+
+#[test]
+fn accounts_are_kept_apart() {
+    let mut scene = Scene::new();
+    let mine = scene.get_token(&[]).token().to_owned();
+    scene.sandbox.person("bob");
+    let other = scene.get_token(&["--account", "work"]).token().to_owned();
+    assert_eq!(scene.provider.owner(&other).as_deref(), Some("bob"));
+    assert_eq!(scene.get_token(&[]).token(), mine);
+    assert_eq!(scene.get_token(&["--account", "work"]).token(), other);
+    assert_eq!(scene.sandbox.opened().len(), 2);
+}
+
+#[test]
+fn other_scopes_resources_and_audiences_are_other_sessions() {
+    let scene = Scene::new();
+    let mut tokens = BTreeSet::new();
+    let variants: [&[&str]; 5] = [
+        &[],
+        &["--scope", "openid"],
+        &["--resource", "https://api.example"],
+        &["--audience", "https://api.example"],
+        &["--extra-param", "tenant=one"],
+    ];
+    for variant in variants {
+        let first = scene.get_token(variant).token().to_owned();
+        assert_eq!(scene.get_token(variant).token(), first, "{variant:?}");
+        tokens.insert(first);
+    }
+    assert_eq!(tokens.len(), variants.len());
+}
+
+#[test]
+fn an_edited_token_endpoint_never_receives_the_old_refresh_token() {
+    let mut scene = Scene::new();
+    let endpoints = |scene: &Scene, token: &str| {
+        format!(
+            "authorization_endpoint = {:?}\ntoken_endpoint = {token:?}\n",
+            scene.provider.url("/authorize")
+        )
+    };
+    let right = scene.provider.url("/token");
+    scene.configure(&endpoints(&scene, &right));
+    scene.get_token(&[]).token();
+    let elsewhere = Provider::start();
+    let wrong = elsewhere.url("/token");
+    scene.configure(&endpoints(&scene, &wrong));
+    scene.advance(4000);
+    scene.get_token(&["--interactive", "never"]).fails_with(3);
+    assert_eq!(elsewhere.all_seen().len(), 0);
+    scene.configure(&endpoints(&scene, &right));
+    scene.get_token(&["--interactive", "never"]).token();
+}
+
+#[test]
+fn endpoints_can_be_given_by_hand_without_an_issuer() {
+    let mut scene = Scene::new();
+    let provider = &scene.provider;
+    let text = format!(
+        "[providers.corp]\nclient_id = \"hallpass\"\nscopes = [\"offline_access\"]\n\
+         authorization_endpoint = {:?}\ntoken_endpoint = {:?}\n",
+        provider.url("/authorize"),
+        provider.url("/token"),
+    );
+    scene.sandbox.config(&text);
+    scene.get_token(&[]).token();
+    assert_eq!(scene.provider.count(Endpoint::OpenidConfiguration), 0);
+    scene.advance(4000);
+    scene.get_token(&["--interactive", "never"]).token();
+}
+
+#[test]
+fn without_a_store_each_call_signs_in_for_itself_and_keeps_nothing() {
+    let mut scene = Scene::new();
+    scene.sandbox.set("HALLPASS_STORE", "none");
+    for count in 1..=2 {
+        scene.get_token(&[]).token();
+        assert_eq!(scene.sandbox.opened().len(), count);
+    }
+    for asked in scene.provider.seen(Endpoint::Authorize) {
+        assert_eq!(asked.query("scope"), Some("openid"));
+    }
+    let sealed = crate::sandbox::files_below(&scene.sandbox.home());
+    for (_, secret) in scene.provider.secrets() {
+        for file in &sealed {
+            let bytes = fs::read(file).unwrap();
+            assert!(
+                !crate::sandbox::leaks(&bytes, &secret),
+                "{}",
+                file.display()
+            );
+        }
+    }
+}
+
+#[test]
+fn a_browser_that_cannot_start_leads_to_a_device_code() {
+    let mut scene = Scene::new();
+    scene.sandbox.set("BROWSER", "/does/not/exist");
+    let running = scene.start(&[]);
+    scene.provider.wait_for(Endpoint::DeviceAuthorization, 1);
+    scene.provider.approve_devices("alice");
+    running.wait().token();
+}
+
+#[test]
+fn a_browser_that_cannot_start_is_an_error_where_the_browser_was_demanded() {
+    let mut scene = Scene::new();
+    scene.sandbox.set("BROWSER", "/does/not/exist");
+    scene
+        .get_token(&["--flow", "browser"])
+        .fails_saying(1, &["browser", "--flow device"]);
+    assert_eq!(scene.provider.count(Endpoint::DeviceAuthorization), 0);
+    // Nobody was bothered, so nobody is spared: no pause.
+    scene.sandbox.set("BROWSER", browser_command());
+    scene.get_token(&[]).token();
+}
+
+#[test]
+fn the_authorization_page_is_the_only_thing_that_is_opened() {
+    let scene = Scene::new();
+    scene.get_token(&[]).token();
+    let opened = scene.sandbox.opened();
+    assert!(opened[0][0].starts_with(&scene.provider.url("/authorize?")));
+    // A stranger who asks the port learns nothing of it.
+    let port = scene.provider.seen(Endpoint::Authorize)[0]
+        .query("redirect_uri")
+        .unwrap()
+        .to_owned();
+    assert!(
+        wire::get(&port).is_err(),
+        "the port is closed after the answer"
+    );
+}

@@ -1,0 +1,268 @@
+//! What the token endpoint answers (RFC 6749 §5), well and badly.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::provider::{Endpoint, Fault, Provider, patch};
+use crate::scene::Scene;
+
+const DECADE: i64 = 10 * 365 * 24 * 3600;
+
+/// Signs in at a provider whose token response is patched so.
+fn signed_in_with(response: Value) -> Scene {
+    let scene = Scene::new();
+    scene
+        .provider
+        .behave(|b| b.token_response = patch(response));
+    scene.get_token(&[]).token();
+    scene
+}
+
+/// Checks that a sign-in ends with an error, that no token is printed, and that nothing is kept.
+#[track_caller]
+fn refused(scene: &Scene, words: &[&str]) {
+    let outcome = scene.get_token(&[]);
+    outcome.fails_saying(1, words);
+    for (what, secret) in scene.provider.secrets() {
+        assert!(!outcome.stderr.contains(&secret), "{what}: {outcome}");
+    }
+    assert!(scene.sessions().is_empty());
+    assert_ne!(scene.sandbox.page().status(), 200);
+}
+
+#[test]
+fn the_token_type_is_bearer_in_any_case() {
+    for kind in ["bearer", "BEARER", "Bearer"] {
+        let scene = signed_in_with(json!({ "token_type": kind }));
+        let reply = scene.get_token(&["--format", "header"]).stdout;
+        assert!(
+            reply.starts_with("Authorization: Bearer at-"),
+            "{kind}: {reply}"
+        );
+    }
+}
+
+#[test]
+fn a_token_of_another_type_is_refused() {
+    for kind in ["mac", "DPoP", "Bearer X", ""] {
+        let scene = Scene::new();
+        scene
+            .provider
+            .behave(|b| b.token_response = patch(json!({ "token_type": kind })));
+        refused(&scene, &[]);
+    }
+}
+
+#[test]
+fn a_lifetime_may_be_a_string() {
+    let mut scene = signed_in_with(json!({ "expires_in": "3599" }));
+    let reply = scene.get_token(&["--format", "json"]).json();
+    assert!(
+        reply["expires_at"]
+            .as_str()
+            .is_some_and(|at| at.ends_with('Z')),
+        "{reply}"
+    );
+    scene.advance(3000);
+    scene.get_token(&[]).token();
+    assert_eq!(scene.provider.count(Endpoint::Refresh), 0);
+    scene.advance(550);
+    scene.get_token(&[]).token();
+    assert_eq!(scene.provider.count(Endpoint::Refresh), 1);
+}
+
+#[test]
+fn a_token_without_a_lifetime_is_valid_until_it_is_refused() {
+    let mut scene = signed_in_with(json!({ "expires_in": null }));
+    let reply = scene.get_token(&["--format", "json"]).json();
+    assert_eq!(reply["expires_at"], Value::Null);
+    scene.advance(DECADE);
+    scene.get_token(&[]).token();
+    assert_eq!(scene.provider.count(Endpoint::Refresh), 0);
+}
+
+#[test]
+fn a_lifetime_of_nothing_is_for_this_one_use() {
+    for lifetime in [json!(0), json!(-1), json!("0"), json!(-1e12)] {
+        let scene = signed_in_with(json!({ "expires_in": lifetime }));
+        assert_eq!(
+            scene.provider.count(Endpoint::Refresh),
+            0,
+            "{lifetime}: the first answer"
+        );
+        scene.get_token(&[]).token();
+        assert_eq!(scene.provider.count(Endpoint::Refresh), 1, "{lifetime}");
+    }
+}
+
+#[test]
+fn a_lifetime_beyond_reason_is_long_and_breaks_nothing() {
+    for lifetime in [
+        json!(1e12),
+        json!(1_000_000_000_000_u64),
+        json!(u64::MAX),
+        json!(1e300),
+    ] {
+        let mut scene = signed_in_with(json!({ "expires_in": lifetime }));
+        scene.get_token(&["--format", "json"]).json();
+        scene.advance(3000);
+        scene.get_token(&[]).token();
+        assert_eq!(scene.provider.count(Endpoint::Refresh), 0, "{lifetime}");
+    }
+}
+
+#[test]
+fn a_lifetime_that_is_no_number_is_as_if_there_were_none() {
+    for lifetime in [json!("soon"), json!([]), json!(true)] {
+        let scene = Scene::new();
+        scene
+            .provider
+            .behave(|b| b.token_response = patch(json!({ "expires_in": lifetime })));
+        let outcome = scene.get_token(&[]);
+        // An error or a token without expiry: both are honest, a crash is not.
+        assert!(matches!(outcome.code, Some(0 | 1)), "{outcome}");
+    }
+}
+
+#[test]
+fn unknown_members_are_ignored() {
+    let scene = signed_in_with(json!({
+        "ext_expires_in": 7200, "not_before_policy": 0, "session": { "deep": [1, null] },
+    }));
+    assert_eq!(scene.sessions().len(), 1);
+}
+
+#[test]
+fn a_narrowed_scope_is_what_was_granted() {
+    let scene = signed_in_with(json!({ "scope": "openid" }));
+    let reply = scene.get_token(&["--format", "json"]).json();
+    assert_eq!(reply["scopes"], json!(["openid"]));
+    // It is the same session, though: what was asked for names it.
+    assert_eq!(scene.sandbox.opened().len(), 1);
+}
+
+#[test]
+fn without_a_scope_everything_asked_for_was_granted() {
+    let scene = signed_in_with(json!({ "scope": null }));
+    let reply = scene.get_token(&["--format", "json"]).json();
+    assert_eq!(reply["scopes"], json!(["openid", "offline_access"]));
+}
+
+#[test]
+fn an_error_with_status_200_is_an_error() {
+    let scene = Scene::new();
+    let body =
+        json!({ "error": "incorrect_client_credentials", "error_description": "a\u{1b}[2Jb" });
+    scene
+        .provider
+        .break_down(Endpoint::Code, Fault::json(200, &body));
+    refused(&scene, &["incorrect_client_credentials"]);
+}
+
+#[test]
+fn html_with_status_200_is_an_error() {
+    let scene = Scene::new();
+    scene.provider.break_down(Endpoint::Code, Fault::html(200));
+    refused(&scene, &["not a json object"]);
+}
+
+#[test]
+fn an_answer_without_an_access_token_is_an_error() {
+    let scene = Scene::new();
+    scene
+        .provider
+        .behave(|b| b.token_response = patch(json!({ "access_token": null })));
+    refused(&scene, &["access_token"]);
+}
+
+#[test]
+fn a_token_that_could_break_out_of_a_line_is_an_error() {
+    for token in ["at\nx", "at\r\nX-Evil: 1", "at\u{0}", "ät", ""] {
+        let scene = Scene::new();
+        scene
+            .provider
+            .behave(|b| b.token_response = patch(json!({ "access_token": token })));
+        refused(&scene, &["access_token"]);
+    }
+}
+
+#[test]
+fn a_body_of_10_megabytes_is_not_read() {
+    let scene = Scene::new();
+    let body = json!({ "access_token": "at-x", "token_type": "Bearer", "x": "y".repeat(10 << 20) });
+    scene
+        .provider
+        .break_down(Endpoint::Code, Fault::json(200, &body));
+    refused(&scene, &["larger"]);
+}
+
+#[test]
+fn a_redirect_is_never_followed_with_credentials() {
+    for status in [301, 302, 303, 307, 308] {
+        let scene = Scene::new();
+        let elsewhere = Provider::start();
+        let to = elsewhere.url("/token");
+        scene
+            .provider
+            .break_down(Endpoint::Code, Fault::Redirect { status, to });
+        refused(&scene, &["redirect"]);
+        assert_eq!(elsewhere.all_seen().len(), 0, "{status}");
+    }
+}
+
+#[test]
+fn an_answer_that_breaks_off_is_an_error() {
+    for fault in [Fault::LostAnswer, Fault::NoAnswer] {
+        let scene = Scene::new();
+        scene.provider.break_down(Endpoint::Code, fault);
+        refused(&scene, &[]);
+        assert_eq!(
+            scene.provider.count(Endpoint::Code),
+            1,
+            "a code is sent once"
+        );
+    }
+}
+
+#[test]
+fn a_token_endpoint_that_hangs_is_given_up() {
+    let mut scene = Scene::new();
+    scene.sandbox.set("HALLPASS_HTTP_TIMEOUT", "1");
+    let gate = crate::provider::Gate::default();
+    scene
+        .provider
+        .break_down(Endpoint::Code, Fault::Held(gate.clone()));
+    let outcome = scene.get_token(&[]);
+    outcome.fails_saying(1, &["127.0.0.1", "1 s"]);
+    assert!(outcome.took < Duration::from_secs(20), "{outcome}");
+    gate.open();
+}
+
+#[test]
+fn the_errors_of_the_token_endpoint_are_named() {
+    for error in [
+        "invalid_grant",
+        "unauthorized_client",
+        "invalid_target",
+        "my_own_error",
+    ] {
+        let scene = Scene::new();
+        let body = json!({ "error": error });
+        scene
+            .provider
+            .break_down(Endpoint::Code, Fault::json(400, &body));
+        refused(&scene, &[error]);
+    }
+}
+
+#[test]
+fn a_session_without_a_refresh_token_ends_with_its_access_token() {
+    let mut scene = signed_in_with(json!({ "refresh_token": null }));
+    scene.advance(4000);
+    scene
+        .get_token(&["--interactive", "never"])
+        .fails_saying(3, &["expired", "hallpass login corp"]);
+    scene.get_token(&[]).token();
+    assert_eq!(scene.sandbox.opened().len(), 2);
+}

@@ -1,0 +1,120 @@
+//! An HTTP/1.1 client of a few lines, for loopback only: it sends exactly what it is told to.
+
+use std::io::{self, Read as _, Write as _};
+use std::net::{TcpStream, ToSocketAddrs as _};
+use std::time::Duration;
+
+use url::Url;
+
+const TIMEOUT: Duration = Duration::from_secs(20);
+
+#[derive(Debug, Clone)]
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: String,
+}
+
+impl Reply {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let (_, value) = self
+            .headers
+            .iter()
+            .find(|(n, _)| n.eq_ignore_ascii_case(name))?;
+        Some(value)
+    }
+
+    fn parse(bytes: &[u8]) -> io::Result<Self> {
+        let text = String::from_utf8_lossy(bytes);
+        let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
+        let mut lines = head.split("\r\n");
+        let status = lines
+            .next()
+            .and_then(|line| line.split(' ').nth(1))
+            .and_then(|status| status.parse().ok())
+            .ok_or_else(|| io::Error::new(io::ErrorKind::UnexpectedEof, "no answer"))?;
+        let headers = lines
+            .filter_map(|line| line.split_once(':'))
+            .map(|(name, value)| (name.to_owned(), value.trim().to_owned()))
+            .collect();
+        Ok(Self {
+            status,
+            headers,
+            body: body.to_owned(),
+        })
+    }
+}
+
+pub(crate) fn get(url: &str) -> io::Result<Reply> {
+    request("GET", url, &[], None)
+}
+
+/// Sends one request; a header that is given replaces the usual one.
+pub(crate) fn request(
+    method: &str,
+    url: &str,
+    headers: &[(&str, &str)],
+    form: Option<&str>,
+) -> io::Result<Reply> {
+    let url = Url::parse(url).map_err(io::Error::other)?;
+    let mut target = url.path().to_owned();
+    if let Some(query) = url.query() {
+        target = format!("{target}?{query}");
+    }
+    let authority = url.authority().to_owned();
+    let mut all = vec![("Host", authority.as_str()), ("Connection", "close")];
+    let length = form.unwrap_or_default().len().to_string();
+    if form.is_some() {
+        all.push(("Content-Type", "application/x-www-form-urlencoded"));
+        all.push(("Content-Length", &length));
+    }
+    all.retain(|(name, _)| !headers.iter().any(|(n, _)| n.eq_ignore_ascii_case(name)));
+    all.extend_from_slice(headers);
+    let mut text = format!("{method} {target} HTTP/1.1\r\n");
+    for (name, value) in all {
+        text.push_str(&format!("{name}: {value}\r\n"));
+    }
+    text.push_str("\r\n");
+    text.push_str(form.unwrap_or_default());
+    raw(&url, text.as_bytes())
+}
+
+/// Sends bytes as they are, and reads until the other side closes.
+pub(crate) fn raw(url: &Url, bytes: &[u8]) -> io::Result<Reply> {
+    let mut stream = connect(url)?;
+    stream.write_all(bytes)?;
+    read(stream)
+}
+
+pub(crate) fn connect(url: &Url) -> io::Result<TcpStream> {
+    if url.scheme() != "http" {
+        return Err(io::Error::other("this client speaks plain HTTP only"));
+    }
+    let host = url.host_str().unwrap_or_default();
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let port = url.port_or_known_default().unwrap_or(80);
+    let mut last = io::Error::other("no such host");
+    for address in (host, port).to_socket_addrs()? {
+        if !address.ip().is_loopback() {
+            return Err(io::Error::other("this client stays on loopback"));
+        }
+        match TcpStream::connect_timeout(&address, TIMEOUT) {
+            Ok(stream) => {
+                stream.set_read_timeout(Some(TIMEOUT))?;
+                stream.set_write_timeout(Some(TIMEOUT))?;
+                return Ok(stream);
+            }
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+pub(crate) fn read(mut stream: TcpStream) -> io::Result<Reply> {
+    let mut bytes = Vec::new();
+    match stream.read_to_end(&mut bytes) {
+        // A server that closes with something unread resets the connection after its answer.
+        Err(_) if bytes.is_empty() => Err(io::Error::other("closed without an answer")),
+        Ok(_) | Err(_) => Reply::parse(&bytes),
+    }
+}
