@@ -11,7 +11,7 @@ use crate::grant::listener::ListenerError;
 use crate::http::HttpError;
 use crate::report::{Exit, Report};
 use crate::session::{self, attempt::Outcome};
-use crate::store::{Place, StoreError};
+use crate::store::{Place, Setting, StoreError};
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -58,7 +58,7 @@ impl Error {
             causes.push(message.clone());
         }
         if let Self::Session(session::Error::ProviderRefused { code, .. }) = self {
-            causes.extend(code.description().map(str::to_owned));
+            causes.extend(code.description.clone());
         }
         Report { error, causes, hint: self.hint(), exit: self.exit() }
     }
@@ -202,7 +202,7 @@ fn store_hint(error: &StoreError) -> Option<String> {
         S::KeyChanged | S::LockTimedOut { .. } => Some("run it again".to_owned()),
         S::OtherPlace { remembered, .. } => Some(format!(
             "run `hallpass logout --all` first, or set store = \"{}\"",
-            remembered.setting()
+            setting_of(*remembered)
         )),
         S::OnlyPlace => {
             Some("dropping it would lose every session: `hallpass logout --all` does that".to_owned())
@@ -214,5 +214,14 @@ fn store_hint(error: &StoreError) -> Option<String> {
         S::Kernel(_) => Some("run `hallpass status`, or set another `store`".to_owned()),
         S::NothingKept => Some("run `hallpass --help` and see `--store`".to_owned()),
         S::NoRandomness | S::NotJson => None,
+    }
+}
+
+fn setting_of(place: Place) -> Setting {
+    match place {
+        Place::Keyring => Setting::Keyring,
+        Place::Kernel => Setting::Kernel,
+        Place::File => Setting::File,
+        Place::None => Setting::None,
     }
 }

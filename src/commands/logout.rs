@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::report::Exit;
 use crate::session::record::Session;
 use crate::session::{self, SignedOut};
-use crate::store::{Kept, Place, RecordName, StoreError};
+use crate::store::{Kept, Listed, Place, RecordName, StoreError};
 
 pub(super) fn run(env: &Env, args: &Logout) -> Result<ExitCode, Error> {
     let prepared = Prepared::new(env, &args.common, None)?;
@@ -32,14 +32,14 @@ pub(super) fn run(env: &Env, args: &Logout) -> Result<ExitCode, Error> {
 }
 
 fn everything(prepared: &Prepared<'_>) -> Result<Vec<RecordName>, Error> {
-    Ok(prepared.store.sessions()?)
+    Ok(prepared.store.sessions()?.into_iter().map(|Listed { name }| name).collect())
 }
 
 /// The sessions of one provider: of the account that is named, of all of them, or of the only one.
 fn of_one(prepared: &Prepared<'_>, args: &Logout) -> Result<Vec<RecordName>, Error> {
     let chosen = chosen(&prepared.config, &args.target, &args.ad_hoc)?;
     let mut found = Vec::new();
-    for name in prepared.store.sessions()? {
+    for Listed { name } in prepared.store.sessions()? {
         let Some(Kept { value, .. }) = prepared.store.read::<Session>(&name)? else { continue };
         if value.identity.is_at(&chosen.provider) {
             found.push((name, value.identity.account));
@@ -85,7 +85,6 @@ fn is_unreadable(error: &StoreError) -> bool {
     matches!(
         error,
         StoreError::KeyMissing { place: Place::Kernel | Place::File }
-            | StoreError::ForeignKey { .. }
             | StoreError::Damaged { .. }
     )
 }

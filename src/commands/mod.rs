@@ -2,17 +2,18 @@
 
 use std::io::Write as _;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args as _, FromArgMatches as _, Parser as _};
 
 use crate::cli::{AdHocArgs, Asking, Cli, Common, GetToken, Target, Verb};
-use crate::config::{AdHoc, Config, Flags};
+use crate::config::{AdHoc, Config, Flags, Interactive};
 use crate::env::Env;
 use crate::error::Error;
 use crate::provider::Provider;
 use crate::report::Exit;
 use crate::session::{Context, DEFAULT_ACCOUNT};
-use crate::store::{self, Options, Store};
+use crate::store::{self, Options, Store, UNATTENDED};
 use crate::terminal::Terminal;
 
 mod answer;
@@ -79,8 +80,8 @@ impl<'a> Prepared<'a> {
             setting: settings.store,
             data_dir: store::data_dir(env)?,
             kernel_cache: settings.kernel_cache,
-            keyring_wait: settings.interactive.keyring_wait(),
-            in_container: store::is_container(env),
+            keyring_wait: keyring_wait(settings.interactive, env, terminal),
+            container: store::in_container(env),
         });
         Ok(Self { env, config, store, terminal })
     }
@@ -94,6 +95,19 @@ impl<'a> Prepared<'a> {
         }
     }
 }
+
+/// How long the OS keyring may take: long enough for a person to unlock it, where there is one.
+fn keyring_wait(interactive: Interactive, env: &Env, terminal: Terminal) -> Duration {
+    let has_screen = ["DISPLAY", "WAYLAND_DISPLAY"].iter().any(|name| env.var(name).is_some())
+        || cfg!(any(target_os = "macos", windows));
+    if interactive == Interactive::Never || !(has_screen || terminal.has_person()) {
+        UNATTENDED
+    } else {
+        FOR_AN_UNLOCK
+    }
+}
+
+const FOR_AN_UNLOCK: Duration = Duration::from_secs(60);
 
 /// What the command line's target comes to.
 pub(crate) struct Chosen {
@@ -116,6 +130,8 @@ pub(crate) fn chosen(
         audience,
     } = ad_hoc;
     let wanted = AdHoc {
+        issuer: issuer_url.clone().unwrap_or_default(),
+        client_id: client_id.clone().unwrap_or_default(),
         client_secret_file: client_secret_file.clone(),
         scopes: scopes.clone(),
         redirect_uri: redirect_uri.clone(),
@@ -132,11 +148,11 @@ pub(crate) fn chosen(
                 "--issuer-url describes a provider by itself: leave PROVIDER out".to_owned(),
             ));
         }
-        (Some(issuer), Some(client_id), None) => config.ad_hoc(issuer, client_id, &wanted)?,
+        (Some(_), Some(_), None) => config.ad_hoc(wanted)?,
         (None, Some(_), _) | (Some(_), None, _) => {
             return Err(Error::Usage("--issuer-url and --client-id go together".to_owned()));
         }
-        (None, None, None) => config.adjusted(config.only_provider()?, &wanted)?,
+        (None, None, None) => config.adjusted(config.only_provider()?, wanted)?,
         (None, None, Some(target)) if target.contains("://") => {
             let url = url::Url::parse(target)
                 .map_err(|_| Error::Usage(format!("{target} is not a URL")))?;
@@ -144,16 +160,16 @@ pub(crate) fn chosen(
             username = found.username;
             token = found.token;
             of_resource = found.account;
-            config.adjusted(found.provider, &wanted)?
+            config.adjusted(found.provider, wanted)?
         }
-        (None, None, Some(name)) => config.adjusted(config.provider(name)?, &wanted)?,
+        (None, None, Some(name)) => config.adjusted(config.provider(name)?, wanted)?,
     };
     let account = account.clone().or(of_resource).unwrap_or_else(|| DEFAULT_ACCOUNT.to_owned());
     let login = login_line(&provider, &account, ad_hoc);
     Ok(Chosen { provider, account, username, token, login })
 }
 
-fn pairs(texts: &[String]) -> Result<std::collections::BTreeMap<String, String>, Error> {
+fn pairs(texts: &[String]) -> Result<Vec<(String, String)>, Error> {
     texts
         .iter()
         .map(|text| {

@@ -13,7 +13,7 @@ use crate::env::Env;
 use crate::error::Error;
 use crate::report::Exit;
 use crate::session::record::Session;
-use crate::store::Kept;
+use crate::store::{Kept, KernelCache, KeyringState, Listed, Report};
 
 pub(super) fn run(env: &Env, args: &Status) -> Result<ExitCode, Error> {
     let prepared = Prepared::new(env, &args.common, None)?;
@@ -21,7 +21,7 @@ pub(super) fn run(env: &Env, args: &Status) -> Result<ExitCode, Error> {
     let now = crate::clock::now(env);
     let mut sessions = Vec::new();
     let mut unreadable = Vec::new();
-    for name in prepared.store.sessions()? {
+    for Listed { name } in prepared.store.sessions()? {
         match prepared.store.read::<Session>(&name) {
             Ok(Some(kept)) => sessions.push(kept),
             Ok(None) => (),
@@ -37,11 +37,11 @@ pub(super) fn run(env: &Env, args: &Status) -> Result<ExitCode, Error> {
     if args.json {
         let sessions: Vec<_> = sessions.iter().map(|kept| as_json(kept, now)).collect();
         let json = serde_json::json!({
-            "store": report, "sessions": sessions, "unreadable": unreadable,
+            "store": store_json(&report), "sessions": sessions, "unreadable": unreadable,
         });
         print(&format!("{json:#}\n"));
     } else {
-        let mut text = format!("{report}\n");
+        let mut text = store_text(&report);
         if sessions.is_empty() && unreadable.is_empty() {
             text.push_str("sessions: none\n");
         }
@@ -54,6 +54,48 @@ pub(super) fn run(env: &Env, args: &Status) -> Result<ExitCode, Error> {
         print(&text);
     }
     Ok(Exit::Answered.into())
+}
+
+fn store_json(report: &Report) -> serde_json::Value {
+    serde_json::json!({
+        "setting": report.setting,
+        "place": report.place.as_ref().ok(),
+        "error": report.place.as_ref().err().map(ToString::to_string),
+        "folder": report.folder,
+        "kernel_cache": kernel_cache(&report.kernel_cache),
+        "os_keyring": keyring(report),
+    })
+}
+
+fn store_text(report: &Report) -> String {
+    let place = match &report.place {
+        Ok(place) => place.to_string(),
+        Err(error) => format!("not to be had: {error}"),
+    };
+    format!(
+        "store: {place} (store = \"{}\")\n  folder: {}\n  OS keyring: {}\n  kernel keyring: {}\n",
+        report.setting,
+        report.folder.display(),
+        keyring(report),
+        kernel_cache(&report.kernel_cache),
+    )
+}
+
+fn keyring(report: &Report) -> String {
+    match &report.keyring {
+        Ok(KeyringState::Open) => "open".to_owned(),
+        Ok(KeyringState::Locked) => "locked".to_owned(),
+        Err(error) => error.to_string(),
+    }
+}
+
+fn kernel_cache(cache: &KernelCache) -> String {
+    match cache {
+        KernelCache::Off => "switched off".to_owned(),
+        KernelCache::Holds => "holds the unlocked key".to_owned(),
+        KernelCache::Empty => "holds no key".to_owned(),
+        KernelCache::Unavailable(error) => format!("goes unused: {error}"),
+    }
 }
 
 fn as_json(kept: &Kept<Session>, now: OffsetDateTime) -> serde_json::Value {

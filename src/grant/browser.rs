@@ -157,8 +157,8 @@ impl Prepared {
             .map_err(|error| match error {
                 ListenerError::TimedOut => BrowserError::TimedOut,
                 ListenerError::PortTaken { .. }
-                | ListenerError::NoLoopback { .. }
-                | ListenerError::Io { .. } => BrowserError::Listener(error),
+                | ListenerError::NoLoopback(_)
+                | ListenerError::Io(_) => BrowserError::Listener(error),
             })?;
         let tab = Tab(listener);
         match answer {

@@ -56,7 +56,7 @@ pub fn authorize(ask: &Ask<'_>, http: &Http, terminal: Terminal) -> Result<Token
     let mut polling = Polling::new(&authorization);
     loop {
         let wait = polling.next_wait();
-        if Instant::now() + wait > ask.deadline || polling.is_expired(started.elapsed() + wait) {
+        if Instant::now() + wait > ask.deadline || polling.expired(started.elapsed() + wait) {
             return Err(DeviceError::TimedOut);
         }
         std::thread::sleep(wait);

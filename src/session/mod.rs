@@ -28,7 +28,7 @@ use crate::oauth::token::{
 };
 use crate::provider::Provider;
 use crate::secret::Secret;
-use crate::store::{Kept, Lock, LockKind, Place, Plain, RecordName, Store};
+use crate::store::{Kept, Listed, Lock, LockKind, Place, Plain, RecordName, Store};
 use crate::terminal::Terminal;
 
 pub mod attempt;
@@ -525,8 +525,10 @@ impl<'a> Account<'a> {
         deadline: Instant,
         keeps: bool,
     ) -> Result<Kept<Session>, Error> {
-        metadata.pkce()?;
         let provider = &self.provider;
+        if !provider.pkce_unlisted_ok {
+            metadata.pkce()?;
+        }
         let hint = pinned.and_then(|person| person.name.as_deref());
         let ask = browser::Ask {
             endpoint: endpoint(metadata.authorization_endpoint.as_ref(), "authorization_endpoint")?,
@@ -735,7 +737,7 @@ impl<'a> Account<'a> {
         if let Some(kept) = self.kept()? {
             return Ok(kept.value.person);
         }
-        for name in self.context.store.sessions()? {
+        for Listed { name } in self.context.store.sessions()? {
             // A record that cannot be opened says nothing about this account.
             let Ok(Some(kept)) = self.context.store.read::<Session>(&name) else { continue };
             let Session { identity, person, .. } = kept.value;
@@ -759,7 +761,10 @@ impl<'a> Account<'a> {
     fn asked_who(&self, metadata: &Metadata, tokens: &TokenResponse) -> Option<Person> {
         let rule = self.provider.identity.as_ref();
         let url = rule.map(|rule| &rule.url).or(metadata.userinfo_endpoint.as_ref())?;
-        let (id, name) = rule.map_or(("sub", "preferred_username"), |rule| (&rule.id, &rule.name));
+        let (id, name) = match rule {
+            Some(rule) => (rule.subject.as_str(), rule.name.as_deref()),
+            None => ("sub", Some("preferred_username")),
+        };
         let response = self.http.get(url, Some(&tokens.access_token)).ok()?;
         let body: serde_json::Value = serde_json::from_slice(response.body.expose()).ok()?;
         let text = |member: &str| match body.get(member) {
@@ -768,7 +773,7 @@ impl<'a> Account<'a> {
             _ => None,
         };
         let subject = text(id).filter(|_| response.status == 200)?;
-        Some(Person { issuer: self.provider.issuer.clone(), subject, name: text(name) })
+        Some(Person { issuer: self.provider.issuer.clone(), subject, name: name.and_then(text) })
     }
 
     /// Checks an ID token in full (OpenID Connect Core §3.1.3.7), where one came.
@@ -794,7 +799,7 @@ impl<'a> Account<'a> {
             now,
         };
         let claims = match id_token::verify(token, &keys, &checks) {
-            Err(IdTokenError::UnknownKey { .. }) => {
+            Err(IdTokenError::UnknownKey) => {
                 let keys = documents.keys(metadata, true)?.ok_or(Error::NoEndpoint("jwks_uri"))?;
                 id_token::verify(token, &keys, &checks)?
             }
@@ -879,10 +884,14 @@ fn revoke(context: &Context<'_>, session: &Session, not_revoked: &mut Vec<String
         not_revoked.push("the provider has no revocation endpoint".to_owned());
         return;
     };
-    let secret = match registration.client_secret_file.as_deref().map(crate::provider::client_secret) {
-        Some(Ok(secret)) => Some(secret),
-        None => None,
-        Some(Err(error)) => {
+    let provider = Provider {
+        name: session.provider.clone(),
+        client_secret_file: registration.client_secret_file.clone(),
+        ..Provider::default()
+    };
+    let secret = match provider.client_secret() {
+        Ok(secret) => secret,
+        Err(error) => {
             not_revoked.push(error.to_string());
             return;
         }

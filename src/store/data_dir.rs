@@ -133,17 +133,20 @@ fn of_machine(id: &str) -> String {
     format!("machine-{}", &hash[..32])
 }
 
-/// Whether this process runs in a container, whose kernel keyring is not its own.
+/// Whether the environment says that this is a container, whose kernel keyring is not its own.
 pub fn in_container(env: &Env) -> bool {
-    env.var_os("container").is_some()
-        || env.var_os("KUBERNETES_SERVICE_HOST").is_some()
-        || [
-            "/.dockerenv",
-            "/run/.containerenv",
-            "/run/systemd/container",
-        ]
-        .iter()
-        .any(|path| Path::new(path).exists())
+    env.var_os("container").is_some() || env.var_os("KUBERNETES_SERVICE_HOST").is_some()
+}
+
+/// Whether a container's own files say so. Not asked on the hot path.
+pub(super) fn has_container_mark() -> bool {
+    [
+        "/.dockerenv",
+        "/run/.containerenv",
+        "/run/systemd/container",
+    ]
+    .iter()
+    .any(|path| Path::new(path).exists())
 }
 
 #[cfg(all(test, unix))]
@@ -247,6 +250,7 @@ mod tests {
 
     #[test]
     fn a_container_is_told_by_its_environment() {
+        assert!(!in_container(&Env::default()));
         for name in ["container", "KUBERNETES_SERVICE_HOST"] {
             assert!(in_container(&Env::new(Vec::<&str>::new(), [(name, "x")])));
         }

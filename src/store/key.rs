@@ -17,7 +17,7 @@ use super::folder::{Durable, Folder};
 use super::kernel::{self, KernelError};
 use super::keyring::{self, KeyringError};
 use super::record::{self, KEPT, SESSIONS};
-use super::{Options, Place, Setting, StoreError, hex, lock};
+use super::{Options, Place, Setting, StoreError, data_dir, hex, lock};
 use crate::secret::Secret;
 
 pub(super) const KEY_LEN: usize = 32;
@@ -131,10 +131,9 @@ impl KeyFile {
 
     /// Whether the key was in the kernel's memory only, and the machine has been started anew.
     pub(super) fn is_lost(&self) -> bool {
-        match (&self.boot_id, kernel::boot_id()) {
-            (Some(made), Some(now)) => *made != now,
-            (None, _) | (_, None) => false,
-        }
+        self.boot_id
+            .as_ref()
+            .is_some_and(|made| kernel::boot_id().is_some_and(|now| *made != now))
     }
 
     fn write(&self, folder: &Folder) -> Result<(), StoreError> {
@@ -185,8 +184,10 @@ impl Keys {
             return Ok(Found::Key(Arc::clone(held)));
         }
         match options.setting.place() {
-            Some(_) if file.is_lost() => return Ok(Found::Lost),
             Some(asked) if asked != file.place => {
+                if file.is_lost() {
+                    return Ok(Found::Lost);
+                }
                 return Err(StoreError::OtherPlace {
                     remembered: file.place,
                     asked,
@@ -263,7 +264,11 @@ impl Keys {
         let place = match keyring::probe(options.terms()) {
             Ok(()) => Place::Keyring,
             // In a container the kernel keyring, where it works at all, is not the container's own.
-            Err(KeyringError::NoService) if !options.container && kernel::probe().is_ok() => {
+            Err(KeyringError::NoService)
+                if !options.container
+                    && !data_dir::has_container_mark()
+                    && kernel::probe().is_ok() =>
+            {
                 Place::Kernel
             }
             Err(KeyringError::NoService) => Place::None,

@@ -17,6 +17,8 @@ const GROUP_AND_OTHERS: u32 = 0o077;
 pub(in crate::store) struct Folder {
     path: PathBuf,
     opened: File,
+    /// The effective user, to whom everything in it must belong.
+    user: u32,
 }
 
 impl Folder {
@@ -25,7 +27,9 @@ impl Folder {
         // A slash at the end would make the system follow a link in spite of O_NOFOLLOW.
         let path: PathBuf = path.components().collect();
         match rustix::fs::open(&path, folder_flags(), Mode::empty()) {
-            Ok(opened) => Self::checked(path, opened.into()).map(Some),
+            Ok(opened) => {
+                Self::checked(path, opened.into(), rustix::process::geteuid().as_raw()).map(Some)
+            }
             Err(Errno::NOENT) => Ok(None),
             Err(error) => Err(not_a_folder(path, error)),
         }
@@ -51,7 +55,7 @@ impl Folder {
     pub(in crate::store) fn subfolder(&self, name: &str) -> Result<Option<Self>, StoreError> {
         let path = self.path.join(name);
         match rustix::fs::openat(&self.opened, name, folder_flags(), Mode::empty()) {
-            Ok(opened) => Self::checked(path, opened.into()).map(Some),
+            Ok(opened) => Self::checked(path, opened.into(), self.user).map(Some),
             Err(Errno::NOENT) => Ok(None),
             Err(error) => Err(not_a_folder(path, error)),
         }
@@ -69,12 +73,12 @@ impl Folder {
             .ok_or_else(|| self.io("open", name, Errno::NOENT))
     }
 
-    fn checked(path: PathBuf, opened: File) -> Result<Self, StoreError> {
+    fn checked(path: PathBuf, opened: File, user: u32) -> Result<Self, StoreError> {
         let metadata = opened
             .metadata()
             .map_err(StoreError::io("look at", &path))?;
-        check_ours(&path, &metadata)?;
-        Ok(Self { path, opened })
+        check_ours(&path, &metadata, user)?;
+        Ok(Self { path, opened, user })
     }
 
     pub(in crate::store) fn path(&self) -> &Path {
@@ -125,7 +129,7 @@ impl Folder {
         if !metadata.is_file() {
             return Err(StoreError::NotAFile { path });
         }
-        check_ours(&path, &metadata)?;
+        check_ours(&path, &metadata, self.user)?;
         Ok(metadata)
     }
 
@@ -172,9 +176,18 @@ impl Folder {
 
     /// Makes the names in this folder survive a power failure.
     pub(in crate::store) fn sync(&self) -> Result<(), StoreError> {
-        self.opened
-            .sync_all()
-            .map_err(StoreError::io("write", &self.path))
+        match self.opened.sync_all() {
+            // Some file systems cannot do this to a folder, and the file itself is safe by now.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported
+                ) =>
+            {
+                Ok(())
+            }
+            other => other.map_err(StoreError::io("write", &self.path)),
+        }
     }
 
     fn io(&self, action: &'static str, name: &str, error: Errno) -> StoreError {
@@ -195,9 +208,9 @@ fn not_a_folder(path: PathBuf, error: Errno) -> StoreError {
     }
 }
 
-fn check_ours(path: &Path, metadata: &Metadata) -> Result<(), StoreError> {
+fn check_ours(path: &Path, metadata: &Metadata, user: u32) -> Result<(), StoreError> {
     let owner = metadata.uid();
-    if owner != rustix::process::geteuid().as_raw() {
+    if owner != user {
         return Err(StoreError::NotOurs {
             path: path.to_owned(),
             owner,

@@ -1,0 +1,350 @@
+//! What can be wrong with the configuration, said without quoting it.
+//!
+//! A value may be a secret that somebody pasted into the wrong line, so no message here holds a
+//! value or a line of a file: keys, places and what was expected are enough to find it.
+
+use std::fmt;
+use std::io;
+
+use super::file::Untrusted;
+use super::folders::unprintable;
+use crate::oauth::redirect_uri::InvalidRedirectUri;
+use crate::provider::resource::InvalidPattern;
+
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error("{place}: {problem}")]
+    Entry { place: Place, problem: Box<Problem> },
+    /// An environment variable or a flag, by its name.
+    #[error("{name} {what}")]
+    Given { name: &'static str, what: What },
+    #[error("cannot read {file}")]
+    Unreadable {
+        file: String,
+        #[source]
+        cause: io::Error,
+    },
+    #[error("{file} {why}")]
+    Untrusted { file: String, why: Untrusted },
+    #[error("{file} does not exist, though HALLPASS_CONFIG names it")]
+    Absent { file: String },
+    #[error("{name} must be an absolute path")]
+    RelativeFolder { name: &'static str },
+    #[error("there is no home folder: HOME is not set, and the user database names none")]
+    NoHome,
+    #[error("there is no provider `{name}`{}", DidYouMean(similar))]
+    UnknownProvider {
+        /// Shortened, and safe to print.
+        name: String,
+        similar: Option<String>,
+        known: Vec<String>,
+    },
+    #[error("no provider is configured")]
+    NoProvider { file: String },
+    #[error("several providers are configured, and none of them is the default")]
+    SeveralProviders { known: Vec<String> },
+    #[error("provider `{}` has no {}", .0.lines.provider, .0.key)]
+    Missing(Box<Missing>),
+    #[error("provider `{}` has no client_id: hallpass must first be registered there", .0.lines.provider)]
+    Unregistered(Box<Unregistered>),
+    #[error(
+        "provider `{provider}` asks for an ID token (scope `openid`) and has no issuer to check it against"
+    )]
+    OpenIdWithoutIssuer { provider: String },
+    #[error("preset `{preset}` is for one place only and has no `{key}`")]
+    NotInPreset {
+        preset: &'static str,
+        key: &'static str,
+    },
+    #[error("{file}, the client secret of provider `{provider}`, {why}")]
+    Secret {
+        provider: String,
+        file: String,
+        why: BadSecret,
+    },
+}
+
+impl ConfigError {
+    /// What a person can do about it, in lines to run or to write.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Entry { problem, .. } => problem.hint().map(str::to_owned),
+            Self::Untrusted { file, why } => why_untrusted(file, *why),
+            Self::Absent { .. } => {
+                Some("create it, or unset HALLPASS_CONFIG to use the usual file".to_owned())
+            }
+            Self::NoHome => Some("set HOME, or HALLPASS_CONFIG, to an absolute path".to_owned()),
+            Self::UnknownProvider { known, .. } => Some(format!("known: {}", known.join(", "))),
+            Self::NoProvider { file } => Some(format!(
+                "name a provider (`hallpass get-token codeberg`), give an issuer (`hallpass \
+                 get-token --issuer-url URL --client-id ID`), or configure one in {file}"
+            )),
+            Self::SeveralProviders { known } => Some(format!(
+                "name one of {}, or set `default_provider`",
+                known.join(", ")
+            )),
+            Self::Missing(missing) => Some(missing.hint()),
+            Self::Unregistered(unregistered) => Some(unregistered.hint()),
+            Self::OpenIdWithoutIssuer { .. } => {
+                Some("set `issuer`, or take `openid` out of `scopes`".to_owned())
+            }
+            Self::NotInPreset { .. } => Some(
+                "set `issuer`, or `authorization_endpoint` and `token_endpoint`, by hand"
+                    .to_owned(),
+            ),
+            Self::Secret { file, why, .. } => match why {
+                BadSecret::Untrusted(why) => why_untrusted(file, *why),
+                BadSecret::Absent | BadSecret::Empty | BadSecret::Lines => {
+                    Some("the file holds the secret on one line, and nothing else".to_owned())
+                }
+                BadSecret::Unreadable(_) => None,
+            },
+            Self::Given { .. } | Self::Unreadable { .. } | Self::RelativeFolder { .. } => None,
+        }
+    }
+}
+
+fn why_untrusted(file: &str, why: Untrusted) -> Option<String> {
+    match why {
+        Untrusted::Writable { .. } => Some(format!("run: chmod go-w {file}")),
+        Untrusted::Readable { .. } => Some(format!("run: chmod 600 {file}")),
+        Untrusted::Owner { .. } => Some(format!("run: sudo chown \"$(id -u)\" {file}")),
+        Untrusted::NotAFile
+        | Untrusted::TooLarge
+        | Untrusted::DanglingLink
+        | Untrusted::NotUtf8 => None,
+    }
+}
+
+/// A file, and a line that is counted from 1.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    pub file: String,
+    pub line: usize,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.file, self.line)
+    }
+}
+
+/// What is wrong in a file. `within` is empty at the top, else ` in [providers.corp]`.
+#[derive(Debug, thiserror::Error)]
+pub enum Problem {
+    /// The parser's words; it names what it expected and never quotes.
+    #[error("{0}")]
+    Syntax(String),
+    #[error("unknown key `{key}`{within}{}", DidYouMean(similar))]
+    UnknownKey {
+        key: String,
+        within: String,
+        similar: Option<String>,
+    },
+    #[error("`{key}`{within} {what}")]
+    Value {
+        key: String,
+        within: String,
+        what: What,
+    },
+    #[error("`{key}`{within}: a secret does not belong in the configuration")]
+    InlineSecret { key: String, within: String },
+    #[error(
+        "the name of a provider is made of letters, digits, `-`, `_` and `.`, and begins with a letter or digit"
+    )]
+    ProviderName,
+    #[error("`{key}` is missing{within}")]
+    Absent { key: &'static str, within: String },
+}
+
+impl Problem {
+    fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::InlineSecret { .. } => Some(
+                "put it into a file of its own (chmod 600), and write \
+                 client_secret_file = \"/path/of/that/file\"",
+            ),
+            Self::Value { what, .. } => match what {
+                What::Tenant => {
+                    Some("the page of the app's registration shows it as \"Directory (tenant) ID\"")
+                }
+                What::Is(_)
+                | What::OneOf(_)
+                | What::RedirectUri(_)
+                | What::Pattern(_)
+                | What::Reserved { .. }
+                | What::UnknownPreset { .. }
+                | What::UnknownProvider { .. }
+                | What::NoHome => None,
+            },
+            Self::Syntax(_)
+            | Self::UnknownKey { .. }
+            | Self::ProviderName
+            | Self::Absent { .. } => None,
+        }
+    }
+}
+
+/// What is wrong with a value; the words that follow its name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum What {
+    #[error("must be {0}")]
+    Is(&'static str),
+    #[error("must be one of {0}")]
+    OneOf(String),
+    #[error("is not a redirect URI: {0}")]
+    RedirectUri(InvalidRedirectUri),
+    #[error("{0}")]
+    Pattern(InvalidPattern),
+    #[error("must not set `{parameter}`, which is set for each request anew")]
+    Reserved { parameter: String },
+    #[error("must be the ID of a directory, a GUID: under another name it has another issuer")]
+    Tenant,
+    #[error("names no preset{}; there are {known}", DidYouMean(similar))]
+    UnknownPreset {
+        similar: Option<String>,
+        known: String,
+    },
+    #[error("names no provider{}", DidYouMean(similar))]
+    UnknownProvider { similar: Option<String> },
+    #[error("begins with ~, and there is no home folder")]
+    NoHome,
+}
+
+/// Why a client secret cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum BadSecret {
+    #[error("does not exist")]
+    Absent,
+    #[error("cannot be read: {0}")]
+    Unreadable(io::Error),
+    #[error("{0}")]
+    Untrusted(Untrusted),
+    #[error("is empty")]
+    Empty,
+    #[error("holds more than one line")]
+    Lines,
+}
+
+/// A key without which a provider cannot be used.
+#[derive(Debug)]
+pub struct Missing {
+    pub key: &'static str,
+    pub example: &'static str,
+    pub lines: Lines,
+}
+
+impl Missing {
+    fn hint(&self) -> String {
+        let Self {
+            key,
+            example,
+            lines,
+        } = self;
+        lines.with(&[(key, example)])
+    }
+}
+
+/// Where to register hallpass, and what to type then.
+#[derive(Debug)]
+pub struct Unregistered {
+    pub register_url: Option<String>,
+    pub note: Option<String>,
+    pub redirect_uri: String,
+    pub secret_wanted: bool,
+    pub lines: Lines,
+}
+
+impl Unregistered {
+    fn hint(&self) -> String {
+        let Self {
+            register_url,
+            note,
+            redirect_uri,
+            secret_wanted,
+            lines,
+        } = self;
+        let mut hint = match register_url {
+            Some(url) => format!("register an application at {url}"),
+            None => {
+                "register an application (a public, native client) with the provider".to_owned()
+            }
+        };
+        hint.push_str("\n  redirect URI: ");
+        hint.push_str(redirect_uri);
+        if let Some(note) = note {
+            hint.push_str("\n  ");
+            hint.push_str(note);
+        }
+        hint.push_str("\nthen ");
+        let id = ("client_id", "the ID that you get");
+        if *secret_wanted {
+            let secret = ("client_secret_file", "~/.config/hallpass/client-secret");
+            hint.push_str(&lines.with(&[id, secret]));
+        } else {
+            hint.push_str(&lines.with(&[id]));
+        }
+        hint
+    }
+}
+
+/// The lines of a configuration file that would help.
+#[derive(Debug)]
+pub struct Lines {
+    pub provider: String,
+    pub preset: Option<&'static str>,
+    /// Whether the provider's section stands in the file already.
+    pub configured: bool,
+    pub file: String,
+}
+
+impl Lines {
+    fn with(&self, entries: &[(&str, &str)]) -> String {
+        let Self {
+            provider,
+            preset,
+            configured,
+            file,
+        } = self;
+        // A dot would else begin a table within the table.
+        let section = if provider.contains('.') {
+            format!("[providers.\"{provider}\"]")
+        } else {
+            format!("[providers.{provider}]")
+        };
+        let mut text = if *configured {
+            format!("add to {section} in {file}:\n")
+        } else {
+            format!("write into {file}:\n\n  {section}")
+        };
+        let preset = preset.filter(|_| !configured).map(|id| ("preset", id));
+        for (key, value) in preset.iter().chain(entries) {
+            text.extend(["\n  ", key, " = \"", value, "\""]);
+        }
+        text
+    }
+}
+
+struct DidYouMean<'a>(&'a Option<String>);
+
+impl fmt::Display for DidYouMean<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(name) => write!(f, "; did you mean `{name}`?"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A name that somebody else wrote: short, and with nothing that a terminal would obey.
+pub(super) fn shown_name(name: &str) -> String {
+    const LONGEST: usize = 64;
+    let mut short: String = name.chars().take(LONGEST).collect();
+    if short.len() < name.len() {
+        short.push('…');
+    }
+    if short.contains(unprintable) {
+        short = short.escape_debug().to_string();
+    }
+    short
+}

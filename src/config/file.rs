@@ -1,0 +1,207 @@
+//! Reads a file that decides who gets a token, after a look at who could have written it.
+//!
+//! A link is followed, for many keep their configuration in a repository of their own; what
+//! it leads to is then checked on the open file, so nobody can change it in between.
+
+use std::fs::{File, Metadata};
+use std::io::{self, Read};
+use std::path::Path;
+
+use zeroize::Zeroizing;
+
+/// Nobody writes a megabyte by hand.
+const LARGEST: u64 = 1 << 20;
+
+/// Who else may read the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Readers {
+    /// Whoever likes to.
+    Anyone,
+    /// Nobody but its owner, where the owner is the user. One that root has put there for
+    /// everybody (a company's client, a container's mounted secret) may be readable.
+    Owner,
+}
+
+/// What is wrong with a file that others may have written or read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Untrusted {
+    #[error("is not a regular file")]
+    NotAFile,
+    #[error("is larger than a megabyte")]
+    TooLarge,
+    #[error("belongs to another user (uid {owner}); it must belong to you or to root")]
+    Owner { owner: u32 },
+    #[error("can be written by others (mode {mode:04o})")]
+    Writable { mode: u32 },
+    #[error("can be read by others (mode {mode:04o})")]
+    Readable { mode: u32 },
+    #[error("is a link that leads nowhere")]
+    DanglingLink,
+    #[error("is not UTF-8 text")]
+    NotUtf8,
+}
+
+/// Why a file that is there cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Unusable {
+    #[error(transparent)]
+    Untrusted(#[from] Untrusted),
+    #[error(transparent)]
+    Unreadable(#[from] io::Error),
+}
+
+/// The file's text, or nothing where there is no such file.
+///
+/// Any other failure is an error: a file that cannot be read is not an absent one.
+pub(crate) fn read(path: &Path, readers: Readers) -> Result<Option<Zeroizing<String>>, Unusable> {
+    let file = match open(path) {
+        Ok(file) => file,
+        Err(error) if is_absence(&error) => {
+            return match path.symlink_metadata() {
+                Ok(_) => Err(Untrusted::DanglingLink.into()),
+                Err(_) => Ok(None),
+            };
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let metadata = file.metadata()?;
+    check(&metadata, readers)?;
+
+    // The size is known, so the buffer never grows and leaves no copy of a secret behind.
+    let size = usize::try_from(metadata.len()).unwrap_or_default();
+    let mut bytes = Zeroizing::new(Vec::with_capacity(size + 1));
+    file.take(LARGEST).read_to_end(&mut bytes)?;
+    match String::from_utf8(std::mem::take(&mut *bytes)) {
+        Ok(text) => Ok(Some(Zeroizing::new(text))),
+        Err(error) => {
+            drop(Zeroizing::new(error.into_bytes()));
+            Err(Untrusted::NotUtf8.into())
+        }
+    }
+}
+
+fn is_absence(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+    )
+}
+
+#[cfg(unix)]
+fn open(path: &Path) -> io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt;
+
+    // A pipe put in the file's place would else hang us until somebody wrote to it.
+    let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY;
+    File::options()
+        .read(true)
+        .custom_flags(flags.bits().cast_signed())
+        .open(path)
+}
+
+#[cfg(not(unix))]
+fn open(path: &Path) -> io::Result<File> {
+    File::open(path)
+}
+
+fn check(metadata: &Metadata, readers: Readers) -> Result<(), Untrusted> {
+    if !metadata.is_file() {
+        return Err(Untrusted::NotAFile);
+    }
+    if metadata.len() > LARGEST {
+        return Err(Untrusted::TooLarge);
+    }
+    check_owner(metadata, readers)
+}
+
+#[cfg(unix)]
+fn check_owner(metadata: &Metadata, readers: Readers) -> Result<(), Untrusted> {
+    use std::os::unix::fs::MetadataExt;
+
+    let user = rustix::process::geteuid().as_raw();
+    let mode = metadata.mode() & 0o7777;
+    judge(metadata.uid(), mode, user, readers)
+}
+
+/// Elsewhere the folder's own access list has to do.
+#[cfg(not(unix))]
+#[expect(clippy::unnecessary_wraps, reason = "it can fail on unix")]
+fn check_owner(_metadata: &Metadata, _readers: Readers) -> Result<(), Untrusted> {
+    Ok(())
+}
+
+#[cfg(unix)]
+fn judge(owner: u32, mode: u32, user: u32, readers: Readers) -> Result<(), Untrusted> {
+    const ROOT: u32 = 0;
+    if owner != user && owner != ROOT {
+        Err(Untrusted::Owner { owner })
+    } else if mode & 0o022 != 0 {
+        Err(Untrusted::Writable { mode })
+    } else if readers == Readers::Owner && owner != ROOT && mode & 0o044 != 0 {
+        Err(Untrusted::Readable { mode })
+    } else {
+        Ok(())
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_user_and_root_may_have_written_it() {
+        const ME: u32 = 1000;
+        for (owner, mode, readers, expected) in [
+            (ME, 0o600, Readers::Owner, Ok(())),
+            (ME, 0o400, Readers::Owner, Ok(())),
+            (ME, 0o644, Readers::Anyone, Ok(())),
+            (
+                ME,
+                0o644,
+                Readers::Owner,
+                Err(Untrusted::Readable { mode: 0o644 }),
+            ),
+            (
+                ME,
+                0o640,
+                Readers::Owner,
+                Err(Untrusted::Readable { mode: 0o640 }),
+            ),
+            (
+                ME,
+                0o664,
+                Readers::Anyone,
+                Err(Untrusted::Writable { mode: 0o664 }),
+            ),
+            (
+                ME,
+                0o602,
+                Readers::Owner,
+                Err(Untrusted::Writable { mode: 0o602 }),
+            ),
+            (0, 0o644, Readers::Anyone, Ok(())),
+            (0, 0o644, Readers::Owner, Ok(())),
+            (
+                0,
+                0o666,
+                Readers::Anyone,
+                Err(Untrusted::Writable { mode: 0o666 }),
+            ),
+            (
+                1001,
+                0o600,
+                Readers::Owner,
+                Err(Untrusted::Owner { owner: 1001 }),
+            ),
+            (
+                1001,
+                0o644,
+                Readers::Anyone,
+                Err(Untrusted::Owner { owner: 1001 }),
+            ),
+        ] {
+            let found = judge(owner, mode, ME, readers);
+            assert_eq!(found, expected, "{owner} {mode:o} {readers:?}");
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! Where the configuration stands: the system's file, the user's file, and the user's home.
+//!
+//! Never the working directory: whoever can write a repository would else choose the servers.
+//! Folders come from the environment that is handed in, and where that says nothing from the
+//! user database; a relative one is refused rather than resolved.
+//!
+//! Specification: <https://specifications.freedesktop.org/basedir-spec/latest/>
+
+use std::path::{Path, PathBuf};
+
+use super::error::ConfigError;
+use crate::env::Env;
+
+const FILE: &str = "config.toml";
+
+/// The file that the machine's administrator writes; the weakest layer above the presets.
+///
+/// None on Windows: any user may create a folder in `%ProgramData%`, and the owner of a file
+/// cannot be checked there without `unsafe`. A file planted there could name another user's
+/// browser command.
+pub(super) fn system_file() -> Option<&'static Path> {
+    if cfg!(target_os = "macos") {
+        Some(Path::new(
+            "/Library/Application Support/hallpass/config.toml",
+        ))
+    } else if cfg!(unix) {
+        Some(Path::new("/etc/hallpass/config.toml"))
+    } else {
+        None
+    }
+}
+
+/// The user's file, and whether it must be there because `HALLPASS_CONFIG` names it.
+pub(super) fn user_file(env: &Env) -> Result<(PathBuf, bool), ConfigError> {
+    if let Some(path) = absolute(env, "HALLPASS_CONFIG")? {
+        return Ok((path, true));
+    }
+    Ok((config_folder(env)?.join("hallpass").join(FILE), false))
+}
+
+#[cfg(target_os = "macos")]
+fn config_folder(env: &Env) -> Result<PathBuf, ConfigError> {
+    Ok(home(env)?.join("Library").join("Application Support"))
+}
+
+#[cfg(all(unix, not(target_os = "macos")))]
+fn config_folder(env: &Env) -> Result<PathBuf, ConfigError> {
+    match absolute(env, "XDG_CONFIG_HOME")? {
+        Some(folder) => Ok(folder),
+        None => Ok(home(env)?.join(".config")),
+    }
+}
+
+#[cfg(windows)]
+fn config_folder(env: &Env) -> Result<PathBuf, ConfigError> {
+    if let Some(folder) = absolute(env, "APPDATA")? {
+        return Ok(folder);
+    }
+    directories::BaseDirs::new()
+        .map(|dirs| dirs.config_dir().to_owned())
+        .ok_or(ConfigError::NoHome)
+}
+
+/// The user's home. An empty `HOME` counts as not set, and then the user database is asked.
+pub(super) fn home(env: &Env) -> Result<PathBuf, ConfigError> {
+    let variable = if cfg!(windows) { "USERPROFILE" } else { "HOME" };
+    match absolute(env, variable)? {
+        Some(home) => Ok(home),
+        None => directories::BaseDirs::new()
+            .map(|dirs| dirs.home_dir().to_owned())
+            .ok_or(ConfigError::NoHome),
+    }
+}
+
+fn absolute(env: &Env, name: &'static str) -> Result<Option<PathBuf>, ConfigError> {
+    let Some(value) = env.var_os(name) else {
+        return Ok(None);
+    };
+    let path = PathBuf::from(value);
+    if path.is_absolute() {
+        Ok(Some(path))
+    } else {
+        Err(ConfigError::RelativeFolder { name })
+    }
+}
+
+/// A path as a person sees it: `~` for the home, and nothing that a terminal would obey.
+pub(super) fn shown(path: &Path, home: Option<&Path>) -> String {
+    let beneath = home
+        .and_then(|home| path.strip_prefix(home).ok())
+        .filter(|rest| !rest.as_os_str().is_empty());
+    let text = match beneath {
+        Some(rest) => Path::new("~").join(rest).display().to_string(),
+        None => path.display().to_string(),
+    };
+    if text.contains(unprintable) {
+        text.escape_debug().to_string()
+    } else {
+        text
+    }
+}
+
+/// Control characters, and the marks that reorder what stands beside them.
+pub(super) fn unprintable(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[cfg(not(target_os = "macos"))]
+    #[test]
+    fn the_users_file_is_where_the_environment_says() {
+        for (vars, expected) in [
+            (
+                &[("HOME", "/home/me")][..],
+                Some(("/home/me/.config/hallpass/config.toml", false)),
+            ),
+            (
+                &[("HOME", "/home/me"), ("XDG_CONFIG_HOME", "/cfg")],
+                Some(("/cfg/hallpass/config.toml", false)),
+            ),
+            (
+                &[("HOME", "/home/me"), ("XDG_CONFIG_HOME", "")],
+                Some(("/home/me/.config/hallpass/config.toml", false)),
+            ),
+            (
+                &[("HOME", ""), ("HALLPASS_CONFIG", "/x.toml")],
+                Some(("/x.toml", true)),
+            ),
+            (&[("HOME", "me")], None),
+            (&[("HOME", ".")], None),
+            (&[("HOME", "/home/me"), ("XDG_CONFIG_HOME", "cfg")], None),
+            (&[("HOME", "/home/me"), ("HALLPASS_CONFIG", "x.toml")], None),
+        ] {
+            let env = Env::new(Vec::<&str>::new(), vars.iter().copied());
+            let found = user_file(&env).ok();
+            let expected = expected.map(|(path, named)| (PathBuf::from(path), named));
+            assert_eq!(found, expected, "{vars:?}");
+        }
+    }
+
+    #[test]
+    fn a_path_is_shown_without_what_a_terminal_obeys() {
+        let home = Some(Path::new("/home/me"));
+        for (path, expected) in [
+            ("/home/me/.config/a.toml", "~/.config/a.toml"),
+            ("/home/meg/a.toml", "/home/meg/a.toml"),
+            ("/etc/a.toml", "/etc/a.toml"),
+            ("/etc/\u{1b}[2J.toml", "/etc/\\u{1b}[2J.toml"),
+        ] {
+            assert_eq!(shown(Path::new(path), home), expected);
+        }
+    }
+}

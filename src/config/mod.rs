@@ -1,0 +1,449 @@
+//! The configuration: presets < the system's file < the user's file < the environment < flags.
+//!
+//! Each layer is read once, into a struct of options, and laid over the weaker ones. What a
+//! provider is, is worked out only when it is asked for: a hit pays for one. Nothing is read
+//! from the working directory, and nothing in a file is expanded from the environment.
+//!
+//! The keys are documented in `docs/configuration.md`.
+
+pub mod error;
+pub(crate) mod file;
+mod folders;
+pub(crate) mod section;
+pub(crate) mod settings;
+pub(crate) mod similar;
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use toml::de::DeTable;
+use url::Url;
+use zeroize::Zeroizing;
+
+pub use error::ConfigError;
+pub use settings::{Flags, Flow, Interactive, Settings};
+
+use crate::credential::TokenKind;
+use crate::env::Env;
+use crate::provider::layer::{self, ProviderLayer};
+use crate::provider::resource::Pattern;
+use crate::provider::{Origin, Provider, Realm, presets};
+use error::{Problem, What, shown_name};
+use file::{Readers, Unusable};
+use section::{Section, Source, Title, issuer, printable};
+use settings::{SettingsLayer, choice};
+
+/// All that was configured, before any provider is asked for.
+#[derive(Debug)]
+pub struct Config {
+    pub settings: Settings,
+    providers: BTreeMap<String, ProviderLayer>,
+    /// The user's entries first: of two that fit alike, the first wins.
+    resources: Vec<Resource>,
+    /// The user's file as a person sees its path, whether or not it is there.
+    file: String,
+}
+
+/// What a resource is answered with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Match {
+    pub provider: Provider,
+    /// The account's label; `None`: the default one.
+    pub account: Option<String>,
+    /// What git and docker send along; `None`: as the provider has it.
+    pub username: Option<String>,
+    pub token: Option<TokenKind>,
+}
+
+/// A provider from the command line alone.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AdHoc {
+    pub issuer: String,
+    pub client_id: String,
+    /// As it was typed: relative to the working directory.
+    pub client_secret_file: Option<PathBuf>,
+    pub scopes: Vec<String>,
+    pub redirect_uri: Option<String>,
+    pub extra_params: Vec<(String, String)>,
+    pub resources: Vec<String>,
+    pub audience: Option<String>,
+}
+
+impl Config {
+    /// Reads the system's and the user's file, the environment and the flags.
+    pub fn load(env: &Env, flags: &Flags) -> Result<Self, ConfigError> {
+        Self::load_files(folders::system_file(), env, flags)
+    }
+
+    fn load_files(
+        system_file: Option<&Path>,
+        env: &Env,
+        flags: &Flags,
+    ) -> Result<Self, ConfigError> {
+        let (user_path, must_exist) = folders::user_file(env)?;
+        let home = folders::home(env).ok();
+        let shown = folders::shown(&user_path, home.as_deref());
+
+        let system = system_file
+            .map(|path| read(path, None))
+            .transpose()?
+            .flatten();
+        let user = read(&user_path, home)?;
+        if user.is_none() && must_exist {
+            return Err(ConfigError::Absent { file: shown });
+        }
+        let system_layer = system
+            .as_ref()
+            .map(FileLayer::of)
+            .transpose()?
+            .unwrap_or_default();
+        let user_layer = user
+            .as_ref()
+            .map(FileLayer::of)
+            .transpose()?
+            .unwrap_or_default();
+
+        let FileLayer {
+            settings,
+            providers,
+            resources,
+        } = user_layer.over(system_layer);
+        let settings = SettingsLayer::of_flags(flags)
+            .over(SettingsLayer::of_env(env)?)
+            .over(settings)
+            .settle();
+        let resources = resources
+            .into_iter()
+            .map(|entry| entry.checked(&providers))
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            settings,
+            providers,
+            resources,
+            file: shown,
+        })
+    }
+
+    /// A configured provider, or a preset by its bare name.
+    pub fn provider(&self, name: &str) -> Result<Provider, ConfigError> {
+        let configured = self.providers.get(name);
+        let layer = match (configured, presets::known(name)) {
+            (Some(layer), _) => layer.clone(),
+            (None, Some(preset)) => ProviderLayer::of_preset(preset),
+            (None, None) => return Err(self.unknown(name)),
+        };
+        let origin = Origin {
+            configured: configured.is_some(),
+            file: self.file.clone(),
+        };
+        layer.resolve(name.to_owned(), origin, self.settings.ca_file.clone())
+    }
+
+    /// The names of the configured providers, sorted.
+    pub fn providers(&self) -> impl Iterator<Item = &str> {
+        self.providers.keys().map(String::as_str)
+    }
+
+    /// The provider that is meant where none is named: the default, else the only one.
+    pub fn only_provider(&self) -> Result<Provider, ConfigError> {
+        if let Some(name) = &self.settings.default_provider {
+            return self.provider(name);
+        }
+        let mut names = self.providers();
+        match (names.next(), names.next()) {
+            (Some(name), None) => self.provider(name),
+            (None, _) => Err(ConfigError::NoProvider {
+                file: self.file.clone(),
+            }),
+            (Some(_), Some(_)) => Err(ConfigError::SeveralProviders {
+                known: self.providers().map(str::to_owned).collect(),
+            }),
+        }
+    }
+
+    /// What answers for a URL: the entry that fits it most closely, or nothing.
+    pub fn resource(&self, url: &Url) -> Result<Option<Match>, ConfigError> {
+        let Some(realm) = Realm::of(url) else {
+            return Ok(None);
+        };
+        // `max_by_key` would take the last of several that fit alike.
+        let mut closest = None;
+        for resource in &self.resources {
+            let fit = resource.pattern.fits(&realm, url);
+            if fit > closest.map(|(fit, _)| fit) {
+                closest = fit.map(|fit| (fit, resource));
+            }
+        }
+        let Some((_, resource)) = closest else {
+            return Ok(None);
+        };
+        Ok(Some(Match {
+            provider: self.provider(&resource.provider)?,
+            account: resource.account.clone(),
+            username: resource.username.clone(),
+            token: resource.token,
+        }))
+    }
+
+    /// A configured provider with what the command line asks for in place of what it says.
+    pub fn adjusted(&self, mut provider: Provider, by: AdHoc) -> Result<Provider, ConfigError> {
+        let AdHoc {
+            issuer: _,
+            client_id: _,
+            client_secret_file,
+            scopes,
+            redirect_uri,
+            extra_params,
+            resources,
+            audience,
+        } = by;
+        if let Some(path) = client_secret_file {
+            provider.client_secret_file = Some(path);
+        }
+        if !scopes.is_empty() {
+            let scopes = scopes.iter().map(|text| layer::scope(text)).collect();
+            provider.scopes = given("--scope", scopes)?;
+        }
+        if let Some(text) = redirect_uri {
+            provider.redirect_uri = given("--redirect-uri", layer::redirect_uri(&text))?;
+        }
+        for (parameter, value) in extra_params {
+            given("--extra-param", layer::extra_param(&parameter))?;
+            provider.extra_params.insert(parameter, value);
+        }
+        if !resources.is_empty() {
+            let resources = resources
+                .iter()
+                .map(|text| layer::resource_indicator(text))
+                .collect();
+            provider.resources = given("--resource", resources)?;
+        }
+        if audience.is_some() {
+            provider.audience = audience;
+        }
+        Ok(provider)
+    }
+
+    /// A provider from the command line alone; what is configured does not touch it, but for
+    /// the certificates that are trusted.
+    pub fn ad_hoc(&self, ad_hoc: AdHoc) -> Result<Provider, ConfigError> {
+        let AdHoc {
+            issuer: text,
+            client_id,
+            client_secret_file,
+            scopes,
+            redirect_uri,
+            extra_params,
+            resources,
+            audience,
+        } = ad_hoc;
+        let issuer = given("--issuer-url", issuer(&text))?;
+        let name = Url::parse(&issuer).ok().as_ref().and_then(Realm::of);
+        let redirect_uri = match redirect_uri {
+            None => crate::oauth::RedirectUri::default(),
+            Some(text) => given("--redirect-uri", layer::redirect_uri(&text))?,
+        };
+        for (parameter, _) in &extra_params {
+            given("--extra-param", layer::extra_param(parameter))?;
+        }
+        let scopes = scopes.iter().map(|text| layer::scope(text)).collect();
+        let resources = resources
+            .iter()
+            .map(|text| layer::resource_indicator(text))
+            .collect();
+        Ok(Provider {
+            name: name.map_or(String::new(), |realm| realm.to_string()),
+            issuer: Some(issuer),
+            client_id: Some(given("--client-id", printable(&client_id))?.to_owned()),
+            client_secret_file,
+            scopes: given("--scope", scopes)?,
+            redirect_uri,
+            extra_params: extra_params.into_iter().collect(),
+            resources: given("--resource", resources)?,
+            audience,
+            ca_file: self.settings.ca_file.clone(),
+            origin: Origin {
+                configured: false,
+                file: self.file.clone(),
+            },
+            ..Provider::default()
+        })
+    }
+
+    fn unknown(&self, name: &str) -> ConfigError {
+        let mut known: Vec<&str> = self.providers().chain(presets::names()).collect();
+        known.sort_unstable();
+        known.dedup();
+        ConfigError::UnknownProvider {
+            name: shown_name(name),
+            similar: similar::nearest(name, known.iter().copied()),
+            known: known.into_iter().map(str::to_owned).collect(),
+        }
+    }
+}
+
+/// A path as a person sees it, where the home does not matter.
+pub(crate) fn shown(path: &Path) -> String {
+    folders::shown(path, None)
+}
+
+fn given<T>(name: &'static str, value: Result<T, What>) -> Result<T, ConfigError> {
+    value.map_err(|what| ConfigError::Given { name, what })
+}
+
+/// Reads one file, if it is there and nobody else can have written it.
+fn read(path: &Path, home: Option<PathBuf>) -> Result<Option<Source>, ConfigError> {
+    let shown = folders::shown(path, home.as_deref());
+    let text: Zeroizing<String> = match file::read(path, Readers::Anyone) {
+        Ok(Some(text)) => text,
+        Ok(None) => return Ok(None),
+        Err(Unusable::Untrusted(why)) => return Err(ConfigError::Untrusted { file: shown, why }),
+        Err(Unusable::Unreadable(cause)) => {
+            return Err(ConfigError::Unreadable { file: shown, cause });
+        }
+    };
+    let folder = path.parent().unwrap_or(Path::new("/")).to_owned();
+    Ok(Some(Source {
+        shown,
+        text,
+        folder,
+        home,
+    }))
+}
+
+/// What one file says.
+#[derive(Default)]
+struct FileLayer<'s> {
+    settings: SettingsLayer,
+    providers: BTreeMap<String, ProviderLayer>,
+    resources: Vec<ResourceEntry<'s>>,
+}
+
+impl<'s> FileLayer<'s> {
+    fn of(source: &'s Source) -> Result<Self, ConfigError> {
+        let mut top = source.parse()?;
+        let settings = SettingsLayer::of_file(&mut top)?;
+        let mut providers = BTreeMap::new();
+        for (name, at, table) in top.tables("providers")? {
+            if !is_provider_name(&name) {
+                return Err(source.problem(at.start, Problem::ProviderName));
+            }
+            let section = Section::new(source, Title::Provider(&name), table);
+            let layer = ProviderLayer::read(section)?;
+            providers.insert(name, layer);
+        }
+        let mut resources = Vec::new();
+        for (at, table) in top.array("resources")? {
+            resources.push(ResourceEntry::read(source, &at, table)?);
+        }
+        top.end()?;
+        Ok(Self {
+            settings,
+            providers,
+            resources,
+        })
+    }
+
+    /// This file laid over the system's: providers merge, resources append.
+    fn over(self, system: Self) -> Self {
+        let Self {
+            settings,
+            providers,
+            mut resources,
+        } = self;
+        resources.extend(system.resources);
+        let mut merged = system.providers;
+        for (name, layer) in providers {
+            let layer = match merged.remove(&name) {
+                Some(lower) => layer.over(lower),
+                None => layer,
+            };
+            merged.insert(name, layer);
+        }
+        Self {
+            settings: settings.over(system.settings),
+            providers: merged,
+            resources,
+        }
+    }
+}
+
+fn is_provider_name(name: &str) -> bool {
+    const LONGEST: usize = 64;
+    let begins_well = name.starts_with(|c: char| c.is_ascii_alphanumeric());
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+    begins_well && name.len() <= LONGEST && name.bytes().all(plain)
+}
+
+/// What a `[[resources]]` entry says.
+#[derive(Debug)]
+struct Resource {
+    pattern: Pattern,
+    provider: String,
+    account: Option<String>,
+    username: Option<String>,
+    token: Option<TokenKind>,
+}
+
+/// An entry whose provider has still to be looked up in all the files.
+struct ResourceEntry<'s> {
+    resource: Resource,
+    source: &'s Source,
+    /// Where it names its provider.
+    at: usize,
+}
+
+const TOKENS: &[(&str, TokenKind)] = &[("access", TokenKind::Access), ("id", TokenKind::Id)];
+
+impl<'s> ResourceEntry<'s> {
+    fn read(
+        source: &'s Source,
+        header: &Range<usize>,
+        table: DeTable<'_>,
+    ) -> Result<Self, ConfigError> {
+        let mut section = Section::new(source, Title::Resource, table);
+        let at = section.place_of("provider");
+        let pattern =
+            section.parsed("match", |text| Pattern::parse(text).map_err(What::Pattern))?;
+        let provider = section.text("provider")?;
+        let resource = Resource {
+            pattern: pattern.ok_or_else(|| section.absent(header.start, "match"))?,
+            provider: provider.ok_or_else(|| section.absent(header.start, "provider"))?,
+            account: section.text("account")?,
+            username: section.text("username")?,
+            token: section.parsed("token", |text| choice(text, TOKENS))?,
+        };
+        section.end()?;
+        let at = at.map_or(header.start, |at| at.start);
+        Ok(Self {
+            resource,
+            source,
+            at,
+        })
+    }
+
+    /// Refuses an entry that would be found wanting only on the day it is needed.
+    fn checked(self, providers: &BTreeMap<String, ProviderLayer>) -> Result<Resource, ConfigError> {
+        let Self {
+            resource,
+            source,
+            at,
+        } = self;
+        let name = resource.provider.as_str();
+        if providers.contains_key(name) || presets::known(name).is_some() {
+            return Ok(resource);
+        }
+        let configured = providers.keys().map(String::as_str);
+        let similar = similar::nearest(name, configured.chain(presets::names()));
+        let problem = Problem::Value {
+            key: "provider".to_owned(),
+            within: Title::Resource.to_string(),
+            what: What::UnknownProvider { similar },
+        };
+        Err(source.problem(at, problem))
+    }
+}
+
+#[cfg(test)]
+mod tests;

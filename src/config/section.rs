@@ -1,0 +1,401 @@
+//! Reads one table of a TOML file key by key, and knows afterwards which keys nobody asked for.
+//!
+//! By hand rather than by `serde`, whose errors quote the value, and which cannot say which key
+//! was meant. The tables borrow from the file's text; a value is copied when it is asked for.
+//!
+//! Specification: <https://toml.io/en/v1.0.0>
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use toml::de::{DeArray, DeTable, DeValue};
+use url::Url;
+use zeroize::Zeroizing;
+
+use super::error::{ConfigError, Place, Problem, What, shown_name};
+use super::similar;
+
+/// A file's text, and what is needed to speak about it.
+pub(crate) struct Source {
+    /// As a person sees its path.
+    pub(crate) shown: String,
+    pub(crate) text: Zeroizing<String>,
+    /// What relative paths in it are relative to.
+    pub(crate) folder: PathBuf,
+    pub(crate) home: Option<PathBuf>,
+}
+
+impl Source {
+    pub(crate) fn parse(&self) -> Result<Section<'_, '_>, ConfigError> {
+        match DeTable::parse(&self.text) {
+            Ok(table) => Ok(Section::new(self, Title::Top, table.into_inner())),
+            Err(error) => {
+                let at = error.span().map_or(0, |span| span.start);
+                Err(self.problem(at, Problem::Syntax(error.message().to_owned())))
+            }
+        }
+    }
+
+    pub(crate) fn problem(&self, at: usize, problem: Problem) -> ConfigError {
+        let before = self.text.as_bytes().iter().take(at);
+        ConfigError::Entry {
+            place: Place {
+                file: self.shown.clone(),
+                line: 1 + before.filter(|byte| **byte == b'\n').count(),
+            },
+            problem: Box::new(problem),
+        }
+    }
+}
+
+/// Which table it is, for messages.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Title<'a> {
+    Top,
+    Provider(&'a str),
+    Identity,
+    Resource,
+}
+
+impl fmt::Display for Title<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Top => Ok(()),
+            Self::Provider(name) => write!(f, " in [providers.{name}]"),
+            Self::Identity => f.write_str(" in `identity`"),
+            Self::Resource => f.write_str(" in [[resources]]"),
+        }
+    }
+}
+
+/// Names that a preset leaves open, as `{base}`.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Blanks<'a> {
+    pub(crate) base: Option<&'a str>,
+    pub(crate) tenant: Option<&'a str>,
+}
+
+/// One table, while it is read.
+pub(crate) struct Section<'s, 'i> {
+    source: &'s Source,
+    title: Title<'s>,
+    table: DeTable<'i>,
+    asked: Vec<&'static str>,
+    blanks: Option<Blanks<'s>>,
+    /// The first blank that nobody filled in.
+    unfilled: Option<&'static str>,
+}
+
+type Value<'i> = (DeValue<'i>, Range<usize>);
+
+impl<'s, 'i> Section<'s, 'i> {
+    pub(crate) fn new(source: &'s Source, title: Title<'s>, table: DeTable<'i>) -> Self {
+        Self {
+            source,
+            title,
+            table,
+            asked: Vec::new(),
+            blanks: None,
+            unfilled: None,
+        }
+    }
+
+    /// From here on `{base}` and `{tenant}` in a value stand for these.
+    pub(crate) fn fill(&mut self, blanks: Blanks<'s>) {
+        self.blanks = Some(blanks);
+    }
+
+    pub(crate) fn unfilled(&self) -> Option<&'static str> {
+        self.unfilled
+    }
+
+    /// Takes over what a table within this one had left open.
+    pub(crate) fn adopt_unfilled(&mut self, inner: &Self) {
+        self.unfilled = self.unfilled.or(inner.unfilled);
+    }
+
+    /// Drops keys unread, as if they were not there.
+    pub(crate) fn forget(&mut self, keys: &[&'static str]) {
+        for key in keys {
+            self.table.remove(*key);
+            self.asked.push(key);
+        }
+    }
+
+    /// Ends the reading: a key that is left is one that nobody knows.
+    pub(crate) fn end(self) -> Result<(), ConfigError> {
+        let first = self.table.iter().min_by_key(|(key, _)| key.span().start);
+        let Some((key, _)) = first else {
+            return Ok(());
+        };
+        let within = self.title.to_string();
+        let problem = if key.get_ref() == "client_secret" {
+            Problem::InlineSecret {
+                key: "client_secret".to_owned(),
+                within,
+            }
+        } else {
+            Problem::UnknownKey {
+                key: shown_name(key.get_ref()),
+                within,
+                similar: similar::nearest(key.get_ref(), self.asked.iter().copied()),
+            }
+        };
+        Err(self.source.problem(key.span().start, problem))
+    }
+
+    /// A string that is not empty and holds no control characters.
+    pub(crate) fn text(&mut self, key: &'static str) -> Result<Option<String>, ConfigError> {
+        self.parsed(key, |text| Ok(text.to_owned()))
+    }
+
+    /// A string that `parse` understands.
+    pub(crate) fn parsed<T>(
+        &mut self,
+        key: &'static str,
+        parse: impl FnOnce(&str) -> Result<T, What>,
+    ) -> Result<Option<T>, ConfigError> {
+        let Some((value, span)) = self.take(key) else {
+            return Ok(None);
+        };
+        let text = match self.filled(&value) {
+            Err(what) => return Err(self.wrong(key, span, what)),
+            Ok(None) => return Ok(None),
+            Ok(Some(text)) => text,
+        };
+        match parse(&text) {
+            Ok(parsed) => Ok(Some(parsed)),
+            Err(what) => Err(self.wrong(key, span, what)),
+        }
+    }
+
+    /// A value of any kind that `read` understands.
+    pub(crate) fn value<T>(
+        &mut self,
+        key: &'static str,
+        read: impl FnOnce(&DeValue<'_>) -> Result<T, What>,
+    ) -> Result<Option<T>, ConfigError> {
+        let Some((value, span)) = self.take(key) else {
+            return Ok(None);
+        };
+        match read(&value) {
+            Ok(value) => Ok(Some(value)),
+            Err(what) => Err(self.wrong(key, span, what)),
+        }
+    }
+
+    pub(crate) fn flag(&mut self, key: &'static str) -> Result<Option<bool>, ConfigError> {
+        self.value(key, |value| {
+            value.as_bool().ok_or(What::Is("true or false"))
+        })
+    }
+
+    /// A list of strings, each of which `parse` understands.
+    pub(crate) fn list<T>(
+        &mut self,
+        key: &'static str,
+        parse: impl Fn(&str) -> Result<T, What>,
+    ) -> Result<Option<Vec<T>>, ConfigError> {
+        let Some((value, span)) = self.take(key) else {
+            return Ok(None);
+        };
+        let not_a_list = What::Is("a list of strings");
+        let Some(array) = value.as_array() else {
+            return Err(self.wrong(key, span, not_a_list));
+        };
+        let mut list = Vec::with_capacity(array.len());
+        for element in array {
+            let parsed = match element.get_ref().as_str() {
+                None => Err(not_a_list.clone()),
+                Some(text) => printable(text).and_then(&parse),
+            };
+            list.push(parsed.map_err(|what| self.wrong(key, element.span(), what))?);
+        }
+        Ok(Some(list))
+    }
+
+    /// A table of strings by names, each of which `check` admits.
+    pub(crate) fn map(
+        &mut self,
+        key: &'static str,
+        check: impl Fn(&str) -> Result<(), What>,
+    ) -> Result<Option<BTreeMap<String, String>>, ConfigError> {
+        let Some((value, span)) = self.take(key) else {
+            return Ok(None);
+        };
+        let not_a_map = What::Is("a table of strings");
+        let Some(table) = value.as_table() else {
+            return Err(self.wrong(key, span, not_a_map));
+        };
+        let mut map = BTreeMap::new();
+        for (name, value) in table {
+            let text = match value.get_ref().as_str() {
+                None => Err(not_a_map.clone()),
+                Some(text) => check(name.get_ref()).map(|()| text),
+            };
+            let text = text.map_err(|what| self.wrong(key, name.span(), what))?;
+            map.insert(name.get_ref().to_string(), text.to_owned());
+        }
+        Ok(Some(map))
+    }
+
+    /// A path: absolute, beneath `~/`, or relative to the file that it stands in.
+    pub(crate) fn path(&mut self, key: &'static str) -> Result<Option<PathBuf>, ConfigError> {
+        let source = self.source;
+        self.parsed(key, |text| {
+            if text == "~" || text.starts_with("~/") {
+                let home = source.home.as_deref().ok_or(What::NoHome)?;
+                Ok(home.join(text.trim_start_matches(['~', '/'])))
+            } else {
+                Ok(source.folder.join(Path::new(text)))
+            }
+        })
+    }
+
+    /// A table within this one, or nothing.
+    pub(crate) fn table(
+        &mut self,
+        key: &'static str,
+        title: Title<'s>,
+    ) -> Result<Option<Section<'s, 'i>>, ConfigError> {
+        let Some((value, span)) = self.take(key) else {
+            return Ok(None);
+        };
+        let DeValue::Table(table) = value else {
+            return Err(self.wrong(key, span, What::Is("a table")));
+        };
+        let mut section = Section::new(self.source, title, table);
+        section.blanks = self.blanks;
+        Ok(Some(section))
+    }
+
+    /// The keys and tables of a table of tables, in the order of their names.
+    pub(crate) fn tables(
+        &mut self,
+        key: &'static str,
+    ) -> Result<Vec<(String, Range<usize>, DeTable<'i>)>, ConfigError> {
+        let Some((value, span)) = self.take(key) else {
+            return Ok(Vec::new());
+        };
+        let DeValue::Table(tables) = value else {
+            return Err(self.wrong(key, span, What::Is("a table of tables")));
+        };
+        let mut named = Vec::with_capacity(tables.len());
+        for (name, value) in tables {
+            let DeValue::Table(table) = value.into_inner() else {
+                return Err(self.wrong(key, name.span(), What::Is("a table of tables")));
+            };
+            named.push((name.get_ref().to_string(), name.span(), table));
+        }
+        Ok(named)
+    }
+
+    /// The tables of an array of tables, each with its place.
+    pub(crate) fn array(
+        &mut self,
+        key: &'static str,
+    ) -> Result<Vec<(Range<usize>, DeTable<'i>)>, ConfigError> {
+        let Some((value, span)) = self.take(key) else {
+            return Ok(Vec::new());
+        };
+        let not_an_array = What::Is("an array of tables");
+        let DeValue::Array(array) = value else {
+            return Err(self.wrong(key, span, not_an_array));
+        };
+        let mut tables = Vec::with_capacity(array.len());
+        for element in DeArray::into_iter(array) {
+            let span = element.span();
+            let DeValue::Table(table) = element.into_inner() else {
+                return Err(self.wrong(key, span, not_an_array));
+            };
+            tables.push((span, table));
+        }
+        Ok(tables)
+    }
+
+    /// Where a value stands, without reading it.
+    pub(crate) fn place_of(&self, key: &str) -> Option<Range<usize>> {
+        self.table.get(key).map(toml::Spanned::span)
+    }
+
+    pub(crate) fn absent(&self, at: usize, key: &'static str) -> ConfigError {
+        let within = self.title.to_string();
+        self.source.problem(at, Problem::Absent { key, within })
+    }
+
+    fn take(&mut self, key: &'static str) -> Option<Value<'i>> {
+        self.asked.push(key);
+        let value = self.table.remove(key)?;
+        let span = value.span();
+        Some((value.into_inner(), span))
+    }
+
+    fn wrong(&self, key: &'static str, at: Range<usize>, what: What) -> ConfigError {
+        let problem = Problem::Value {
+            key: key.to_owned(),
+            within: self.title.to_string(),
+            what,
+        };
+        self.source.problem(at.start, problem)
+    }
+
+    /// The string in `value`, with its blanks filled in; nothing where one cannot be.
+    fn filled(&mut self, value: &DeValue<'_>) -> Result<Option<String>, What> {
+        let text = value.as_str().ok_or(What::Is("a string"))?;
+        let text = printable(text)?;
+        let Some(Blanks { base, tenant }) = self.blanks else {
+            return Ok(Some(text.to_owned()));
+        };
+        let mut filled = text.to_owned();
+        for (name, blank, with) in [("base", "{base}", base), ("tenant", "{tenant}", tenant)] {
+            if !text.contains(blank) {
+                continue;
+            }
+            let Some(with) = with else {
+                self.unfilled.get_or_insert(name);
+                return Ok(None);
+            };
+            filled = filled.replace(blank, with);
+        }
+        Ok(Some(filled))
+    }
+}
+
+/// What every string here must be.
+pub(crate) fn printable(text: &str) -> Result<&str, What> {
+    if text.is_empty() {
+        Err(What::Is("more than an empty string"))
+    } else if text.contains(char::is_control) {
+        Err(What::Is("without control characters"))
+    } else {
+        Ok(text)
+    }
+}
+
+/// An address that tokens or secrets are sent to: https, or http on loopback.
+pub(crate) fn endpoint(text: &str) -> Result<Url, What> {
+    let url = Url::parse(text).map_err(|_| What::Is("a URL"))?;
+    let confidential =
+        crate::provider::realm::Realm::of(&url).is_some_and(|realm| realm.is_confidential());
+    if !confidential {
+        return Err(What::Is(
+            "an https:// URL (http:// is for loopback addresses only)",
+        ));
+    }
+    if !url.username().is_empty() || url.password().is_some() || url.fragment().is_some() {
+        return Err(What::Is("a URL without user name, password or fragment"));
+    }
+    Ok(url)
+}
+
+/// An issuer keeps its spelling, for it is compared character by character (RFC 9207 §2.4).
+pub(crate) fn issuer(text: &str) -> Result<String, What> {
+    let url = endpoint(text)?;
+    // RFC 8414 §2
+    if url.query().is_some() {
+        return Err(What::Is("a URL without a query"));
+    }
+    Ok(text.to_owned())
+}

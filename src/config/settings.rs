@@ -1,0 +1,413 @@
+//! What is decided once for all providers, and by whom: a file, the environment, a flag.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use toml::de::DeValue;
+
+use super::error::{ConfigError, What};
+use super::section::{Section, printable};
+use crate::env::Env;
+use crate::store;
+
+/// The settings that hold, after all layers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    pub store: store::Setting,
+    /// The command that opens a URL, in the conventions of `$BROWSER`.
+    pub browser: Option<String>,
+    pub interactive: Interactive,
+    pub flow: Flow,
+    /// How long the kernel keyring holds the unlocked key; `None`: not at all.
+    pub kernel_cache: Option<Duration>,
+    /// How long a person has to sign in.
+    pub sign_in_timeout: Duration,
+    /// For one request to a provider, from the name's look-up to the last byte.
+    pub http_timeout: Duration,
+    /// Certificates in PEM that are trusted beside the platform's.
+    pub ca_file: Option<PathBuf>,
+    pub default_provider: Option<String>,
+    pub verbose: u8,
+}
+
+/// Whether a person may be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Interactive {
+    /// Where there is somebody to ask.
+    Auto,
+    Never,
+}
+
+/// How a person signs in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Flow {
+    /// The browser, or a device code where none can be opened.
+    Auto,
+    Browser,
+    /// RFC 8628
+    Device,
+}
+
+/// What the command line said: the last and strongest layer.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Flags {
+    pub store: Option<store::Setting>,
+    pub interactive: Option<Interactive>,
+    pub flow: Option<Flow>,
+    pub verbose: Option<u8>,
+}
+
+const STORES: &[(&str, store::Setting)] = &[
+    ("auto", store::Setting::Auto),
+    ("keyring", store::Setting::Keyring),
+    ("kernel", store::Setting::Kernel),
+    ("file", store::Setting::File),
+    ("none", store::Setting::None),
+];
+const INTERACTIVES: &[(&str, Interactive)] =
+    &[("auto", Interactive::Auto), ("never", Interactive::Never)];
+const FLOWS: &[(&str, Flow)] = &[
+    ("auto", Flow::Auto),
+    ("browser", Flow::Browser),
+    ("device", Flow::Device),
+];
+
+/// A working day, and then some: one unlock a day.
+const KERNEL_CACHE: Duration = Duration::from_secs(12 * 60 * 60);
+/// Enough for a second factor, short enough that a forgotten tab does not block the next try.
+const SIGN_IN_TIMEOUT: Duration = Duration::from_secs(300);
+const HTTP_TIMEOUT: Duration = Duration::from_secs(30);
+/// Beyond this a deadline is a slip, and adding it to a clock could overflow.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+/// A value, or the word that there shall be none: an `Option` in a layer says "not said".
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum OrOff<T> {
+    On(T),
+    Off,
+}
+
+impl<T> OrOff<T> {
+    pub(crate) fn on(self) -> Option<T> {
+        match self {
+            Self::On(value) => Some(value),
+            Self::Off => None,
+        }
+    }
+}
+
+/// What one layer says; `None` leaves it to the layers below.
+#[derive(Debug, Default)]
+pub(super) struct SettingsLayer {
+    store: Option<store::Setting>,
+    browser: Option<String>,
+    interactive: Option<Interactive>,
+    flow: Option<Flow>,
+    kernel_cache: Option<OrOff<Duration>>,
+    sign_in_timeout: Option<Duration>,
+    http_timeout: Option<Duration>,
+    ca_file: Option<PathBuf>,
+    default_provider: Option<String>,
+    verbose: Option<u8>,
+}
+
+impl SettingsLayer {
+    pub(super) fn of_file(file: &mut Section<'_, '_>) -> Result<Self, ConfigError> {
+        Ok(Self {
+            store: file.parsed("store", |text| choice(text, STORES))?,
+            browser: file.text("browser")?,
+            interactive: file.parsed("interactive", |text| choice(text, INTERACTIVES))?,
+            flow: file.parsed("flow", |text| choice(text, FLOWS))?,
+            kernel_cache: file.value("kernel_keyring_timeout", |value| match value.as_bool() {
+                Some(false) => Ok(OrOff::Off),
+                Some(true) => Err(NOT_A_CACHE_TIME),
+                None => cache_time(&number_or_text(value).ok_or(NOT_A_CACHE_TIME)?),
+            })?,
+            sign_in_timeout: file.value("sign_in_timeout", deadline_value)?,
+            http_timeout: file.value("http_timeout", deadline_value)?,
+            ca_file: file.path("ca_file")?,
+            default_provider: file.text("default_provider")?,
+            verbose: file.value("verbose", |value| {
+                verbosity(&number_or_text(value).ok_or(NOT_A_VERBOSITY)?)
+            })?,
+        })
+    }
+
+    /// Each setting `some_key` is `HALLPASS_SOME_KEY`.
+    pub(super) fn of_env(env: &Env) -> Result<Self, ConfigError> {
+        Ok(Self {
+            store: variable(env, "HALLPASS_STORE", |text| choice(text, STORES))?,
+            browser: variable(env, "HALLPASS_BROWSER", |text| {
+                printable(text).map(str::to_owned)
+            })?,
+            interactive: variable(env, "HALLPASS_INTERACTIVE", |text| {
+                choice(text, INTERACTIVES)
+            })?,
+            flow: variable(env, "HALLPASS_FLOW", |text| choice(text, FLOWS))?,
+            kernel_cache: variable(env, "HALLPASS_KERNEL_KEYRING_TIMEOUT", cache_time)?,
+            sign_in_timeout: variable(env, "HALLPASS_SIGN_IN_TIMEOUT", deadline)?,
+            http_timeout: variable(env, "HALLPASS_HTTP_TIMEOUT", deadline)?,
+            ca_file: path_variable(env, "HALLPASS_CA_FILE")?,
+            default_provider: variable(env, "HALLPASS_DEFAULT_PROVIDER", |text| {
+                printable(text).map(str::to_owned)
+            })?,
+            verbose: variable(env, "HALLPASS_VERBOSE", verbosity)?,
+        })
+    }
+
+    pub(super) fn of_flags(flags: &Flags) -> Self {
+        let Flags {
+            store,
+            interactive,
+            flow,
+            verbose,
+        } = *flags;
+        Self {
+            store,
+            interactive,
+            flow,
+            verbose,
+            ..Self::default()
+        }
+    }
+
+    /// This layer laid over a weaker one.
+    pub(super) fn over(self, lower: Self) -> Self {
+        let Self {
+            store,
+            browser,
+            interactive,
+            flow,
+            kernel_cache,
+            sign_in_timeout,
+            http_timeout,
+            ca_file,
+            default_provider,
+            verbose,
+        } = self;
+        Self {
+            store: store.or(lower.store),
+            browser: browser.or(lower.browser),
+            interactive: interactive.or(lower.interactive),
+            flow: flow.or(lower.flow),
+            kernel_cache: kernel_cache.or(lower.kernel_cache),
+            sign_in_timeout: sign_in_timeout.or(lower.sign_in_timeout),
+            http_timeout: http_timeout.or(lower.http_timeout),
+            ca_file: ca_file.or(lower.ca_file),
+            default_provider: default_provider.or(lower.default_provider),
+            verbose: verbose.or(lower.verbose),
+        }
+    }
+
+    pub(super) fn settle(self) -> Settings {
+        let Self {
+            store,
+            browser,
+            interactive,
+            flow,
+            kernel_cache,
+            sign_in_timeout,
+            http_timeout,
+            ca_file,
+            default_provider,
+            verbose,
+        } = self;
+        Settings {
+            store: store.unwrap_or(store::Setting::Auto),
+            browser,
+            interactive: interactive.unwrap_or(Interactive::Auto),
+            flow: flow.unwrap_or(Flow::Auto),
+            kernel_cache: kernel_cache.unwrap_or(OrOff::On(KERNEL_CACHE)).on(),
+            sign_in_timeout: sign_in_timeout.unwrap_or(SIGN_IN_TIMEOUT),
+            http_timeout: http_timeout.unwrap_or(HTTP_TIMEOUT),
+            ca_file,
+            default_provider,
+            verbose: verbose.unwrap_or(0),
+        }
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        SettingsLayer::default().settle()
+    }
+}
+
+fn variable<T>(
+    env: &Env,
+    name: &'static str,
+    parse: impl FnOnce(&str) -> Result<T, What>,
+) -> Result<Option<T>, ConfigError> {
+    let Some(value) = env.var_os(name) else {
+        return Ok(None);
+    };
+    let parsed = match value.to_str() {
+        // Not UTF-8 is not "not set": somebody meant something by it.
+        None => Err(What::Is("text in UTF-8")),
+        Some(text) => parse(text),
+    };
+    match parsed {
+        Ok(value) => Ok(Some(value)),
+        Err(what) => Err(ConfigError::Given { name, what }),
+    }
+}
+
+fn path_variable(env: &Env, name: &'static str) -> Result<Option<PathBuf>, ConfigError> {
+    match env.var_os(name).map(PathBuf::from) {
+        Some(path) if !path.is_absolute() => Err(ConfigError::RelativeFolder { name }),
+        path => Ok(path),
+    }
+}
+
+/// One of a few words.
+pub(crate) fn choice<T: Copy>(text: &str, of: &[(&'static str, T)]) -> Result<T, What> {
+    let found = of.iter().find(|(word, _)| *word == text);
+    found.map(|(_, value)| *value).ok_or_else(|| {
+        let words: Vec<_> = of.iter().map(|(word, _)| *word).collect();
+        What::OneOf(words.join(", "))
+    })
+}
+
+const NOT_A_DEADLINE: What =
+    What::Is("a time of at most a year: seconds, or \"90s\", \"5m\", \"12h\", \"2d\"");
+const NOT_A_CACHE_TIME: What =
+    What::Is("a time of at most a year (seconds, or \"30m\", \"12h\", \"2d\"), or false");
+const NOT_A_VERBOSITY: What = What::Is("a number from 0 to 255");
+
+fn deadline_value(value: &DeValue<'_>) -> Result<Duration, What> {
+    deadline(&number_or_text(value).ok_or(NOT_A_DEADLINE)?)
+}
+
+fn deadline(text: &str) -> Result<Duration, What> {
+    duration(text)
+        .filter(|time| !time.is_zero())
+        .ok_or(NOT_A_DEADLINE)
+}
+
+fn cache_time(text: &str) -> Result<OrOff<Duration>, What> {
+    if text == "false" {
+        return Ok(OrOff::Off);
+    }
+    match duration(text) {
+        None => Err(NOT_A_CACHE_TIME),
+        Some(Duration::ZERO) => Ok(OrOff::Off),
+        Some(time) => Ok(OrOff::On(time)),
+    }
+}
+
+fn verbosity(text: &str) -> Result<u8, What> {
+    text.parse().map_err(|_| NOT_A_VERBOSITY)
+}
+
+/// A whole number with an optional unit.
+fn duration(text: &str) -> Option<Duration> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = match text.get(digits.len()..)? {
+        "" | "s" => 1,
+        "m" => 60,
+        "h" => 60 * 60,
+        "d" => 24 * 60 * 60,
+        _ => return None,
+    };
+    let count: u64 = digits.parse().ok()?;
+    let time = Duration::from_secs(count.checked_mul(unit)?);
+    (time <= LONGEST).then_some(time)
+}
+
+/// A decimal number or a string, as the text that the environment would hold.
+fn number_or_text(value: &DeValue<'_>) -> Option<String> {
+    if let Some(number) = value.as_integer() {
+        return (number.radix() == 10).then(|| number.as_str().to_owned());
+    }
+    value.as_str().map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_seconds_or_has_a_unit() {
+        for (text, expected) in [
+            ("0", Some(0)),
+            ("300", Some(300)),
+            ("90s", Some(90)),
+            ("5m", Some(300)),
+            ("12h", Some(43200)),
+            ("2d", Some(172_800)),
+            ("365d", Some(31_536_000)),
+            ("366d", None),
+            ("99999999999999999999", None),
+            ("18446744073709551615d", None),
+            ("5 m", None),
+            ("1h30m", None),
+            ("-5", None),
+            ("1.5h", None),
+            ("h", None),
+            ("5M", None),
+            ("", None),
+        ] {
+            let expected = expected.map(Duration::from_secs);
+            assert_eq!(duration(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_words_for_a_store_are_those_that_it_is_written_with() {
+        for (word, setting) in STORES {
+            assert_eq!(serde_json::to_value(setting).unwrap(), *word);
+        }
+    }
+
+    #[test]
+    fn the_environment_says_what_it_expected_and_not_what_it_got() {
+        for (name, value, expected) in [
+            (
+                "HALLPASS_STORE",
+                "s3cret",
+                "HALLPASS_STORE must be one of auto, keyring, kernel, file, none",
+            ),
+            (
+                "HALLPASS_INTERACTIVE",
+                "no",
+                "HALLPASS_INTERACTIVE must be one of auto, never",
+            ),
+            (
+                "HALLPASS_VERBOSE",
+                "256",
+                "HALLPASS_VERBOSE must be a number from 0 to 255",
+            ),
+            (
+                "HALLPASS_SIGN_IN_TIMEOUT",
+                "0",
+                "HALLPASS_SIGN_IN_TIMEOUT must be a time of at most a year: seconds, or \"90s\", \"5m\", \"12h\", \"2d\"",
+            ),
+            (
+                "HALLPASS_CA_FILE",
+                "ca.pem",
+                "HALLPASS_CA_FILE must be an absolute path",
+            ),
+        ] {
+            let env = Env::new(Vec::<&str>::new(), [(name, value)]);
+            let error = SettingsLayer::of_env(&env).unwrap_err();
+            assert_eq!(error.to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn zero_and_false_turn_the_kernel_keyring_off() {
+        for (value, expected) in [
+            ("0", None),
+            ("false", None),
+            ("60", Some(Duration::from_secs(60))),
+            ("1h", Some(Duration::from_secs(3600))),
+        ] {
+            let env = Env::new(
+                Vec::<&str>::new(),
+                [("HALLPASS_KERNEL_KEYRING_TIMEOUT", value)],
+            );
+            let settings = SettingsLayer::of_env(&env).unwrap().settle();
+            assert_eq!(settings.kernel_cache, expected, "{value}");
+        }
+    }
+}

@@ -1,0 +1,916 @@
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use super::*;
+use crate::oauth::token::ClientAuth;
+use crate::store;
+
+/// A home and a system's folder of their own, gone when the test is over.
+struct Machine {
+    root: PathBuf,
+}
+
+impl Machine {
+    fn new() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("hallpass-config-{}-{count}", std::process::id());
+        let root = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&root).unwrap();
+        Self { root }
+    }
+
+    fn with(user: &str) -> Self {
+        let machine = Self::new();
+        machine.write("user.toml", user);
+        machine
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.root.join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.path(name);
+        std::fs::write(&path, text).unwrap();
+        set_mode(&path, 0o600);
+        path
+    }
+
+    fn env(&self, vars: &[(&str, &str)]) -> Env {
+        let mut all = vec![
+            ("HOME", self.root.to_str().unwrap().to_owned()),
+            (
+                "HALLPASS_CONFIG",
+                self.path("user.toml").to_str().unwrap().to_owned(),
+            ),
+        ];
+        all.extend(
+            vars.iter()
+                .map(|(name, value)| (*name, (*value).to_owned())),
+        );
+        Env::new(
+            Vec::<String>::new(),
+            all.into_iter().map(|(k, v)| (k.to_owned(), v)),
+        )
+    }
+
+    fn load_with(&self, vars: &[(&str, &str)], flags: &Flags) -> Result<Config, ConfigError> {
+        Config::load_files(Some(&self.path("system.toml")), &self.env(vars), flags)
+    }
+
+    fn load(&self) -> Result<Config, ConfigError> {
+        self.load_with(&[], &Flags::default())
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        let _gone = std::fs::remove_dir_all(&self.root);
+    }
+}
+
+#[cfg(unix)]
+fn set_mode(path: &Path, mode: u32) {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+}
+
+#[cfg(not(unix))]
+fn set_mode(_path: &Path, _mode: u32) {}
+
+fn url(text: &str) -> Url {
+    Url::parse(text).unwrap()
+}
+
+const CORP: &str = r#"
+[providers.corp]
+preset = "keycloak"
+issuer = "https://login.corp.example/realms/corp"
+client_id = "hallpass"
+
+[[resources]]
+match = "https://git.corp.example"
+provider = "corp"
+account = "work"
+username = "oauth2"
+token = "id"
+"#;
+
+#[test]
+fn nothing_configured_is_the_defaults() {
+    let machine = Machine::with("");
+    let config = machine.load().unwrap();
+    let Settings {
+        store,
+        browser,
+        interactive,
+        flow,
+        kernel_cache,
+        sign_in_timeout,
+        http_timeout,
+        ca_file,
+        default_provider,
+        verbose,
+    } = &config.settings;
+    assert_eq!(*store, store::Setting::Auto);
+    assert_eq!((browser, ca_file, default_provider), (&None, &None, &None));
+    assert_eq!((*interactive, *flow), (Interactive::Auto, Flow::Auto));
+    assert_eq!(*kernel_cache, Some(Duration::from_secs(12 * 60 * 60)));
+    assert_eq!(*sign_in_timeout, Duration::from_secs(300));
+    assert_eq!((*http_timeout, *verbose), (Duration::from_secs(30), 0));
+    assert_eq!(config.providers().count(), 0);
+}
+
+#[test]
+fn a_stronger_layer_wins_setting_by_setting() {
+    let machine =
+        Machine::with("store = \"file\"\nflow = \"device\"\nverbose = 2\nhttp_timeout = \"5s\"");
+    machine.write(
+        "system.toml",
+        "store = \"kernel\"\nflow = \"browser\"\nbrowser = \"lynx\"\nsign_in_timeout = 60",
+    );
+    let vars = [("HALLPASS_STORE", "keyring"), ("HALLPASS_FLOW", "auto")];
+    let flags = Flags {
+        store: Some(store::Setting::None),
+        ..Flags::default()
+    };
+    let settings = machine.load_with(&vars, &flags).unwrap().settings;
+    assert_eq!(settings.store, store::Setting::None);
+    assert_eq!(settings.flow, Flow::Auto);
+    assert_eq!(settings.verbose, 2);
+    assert_eq!(settings.http_timeout, Duration::from_secs(5));
+    assert_eq!(settings.browser.as_deref(), Some("lynx"));
+    assert_eq!(settings.sign_in_timeout, Duration::from_secs(60));
+}
+
+#[test]
+fn a_provider_and_what_it_opens() {
+    let machine = Machine::with(CORP);
+    let config = machine.load().unwrap();
+    assert_eq!(config.providers().collect::<Vec<_>>(), ["corp"]);
+    let found = config
+        .resource(&url("https://git.corp.example/team/x.git"))
+        .unwrap();
+    let Match {
+        provider,
+        account,
+        username,
+        token,
+    } = found.unwrap();
+    assert_eq!(account.as_deref(), Some("work"));
+    assert_eq!(username.as_deref(), Some("oauth2"));
+    assert_eq!(token, Some(TokenKind::Id));
+    assert_eq!(provider, config.provider("corp").unwrap());
+    assert_eq!(provider, config.only_provider().unwrap());
+    assert_eq!(provider.preset, Some("keycloak"));
+    assert_eq!(provider.scopes, ["openid", "offline_access"]);
+    assert_eq!(provider.client_id().unwrap(), "hallpass");
+    assert!(provider.needs_discovery());
+    for text in [
+        "https://corp.example",
+        "http://git.corp.example",
+        "https://git.corp.example.evil.tld",
+        "https://git.corp.example@evil.tld",
+        "mailto:git.corp.example",
+    ] {
+        assert_eq!(config.resource(&url(text)).unwrap(), None, "{text}");
+    }
+}
+
+#[test]
+fn the_closest_entry_wins_then_the_users_then_the_first() {
+    let machine = Machine::with(
+        r#"
+        [[resources]]
+        match = "https://*.corp.example"
+        provider = "codeberg"
+        account = "user-star"
+        [[resources]]
+        match = "https://git.corp.example"
+        provider = "codeberg"
+        account = "user-host"
+        [[resources]]
+        match = "https://git.corp.example/"
+        provider = "codeberg"
+        account = "user-host-again"
+        "#,
+    );
+    machine.write(
+        "system.toml",
+        r#"
+        [[resources]]
+        match = "https://git.corp.example"
+        provider = "codeberg"
+        account = "system-host"
+        [[resources]]
+        match = "https://git.corp.example/team"
+        provider = "codeberg"
+        account = "system-path"
+        "#,
+    );
+    let config = machine.load().unwrap();
+    for (text, expected) in [
+        ("https://git.corp.example/team/x", Some("system-path")),
+        ("https://git.corp.example/teams/x", Some("user-host")),
+        ("https://git.corp.example", Some("user-host")),
+        ("https://www.corp.example", Some("user-star")),
+        ("https://corp.example", None),
+    ] {
+        let found = config.resource(&url(text)).unwrap();
+        let account = found.and_then(|found| found.account);
+        assert_eq!(account.as_deref(), expected, "{text}");
+    }
+}
+
+#[test]
+fn providers_merge_key_by_key() {
+    let machine = Machine::with(
+        "[providers.corp]\nclient_id = \"mine\"\nextra_params = { a = \"2\", b = \"3\" }",
+    );
+    machine.write(
+        "system.toml",
+        "[providers.corp]\nissuer = \"https://login.example\"\nclient_id = \"theirs\"\n\
+         scopes = [\"openid\"]\nextra_params = { a = \"1\", c = \"4\" }",
+    );
+    let provider = machine.load().unwrap().provider("corp").unwrap();
+    assert_eq!(provider.client_id().unwrap(), "mine");
+    assert_eq!(provider.issuer.as_deref(), Some("https://login.example"));
+    assert_eq!(provider.scopes, ["openid"]);
+    let params: Vec<_> = provider.extra_params.values().collect();
+    assert_eq!(params, ["2", "3", "4"]);
+}
+
+#[test]
+fn another_server_takes_no_endpoint_of_the_layers_below() {
+    let system =
+        "[providers.corp]\npreset = \"gitlab\"\nrevocation_endpoint = \"https://a.example/r\"";
+    for user in [
+        "issuer = \"https://b.example\"",
+        "token_endpoint = \"https://b.example/t\"\nauthorization_endpoint = \"https://b.example/a\"",
+        "base = \"https://b.example\"",
+        "preset = \"codeberg\"",
+    ] {
+        let machine = Machine::with(&format!("[providers.corp]\n{user}"));
+        machine.write("system.toml", system);
+        let provider = machine.load().unwrap().provider("corp").unwrap();
+        let Provider {
+            issuer,
+            authorization_endpoint,
+            token_endpoint,
+            device_authorization_endpoint,
+            revocation_endpoint,
+            jwks_uri,
+            userinfo_endpoint,
+            identity,
+            ..
+        } = &provider;
+        let addresses = [
+            authorization_endpoint,
+            token_endpoint,
+            device_authorization_endpoint,
+            revocation_endpoint,
+            jwks_uri,
+            userinfo_endpoint,
+        ];
+        let hosts = addresses
+            .into_iter()
+            .flatten()
+            .chain(identity.as_ref().map(|i| &i.url));
+        for address in hosts {
+            let host = address.host_str();
+            assert!(
+                matches!(host, Some("b.example" | "codeberg.org")),
+                "{user}: {host:?}"
+            );
+        }
+        assert!(
+            issuer.iter().all(|issuer| issuer == "https://b.example"),
+            "{user}"
+        );
+    }
+}
+
+#[test]
+fn an_instance_of_ones_own_fills_in_the_preset() {
+    for base in [
+        "https://corp.example/gitlab",
+        "https://corp.example/gitlab/",
+    ] {
+        let machine = Machine::with(&format!(
+            "[providers.work]\npreset = \"gitlab\"\nbase = \"{base}\"\nclient_id = \"x\""
+        ));
+        let provider = machine.load().unwrap().provider("work").unwrap();
+        assert_eq!(
+            provider.issuer.as_deref(),
+            Some("https://corp.example/gitlab")
+        );
+        let token = provider.token_endpoint.as_ref().map(Url::as_str);
+        assert_eq!(token, Some("https://corp.example/gitlab/oauth/token"));
+        let identity = provider
+            .identity
+            .as_ref()
+            .map(|identity| identity.url.as_str());
+        assert_eq!(
+            identity,
+            Some("https://corp.example/gitlab/oauth/token/info")
+        );
+        assert_eq!(provider.git_username.as_deref(), Some("oauth2"));
+        assert!(!provider.needs_discovery());
+    }
+}
+
+#[test]
+fn every_preset_is_whole() {
+    let base = "base = \"https://git.example\"";
+    let issuer = "issuer = \"https://login.example\"";
+    let tenant = "tenant = \"72F988BF-86f1-41af-91ab-2d7cd011db47\"";
+    for (preset, key, has_client_id) in [
+        ("codeberg", "", true),
+        ("forgejo", base, true),
+        ("gitea", "", true),
+        ("github", "", false),
+        ("gitlab", "", false),
+        ("google", "", false),
+        ("keycloak", issuer, false),
+        ("microsoft", tenant, false),
+    ] {
+        let machine = Machine::with(&format!("[providers.x]\npreset = \"{preset}\"\n{key}"));
+        let provider = machine.load().unwrap().provider("x").unwrap();
+        assert_eq!(provider.preset, Some(preset));
+        assert_eq!(provider.client_id().is_ok(), has_client_id, "{preset}");
+        assert!(
+            provider.issuer.is_some() || provider.identity.is_some(),
+            "{preset}"
+        );
+        let all = format!("{provider:?}");
+        assert!(
+            !all.contains("{base}") && !all.contains("{tenant}"),
+            "{all}"
+        );
+    }
+    assert_eq!(presets::names().count(), 8);
+    assert!(presets::names().is_sorted());
+}
+
+#[test]
+fn what_is_special_about_each_provider() {
+    let machine = Machine::with(
+        "[providers.entra]\npreset = \"microsoft\"\ntenant = \"72F988BF-86f1-41af-91ab-2d7cd011db47\"",
+    );
+    let config = machine.load().unwrap();
+    let of = |name| config.provider(name).unwrap();
+
+    let github = of("github");
+    assert!(github.device_only_without_secret && !github.needs_discovery());
+    assert_eq!(github.login_hint_param.as_deref(), Some("login"));
+
+    let google = of("google");
+    assert!(google.client_secret().is_err() && google.needs_discovery());
+    assert_eq!(
+        google.extra_params.get("access_type").map(String::as_str),
+        Some("offline")
+    );
+
+    let codeberg = of("codeberg");
+    assert!(codeberg.git_bearer && !codeberg.is_openid());
+    assert_eq!(codeberg.redirect_uri.path, "/");
+    assert_eq!(codeberg.client_auth, Some(ClientAuth::None));
+
+    let entra = of("entra");
+    assert_eq!(
+        entra.issuer.as_deref(),
+        Some("https://login.microsoftonline.com/72f988bf-86f1-41af-91ab-2d7cd011db47/v2.0")
+    );
+    assert_eq!(
+        entra.redirect_uri,
+        crate::oauth::RedirectUri::parse("http://localhost/callback").unwrap()
+    );
+}
+
+#[test]
+fn what_a_preset_leaves_open_is_asked_for() {
+    for (name, expected) in [
+        ("forgejo", "provider `forgejo` has no base"),
+        ("keycloak", "provider `keycloak` has no issuer"),
+        ("microsoft", "provider `microsoft` has no tenant"),
+    ] {
+        let machine = Machine::with("");
+        let error = machine.load().unwrap().provider(name).unwrap_err();
+        assert_eq!(error.to_string(), expected);
+        let hint = error.hint().unwrap();
+        assert!(
+            hint.contains(&format!("[providers.{name}]\n  preset = \"{name}\"\n  ")),
+            "{hint}"
+        );
+    }
+}
+
+#[test]
+fn a_preset_without_a_client_says_where_to_register_and_what_to_write() {
+    let machine = Machine::with("");
+    let error = machine.load().unwrap().provider("gitlab").unwrap();
+    let error = error.client_id().unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "provider `gitlab` has no client_id: hallpass must first be registered there"
+    );
+    assert_eq!(
+        error.hint().unwrap(),
+        "register an application at https://gitlab.com/-/user_settings/applications\n  \
+           redirect URI: http://127.0.0.1/callback\n  \
+           untick \"Confidential\"; tick the scopes read_repository and write_repository\n\
+         then write into ~/user.toml:\n\n  \
+           [providers.gitlab]\n  \
+           preset = \"gitlab\"\n  \
+           client_id = \"the ID that you get\""
+    );
+
+    let machine = Machine::with("[providers.work]\npreset = \"google\"");
+    let provider = machine.load().unwrap().provider("work").unwrap();
+    let hint = provider.client_id().unwrap_err().hint().unwrap();
+    assert!(
+        hint.ends_with(
+            "then add to [providers.work] in ~/user.toml:\n\n  \
+             client_id = \"the ID that you get\"\n  \
+             client_secret_file = \"~/.config/hallpass/client-secret\""
+        ),
+        "{hint}"
+    );
+}
+
+#[test]
+fn an_unknown_provider_is_named_with_those_that_there_are() {
+    let machine = Machine::with(CORP);
+    let config = machine.load().unwrap();
+    for (name, expected) in [
+        ("crop", "there is no provider `crop`; did you mean `corp`?"),
+        (
+            "githb",
+            "there is no provider `githb`; did you mean `github`?",
+        ),
+        ("elsewhere", "there is no provider `elsewhere`"),
+        ("\u{1b}[2J", "there is no provider `\\u{1b}[2J`"),
+    ] {
+        let error = config.provider(name).unwrap_err();
+        assert_eq!(error.to_string(), expected);
+        let hint = error.hint().unwrap();
+        assert!(
+            hint.starts_with("known: codeberg, corp, forgejo, "),
+            "{hint}"
+        );
+    }
+}
+
+#[test]
+fn without_a_name_the_default_or_the_only_one_is_meant() {
+    for (text, expected) in [
+        ("", Err("no provider is configured")),
+        (
+            "[providers.codeberg]\npreset = \"codeberg\"",
+            Ok("codeberg"),
+        ),
+        (
+            "[providers.codeberg]\n[providers.a]",
+            Err("several providers are configured, and none of them is the default"),
+        ),
+        (
+            "default_provider = \"codeberg\"\n[providers.a]\n[providers.b]",
+            Ok("codeberg"),
+        ),
+        (
+            "default_provider = \"codebreg\"",
+            Err("there is no provider `codebreg`; did you mean `codeberg`?"),
+        ),
+    ] {
+        let machine = Machine::with(text);
+        let found = machine.load().unwrap().only_provider();
+        let found = found.map(|p| p.name).map_err(|error| error.to_string());
+        let found = found.as_deref().map_err(String::as_str);
+        assert_eq!(found, expected, "{text}");
+    }
+}
+
+/// Each value here is, or begins with, this; no message may hold it.
+const CANARY: &str = "s3cr3t-c4n4ry";
+
+#[test]
+#[expect(clippy::too_many_lines, reason = "one table")]
+fn an_error_names_key_and_line_and_never_the_value() {
+    for (text, expected) in [
+        (
+            "\nstroe = \"CANARY\"",
+            "2: unknown key `stroe`; did you mean `store`?",
+        ),
+        (
+            "[providers.corp]\nisuer = \"CANARY\"",
+            "2: unknown key `isuer` in [providers.corp]; did you mean `issuer`?",
+        ),
+        (
+            "[provider.corp]",
+            "1: unknown key `provider`; did you mean `providers`?",
+        ),
+        (
+            "[providers.corp]\ncolour = \"CANARY\"",
+            "2: unknown key `colour` in [providers.corp]",
+        ),
+        (
+            "[[resources]]\nmatch = \"https://a.example\"\nprovider = \"codeberg\"\nusr = 1",
+            "4: unknown key `usr` in [[resources]]",
+        ),
+        ("store = 1", "1: `store` must be a string"),
+        (
+            "store = \"CANARY\"",
+            "1: `store` must be one of auto, keyring, kernel, file, none",
+        ),
+        (
+            "verbose = \"CANARY\"",
+            "1: `verbose` must be a number from 0 to 255",
+        ),
+        (
+            "verbose = 256",
+            "1: `verbose` must be a number from 0 to 255",
+        ),
+        (
+            "providers = \"CANARY\"",
+            "1: `providers` must be a table of tables",
+        ),
+        (
+            "providers.corp = \"CANARY\"",
+            "1: `providers` must be a table of tables",
+        ),
+        (
+            "resources = [\"CANARY\"]",
+            "1: `resources` must be an array of tables",
+        ),
+        (
+            "[resources]\nmatch = \"CANARY\"",
+            "1: `resources` must be an array of tables",
+        ),
+        (
+            "[providers.\"a b\"]",
+            "1: the name of a provider is made of letters, digits, `-`, `_` and `.`, and begins with a letter or digit",
+        ),
+        (
+            "[providers.corp]\nscopes = \"CANARY\"",
+            "2: `scopes` in [providers.corp] must be a list of strings",
+        ),
+        (
+            "[providers.corp]\nscopes = [\n  \"openid\",\n  1]",
+            "4: `scopes` in [providers.corp] must be a list of strings",
+        ),
+        (
+            "[providers.corp]\nscopes = [\"CANARY email\"]",
+            "2: `scopes` in [providers.corp] must be one scope at a time, without spaces",
+        ),
+        (
+            "[providers.corp]\nissuer = \"CANARY\"",
+            "2: `issuer` in [providers.corp] must be a URL",
+        ),
+        (
+            "[providers.corp]\nissuer = \"http://CANARY.example\"",
+            "2: `issuer` in [providers.corp] must be an https:// URL (http:// is for loopback addresses only)",
+        ),
+        (
+            "[providers.corp]\nissuer = \"https://me:CANARY@a.example\"",
+            "2: `issuer` in [providers.corp] must be a URL without user name, password or fragment",
+        ),
+        (
+            "[providers.corp]\nissuer = \"https://a.example/?CANARY\"",
+            "2: `issuer` in [providers.corp] must be a URL without a query",
+        ),
+        (
+            "[providers.corp]\ntoken_endpoint = \"http://CANARY.example\"",
+            "2: `token_endpoint` in [providers.corp] must be an https:// URL (http:// is for loopback addresses only)",
+        ),
+        (
+            "[providers.corp]\nclient_id = \"\"",
+            "2: `client_id` in [providers.corp] must be more than an empty string",
+        ),
+        (
+            "[providers.corp]\nclient_id = \"CANARY\\n\"",
+            "2: `client_id` in [providers.corp] must be without control characters",
+        ),
+        (
+            "[providers.corp]\nclient_secret = \"CANARY\"",
+            "2: `client_secret` in [providers.corp]: a secret does not belong in the configuration",
+        ),
+        (
+            "client_secret = \"CANARY\"",
+            "1: `client_secret`: a secret does not belong in the configuration",
+        ),
+        (
+            "[providers.corp]\nclient_auth = \"CANARY\"",
+            "2: `client_auth` in [providers.corp] must be one of none, basic, post",
+        ),
+        (
+            "[providers.corp]\npkce = \"plain\"",
+            "2: `pkce` in [providers.corp] must be one of S256",
+        ),
+        (
+            "[providers.corp]\npreset = \"gihtub\"",
+            "2: `preset` in [providers.corp] names no preset; did you mean `github`?; there are codeberg, forgejo, gitea, github, gitlab, google, keycloak, microsoft",
+        ),
+        (
+            "[providers.corp]\ntenant = \"common\"",
+            "2: `tenant` in [providers.corp] must be the ID of a directory, a GUID: under another name it has another issuer",
+        ),
+        (
+            "[providers.corp]\nredirect_uri = \"https://CANARY\"",
+            "2: `redirect_uri` in [providers.corp] is not a redirect URI: it must begin with http://, for nothing but a loopback address receives it",
+        ),
+        (
+            "[providers.corp]\nresources = [\"CANARY\"]",
+            "2: `resources` in [providers.corp] must be an absolute URI",
+        ),
+        (
+            "[providers.corp]\nextra_params = { state = \"CANARY\" }",
+            "2: `extra_params` in [providers.corp] must not set `state`, which is set for each request anew",
+        ),
+        (
+            "[providers.corp]\nextra_params = { a = 1 }",
+            "2: `extra_params` in [providers.corp] must be a table of strings",
+        ),
+        (
+            "[providers.corp]\nidentity = { url = \"https://a.example\" }",
+            "2: `subject` is missing in `identity`",
+        ),
+        (
+            "[[resources]]\nprovider = \"codeberg\"",
+            "1: `match` is missing in [[resources]]",
+        ),
+        (
+            "[[resources]]\nmatch = \"https://CANARY.example\"",
+            "1: `provider` is missing in [[resources]]",
+        ),
+        (
+            "[[resources]]\nmatch = \"https://a.example\"\nprovider = \"CANARY\"",
+            "3: `provider` in [[resources]] names no provider",
+        ),
+        (
+            "[[resources]]\nmatch = \"https://a.example\"\nprovider = \"codebreg\"",
+            "3: `provider` in [[resources]] names no provider; did you mean `codeberg`?",
+        ),
+        (
+            "[[resources]]\nprovider = \"codeberg\"\nmatch = \"https://CANARY@a.example\"",
+            "3: `match` in [[resources]] must have no user name or password: an entry has `username` for that",
+        ),
+        (
+            "[[resources]]\nprovider = \"codeberg\"\nmatch = \"http://CANARY.example\"",
+            "3: `match` in [[resources]] must begin with https:// (http:// is for loopback addresses only)",
+        ),
+        (
+            "kernel_keyring_timeout = true",
+            "1: `kernel_keyring_timeout` must be a time of at most a year (seconds, or \"30m\", \"12h\", \"2d\"), or false",
+        ),
+        (
+            "sign_in_timeout = \"0s\"",
+            "1: `sign_in_timeout` must be a time of at most a year: seconds, or \"90s\", \"5m\", \"12h\", \"2d\"",
+        ),
+        (
+            "browser = 'CANARY",
+            "1: invalid literal string, expected `'`",
+        ),
+        (
+            "browser = CANARY",
+            "1: string values must be quoted, expected literal string",
+        ),
+        (
+            "a = 1\nstore = \"file\"\nstore = \"CANARY\"",
+            "3: duplicate key",
+        ),
+        ("\n\nCANARY CANARY", "3: key with no value, expected `=`"),
+        ("[CANARY", "1: unclosed table, expected `]`"),
+    ] {
+        let machine = Machine::with(&text.replace("CANARY", CANARY));
+        let error = machine.load().unwrap_err();
+        let shown = error.to_string();
+        assert_eq!(shown, format!("~/user.toml:{expected}"), "{text}");
+        let all = format!("{shown} {:?} {:?}", error.hint(), error);
+        assert!(!all.contains(CANARY), "{all}");
+    }
+}
+
+#[test]
+fn a_key_with_control_characters_is_escaped() {
+    let machine = Machine::with("\"a\\u001b[2J\" = 1");
+    let error = machine.load().unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "~/user.toml:1: unknown key `a\\u{1b}[2J`"
+    );
+}
+
+#[test]
+fn the_first_unknown_key_of_a_table_is_reported() {
+    let machine = Machine::with("zebra = 1\nant = 2");
+    let error = machine.load().unwrap_err();
+    assert_eq!(error.to_string(), "~/user.toml:1: unknown key `zebra`");
+}
+
+#[test]
+fn relative_paths_are_relative_to_the_file_and_a_tilde_is_the_home() {
+    let machine = Machine::with(
+        "ca_file = \"ca.pem\"\n[providers.a]\nissuer = \"https://a.example\"\n\
+         client_secret_file = \"~/secrets/a\"\nca_file = \"/etc/a.pem\"\n\
+         [providers.b]\nissuer = \"https://b.example\"\nclient_secret_file = \"$HOME/b\"",
+    );
+    let config = machine.load().unwrap();
+    assert_eq!(config.settings.ca_file, Some(machine.path("ca.pem")));
+    let a = config.provider("a").unwrap();
+    assert_eq!(a.client_secret_file, Some(machine.path("secrets/a")));
+    assert_eq!(a.ca_file, Some(PathBuf::from("/etc/a.pem")));
+    // Nothing is expanded from the environment.
+    let b = config.provider("b").unwrap();
+    assert_eq!(b.client_secret_file, Some(machine.path("$HOME/b")));
+    assert_eq!(b.ca_file, config.settings.ca_file);
+}
+
+#[test]
+fn an_openid_provider_needs_an_issuer() {
+    let machine = Machine::with(
+        "[providers.a]\nauthorization_endpoint = \"https://a.example/a\"\n\
+         token_endpoint = \"https://a.example/t\"\nscopes = [\"openid\"]\n\
+         [providers.b]\nscopes = [\"x\"]\n\
+         [providers.c]\npreset = \"github\"\nbase = \"https://ghe.example\"",
+    );
+    let config = machine.load().unwrap();
+    for (name, expected) in [
+        (
+            "a",
+            "provider `a` asks for an ID token (scope `openid`) and has no issuer to check it against",
+        ),
+        ("b", "provider `b` has no issuer"),
+        (
+            "c",
+            "preset `github` is for one place only and has no `base`",
+        ),
+    ] {
+        let error = config.provider(name).unwrap_err();
+        assert_eq!(error.to_string(), expected);
+        assert!(error.hint().is_some());
+    }
+}
+
+#[test]
+fn a_provider_from_the_command_line_is_checked_like_a_configured_one() {
+    let machine = Machine::with("ca_file = \"/etc/ca.pem\"");
+    let config = machine.load().unwrap();
+    let good = || AdHoc {
+        issuer: "http://127.0.0.1:4567".to_owned(),
+        client_id: "hallpass".to_owned(),
+        scopes: vec!["openid".to_owned()],
+        ..AdHoc::default()
+    };
+    let provider = config.ad_hoc(good()).unwrap();
+    assert_eq!(provider.name, "http://127.0.0.1:4567");
+    assert_eq!(provider.issuer.as_deref(), Some("http://127.0.0.1:4567"));
+    assert_eq!(provider.ca_file, Some(PathBuf::from("/etc/ca.pem")));
+    assert!(provider.needs_discovery() && provider.is_openid());
+
+    let params = |name: &str| vec![(name.to_owned(), "x".to_owned())];
+    for (ad_hoc, expected) in [
+        (
+            AdHoc {
+                issuer: "http://login.example".to_owned(),
+                ..good()
+            },
+            "--issuer-url must be an https:// URL (http:// is for loopback addresses only)",
+        ),
+        (
+            AdHoc {
+                client_id: String::new(),
+                ..good()
+            },
+            "--client-id must be more than an empty string",
+        ),
+        (
+            AdHoc {
+                scopes: vec!["a b".to_owned()],
+                ..good()
+            },
+            "--scope must be one scope at a time, without spaces",
+        ),
+        (
+            AdHoc {
+                redirect_uri: Some("https://x".to_owned()),
+                ..good()
+            },
+            "--redirect-uri is not a redirect URI: it must begin with http://, for nothing but a loopback address receives it",
+        ),
+        (
+            AdHoc {
+                extra_params: params("state"),
+                ..good()
+            },
+            "--extra-param must not set `state`, which is set for each request anew",
+        ),
+        (
+            AdHoc {
+                resources: vec!["x".to_owned()],
+                ..good()
+            },
+            "--resource must be an absolute URI",
+        ),
+    ] {
+        let error = config.ad_hoc(ad_hoc).unwrap_err();
+        assert_eq!(error.to_string(), expected);
+    }
+}
+
+#[test]
+fn a_file_that_is_not_there_is_fine_unless_it_was_named() {
+    let machine = Machine::new();
+    let error = machine.load().unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "~/user.toml does not exist, though HALLPASS_CONFIG names it"
+    );
+    let home = machine.root.to_str().unwrap();
+    let env = Env::new(Vec::<&str>::new(), [("HOME", home), ("APPDATA", home)]);
+    let config = Config::load_files(None, &env, &Flags::default()).unwrap();
+    assert_eq!(config.settings, Settings::default());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_that_others_could_have_written_is_refused() {
+    use std::os::unix::fs::symlink;
+
+    let machine = Machine::with("");
+    let user = machine.path("user.toml");
+    for (mode, expected) in [
+        (0o644, None),
+        (0o400, None),
+        (
+            0o620,
+            Some("~/user.toml can be written by others (mode 0620)"),
+        ),
+        (
+            0o602,
+            Some("~/user.toml can be written by others (mode 0602)"),
+        ),
+    ] {
+        set_mode(&user, mode);
+        let error = machine.load().err();
+        assert_eq!(error.as_ref().map(ToString::to_string).as_deref(), expected);
+        if let Some(error) = error {
+            assert_eq!(error.hint().as_deref(), Some("run: chmod go-w ~/user.toml"));
+        }
+    }
+
+    // A link is followed, and what it leads to is judged.
+    let elsewhere = machine.write("elsewhere.toml", "verbose = 3");
+    std::fs::remove_file(&user).unwrap();
+    symlink(&elsewhere, &user).unwrap();
+    assert_eq!(machine.load().unwrap().settings.verbose, 3);
+    set_mode(&elsewhere, 0o666);
+    assert!(machine.load().is_err());
+    std::fs::remove_file(&elsewhere).unwrap();
+    let error = machine.load().unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "~/user.toml is a link that leads nowhere"
+    );
+
+    std::fs::remove_file(&user).unwrap();
+    std::fs::create_dir(&user).unwrap();
+    let error = machine.load().unwrap_err();
+    assert_eq!(error.to_string(), "~/user.toml is not a regular file");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_in_the_files_place_does_not_hang() {
+    let machine = Machine::new();
+    let made = std::process::Command::new("mkfifo")
+        .args(["-m", "600"])
+        .arg(machine.path("user.toml"))
+        .status();
+    assert!(made.unwrap().success());
+    let error = machine.load().unwrap_err();
+    assert_eq!(error.to_string(), "~/user.toml is not a regular file");
+}
+
+#[test]
+fn a_secret_comes_from_a_file_of_its_own() {
+    let machine = Machine::with(
+        "[providers.a]\nissuer = \"https://a.example\"\nclient_secret_file = \"secret\"",
+    );
+    let provider = machine.load().unwrap().provider("a").unwrap();
+    let file = shown(&machine.path("secret"));
+    let error = provider.client_secret().unwrap_err();
+    let expected = format!("{file}, the client secret of provider `a`, does not exist");
+    assert_eq!(error.to_string(), expected);
+
+    machine.write("secret", &format!("{CANARY}\n"));
+    let secret = provider.client_secret().unwrap().unwrap();
+    assert_eq!(secret.expose(), CANARY);
+
+    machine.write("secret", &format!("{CANARY}\n{CANARY}\n"));
+    let error = provider.client_secret().unwrap_err();
+    let expected = format!("{file}, the client secret of provider `a`, holds more than one line");
+    assert_eq!(error.to_string(), expected);
+    assert!(!format!("{error:?}").contains(CANARY));
+}

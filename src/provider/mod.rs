@@ -1,0 +1,292 @@
+//! A provider: an authorization server, and our registration with it.
+//!
+//! Everything that differs between providers is a named field here, filled in from a preset's
+//! data and from the configuration; no code elsewhere asks a provider for its name.
+
+pub(crate) mod layer;
+pub(crate) mod presets;
+pub mod realm;
+pub mod resource;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use url::Url;
+use zeroize::Zeroizing;
+
+pub use realm::Realm;
+
+use crate::config::error::{BadSecret, ConfigError, Lines, Missing, Unregistered};
+use crate::config::file::{self, Readers};
+use crate::oauth::RedirectUri;
+use crate::oauth::redirect_uri::LoopbackHost;
+use crate::oauth::token::ClientAuth;
+use crate::secret::Secret;
+
+/// An authorization server, and our registration with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "quirks, each with a name and independent of the others"
+)]
+pub struct Provider {
+    pub name: String,
+    pub preset: Option<&'static str>,
+
+    /// Where discovery starts, and what `iss` must be: compared character by character.
+    pub issuer: Option<String>,
+    /// This and the next ones stand above what discovery finds.
+    pub authorization_endpoint: Option<Url>,
+    pub token_endpoint: Option<Url>,
+    pub device_authorization_endpoint: Option<Url>,
+    pub revocation_endpoint: Option<Url>,
+    pub jwks_uri: Option<Url>,
+    pub userinfo_endpoint: Option<Url>,
+    /// How to learn who signed in where there is no ID token.
+    pub identity: Option<Identity>,
+
+    /// `None`: nobody has registered us yet; [`Provider::client_id`] says so.
+    pub client_id: Option<String>,
+    pub client_secret_file: Option<PathBuf>,
+    /// `None`: as the secret and the server's metadata suggest.
+    pub client_auth: Option<ClientAuth>,
+    pub scopes: Vec<String>,
+    pub redirect_uri: RedirectUri,
+    /// RFC 8707
+    pub resources: Vec<String>,
+    pub audience: Option<String>,
+    /// Sent with the authorization request as they are; none that we set ourselves.
+    pub extra_params: BTreeMap<String, String>,
+    /// Certificates in PEM that are trusted beside the platform's: the provider's own setting,
+    /// else the one for all.
+    pub ca_file: Option<PathBuf>,
+
+    /// Send an S256 challenge although the server's metadata lists methods without S256.
+    pub pkce_unlisted_ok: bool,
+    /// The parameter that names the account to sign in with; `None`: there is none.
+    pub login_hint_param: Option<String>,
+    /// Without a client secret only the device flow works.
+    pub device_only_without_secret: bool,
+    /// No flow works without the client secret, though the client is a native one.
+    pub client_secret_required: bool,
+    /// Where a person registers an application.
+    pub register_url: Option<String>,
+    /// What a person must tick there.
+    pub register_note: Option<String>,
+    /// The user name that git sends with a token.
+    pub git_username: Option<String>,
+    /// The user name that docker sends with a token.
+    pub registry_username: Option<String>,
+    /// git may send the token as `Authorization: Bearer`.
+    pub git_bearer: bool,
+
+    /// Where its section stands, or would be written: for messages.
+    pub origin: Origin,
+}
+
+/// The request that tells who a token belongs to, and the members of its JSON answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// Asked with the access token as Bearer.
+    pub url: Url,
+    /// The member that never changes: a string or a number.
+    pub subject: String,
+    /// The member that a person knows himself by.
+    pub name: Option<String>,
+}
+
+/// Where a provider's section stands.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Origin {
+    pub configured: bool,
+    /// The user's file, as a person sees its path.
+    pub file: String,
+}
+
+impl Default for Provider {
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            preset: None,
+            issuer: None,
+            authorization_endpoint: None,
+            token_endpoint: None,
+            device_authorization_endpoint: None,
+            revocation_endpoint: None,
+            jwks_uri: None,
+            userinfo_endpoint: None,
+            identity: None,
+            client_id: None,
+            client_secret_file: None,
+            client_auth: None,
+            scopes: Vec::new(),
+            redirect_uri: RedirectUri::default(),
+            resources: Vec::new(),
+            audience: None,
+            extra_params: BTreeMap::new(),
+            ca_file: None,
+            pkce_unlisted_ok: false,
+            // OIDC Core §3.1.2.1
+            login_hint_param: Some("login_hint".to_owned()),
+            device_only_without_secret: false,
+            client_secret_required: false,
+            register_url: None,
+            register_note: None,
+            git_username: None,
+            registry_username: None,
+            git_bearer: false,
+            origin: Origin::default(),
+        }
+    }
+}
+
+impl Provider {
+    /// Our name there, or where a person gets one and what to write then.
+    pub fn client_id(&self) -> Result<&str, ConfigError> {
+        self.client_id.as_deref().ok_or_else(|| {
+            ConfigError::Unregistered(Box::new(Unregistered {
+                register_url: self.register_url.clone(),
+                note: self.register_note.clone(),
+                redirect_uri: to_register(&self.redirect_uri),
+                secret_wanted: self.client_secret_required,
+                lines: self.lines(),
+            }))
+        })
+    }
+
+    /// Whether an ID token comes with the access token (OIDC Core §3.1.2.1).
+    pub fn is_openid(&self) -> bool {
+        self.scopes.iter().any(|scope| scope == "openid")
+    }
+
+    /// Whether the metadata must be fetched: an endpoint that every sign-in needs is not set by
+    /// hand, and there is an issuer to ask.
+    pub fn needs_discovery(&self) -> bool {
+        let complete = self.authorization_endpoint.is_some()
+            && self.token_endpoint.is_some()
+            && (self.jwks_uri.is_some() || !self.is_openid());
+        self.issuer.is_some() && !complete
+    }
+
+    /// Reads the client secret, each time anew: it is never kept.
+    pub fn client_secret(&self) -> Result<Option<Secret<String>>, ConfigError> {
+        let Some(path) = &self.client_secret_file else {
+            return if self.client_secret_required {
+                Err(self.missing("client_secret_file", "~/.config/hallpass/client-secret"))
+            } else {
+                Ok(None)
+            };
+        };
+        let bad = |why| ConfigError::Secret {
+            provider: self.name.clone(),
+            file: crate::config::shown(path),
+            why,
+        };
+        let text = match file::read(path, Readers::Owner) {
+            Ok(Some(text)) => text,
+            Ok(None) => return Err(bad(BadSecret::Absent)),
+            Err(file::Unusable::Untrusted(why)) => return Err(bad(BadSecret::Untrusted(why))),
+            Err(file::Unusable::Unreadable(cause)) => {
+                return Err(bad(BadSecret::Unreadable(cause)));
+            }
+        };
+        secret_line(text).map(Some).map_err(bad)
+    }
+
+    pub(crate) fn missing(&self, key: &'static str, example: &'static str) -> ConfigError {
+        ConfigError::Missing(Box::new(Missing {
+            key,
+            example,
+            lines: self.lines(),
+        }))
+    }
+
+    fn lines(&self) -> Lines {
+        Lines {
+            provider: self.name.clone(),
+            preset: self.preset,
+            configured: self.origin.configured,
+            file: self.origin.file.clone(),
+        }
+    }
+}
+
+/// The one line of a secret's file. Editors and `echo` end it with a newline.
+fn secret_line(mut text: Zeroizing<String>) -> Result<Secret<String>, BadSecret> {
+    let length = text.trim_end_matches(['\r', '\n']).len();
+    text.truncate(length);
+    if text.is_empty() {
+        Err(BadSecret::Empty)
+    } else if text.contains(char::is_control) {
+        Err(BadSecret::Lines)
+    } else {
+        Ok(Secret::new(std::mem::take(&mut *text)))
+    }
+}
+
+/// A redirect URI as it is typed at the registration: without the port that is free.
+fn to_register(uri: &RedirectUri) -> String {
+    let host = match uri.host {
+        LoopbackHost::V4 => "127.0.0.1",
+        LoopbackHost::V6 => "[::1]",
+        LoopbackHost::Localhost => "localhost",
+    };
+    match uri.port {
+        Some(port) => uri.with_port(port),
+        None => format!("http://{host}{}", uri.path),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_one_line_of_its_file() {
+        for (text, expected) in [
+            ("abc", Ok("abc")),
+            ("abc\n", Ok("abc")),
+            ("abc\r\n", Ok("abc")),
+            ("abc\n\n", Ok("abc")),
+            (" a:%+b ", Ok(" a:%+b ")),
+            ("", Err("is empty")),
+            ("\n", Err("is empty")),
+            ("abc\ndef\n", Err("holds more than one line")),
+            ("abc\0", Err("holds more than one line")),
+        ] {
+            let found = secret_line(Zeroizing::new(text.to_owned()));
+            let found = found.as_ref().map(|secret| secret.expose().as_str());
+            let found = found.map_err(ToString::to_string);
+            assert_eq!(found, expected.map_err(str::to_owned), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn discovery_is_for_what_is_not_set_by_hand() {
+        let url = || Some(Url::parse("https://login.example/x").unwrap());
+        let by_hand = Provider {
+            issuer: Some("https://login.example".to_owned()),
+            authorization_endpoint: url(),
+            token_endpoint: url(),
+            ..Provider::default()
+        };
+        let openid = Provider {
+            scopes: vec!["openid".to_owned()],
+            ..by_hand.clone()
+        };
+        let keyed = Provider {
+            jwks_uri: url(),
+            ..openid.clone()
+        };
+        let no_token = Provider {
+            token_endpoint: None,
+            ..by_hand.clone()
+        };
+        let no_issuer = Provider {
+            issuer: None,
+            ..no_token.clone()
+        };
+        let found = [by_hand, openid, keyed, no_token, no_issuer].map(|p| p.needs_discovery());
+        assert_eq!(found, [false, true, false, true, false]);
+    }
+}

@@ -1,0 +1,84 @@
+//! The presets: what is known about a provider before anybody configures it.
+//!
+//! Data only, one file a provider in `config/providers`; the one that is named is parsed, and
+//! no other. A `client_id` stands in a preset only where that ID is ours to use.
+
+use std::path::PathBuf;
+
+use zeroize::Zeroizing;
+
+use super::layer::{ProviderLayer, SERVER_KEYS};
+use crate::config::error::ConfigError;
+use crate::config::section::{Blanks, Source};
+
+/// By name, in the order of their names.
+const PRESETS: &[(&str, &str)] = &[
+    (
+        "codeberg",
+        include_str!("../../config/providers/codeberg.toml"),
+    ),
+    (
+        "forgejo",
+        include_str!("../../config/providers/forgejo.toml"),
+    ),
+    ("gitea", include_str!("../../config/providers/gitea.toml")),
+    ("github", include_str!("../../config/providers/github.toml")),
+    ("gitlab", include_str!("../../config/providers/gitlab.toml")),
+    ("google", include_str!("../../config/providers/google.toml")),
+    (
+        "keycloak",
+        include_str!("../../config/providers/keycloak.toml"),
+    ),
+    (
+        "microsoft",
+        include_str!("../../config/providers/microsoft.toml"),
+    ),
+];
+
+pub(crate) fn names<'a>() -> impl Iterator<Item = &'a str> {
+    PRESETS.iter().map(|(name, _)| *name)
+}
+
+pub(crate) fn known(name: &str) -> Option<&'static str> {
+    PRESETS.iter().map(|(id, _)| *id).find(|id| *id == name)
+}
+
+/// A preset as a layer, and the first blank in it that nobody filled in.
+pub(super) struct Filled {
+    pub(super) layer: ProviderLayer,
+    pub(super) unfilled: Option<&'static str>,
+}
+
+/// Reads the preset `id`, its blanks filled in from the layers above it.
+pub(super) fn read(id: &'static str, above: &ProviderLayer) -> Result<Filled, ConfigError> {
+    let text = PRESETS.iter().find(|(name, _)| *name == id);
+    let text = text.map_or("", |(_, text)| *text);
+    for (key, blank, given) in [
+        ("base", "{base}", &above.base),
+        ("tenant", "{tenant}", &above.tenant),
+    ] {
+        if given.is_some() && !text.contains(blank) {
+            return Err(ConfigError::NotInPreset { preset: id, key });
+        }
+    }
+    let source = Source {
+        shown: format!("preset {id}"),
+        text: Zeroizing::new(text.to_owned()),
+        folder: PathBuf::new(),
+        home: None,
+    };
+    let mut section = source.parse()?;
+    let own_base = section.text("base")?;
+    section.fill(Blanks {
+        base: above.base.as_deref().or(own_base.as_deref()),
+        tenant: above.tenant.as_deref(),
+    });
+    if above.server.is_named() {
+        section.forget(SERVER_KEYS);
+    }
+    let layer = ProviderLayer::read_keys(&mut section)?;
+    // A page that cannot be named is no reason to fail where the server is named by hand.
+    let unfilled = section.unfilled().filter(|_| !above.server.is_named());
+    section.end()?;
+    Ok(Filled { layer, unfilled })
+}

@@ -1,0 +1,274 @@
+//! A realm: the scheme, host and port that a credential is for.
+//!
+//! Everything that decides who gets a token compares realms, and never the text of a URL: each
+//! of `github.com.evil.example`, `evilgithub.com`, `github.com@evil.example` and
+//! `github.com\@evil.example` has fooled a credential helper that compared text. There is no
+//! method here that yields a string to compare.
+//!
+//! Specification: <https://url.spec.whatwg.org/#concept-url-origin>
+
+use std::fmt;
+
+use url::{Host, Url};
+
+/// Scheme, host and port. `GITHUB.COM`, `github.com.` and `github.com:443` are one host.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Realm {
+    scheme: Scheme,
+    host: Host<String>,
+    port: u16,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Scheme {
+    Http,
+    Https,
+}
+
+impl Realm {
+    /// The realm of an http or https URL; any other scheme has none.
+    pub fn of(url: &Url) -> Option<Self> {
+        let scheme = Scheme::named(url.scheme())?;
+        Some(Self {
+            scheme,
+            host: canonical(url.host()?.to_owned())?,
+            port: url.port().unwrap_or(scheme.default_port()),
+        })
+    }
+
+    /// Parses what git sends apart: a scheme, and a host with an optional port.
+    ///
+    /// Stricter than a URL parser, which takes `github.com/..`, `github.com\@evil.example` and
+    /// percent-encoded letters for something else than the host that they seem to be.
+    pub fn from_parts(scheme: &str, authority: &str) -> Option<Self> {
+        const NOT_IN_A_HOST: &[char] = &['/', '\\', '@', '?', '#', '%', '*'];
+        let foreign = |c: char| c.is_control() || c.is_whitespace() || NOT_IN_A_HOST.contains(&c);
+        if authority.contains(foreign) {
+            return None;
+        }
+        let scheme = Scheme::named(scheme)?;
+        let (host, port) = split_port(authority)?;
+        Some(Self {
+            scheme,
+            host: canonical(Host::parse(host).ok()?)?,
+            port: match port {
+                None => scheme.default_port(),
+                Some(digits) => port_number(digits)?,
+            },
+        })
+    }
+
+    /// Whether it is this machine: the one place where plain http is allowed, for nobody on the
+    /// way can listen.
+    pub fn is_loopback(&self) -> bool {
+        match &self.host {
+            Host::Domain(name) => name == "localhost",
+            Host::Ipv4(ip) => ip.is_loopback(),
+            Host::Ipv6(ip) => ip.is_loopback(),
+        }
+    }
+
+    /// Whether what is sent there stays secret on the way: https, or loopback.
+    pub fn is_confidential(&self) -> bool {
+        self.scheme == Scheme::Https || self.is_loopback()
+    }
+
+    /// Whether the two differ in their hosts alone.
+    pub(super) fn differs_in_host_only(&self, other: &Self) -> bool {
+        self.scheme == other.scheme && self.port == other.port
+    }
+
+    pub(super) fn host(&self) -> &Host<String> {
+        &self.host
+    }
+}
+
+/// For people: `https://git.corp.example`, with the port where it is not the usual one.
+impl fmt::Display for Realm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { scheme, host, port } = self;
+        match scheme {
+            Scheme::Http => f.write_str("http://")?,
+            Scheme::Https => f.write_str("https://")?,
+        }
+        write!(f, "{host}")?;
+        if *port == scheme.default_port() {
+            Ok(())
+        } else {
+            write!(f, ":{port}")
+        }
+    }
+}
+
+impl Scheme {
+    fn named(name: &str) -> Option<Self> {
+        match name {
+            "http" => Some(Self::Http),
+            "https" => Some(Self::Https),
+            _ => None,
+        }
+    }
+
+    fn default_port(self) -> u16 {
+        match self {
+            Self::Http => 80,
+            Self::Https => 443,
+        }
+    }
+}
+
+/// A name without the dot of the root, and without labels that are empty.
+///
+/// `url` has already made it lowercase and turned what is not ASCII into punycode.
+fn canonical(host: Host<String>) -> Option<Host<String>> {
+    let Host::Domain(mut name) = host else {
+        return Some(host);
+    };
+    if name.ends_with('.') {
+        name.pop();
+    }
+    let whole = name.split('.').all(|label| !label.is_empty());
+    whole.then_some(Host::Domain(name))
+}
+
+/// `host`, `host:port`, `[v6]` or `[v6]:port`.
+fn split_port(authority: &str) -> Option<(&str, Option<&str>)> {
+    let after_host = match authority.find(']') {
+        Some(bracket) => bracket + 1,
+        None => authority.find(':').unwrap_or(authority.len()),
+    };
+    let (host, rest) = authority.split_at(after_host);
+    match rest.strip_prefix(':') {
+        Some(port) => Some((host, Some(port))),
+        None => rest.is_empty().then_some((host, None)),
+    }
+}
+
+/// `str::parse` alone would take `+443`.
+fn port_number(digits: &str) -> Option<u16> {
+    let plain = digits.bytes().all(|b| b.is_ascii_digit());
+    plain.then(|| digits.parse().ok())?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn realm(text: &str) -> Option<Realm> {
+        Realm::of(&Url::parse(text).ok()?)
+    }
+
+    #[test]
+    fn case_root_dot_and_usual_port_make_no_difference() {
+        let github = realm("https://github.com").unwrap();
+        for text in [
+            "https://GITHUB.COM/",
+            "https://github.com./a/b",
+            "https://github.com:443",
+            "HTTPS://GitHub.Com:0443/",
+            "https://someone@github.com/",
+            "https://\u{ff47}ithub.com/",
+        ] {
+            assert_eq!(realm(text).as_ref(), Some(&github), "{text}");
+        }
+        for authority in ["github.com", "GITHUB.COM", "github.com.", "github.com:443"] {
+            let parsed = Realm::from_parts("https", authority);
+            assert_eq!(parsed.as_ref(), Some(&github), "{authority}");
+        }
+    }
+
+    #[test]
+    fn look_alikes_are_other_realms_or_none() {
+        let github = realm("https://github.com").unwrap();
+        for text in [
+            "http://github.com",
+            "https://github.com:8443",
+            "https://github.com.evil.tld",
+            "https://evilgithub.com",
+            "https://xgithub.com",
+            "https://www.github.com",
+            "https://github.com@evil.tld/",
+            "https://github.com%40evil.tld/",
+            "https://evil.tld/github.com",
+            "https://evil.tld\\@github.com/",
+            "https://evil.tld#@github.com",
+            "https://evil.tld?@github.com",
+            "https://github.com..",
+            "https://github\u{b7}com",
+            "https://g\u{456}thub.com/",
+            "ftp://github.com",
+            "cert:///github.com",
+        ] {
+            assert_ne!(realm(text).as_ref(), Some(&github), "{text}");
+        }
+        for authority in [
+            "github.com.evil.tld",
+            "evilgithub.com",
+            "xgitlab.com",
+            "github.com@evil.tld",
+            "evil.tld@github.com",
+            "github.com:443.helper=x",
+            "github.com/..",
+            "github.com\\@evil",
+            "github.com#",
+            "github.com?",
+            "github%2ecom",
+            "%67ithub.com",
+            "*.com",
+            "github.com..",
+            ".github.com",
+            "github.com:",
+            "github.com:+443",
+            "github.com:4 43",
+            "github.com:443:443",
+            "github.com:65979",
+            "github.com\r",
+            "git\thub.com",
+            "github.com\0",
+            "",
+            ":443",
+        ] {
+            let parsed = Realm::from_parts("https", authority);
+            assert_ne!(parsed.as_ref(), Some(&github), "{authority:?}");
+        }
+    }
+
+    #[test]
+    fn addresses_parse() {
+        for (authority, shown) in [
+            ("[::1]:8080", Some("http://[::1]:8080")),
+            ("[::1]", Some("http://[::1]")),
+            ("127.0.0.1:80", Some("http://127.0.0.1")),
+            ("localhost:13337", Some("http://localhost:13337")),
+            ("::1", None),
+            ("[::1", None),
+            ("[::1]8080", None),
+            ("[::1%eth0]", None),
+        ] {
+            let parsed = Realm::from_parts("http", authority);
+            let parsed = parsed.map(|realm| realm.to_string());
+            assert_eq!(parsed.as_deref(), shown, "{authority}");
+        }
+    }
+
+    #[test]
+    fn plain_http_is_confidential_on_loopback_only() {
+        for (text, expected) in [
+            ("https://example.com", true),
+            ("http://127.0.0.1", true),
+            ("http://127.9.9.9:1", true),
+            ("http://[::1]", true),
+            ("http://localhost", true),
+            ("http://localhost.", true),
+            ("http://example.com", false),
+            ("http://localhost.evil.example", false),
+            ("http://127.0.0.1.evil.example", false),
+            ("http://0.0.0.0", false),
+            ("http://[::ffff:127.0.0.1]", false),
+            ("http://192.168.0.1", false),
+        ] {
+            let found = realm(text).unwrap().is_confidential();
+            assert_eq!(found, expected, "{text}");
+        }
+    }
+}
