@@ -34,7 +34,9 @@ pub(super) fn serve(
 
 fn answer(request: &Request, account: &Account<'_>, username: &str) -> Result<Reply, Refusal> {
     match request.action {
-        Action::Get => credential(request, account, username).map(Reply::Credential).map_err(refusal),
+        Action::Get => credential(request, account, username)
+            .map(Reply::Credential)
+            .map_err(refusal),
     }
 }
 
