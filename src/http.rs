@@ -285,7 +285,11 @@ fn certificate_fault(error: &(dyn std::error::Error + 'static)) -> Option<String
         if let Some(rustls::Error::InvalidCertificate(reason)) = inner {
             return Some(reason.to_string());
         }
-        next = error.source();
+        // An io::Error's `source` skips the error that it wraps.
+        next = match error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+            Some(wrapped) => Some(wrapped),
+            None => error.source(),
+        };
     }
     None
 }
