@@ -168,7 +168,8 @@ pub struct Common {
 }
 
 fn setting(text: &str) -> Result<Setting, String> {
-    text.parse().map_err(|_| "auto, keyring, kernel, file or none".to_owned())
+    text.parse()
+        .map_err(|_| "auto, keyring, kernel, file or none".to_owned())
 }
 
 fn flow(text: &str) -> Result<Flow, String> {

@@ -20,7 +20,10 @@ pub enum Error {
     #[error("no [[resources]] entry matches {0}")]
     NoResource(String),
     #[error("{provider} has several accounts: {}", accounts.join(", "))]
-    WhichAccount { provider: String, accounts: Vec<String> },
+    WhichAccount {
+        provider: String,
+        accounts: Vec<String>,
+    },
     #[error("the reply could not be written")]
     Reply(#[source] std::io::Error),
     #[error(transparent)]
@@ -33,10 +36,12 @@ pub enum Error {
 
 impl From<session::Error> for Error {
     fn from(error: session::Error) -> Self {
-        match error {
-            session::Error::Config(error) => Self::Config(error),
-            session::Error::Store(error) => Self::Store(error),
-            other => Self::Session(other),
+        if let session::Error::Config(error) = error {
+            Self::Config(error)
+        } else if let session::Error::Store(error) = error {
+            Self::Store(error)
+        } else {
+            Self::Session(error)
         }
     }
 }
@@ -60,7 +65,12 @@ impl Error {
         if let Self::Session(session::Error::ProviderRefused { code, .. }) = self {
             causes.extend(code.description.clone());
         }
-        Report { error, causes, hint: self.hint(), exit: self.exit() }
+        Report {
+            error,
+            causes,
+            hint: self.hint(),
+            exit: self.exit(),
+        }
     }
 
     fn exit(&self) -> Exit {
@@ -83,9 +93,9 @@ impl Error {
             Self::NoResource(url) => Some(format!(
                 "add to config.toml:\n[[resources]]\nmatch = \"{url}\"\nprovider = \"…\""
             )),
-            Self::WhichAccount { provider, .. } => {
-                Some(format!("run `hallpass logout {provider} --account NAME`, or with `--all`"))
-            }
+            Self::WhichAccount { provider, .. } => Some(format!(
+                "run `hallpass logout {provider} --account NAME`, or with `--all`"
+            )),
             Self::Reply(_) => None,
             Self::Config(error) => error.hint(),
             Self::Store(error) => store_hint(error),
@@ -107,9 +117,7 @@ fn session_hint(error: &session::Error) -> Option<String> {
         S::NoEndpoint("device_authorization_endpoint") => {
             Some("this provider has no device code: use `--flow browser`".to_owned())
         }
-        S::NoEndpoint(name) => {
-            Some(format!("set `{name}` under the provider in config.toml"))
-        }
+        S::NoEndpoint(name) => Some(format!("set `{name}` under the provider in config.toml")),
         S::Token(error) if error.code() == Some("invalid_client") => Some(
             "check `client_id`, `client_secret_file` and `client_auth` against the registration"
                 .to_owned(),
@@ -134,9 +142,11 @@ fn session_hint(error: &session::Error) -> Option<String> {
         | S::LeaderFailed { login, .. }
         | S::RefusedAgain { login }
         | S::SignedOutMeanwhile { login } => Some(format!("run `{login}`")),
-        S::CoolingDown { outcome: Outcome::Declined, login, .. } => {
-            Some(format!("if you do want to sign in, run `{login}`"))
-        }
+        S::CoolingDown {
+            outcome: Outcome::Declined,
+            login,
+            ..
+        } => Some(format!("if you do want to sign in, run `{login}`")),
         S::CoolingDown { login, .. } => Some(format!("to be asked now, run `{login}`")),
         S::OtherPerson { login, account, .. } => Some(format!(
             "sign in as that person, or keep the other one too: `{login} --account OTHER` instead of {account}"
@@ -148,17 +158,22 @@ fn session_hint(error: &session::Error) -> Option<String> {
 fn http_hint(error: &HttpError) -> Option<String> {
     match error {
         HttpError::PlainHttp { .. } => Some("use the https address".to_owned()),
-        HttpError::TimedOut { .. } | HttpError::Unreachable { .. } | HttpError::Interrupted { .. } => {
-            Some("check the network and HTTPS_PROXY, then run it again; nothing was lost".to_owned())
-        }
+        HttpError::TimedOut { .. }
+        | HttpError::Unreachable { .. }
+        | HttpError::Interrupted { .. } => Some(
+            "check the network and HTTPS_PROXY, then run it again; nothing was lost".to_owned(),
+        ),
         HttpError::Certificate { .. } => Some(
             "if your company has its own CA, set `ca_file = \"/path/to/ca.pem\"` in config.toml"
                 .to_owned(),
         ),
-        HttpError::Redirect { .. } => {
-            Some("this may be a network's sign-in page; else correct the provider's addresses".to_owned())
+        HttpError::Redirect { .. } => Some(
+            "this may be a network's sign-in page; else correct the provider's addresses"
+                .to_owned(),
+        ),
+        HttpError::TooLarge { .. } => {
+            Some("check that the provider's addresses are right".to_owned())
         }
-        HttpError::TooLarge { .. } => Some("check that the provider's addresses are right".to_owned()),
         HttpError::CaFile { .. } => Some("correct `ca_file` in config.toml".to_owned()),
         HttpError::Tls { .. } => None,
     }

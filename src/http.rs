@@ -73,7 +73,13 @@ pub struct Http {
 
 impl Http {
     pub fn new(limit: Duration, ca_file: Option<PathBuf>, terminal: Terminal) -> Self {
-        Self { limit, ca_file, terminal, proxied: OnceCell::new(), loopback: OnceCell::new() }
+        Self {
+            limit,
+            ca_file,
+            terminal,
+            proxied: OnceCell::new(),
+            loopback: OnceCell::new(),
+        }
     }
 
     /// GETs a JSON document; `bearer` is an access token, where one is needed.
@@ -99,15 +105,24 @@ impl Http {
             .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
             .body(form.expose().clone());
         if let Some(authorization) = authorization {
-            let mut value = header::HeaderValue::from_str(authorization.expose())
-                .map_err(|_| HttpError::Tls { reason: "a client secret is not printable".into() })?;
+            let mut value =
+                header::HeaderValue::from_str(authorization.expose()).map_err(|_| {
+                    HttpError::Tls {
+                        reason: "a client secret is not printable".into(),
+                    }
+                })?;
             value.set_sensitive(true);
             request = request.header(header::AUTHORIZATION, value);
         }
         self.send("POST", url, request)
     }
 
-    fn send(&self, method: &str, url: &Url, request: RequestBuilder) -> Result<Response, HttpError> {
+    fn send(
+        &self,
+        method: &str,
+        url: &Url,
+        request: RequestBuilder,
+    ) -> Result<Response, HttpError> {
         let host = authority(url);
         let started = Instant::now();
         let deadline = started + self.limit;
@@ -123,7 +138,11 @@ impl Http {
                 Ok(response) => response.status.to_string(),
                 Err(error) => error.to_string(),
             };
-            format!("{method} {host}{} {outcome} ({} ms)", url.path(), started.elapsed().as_millis())
+            format!(
+                "{method} {host}{} {outcome} ({} ms)",
+                url.path(),
+                started.elapsed().as_millis()
+            )
         });
         result
     }
@@ -137,7 +156,10 @@ impl Http {
         let host = || host.to_owned();
         let status = response.status();
         if status.is_redirection() {
-            return Err(HttpError::Redirect { host: host(), status: status.as_u16() });
+            return Err(HttpError::Redirect {
+                host: host(),
+                status: status.as_u16(),
+            });
         }
         let max_age = response
             .headers()
@@ -149,13 +171,22 @@ impl Http {
         loop {
             // The client's own limit is one for each read, and a server may drip for ever.
             if Instant::now() > deadline {
-                return Err(HttpError::TimedOut { host: host(), limit: self.limit });
+                return Err(HttpError::TimedOut {
+                    host: host(),
+                    limit: self.limit,
+                });
             }
             let n = response.read(&mut chunk).map_err(|error| {
                 if error.kind() == std::io::ErrorKind::TimedOut {
-                    HttpError::TimedOut { host: host(), limit: self.limit }
+                    HttpError::TimedOut {
+                        host: host(),
+                        limit: self.limit,
+                    }
                 } else {
-                    HttpError::Interrupted { host: host(), reason: innermost(&error) }
+                    HttpError::Interrupted {
+                        host: host(),
+                        reason: innermost(&error),
+                    }
                 }
             })?;
             if n == 0 {
@@ -166,7 +197,11 @@ impl Http {
             }
             body.extend_from_slice(&chunk[..n]);
         }
-        Ok(Response { status: status.as_u16(), body: Secret::new(body), max_age })
+        Ok(Response {
+            status: status.as_u16(),
+            body: Secret::new(body),
+            max_age,
+        })
     }
 
     fn classified(&self, host: &str, error: reqwest::Error) -> HttpError {
@@ -174,7 +209,10 @@ impl Http {
         // A URL can carry what must not be shown.
         let error = error.without_url();
         if error.is_timeout() {
-            return HttpError::TimedOut { host, limit: self.limit };
+            return HttpError::TimedOut {
+                host,
+                limit: self.limit,
+            };
         }
         if let Some(reason) = certificate_fault(&error) {
             return HttpError::Certificate { host, reason };
@@ -190,9 +228,15 @@ impl Http {
     fn client(&self, url: &Url) -> Result<&Client, HttpError> {
         let loopback = is_loopback(url);
         if url.scheme() != "https" && !loopback {
-            return Err(HttpError::PlainHttp { url: format!("{}://{}", url.scheme(), authority(url)) });
+            return Err(HttpError::PlainHttp {
+                url: format!("{}://{}", url.scheme(), authority(url)),
+            });
         }
-        let slot = if loopback { &self.loopback } else { &self.proxied };
+        let slot = if loopback {
+            &self.loopback
+        } else {
+            &self.proxied
+        };
         if let Some(client) = slot.get() {
             return Ok(client);
         }
@@ -205,20 +249,23 @@ impl Http {
         if loopback {
             builder = builder.no_proxy();
         }
-        let client = builder
-            .build()
-            .map_err(|error| HttpError::Tls { reason: innermost(&error.without_url()) })?;
+        let client = builder.build().map_err(|error| HttpError::Tls {
+            reason: innermost(&error.without_url()),
+        })?;
         Ok(slot.get_or_init(|| client))
     }
 }
 
 /// The platform's verifier over ring, and the private CA beside the platform's own.
 fn tls(ca_file: Option<&Path>) -> Result<rustls::ClientConfig, HttpError> {
-    let fault = |error: rustls::Error| HttpError::Tls { reason: error.to_string() };
+    let fault = |error: rustls::Error| HttpError::Tls {
+        reason: error.to_string(),
+    };
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let extra = ca_file.map(certificates).transpose()?.unwrap_or_default();
-    let verifier = rustls_platform_verifier::Verifier::new_with_extra_roots(extra, provider.clone())
-        .map_err(fault)?;
+    let verifier =
+        rustls_platform_verifier::Verifier::new_with_extra_roots(extra, provider.clone())
+            .map_err(fault)?;
     Ok(rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(fault)?
@@ -228,7 +275,10 @@ fn tls(ca_file: Option<&Path>) -> Result<rustls::ClientConfig, HttpError> {
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, HttpError> {
-    let fault = |reason: String| HttpError::CaFile { path: path.to_owned(), reason };
+    let fault = |reason: String| HttpError::CaFile {
+        path: path.to_owned(),
+        reason,
+    };
     let pem = std::fs::read(path).map_err(|error| fault(error.to_string()))?;
     let found: Vec<_> = CertificateDer::pem_slice_iter(&pem)
         .collect::<Result<_, _>>()
@@ -261,13 +311,18 @@ fn max_age(cache_control: &str) -> Option<Duration> {
     let mut found = None;
     for directive in cache_control.split(',') {
         let directive = directive.trim();
-        if directive.eq_ignore_ascii_case("no-store") || directive.eq_ignore_ascii_case("no-cache") {
+        if directive.eq_ignore_ascii_case("no-store") || directive.eq_ignore_ascii_case("no-cache")
+        {
             return Some(Duration::ZERO);
         }
         if let Some((name, value)) = directive.split_once('=')
             && name.eq_ignore_ascii_case("max-age")
         {
-            found = value.trim_matches('"').parse().ok().map(Duration::from_secs);
+            found = value
+                .trim_matches('"')
+                .parse()
+                .ok()
+                .map(Duration::from_secs);
         }
     }
     found
@@ -275,23 +330,15 @@ fn max_age(cache_control: &str) -> Option<Duration> {
 
 /// A certificate that was refused is an error of its own, never "please sign in".
 fn certificate_fault(error: &(dyn std::error::Error + 'static)) -> Option<String> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        let inner = error
-            .downcast_ref::<std::io::Error>()
-            .and_then(std::io::Error::get_ref)
-            .and_then(|inner| inner.downcast_ref::<rustls::Error>())
-            .or_else(|| error.downcast_ref::<rustls::Error>());
-        if let Some(rustls::Error::InvalidCertificate(reason)) = inner {
-            return Some(reason.to_string());
-        }
-        // An io::Error's `source` skips the error that it wraps.
-        next = match error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
-            Some(wrapped) => Some(wrapped),
-            None => error.source(),
-        };
+    if let Some(rustls::Error::InvalidCertificate(reason)) = error.downcast_ref() {
+        return Some(reason.to_string());
     }
-    None
+    // An `io::Error` speaks for the error that it holds, and does not name it as its source.
+    let held = error
+        .downcast_ref::<std::io::Error>()
+        .and_then(std::io::Error::get_ref)
+        .and_then(|held| certificate_fault(held));
+    held.or_else(|| error.source().and_then(certificate_fault))
 }
 
 /// The first cause, which says most; the layers above it only say that there is one.
@@ -323,7 +370,11 @@ mod tests {
     #[test]
     fn plain_http_goes_to_loopback_only() {
         let http = Http::new(Duration::from_secs(1), None, Terminal::new(0));
-        for url in ["http://192.0.2.1/", "http://example.test/", "http://localhost.example.test/"] {
+        for url in [
+            "http://192.0.2.1/",
+            "http://example.test/",
+            "http://localhost.example.test/",
+        ] {
             let refused = http.get(&Url::parse(url).unwrap(), None);
             assert!(matches!(refused, Err(HttpError::PlainHttp { .. })), "{url}");
         }
@@ -333,6 +384,9 @@ mod tests {
     #[test]
     fn a_client_can_be_built_in_a_fresh_process() {
         let http = Http::new(Duration::from_secs(1), None, Terminal::new(0));
-        assert!(http.client(&Url::parse("https://example.test/").unwrap()).is_ok());
+        assert!(
+            http.client(&Url::parse("https://example.test/").unwrap())
+                .is_ok()
+        );
     }
 }

@@ -50,7 +50,8 @@ pub fn write_line(out: &mut dyn Write, kind: &str, text: &str) {
     let mut lines = String::new();
     for (index, line) in text.lines().enumerate() {
         let kind = if index == 0 { kind } else { "  " };
-        let _ = writeln!(lines, "hallpass: {kind}{}", printable(line));
+        let line = printable(line);
+        let _ = writeln!(lines, "{}", format!("hallpass: {kind}{line}").trim_end());
     }
     // A closed stderr is no reason to fail: the tool may have hidden it.
     let _ = out.write_all(lines.as_bytes());
@@ -72,7 +73,9 @@ pub fn printable(text: &str) -> String {
 
 /// The same lines, each made printable.
 pub fn printable_lines(text: &str) -> String {
-    text.lines().flat_map(|line| [printable(line), "\n".to_owned()]).collect()
+    text.lines()
+        .flat_map(|line| [printable(line), "\n".to_owned()])
+        .collect()
 }
 
 /// Format characters that reorder or hide text (Unicode UAX #9 and the zero-width ones).

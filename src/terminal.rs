@@ -20,7 +20,6 @@ pub struct Terminal {
     verbose: u8,
 }
 
-#[expect(clippy::unused_self, reason = "who was handed no terminal cannot speak")]
 impl Terminal {
     pub fn new(verbose: u8) -> Self {
         Self { verbose }
@@ -50,7 +49,11 @@ impl Terminal {
     pub fn has_person(self) -> bool {
         #[cfg(unix)]
         {
-            std::fs::OpenOptions::new().read(true).write(true).open("/dev/tty").is_ok()
+            std::fs::OpenOptions::new()
+                .read(true)
+                .write(true)
+                .open("/dev/tty")
+                .is_ok()
         }
         #[cfg(not(unix))]
         {

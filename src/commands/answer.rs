@@ -34,7 +34,9 @@ pub(super) fn serve(
 
 fn answer(request: &Request, account: &Account<'_>, username: &str) -> Result<Reply, Refusal> {
     match request.action {
-        Action::Get => credential(request, account, username).map(Reply::Credential).map_err(refusal),
+        Action::Get => credential(request, account, username)
+            .map(Reply::Credential)
+            .map_err(|error| refusal(&error)),
     }
 }
 
@@ -58,7 +60,7 @@ fn credential(
     })
 }
 
-fn refusal(error: Error) -> Refusal {
+fn refusal(error: &Error) -> Refusal {
     let report = error.report();
     match report.exit {
         Exit::SignInNeeded => Refusal::NotSignedIn(report),

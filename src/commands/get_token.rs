@@ -17,13 +17,25 @@ pub(super) fn run(env: &Env, args: &GetToken) -> Result<ExitCode, Error> {
     let chosen = chosen(&prepared.config, &args.target, &args.ad_hoc)?;
     let username = answer::username(&chosen);
     let token = args.token.or(chosen.token).unwrap_or(TokenKind::Access);
-    let account =
-        Account::new(prepared.context(), chosen.provider, &chosen.account, chosen.login)?;
-    let refused = if args.force_refresh { account.generation_to_force()? } else { None };
+    let account = Account::new(
+        prepared.context(),
+        chosen.provider,
+        &chosen.account,
+        chosen.login,
+    )?;
+    let refused = if args.force_refresh {
+        account.generation_to_force()?
+    } else {
+        None
+    };
     let protocol = Plain {
         format: args.format,
         account: Some(chosen.account),
-        want: Want { token, fresh_for: Duration::ZERO, refused },
+        want: Want {
+            token,
+            fresh_for: Duration::ZERO,
+            refused,
+        },
     };
     answer::serve(&prepared, &protocol, &account, &username)
 }

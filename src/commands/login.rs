@@ -13,8 +13,12 @@ pub(super) fn run(env: &Env, args: &Login) -> Result<ExitCode, Error> {
     let prepared = Prepared::new(env, &args.common, Some(&args.asking))?;
     let chosen = chosen(&prepared.config, &args.target, &args.ad_hoc)?;
     let name = chosen.provider.name.clone();
-    let account =
-        Account::new(prepared.context(), chosen.provider, &chosen.account, chosen.login)?;
+    let account = Account::new(
+        prepared.context(),
+        chosen.provider,
+        &chosen.account,
+        chosen.login,
+    )?;
     let result = account.sign_in();
     if let Ok(kept) = &result {
         let who = kept
@@ -22,9 +26,10 @@ pub(super) fn run(env: &Env, args: &Login) -> Result<ExitCode, Error> {
             .person
             .as_ref()
             .map_or_else(String::new, |person| format!(" as {}", person.shown()));
-        prepared
-            .terminal
-            .say(&format!("signed in to {name}{who} (account {})", chosen.account));
+        prepared.terminal.say(&format!(
+            "signed in to {name}{who} (account {})",
+            chosen.account
+        ));
     }
     account.tell_tab();
     result?;

@@ -21,18 +21,30 @@ pub(super) fn run(env: &Env, args: &Logout) -> Result<ExitCode, Error> {
         of_one(&prepared, args)?
     };
     if found.is_empty() {
-        prepared.terminal.say("nothing is kept of it: nothing to sign out of");
+        prepared
+            .terminal
+            .say("nothing is kept of it: nothing to sign out of");
     }
     let mut all_revoked = true;
     for name in found {
         all_revoked &= sign_out(&prepared, &name)?;
     }
     // What was asked for is done either way; the exit code says whether the provider knows.
-    Ok(if all_revoked { Exit::Answered } else { Exit::Failed }.into())
+    Ok(if all_revoked {
+        Exit::Answered
+    } else {
+        Exit::Failed
+    }
+    .into())
 }
 
 fn everything(prepared: &Prepared<'_>) -> Result<Vec<RecordName>, Error> {
-    Ok(prepared.store.sessions()?.into_iter().map(|Listed { name }| name).collect())
+    Ok(prepared
+        .store
+        .sessions()?
+        .into_iter()
+        .map(|Listed { name }| name)
+        .collect())
 }
 
 /// The sessions of one provider: of the account that is named, of all of them, or of the only one.
@@ -40,7 +52,9 @@ fn of_one(prepared: &Prepared<'_>, args: &Logout) -> Result<Vec<RecordName>, Err
     let chosen = chosen(&prepared.config, &args.target, &args.ad_hoc)?;
     let mut found = Vec::new();
     for Listed { name } in prepared.store.sessions()? {
-        let Some(Kept { value, .. }) = prepared.store.read::<Session>(&name)? else { continue };
+        let Some(Kept { value, .. }) = prepared.store.read::<Session>(&name)? else {
+            continue;
+        };
         if value.identity.is_at(&chosen.provider) {
             found.push((name, value.identity.account));
         }
@@ -48,7 +62,10 @@ fn of_one(prepared: &Prepared<'_>, args: &Logout) -> Result<Vec<RecordName>, Err
     let accounts: BTreeSet<&str> = found.iter().map(|(_, account)| account.as_str()).collect();
     if args.target.account.is_none() && !args.all && accounts.len() > 1 {
         let accounts = accounts.into_iter().map(str::to_owned).collect();
-        return Err(Error::WhichAccount { provider: chosen.provider.name, accounts });
+        return Err(Error::WhichAccount {
+            provider: chosen.provider.name,
+            accounts,
+        });
     }
     let named = args.target.account.as_deref();
     found.retain(|(_, account)| named.is_none_or(|named| named == account));
@@ -60,9 +77,17 @@ fn sign_out(prepared: &Prepared<'_>, name: &RecordName) -> Result<bool, Error> {
     let terminal = prepared.terminal;
     match session::sign_out(&prepared.context(), name) {
         Ok(None) => Ok(true),
-        Ok(Some(SignedOut { session, not_revoked })) => {
-            let Session { provider, identity, .. } = session;
-            terminal.say(&format!("signed out of {provider} (account {})", identity.account));
+        Ok(Some(SignedOut {
+            session,
+            not_revoked,
+        })) => {
+            let Session {
+                provider, identity, ..
+            } = session;
+            terminal.say(&format!(
+                "signed out of {provider} (account {})",
+                identity.account
+            ));
             for why in &not_revoked {
                 terminal.warn(&format!("not revoked at the provider: {why}"));
             }
@@ -71,9 +96,13 @@ fn sign_out(prepared: &Prepared<'_>, name: &RecordName) -> Result<bool, Error> {
         // Its key is gone for good, or it was never ours to read: it can only be removed.
         Err(session::Error::Store(error)) if is_unreadable(&error) => {
             let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
-            let lock = prepared.store.lock(name, crate::store::LockKind::Record, deadline)?;
+            let lock = prepared
+                .store
+                .lock(name, crate::store::LockKind::Record, deadline)?;
             prepared.store.remove(name, &lock)?;
-            terminal.warn(&format!("a session could not be opened ({error}), and so was removed without being revoked"));
+            terminal.warn(&format!(
+                "a session could not be opened ({error}), and so was removed without being revoked"
+            ));
             Ok(false)
         }
         Err(error) => Err(error.into()),
@@ -84,7 +113,8 @@ fn sign_out(prepared: &Prepared<'_>, name: &RecordName) -> Result<bool, Error> {
 fn is_unreadable(error: &StoreError) -> bool {
     matches!(
         error,
-        StoreError::KeyMissing { place: Place::Kernel | Place::File }
-            | StoreError::Damaged { .. }
+        StoreError::KeyMissing {
+            place: Place::Kernel | Place::File
+        } | StoreError::Damaged { .. }
     )
 }

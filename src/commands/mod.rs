@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use clap::error::ErrorKind;
 use clap::{Args as _, FromArgMatches as _, Parser as _};
 
 use crate::cli::{AdHocArgs, Asking, Cli, Common, GetToken, Target, Verb};
@@ -11,7 +12,7 @@ use crate::config::{AdHoc, Config, Flags, Interactive};
 use crate::env::Env;
 use crate::error::Error;
 use crate::provider::Provider;
-use crate::report::Exit;
+use crate::report::{Exit, Report};
 use crate::session::{Context, DEFAULT_ACCOUNT};
 use crate::store::{self, Options, Store, UNATTENDED};
 use crate::terminal::Terminal;
@@ -27,10 +28,20 @@ mod status;
 pub fn run(env: &Env) -> ExitCode {
     let verb = match parsed(env) {
         Ok(verb) => verb,
-        Err(said) => {
-            // clap's own words, `--help` and `--version` among them: it knows the stream.
+        // `--help` and `--version`, which go to stdout.
+        Err(said) if !said.use_stderr() => {
             let _ = said.print();
-            return if said.use_stderr() { Exit::Usage.into() } else { Exit::Answered.into() };
+            return Exit::Answered.into();
+        }
+        // `hallpass` alone: the help, as an error.
+        Err(said) if said.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            let _ = said.print();
+            return Exit::Usage.into();
+        }
+        Err(said) => {
+            let report = usage_report(&said);
+            Terminal::new(0).report(&report);
+            return report.exit.into();
         }
     };
     let terminal = Terminal::new(0);
@@ -46,6 +57,23 @@ pub fn run(env: &Env) -> ExitCode {
         terminal.report(&report);
         report.exit.into()
     })
+}
+
+/// What clap found wrong with the command line, in this program's form.
+fn usage_report(said: &clap::Error) -> Report {
+    let said = said.to_string();
+    let words = said.strip_prefix("error: ").unwrap_or(&said);
+    let words = words
+        .split("\n\nFor more information")
+        .next()
+        .unwrap_or(words);
+    let (error, usage) = words.split_once("\n\n").unwrap_or((words, ""));
+    Report {
+        error: error.trim().to_owned(),
+        causes: Vec::new(),
+        hint: Some(format!("{usage}\nrun it with `--help`").trim().to_owned()),
+        exit: Exit::Usage,
+    }
 }
 
 fn parsed(env: &Env) -> Result<Verb, clap::Error> {
@@ -83,7 +111,12 @@ impl<'a> Prepared<'a> {
             keyring_wait: keyring_wait(settings.interactive, env, terminal),
             container: store::in_container(env),
         });
-        Ok(Self { env, config, store, terminal })
+        Ok(Self {
+            env,
+            config,
+            store,
+            terminal,
+        })
     }
 
     fn context(&self) -> Context<'_> {
@@ -98,7 +131,9 @@ impl<'a> Prepared<'a> {
 
 /// How long the OS keyring may take: long enough for a person to unlock it, where there is one.
 fn keyring_wait(interactive: Interactive, env: &Env, terminal: Terminal) -> Duration {
-    let has_screen = ["DISPLAY", "WAYLAND_DISPLAY"].iter().any(|name| env.var(name).is_some())
+    let has_screen = ["DISPLAY", "WAYLAND_DISPLAY"]
+        .iter()
+        .any(|name| env.var(name).is_some())
         || cfg!(any(target_os = "macos", windows));
     if interactive == Interactive::Never || !(has_screen || terminal.has_person()) {
         UNATTENDED
@@ -126,7 +161,13 @@ pub(crate) fn chosen(
     ad_hoc: &AdHocArgs,
 ) -> Result<Chosen, Error> {
     let AdHocArgs {
-        issuer_url, client_id, client_secret_file, scopes, redirect_uri, extra_params, resources,
+        issuer_url,
+        client_id,
+        client_secret_file,
+        scopes,
+        redirect_uri,
+        extra_params,
+        resources,
         audience,
     } = ad_hoc;
     let wanted = AdHoc {
@@ -150,13 +191,17 @@ pub(crate) fn chosen(
         }
         (Some(_), Some(_), None) => config.ad_hoc(wanted)?,
         (None, Some(_), _) | (Some(_), None, _) => {
-            return Err(Error::Usage("--issuer-url and --client-id go together".to_owned()));
+            return Err(Error::Usage(
+                "--issuer-url and --client-id go together".to_owned(),
+            ));
         }
         (None, None, None) => config.adjusted(config.only_provider()?, wanted)?,
         (None, None, Some(target)) if target.contains("://") => {
             let url = url::Url::parse(target)
                 .map_err(|_| Error::Usage(format!("{target} is not a URL")))?;
-            let found = config.resource(&url)?.ok_or_else(|| Error::NoResource(target.clone()))?;
+            let found = config
+                .resource(&url)?
+                .ok_or_else(|| Error::NoResource(target.clone()))?;
             username = found.username;
             token = found.token;
             of_resource = found.account;
@@ -164,9 +209,18 @@ pub(crate) fn chosen(
         }
         (None, None, Some(name)) => config.adjusted(config.provider(name)?, wanted)?,
     };
-    let account = account.clone().or(of_resource).unwrap_or_else(|| DEFAULT_ACCOUNT.to_owned());
+    let account = account
+        .clone()
+        .or(of_resource)
+        .unwrap_or_else(|| DEFAULT_ACCOUNT.to_owned());
     let login = login_line(&provider, &account, ad_hoc);
-    Ok(Chosen { provider, account, username, token, login })
+    Ok(Chosen {
+        provider,
+        account,
+        username,
+        token,
+        login,
+    })
 }
 
 fn pairs(texts: &[String]) -> Result<Vec<(String, String)>, Error> {
@@ -225,8 +279,14 @@ fn login_line(provider: &Provider, account: &str, ad_hoc: &AdHocArgs) -> String 
 /// A word as a shell reads it back.
 fn quoted(word: &str) -> String {
     let is_plain = !word.is_empty()
-        && word.chars().all(|c| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c));
-    if is_plain { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
+        && word
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c));
+    if is_plain {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
 }
 
 /// Writes a command's own output; a reader that has gone away is no error of ours.
@@ -241,9 +301,13 @@ mod tests {
 
     #[test]
     fn a_hint_can_be_pasted_into_a_shell() {
-        for (word, expected) in
-            [("corp", "corp"), ("a b", "'a b'"), ("it's", r"'it'\''s'"), ("", "''"), ("$x", "'$x'")]
-        {
+        for (word, expected) in [
+            ("corp", "corp"),
+            ("a b", "'a b'"),
+            ("it's", r"'it'\''s'"),
+            ("", "''"),
+            ("$x", "'$x'"),
+        ] {
             assert_eq!(quoted(word), expected);
         }
     }

@@ -30,7 +30,10 @@ pub(super) fn run(env: &Env, args: &Status) -> Result<ExitCode, Error> {
     }
     sessions.sort_by(|a, b| {
         let key = |kept: &Kept<Session>| {
-            (kept.value.provider.clone(), kept.value.identity.account.clone())
+            (
+                kept.value.provider.clone(),
+                kept.value.identity.account.clone(),
+            )
         };
         key(a).cmp(&key(b))
     });
@@ -62,7 +65,7 @@ fn store_json(report: &Report) -> serde_json::Value {
         "place": report.place.as_ref().ok(),
         "error": report.place.as_ref().err().map(ToString::to_string),
         "folder": report.folder,
-        "kernel_cache": kernel_cache(&report.kernel_cache),
+        "kernel_cache": kernel_cache(report.kernel_cache),
         "os_keyring": keyring(report),
     })
 }
@@ -77,7 +80,7 @@ fn store_text(report: &Report) -> String {
         report.setting,
         report.folder.display(),
         keyring(report),
-        kernel_cache(&report.kernel_cache),
+        kernel_cache(report.kernel_cache),
     )
 }
 
@@ -89,7 +92,7 @@ fn keyring(report: &Report) -> String {
     }
 }
 
-fn kernel_cache(cache: &KernelCache) -> String {
+fn kernel_cache(cache: KernelCache) -> String {
     match cache {
         KernelCache::Off => "switched off".to_owned(),
         KernelCache::Holds => "holds the unlocked key".to_owned(),
@@ -99,7 +102,13 @@ fn kernel_cache(cache: &KernelCache) -> String {
 }
 
 fn as_json(kept: &Kept<Session>, now: OffsetDateTime) -> serde_json::Value {
-    let Session { identity, provider, person, tokens, .. } = &kept.value;
+    let Session {
+        identity,
+        provider,
+        person,
+        tokens,
+        ..
+    } = &kept.value;
     serde_json::json!({
         "provider": provider,
         "issuer": identity.issuer,
@@ -116,8 +125,18 @@ fn as_json(kept: &Kept<Session>, now: OffsetDateTime) -> serde_json::Value {
 }
 
 fn as_text(kept: &Kept<Session>, now: OffsetDateTime) -> String {
-    let Session { identity, provider, person, tokens, .. } = &kept.value;
-    let who = person.as_ref().map_or("somebody the provider does not name", |person| person.shown());
+    let Session {
+        identity,
+        provider,
+        person,
+        tokens,
+        ..
+    } = &kept.value;
+    let who = person
+        .as_ref()
+        .map_or("somebody the provider does not name", |person| {
+            person.shown()
+        });
     let expiry = match tokens.expires_at {
         None => "until it is refused".to_owned(),
         Some(at) if at <= now => "expired".to_owned(),
@@ -130,7 +149,11 @@ fn as_text(kept: &Kept<Session>, now: OffsetDateTime) -> String {
     };
     let mut text = format!("{provider} (account {}): {who}\n", identity.account);
     let _ = writeln!(text, "  token: {expiry}, {refresh}");
-    let scopes = if tokens.scopes.is_empty() { "the provider's default".to_owned() } else { tokens.scopes.join(" ") };
+    let scopes = if tokens.scopes.is_empty() {
+        "the provider's default".to_owned()
+    } else {
+        tokens.scopes.join(" ")
+    };
     let _ = writeln!(text, "  scopes: {scopes}");
     crate::report::printable_lines(&text)
 }

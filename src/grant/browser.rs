@@ -15,8 +15,8 @@ use crate::http::HttpError;
 use crate::oauth::authorization::AuthorizationRequest;
 use crate::oauth::callback::{self, Callback, ErrorCode, Expected, Rejected};
 use crate::oauth::pkce::Pkce;
-use crate::oauth::{RedirectUri, random_secret};
 use crate::oauth::token::TokenError;
+use crate::oauth::{RedirectUri, random_secret};
 use crate::secret::Secret;
 use crate::terminal::Terminal;
 
@@ -53,7 +53,7 @@ pub struct Answered {
 
 /// The browser's tab, which waits to be told how it ended.
 #[derive(Debug)]
-pub struct Tab(Listener);
+pub struct Tab(Box<Listener>);
 
 impl Tab {
     /// Serves the result page once, and closes the port.
@@ -73,7 +73,11 @@ pub enum BrowserError {
     #[error("the provider ended the sign-in: {}", code.as_str())]
     Refused { code: ErrorCode, tab: Tab },
     #[error("the answer came from another provider than the one that was asked")]
-    Mixup { #[source] cause: Rejected, tab: Tab },
+    Mixup {
+        #[source]
+        cause: Rejected,
+        tab: Tab,
+    },
     #[error("the authorization request could not be sent ahead")]
     NotSent(#[source] HttpError),
     #[error("the provider did not take the authorization request")]
@@ -123,7 +127,14 @@ pub fn prepare(
         Some(pushed) => pushed?,
         None => request.url(),
     };
-    Ok(Prepared { listener, pkce, state, nonce, redirect_uri, url })
+    Ok(Prepared {
+        listener,
+        pkce,
+        state,
+        nonce,
+        redirect_uri,
+        url,
+    })
 }
 
 impl Prepared {
@@ -134,37 +145,60 @@ impl Prepared {
         browser: Option<&Browser>,
         terminal: Terminal,
     ) -> Result<Answered, BrowserError> {
-        let Self { mut listener, pkce, state, nonce, redirect_uri, url } = self;
-        let how = if browser.is_some() { "in the browser; if it does not open, go to" } else { "at" };
+        let Self {
+            mut listener,
+            pkce,
+            state,
+            nonce,
+            redirect_uri,
+            url,
+        } = self;
+        let how = if browser.is_some() {
+            "in the browser; if it does not open, go to"
+        } else {
+            "at"
+        };
         terminal.say(&format!("Sign in to {} {how}\n{url}", ask.purpose));
         if let Some(browser) = browser {
             launch::open(browser, &url).map_err(BrowserError::Launch)?;
         }
-        let expected =
-            Expected { state: &state, issuer: ask.issuer, issuer_required: ask.issuer_required };
+        let expected = Expected {
+            state: &state,
+            issuer: ask.issuer,
+            issuer_required: ask.issuer_required,
+        };
         let mut answer = None;
         listener
-            .wait(ask.deadline, &mut |query| match callback::parse(query, &expected) {
-                Err(rejected) if !rejected.ends_login() => {
-                    terminal.explain(1, || format!("a request to the callback was refused: {rejected}"));
-                    Verdict::Refused
-                }
-                other => {
-                    answer = Some(other);
-                    Verdict::Ended
-                }
-            })
+            .wait(
+                ask.deadline,
+                &mut |query| match callback::parse(query, &expected) {
+                    Err(rejected) if !rejected.ends_login() => {
+                        terminal.explain(1, || {
+                            format!("a request to the callback was refused: {rejected}")
+                        });
+                        Verdict::Refused
+                    }
+                    other => {
+                        answer = Some(other);
+                        Verdict::Ended
+                    }
+                },
+            )
             .map_err(|error| match error {
                 ListenerError::TimedOut => BrowserError::TimedOut,
                 ListenerError::PortTaken { .. }
                 | ListenerError::NoLoopback(_)
                 | ListenerError::Io(_) => BrowserError::Listener(error),
             })?;
-        let tab = Tab(listener);
+        let tab = Tab(Box::new(listener));
         match answer {
-            Some(Ok(Callback::Code(code))) => {
-                Ok(Answered { code, verifier: pkce.verifier, nonce, redirect_uri, tab })
-            }
+            Some(Ok(Callback::Code(code))) => Ok(Answered {
+                code,
+                verifier: pkce.verifier,
+                nonce,
+                redirect_uri,
+                tab,
+            }),
             Some(Ok(Callback::Denied(code))) => Err(BrowserError::Refused { code, tab }),
             Some(Err(cause)) => Err(BrowserError::Mixup { cause, tab }),
             None => Err(BrowserError::TimedOut),

@@ -39,9 +39,16 @@ pub enum DeviceError {
     Failed(#[source] TokenError),
 }
 
-pub fn authorize(ask: &Ask<'_>, http: &Http, terminal: Terminal) -> Result<TokenResponse, DeviceError> {
-    let response =
-        http.post(ask.device_endpoint, &ask.request.body(), ask.request.authorization().as_ref())?;
+pub fn authorize(
+    ask: &Ask<'_>,
+    http: &Http,
+    terminal: Terminal,
+) -> Result<TokenResponse, DeviceError> {
+    let response = http.post(
+        ask.device_endpoint,
+        &ask.request.body(),
+        ask.request.authorization().as_ref(),
+    )?;
     let authorization =
         device::parse(response.status, response.body.expose()).map_err(DeviceError::NotBegun)?;
     terminal.say(&format!(

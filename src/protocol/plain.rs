@@ -47,11 +47,15 @@ impl Protocol for Plain {
     }
 
     fn serve(&self, call: &mut Call<'_>, answer: Answer<'_>) -> io::Result<ExitCode> {
-        let request =
-            Request { action: Action::Get, account: self.account.clone(), want: self.want };
+        let request = Request {
+            action: Action::Get,
+            account: self.account.clone(),
+            want: self.want,
+        };
         match answer(&request) {
             Ok(Reply::Credential(credential)) => {
-                call.stdout.write_all(formatted(&credential, self.format).as_bytes())?;
+                call.stdout
+                    .write_all(formatted(&credential, self.format).as_bytes())?;
                 call.stdout.flush()?;
                 Ok(Exit::Answered.into())
             }
@@ -67,7 +71,14 @@ impl Protocol for Plain {
 
 fn formatted(credential: &Credential, format: Format) -> Zeroizing<String> {
     let Credential {
-        token, token_type, expires_at, scopes, username, provider, account, generation: _,
+        token,
+        token_type,
+        expires_at,
+        scopes,
+        username,
+        provider,
+        account,
+        generation: _,
     } = credential;
     let token = token.expose();
     Zeroizing::new(match format {

@@ -57,13 +57,20 @@ impl Attempt {
         }
     }
 
+    #[must_use]
     pub fn ended(mut self, outcome: Outcome, message: String, now: OffsetDateTime) -> Self {
         match outcome {
-            Outcome::TimedOut | Outcome::Failed => self.unfinished = self.unfinished.saturating_add(1),
+            Outcome::TimedOut | Outcome::Failed => {
+                self.unfinished = self.unfinished.saturating_add(1);
+            }
             Outcome::SignedIn | Outcome::Declined => self.unfinished = 0,
             Outcome::NotOpened => (),
         }
-        self.ended = Some(Ended { at: now, outcome, message });
+        self.ended = Some(Ended {
+            at: now,
+            outcome,
+            message,
+        });
         self
     }
 
@@ -103,10 +110,16 @@ mod tests {
             let mut attempt = Attempt::started(None, now);
             attempt.unfinished = before;
             let attempt = attempt.ended(outcome, String::new(), now);
-            let until = attempt.cools_until(now).map(|until| (until - now).whole_seconds());
+            let until = attempt
+                .cools_until(now)
+                .map(|until| (until - now).whole_seconds());
             assert_eq!(until, seconds, "{outcome:?} after {before}");
             assert_eq!(attempt.cools_until(now + Duration::minutes(15)), None);
-            assert_eq!(attempt.cools_until(now - Duration::minutes(1)), None, "clock set back");
+            assert_eq!(
+                attempt.cools_until(now - Duration::minutes(1)),
+                None,
+                "clock set back"
+            );
         }
     }
 }

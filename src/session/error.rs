@@ -33,7 +33,10 @@ pub enum Error {
     #[error("the provider did not hand out a token")]
     Token(#[from] TokenError),
     #[error("the refresh token is spent")]
-    Spent { #[source] fault: TokenError },
+    Spent {
+        #[source]
+        fault: TokenError,
+    },
     #[error("the ID token is not to be trusted")]
     IdToken(#[from] IdTokenError),
     #[error("the provider handed out no ID token")]
@@ -53,19 +56,31 @@ pub enum Error {
         login: String,
     },
     #[error("signing in was declined")]
-    Declined { cause: Option<ErrorCode>, login: String },
+    Declined {
+        cause: Option<ErrorCode>,
+        login: String,
+    },
     #[error("nobody signed in in time")]
     TimedOut { login: String },
     #[error("the provider ended the sign-in: {}", code.as_str())]
     ProviderRefused { code: ErrorCode, login: String },
     #[error("{} a moment ago, so nobody is asked again for {seconds} s", outcome.words())]
-    CoolingDown { outcome: Outcome, seconds: i64, login: String },
+    CoolingDown {
+        outcome: Outcome,
+        seconds: i64,
+        login: String,
+    },
     #[error("the hallpass that was signing in (process {pid}) ended without finishing")]
     LeaderDied { pid: u32, login: String },
     #[error("the hallpass that was signing in failed")]
     LeaderFailed { message: String, login: String },
     #[error("account {account} belongs to {pinned}, and {person} signed in; nothing was changed")]
-    OtherPerson { account: String, pinned: String, person: String, login: String },
+    OtherPerson {
+        account: String,
+        pinned: String,
+        person: String,
+        login: String,
+    },
     #[error("the account belongs to {pinned}, and the provider does not say who signed in now")]
     UnknownPerson { pinned: String },
     #[error("the token was refused again straight after it was refreshed")]
@@ -102,12 +117,31 @@ impl Error {
     /// What the waiting tab is told of it.
     pub(super) fn told(&self) -> Told {
         match self {
-            Self::OtherPerson { .. } | Self::UnknownPerson { .. } => Told::Failed(Failure::OtherPerson),
+            Self::OtherPerson { .. } | Self::UnknownPerson { .. } => {
+                Told::Failed(Failure::OtherPerson)
+            }
             Self::IdToken(_) => Told::Failed(Failure::IdToken),
             Self::Store(_) => Told::Failed(Failure::Store),
             Self::Http(HttpError::TimedOut { .. }) | Self::TimedOut { .. } => Told::TimedOut,
             Self::Declined { .. } => Told::Declined,
-            _ => Told::Failed(Failure::Exchange),
+            Self::Http(_) => Told::Failed(Failure::Unreachable),
+            Self::ProviderRefused { .. } | Self::Mixup(_) => Told::Failed(Failure::Provider),
+            Self::Config(_)
+            | Self::Discovery(_)
+            | Self::NoMetadata { .. }
+            | Self::NoEndpoint(_)
+            | Self::Token(_)
+            | Self::Spent { .. }
+            | Self::NoIdToken
+            | Self::Browser(_)
+            | Self::Device(_)
+            | Self::SignInNeeded { .. }
+            | Self::CoolingDown { .. }
+            | Self::LeaderDied { .. }
+            | Self::LeaderFailed { .. }
+            | Self::RefusedAgain { .. }
+            | Self::SignedOutMeanwhile { .. }
+            | Self::Vanished => Told::Failed(Failure::Exchange),
         }
     }
 }

@@ -3,7 +3,6 @@
 use std::time::Duration as StdDuration;
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 use time::{Duration, OffsetDateTime};
 
 use super::Error;
@@ -60,7 +59,9 @@ impl Documents<'_> {
             jwks_uri: provider.jwks_uri.clone(),
             ..Metadata::default()
         };
-        let Some(issuer) = &provider.issuer else { return Ok(by_hand) };
+        let Some(issuer) = &provider.issuer else {
+            return Ok(by_hand);
+        };
         let is_complete = by_hand.authorization_endpoint.is_some()
             && by_hand.token_endpoint.is_some()
             && (by_hand.jwks_uri.is_some() || !provider.is_openid());
@@ -71,7 +72,7 @@ impl Documents<'_> {
     }
 
     fn discovered(&self, issuer: &str) -> Result<Metadata, Error> {
-        let name = digest(&["metadata", issuer]);
+        let name = format!("metadata {issuer}");
         let cached: Option<Cached<Metadata>> = self.store.read_plain(Plain::Metadata, &name)?;
         if let Some(cached) = cached
             && cached.is_good(self.now)
@@ -90,9 +91,16 @@ impl Documents<'_> {
         let mut first_fault = None;
         for url in discovery::well_known_urls(issuer)? {
             let result = self.http.get(&url, None).map_err(Error::from).and_then(
-                |Response { status, body, max_age }| {
+                |Response {
+                     status,
+                     body,
+                     max_age,
+                 }| {
                     if status != 200 {
-                        return Err(Error::NoMetadata { url: url.to_string(), status });
+                        return Err(Error::NoMetadata {
+                            url: url.to_string(),
+                            status,
+                        });
                     }
                     Ok((discovery::parse(issuer, body.expose())?, max_age))
                 },
@@ -101,9 +109,8 @@ impl Documents<'_> {
                 (Ok((metadata, _)), Some((first, lifetime))) => {
                     found = Some((first.filled_from(metadata), lifetime));
                 }
-                (Ok(first), None) => found = Some(first),
-                // The document that was found will do.
-                (Err(_), Some(first)) => found = Some(first),
+                // A second document that fails takes nothing from the first.
+                (Ok(first), None) | (Err(_), Some(first)) => found = Some(first),
                 (Err(fault), None) => {
                     // A server that cannot be reached is not asked twice.
                     if let Error::Http(_) = fault {
@@ -123,25 +130,41 @@ impl Documents<'_> {
         match (found, first_fault) {
             (Some(found), _) => Ok(found),
             (None, Some(fault)) => Err(fault),
-            (None, None) => Err(Error::NoMetadata { url: issuer.to_owned(), status: 0 }),
+            (None, None) => Err(Error::NoMetadata {
+                url: issuer.to_owned(),
+                status: 0,
+            }),
         }
     }
 
     /// The provider's keys. `unknown_key`: a token names one that the kept set lacks.
-    pub(super) fn keys(&self, metadata: &Metadata, unknown_key: bool) -> Result<Option<Jwks>, Error> {
-        let Some(url) = &metadata.jwks_uri else { return Ok(None) };
-        let name = digest(&["keys", url.as_str()]);
+    pub(super) fn keys(
+        &self,
+        metadata: &Metadata,
+        unknown_key: bool,
+    ) -> Result<Option<Jwks>, Error> {
+        let Some(url) = &metadata.jwks_uri else {
+            return Ok(None);
+        };
+        let name = format!("keys {url}");
         let cached: Option<Cached<Jwks>> = self.store.read_plain(Plain::Metadata, &name)?;
         if let Some(cached) = cached {
-            let is_recent = self.now >= cached.fetched_at
-                && self.now < cached.fetched_at + BETWEEN_KEY_FETCHES;
+            let is_recent =
+                self.now >= cached.fetched_at && self.now < cached.fetched_at + BETWEEN_KEY_FETCHES;
             if cached.is_good(self.now) && (!unknown_key || is_recent) {
                 return Ok(Some(cached.document));
             }
         }
-        let Response { status, body, max_age } = self.http.get(url, None)?;
+        let Response {
+            status,
+            body,
+            max_age,
+        } = self.http.get(url, None)?;
         if status != 200 {
-            return Err(Error::NoMetadata { url: url.to_string(), status });
+            return Err(Error::NoMetadata {
+                url: url.to_string(),
+                status,
+            });
         }
         let keys = Jwks::parse(body.expose())?;
         self.keep(&name, &keys, max_age);
@@ -151,18 +174,11 @@ impl Documents<'_> {
     /// Keeps a document for its lifetime. One that cannot be kept is fetched again: no error.
     fn keep<T: Serialize>(&self, name: &str, document: &T, lifetime: Option<StdDuration>) {
         let lifetime = lifetime.unwrap_or(LONGEST).clamp(SHORTEST, LONGEST);
-        let cached =
-            Cached { document, fetched_at: self.now, good_until: self.now + lifetime };
+        let cached = Cached {
+            document,
+            fetched_at: self.now,
+            good_until: self.now + lifetime,
+        };
         let _ = self.store.write_plain(Plain::Metadata, name, &cached);
     }
-}
-
-/// A file name for something that may hold any character.
-pub(super) fn digest(parts: &[&str]) -> String {
-    let mut digest = Sha256::new();
-    for part in parts {
-        digest.update(part.len().to_le_bytes());
-        digest.update(part);
-    }
-    digest.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
 }

@@ -23,9 +23,7 @@ use crate::http::{Http, Response};
 use crate::oauth::authorization::{AuthorizationRequest, prompt_for};
 use crate::oauth::discovery::Metadata;
 use crate::oauth::id_token::{self, Checks, Claims, IdTokenError};
-use crate::oauth::token::{
-    self, Client, TokenRequest, TokenResponse, parse_token_response,
-};
+use crate::oauth::token::{self, Client, TokenRequest, TokenResponse, parse_token_response};
 use crate::provider::Provider;
 use crate::secret::Secret;
 use crate::store::{Kept, Listed, Lock, LockKind, Place, Plain, RecordName, Store};
@@ -40,7 +38,7 @@ pub mod record;
 pub use error::Error;
 
 use attempt::{Attempt, Outcome};
-use metadata::{Documents, digest};
+use metadata::Documents;
 use plan::{Plan, Reason, plan};
 use record::{Identity, Person, Registration, Session, TokenSet};
 
@@ -155,7 +153,10 @@ impl<'a> Account<'a> {
     /// what that brought is what the caller wants.
     pub fn generation_to_force(&self) -> Result<Option<Generation>, Error> {
         let now = self.context.now();
-        Ok(self.kept()?.filter(|kept| !was_forced_lately(&kept.value, now)).map(|kept| kept.generation))
+        Ok(self
+            .kept()?
+            .filter(|kept| !was_forced_lately(&kept.value, now))
+            .map(|kept| kept.generation))
     }
 
     /// A token: kept, refreshed, or newly authorized.
@@ -175,14 +176,23 @@ impl<'a> Account<'a> {
 
     /// Tells a waiting tab how the sign-in ended. To be called when the tool has its reply.
     pub fn tell_tab(&self) {
-        let Some((tab, told)) = self.waiting_tab.borrow_mut().take() else { return };
+        let Some((tab, told)) = self.waiting_tab.borrow_mut().take() else {
+            return;
+        };
         let provider = self.provider.name.as_str();
         let account = self.identity.account.as_str();
         tab.tell(&match &told {
-            Told::SignedIn { who } => Page::SignedIn { provider, account, who: who.as_deref() },
+            Told::SignedIn { who } => Page::SignedIn {
+                provider,
+                account,
+                who: who.as_deref(),
+            },
             Told::Declined => Page::Declined { provider },
             Told::TimedOut => Page::TimedOut { provider },
-            Told::Failed(reason) => Page::Failed { provider, reason: *reason },
+            Told::Failed(reason) => Page::Failed {
+                provider,
+                reason: *reason,
+            },
         });
     }
 
@@ -197,7 +207,9 @@ impl<'a> Account<'a> {
         };
         loop {
             let now = self.context.now();
-            let Some(kept) = self.kept()? else { return Ok(None) };
+            let Some(kept) = self.kept()? else {
+                return Ok(None);
+            };
             match plan(Some(&kept), want, now) {
                 Plan::Use => return Ok(Some(kept)),
                 Plan::Authorize { .. } => return Ok(None),
@@ -205,7 +217,9 @@ impl<'a> Account<'a> {
                     let forced = is_refused(&kept, want);
                     if forced && was_forced_lately(&kept.value, now) {
                         self.remember_refusal(&kept, &lock);
-                        return Err(Error::RefusedAgain { login: self.login.clone() });
+                        return Err(Error::RefusedAgain {
+                            login: self.login.clone(),
+                        });
                     }
                     match self.refresh(&kept, with, forced, &lock) {
                         Ok(fresh) => return Ok(Some(fresh)),
@@ -228,9 +242,12 @@ impl<'a> Account<'a> {
         kept: &Kept<Session>,
         with: &Secret<String>,
         forced: bool,
-        lock: &Lock,
+        _lock: &Lock,
     ) -> Result<Kept<Session>, Error> {
-        let Kept { value: old, generation } = kept;
+        let Kept {
+            value: old,
+            generation,
+        } = kept;
         // All that can fail without the refresh token having been sent fails here.
         let metadata = self.documents().metadata()?;
         let secret = self.provider.client_secret()?;
@@ -240,7 +257,11 @@ impl<'a> Account<'a> {
 
         // Without a scope the server keeps what was granted (RFC 6749 §6).
         let request = token::refresh_request(
-            &client, with, &[], &self.provider.resources, self.provider.audience.as_deref(),
+            &client,
+            with,
+            &[],
+            &self.provider.resources,
+            self.provider.audience.as_deref(),
         );
         let response = self.posted(endpoint, &request)?;
         let tokens = match parse_token_response(response.status, response.body.expose()) {
@@ -264,17 +285,23 @@ impl<'a> Account<'a> {
         if session.person.is_none() {
             session.person = claims.as_ref().map(person_of);
         }
-        let fresh = Kept { value: session, generation: generation + 1 };
+        let fresh = Kept {
+            value: session,
+            generation: generation + 1,
+        };
 
         // A logout that could not wait for us has removed the record: what we got must not
         // outlive it.
-        let still_there = self.kept()?.is_some_and(|now| now.generation == *generation);
+        let still_there = self
+            .kept()?
+            .is_some_and(|now| now.generation == *generation);
         if !still_there {
             drop(reservation);
             self.revoke(&fresh.value, &mut Vec::new());
-            return Err(Error::SignedOutMeanwhile { login: self.login.clone() });
+            return Err(Error::SignedOutMeanwhile {
+                login: self.login.clone(),
+            });
         }
-        let _held = lock;
         if let Err(error) = reservation.commit(&fresh.value, fresh.generation) {
             self.context.terminal.warn(&format!(
                 "the new token is good, but could not be stored: {error}"
@@ -301,7 +328,9 @@ impl<'a> Account<'a> {
     /// The server says that this refresh token is spent. It is forgotten if it is still the one
     /// that is kept; the access token stays, for it may live on.
     fn forget_refresh_token(&self, sent: &Kept<Session>, _lock: &Lock) -> Result<(), Error> {
-        let Some(mut kept) = self.kept()? else { return Ok(()) };
+        let Some(mut kept) = self.kept()? else {
+            return Ok(());
+        };
         if kept.value.tokens.refresh_token != sent.value.tokens.refresh_token {
             return Ok(());
         }
@@ -324,7 +353,9 @@ impl<'a> Account<'a> {
             .reserve(&self.name, RESERVED)
             .and_then(|reservation| reservation.commit(&session, kept.generation));
         if let Err(error) = written {
-            self.context.terminal.explain(1, || format!("the refusal could not be kept: {error}"));
+            self.context
+                .terminal
+                .explain(1, || format!("the refusal could not be kept: {error}"));
         }
     }
 
@@ -388,7 +419,12 @@ impl<'a> Account<'a> {
             why,
             login: self.login.clone(),
         };
-        let Settings { interactive, flow, browser, .. } = self.context.settings;
+        let Settings {
+            interactive,
+            flow,
+            browser,
+            ..
+        } = self.context.settings;
         if *interactive == Interactive::Never {
             return Err(nobody("asking was ruled out"));
         }
@@ -430,7 +466,10 @@ impl<'a> Account<'a> {
             self.purpose()
         ));
         let deadline = Instant::now() + self.context.settings.sign_in_timeout + PATIENCE;
-        Ok(self.context.store.lock(&self.name, LockKind::Login, deadline)?)
+        Ok(self
+            .context
+            .store
+            .lock(&self.name, LockKind::Login, deadline)?)
     }
 
     /// What a process gets that waited for another one's sign-in: its result, or its failure.
@@ -441,7 +480,12 @@ impl<'a> Account<'a> {
         want: &Want,
     ) -> Result<Kept<Session>, Error> {
         let login = self.login.clone();
-        let Some(ended) = &last.ended else { return Err(Error::LeaderDied { pid: last.pid, login }) };
+        let Some(ended) = &last.ended else {
+            return Err(Error::LeaderDied {
+                pid: last.pid,
+                login,
+            });
+        };
         match ended.outcome {
             Outcome::SignedIn => kept
                 .filter(|kept| {
@@ -450,9 +494,10 @@ impl<'a> Account<'a> {
                 .ok_or(Error::Vanished),
             Outcome::Declined => Err(Error::Declined { cause: None, login }),
             Outcome::TimedOut => Err(Error::TimedOut { login }),
-            Outcome::Failed | Outcome::NotOpened => {
-                Err(Error::LeaderFailed { message: ended.message.clone(), login })
-            }
+            Outcome::Failed | Outcome::NotOpened => Err(Error::LeaderFailed {
+                message: ended.message.clone(),
+                login,
+            }),
         }
     }
 
@@ -479,11 +524,14 @@ impl<'a> Account<'a> {
     }
 
     fn outcome(&self, error: &Error) -> Outcome {
-        match error {
-            Error::Declined { .. } => Outcome::Declined,
-            Error::TimedOut { .. } => Outcome::TimedOut,
-            _ if self.was_shown.get() => Outcome::Failed,
-            _ => Outcome::NotOpened,
+        if matches!(error, Error::Declined { .. }) {
+            Outcome::Declined
+        } else if matches!(error, Error::TimedOut { .. }) {
+            Outcome::TimedOut
+        } else if self.was_shown.get() {
+            Outcome::Failed
+        } else {
+            Outcome::NotOpened
         }
     }
 
@@ -497,14 +545,21 @@ impl<'a> Account<'a> {
             Way::Device => self.by_device(&metadata, &client, pinned.as_ref(), deadline, keeps),
             Way::Browser(browser) => {
                 let by_browser = self.by_browser(
-                    &metadata, &client, Some(&browser), pinned.as_ref(), deadline, keeps,
+                    &metadata,
+                    &client,
+                    Some(&browser),
+                    pinned.as_ref(),
+                    deadline,
+                    keeps,
                 );
                 match by_browser {
                     Err(Error::Browser(BrowserError::Launch(cause)))
                         if self.context.settings.flow == Flow::Auto
                             && metadata.device_authorization_endpoint.is_some() =>
                     {
-                        self.context.terminal.warn(&format!("{cause}; a device code goes without"));
+                        self.context
+                            .terminal
+                            .warn(&format!("{cause}; a device code goes without"));
                         self.by_device(&metadata, &client, pinned.as_ref(), deadline, keeps)
                     }
                     other => other,
@@ -531,15 +586,22 @@ impl<'a> Account<'a> {
         }
         let hint = pinned.and_then(|person| person.name.as_deref());
         let ask = browser::Ask {
-            endpoint: endpoint(metadata.authorization_endpoint.as_ref(), "authorization_endpoint")?,
+            endpoint: endpoint(
+                metadata.authorization_endpoint.as_ref(),
+                "authorization_endpoint",
+            )?,
             client_id: client.id,
             redirect_uri: &provider.redirect_uri,
             scopes: &provider.scopes,
             is_openid: provider.is_openid(),
             resources: &provider.resources,
             audience: provider.audience.as_deref(),
-            login_hint: hint
-                .map(|hint| (provider.login_hint_param.as_deref().unwrap_or("login_hint"), hint)),
+            login_hint: hint.map(|hint| {
+                (
+                    provider.login_hint_param.as_deref().unwrap_or("login_hint"),
+                    hint,
+                )
+            }),
             prompt: prompt_for(&provider.scopes, &provider.extra_params),
             extra: &provider.extra_params,
             issuer: provider.issuer.as_deref(),
@@ -555,18 +617,38 @@ impl<'a> Account<'a> {
             Err(error) => return Err(self.not_answered(error)),
         };
         let request = token::code_request(
-            client, &answered.code, &answered.redirect_uri, &answered.verifier,
-            &provider.resources, provider.audience.as_deref(),
+            client,
+            &answered.code,
+            &answered.redirect_uri,
+            &answered.verifier,
+            &provider.resources,
+            provider.audience.as_deref(),
         );
         let result = self
             .posted(token_endpoint, &request)
-            .and_then(|response| Ok(parse_token_response(response.status, response.body.expose())?))
+            .and_then(|response| {
+                Ok(parse_token_response(
+                    response.status,
+                    response.body.expose(),
+                )?)
+            })
             .and_then(|tokens| {
-                self.accepted(metadata, client, tokens, answered.nonce.as_ref(), pinned, keeps)
+                self.accepted(
+                    metadata,
+                    client,
+                    tokens,
+                    answered.nonce.as_ref(),
+                    pinned,
+                    keeps,
+                )
             });
         let told = match &result {
             Ok(kept) => Told::SignedIn {
-                who: kept.value.person.as_ref().map(|person| person.shown().to_owned()),
+                who: kept
+                    .value
+                    .person
+                    .as_ref()
+                    .map(|person| person.shown().to_owned()),
             },
             Err(error) => error.told(),
         };
@@ -582,18 +664,29 @@ impl<'a> Account<'a> {
             BrowserError::Refused { code, tab } => {
                 let declined = matches!(
                     code.as_str(),
-                    "access_denied" | "consent_required" | "login_required" | "interaction_required"
+                    "access_denied"
+                        | "consent_required"
+                        | "login_required"
+                        | "interaction_required"
                 );
-                let told = if declined { Told::Declined } else { Told::Failed(Failure::Provider) };
+                let told = if declined {
+                    Told::Declined
+                } else {
+                    Told::Failed(Failure::Provider)
+                };
                 self.waiting_tab.replace(Some((tab, told)));
                 if declined {
-                    Error::Declined { cause: Some(code), login }
+                    Error::Declined {
+                        cause: Some(code),
+                        login,
+                    }
                 } else {
                     Error::ProviderRefused { code, login }
                 }
             }
             BrowserError::Mixup { cause, tab } => {
-                self.waiting_tab.replace(Some((tab, Told::Failed(Failure::Provider))));
+                self.waiting_tab
+                    .replace(Some((tab, Told::Failed(Failure::Provider))));
                 Error::Mixup(cause)
             }
             BrowserError::Launch(_) => {
@@ -620,11 +713,13 @@ impl<'a> Account<'a> {
         }
         let endpoint = metadata.pushed_authorization_request_endpoint.as_ref()?;
         let push = token::pushed_authorization_request(client, &request.parameters());
-        let response =
-            match self.http.post(endpoint, &push.body(), push.authorization().as_ref()) {
-                Ok(response) => response,
-                Err(error) => return Some(Err(BrowserError::NotSent(error))),
-            };
+        let response = match self
+            .http
+            .post(endpoint, &push.body(), push.authorization().as_ref())
+        {
+            Ok(response) => response,
+            Err(error) => return Some(Err(BrowserError::NotSent(error))),
+        };
         let request_uri = match token::parse_pushed(response.status, response.body.expose()) {
             Ok(request_uri) => request_uri,
             Err(fault) => return Some(Err(BrowserError::NotTaken(fault))),
@@ -654,22 +749,25 @@ impl<'a> Account<'a> {
             token_endpoint: endpoint(metadata.token_endpoint.as_ref(), "token_endpoint")?,
             client: *client,
             request: token::device_authorization_request(
-                client, &provider.scopes, &provider.resources, provider.audience.as_deref(),
+                client,
+                &provider.scopes,
+                &provider.resources,
+                provider.audience.as_deref(),
                 &provider.extra_params,
             ),
             purpose: &self.purpose(),
             deadline,
         };
         let login = self.login.clone();
-        let tokens = device::authorize(&ask, &self.http, self.context.terminal).map_err(|error| {
-            match error {
+        let tokens = device::authorize(&ask, &self.http, self.context.terminal).map_err(
+            |error| match error {
                 DeviceError::Declined => Error::Declined { cause: None, login },
                 DeviceError::TimedOut => Error::TimedOut { login },
                 DeviceError::Http(_) | DeviceError::NotBegun(_) | DeviceError::Failed(_) => {
                     Error::Device(error)
                 }
-            }
-        })?;
+            },
+        )?;
         self.accepted(metadata, client, tokens, None, pinned, keeps)
     }
 
@@ -694,7 +792,9 @@ impl<'a> Account<'a> {
                 return Err(self.other_person(pinned, person));
             }
             (Some(pinned), None) => {
-                return Err(Error::UnknownPerson { pinned: pinned.shown().to_owned() });
+                return Err(Error::UnknownPerson {
+                    pinned: pinned.shown().to_owned(),
+                });
             }
             (Some(_), Some(_)) | (None, _) => (),
         }
@@ -713,10 +813,16 @@ impl<'a> Account<'a> {
             },
         };
         if !keeps {
-            return Ok(Kept { value: session, generation: 1 });
+            return Ok(Kept {
+                value: session,
+                generation: 1,
+            });
         }
-        let lock =
-            self.context.store.lock(&self.name, LockKind::Record, self.context.record_deadline())?;
+        let lock = self.context.store.lock(
+            &self.name,
+            LockKind::Record,
+            self.context.record_deadline(),
+        )?;
         let generation = self.kept()?.map_or(0, |kept| kept.generation) + 1;
         let stored = self
             .context
@@ -729,7 +835,10 @@ impl<'a> Account<'a> {
                 "you are signed in, but this could not be stored: {error}"
             ));
         }
-        Ok(Kept { value: session, generation })
+        Ok(Kept {
+            value: session,
+            generation,
+        })
     }
 
     /// Who this account was first signed in as, whatever scopes that was for.
@@ -739,8 +848,12 @@ impl<'a> Account<'a> {
         }
         for Listed { name } in self.context.store.sessions()? {
             // A record that cannot be opened says nothing about this account.
-            let Ok(Some(kept)) = self.context.store.read::<Session>(&name) else { continue };
-            let Session { identity, person, .. } = kept.value;
+            let Ok(Some(kept)) = self.context.store.read::<Session>(&name) else {
+                continue;
+            };
+            let Session {
+                identity, person, ..
+            } = kept.value;
             if identity.is_at(&self.provider) && identity.account == self.identity.account {
                 return Ok(person);
             }
@@ -760,7 +873,9 @@ impl<'a> Account<'a> {
     /// Asks the provider who this is, where no ID token says it. Not to know is no error.
     fn asked_who(&self, metadata: &Metadata, tokens: &TokenResponse) -> Option<Person> {
         let rule = self.provider.identity.as_ref();
-        let url = rule.map(|rule| &rule.url).or(metadata.userinfo_endpoint.as_ref())?;
+        let url = rule
+            .map(|rule| &rule.url)
+            .or(metadata.userinfo_endpoint.as_ref())?;
         let (id, name) = match rule {
             Some(rule) => (rule.subject.as_str(), rule.name.as_deref()),
             None => ("sub", Some("preferred_username")),
@@ -773,7 +888,11 @@ impl<'a> Account<'a> {
             _ => None,
         };
         let subject = text(id).filter(|_| response.status == 200)?;
-        Some(Person { issuer: self.provider.issuer.clone(), subject, name: name.and_then(text) })
+        Some(Person {
+            issuer: self.provider.issuer.clone(),
+            subject,
+            name: name.and_then(text),
+        })
     }
 
     /// Checks an ID token in full (OpenID Connect Core §3.1.3.7), where one came.
@@ -800,7 +919,9 @@ impl<'a> Account<'a> {
         };
         let claims = match id_token::verify(token, &keys, &checks) {
             Err(IdTokenError::UnknownKey) => {
-                let keys = documents.keys(metadata, true)?.ok_or(Error::NoEndpoint("jwks_uri"))?;
+                let keys = documents
+                    .keys(metadata, true)?
+                    .ok_or(Error::NoEndpoint("jwks_uri"))?;
                 id_token::verify(token, &keys, &checks)?
             }
             other => other?,
@@ -831,24 +952,31 @@ impl<'a> Account<'a> {
         Client {
             id: &self.identity.client_id,
             secret,
-            auth: self.provider.client_auth.unwrap_or_else(|| metadata.client_auth(secret.is_some())),
+            auth: self
+                .provider
+                .client_auth
+                .unwrap_or_else(|| metadata.client_auth(secret.is_some())),
         }
     }
 
     fn posted(&self, endpoint: &Url, request: &TokenRequest) -> Result<Response, Error> {
-        Ok(self.http.post(endpoint, &request.body(), request.authorization().as_ref())?)
-    }
-
-    fn attempt_name(&self) -> String {
-        digest(&["attempt", self.name.as_str()])
+        Ok(self
+            .http
+            .post(endpoint, &request.body(), request.authorization().as_ref())?)
     }
 
     fn last_attempt(&self) -> Result<Option<Attempt>, Error> {
-        Ok(self.context.store.read_plain(Plain::Attempt, &self.attempt_name())?)
+        Ok(self
+            .context
+            .store
+            .read_plain(Plain::Attempt, self.name.as_str())?)
     }
 
     fn leave_trace(&self, attempt: &Attempt) -> Result<(), Error> {
-        Ok(self.context.store.write_plain(Plain::Attempt, &self.attempt_name(), attempt)?)
+        Ok(self
+            .context
+            .store
+            .write_plain(Plain::Attempt, self.name.as_str(), attempt)?)
     }
 
     fn revoke(&self, session: &Session, left: &mut Vec<String>) {
@@ -869,17 +997,29 @@ pub struct SignedOut {
 
 /// Revokes (RFC 7009) and removes one session. It is removed even where revoking fails.
 pub fn sign_out(context: &Context<'_>, name: &RecordName) -> Result<Option<SignedOut>, Error> {
-    let lock = context.store.lock(name, LockKind::Record, context.record_deadline())?;
-    let Some(kept) = context.store.read::<Session>(name)? else { return Ok(None) };
+    let lock = context
+        .store
+        .lock(name, LockKind::Record, context.record_deadline())?;
+    let Some(kept) = context.store.read::<Session>(name)? else {
+        return Ok(None);
+    };
     // Removed first: whoever is refreshing without the lock sees it and revokes what it got.
     context.store.remove(name, &lock)?;
     let mut not_revoked = Vec::new();
     revoke(context, &kept.value, &mut not_revoked);
-    Ok(Some(SignedOut { session: kept.value, not_revoked }))
+    Ok(Some(SignedOut {
+        session: kept.value,
+        not_revoked,
+    }))
 }
 
 fn revoke(context: &Context<'_>, session: &Session, not_revoked: &mut Vec<String>) {
-    let Session { registration, tokens, identity, .. } = session;
+    let Session {
+        registration,
+        tokens,
+        identity,
+        ..
+    } = session;
     let Some(endpoint) = &registration.revocation_endpoint else {
         not_revoked.push("the provider has no revocation endpoint".to_owned());
         return;
@@ -896,19 +1036,32 @@ fn revoke(context: &Context<'_>, session: &Session, not_revoked: &mut Vec<String
             return;
         }
     };
-    let client =
-        Client { id: &identity.client_id, secret: secret.as_ref(), auth: registration.client_auth };
+    let client = Client {
+        id: &identity.client_id,
+        secret: secret.as_ref(),
+        auth: registration.client_auth,
+    };
     let http = context.http(registration.ca_file.as_ref());
     // The refresh token first: it is what lives on, and with it most servers revoke the rest.
     let both = [
-        (tokens.refresh_token.as_ref(), "refresh_token", "the refresh token"),
-        (Some(&tokens.access_token), "access_token", "the access token"),
+        (
+            tokens.refresh_token.as_ref(),
+            "refresh_token",
+            "the refresh token",
+        ),
+        (
+            Some(&tokens.access_token),
+            "access_token",
+            "the access token",
+        ),
     ];
     for (token, hint, words) in both {
         let Some(token) = token else { continue };
         let request = token::revocation_request(&client, token, hint);
         let why = match http.post(endpoint, &request.body(), request.authorization().as_ref()) {
-            Ok(Response { status: 200..=299, .. }) => continue,
+            Ok(Response {
+                status: 200..=299, ..
+            }) => continue,
             Ok(Response { status, .. }) => format!("the provider answered with status {status}"),
             Err(error) => error.to_string(),
         };
@@ -925,14 +1078,20 @@ fn is_refused(kept: &Kept<Session>, want: &Want) -> bool {
 }
 
 fn was_forced_lately(session: &Session, now: OffsetDateTime) -> bool {
-    session.forced_at.is_some_and(|at| now >= at && now < at + BETWEEN_FORCED)
+    session
+        .forced_at
+        .is_some_and(|at| now >= at && now < at + BETWEEN_FORCED)
 }
 
 fn person_of(claims: &Claims) -> Person {
     Person {
         issuer: Some(claims.issuer.clone()),
         subject: claims.subject.clone(),
-        name: claims.preferred_username.clone().or(claims.email.clone()).or(claims.name.clone()),
+        name: claims
+            .preferred_username
+            .clone()
+            .or(claims.email.clone())
+            .or(claims.name.clone()),
     }
 }
 
@@ -943,7 +1102,13 @@ fn first_tokens(
     now: OffsetDateTime,
 ) -> TokenSet {
     let TokenResponse {
-        access_token, token_type, expires_in, refresh_token, id_token, scopes, created_at: _,
+        access_token,
+        token_type,
+        expires_in,
+        refresh_token,
+        id_token,
+        scopes,
+        created_at: _,
     } = tokens;
     TokenSet {
         access_token,

@@ -11,9 +11,15 @@ use crate::store::Kept;
 pub enum Plan<'a> {
     Use,
     /// `fallback`: the old token may still be served if refreshing fails for a while.
-    Refresh { with: &'a Secret<String>, fallback: Option<&'a TokenSet> },
+    Refresh {
+        with: &'a Secret<String>,
+        fallback: Option<&'a TokenSet>,
+    },
     /// Only a person can help. `fallback`: where none may be asked, the old token still serves.
-    Authorize { reason: Reason, fallback: Option<&'a TokenSet> },
+    Authorize {
+        reason: Reason,
+        fallback: Option<&'a TokenSet>,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,29 +31,33 @@ pub enum Reason {
 }
 
 pub fn plan<'a>(kept: Option<&'a Kept<Session>>, want: &Want, now: OffsetDateTime) -> Plan<'a> {
-    let Some(Kept { value: session, generation }) = kept else {
-        return Plan::Authorize { reason: Reason::NothingKept, fallback: None };
+    let Some(Kept {
+        value: session,
+        generation,
+    }) = kept
+    else {
+        return Plan::Authorize {
+            reason: Reason::NothingKept,
+            fallback: None,
+        };
     };
-    let refused =
-        want.refused == Some(*generation) || session.refused == Some(*generation);
+    let refused = want.refused == Some(*generation) || session.refused == Some(*generation);
     let tokens = &session.tokens;
     if !refused && tokens.is_fresh(want.token, want.fresh_for, now) {
         return Plan::Use;
     }
     let fallback = (!refused && tokens.is_valid(want.token, now)).then_some(tokens);
-    match &tokens.refresh_token {
-        Some(with) => Plan::Refresh { with, fallback },
-        None => {
-            let reason = if refused {
-                Reason::Refused
-            } else if tokens.token(want.token).is_none() {
-                Reason::NoIdToken
-            } else {
-                Reason::Expired
-            };
-            Plan::Authorize { reason, fallback }
-        }
+    if let Some(with) = &tokens.refresh_token {
+        return Plan::Refresh { with, fallback };
     }
+    let reason = if refused {
+        Reason::Refused
+    } else if tokens.token(want.token).is_none() {
+        Reason::NoIdToken
+    } else {
+        Reason::Expired
+    };
+    Plan::Authorize { reason, fallback }
 }
 
 #[cfg(test)]
@@ -109,16 +119,24 @@ mod tests {
         match plan {
             Plan::Use => "use",
             Plan::Refresh { fallback: None, .. } => "refresh",
-            Plan::Refresh { fallback: Some(_), .. } => "refresh or serve",
+            Plan::Refresh {
+                fallback: Some(_), ..
+            } => "refresh or serve",
             Plan::Authorize { fallback: None, .. } => "authorize",
-            Plan::Authorize { fallback: Some(_), .. } => "authorize or serve",
+            Plan::Authorize {
+                fallback: Some(_), ..
+            } => "authorize or serve",
         }
     }
 
     #[test]
     fn a_token_is_used_until_its_leeway_begins() {
         use TokenKind::{Access, Id};
-        let want = |token| Want { token, fresh_for: Duration::ZERO, refused: None };
+        let want = |token| Want {
+            token,
+            fresh_for: Duration::ZERO,
+            refused: None,
+        };
         for (lives, refresh, id_token, token, now, expected) in [
             (Some(3600), true, None, Access, 0, "use"),
             (Some(3600), true, None, Access, 3539, "use"),
@@ -144,22 +162,35 @@ mod tests {
         ] {
             let kept = kept(lives, refresh, id_token);
             let planned = plan(Some(&kept), &want(token), at(now));
-            assert_eq!(shape(&planned), expected, "{lives:?} {refresh} {id_token:?} {now}");
+            assert_eq!(
+                shape(&planned),
+                expected,
+                "{lives:?} {refresh} {id_token:?} {now}"
+            );
         }
         assert_eq!(shape(&plan(None, &want(Access), at(0))), "authorize");
     }
 
     #[test]
     fn a_refused_generation_is_never_served_again() {
-        let want =
-            |refused| Want { token: TokenKind::Access, fresh_for: Duration::ZERO, refused };
+        let want = |refused| Want {
+            token: TokenKind::Access,
+            fresh_for: Duration::ZERO,
+            refused,
+        };
         let mut session = kept(Some(3600), true, None);
-        assert_eq!(shape(&plan(Some(&session), &want(Some(7)), at(0))), "refresh");
+        assert_eq!(
+            shape(&plan(Some(&session), &want(Some(7)), at(0))),
+            "refresh"
+        );
         assert_eq!(shape(&plan(Some(&session), &want(Some(6)), at(0))), "use");
         session.value.refused = Some(7);
         assert_eq!(shape(&plan(Some(&session), &want(None), at(0))), "refresh");
         session.value.tokens.refresh_token = None;
-        assert_eq!(shape(&plan(Some(&session), &want(None), at(0))), "authorize");
+        assert_eq!(
+            shape(&plan(Some(&session), &want(None), at(0))),
+            "authorize"
+        );
     }
 
     #[test]
@@ -176,7 +207,11 @@ mod tests {
             (200, 100, "refresh or serve"),
         ] {
             let kept = kept(Some(lives), true, None);
-            assert_eq!(shape(&plan(Some(&kept), &want, at(now))), expected, "{lives} {now}");
+            assert_eq!(
+                shape(&plan(Some(&kept), &want, at(now))),
+                expected,
+                "{lives} {now}"
+            );
         }
     }
 }

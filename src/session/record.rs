@@ -158,7 +158,9 @@ impl TokenSet {
     pub fn is_valid(&self, kind: TokenKind, now: OffsetDateTime) -> bool {
         self.token(kind).is_some()
             && now >= self.obtained_at(kind) - CLOCK_TOLERANCE
-            && self.expires_at(kind).is_none_or(|expires_at| now < expires_at)
+            && self
+                .expires_at(kind)
+                .is_none_or(|expires_at| now < expires_at)
     }
 
     /// Whether the token is good for longer than the leeway, and for `fresh_for`.
@@ -166,7 +168,9 @@ impl TokenSet {
         if !self.is_valid(kind, now) {
             return false;
         }
-        let Some(expires_at) = self.expires_at(kind) else { return true };
+        let Some(expires_at) = self.expires_at(kind) else {
+            return true;
+        };
         let life = expires_at - self.obtained_at(kind);
         let leeway = LEEWAY.min(life / 10).max(fresh_for.min(life / 2));
         expires_at - now > leeway

@@ -118,7 +118,9 @@ pub fn parse_pushed(status: u16, body: &[u8]) -> Result<String, TokenError> {
     let Pushed { request_uri } = parse_answer(status, body)?;
     usable("request_uri", request_uri)?
         .map(|uri| uri.expose().clone())
-        .ok_or(TokenError::Missing { member: "request_uri" })
+        .ok_or(TokenError::Missing {
+            member: "request_uri",
+        })
 }
 
 #[derive(Deserialize)]
