@@ -107,9 +107,7 @@ fn a_preset_without_a_client_id_says_where_to_register() {
 #[test]
 fn an_issuer_without_tls_is_refused_before_anybody_is_asked() {
     let text = "[providers.corp]\nissuer = \"http://idp.example\"\nclient_id = \"x\"\n";
-    let outcome = get_token(text);
-    assert!(matches!(outcome.code, Some(1 | 2)), "{outcome}");
-    assert!(outcome.stderr.contains("https"), "{outcome}");
+    get_token(text).fails_saying(2, &["config.toml:2", "issuer", "https"]);
 }
 
 #[test]
