@@ -5,7 +5,9 @@ import ctypes
 import os
 import platform
 
+from certificates import Authority
 from provider import Provider
+from proxy import Proxy
 from sandbox import Blocked, Sandbox
 from secret_service import SecretService
 
@@ -54,6 +56,12 @@ class Rig:
 
     def stock_provider(self):
         return self._with(Provider(self.sandbox.root / "provider.log", "stock_provider.mjs"))
+
+    def authority(self, name="authority"):
+        return Authority(self.sandbox.root / name)
+
+    def proxy(self, **settings):
+        return self._with(Proxy(**settings))
 
     def secret_service(self):
         return self._with(SecretService(self.sandbox))
