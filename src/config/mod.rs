@@ -407,14 +407,18 @@ impl<'s> ResourceEntry<'s> {
         let pattern =
             section.parsed("match", |text| Pattern::parse(text).map_err(What::Pattern))?;
         let provider = section.text("provider")?;
+        let account = section.text("account")?;
+        let username = section.text("username")?;
+        let token = section.parsed("token", |text| choice(text, TOKENS))?;
+        // Before what is missing: a key may be missing because it is misspelt.
+        section.end()?;
         let resource = Resource {
             pattern: pattern.ok_or_else(|| section.absent(header.start, "match"))?,
             provider: provider.ok_or_else(|| section.absent(header.start, "provider"))?,
-            account: section.text("account")?,
-            username: section.text("username")?,
-            token: section.parsed("token", |text| choice(text, TOKENS))?,
+            account,
+            username,
+            token,
         };
-        section.end()?;
         let at = at.map_or(header.start, |at| at.start);
         Ok(Self {
             resource,

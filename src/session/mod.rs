@@ -26,7 +26,7 @@ use crate::oauth::id_token::{self, Checks, Claims, IdTokenError};
 use crate::oauth::token::{self, Client, TokenRequest, TokenResponse, parse_token_response};
 use crate::provider::Provider;
 use crate::secret::Secret;
-use crate::store::{Kept, Listed, Lock, LockKind, Place, Plain, RecordName, Store};
+use crate::store::{Kept, Listed, Lock, LockKind, Place, Plain, RecordName, Setting, Store};
 use crate::terminal::Terminal;
 
 pub mod attempt;
@@ -511,6 +511,12 @@ impl<'a> Account<'a> {
         if keeps {
             drop(self.context.store.reserve(&self.name, RESERVED)?);
             self.leave_trace(&started)?;
+        } else if self.context.settings.store == Setting::Auto {
+            self.context.terminal.warn(
+                "there is no keyring here, so nothing is kept and each call signs in anew; to keep \
+                 it in a file that only you can read, set `store = \"file\"` in config.toml or \
+                 HALLPASS_STORE=file",
+            );
         }
         let result = self.grant(keeps);
         let (outcome, message) = match &result {
@@ -763,9 +769,11 @@ impl<'a> Account<'a> {
             |error| match error {
                 DeviceError::Declined => Error::Declined { cause: None, login },
                 DeviceError::TimedOut => Error::TimedOut { login },
-                DeviceError::Http(_) | DeviceError::NotBegun(_) | DeviceError::Failed(_) => {
+                DeviceError::NotBegun(_) => {
+                    self.was_shown.set(false);
                     Error::Device(error)
                 }
+                DeviceError::Http(_) | DeviceError::Failed(_) => Error::Device(error),
             },
         )?;
         self.accepted(metadata, client, tokens, None, pinned, keeps)
