@@ -36,10 +36,12 @@ pub enum Error {
 
 impl From<session::Error> for Error {
     fn from(error: session::Error) -> Self {
-        match error {
-            session::Error::Config(error) => Self::Config(error),
-            session::Error::Store(error) => Self::Store(error),
-            other => Self::Session(other),
+        if let session::Error::Config(error) = error {
+            Self::Config(error)
+        } else if let session::Error::Store(error) = error {
+            Self::Store(error)
+        } else {
+            Self::Session(error)
         }
     }
 }

@@ -53,7 +53,7 @@ pub struct Answered {
 
 /// The browser's tab, which waits to be told how it ended.
 #[derive(Debug)]
-pub struct Tab(Listener);
+pub struct Tab(Box<Listener>);
 
 impl Tab {
     /// Serves the result page once, and closes the port.
@@ -190,7 +190,7 @@ impl Prepared {
                 | ListenerError::NoLoopback(_)
                 | ListenerError::Io(_) => BrowserError::Listener(error),
             })?;
-        let tab = Tab(listener);
+        let tab = Tab(Box::new(listener));
         match answer {
             Some(Ok(Callback::Code(code))) => Ok(Answered {
                 code,

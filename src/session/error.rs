@@ -124,7 +124,24 @@ impl Error {
             Self::Store(_) => Told::Failed(Failure::Store),
             Self::Http(HttpError::TimedOut { .. }) | Self::TimedOut { .. } => Told::TimedOut,
             Self::Declined { .. } => Told::Declined,
-            _ => Told::Failed(Failure::Exchange),
+            Self::Http(_) => Told::Failed(Failure::Unreachable),
+            Self::ProviderRefused { .. } | Self::Mixup(_) => Told::Failed(Failure::Provider),
+            Self::Config(_)
+            | Self::Discovery(_)
+            | Self::NoMetadata { .. }
+            | Self::NoEndpoint(_)
+            | Self::Token(_)
+            | Self::Spent { .. }
+            | Self::NoIdToken
+            | Self::Browser(_)
+            | Self::Device(_)
+            | Self::SignInNeeded { .. }
+            | Self::CoolingDown { .. }
+            | Self::LeaderDied { .. }
+            | Self::LeaderFailed { .. }
+            | Self::RefusedAgain { .. }
+            | Self::SignedOutMeanwhile { .. }
+            | Self::Vanished => Told::Failed(Failure::Exchange),
         }
     }
 }

@@ -38,7 +38,7 @@ pub mod record;
 pub use error::Error;
 
 use attempt::{Attempt, Outcome};
-use metadata::{Documents, digest};
+use metadata::Documents;
 use plan::{Plan, Reason, plan};
 use record::{Identity, Person, Registration, Session, TokenSet};
 
@@ -242,7 +242,7 @@ impl<'a> Account<'a> {
         kept: &Kept<Session>,
         with: &Secret<String>,
         forced: bool,
-        lock: &Lock,
+        _lock: &Lock,
     ) -> Result<Kept<Session>, Error> {
         let Kept {
             value: old,
@@ -302,7 +302,6 @@ impl<'a> Account<'a> {
                 login: self.login.clone(),
             });
         }
-        let _held = lock;
         if let Err(error) = reservation.commit(&fresh.value, fresh.generation) {
             self.context.terminal.warn(&format!(
                 "the new token is good, but could not be stored: {error}"
@@ -525,11 +524,14 @@ impl<'a> Account<'a> {
     }
 
     fn outcome(&self, error: &Error) -> Outcome {
-        match error {
-            Error::Declined { .. } => Outcome::Declined,
-            Error::TimedOut { .. } => Outcome::TimedOut,
-            _ if self.was_shown.get() => Outcome::Failed,
-            _ => Outcome::NotOpened,
+        if matches!(error, Error::Declined { .. }) {
+            Outcome::Declined
+        } else if matches!(error, Error::TimedOut { .. }) {
+            Outcome::TimedOut
+        } else if self.was_shown.get() {
+            Outcome::Failed
+        } else {
+            Outcome::NotOpened
         }
     }
 
@@ -963,22 +965,18 @@ impl<'a> Account<'a> {
             .post(endpoint, &request.body(), request.authorization().as_ref())?)
     }
 
-    fn attempt_name(&self) -> String {
-        digest(&["attempt", self.name.as_str()])
-    }
-
     fn last_attempt(&self) -> Result<Option<Attempt>, Error> {
         Ok(self
             .context
             .store
-            .read_plain(Plain::Attempt, &self.attempt_name())?)
+            .read_plain(Plain::Attempt, self.name.as_str())?)
     }
 
     fn leave_trace(&self, attempt: &Attempt) -> Result<(), Error> {
         Ok(self
             .context
             .store
-            .write_plain(Plain::Attempt, &self.attempt_name(), attempt)?)
+            .write_plain(Plain::Attempt, self.name.as_str(), attempt)?)
     }
 
     fn revoke(&self, session: &Session, left: &mut Vec<String>) {

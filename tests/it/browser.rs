@@ -218,3 +218,8 @@ fn attribute(tag: &str, name: &str) -> Option<String> {
             .replace("&amp;", "&"),
     )
 }
+
+/// Goes the whole way as a person would who signs in, and ends on the result page.
+pub(crate) fn sign_in(url: &str, person: &str) -> std::io::Result<Reply> {
+    Way::default().go(url, "sign-in", person)
+}

@@ -61,7 +61,7 @@ impl Pending {
     /// The genuine callback comes now; the run's outcome.
     #[track_caller]
     fn finish(self) -> (Scene, Outcome) {
-        self.scene.deliver(&self.genuine());
+        wire::deliver(&self.genuine());
         let Self { scene, running, .. } = self;
         (scene, running.wait())
     }
@@ -126,7 +126,7 @@ fn an_error_with_the_state_ends_the_login_with_that_error() {
         ("state", &state),
         ("iss", &issuer),
     ]);
-    let page = pending.scene.deliver(&callback);
+    let page = wire::deliver(&callback);
     assert_ne!(page.status, 200);
     assert!(
         !page.body.contains("<b>down") && !page.body.contains("[2J"),

@@ -16,12 +16,17 @@ mod scene;
 mod wire;
 
 mod callback;
+mod canary;
+mod commands;
+mod config_errors;
 mod device;
 mod discovery;
 mod harness;
 mod id_token;
 mod refresh;
 mod sign_in;
+mod store;
+mod tidy;
 mod token_response;
 
 #[test]

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::provider::{Endpoint, Fault, Gate, Provider, Rotation, patch};
 use crate::sandbox::{Outcome, files_below};
 use crate::scene::Scene;
+use crate::wire;
 
 const NEVER: &[&str] = &["--interactive", "never"];
 
@@ -475,7 +476,7 @@ fn who_waits_says_so_and_shares_the_result() {
     let pid = leader.id().to_string();
     let line = follower.wait_for_line(|line| line.contains("waiting"));
     assert!(line.contains("corp") && line.contains(&pid), "{line}");
-    scene.deliver(&scene.provider.sign_in_by_hand(&url, "alice"));
+    wire::deliver(&scene.provider.sign_in_by_hand(&url, "alice"));
     assert_eq!(leader.wait().token(), follower.wait().token());
     assert_eq!(scene.sandbox.opened().len(), 1);
 }
@@ -503,7 +504,7 @@ fn who_may_ask_nobody_does_not_wait_for_a_person() {
     scene
         .get_token(NEVER)
         .fails_saying(3, &["hallpass login corp"]);
-    scene.deliver(&scene.provider.sign_in_by_hand(&url, "alice"));
+    wire::deliver(&scene.provider.sign_in_by_hand(&url, "alice"));
     leader.wait().token();
 }
 
@@ -515,7 +516,7 @@ fn a_refresh_does_not_wait_for_a_person_who_signs_in_anew() {
     let url = scene.sandbox.wait_for_browser(2);
     scene.get_token(NEVER).token();
     assert_eq!(scene.provider.count(Endpoint::Refresh), 1);
-    scene.deliver(&scene.provider.sign_in_by_hand(&url, "alice"));
+    wire::deliver(&scene.provider.sign_in_by_hand(&url, "alice"));
     login.wait().succeeds();
 }
 

@@ -31,10 +31,12 @@ class Page(html.parser.HTMLParser):
         self.words = []
         self._open = None
         self._link = None
+        self._unseen = 0  # inside what a person does not read
         self.feed(body)
 
     def handle_starttag(self, tag, attrs):
         attrs = dict(attrs)
+        self._unseen += tag in ("style", "script")
         if tag == "form" and self.form is None:
             self.form = self._open = {
                 "action": urllib.parse.urljoin(self.url, attrs.get("action") or ""),
@@ -47,13 +49,14 @@ class Page(html.parser.HTMLParser):
             self._link = urllib.parse.urljoin(self.url, attrs["href"])
 
     def handle_endtag(self, tag):
+        self._unseen -= tag in ("style", "script")
         if tag == "form":
             self._open = None
         elif tag == "a":
             self._link = None
 
     def handle_data(self, data):
-        if data.strip():
+        if data.strip() and not self._unseen:
             self.words.append(data.strip())
             if self._link:
                 self.links[data.strip()] = self._link

@@ -19,7 +19,7 @@ class Provider:
     def __init__(self, log, script="provider.mjs", **settings):
         self._log = open(log, "a", encoding="utf-8")
         self._process = subprocess.Popen(
-            ["node", HERE / script, json.dumps(settings)],
+            [node(), HERE / script, json.dumps(settings)],
             stdin=subprocess.PIPE,  # it ends when this is closed, however this run ends
             stdout=subprocess.PIPE,
             stderr=self._log,
@@ -105,6 +105,12 @@ class Provider:
         """Whether the token opens the user-info endpoint, which every OpenID provider has."""
         request = urllib.request.Request(f"{self.issuer}/me", headers={"Authorization": f"Bearer {token}"})
         return fetch(request)[0] == 200
+
+
+def node():
+    """The Node.js of package-lock.json, which the provider supports, whatever the machine has."""
+    (binary,) = HERE.glob("node_modules/node-linux-*/bin/node")
+    return binary
 
 
 def fetch(request):

@@ -21,6 +21,7 @@ pub(crate) fn patch(value: Value) -> Patch {
 }
 
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "independent switches")]
 pub(crate) struct Behaviour {
     /// The one registered client.
     pub(crate) client_id: String,
