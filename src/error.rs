@@ -148,8 +148,8 @@ fn session_hint(error: &session::Error) -> Option<String> {
             ..
         } => Some(format!("if you do want to sign in, run `{login}`")),
         S::CoolingDown { login, .. } => Some(format!("to be asked now, run `{login}`")),
-        S::OtherPerson { login, account, .. } => Some(format!(
-            "sign in as that person, or keep the other one too: `{login} --account OTHER` instead of {account}"
+        S::OtherPerson { another, .. } => Some(format!(
+            "sign in as that person, or keep the other one too: `{another}`"
         )),
         S::UnknownPerson { .. } => Some("run it again when the provider answers".to_owned()),
     }

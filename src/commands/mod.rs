@@ -13,7 +13,7 @@ use crate::env::Env;
 use crate::error::Error;
 use crate::provider::Provider;
 use crate::report::{Exit, Report};
-use crate::session::{Context, DEFAULT_ACCOUNT};
+use crate::session::{Context, DEFAULT_ACCOUNT, LoginLine};
 use crate::store::{self, Options, Store, UNATTENDED};
 use crate::terminal::Terminal;
 
@@ -150,8 +150,7 @@ pub(crate) struct Chosen {
     pub(crate) account: String,
     pub(crate) username: Option<String>,
     pub(crate) token: Option<crate::credential::TokenKind>,
-    /// What a person types to sign in to just this.
-    pub(crate) login: String,
+    pub(crate) login: LoginLine,
 }
 
 /// Finds the provider and the account that the command line means.
@@ -211,7 +210,10 @@ pub(crate) fn chosen(
         .clone()
         .or(of_resource)
         .unwrap_or_else(|| DEFAULT_ACCOUNT.to_owned());
-    let login = login_line(&provider, &account, ad_hoc);
+    let login = LoginLine {
+        this: login_line(&provider, &account, ad_hoc),
+        another: login_line(&provider, "OTHER", ad_hoc),
+    };
     Ok(Chosen {
         provider,
         account,

@@ -18,7 +18,7 @@ use crate::env::Env;
 use crate::grant::browser::{self, BrowserError, Tab};
 use crate::grant::device::{self, DeviceError};
 use crate::grant::launch::{self, Browser};
-use crate::grant::page::{Failure, Page};
+use crate::grant::page::{Ending, Failure, Page};
 use crate::http::{Http, Response};
 use crate::oauth::authorization::{AuthorizationRequest, prompt_for};
 use crate::oauth::discovery::Metadata;
@@ -78,6 +78,15 @@ impl Context<'_> {
     }
 }
 
+/// What a person types to sign in: whole command lines, which can be copied as they stand.
+#[derive(Debug, Clone)]
+pub struct LoginLine {
+    /// To this account.
+    pub this: String,
+    /// To another account at the same provider.
+    pub another: String,
+}
+
 /// Who at a provider: what a session belongs to.
 #[derive(Debug)]
 pub struct Account<'a> {
@@ -87,7 +96,7 @@ pub struct Account<'a> {
     name: RecordName,
     http: Http,
     /// What a person types to sign in.
-    login: String,
+    login: LoginLine,
     /// The browser's tab, which is told how it ended after the tool has had its reply.
     waiting_tab: RefCell<Option<(Tab, Told)>>,
     /// Whether a person was shown anything during this sign-in.
@@ -100,6 +109,7 @@ enum Told {
     SignedIn { who: Option<String> },
     Declined,
     TimedOut,
+    OtherPerson { pinned: String, who: String },
     Failed(Failure),
 }
 
@@ -113,12 +123,11 @@ enum Way {
 }
 
 impl<'a> Account<'a> {
-    /// `login` is what a person has to type to sign in to it.
     pub fn new(
         context: Context<'a>,
         mut provider: Provider,
         account: &str,
-        login: String,
+        login: LoginLine,
     ) -> Result<Self, Error> {
         let client_id = provider.client_id()?.to_owned();
         if context.store.place()? == Place::None {
@@ -179,19 +188,19 @@ impl<'a> Account<'a> {
         let Some((tab, told)) = self.waiting_tab.borrow_mut().take() else {
             return;
         };
-        let provider = self.provider.name.as_str();
-        let account = self.identity.account.as_str();
-        tab.tell(&match &told {
-            Told::SignedIn { who } => Page::SignedIn {
-                provider,
-                account,
-                who: who.as_deref(),
-            },
-            Told::Declined => Page::Declined { provider },
-            Told::TimedOut => Page::TimedOut { provider },
-            Told::Failed(reason) => Page::Failed {
-                provider,
-                reason: *reason,
+        tab.tell(&Page {
+            provider: &self.provider.name,
+            account: &self.identity.account,
+            login: &self.login.this,
+            login_elsewhere: &self.login.another,
+            ending: match &told {
+                Told::SignedIn { who } => Ending::SignedIn {
+                    who: who.as_deref(),
+                },
+                Told::Declined => Ending::Declined,
+                Told::TimedOut => Ending::TimedOut,
+                Told::OtherPerson { pinned, who } => Ending::OtherPerson { pinned, who },
+                Told::Failed(reason) => Ending::Failed(*reason),
             },
         });
     }
@@ -218,7 +227,7 @@ impl<'a> Account<'a> {
                     if forced && was_forced_lately(&kept.value, now) {
                         self.remember_refusal(&kept, &lock);
                         return Err(Error::RefusedAgain {
-                            login: self.login.clone(),
+                            login: self.login.this.clone(),
                         });
                     }
                     match self.refresh(&kept, with, forced, &lock) {
@@ -299,7 +308,7 @@ impl<'a> Account<'a> {
             drop(reservation);
             self.revoke(&fresh.value, &mut Vec::new());
             return Err(Error::SignedOutMeanwhile {
-                login: self.login.clone(),
+                login: self.login.this.clone(),
             });
         }
         if let Err(error) = reservation.commit(&fresh.value, fresh.generation) {
@@ -393,7 +402,7 @@ impl<'a> Account<'a> {
                 return Err(Error::CoolingDown {
                     outcome: last.ended.map_or(Outcome::Failed, |ended| ended.outcome),
                     seconds: (until - self.context.now()).whole_seconds(),
-                    login: self.login.clone(),
+                    login: self.login.this.clone(),
                 });
             }
         }
@@ -417,7 +426,7 @@ impl<'a> Account<'a> {
             account: self.identity.account.clone(),
             reason,
             why,
-            login: self.login.clone(),
+            login: self.login.this.clone(),
         };
         let Settings {
             interactive,
@@ -479,7 +488,7 @@ impl<'a> Account<'a> {
         kept: Option<Kept<Session>>,
         want: &Want,
     ) -> Result<Kept<Session>, Error> {
-        let login = self.login.clone();
+        let login = self.login.this.clone();
         let Some(ended) = &last.ended else {
             return Err(Error::LeaderDied {
                 pid: last.pid,
@@ -664,7 +673,7 @@ impl<'a> Account<'a> {
 
     /// The browser brought no code: the tab, if one waits, will be told.
     fn not_answered(&self, error: BrowserError) -> Error {
-        let login = self.login.clone();
+        let login = self.login.this.clone();
         match error {
             BrowserError::TimedOut => Error::TimedOut { login },
             BrowserError::Refused { code, tab } => {
@@ -764,7 +773,7 @@ impl<'a> Account<'a> {
             purpose: &self.purpose(),
             deadline,
         };
-        let login = self.login.clone();
+        let login = self.login.this.clone();
         let tokens = device::authorize(&ask, &self.http, self.context.terminal).map_err(
             |error| match error {
                 DeviceError::Declined => Error::Declined { cause: None, login },
@@ -874,7 +883,7 @@ impl<'a> Account<'a> {
             account: self.identity.account.clone(),
             pinned: pinned.shown().to_owned(),
             person: person.shown().to_owned(),
-            login: self.login.clone(),
+            another: self.login.another.clone(),
         }
     }
 

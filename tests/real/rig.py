@@ -5,7 +5,8 @@ import ctypes
 import os
 import platform
 
-from provider import Provider
+from chromium import Chromium
+from provider import Provider, Toolkit
 from sandbox import Blocked, Sandbox
 from secret_service import SecretService
 
@@ -54,6 +55,15 @@ class Rig:
 
     def stock_provider(self):
         return self._with(Provider(self.sandbox.root / "provider.log", "stock_provider.mjs"))
+
+    def toolkit(self, **settings):
+        toolkit = self._with(Toolkit(self.sandbox.root / "provider.log", **settings))
+        self._providers.append(toolkit)
+        return toolkit
+
+    def chromium(self, **settings):
+        """A Chromium that is running, and is what `$BROWSER` opens tabs in."""
+        return self._with(Chromium(self.sandbox, **settings))
 
     def secret_service(self):
         return self._with(SecretService(self.sandbox))
