@@ -26,7 +26,9 @@ use crate::oauth::id_token::{self, Checks, Claims, IdTokenError};
 use crate::oauth::token::{self, Client, TokenRequest, TokenResponse, parse_token_response};
 use crate::provider::Provider;
 use crate::secret::Secret;
-use crate::store::{Kept, Listed, Lock, LockKind, Place, Plain, RecordName, Setting, Store};
+use crate::store::{
+    Kept, Listed, Lock, LockKind, Place, Plain, RecordName, Reservation, Setting, Store, StoreError,
+};
 use crate::terminal::Terminal;
 
 pub mod attempt;
@@ -251,7 +253,7 @@ impl<'a> Account<'a> {
         kept: &Kept<Session>,
         with: &Secret<String>,
         forced: bool,
-        _lock: &Lock,
+        lock: &Lock,
     ) -> Result<Kept<Session>, Error> {
         let Kept {
             value: old,
@@ -311,12 +313,28 @@ impl<'a> Account<'a> {
                 login: self.login.this.clone(),
             });
         }
-        if let Err(error) = reservation.commit(&fresh.value, fresh.generation) {
+        if let Err(error) = self.stored(reservation, &fresh, lock) {
             self.context.terminal.warn(&format!(
                 "the new token is good, but could not be stored: {error}"
             ));
         }
         Ok(fresh)
+    }
+
+    /// Stores what cannot be had again: where the first try fails, once more and from scratch.
+    fn stored(
+        &self,
+        reservation: Reservation,
+        Kept { value, generation }: &Kept<Session>,
+        _lock: &Lock,
+    ) -> Result<(), StoreError> {
+        reservation.commit(value, *generation).or_else(|first| {
+            self.context
+                .store
+                .reserve(&self.name, RESERVED)
+                .and_then(|again| again.commit(value, *generation))
+                .map_err(|_| first)
+        })
     }
 
     /// After a failure that says nothing about the session: the old token, while it is valid.
@@ -532,8 +550,14 @@ impl<'a> Account<'a> {
             Ok(_) => (Outcome::SignedIn, String::new()),
             Err(error) => (self.outcome(error), error.to_string()),
         };
-        if keeps {
-            self.leave_trace(&started.ended(outcome, message, self.context.now()))?;
+        if keeps
+            && let Err(error) =
+                self.leave_trace(&started.ended(outcome, message, self.context.now()))
+        {
+            // How it ended is what the caller has to hear.
+            self.context
+                .terminal
+                .explain(1, || format!("how it ended could not be kept: {error}"));
         }
         result
     }
@@ -841,21 +865,21 @@ impl<'a> Account<'a> {
             self.context.record_deadline(),
         )?;
         let generation = self.kept()?.map_or(0, |kept| kept.generation) + 1;
-        let stored = self
-            .context
-            .store
-            .reserve(&self.name, RESERVED)
-            .and_then(|reservation| reservation.commit(&session, generation));
+        let fresh = Kept {
+            value: session,
+            generation,
+        };
+        let room = || self.context.store.reserve(&self.name, RESERVED);
+        let stored = room()
+            .or_else(|_| room())
+            .and_then(|reservation| self.stored(reservation, &fresh, &lock));
         drop(lock);
         if let Err(error) = stored {
             self.context.terminal.warn(&format!(
                 "you are signed in, but this could not be stored: {error}"
             ));
         }
-        Ok(Kept {
-            value: session,
-            generation,
-        })
+        Ok(fresh)
     }
 
     /// Who this account was first signed in as, whatever scopes that was for.
