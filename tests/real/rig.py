@@ -5,8 +5,10 @@ import ctypes
 import os
 import platform
 
+from certificates import Authority
 from chromium import Chromium
 from provider import Provider, Toolkit
+from proxy import Proxy
 from sandbox import Blocked, Sandbox
 from secret_service import SecretService
 
@@ -64,6 +66,12 @@ class Rig:
     def chromium(self, **settings):
         """A Chromium that is running, and is what `$BROWSER` opens tabs in."""
         return self._with(Chromium(self.sandbox, **settings))
+
+    def authority(self, name="authority"):
+        return Authority(self.sandbox.root / name)
+
+    def proxy(self, **settings):
+        return self._with(Proxy(**settings))
 
     def secret_service(self):
         return self._with(SecretService(self.sandbox))

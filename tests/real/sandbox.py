@@ -92,10 +92,12 @@ class Sandbox:
 
     # --- the browser ---
 
-    def browser(self, do="sign-in", user="alice"):
+    def browser(self, do="sign-in", user="alice", ca=None, proxy=None):
         """From now on `$BROWSER` does this with what it is handed."""
         script = self.tools / "browser"
         command = [sys.executable, HERE / "browser.py", "--log", self._browser_log, "--do", do, "--as", user]
+        command += ["--ca", ca] if ca else []
+        command += ["--proxy", proxy] if proxy else []
         script.write_text(f'#!/bin/sh\nexec {shlex.join(map(str, command))} "$@"\n', encoding="utf-8")
         script.chmod(0o700)
         self.env["BROWSER"] = str(script)
