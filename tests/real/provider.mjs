@@ -151,10 +151,12 @@ function manyCookies(bytes) {
   return cookies;
 }
 
-/** A page that makes the browser want another one before the person does. */
+/** A page that makes the browser ask for another one, and its icon, before the person does. */
 function pageAhead(url) {
   const rules = { prefetch: [{ urls: [url], eagerness: 'immediate' }] };
-  return `<!DOCTYPE html><title>ahead</title><link rel="prefetch" href="${url.replaceAll('&', '&amp;')}">
+  const href = url.replaceAll('&', '&amp;');
+  return `<!DOCTYPE html><title>ahead</title><link rel="prefetch" href="${href}">
+    <img src="${new URL('/favicon.ico', url)}"><img src="${href}"><iframe src="${href}"></iframe>
     <script type="speculationrules">${JSON.stringify(rules)}</script>`;
 }
 

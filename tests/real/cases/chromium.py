@@ -95,7 +95,7 @@ def a_callback_repeated_during_the_exchange_shows_the_result_and_exchanges_once(
 
 
 @case
-def what_chromium_asks_for_ahead_of_the_person_spends_no_code(rig):
+def an_icon_a_frame_or_a_page_asked_for_ahead_of_the_person_spends_no_code(rig):
     provider, chromium = rig.provider(hold=True), rig.chromium()
     person = rig.sandbox.at_a_terminal("get-token", *asks(provider))
     callback = provider.held()
@@ -107,10 +107,13 @@ def what_chromium_asks_for_ahead_of_the_person_spends_no_code(rig):
     signed_in(chromium.order("goto", url=callback), provider)
     person.end().token
     assert provider.new_grants() == [("authorization_code", 200)]
-    asked = [h for h in chromium.sent(redirect(rig).netloc) if h["target"].startswith("/callback?")]
-    early = [h for h in asked if "prefetch" in h["fields"].get("sec-purpose", "")]
-    assert early, "Chromium asked for nothing ahead"
-    assert len(asked) > len(early)
+    heads = chromium.sent(redirect(rig).netloc)
+    (code,) = provider.issued("authorization_code")
+    assert not any(code in str(head["fields"]) for head in heads), heads
+    assert "/favicon.ico" in [head["target"] for head in heads]
+    callbacks = [head["fields"] for head in heads if head["target"].startswith("/callback?")]
+    assert any("prefetch" in fields.get("sec-purpose", "") for fields in callbacks), callbacks
+    assert {"image", "iframe", "document"} <= {fields.get("sec-fetch-dest") for fields in callbacks}, callbacks
 
 
 @case
