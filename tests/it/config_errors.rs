@@ -28,16 +28,16 @@ fn an_unknown_key_is_named_with_file_and_line_and_the_likely_one() {
             ":3",
             "client_id",
         ),
-        (
-            "[[resources]]\nmatch = \"https://a.example\"\nproviderr = \"x\"\n",
-            "providerr",
-            ":3",
-            "provider",
-        ),
         ("[provider.corp]\n", "provider", ":1", "providers"),
     ] {
         get_token(text).fails_saying(2, &["config.toml", line, key, likely]);
     }
+}
+
+#[test]
+fn a_misspelt_key_is_named_even_if_it_is_one_that_must_be_there() {
+    let text = "[[resources]]\nmatch = \"https://a.example\"\nproviderr = \"x\"\n";
+    get_token(text).fails_saying(2, &["config.toml:3", "providerr", "provider"]);
 }
 
 #[test]
@@ -107,9 +107,7 @@ fn a_preset_without_a_client_id_says_where_to_register() {
 #[test]
 fn an_issuer_without_tls_is_refused_before_anybody_is_asked() {
     let text = "[providers.corp]\nissuer = \"http://idp.example\"\nclient_id = \"x\"\n";
-    let outcome = get_token(text);
-    assert!(matches!(outcome.code, Some(1 | 2)), "{outcome}");
-    assert!(outcome.stderr.contains("https"), "{outcome}");
+    get_token(text).fails_saying(2, &["config.toml:2", "issuer", "https"]);
 }
 
 #[test]
@@ -223,6 +221,9 @@ mod who_may_have_written_it {
 
     #[test]
     fn a_client_secret_that_others_can_read_is_refused_and_not_quoted() {
+        if rustix::process::geteuid().is_root() {
+            return; // What root puts there may be for everybody: a company's client.
+        }
         let mut scene = Scene::new();
         let file = scene.sandbox.root().join("client-secret");
         private_file(&file, "canary-secret\n");

@@ -11,6 +11,7 @@
 
 mod browser;
 mod provider;
+mod road;
 mod sandbox;
 mod scene;
 mod wire;
@@ -23,6 +24,7 @@ mod device;
 mod discovery;
 mod harness;
 mod id_token;
+mod network;
 mod refresh;
 mod sign_in;
 mod store;

@@ -234,6 +234,7 @@ impl Running {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
+        let started = Instant::now();
         let mut child = command.spawn().expect("the binary");
         Self {
             stdout: drain(child.stdout.take().expect("a pipe")),
@@ -241,7 +242,7 @@ impl Running {
             so_far: Vec::new(),
             child: Some(child),
             what: arguments.join(" "),
-            started: Instant::now(),
+            started,
         }
     }
 

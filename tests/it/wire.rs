@@ -54,8 +54,14 @@ pub(crate) fn get(url: &str) -> io::Result<Reply> {
 pub(crate) fn deliver(callback: &str) -> Reply {
     let reply = get(callback).expect("an answer to the callback");
     assert_eq!(reply.status, 303, "{}", reply.body);
+    follow(callback, &reply)
+}
+
+/// Loads the page to which a reply to `from` redirects.
+#[track_caller]
+pub(crate) fn follow(from: &str, reply: &Reply) -> Reply {
     let to = reply.header("Location").expect("a redirect");
-    let to = Url::parse(callback)
+    let to = Url::parse(from)
         .and_then(|url| url.join(to))
         .expect("a URL");
     get(to.as_str()).expect("the result page")

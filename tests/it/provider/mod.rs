@@ -212,6 +212,8 @@ impl State {
 
     fn answer(&self, request: &Request) -> Option<Response> {
         let endpoint = self.route(request);
+        // Whoever has seen a request arrive may heal the endpoint: this one has its fault.
+        let fault = endpoint.and_then(|e| lock(&self.behaviour).faults.get(&e).cloned());
         {
             let mut ledger = lock(&self.ledger);
             ledger.seen.push(Seen {
@@ -224,8 +226,7 @@ impl State {
             }
         }
         self.changed.notify_all();
-        let endpoint_fault = endpoint.and_then(|e| lock(&self.behaviour).faults.get(&e).cloned());
-        match endpoint_fault {
+        match fault {
             None => Some(self.serve(endpoint, request)),
             Some(Fault::Answer {
                 status,
