@@ -14,7 +14,7 @@ use crate::oauth::discovery::DiscoveryError;
 use crate::oauth::token::TokenError;
 use crate::report::{Exit, Report};
 use crate::session::{self, attempt::Outcome};
-use crate::store::{Place, Setting, StoreError};
+use crate::store::{KeyringError, Place, Setting, StoreError};
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -161,8 +161,8 @@ fn session_hint(error: &session::Error) -> Option<String> {
             ..
         } => Some(format!("if you do want to sign in, run `{login}`")),
         S::CoolingDown { login, .. } => Some(format!("to be asked now, run `{login}`")),
-        S::OtherPerson { login, account, .. } => Some(format!(
-            "sign in as that person, or keep the other one too: `{login} --account OTHER` instead of {account}"
+        S::OtherPerson { another, .. } => Some(format!(
+            "sign in as that person, or keep the other one too: `{another}`"
         )),
         S::UnknownPerson { .. } => Some("run it again when the provider answers".to_owned()),
     }
@@ -301,6 +301,11 @@ fn store_hint(error: &StoreError) -> Option<String> {
         S::OnlyPlace => {
             Some("dropping it would lose every session: `hallpass logout --all` does that".to_owned())
         }
+        S::Keyring(KeyringError::NoService) => Some(
+            "start a Secret Service (gnome-keyring, KeePassXC), or set `store = \"file\"` in \
+             config.toml or HALLPASS_STORE=file to keep the key in a file that only you can read"
+                .to_owned(),
+        ),
         S::Keyring(_) => Some(
             "unlock the OS keyring and run it again; `hallpass status` shows where the key is kept"
                 .to_owned(),

@@ -824,66 +824,89 @@ fn an_openid_provider_needs_an_issuer() {
 fn a_provider_from_the_command_line_is_checked_like_a_configured_one() {
     let machine = Machine::with("ca_file = \"/etc/ca.pem\"");
     let config = machine.load().unwrap();
-    let good = || AdHoc {
-        issuer: "http://127.0.0.1:4567".to_owned(),
-        client_id: "hallpass".to_owned(),
+    const ISSUER: &str = "http://127.0.0.1:4567";
+    let good = || Asked {
         scopes: vec!["openid".to_owned()],
-        ..AdHoc::default()
+        ..Asked::default()
     };
-    let provider = config.ad_hoc(good()).unwrap();
-    assert_eq!(provider.name, "http://127.0.0.1:4567");
-    assert_eq!(provider.issuer.as_deref(), Some("http://127.0.0.1:4567"));
+    let provider = config.ad_hoc(ISSUER, "hallpass", good()).unwrap();
+    assert_eq!(provider.name, ISSUER);
+    assert_eq!(provider.issuer.as_deref(), Some(ISSUER));
     assert_eq!(provider.ca_file, Some(PathBuf::from("/etc/ca.pem")));
     assert!(provider.needs_discovery() && provider.is_openid());
 
     let params = |name: &str| vec![(name.to_owned(), "x".to_owned())];
-    for (ad_hoc, expected) in [
+    for (issuer, client_id, asked, expected) in [
         (
-            AdHoc {
-                issuer: "http://login.example".to_owned(),
-                ..good()
-            },
+            "http://login.example",
+            "hallpass",
+            good(),
             "--issuer-url must be an https:// URL (http:// is for loopback addresses only)",
         ),
         (
-            AdHoc {
-                client_id: String::new(),
-                ..good()
-            },
+            ISSUER,
+            "",
+            good(),
             "--client-id must be more than an empty string",
         ),
         (
-            AdHoc {
+            ISSUER,
+            "hallpass",
+            Asked {
                 scopes: vec!["a b".to_owned()],
                 ..good()
             },
             "--scope must be one scope at a time, without spaces",
         ),
         (
-            AdHoc {
+            ISSUER,
+            "hallpass",
+            Asked {
                 redirect_uri: Some("https://x".to_owned()),
                 ..good()
             },
             "--redirect-uri is not a redirect URI: it must begin with http://, for nothing but a loopback address receives it",
         ),
         (
-            AdHoc {
+            ISSUER,
+            "hallpass",
+            Asked {
                 extra_params: params("state"),
                 ..good()
             },
             "--extra-param must not set `state`, which is set for each request anew",
         ),
         (
-            AdHoc {
+            ISSUER,
+            "hallpass",
+            Asked {
                 resources: vec!["x".to_owned()],
                 ..good()
             },
             "--resource must be an absolute URI",
         ),
     ] {
-        let error = config.ad_hoc(ad_hoc).unwrap_err();
+        let error = config.ad_hoc(issuer, client_id, asked).unwrap_err();
         assert_eq!(error.to_string(), expected);
     }
+}
+
+#[test]
+fn what_is_asked_for_goes_over_what_is_configured() {
+    let provider = Provider {
+        scopes: vec!["openid".to_owned()],
+        audience: Some("a".to_owned()),
+        ..Provider::default()
+    };
+    let asked = Asked {
+        scopes: vec!["read".to_owned(), "write".to_owned()],
+        resources: vec!["https://api.example".to_owned()],
+        ..Asked::default()
+    };
+    let provider = asked.of(provider).unwrap();
+    assert_eq!(provider.scopes, ["read", "write"]);
+    assert_eq!(provider.resources, ["https://api.example"]);
+    assert_eq!(provider.audience.as_deref(), Some("a"));
 }
 
 #[test]

@@ -79,7 +79,8 @@ pub enum Error {
         account: String,
         pinned: String,
         person: String,
-        login: String,
+        /// What a person types to keep the other one too.
+        another: String,
     },
     #[error("the account belongs to {pinned}, and the provider does not say who signed in now")]
     UnknownPerson { pinned: String },
@@ -125,9 +126,11 @@ impl Error {
     /// What the waiting tab is told of it.
     pub(super) fn told(&self) -> Told {
         match self {
-            Self::OtherPerson { .. } | Self::UnknownPerson { .. } => {
-                Told::Failed(Failure::OtherPerson)
-            }
+            Self::OtherPerson { pinned, person, .. } => Told::OtherPerson {
+                pinned: pinned.clone(),
+                who: person.clone(),
+            },
+            Self::UnknownPerson { .. } => Told::Failed(Failure::UnknownPerson),
             // Metadata was there when the sign-in began: now it is the keys that are not.
             Self::IdToken(_) | Self::NoMetadata { .. } => Told::Failed(Failure::IdToken),
             Self::Store(_) => Told::Failed(Failure::Store),

@@ -18,7 +18,7 @@ use crate::env::Env;
 use crate::grant::browser::{self, BrowserError, Tab};
 use crate::grant::device::{self, DeviceError};
 use crate::grant::launch::{self, Browser};
-use crate::grant::page::{Failure, Page};
+use crate::grant::page::{Ending, Failure, Page};
 use crate::http::{Http, Response};
 use crate::oauth::authorization::{AuthorizationRequest, prompt_for};
 use crate::oauth::discovery::Metadata;
@@ -27,7 +27,7 @@ use crate::oauth::token::{self, Client, TokenRequest, TokenResponse, parse_token
 use crate::provider::Provider;
 use crate::secret::Secret;
 use crate::store::{
-    Kept, Listed, Lock, LockKind, Place, Plain, RecordName, Reservation, Setting, Store,
+    Kept, Listed, Lock, LockKind, Place, Plain, RecordName, Reservation, Setting, Store, StoreError,
 };
 use crate::terminal::Terminal;
 
@@ -80,6 +80,15 @@ impl Context<'_> {
     }
 }
 
+/// What a person types to sign in: whole command lines, which can be copied as they stand.
+#[derive(Debug, Clone)]
+pub struct LoginLine {
+    /// To this account.
+    pub this: String,
+    /// To another account at the same provider.
+    pub another: String,
+}
+
 /// Who at a provider: what a session belongs to.
 #[derive(Debug)]
 pub struct Account<'a> {
@@ -89,7 +98,7 @@ pub struct Account<'a> {
     name: RecordName,
     http: Http,
     /// What a person types to sign in.
-    login: String,
+    login: LoginLine,
     /// The browser's tab, which is told how it ended after the tool has had its reply.
     waiting_tab: RefCell<Option<(Tab, Told)>>,
     /// Whether a person was shown anything during this sign-in.
@@ -102,6 +111,7 @@ enum Told {
     SignedIn { who: Option<String> },
     Declined,
     TimedOut,
+    OtherPerson { pinned: String, who: String },
     Failed(Failure),
 }
 
@@ -115,12 +125,11 @@ enum Way {
 }
 
 impl<'a> Account<'a> {
-    /// `login` is what a person has to type to sign in to it.
     pub fn new(
         context: Context<'a>,
         mut provider: Provider,
         account: &str,
-        login: String,
+        login: LoginLine,
     ) -> Result<Self, Error> {
         let client_id = provider.client_id()?.to_owned();
         if context.store.place()? == Place::None {
@@ -181,19 +190,19 @@ impl<'a> Account<'a> {
         let Some((tab, told)) = self.waiting_tab.borrow_mut().take() else {
             return;
         };
-        let provider = self.provider.name.as_str();
-        let account = self.identity.account.as_str();
-        tab.tell(&match &told {
-            Told::SignedIn { who } => Page::SignedIn {
-                provider,
-                account,
-                who: who.as_deref(),
-            },
-            Told::Declined => Page::Declined { provider },
-            Told::TimedOut => Page::TimedOut { provider },
-            Told::Failed(reason) => Page::Failed {
-                provider,
-                reason: *reason,
+        tab.tell(&Page {
+            provider: &self.provider.name,
+            account: &self.identity.account,
+            login: &self.login.this,
+            login_elsewhere: &self.login.another,
+            ending: match &told {
+                Told::SignedIn { who } => Ending::SignedIn {
+                    who: who.as_deref(),
+                },
+                Told::Declined => Ending::Declined,
+                Told::TimedOut => Ending::TimedOut,
+                Told::OtherPerson { pinned, who } => Ending::OtherPerson { pinned, who },
+                Told::Failed(reason) => Ending::Failed(*reason),
             },
         });
     }
@@ -220,7 +229,7 @@ impl<'a> Account<'a> {
                     if forced && was_forced_lately(&kept.value, now) {
                         self.remember_refusal(&kept, &lock);
                         return Err(Error::RefusedAgain {
-                            login: self.login.clone(),
+                            login: self.login.this.clone(),
                         });
                     }
                     match self.refresh(&kept, with, forced, &lock) {
@@ -248,7 +257,7 @@ impl<'a> Account<'a> {
         kept: &Kept<Session>,
         with: &Secret<String>,
         forced: bool,
-        _lock: &Lock,
+        lock: &Lock,
     ) -> Result<Kept<Session>, Error> {
         let Kept {
             value: old,
@@ -314,15 +323,32 @@ impl<'a> Account<'a> {
             drop(reservation);
             self.revoke(&fresh.value, &mut Vec::new());
             return Err(Error::SignedOutMeanwhile {
-                login: self.login.clone(),
+                login: self.login.this.clone(),
             });
         }
-        if let Err(error) = reservation.commit(&fresh.value, fresh.generation) {
+        if let Err(error) = self.committed(reservation, &fresh.value, fresh.generation, lock) {
             self.context.terminal.warn(&format!(
                 "the new token is good, but could not be stored: {error}"
             ));
         }
         Ok(fresh)
+    }
+
+    /// Stores what cannot be had again: where the first try fails, once more and from scratch.
+    fn committed(
+        &self,
+        reservation: Reservation,
+        session: &Session,
+        generation: Generation,
+        _lock: &Lock,
+    ) -> Result<(), StoreError> {
+        reservation.commit(session, generation).or_else(|first| {
+            self.context
+                .store
+                .reserve(&self.name, RESERVED)
+                .and_then(|again| again.commit(session, generation))
+                .map_err(|_| first)
+        })
     }
 
     /// Whether nobody has removed or replaced this generation. A record that cannot be read now is
@@ -424,7 +450,7 @@ impl<'a> Account<'a> {
                 return Err(Error::CoolingDown {
                     outcome: last.ended.map_or(Outcome::Failed, |ended| ended.outcome),
                     seconds: (until - self.context.now()).whole_seconds(),
-                    login: self.login.clone(),
+                    login: self.login.this.clone(),
                 });
             }
         }
@@ -448,7 +474,7 @@ impl<'a> Account<'a> {
             account: self.identity.account.clone(),
             reason,
             why,
-            login: self.login.clone(),
+            login: self.login.this.clone(),
         };
         let Settings {
             interactive,
@@ -510,7 +536,7 @@ impl<'a> Account<'a> {
         kept: Option<Kept<Session>>,
         want: &Want,
     ) -> Result<Kept<Session>, Error> {
-        let login = self.login.clone();
+        let login = self.login.this.clone();
         let Some(ended) = &last.ended else {
             return Err(Error::LeaderDied {
                 pid: last.pid,
@@ -558,10 +584,10 @@ impl<'a> Account<'a> {
             && let Err(error) =
                 self.leave_trace(&started.ended(outcome, message, self.context.now()))
         {
-            // How it ended is what the caller needs, not that nobody else will read it.
-            self.context.terminal.explain(1, || {
-                format!("how the sign-in ended could not be kept: {error}")
-            });
+            // How it ended is what the caller has to hear.
+            self.context
+                .terminal
+                .explain(1, || format!("how it ended could not be kept: {error}"));
         }
         result
     }
@@ -701,7 +727,7 @@ impl<'a> Account<'a> {
 
     /// The browser brought no code: the tab, if one waits, will be told.
     fn not_answered(&self, error: BrowserError) -> Error {
-        let login = self.login.clone();
+        let login = self.login.this.clone();
         match error {
             BrowserError::TimedOut => Error::TimedOut { login },
             BrowserError::Refused { code, tab } => {
@@ -804,7 +830,7 @@ impl<'a> Account<'a> {
             purpose: &self.purpose(),
             deadline,
         };
-        let login = self.login.clone();
+        let login = self.login.this.clone();
         let tokens = device::authorize(&ask, &self.http, self.context.terminal).map_err(
             |error| match error {
                 DeviceError::Declined => Error::Declined { cause: None, login },
@@ -881,11 +907,11 @@ impl<'a> Account<'a> {
     /// Keeps a new session in place of what was there; its generation.
     fn stored(&self, session: &Session) -> Result<Generation, Error> {
         let store = self.context.store;
-        let _lock = store.lock(&self.name, LockKind::Record, self.context.record_deadline())?;
+        let lock = store.lock(&self.name, LockKind::Record, self.context.record_deadline())?;
         let generation = self.kept()?.map_or(0, |kept| kept.generation) + 1;
-        store
-            .reserve(&self.name, RESERVED)?
-            .commit(session, generation)?;
+        let room = || store.reserve(&self.name, RESERVED);
+        let reservation = room().or_else(|_| room())?;
+        self.committed(reservation, session, generation, &lock)?;
         Ok(generation)
     }
 
@@ -917,7 +943,7 @@ impl<'a> Account<'a> {
             account: self.identity.account.clone(),
             pinned: pinned.shown().to_owned(),
             person: person.shown().to_owned(),
-            login: self.login.clone(),
+            another: self.login.another.clone(),
         }
     }
 

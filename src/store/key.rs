@@ -13,7 +13,7 @@ use rand::rngs::SysRng;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::folder::{Durable, Folder};
+use super::folder::{Durable, Folder, Prepared};
 use super::kernel::{self, KernelError};
 use super::keyring::{self, KeyringError};
 use super::record::{self, KEPT, SESSIONS};
@@ -109,6 +109,18 @@ impl KeyFile {
     const NAME: &str = "key.json";
     const VERSION: u32 = 1;
 
+    fn new(place: Place) -> Result<Self, StoreError> {
+        Ok(Self {
+            version: Self::VERSION,
+            id: KeyId::random()?,
+            place,
+            boot_id: match place {
+                Place::Kernel => kernel::boot_id(),
+                Place::Keyring | Place::File | Place::None => None,
+            },
+        })
+    }
+
     pub(super) fn read(folder: &Folder) -> Result<Option<Self>, StoreError> {
         let Some(bytes) = folder.read(Self::NAME)? else {
             return Ok(None);
@@ -136,9 +148,9 @@ impl KeyFile {
             .is_some_and(|made| kernel::boot_id().is_some_and(|now| *made != now))
     }
 
-    fn write(&self, folder: &Folder) -> Result<(), StoreError> {
+    fn prepare<'a>(&self, folder: &'a Folder) -> Result<Prepared<'a>, StoreError> {
         let bytes = serde_json::to_vec(self).map_err(|_| StoreError::NotJson)?;
-        folder.replace(Self::NAME, &bytes, Durable::Yes)
+        folder.prepare(Self::NAME, &bytes, Durable::Yes)
     }
 }
 
@@ -310,12 +322,15 @@ impl Keys {
             (None, None) => self.automatic(options)?,
         };
         if place != Place::None {
-            let new = self.make(options, folder, place)?;
+            let new = KeyFile::new(place)?;
+            // First, for a full disk must not leave keys in the keyring that nothing names.
+            let named = new.prepare(folder)?;
+            self.make(options, folder, &new)?;
             if let Some(old) = old.as_ref().filter(|_| lost) {
                 // Before key.json names the new key: as long as it does not, nobody seals.
                 forget_sealed(folder, old.id)?;
             }
-            new.write(folder)?;
+            named.put()?;
             retire(folder, old.as_ref(), &new);
         }
         Ok(place)
@@ -344,11 +359,9 @@ impl Keys {
         &self,
         options: &Options,
         folder: &Folder,
-        place: Place,
-    ) -> Result<KeyFile, StoreError> {
-        let id = KeyId::random()?;
+        &KeyFile { id, place, .. }: &KeyFile,
+    ) -> Result<(), StoreError> {
         let secret = Secret::new(random()?);
-        let mut boot_id = None;
         let read_back = match place {
             Place::File => {
                 let text = Zeroizing::new(hex::encode(secret.expose()));
@@ -357,7 +370,6 @@ impl Keys {
             }
             Place::Kernel => {
                 kernel::keep(id, &secret, None).map_err(StoreError::Kernel)?;
-                boot_id = kernel::boot_id();
                 kernel::read(id).map_err(StoreError::Kernel)?
             }
             Place::Keyring => {
@@ -373,12 +385,7 @@ impl Keys {
             self.cache(id, &secret, timeout);
         }
         self.hold(id, secret);
-        Ok(KeyFile {
-            version: KeyFile::VERSION,
-            id,
-            place,
-            boot_id,
-        })
+        Ok(())
     }
 }
 

@@ -46,6 +46,8 @@ pub const UNATTENDED: Duration = Duration::from_secs(2);
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Terms {
     pub(super) wait: Duration,
+    /// Called once the wait is longer than [`UNATTENDED`].
+    pub(super) announce: fn(),
 }
 
 impl Terms {
@@ -60,12 +62,12 @@ type DataSecret = Secret<[u8; KEY_LEN]>;
 
 /// Whether there is a keyring, locked or not. Opens no dialog and asks for no secret.
 pub(super) fn probe(terms: Terms) -> Result<(), KeyringError> {
-    bounded(terms.wait, || secret_service::connect().map(|_| ()))
+    bounded(terms, || secret_service::connect().map(|_| ()))
 }
 
 /// Whether the keyring is locked, as far as the platform says so without a dialog.
 pub(super) fn is_locked(terms: Terms) -> Result<bool, KeyringError> {
-    bounded(terms.wait, || secret_service::connect()?.is_locked())
+    bounded(terms, || secret_service::connect()?.is_locked())
 }
 
 /// The key of this name. `cached` is asked once our turn has come: whoever had the turn before
@@ -125,7 +127,7 @@ fn in_turn<T: Send + 'static>(
     call: impl FnOnce() -> Result<T, KeyringError> + Send + 'static,
 ) -> Result<T, KeyringError> {
     let deadline = Instant::now() + terms.wait;
-    bounded(terms.wait, move || {
+    bounded(terms, move || {
         let turn = lock::acquire(turn, deadline)
             .map_err(|error| KeyringError::Other(error.to_string()))?
             .ok_or(KeyringError::TimedOut { after: terms.wait })?;
@@ -137,7 +139,7 @@ fn in_turn<T: Send + 'static>(
 
 /// Runs a call in a thread, and leaves the thread behind when it takes too long.
 fn bounded<T: Send + 'static>(
-    wait: Duration,
+    terms: Terms,
     call: impl FnOnce() -> Result<T, KeyringError> + Send + 'static,
 ) -> Result<T, KeyringError> {
     let (sender, receiver) = mpsc::sync_channel(1);
@@ -148,7 +150,14 @@ fn bounded<T: Send + 'static>(
             let _ = sender.send(call());
         })
         .map_err(|error| KeyringError::Other(error.to_string()))?;
-    match receiver.recv_timeout(wait) {
+    let Terms { wait, announce } = terms;
+    let quiet = wait.min(UNATTENDED);
+    let mut answer = receiver.recv_timeout(quiet);
+    if terms.attended() && matches!(answer, Err(RecvTimeoutError::Timeout)) {
+        announce();
+        answer = receiver.recv_timeout(wait - quiet);
+    }
+    match answer {
         Ok(answer) => answer,
         Err(RecvTimeoutError::Timeout) => Err(KeyringError::TimedOut { after: wait }),
         Err(RecvTimeoutError::Disconnected) => {
@@ -220,16 +229,43 @@ mod always_there {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
 
     const SHORT: Terms = Terms {
         wait: Duration::from_millis(50),
+        announce: || panic!("there is nobody to be told"),
     };
+
+    const LONG: Terms = Terms {
+        wait: Duration::from_secs(60),
+        ..SHORT
+    };
+
+    #[test]
+    fn somebody_who_is_kept_waiting_is_told_why() {
+        static TOLD: AtomicUsize = AtomicUsize::new(0);
+        let terms = Terms {
+            announce: || {
+                TOLD.fetch_add(1, Ordering::SeqCst);
+            },
+            ..LONG
+        };
+        assert_eq!(bounded(terms, || Ok(TOLD.load(Ordering::SeqCst))), Ok(0));
+        let told = bounded(terms, || {
+            while TOLD.load(Ordering::SeqCst) == 0 {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            Ok(TOLD.load(Ordering::SeqCst))
+        });
+        assert_eq!(told, Ok(1));
+    }
 
     #[test]
     fn a_keyring_that_hangs_is_left_behind() {
         let (never, silent) = mpsc::channel::<()>();
-        let answer = bounded(SHORT.wait, move || {
+        let answer = bounded(SHORT, move || {
             let _ = silent.recv();
             Ok(())
         });
@@ -239,9 +275,7 @@ mod tests {
 
     #[test]
     fn a_thread_that_ends_without_an_answer_is_an_error() {
-        let answer: Result<(), _> = bounded(Duration::from_secs(60), || {
-            panic!("as a platform's library might")
-        });
+        let answer: Result<(), _> = bounded(LONG, || panic!("as a platform's library might"));
         assert!(matches!(answer, Err(KeyringError::Other(_))));
     }
 
@@ -254,16 +288,7 @@ mod tests {
         let answer: Result<(), _> = in_turn(SHORT, open(), || panic!("it is not our turn"));
         assert_eq!(answer, Err(KeyringError::TimedOut { after: SHORT.wait }));
         drop(held);
-        assert_eq!(
-            in_turn(
-                Terms {
-                    wait: Duration::from_secs(60)
-                },
-                open(),
-                || Ok(1)
-            ),
-            Ok(1)
-        );
+        assert_eq!(in_turn(LONG, open(), || Ok(1)), Ok(1));
     }
 
     #[test]

@@ -634,6 +634,31 @@ fn a_logout_waits_for_a_refresh_under_way_and_leaves_nothing() {
 }
 
 #[test]
+fn a_refresh_whose_session_went_meanwhile_stores_nothing_and_revokes_what_it_got() {
+    let scene = expired();
+    let gate = Gate::default();
+    scene
+        .provider
+        .break_down(Endpoint::Refresh, Fault::Held(gate.clone()));
+    let refreshing = scene.start(NEVER);
+    gate.wait_for_arrivals(1);
+    let sessions = scene.sandbox.data_dir().join("sessions");
+    for record in files_below(&sessions) {
+        if record.extension().is_none() {
+            fs::remove_file(record).unwrap();
+        }
+    }
+    gate.open();
+    refreshing.wait().fails_with(1);
+    assert!(scene.sessions().is_empty());
+    for (what, secret) in scene.provider.secrets() {
+        if what == "access token" {
+            assert_eq!(scene.provider.owner(&secret), None);
+        }
+    }
+}
+
+#[test]
 fn nothing_is_left_behind_but_records_and_locks() {
     let scene = expired();
     scene.at_once(20, NEVER);

@@ -29,6 +29,7 @@ class Page(html.parser.HTMLParser):
         super().__init__()
         self.url, self.status, self.body = url, status, body
         self.form = None
+        self.buttons = []
         self.links = {}
         self.words = []
         self._open = None
@@ -47,6 +48,8 @@ class Page(html.parser.HTMLParser):
             }
         elif tag == "input" and self._open is not None and "name" in attrs:
             self._open["fields"][attrs["name"]] = attrs.get("value") or ""
+        elif tag == "button" and "value" in attrs:
+            self.buttons.append(attrs["value"])
         elif tag == "a" and "href" in attrs:
             self._link = urllib.parse.urljoin(self.url, attrs["href"])
 
@@ -95,13 +98,20 @@ class Browser:
             fields = page.form["fields"]
             if "user_code" in fields and not fields["user_code"]:
                 fields["user_code"] = code
+            elif do == "decline" and "allow" in fields:
+                del fields["allow"]  # the button beside it has no name
+            elif do == "decline" and "deny" in page.buttons:
+                fields["action"] = "deny"
+            elif "accept" in page.buttons:
+                fields["action"] = "accept"
             elif do == "decline" and "confirm" in fields:
                 fields["abort"] = "yes"  # the button beside "Continue" on a device's page
                 return self.open(page.form["action"], fields)
             elif do == "decline" and "[ Cancel ]" in page.links:
                 return self.open(page.links["[ Cancel ]"])
-            if "login" in fields:
-                fields.update(login=user, password="anything")
+            for name in ("login", "username"):
+                if name in fields:
+                    fields.update({name: user, "password": "anything"})
             page = self.open(page.form["action"], fields)
         raise RuntimeError(f"still forms after {MOST_PAGES} pages, now at {page.url}")
 

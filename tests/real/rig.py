@@ -6,7 +6,8 @@ import os
 import platform
 
 from certificates import Authority
-from provider import Provider
+from chromium import Chromium
+from provider import Provider, Toolkit
 from proxy import Proxy
 from sandbox import Blocked, Sandbox
 from secret_service import SecretService
@@ -56,6 +57,15 @@ class Rig:
 
     def stock_provider(self):
         return self._with(Provider(self.sandbox.root / "provider.log", "stock_provider.mjs"))
+
+    def toolkit(self, **settings):
+        toolkit = self._with(Toolkit(self.sandbox.root / "provider.log", **settings))
+        self._providers.append(toolkit)
+        return toolkit
+
+    def chromium(self, **settings):
+        """A Chromium that is running, and is what `$BROWSER` opens tabs in."""
+        return self._with(Chromium(self.sandbox, **settings))
 
     def authority(self, name="authority"):
         return Authority(self.sandbox.root / name)

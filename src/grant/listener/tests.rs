@@ -7,14 +7,17 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::*;
+use crate::grant::page::Ending;
 
 const GENUINE: &str = "code=secret-code&state=secret-state";
 const GENUINE_REQUEST: &str =
     "GET {path}?code=secret-code&state=secret-state HTTP/1.1\r\nHost: {host}\r\n\r\n";
-const PAGE: Page<'static> = Page::SignedIn {
+const PAGE: Page<'static> = Page {
     provider: "gitlab",
     account: "work",
-    who: None,
+    login: "hallpass login gitlab --account work",
+    login_elsewhere: "hallpass login gitlab --account OTHER",
+    ending: Ending::SignedIn { who: None },
 };
 
 /// Longer than any test takes, so that one which hangs fails.
@@ -544,7 +547,10 @@ fn the_page_waits_until_the_token_is_stored() {
         .unwrap();
     // The browser asks for the page while the exchange is still under way.
     when_stored.recv().unwrap();
-    listener.finish(&Page::Declined { provider: "gitlab" });
+    listener.finish(&Page {
+        ending: Ending::Declined,
+        ..PAGE
+    });
     assert!(client.join().unwrap().contains("declined"));
 }
 
