@@ -112,7 +112,9 @@ fn session_hint(error: &session::Error) -> Option<String> {
     match error {
         S::Config(error) => error.hint(),
         S::Store(error) => store_hint(error),
-        S::Http(error) => http_hint(error),
+        S::Http(error)
+        | S::Browser(BrowserError::NotSent(error))
+        | S::Device(DeviceError::Http(error)) => http_hint(error),
         S::NoMetadata {
             status: 500..=599, ..
         } => Some(LATER.to_owned()),
@@ -127,7 +129,9 @@ fn session_hint(error: &session::Error) -> Option<String> {
             Some("this provider has no device code: use `--flow browser`".to_owned())
         }
         S::NoEndpoint(name) => Some(format!("set `{name}` under the provider in config.toml")),
-        S::Token(error) => token_hint(error),
+        S::Token(error)
+        | S::Browser(BrowserError::NotTaken(error))
+        | S::Device(DeviceError::NotBegun(error)) => token_hint(error),
         S::IdToken(_) | S::Mixup(_) | S::Vanished => Some(VERBOSE.to_owned()),
         S::NoIdToken => Some("ask for the scope `openid`: `--scope openid`".to_owned()),
         S::Spent { .. } => Some("run it again: it leads to a sign-in".to_owned()),
@@ -135,8 +139,6 @@ fn session_hint(error: &session::Error) -> Option<String> {
             "end the program that has port {port}, or set a `redirect_uri` with another port that is registered"
         )),
         S::Browser(BrowserError::Listener(_)) => Some("use `--flow device`".to_owned()),
-        S::Browser(BrowserError::NotSent(error)) => http_hint(error),
-        S::Browser(BrowserError::NotTaken(error)) => token_hint(error),
         S::Browser(BrowserError::NowhereToPush) => Some(
             "tell those who run the provider: its metadata lacks `pushed_authorization_request_endpoint`"
                 .to_owned(),
@@ -144,8 +146,6 @@ fn session_hint(error: &session::Error) -> Option<String> {
         S::Browser(_) => {
             Some("set `browser` in config.toml or BROWSER, or use `--flow device`".to_owned())
         }
-        S::Device(DeviceError::Http(error)) => http_hint(error),
-        S::Device(DeviceError::NotBegun(error)) => token_hint(error),
         S::Device(_) => Some("use `--flow browser`".to_owned()),
         S::SignInNeeded { login, .. }
         | S::Declined { login, .. }

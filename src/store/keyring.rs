@@ -155,7 +155,7 @@ fn bounded<T: Send + 'static>(
     let mut answer = receiver.recv_timeout(quiet);
     if terms.attended() && matches!(answer, Err(RecvTimeoutError::Timeout)) {
         announce();
-        answer = receiver.recv_timeout(wait - quiet);
+        answer = receiver.recv_timeout(wait.saturating_sub(quiet));
     }
     match answer {
         Ok(answer) => answer,
