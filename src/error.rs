@@ -131,7 +131,7 @@ fn session_hint(error: &session::Error) -> Option<String> {
         S::NoEndpoint(name) => Some(format!("set `{name}` under the provider in config.toml")),
         S::Token(error)
         | S::Browser(BrowserError::NotTaken(error))
-        | S::Device(DeviceError::NotBegun(error)) => token_hint(error),
+        | S::Device(DeviceError::NotBegun(error)) => Some(token_hint(error).to_owned()),
         S::IdToken(_) | S::Mixup(_) | S::Vanished => Some(VERBOSE.to_owned()),
         S::NoIdToken => Some("ask for the scope `openid`: `--scope openid`".to_owned()),
         S::Spent { .. } => Some("run it again: it leads to a sign-in".to_owned()),
@@ -168,8 +168,8 @@ fn session_hint(error: &session::Error) -> Option<String> {
     }
 }
 
-fn token_hint(error: &TokenError) -> Option<String> {
-    let hint = match error {
+fn token_hint(error: &TokenError) -> &'static str {
+    match error {
         TokenError::Refused { .. } if error.code() == Some("invalid_client") => {
             "check `client_id`, `client_secret_file` and `client_auth` against the registration"
         }
@@ -189,8 +189,7 @@ fn token_hint(error: &TokenError) -> Option<String> {
         | TokenError::Unusable { .. }
         | TokenError::UnacceptableUrl { .. }
         | TokenError::WrongTokenType => VERBOSE,
-    };
-    Some(hint.to_owned())
+    }
 }
 
 fn http_hint(error: &HttpError) -> Option<String> {
@@ -216,12 +215,6 @@ fn http_hint(error: &HttpError) -> Option<String> {
                 .to_owned(),
         ),
         HttpError::Certificate {
-            fault: CertificateFault::Name,
-            ..
-        } => Some(format!(
-            "{NETWORK_PAGE}; else correct the provider's addresses in config.toml"
-        )),
-        HttpError::Certificate {
             fault: CertificateFault::Trust,
             ..
         } => Some(
@@ -233,7 +226,11 @@ fn http_hint(error: &HttpError) -> Option<String> {
             "open any page in a browser, sign in to the network, and run it again; nothing was lost"
                 .to_owned(),
         ),
-        HttpError::Redirect { .. } => Some(format!(
+        HttpError::Redirect { .. }
+        | HttpError::Certificate {
+            fault: CertificateFault::Name,
+            ..
+        } => Some(format!(
             "{NETWORK_PAGE}; else correct the provider's addresses in config.toml"
         )),
         HttpError::TooLarge { .. } => {
