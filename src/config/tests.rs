@@ -820,11 +820,12 @@ fn an_openid_provider_needs_an_issuer() {
     }
 }
 
+const ISSUER: &str = "http://127.0.0.1:4567";
+
 #[test]
 fn a_provider_from_the_command_line_is_checked_like_a_configured_one() {
     let machine = Machine::with("ca_file = \"/etc/ca.pem\"");
     let config = machine.load().unwrap();
-    const ISSUER: &str = "http://127.0.0.1:4567";
     let good = || Asked {
         scopes: vec!["openid".to_owned()],
         ..Asked::default()

@@ -134,7 +134,7 @@ impl Error {
             // Metadata was there when the sign-in began: now it is the keys that are not.
             Self::IdToken(_) | Self::NoMetadata { .. } => Told::Failed(Failure::IdToken),
             Self::Store(_) => Told::Failed(Failure::Store),
-            Self::TimedOut { .. } => Told::TimedOut,
+            Self::Http(HttpError::TimedOut { .. }) | Self::TimedOut { .. } => Told::TimedOut,
             Self::Declined { .. } => Told::Declined,
             Self::Http(_) => Told::Failed(Failure::Unreachable),
             Self::ProviderRefused { .. } | Self::Mixup(_) => Told::Failed(Failure::Provider),

@@ -10,7 +10,7 @@ from chromium import Chromium
 from provider import Provider, Toolkit
 from proxy import Proxy
 from sandbox import Blocked, Sandbox
-from secret_service import SecretService
+from secret_service import BareBus, KeePassXC, SecretService
 
 CASES = []
 SECONDS_A_CASE = 90
@@ -75,6 +75,12 @@ class Rig:
 
     def secret_service(self):
         return self._with(SecretService(self.sandbox))
+
+    def keepassxc(self):
+        return self._with(KeePassXC(self.sandbox))
+
+    def bus_without_a_keyring(self):
+        return self._with(BareBus(self.sandbox))
 
     # --- what every case has to leave behind ---
 
