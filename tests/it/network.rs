@@ -111,10 +111,11 @@ fn an_exchange_that_fails_on_the_way_is_named_to_tool_and_tab_and_keeps_nothing(
         outcome.fails_saying(1, words);
         in_time(&outcome, 1);
         let page = scene.sandbox.page();
-        let expected = match trouble {
-            // It did answer, only not with a token.
-            Trouble::Answer(PORTAL) => "gave no token",
-            _ => "could not be reached",
+        // A portal did answer, only not with a token.
+        let expected = if matches!(trouble, Trouble::Answer(PORTAL)) {
+            "gave no token"
+        } else {
+            "could not be reached"
         };
         assert!(page.body().contains(expected), "{trouble:?}");
         assert!(scene.sessions().is_empty(), "{trouble:?}");
