@@ -2,7 +2,7 @@
 
 use std::time::Duration as StdDuration;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use sha2::{Digest as _, Sha256};
 use time::{Duration, OffsetDateTime};
 
@@ -74,7 +74,7 @@ impl Documents<'_> {
 
     fn discovered(&self, issuer: &str) -> Result<Metadata, Error> {
         let name = digest(&["metadata", issuer]);
-        let cached: Option<Cached<Metadata>> = self.store.read_plain(Plain::Metadata, &name)?;
+        let cached: Option<Cached<Metadata>> = self.kept(&name);
         if let Some(cached) = cached
             && cached.is_good(self.now)
         {
@@ -149,7 +149,7 @@ impl Documents<'_> {
             return Ok(None);
         };
         let name = digest(&["keys", url.as_str()]);
-        let cached: Option<Cached<Jwks>> = self.store.read_plain(Plain::Metadata, &name)?;
+        let cached: Option<Cached<Jwks>> = self.kept(&name);
         if let Some(cached) = cached {
             let is_recent =
                 self.now >= cached.fetched_at && self.now < cached.fetched_at + BETWEEN_KEY_FETCHES;
@@ -171,6 +171,11 @@ impl Documents<'_> {
         let keys = Jwks::parse(body.expose())?;
         self.keep(&name, &keys, max_age);
         Ok(Some(keys))
+    }
+
+    /// A document that cannot be read is fetched again: no error, and no reason to lose a sign-in.
+    fn kept<T: DeserializeOwned>(&self, name: &str) -> Option<Cached<T>> {
+        self.store.read_plain(Plain::Metadata, name).ok().flatten()
     }
 
     /// Keeps a document for its lifetime. One that cannot be kept is fetched again: no error.

@@ -839,27 +839,27 @@ impl<'a> Account<'a> {
                 generation: 1,
             });
         }
-        let lock = self.context.store.lock(
-            &self.name,
-            LockKind::Record,
-            self.context.record_deadline(),
-        )?;
-        let generation = self.kept()?.map_or(0, |kept| kept.generation) + 1;
-        let fresh = Kept {
+        let mut fresh = Kept {
             value: session,
-            generation,
+            generation: 1,
         };
-        let room = || self.context.store.reserve(&self.name, RESERVED);
-        let stored = room()
-            .or_else(|_| room())
-            .and_then(|reservation| self.stored(reservation, &fresh, &lock));
-        drop(lock);
-        if let Err(error) = stored {
+        // Somebody has signed in by now, whatever becomes of the record.
+        if let Err(error) = self.stored_anew(&mut fresh) {
             self.context.terminal.warn(&format!(
                 "you are signed in, but this could not be stored: {error}"
             ));
         }
         Ok(fresh)
+    }
+
+    /// Stores a new session over the one that is kept, as its next generation.
+    fn stored_anew(&self, fresh: &mut Kept<Session>) -> Result<(), Error> {
+        let store = self.context.store;
+        let lock = store.lock(&self.name, LockKind::Record, self.context.record_deadline())?;
+        fresh.generation = self.kept()?.map_or(0, |kept| kept.generation) + 1;
+        let room = || store.reserve(&self.name, RESERVED);
+        let reservation = room().or_else(|_| room())?;
+        Ok(self.stored(reservation, fresh, &lock)?)
     }
 
     /// Who this account was first signed in as, whatever scopes that was for.
