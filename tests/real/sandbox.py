@@ -69,7 +69,7 @@ class Sandbox:
         self.home = self._folder("home")
         self.runtime = self._folder("run")
         self.tools = self._folder("bin")
-        self._browser_log = self.root / "browser.log"
+        self.browser_log = self.root / "browser.log"
         self._running = []
         self.commands = []  # every Result, for the report of a failed case
         self.become = ()  # what starts every program of this person
@@ -110,10 +110,16 @@ class Sandbox:
 
     # --- the browser ---
 
-    def browser(self, do="sign-in", user="alice"):
+    def browser(self, do="sign-in", user="alice", ca=None, proxy=None):
         """From now on `$BROWSER` does this with what it is handed."""
+        command = [sys.executable, HERE / "browser.py", "--log", self.browser_log, "--do", do, "--as", user]
+        command += ["--ca", ca] if ca else []
+        command += ["--proxy", proxy] if proxy else []
+        self.browser_is(command)
+
+    def browser_is(self, command):
+        """From now on `$BROWSER` starts this, with the URL as its last argument."""
         script = self.tools / "browser"
-        command = [sys.executable, HERE / "browser.py", "--log", self._browser_log, "--do", do, "--as", user]
         script.write_text(f'#!/bin/sh\nexec {shlex.join(map(str, command))} "$@"\n', encoding="utf-8")
         script.chmod(0o700)
         self.env["BROWSER"] = str(script)
@@ -122,9 +128,9 @@ class Sandbox:
         self.env.pop("BROWSER", None)
 
     def browser_records(self):
-        if not self._browser_log.exists():
+        if not self.browser_log.exists():
             return []
-        return [json.loads(line) for line in self._browser_log.read_text(encoding="utf-8").splitlines()]
+        return [json.loads(line) for line in self.browser_log.read_text(encoding="utf-8").splitlines()]
 
     def tabs(self):
         """The URLs that were opened, one for each start of the browser."""
