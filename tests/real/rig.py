@@ -55,6 +55,12 @@ class Rig:
         self._providers.append(provider)
         return provider
 
+    def provider_beside(self, number, **settings):
+        """Another one, for what runs at the same time."""
+        provider = self._with(Provider(self.sandbox.root / f"provider-{number}.log", **settings))
+        self._providers.append(provider)
+        return provider
+
     def stock_provider(self):
         return self._with(Provider(self.sandbox.root / "provider.log", "stock_provider.mjs"))
 
@@ -75,6 +81,9 @@ class Rig:
 
     def secret_service(self):
         return self._with(SecretService(self.sandbox))
+
+    def secret_service_of(self, sandbox):
+        return self._with(SecretService(sandbox))
 
     def keepassxc(self):
         return self._with(KeePassXC(self.sandbox))
