@@ -191,7 +191,11 @@ impl State {
         claims["at_hash"] = json!(match behaviour.id_token.signed_by {
             // Ed25519 hashes with SHA-512, and half of that is twice as long.
             KeyName::Ed25519 => base64url(&Sha512::digest(access_token)[..32]),
-            _ => base64url(&Sha256::digest(access_token)[..16]),
+            KeyName::RsaFirst
+            | KeyName::RsaSecond
+            | KeyName::EcFirst
+            | KeyName::EcSecond
+            | KeyName::Pss => base64url(&Sha256::digest(access_token)[..16]),
         });
         if let (Some(nonce), false) = (first(&grant.asked, "nonce"), again) {
             claims["nonce"] = json!(nonce);
