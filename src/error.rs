@@ -14,7 +14,7 @@ use crate::oauth::discovery::DiscoveryError;
 use crate::oauth::token::TokenError;
 use crate::report::{Exit, Report};
 use crate::session::{self, attempt::Outcome};
-use crate::store::{Place, Setting, StoreError};
+use crate::store::{KeyringError, Place, Setting, StoreError};
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -112,7 +112,9 @@ fn session_hint(error: &session::Error) -> Option<String> {
     match error {
         S::Config(error) => error.hint(),
         S::Store(error) => store_hint(error),
-        S::Http(error) => http_hint(error),
+        S::Http(error)
+        | S::Browser(BrowserError::NotSent(error))
+        | S::Device(DeviceError::Http(error)) => http_hint(error),
         S::NoMetadata {
             status: 500..=599, ..
         } => Some(LATER.to_owned()),
@@ -127,7 +129,9 @@ fn session_hint(error: &session::Error) -> Option<String> {
             Some("this provider has no device code: use `--flow browser`".to_owned())
         }
         S::NoEndpoint(name) => Some(format!("set `{name}` under the provider in config.toml")),
-        S::Token(error) => token_hint(error),
+        S::Token(error)
+        | S::Browser(BrowserError::NotTaken(error))
+        | S::Device(DeviceError::NotBegun(error)) => Some(token_hint(error).to_owned()),
         S::IdToken(_) | S::Mixup(_) | S::Vanished => Some(VERBOSE.to_owned()),
         S::NoIdToken => Some("ask for the scope `openid`: `--scope openid`".to_owned()),
         S::Spent { .. } => Some("run it again: it leads to a sign-in".to_owned()),
@@ -135,8 +139,6 @@ fn session_hint(error: &session::Error) -> Option<String> {
             "end the program that has port {port}, or set a `redirect_uri` with another port that is registered"
         )),
         S::Browser(BrowserError::Listener(_)) => Some("use `--flow device`".to_owned()),
-        S::Browser(BrowserError::NotSent(error)) => http_hint(error),
-        S::Browser(BrowserError::NotTaken(error)) => token_hint(error),
         S::Browser(BrowserError::NowhereToPush) => Some(
             "tell those who run the provider: its metadata lacks `pushed_authorization_request_endpoint`"
                 .to_owned(),
@@ -144,8 +146,6 @@ fn session_hint(error: &session::Error) -> Option<String> {
         S::Browser(_) => {
             Some("set `browser` in config.toml or BROWSER, or use `--flow device`".to_owned())
         }
-        S::Device(DeviceError::Http(error)) => http_hint(error),
-        S::Device(DeviceError::NotBegun(error)) => token_hint(error),
         S::Device(_) => Some("use `--flow browser`".to_owned()),
         S::SignInNeeded { login, .. }
         | S::Declined { login, .. }
@@ -168,8 +168,8 @@ fn session_hint(error: &session::Error) -> Option<String> {
     }
 }
 
-fn token_hint(error: &TokenError) -> Option<String> {
-    let hint = match error {
+fn token_hint(error: &TokenError) -> &'static str {
+    match error {
         TokenError::Refused { .. } if error.code() == Some("invalid_client") => {
             "check `client_id`, `client_secret_file` and `client_auth` against the registration"
         }
@@ -189,8 +189,7 @@ fn token_hint(error: &TokenError) -> Option<String> {
         | TokenError::Unusable { .. }
         | TokenError::UnacceptableUrl { .. }
         | TokenError::WrongTokenType => VERBOSE,
-    };
-    Some(hint.to_owned())
+    }
 }
 
 fn http_hint(error: &HttpError) -> Option<String> {
@@ -216,12 +215,6 @@ fn http_hint(error: &HttpError) -> Option<String> {
                 .to_owned(),
         ),
         HttpError::Certificate {
-            fault: CertificateFault::Name,
-            ..
-        } => Some(format!(
-            "{NETWORK_PAGE}; else correct the provider's addresses in config.toml"
-        )),
-        HttpError::Certificate {
             fault: CertificateFault::Trust,
             ..
         } => Some(
@@ -233,7 +226,11 @@ fn http_hint(error: &HttpError) -> Option<String> {
             "open any page in a browser, sign in to the network, and run it again; nothing was lost"
                 .to_owned(),
         ),
-        HttpError::Redirect { .. } => Some(format!(
+        HttpError::Redirect { .. }
+        | HttpError::Certificate {
+            fault: CertificateFault::Name,
+            ..
+        } => Some(format!(
             "{NETWORK_PAGE}; else correct the provider's addresses in config.toml"
         )),
         HttpError::TooLarge { .. } => {
@@ -301,6 +298,11 @@ fn store_hint(error: &StoreError) -> Option<String> {
         S::OnlyPlace => {
             Some("dropping it would lose every session: `hallpass logout --all` does that".to_owned())
         }
+        S::Keyring(KeyringError::NoService) => Some(
+            "start a Secret Service (gnome-keyring, KeePassXC), or set `store = \"file\"` in \
+             config.toml or HALLPASS_STORE=file to keep the key in a file that only you can read"
+                .to_owned(),
+        ),
         S::Keyring(_) => Some(
             "unlock the OS keyring and run it again; `hallpass status` shows where the key is kept"
                 .to_owned(),

@@ -273,19 +273,11 @@ impl Keys {
         if let Some(place) = self.automatic.get() {
             return Ok(*place);
         }
-        let place = match keyring::probe(options.terms()) {
-            Ok(()) => Place::Keyring,
-            // In a container the kernel keyring, where it works at all, is not the container's own.
-            Err(KeyringError::NoService)
-                if !options.container
-                    && !data_dir::has_container_mark()
-                    && kernel::probe().is_ok() =>
-            {
-                Place::Kernel
-            }
-            Err(KeyringError::NoService) => Place::None,
-            Err(error) => return Err(error.into()),
-        };
+        let place = automatic_place(
+            keyring::probe(options.terms()),
+            || options.container || data_dir::has_container_mark(),
+            || kernel::probe().is_ok(),
+        )?;
         Ok(*self.automatic.get_or_init(|| place))
     }
 
@@ -389,6 +381,21 @@ impl Keys {
     }
 }
 
+fn automatic_place(
+    keyring: Result<(), KeyringError>,
+    in_container: impl FnOnce() -> bool,
+    kernel_works: impl FnOnce() -> bool,
+) -> Result<Place, StoreError> {
+    match keyring {
+        Ok(()) => Ok(Place::Keyring),
+        // In a container the kernel keyring, where it works at all, is not the container's own.
+        Err(KeyringError::NoService) if !in_container() && kernel_works() => Ok(Place::Kernel),
+        Err(KeyringError::NoService) => Ok(Place::None),
+        // It is there, so it is the place; today it cannot be used.
+        Err(error) => Err(error.into()),
+    }
+}
+
 enum Claim {
     Holds,
     Free { lost: bool },
@@ -464,6 +471,36 @@ impl Setting {
             Self::Kernel => Some(Place::Kernel),
             Self::File => Some(Place::File),
             Self::None => Some(Place::None),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn auto_takes_the_kernel_keyring_only_where_there_is_no_other_and_no_container() {
+        let none = || Err(KeyringError::NoService);
+        for (keyring, in_container, kernel_works, expected) in [
+            (Ok(()), false, true, Some(Place::Keyring)),
+            (Ok(()), true, false, Some(Place::Keyring)),
+            (none(), false, true, Some(Place::Kernel)),
+            (none(), false, false, Some(Place::None)),
+            (none(), true, true, Some(Place::None)),
+            (Err(KeyringError::Locked), false, true, None),
+            (
+                Err(KeyringError::TimedOut {
+                    after: Duration::from_secs(2),
+                }),
+                false,
+                true,
+                None,
+            ),
+            (Err(KeyringError::Other(String::new())), false, true, None),
+        ] {
+            let found = automatic_place(keyring.clone(), || in_container, || kernel_works);
+            assert_eq!(found.ok(), expected, "{keyring:?}");
         }
     }
 }

@@ -363,15 +363,21 @@ fn a_token_that_cannot_be_stored_is_answered_all_the_same_and_said_to_be_so() {
         .break_down(Endpoint::Refresh, Fault::Held(gate.clone()));
     let running = scene.start(NEVER);
     gate.wait_for_arrivals(1);
-    // What was reserved for the answer goes away under it.
+    // What was reserved for the answer goes away under it, and nothing new can be made.
     let reserved: Vec<_> = files_below(&scene.sandbox.data_dir())
         .into_iter()
         .filter(|path| path.extension().is_some_and(|extension| extension == "tmp"))
         .collect();
     assert_eq!(reserved.len(), 1, "{reserved:?}");
     fs::remove_file(&reserved[0]).unwrap();
+    let sessions = scene.sandbox.data_dir().join("sessions");
+    let away = sessions.with_extension("away");
+    fs::rename(&sessions, &away).unwrap();
+    fs::write(&sessions, "").unwrap();
     gate.open();
     let outcome = running.wait();
+    fs::remove_file(&sessions).unwrap();
+    fs::rename(&away, &sessions).unwrap();
     let token = outcome.token();
     assert!(scene.provider.owner(token).is_some());
     assert!(outcome.stderr.contains("warning"), "{outcome}");

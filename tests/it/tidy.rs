@@ -85,7 +85,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         ],
     ),
     ("cli", &["config", "protocol", "store"]),
-    ("error", &["config", "grant", "http", "session", "store"]),
+    (
+        "error",
+        &["config", "grant", "http", "oauth", "session", "store"],
+    ),
     ("protocol", &[]),
     (
         "session",

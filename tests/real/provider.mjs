@@ -6,7 +6,9 @@
 // the run that started it. What the tests may ask and set lives on a port of its own: the
 // provider's own port answers as a deployed one would.
 
+import { generateKeyPairSync } from 'node:crypto';
 import { createServer } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import { Provider } from 'oidc-provider';
 
 const settings = {
@@ -15,6 +17,9 @@ const settings = {
   deviceCodeTtl: 600,
   par: 'off', // 'off' | 'offered' | 'required' (RFC 9126)
   revocation: true,
+  tls: null, // { cert, key }: https, and another certificate from the next connection on
+  name: 'localhost', // what the issuer calls itself behind TLS
+  idTokenAlg: 'RS256',
   down: false, // every connection is cut
   token: 'answer', // 'refuse' | 'cut' | 'hang' | a number: answer that many milliseconds later
   hold: false, // the last step back to the client is a link, and the redirect comes to nobody
@@ -25,13 +30,14 @@ const settings = {
 const native = (more) => ({
   application_type: 'native',
   // RFC 8252 §7.3: registered without a port, so any port is accepted.
-  redirect_uris: ['http://127.0.0.1/callback'],
+  redirect_uris: ['127.0.0.1', '[::1]', 'localhost'].map((host) => `http://${host}/callback`),
   response_types: ['code'],
   grant_types: [
     'authorization_code',
     'refresh_token',
     'urn:ietf:params:oauth:grant-type:device_code',
   ],
+  id_token_signed_response_alg: settings.idTokenAlg,
   ...more,
 });
 
@@ -51,12 +57,25 @@ const requests = [];
 const issued = [];
 const held = [];
 
-const server = createServer();
+const server = settings.tls ? createTlsServer(settings.tls) : createServer();
 await listening(server);
-const issuer = `http://127.0.0.1:${server.address().port}`;
+const { port } = server.address();
+const issuer = settings.tls ? `https://${settings.name}:${port}` : `http://127.0.0.1:${port}`;
+
+// One key for each algorithm that hallpass knows; a key is for the algorithm that it names.
+const keys = [
+  ['RS256', 'rsa', { modulusLength: 2048 }],
+  ['PS256', 'rsa', { modulusLength: 2048 }],
+  ['ES256', 'ec', { namedCurve: 'P-256' }],
+  ['EdDSA', 'ed25519', {}],
+].map(([alg, type, options]) => ({
+  ...generateKeyPairSync(type, options).privateKey.export({ format: 'jwk' }), alg, use: 'sig', kid: `the ${alg} one`,
+}));
 
 const provider = new Provider(issuer, {
   clients,
+  jwks: { keys },
+  enabledJWA: { idTokenSigningAlgValues: keys.map((key) => key.alg) },
   claims: {
     openid: ['sub'],
     email: ['email', 'email_verified'],
@@ -134,7 +153,11 @@ server.on('request', (request, response) => {
 });
 
 const control = createServer(async (request, response) => {
-  if (request.method === 'PUT') Object.assign(settings, JSON.parse(await text(request)));
+  if (request.method === 'PUT') {
+    const changes = JSON.parse(await text(request));
+    Object.assign(settings, changes);
+    if (changes.tls) server.setSecureContext(changes.tls);
+  }
   response.setHeader('content-type', 'application/json');
   response.end(JSON.stringify({ settings, requests, issued, held }));
 });
