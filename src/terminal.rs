@@ -20,10 +20,6 @@ pub struct Terminal {
     verbose: u8,
 }
 
-#[expect(
-    clippy::unused_self,
-    reason = "who was handed no terminal cannot speak"
-)]
 impl Terminal {
     pub fn new(verbose: u8) -> Self {
         Self { verbose }

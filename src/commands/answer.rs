@@ -36,7 +36,7 @@ fn answer(request: &Request, account: &Account<'_>, username: &str) -> Result<Re
     match request.action {
         Action::Get => credential(request, account, username)
             .map(Reply::Credential)
-            .map_err(refusal),
+            .map_err(|error| refusal(&error)),
     }
 }
 
@@ -60,7 +60,7 @@ fn credential(
     })
 }
 
-fn refusal(error: Error) -> Refusal {
+fn refusal(error: &Error) -> Refusal {
     let report = error.report();
     match report.exit {
         Exit::SignInNeeded => Refusal::NotSignedIn(report),

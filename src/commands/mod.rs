@@ -8,12 +8,12 @@ use clap::error::ErrorKind;
 use clap::{Args as _, FromArgMatches as _, Parser as _};
 
 use crate::cli::{AdHocArgs, Asking, Cli, Common, GetToken, Target, Verb};
-use crate::config::{AdHoc, Config, Flags, Interactive};
+use crate::config::{Asked, Config, Flags, Interactive};
 use crate::env::Env;
 use crate::error::Error;
 use crate::provider::Provider;
 use crate::report::{Exit, Report};
-use crate::session::{Context, DEFAULT_ACCOUNT};
+use crate::session::{Context, DEFAULT_ACCOUNT, LoginLine};
 use crate::store::{self, Options, Store, UNATTENDED};
 use crate::terminal::Terminal;
 
@@ -109,6 +109,7 @@ impl<'a> Prepared<'a> {
             data_dir: store::data_dir(env)?,
             kernel_cache: settings.kernel_cache,
             keyring_wait: keyring_wait(settings.interactive, env, terminal),
+            announce: || Terminal::new(0).say("waiting for the OS keyring to be unlocked…"),
             container: store::in_container(env),
         });
         Ok(Self {
@@ -150,8 +151,7 @@ pub(crate) struct Chosen {
     pub(crate) account: String,
     pub(crate) username: Option<String>,
     pub(crate) token: Option<crate::credential::TokenKind>,
-    /// What a person types to sign in to just this.
-    pub(crate) login: String,
+    pub(crate) login: LoginLine,
 }
 
 /// Finds the provider and the account that the command line means.
@@ -170,9 +170,7 @@ pub(crate) fn chosen(
         resources,
         audience,
     } = ad_hoc;
-    let wanted = AdHoc {
-        issuer: issuer_url.clone().unwrap_or_default(),
-        client_id: client_id.clone().unwrap_or_default(),
+    let asked = Asked {
         client_secret_file: client_secret_file.clone(),
         scopes: scopes.clone(),
         redirect_uri: redirect_uri.clone(),
@@ -189,13 +187,13 @@ pub(crate) fn chosen(
                 "--issuer-url describes a provider by itself: leave PROVIDER out".to_owned(),
             ));
         }
-        (Some(_), Some(_), None) => config.ad_hoc(wanted)?,
+        (Some(issuer), Some(client_id), None) => config.ad_hoc(issuer, client_id, asked)?,
         (None, Some(_), _) | (Some(_), None, _) => {
             return Err(Error::Usage(
                 "--issuer-url and --client-id go together".to_owned(),
             ));
         }
-        (None, None, None) => config.adjusted(config.only_provider()?, wanted)?,
+        (None, None, None) => asked.of(config.only_provider()?)?,
         (None, None, Some(target)) if target.contains("://") => {
             let url = url::Url::parse(target)
                 .map_err(|_| Error::Usage(format!("{target} is not a URL")))?;
@@ -205,15 +203,18 @@ pub(crate) fn chosen(
             username = found.username;
             token = found.token;
             of_resource = found.account;
-            config.adjusted(found.provider, wanted)?
+            asked.of(found.provider)?
         }
-        (None, None, Some(name)) => config.adjusted(config.provider(name)?, wanted)?,
+        (None, None, Some(name)) => asked.of(config.provider(name)?)?,
     };
     let account = account
         .clone()
         .or(of_resource)
         .unwrap_or_else(|| DEFAULT_ACCOUNT.to_owned());
-    let login = login_line(&provider, &account, ad_hoc);
+    let login = LoginLine {
+        this: login_line(&provider, &account, ad_hoc),
+        another: login_line(&provider, "OTHER", ad_hoc),
+    };
     Ok(Chosen {
         provider,
         account,

@@ -65,7 +65,7 @@ fn store_json(report: &Report) -> serde_json::Value {
         "place": report.place.as_ref().ok(),
         "error": report.place.as_ref().err().map(ToString::to_string),
         "folder": report.folder,
-        "kernel_cache": kernel_cache(&report.kernel_cache),
+        "kernel_cache": kernel_cache(report.kernel_cache),
         "os_keyring": keyring(report),
     })
 }
@@ -80,7 +80,7 @@ fn store_text(report: &Report) -> String {
         report.setting,
         report.folder.display(),
         keyring(report),
-        kernel_cache(&report.kernel_cache),
+        kernel_cache(report.kernel_cache),
     )
 }
 
@@ -92,7 +92,7 @@ fn keyring(report: &Report) -> String {
     }
 }
 
-fn kernel_cache(cache: &KernelCache) -> String {
+fn kernel_cache(cache: KernelCache) -> String {
     match cache {
         KernelCache::Off => "switched off".to_owned(),
         KernelCache::Holds => "holds the unlocked key".to_owned(),

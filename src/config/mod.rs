@@ -56,11 +56,9 @@ pub struct Match {
     pub token: Option<TokenKind>,
 }
 
-/// A provider from the command line alone.
+/// What the command line asks of a provider, in place of what is configured.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct AdHoc {
-    pub issuer: String,
-    pub client_id: String,
+pub struct Asked {
     /// As it was typed: relative to the working directory.
     pub client_secret_file: Option<PathBuf>,
     pub scopes: Vec<String>,
@@ -68,6 +66,45 @@ pub struct AdHoc {
     pub extra_params: Vec<(String, String)>,
     pub resources: Vec<String>,
     pub audience: Option<String>,
+}
+
+impl Asked {
+    /// The provider with this laid over it.
+    pub fn of(self, mut provider: Provider) -> Result<Provider, ConfigError> {
+        let Self {
+            client_secret_file,
+            scopes,
+            redirect_uri,
+            extra_params,
+            resources,
+            audience,
+        } = self;
+        if client_secret_file.is_some() {
+            provider.client_secret_file = client_secret_file;
+        }
+        if !scopes.is_empty() {
+            let scopes = scopes.iter().map(|text| layer::scope(text)).collect();
+            provider.scopes = given("--scope", scopes)?;
+        }
+        if let Some(text) = redirect_uri {
+            provider.redirect_uri = given("--redirect-uri", layer::redirect_uri(&text))?;
+        }
+        for (parameter, value) in extra_params {
+            given("--extra-param", layer::extra_param(&parameter))?;
+            provider.extra_params.insert(parameter, value);
+        }
+        if !resources.is_empty() {
+            let resources = resources
+                .iter()
+                .map(|text| layer::resource_indicator(text))
+                .collect();
+            provider.resources = given("--resource", resources)?;
+        }
+        if audience.is_some() {
+            provider.audience = audience;
+        }
+        Ok(provider)
+    }
 }
 
 impl Config {
@@ -186,89 +223,28 @@ impl Config {
         }))
     }
 
-    /// A configured provider with what the command line asks for in place of what it says.
-    pub fn adjusted(&self, mut provider: Provider, by: AdHoc) -> Result<Provider, ConfigError> {
-        let AdHoc {
-            issuer: _,
-            client_id: _,
-            client_secret_file,
-            scopes,
-            redirect_uri,
-            extra_params,
-            resources,
-            audience,
-        } = by;
-        if let Some(path) = client_secret_file {
-            provider.client_secret_file = Some(path);
-        }
-        if !scopes.is_empty() {
-            let scopes = scopes.iter().map(|text| layer::scope(text)).collect();
-            provider.scopes = given("--scope", scopes)?;
-        }
-        if let Some(text) = redirect_uri {
-            provider.redirect_uri = given("--redirect-uri", layer::redirect_uri(&text))?;
-        }
-        for (parameter, value) in extra_params {
-            given("--extra-param", layer::extra_param(&parameter))?;
-            provider.extra_params.insert(parameter, value);
-        }
-        if !resources.is_empty() {
-            let resources = resources
-                .iter()
-                .map(|text| layer::resource_indicator(text))
-                .collect();
-            provider.resources = given("--resource", resources)?;
-        }
-        if audience.is_some() {
-            provider.audience = audience;
-        }
-        Ok(provider)
-    }
-
     /// A provider from the command line alone; what is configured does not touch it, but for
     /// the certificates that are trusted.
-    pub fn ad_hoc(&self, ad_hoc: AdHoc) -> Result<Provider, ConfigError> {
-        let AdHoc {
-            issuer: text,
-            client_id,
-            client_secret_file,
-            scopes,
-            redirect_uri,
-            extra_params,
-            resources,
-            audience,
-        } = ad_hoc;
-        let issuer = given("--issuer-url", issuer(&text))?;
+    pub fn ad_hoc(
+        &self,
+        issuer_url: &str,
+        client_id: &str,
+        asked: Asked,
+    ) -> Result<Provider, ConfigError> {
+        let issuer = given("--issuer-url", issuer(issuer_url))?;
         let name = Url::parse(&issuer).ok().as_ref().and_then(Realm::of);
-        let redirect_uri = match redirect_uri {
-            None => crate::oauth::RedirectUri::default(),
-            Some(text) => given("--redirect-uri", layer::redirect_uri(&text))?,
-        };
-        for (parameter, _) in &extra_params {
-            given("--extra-param", layer::extra_param(parameter))?;
-        }
-        let scopes = scopes.iter().map(|text| layer::scope(text)).collect();
-        let resources = resources
-            .iter()
-            .map(|text| layer::resource_indicator(text))
-            .collect();
-        Ok(Provider {
+        let provider = Provider {
             name: name.map_or(String::new(), |realm| realm.to_string()),
             issuer: Some(issuer),
-            client_id: Some(given("--client-id", printable(&client_id))?.to_owned()),
-            client_secret_file,
-            scopes: given("--scope", scopes)?,
-            redirect_uri,
-            extra_params: extra_params.into_iter().collect(),
-            resources: given("--resource", resources)?,
-            audience,
+            client_id: Some(given("--client-id", printable(client_id))?.to_owned()),
             ca_file: self.settings.ca_file.clone(),
             origin: Origin {
                 configured: false,
                 file: self.file.clone(),
             },
             ..Provider::default()
-        })
+        };
+        asked.of(provider)
     }
 
     fn unknown(&self, name: &str) -> ConfigError {
@@ -407,14 +383,18 @@ impl<'s> ResourceEntry<'s> {
         let pattern =
             section.parsed("match", |text| Pattern::parse(text).map_err(What::Pattern))?;
         let provider = section.text("provider")?;
+        let account = section.text("account")?;
+        let username = section.text("username")?;
+        let token = section.parsed("token", |text| choice(text, TOKENS))?;
+        // Before what is missing: a key may be missing because it is misspelt.
+        section.end()?;
         let resource = Resource {
             pattern: pattern.ok_or_else(|| section.absent(header.start, "match"))?,
             provider: provider.ok_or_else(|| section.absent(header.start, "provider"))?,
-            account: section.text("account")?,
-            username: section.text("username")?,
-            token: section.parsed("token", |text| choice(text, TOKENS))?,
+            account,
+            username,
+            token,
         };
-        section.end()?;
         let at = at.map_or(header.start, |at| at.start);
         Ok(Self {
             resource,

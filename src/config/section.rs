@@ -125,7 +125,7 @@ impl<'s, 'i> Section<'s, 'i> {
     }
 
     /// Ends the reading: a key that is left is one that nobody knows.
-    pub(crate) fn end(self) -> Result<(), ConfigError> {
+    pub(crate) fn end(&self) -> Result<(), ConfigError> {
         let first = self.table.iter().min_by_key(|(key, _)| key.span().start);
         let Some((key, _)) = first else {
             return Ok(());

@@ -327,6 +327,9 @@ fn every_preset_is_whole() {
     let issuer = "issuer = \"https://login.example\"";
     let tenant = "tenant = \"72F988BF-86f1-41af-91ab-2d7cd011db47\"";
     for (preset, key, has_client_id) in [
+        ("auth0", issuer, false),
+        ("azure-devops", tenant, false),
+        ("bitbucket", "", false),
         ("codeberg", "", true),
         ("forgejo", base, true),
         ("gitea", "", true),
@@ -335,6 +338,7 @@ fn every_preset_is_whole() {
         ("google", "", false),
         ("keycloak", issuer, false),
         ("microsoft", tenant, false),
+        ("okta", issuer, false),
     ] {
         let machine = Machine::with(&format!("[providers.x]\npreset = \"{preset}\"\n{key}"));
         let provider = machine.load().unwrap().provider("x").unwrap();
@@ -350,7 +354,7 @@ fn every_preset_is_whole() {
             "{all}"
         );
     }
-    assert_eq!(presets::names().count(), 8);
+    assert_eq!(presets::names().count(), 12);
     assert!(presets::names().is_sorted());
 }
 
@@ -390,11 +394,74 @@ fn what_is_special_about_each_provider() {
 }
 
 #[test]
+fn what_else_is_special_about_a_provider() {
+    let machine = Machine::with(
+        "[providers.ado]\npreset = \"azure-devops\"\ntenant = \"72f988bf-86f1-41af-91ab-2d7cd011db47\"\n\
+         [providers.okta]\npreset = \"okta\"\nissuer = \"https://corp.okta.example/oauth2/default\"\n\
+         [providers.auth0]\npreset = \"auth0\"\nissuer = \"https://corp.auth0.example/\"\n\
+         audience = \"https://api.corp.example\"",
+    );
+    let config = machine.load().unwrap();
+    let ado = "499b84ac-1321-427f-aa17-267ca6975798/.default";
+    for (name, scope, redirect_uri, git_username, asks, wants_secret) in [
+        ("ado", ado, "http://localhost/", Some("oauth2"), true, false),
+        (
+            "bitbucket",
+            "repository:write",
+            "http://127.0.0.1:8484/callback",
+            Some("x-token-auth"),
+            false,
+            true,
+        ),
+        (
+            "okta",
+            "offline_access",
+            "http://127.0.0.1:8484/callback",
+            None,
+            true,
+            false,
+        ),
+        (
+            "auth0",
+            "offline_access",
+            "http://127.0.0.1:8484/callback",
+            None,
+            true,
+            false,
+        ),
+    ] {
+        let provider = config.provider(name).unwrap();
+        assert!(provider.scopes.iter().any(|s| s == scope), "{name}");
+        let expected = crate::oauth::RedirectUri::parse(redirect_uri).unwrap();
+        assert_eq!(provider.redirect_uri, expected, "{name}");
+        assert_eq!(provider.git_username.as_deref(), git_username, "{name}");
+        assert_eq!(provider.needs_discovery(), asks, "{name}");
+        assert_eq!(provider.client_secret().is_err(), wants_secret, "{name}");
+        // Who signed in is pinned by an ID token, or by a question.
+        assert!(
+            provider.is_openid() || provider.identity.is_some(),
+            "{name}"
+        );
+    }
+    // Compared character by character: Auth0's own ends with a slash.
+    let auth0 = config.provider("auth0").unwrap();
+    assert_eq!(auth0.issuer.as_deref(), Some("https://corp.auth0.example/"));
+    assert_eq!(auth0.audience.as_deref(), Some("https://api.corp.example"));
+    let bitbucket = config.provider("bitbucket").unwrap();
+    assert_eq!(bitbucket.client_auth, Some(ClientAuth::Basic));
+    assert_eq!(bitbucket.device_authorization_endpoint, None);
+    assert_eq!(bitbucket.login_hint_param, None);
+}
+
+#[test]
 fn what_a_preset_leaves_open_is_asked_for() {
     for (name, expected) in [
         ("forgejo", "provider `forgejo` has no base"),
         ("keycloak", "provider `keycloak` has no issuer"),
         ("microsoft", "provider `microsoft` has no tenant"),
+        ("azure-devops", "provider `azure-devops` has no tenant"),
+        ("okta", "provider `okta` has no issuer"),
+        ("auth0", "provider `auth0` has no issuer"),
     ] {
         let machine = Machine::with("");
         let error = machine.load().unwrap().provider(name).unwrap_err();
@@ -457,7 +524,7 @@ fn an_unknown_provider_is_named_with_those_that_there_are() {
         assert_eq!(error.to_string(), expected);
         let hint = error.hint().unwrap();
         assert!(
-            hint.starts_with("known: codeberg, corp, forgejo, "),
+            hint.starts_with("known: auth0, azure-devops, bitbucket, codeberg, corp, forgejo, "),
             "{hint}"
         );
     }
@@ -610,7 +677,7 @@ fn an_error_names_key_and_line_and_never_the_value() {
         ),
         (
             "[providers.corp]\npreset = \"gihtub\"",
-            "2: `preset` in [providers.corp] names no preset; did you mean `github`?; there are codeberg, forgejo, gitea, github, gitlab, google, keycloak, microsoft",
+            "2: `preset` in [providers.corp] names no preset; did you mean `github`?; there are auth0, azure-devops, bitbucket, codeberg, forgejo, gitea, github, gitlab, google, keycloak, microsoft, okta",
         ),
         (
             "[providers.corp]\ntenant = \"common\"",
@@ -753,70 +820,94 @@ fn an_openid_provider_needs_an_issuer() {
     }
 }
 
+const ISSUER: &str = "http://127.0.0.1:4567";
+
 #[test]
 fn a_provider_from_the_command_line_is_checked_like_a_configured_one() {
     let machine = Machine::with("ca_file = \"/etc/ca.pem\"");
     let config = machine.load().unwrap();
-    let good = || AdHoc {
-        issuer: "http://127.0.0.1:4567".to_owned(),
-        client_id: "hallpass".to_owned(),
+    let good = || Asked {
         scopes: vec!["openid".to_owned()],
-        ..AdHoc::default()
+        ..Asked::default()
     };
-    let provider = config.ad_hoc(good()).unwrap();
-    assert_eq!(provider.name, "http://127.0.0.1:4567");
-    assert_eq!(provider.issuer.as_deref(), Some("http://127.0.0.1:4567"));
+    let provider = config.ad_hoc(ISSUER, "hallpass", good()).unwrap();
+    assert_eq!(provider.name, ISSUER);
+    assert_eq!(provider.issuer.as_deref(), Some(ISSUER));
     assert_eq!(provider.ca_file, Some(PathBuf::from("/etc/ca.pem")));
     assert!(provider.needs_discovery() && provider.is_openid());
 
     let params = |name: &str| vec![(name.to_owned(), "x".to_owned())];
-    for (ad_hoc, expected) in [
+    for (issuer, client_id, asked, expected) in [
         (
-            AdHoc {
-                issuer: "http://login.example".to_owned(),
-                ..good()
-            },
+            "http://login.example",
+            "hallpass",
+            good(),
             "--issuer-url must be an https:// URL (http:// is for loopback addresses only)",
         ),
         (
-            AdHoc {
-                client_id: String::new(),
-                ..good()
-            },
+            ISSUER,
+            "",
+            good(),
             "--client-id must be more than an empty string",
         ),
         (
-            AdHoc {
+            ISSUER,
+            "hallpass",
+            Asked {
                 scopes: vec!["a b".to_owned()],
                 ..good()
             },
             "--scope must be one scope at a time, without spaces",
         ),
         (
-            AdHoc {
+            ISSUER,
+            "hallpass",
+            Asked {
                 redirect_uri: Some("https://x".to_owned()),
                 ..good()
             },
             "--redirect-uri is not a redirect URI: it must begin with http://, for nothing but a loopback address receives it",
         ),
         (
-            AdHoc {
+            ISSUER,
+            "hallpass",
+            Asked {
                 extra_params: params("state"),
                 ..good()
             },
             "--extra-param must not set `state`, which is set for each request anew",
         ),
         (
-            AdHoc {
+            ISSUER,
+            "hallpass",
+            Asked {
                 resources: vec!["x".to_owned()],
                 ..good()
             },
             "--resource must be an absolute URI",
         ),
     ] {
-        let error = config.ad_hoc(ad_hoc).unwrap_err();
+        let error = config.ad_hoc(issuer, client_id, asked).unwrap_err();
         assert_eq!(error.to_string(), expected);
     }
+}
+
+#[test]
+fn what_is_asked_for_goes_over_what_is_configured() {
+    let provider = Provider {
+        scopes: vec!["openid".to_owned()],
+        audience: Some("a".to_owned()),
+        ..Provider::default()
+    };
+    let asked = Asked {
+        scopes: vec!["read".to_owned(), "write".to_owned()],
+        resources: vec!["https://api.example".to_owned()],
+        ..Asked::default()
+    };
+    let provider = asked.of(provider).unwrap();
+    assert_eq!(provider.scopes, ["read", "write"]);
+    assert_eq!(provider.resources, ["https://api.example"]);
+    assert_eq!(provider.audience.as_deref(), Some("a"));
 }
 
 #[test]

@@ -53,7 +53,7 @@ pub struct Answered {
 
 /// The browser's tab, which waits to be told how it ended.
 #[derive(Debug)]
-pub struct Tab(Listener);
+pub struct Tab(Box<Listener>);
 
 impl Tab {
     /// Serves the result page once, and closes the port.
@@ -78,6 +78,8 @@ pub enum BrowserError {
         cause: Rejected,
         tab: Tab,
     },
+    #[error("the provider wants the authorization request pushed, and names no endpoint for it")]
+    NowhereToPush,
     #[error("the authorization request could not be sent ahead")]
     NotSent(#[source] HttpError),
     #[error("the provider did not take the authorization request")]
@@ -190,7 +192,7 @@ impl Prepared {
                 | ListenerError::NoLoopback(_)
                 | ListenerError::Io(_) => BrowserError::Listener(error),
             })?;
-        let tab = Tab(listener);
+        let tab = Tab(Box::new(listener));
         match answer {
             Some(Ok(Callback::Code(code))) => Ok(Answered {
                 code,

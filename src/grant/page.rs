@@ -14,24 +14,32 @@ use sha2::{Digest as _, Sha256};
 
 /// How a sign-in ended, as the person is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Page<'a> {
+pub struct Page<'a> {
+    pub provider: &'a str,
+    pub account: &'a str,
+    /// What a person types to sign in to this account.
+    pub login: &'a str,
+    /// The same for another account beside it.
+    pub login_elsewhere: &'a str,
+    pub ending: Ending<'a>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending<'a> {
     SignedIn {
-        provider: &'a str,
-        account: &'a str,
         /// Who that is at the provider, where it said so.
         who: Option<&'a str>,
     },
     /// The person said no.
-    Declined {
-        provider: &'a str,
+    Declined,
+    /// The provider did not answer in time.
+    TimedOut,
+    /// Another person signed in than the one whom the account is pinned to.
+    OtherPerson {
+        pinned: &'a str,
+        who: &'a str,
     },
-    TimedOut {
-        provider: &'a str,
-    },
-    Failed {
-        provider: &'a str,
-        reason: Failure,
-    },
+    Failed(Failure),
 }
 
 /// Why a sign-in came to nothing; each has a fixed sentence.
@@ -45,8 +53,8 @@ pub enum Failure {
     Exchange,
     /// The ID token did not hold.
     IdToken,
-    /// Another person signed in than the one whom the account is pinned to.
-    OtherPerson,
+    /// The account is pinned to a person, and the provider did not say who signed in.
+    UnknownPerson,
     /// The token could not be kept.
     Store,
 }
@@ -87,20 +95,24 @@ impl Page<'_> {
             Then::Close => {
                 html.push_str("<p>You can close this tab and go back to your terminal.</p>\n");
             }
-            Then::Run { lead, options } => {
-                let provider = shown(self.provider());
-                let _ = writeln!(
-                    html,
-                    "<p>{lead}</p>\n<code>hallpass login {provider}{options}</code>"
-                );
+            Then::Again { lead } => {
+                let login = escaped(self.login);
+                let _ = writeln!(html, "<p>{lead}</p>\n<code>{login}</code>");
+            }
+            Then::Elsewhere { lead } => {
+                let login = escaped(self.login_elsewhere);
+                let _ = writeln!(html, "<p>{lead}</p>\n<code>{login}</code>");
             }
         }
         html.push_str("</main>\n<footer>hallpass, on this computer</footer>\n</body>\n</html>\n");
         Rendered {
-            status: match self {
-                Page::SignedIn { .. } => 200,
+            status: match self.ending {
+                Ending::SignedIn { .. } => 200,
                 // Not 408, which browsers take as a reason to send the request again.
-                Page::Declined { .. } | Page::TimedOut { .. } | Page::Failed { .. } => 400,
+                Ending::Declined
+                | Ending::TimedOut
+                | Ending::OtherPerson { .. }
+                | Ending::Failed(_) => 400,
             },
             html,
             csp: content_security_policy(),
@@ -108,47 +120,50 @@ impl Page<'_> {
     }
 
     fn words(&self) -> Words {
-        let again = Then::Run {
+        let again = Then::Again {
             lead: "To try again, run",
-            options: "",
         };
-        match self {
-            Page::SignedIn { .. } => Words {
+        match self.ending {
+            Ending::SignedIn { .. } => Words {
                 mood: Mood::Good,
                 headline: "You are signed in",
                 sentence: "hallpass can now answer your tools.",
                 then: Then::Close,
             },
-            Page::Declined { .. } => Words {
+            Ending::Declined => Words {
                 mood: Mood::Calm,
                 headline: "The sign-in was declined",
                 sentence: "Nothing was stored.",
                 then: again,
             },
-            Page::TimedOut { .. } => Words {
+            Ending::TimedOut => Words {
                 mood: Mood::Calm,
-                headline: "The sign-in took too long",
-                sentence: "hallpass no longer waits for it. Nothing was stored.",
+                headline: "The provider took too long",
+                sentence: "You signed in, but it did not hand out the token in time. \
+                           Nothing was stored.",
                 then: again,
             },
-            Page::Failed { reason, .. } => reason.words(again),
-        }
-    }
-
-    fn provider(&self) -> &str {
-        match self {
-            Page::SignedIn { provider, .. }
-            | Page::Declined { provider }
-            | Page::TimedOut { provider }
-            | Page::Failed { provider, .. } => provider,
+            Ending::OtherPerson { .. } => Words {
+                mood: Mood::Bad,
+                headline: "Somebody else signed in",
+                sentence: "This account belongs to another person than the one who has just \
+                           signed in. What was stored before is unchanged.",
+                then: Then::Elsewhere {
+                    lead: "To keep both, give the new one an account of its own",
+                },
+            },
+            Ending::Failed(reason) => reason.words(again),
         }
     }
 
     fn names(&self) -> String {
-        let mut rows = vec![("Provider", self.provider())];
-        if let Page::SignedIn { account, who, .. } = self {
-            rows.push(("Account", account));
-            rows.extend(who.map(|who| ("Signed in as", who)));
+        let mut rows = vec![("Provider", self.provider), ("Account", self.account)];
+        match self.ending {
+            Ending::SignedIn { who } => rows.extend(who.map(|who| ("Signed in as", who))),
+            Ending::OtherPerson { pinned, who } => {
+                rows.extend([("Belongs to", pinned), ("Signed in now", who)]);
+            }
+            Ending::Declined | Ending::TimedOut | Ending::Failed(_) => (),
         }
         let mut list = String::from("<dl>\n");
         for (name, value) in rows {
@@ -171,9 +186,8 @@ impl Failure {
             Failure::Unreachable => (
                 "The provider could not be reached",
                 "You signed in, but fetching the token failed on the way. Nothing was stored.",
-                Then::Run {
-                    lead: "Once the network is there again, run",
-                    options: "",
+                Then::Again {
+                    lead: "Once it can be reached again, run",
                 },
             ),
             Failure::Exchange => (
@@ -188,22 +202,18 @@ impl Failure {
                  Your terminal says what was wrong.",
                 again,
             ),
-            Failure::OtherPerson => (
-                "Somebody else signed in",
-                "This account belongs to another person than the one who has just signed in. \
-                 What was stored before is unchanged.",
-                Then::Run {
-                    lead: "To keep both, give the new one an account of its own",
-                    options: " --account NAME",
-                },
+            Failure::UnknownPerson => (
+                "It is not clear who signed in",
+                "This account belongs to one person, and the provider did not say who has just \
+                 signed in. What was stored before is unchanged.",
+                again,
             ),
             Failure::Store => (
                 "The token could not be stored",
                 "You signed in, but this computer could not keep the token. \
                  Your terminal says why.",
-                Then::Run {
+                Then::Again {
                     lead: "When that is mended, run",
-                    options: "",
                 },
             ),
         };
@@ -226,10 +236,8 @@ struct Words {
 /// What to do next.
 enum Then {
     Close,
-    Run {
-        lead: &'static str,
-        options: &'static str,
-    },
+    Again { lead: &'static str },
+    Elsewhere { lead: &'static str },
 }
 
 #[derive(Clone, Copy)]
@@ -281,11 +289,18 @@ fn style() -> String {
 /// Longest name shown, in characters. A person recognizes one by less.
 const NAME_LIMIT: usize = 200;
 
-/// A name for HTML: cut, escaped, and with nothing in it that draws over its neighbours.
+/// A name for HTML: cut and escaped.
 fn shown(name: &str) -> String {
-    let mut text = String::with_capacity(name.len());
-    let mut rest = name.chars();
-    for c in rest.by_ref().take(NAME_LIMIT) {
+    match name.char_indices().nth(NAME_LIMIT) {
+        Some((end, _)) => escaped(&name[..end]) + "…",
+        None => escaped(name),
+    }
+}
+
+/// Text for HTML, with nothing in it that draws over its neighbours.
+fn escaped(raw: &str) -> String {
+    let mut text = String::with_capacity(raw.len());
+    for c in raw.chars() {
         match c {
             '&' => text.push_str("&amp;"),
             '<' => text.push_str("&lt;"),
@@ -295,9 +310,6 @@ fn shown(name: &str) -> String {
             c if is_invisible(c) => text.push(char::REPLACEMENT_CHARACTER),
             c => text.push(c),
         }
-    }
-    if rest.next().is_some() {
-        text.push('…');
     }
     text
 }
@@ -320,58 +332,82 @@ mod tests {
         Failure::Unreachable,
         Failure::Exchange,
         Failure::IdToken,
-        Failure::OtherPerson,
+        Failure::UnknownPerson,
         Failure::Store,
     ];
 
     fn every_page<'a>(provider: &'a str, account: &'a str, who: &'a str) -> Vec<Page<'a>> {
-        let mut pages = vec![
-            Page::SignedIn {
-                provider,
-                account,
-                who: Some(who),
-            },
-            Page::SignedIn {
-                provider,
-                account,
-                who: None,
-            },
-            Page::Declined { provider },
-            Page::TimedOut { provider },
+        let mut endings = vec![
+            Ending::SignedIn { who: Some(who) },
+            Ending::SignedIn { who: None },
+            Ending::Declined,
+            Ending::TimedOut,
+            Ending::OtherPerson { pinned: "bob", who },
         ];
-        pages.extend(FAILURES.map(|reason| Page::Failed { provider, reason }));
-        pages
+        endings.extend(FAILURES.map(Ending::Failed));
+        let page = |ending| Page {
+            provider,
+            account,
+            login: "hallpass login gitlab --account work",
+            login_elsewhere: "hallpass login gitlab --account OTHER",
+            ending,
+        };
+        endings.into_iter().map(page).collect()
     }
 
     #[test]
-    fn each_page_names_the_provider_and_says_what_to_do_next() {
+    fn each_page_names_provider_and_account_and_says_what_to_do_next() {
         for page in every_page("gitlab", "work", "ada@example.org") {
             let html = page.render().html;
             assert!(html.contains("<bdi>gitlab</bdi>"), "{page:?}");
-            let next = html.contains("close this tab") || html.contains("hallpass login gitlab");
-            assert!(next, "{page:?}");
+            assert!(html.contains("<bdi>work</bdi>"), "{page:?}");
+            let next = match page.ending {
+                Ending::SignedIn { .. } => "close this tab",
+                Ending::OtherPerson { .. } => "<code>hallpass login gitlab --account OTHER</code>",
+                Ending::Declined | Ending::TimedOut | Ending::Failed(_) => {
+                    "<code>hallpass login gitlab --account work</code>"
+                }
+            };
+            assert!(html.contains(next), "{page:?}");
         }
     }
 
     #[test]
-    fn success_names_account_and_person() {
-        let html = every_page("gitlab", "work", "ada@example.org")[0]
-            .render()
-            .html;
-        for name in [
-            "<bdi>gitlab</bdi>",
-            "<bdi>work</bdi>",
-            "<bdi>ada@example.org</bdi>",
-        ] {
-            assert!(html.contains(name), "{name}");
+    fn who_signed_in_is_named_where_it_is_known() {
+        for page in every_page("gitlab", "work", "ada@example.org") {
+            let html = page.render().html;
+            let named = match page.ending {
+                Ending::SignedIn { who } => who.is_some(),
+                Ending::OtherPerson { .. } => true,
+                Ending::Declined | Ending::TimedOut | Ending::Failed(_) => false,
+            };
+            assert_eq!(
+                html.contains("<bdi>ada@example.org</bdi>"),
+                named,
+                "{page:?}"
+            );
         }
+    }
+
+    #[test]
+    fn a_command_is_shown_whole_and_cannot_write_markup() {
+        let login = format!(
+            "hallpass login --issuer-url 'https://{}<b>'",
+            "a".repeat(300)
+        );
+        let page = Page {
+            login: &login,
+            ..every_page("p", "a", "w")[2]
+        };
+        let html = page.render().html;
+        assert!(html.contains(&format!("{}&lt;b&gt;&#39;</code>", "a".repeat(300))));
     }
 
     #[test]
     fn only_success_says_so() {
         for page in every_page("p", "a", "w") {
             let Rendered { status, html, .. } = page.render();
-            let success = matches!(page, Page::SignedIn { .. });
+            let success = matches!(page.ending, Ending::SignedIn { .. });
             assert_eq!(status == 200, success, "{page:?}");
             assert_eq!(html.contains("You are signed in"), success, "{page:?}");
         }

@@ -57,10 +57,11 @@ impl Attempt {
         }
     }
 
+    #[must_use]
     pub fn ended(mut self, outcome: Outcome, message: String, now: OffsetDateTime) -> Self {
         match outcome {
             Outcome::TimedOut | Outcome::Failed => {
-                self.unfinished = self.unfinished.saturating_add(1)
+                self.unfinished = self.unfinished.saturating_add(1);
             }
             Outcome::SignedIn | Outcome::Declined => self.unfinished = 0,
             Outcome::NotOpened => (),

@@ -79,7 +79,8 @@ pub enum Error {
         account: String,
         pinned: String,
         person: String,
-        login: String,
+        /// What a person types to keep the other one too.
+        another: String,
     },
     #[error("the account belongs to {pinned}, and the provider does not say who signed in now")]
     UnknownPerson { pinned: String },
@@ -114,17 +115,44 @@ impl Outcome {
 }
 
 impl Error {
+    /// Whether an answer could not be checked only because the keys for it were not to be had.
+    pub(super) fn is_for_want_of_keys(&self) -> bool {
+        matches!(
+            self,
+            Self::Http(_) | Self::NoMetadata { .. } | Self::IdToken(IdTokenError::UnknownKey)
+        )
+    }
+
     /// What the waiting tab is told of it.
     pub(super) fn told(&self) -> Told {
         match self {
-            Self::OtherPerson { .. } | Self::UnknownPerson { .. } => {
-                Told::Failed(Failure::OtherPerson)
-            }
-            Self::IdToken(_) => Told::Failed(Failure::IdToken),
+            Self::OtherPerson { pinned, person, .. } => Told::OtherPerson {
+                pinned: pinned.clone(),
+                who: person.clone(),
+            },
+            Self::UnknownPerson { .. } => Told::Failed(Failure::UnknownPerson),
+            // Metadata was there when the sign-in began: now it is the keys that are not.
+            Self::IdToken(_) | Self::NoMetadata { .. } => Told::Failed(Failure::IdToken),
             Self::Store(_) => Told::Failed(Failure::Store),
             Self::Http(HttpError::TimedOut { .. }) | Self::TimedOut { .. } => Told::TimedOut,
             Self::Declined { .. } => Told::Declined,
-            _ => Told::Failed(Failure::Exchange),
+            Self::Http(_) => Told::Failed(Failure::Unreachable),
+            Self::ProviderRefused { .. } | Self::Mixup(_) => Told::Failed(Failure::Provider),
+            Self::Config(_)
+            | Self::Discovery(_)
+            | Self::NoEndpoint(_)
+            | Self::Token(_)
+            | Self::Spent { .. }
+            | Self::NoIdToken
+            | Self::Browser(_)
+            | Self::Device(_)
+            | Self::SignInNeeded { .. }
+            | Self::CoolingDown { .. }
+            | Self::LeaderDied { .. }
+            | Self::LeaderFailed { .. }
+            | Self::RefusedAgain { .. }
+            | Self::SignedOutMeanwhile { .. }
+            | Self::Vanished => Told::Failed(Failure::Exchange),
         }
     }
 }

@@ -3,7 +3,6 @@
 use std::time::Duration as StdDuration;
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 use time::{Duration, OffsetDateTime};
 
 use super::Error;
@@ -73,7 +72,7 @@ impl Documents<'_> {
     }
 
     fn discovered(&self, issuer: &str) -> Result<Metadata, Error> {
-        let name = digest(&["metadata", issuer]);
+        let name = format!("metadata {issuer}");
         let cached: Option<Cached<Metadata>> = self.store.read_plain(Plain::Metadata, &name)?;
         if let Some(cached) = cached
             && cached.is_good(self.now)
@@ -110,9 +109,8 @@ impl Documents<'_> {
                 (Ok((metadata, _)), Some((first, lifetime))) => {
                     found = Some((first.filled_from(metadata), lifetime));
                 }
-                (Ok(first), None) => found = Some(first),
-                // The document that was found will do.
-                (Err(_), Some(first)) => found = Some(first),
+                // A second document that fails takes nothing from the first.
+                (Ok(first), None) | (Err(_), Some(first)) => found = Some(first),
                 (Err(fault), None) => {
                     // A server that cannot be reached is not asked twice.
                     if let Error::Http(_) = fault {
@@ -148,7 +146,7 @@ impl Documents<'_> {
         let Some(url) = &metadata.jwks_uri else {
             return Ok(None);
         };
-        let name = digest(&["keys", url.as_str()]);
+        let name = format!("keys {url}");
         let cached: Option<Cached<Jwks>> = self.store.read_plain(Plain::Metadata, &name)?;
         if let Some(cached) = cached {
             let is_recent =
@@ -183,19 +181,4 @@ impl Documents<'_> {
         };
         let _ = self.store.write_plain(Plain::Metadata, name, &cached);
     }
-}
-
-/// A file name for something that may hold any character.
-pub(super) fn digest(parts: &[&str]) -> String {
-    let mut digest = Sha256::new();
-    for part in parts {
-        digest.update(part.len().to_le_bytes());
-        digest.update(part);
-    }
-    digest
-        .finalize()
-        .iter()
-        .take(16)
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
 }

@@ -18,7 +18,7 @@ use crate::env::Env;
 use crate::grant::browser::{self, BrowserError, Tab};
 use crate::grant::device::{self, DeviceError};
 use crate::grant::launch::{self, Browser};
-use crate::grant::page::{Failure, Page};
+use crate::grant::page::{Ending, Failure, Page};
 use crate::http::{Http, Response};
 use crate::oauth::authorization::{AuthorizationRequest, prompt_for};
 use crate::oauth::discovery::Metadata;
@@ -26,7 +26,9 @@ use crate::oauth::id_token::{self, Checks, Claims, IdTokenError};
 use crate::oauth::token::{self, Client, TokenRequest, TokenResponse, parse_token_response};
 use crate::provider::Provider;
 use crate::secret::Secret;
-use crate::store::{Kept, Listed, Lock, LockKind, Place, Plain, RecordName, Store};
+use crate::store::{
+    Kept, Listed, Lock, LockKind, Place, Plain, RecordName, Reservation, Setting, Store, StoreError,
+};
 use crate::terminal::Terminal;
 
 pub mod attempt;
@@ -38,7 +40,7 @@ pub mod record;
 pub use error::Error;
 
 use attempt::{Attempt, Outcome};
-use metadata::{Documents, digest};
+use metadata::Documents;
 use plan::{Plan, Reason, plan};
 use record::{Identity, Person, Registration, Session, TokenSet};
 
@@ -69,13 +71,22 @@ impl Context<'_> {
 
     fn http(&self, ca_file: Option<&std::path::PathBuf>) -> Http {
         let ca_file = ca_file.or(self.settings.ca_file.as_ref()).cloned();
-        Http::new(self.settings.http_timeout, ca_file, self.terminal)
+        Http::new(self.settings.http_timeout, ca_file, self.env, self.terminal)
     }
 
     /// How long to wait for whoever holds a record's lock: it makes at most a few requests.
     fn record_deadline(&self) -> Instant {
         Instant::now() + self.settings.http_timeout + PATIENCE
     }
+}
+
+/// What a person types to sign in: whole command lines, which can be copied as they stand.
+#[derive(Debug, Clone)]
+pub struct LoginLine {
+    /// To this account.
+    pub this: String,
+    /// To another account at the same provider.
+    pub another: String,
 }
 
 /// Who at a provider: what a session belongs to.
@@ -87,7 +98,7 @@ pub struct Account<'a> {
     name: RecordName,
     http: Http,
     /// What a person types to sign in.
-    login: String,
+    login: LoginLine,
     /// The browser's tab, which is told how it ended after the tool has had its reply.
     waiting_tab: RefCell<Option<(Tab, Told)>>,
     /// Whether a person was shown anything during this sign-in.
@@ -100,6 +111,7 @@ enum Told {
     SignedIn { who: Option<String> },
     Declined,
     TimedOut,
+    OtherPerson { pinned: String, who: String },
     Failed(Failure),
 }
 
@@ -113,12 +125,11 @@ enum Way {
 }
 
 impl<'a> Account<'a> {
-    /// `login` is what a person has to type to sign in to it.
     pub fn new(
         context: Context<'a>,
         mut provider: Provider,
         account: &str,
-        login: String,
+        login: LoginLine,
     ) -> Result<Self, Error> {
         let client_id = provider.client_id()?.to_owned();
         if context.store.place()? == Place::None {
@@ -179,19 +190,19 @@ impl<'a> Account<'a> {
         let Some((tab, told)) = self.waiting_tab.borrow_mut().take() else {
             return;
         };
-        let provider = self.provider.name.as_str();
-        let account = self.identity.account.as_str();
-        tab.tell(&match &told {
-            Told::SignedIn { who } => Page::SignedIn {
-                provider,
-                account,
-                who: who.as_deref(),
-            },
-            Told::Declined => Page::Declined { provider },
-            Told::TimedOut => Page::TimedOut { provider },
-            Told::Failed(reason) => Page::Failed {
-                provider,
-                reason: *reason,
+        tab.tell(&Page {
+            provider: &self.provider.name,
+            account: &self.identity.account,
+            login: &self.login.this,
+            login_elsewhere: &self.login.another,
+            ending: match &told {
+                Told::SignedIn { who } => Ending::SignedIn {
+                    who: who.as_deref(),
+                },
+                Told::Declined => Ending::Declined,
+                Told::TimedOut => Ending::TimedOut,
+                Told::OtherPerson { pinned, who } => Ending::OtherPerson { pinned, who },
+                Told::Failed(reason) => Ending::Failed(*reason),
             },
         });
     }
@@ -218,12 +229,16 @@ impl<'a> Account<'a> {
                     if forced && was_forced_lately(&kept.value, now) {
                         self.remember_refusal(&kept, &lock);
                         return Err(Error::RefusedAgain {
-                            login: self.login.clone(),
+                            login: self.login.this.clone(),
                         });
                     }
                     match self.refresh(&kept, with, forced, &lock) {
                         Ok(fresh) => return Ok(Some(fresh)),
-                        Err(Error::Spent { .. }) => self.forget_refresh_token(&kept, &lock)?,
+                        Err(Error::Spent { .. }) => {
+                            if let Err(error) = self.forget_refresh_token(&kept, &lock) {
+                                return self.served_instead(want, error).map(Some);
+                            }
+                        }
                         Err(error) => {
                             if forced {
                                 self.remember_refusal(&kept, &lock);
@@ -253,6 +268,10 @@ impl<'a> Account<'a> {
         let secret = self.provider.client_secret()?;
         let client = self.client(&metadata, secret.as_ref());
         let endpoint = endpoint(metadata.token_endpoint.as_ref(), "token_endpoint")?;
+        if old.tokens.id_token.is_some() {
+            // Keys that are missed only afterwards would cost what the answer brings.
+            self.documents().keys(&metadata, false)?;
+        }
         let reservation = self.context.store.reserve(&self.name, RESERVED)?;
 
         // Without a scope the server keeps what was granted (RFC 6749 §6).
@@ -270,7 +289,15 @@ impl<'a> Account<'a> {
             Err(fault) => return Err(Error::Token(fault)),
         };
         let now = self.context.now();
-        let claims = self.checked_id_token(&metadata, &tokens, None, now)?;
+        let claims = match self.checked_id_token(&metadata, &tokens, None, now) {
+            Ok(claims) => claims,
+            Err(error) => {
+                if error.is_for_want_of_keys() && self.is_still_there(*generation) {
+                    keep_successor(kept, tokens.refresh_token, reservation);
+                }
+                return Err(error);
+            }
+        };
         if let (Some(claims), Some(pinned)) = (&claims, &old.person)
             && !pinned.is_same(&person_of(claims))
         {
@@ -292,23 +319,45 @@ impl<'a> Account<'a> {
 
         // A logout that could not wait for us has removed the record: what we got must not
         // outlive it.
-        let still_there = self
-            .kept()?
-            .is_some_and(|now| now.generation == *generation);
-        if !still_there {
+        if !self.is_still_there(*generation) {
             drop(reservation);
             self.revoke(&fresh.value, &mut Vec::new());
             return Err(Error::SignedOutMeanwhile {
-                login: self.login.clone(),
+                login: self.login.this.clone(),
             });
         }
-        let _held = lock;
-        if let Err(error) = reservation.commit(&fresh.value, fresh.generation) {
+        if let Err(error) = self.committed(reservation, &fresh.value, fresh.generation, lock) {
             self.context.terminal.warn(&format!(
                 "the new token is good, but could not be stored: {error}"
             ));
         }
         Ok(fresh)
+    }
+
+    /// Stores what cannot be had again: where the first try fails, once more and from scratch.
+    fn committed(
+        &self,
+        reservation: Reservation,
+        session: &Session,
+        generation: Generation,
+        _lock: &Lock,
+    ) -> Result<(), StoreError> {
+        reservation.commit(session, generation).or_else(|first| {
+            self.context
+                .store
+                .reserve(&self.name, RESERVED)
+                .and_then(|again| again.commit(session, generation))
+                .map_err(|_| first)
+        })
+    }
+
+    /// Whether nobody has removed or replaced this generation. A record that cannot be read now is
+    /// not absent.
+    fn is_still_there(&self, generation: Generation) -> bool {
+        match self.kept() {
+            Ok(kept) => kept.is_some_and(|kept| kept.generation == generation),
+            Err(_) => true,
+        }
     }
 
     /// After a failure that says nothing about the session: the old token, while it is valid.
@@ -342,18 +391,21 @@ impl<'a> Account<'a> {
 
     /// Marks a generation that was refused and could not be replaced, so that it is not served to
     /// the next one who asks either. A mark that cannot be written is no new error.
-    fn remember_refusal(&self, kept: &Kept<Session>, _lock: &Lock) {
-        if kept.value.refused == Some(kept.generation) {
+    fn remember_refusal(&self, refused: &Kept<Session>, _lock: &Lock) {
+        if refused.value.refused == Some(refused.generation) {
             return;
         }
-        let mut session = kept.value.clone();
-        session.refused = Some(kept.generation);
-        let written = self
-            .context
-            .store
-            .reserve(&self.name, RESERVED)
-            .and_then(|reservation| reservation.commit(&session, kept.generation));
-        if let Err(error) = written {
+        let marked = || {
+            // Read again: the failed refresh may have kept a new refresh token.
+            let kept = self.kept()?;
+            let Some(mut kept) = kept.filter(|kept| kept.generation == refused.generation) else {
+                return Ok(());
+            };
+            kept.value.refused = Some(kept.generation);
+            let reservation = self.context.store.reserve(&self.name, RESERVED)?;
+            Ok::<_, Error>(reservation.commit(&kept.value, kept.generation)?)
+        };
+        if let Err(error) = marked() {
             self.context
                 .terminal
                 .explain(1, || format!("the refusal could not be kept: {error}"));
@@ -378,6 +430,7 @@ impl<'a> Account<'a> {
             };
         }
         let store = self.context.store;
+        let before = self.last_attempt()?;
         let (lock, waited) = match store.try_lock(&self.name, LockKind::Login)? {
             Some(lock) => (lock, false),
             None => (self.waited_for_login()?, true),
@@ -387,14 +440,17 @@ impl<'a> Account<'a> {
             return kept.ok_or(Error::Vanished);
         }
         if let Some(last) = self.last_attempt()? {
-            if waited {
+            // One that ended before we came says nothing about the one that we waited for, which
+            // then left no trace: it failed before it asked anybody.
+            let is_older = before.is_some_and(|before| before == last && before.ended.is_some());
+            if waited && !is_older {
                 return self.shared_result(&last, kept, want);
             }
             if let Some(until) = last.cools_until(self.context.now()) {
                 return Err(Error::CoolingDown {
                     outcome: last.ended.map_or(Outcome::Failed, |ended| ended.outcome),
                     seconds: (until - self.context.now()).whole_seconds(),
-                    login: self.login.clone(),
+                    login: self.login.this.clone(),
                 });
             }
         }
@@ -418,7 +474,7 @@ impl<'a> Account<'a> {
             account: self.identity.account.clone(),
             reason,
             why,
-            login: self.login.clone(),
+            login: self.login.this.clone(),
         };
         let Settings {
             interactive,
@@ -480,7 +536,7 @@ impl<'a> Account<'a> {
         kept: Option<Kept<Session>>,
         want: &Want,
     ) -> Result<Kept<Session>, Error> {
-        let login = self.login.clone();
+        let login = self.login.this.clone();
         let Some(ended) = &last.ended else {
             return Err(Error::LeaderDied {
                 pid: last.pid,
@@ -512,24 +568,39 @@ impl<'a> Account<'a> {
         if keeps {
             drop(self.context.store.reserve(&self.name, RESERVED)?);
             self.leave_trace(&started)?;
+        } else if self.context.settings.store == Setting::Auto {
+            self.context.terminal.warn(
+                "there is no keyring here, so nothing is kept and each call signs in anew; to keep \
+                 it in a file that only you can read, set `store = \"file\"` in config.toml or \
+                 HALLPASS_STORE=file",
+            );
         }
         let result = self.grant(keeps);
         let (outcome, message) = match &result {
             Ok(_) => (Outcome::SignedIn, String::new()),
             Err(error) => (self.outcome(error), error.to_string()),
         };
-        if keeps {
-            self.leave_trace(&started.ended(outcome, message, self.context.now()))?;
+        if keeps
+            && let Err(error) =
+                self.leave_trace(&started.ended(outcome, message, self.context.now()))
+        {
+            // How it ended is what the caller has to hear.
+            self.context
+                .terminal
+                .explain(1, || format!("how it ended could not be kept: {error}"));
         }
         result
     }
 
     fn outcome(&self, error: &Error) -> Outcome {
-        match error {
-            Error::Declined { .. } => Outcome::Declined,
-            Error::TimedOut { .. } => Outcome::TimedOut,
-            _ if self.was_shown.get() => Outcome::Failed,
-            _ => Outcome::NotOpened,
+        if matches!(error, Error::Declined { .. }) {
+            Outcome::Declined
+        } else if matches!(error, Error::TimedOut { .. }) {
+            Outcome::TimedOut
+        } else if self.was_shown.get() {
+            Outcome::Failed
+        } else {
+            Outcome::NotOpened
         }
     }
 
@@ -656,7 +727,7 @@ impl<'a> Account<'a> {
 
     /// The browser brought no code: the tab, if one waits, will be told.
     fn not_answered(&self, error: BrowserError) -> Error {
-        let login = self.login.clone();
+        let login = self.login.this.clone();
         match error {
             BrowserError::TimedOut => Error::TimedOut { login },
             BrowserError::Refused { code, tab } => {
@@ -692,9 +763,10 @@ impl<'a> Account<'a> {
                 self.was_shown.set(false);
                 Error::Browser(error)
             }
-            BrowserError::Listener(_) | BrowserError::NotSent(_) | BrowserError::NotTaken(_) => {
-                Error::Browser(error)
-            }
+            BrowserError::Listener(_)
+            | BrowserError::NowhereToPush
+            | BrowserError::NotSent(_)
+            | BrowserError::NotTaken(_) => Error::Browser(error),
         }
     }
 
@@ -709,7 +781,9 @@ impl<'a> Account<'a> {
         if !metadata.require_pushed_authorization_requests {
             return None;
         }
-        let endpoint = metadata.pushed_authorization_request_endpoint.as_ref()?;
+        let Some(endpoint) = &metadata.pushed_authorization_request_endpoint else {
+            return Some(Err(BrowserError::NowhereToPush));
+        };
         let push = token::pushed_authorization_request(client, &request.parameters());
         let response = match self
             .http
@@ -756,14 +830,16 @@ impl<'a> Account<'a> {
             purpose: &self.purpose(),
             deadline,
         };
-        let login = self.login.clone();
+        let login = self.login.this.clone();
         let tokens = device::authorize(&ask, &self.http, self.context.terminal).map_err(
             |error| match error {
                 DeviceError::Declined => Error::Declined { cause: None, login },
                 DeviceError::TimedOut => Error::TimedOut { login },
-                DeviceError::Http(_) | DeviceError::NotBegun(_) | DeviceError::Failed(_) => {
+                DeviceError::NotBegun(_) => {
+                    self.was_shown.set(false);
                     Error::Device(error)
                 }
+                DeviceError::Http(_) | DeviceError::Failed(_) => Error::Device(error),
             },
         )?;
         self.accepted(metadata, client, tokens, None, pinned, keeps)
@@ -816,33 +892,33 @@ impl<'a> Account<'a> {
                 generation: 1,
             });
         }
-        let lock = self.context.store.lock(
-            &self.name,
-            LockKind::Record,
-            self.context.record_deadline(),
-        )?;
-        let generation = self.kept()?.map_or(0, |kept| kept.generation) + 1;
-        let stored = self
-            .context
-            .store
-            .reserve(&self.name, RESERVED)
-            .and_then(|reservation| reservation.commit(&session, generation));
-        drop(lock);
-        if let Err(error) = stored {
+        let generation = self.stored(&session).unwrap_or_else(|error| {
             self.context.terminal.warn(&format!(
                 "you are signed in, but this could not be stored: {error}"
             ));
-        }
+            1
+        });
         Ok(Kept {
             value: session,
             generation,
         })
     }
 
+    /// Keeps a new session in place of what was there; its generation.
+    fn stored(&self, session: &Session) -> Result<Generation, Error> {
+        let store = self.context.store;
+        let lock = store.lock(&self.name, LockKind::Record, self.context.record_deadline())?;
+        let generation = self.kept()?.map_or(0, |kept| kept.generation) + 1;
+        let room = || store.reserve(&self.name, RESERVED);
+        let reservation = room().or_else(|_| room())?;
+        self.committed(reservation, session, generation, &lock)?;
+        Ok(generation)
+    }
+
     /// Who this account was first signed in as, whatever scopes that was for.
     fn pinned(&self) -> Result<Option<Person>, Error> {
-        if let Some(kept) = self.kept()? {
-            return Ok(kept.value.person);
+        if let Some(person) = self.kept()?.and_then(|kept| kept.value.person) {
+            return Ok(Some(person));
         }
         for Listed { name } in self.context.store.sessions()? {
             // A record that cannot be opened says nothing about this account.
@@ -852,7 +928,10 @@ impl<'a> Account<'a> {
             let Session {
                 identity, person, ..
             } = kept.value;
-            if identity.is_at(&self.provider) && identity.account == self.identity.account {
+            if person.is_some()
+                && identity.is_at(&self.provider)
+                && identity.account == self.identity.account
+            {
                 return Ok(person);
             }
         }
@@ -864,7 +943,7 @@ impl<'a> Account<'a> {
             account: self.identity.account.clone(),
             pinned: pinned.shown().to_owned(),
             person: person.shown().to_owned(),
-            login: self.login.clone(),
+            another: self.login.another.clone(),
         }
     }
 
@@ -963,22 +1042,18 @@ impl<'a> Account<'a> {
             .post(endpoint, &request.body(), request.authorization().as_ref())?)
     }
 
-    fn attempt_name(&self) -> String {
-        digest(&["attempt", self.name.as_str()])
-    }
-
     fn last_attempt(&self) -> Result<Option<Attempt>, Error> {
         Ok(self
             .context
             .store
-            .read_plain(Plain::Attempt, &self.attempt_name())?)
+            .read_plain(Plain::Attempt, self.name.as_str())?)
     }
 
     fn leave_trace(&self, attempt: &Attempt) -> Result<(), Error> {
         Ok(self
             .context
             .store
-            .write_plain(Plain::Attempt, &self.attempt_name(), attempt)?)
+            .write_plain(Plain::Attempt, self.name.as_str(), attempt)?)
     }
 
     fn revoke(&self, session: &Session, left: &mut Vec<String>) {
@@ -1057,18 +1132,38 @@ fn revoke(context: &Context<'_>, session: &Session, not_revoked: &mut Vec<String
             "the access token",
         ),
     ];
+    let mut unreachable = None;
     for (token, hint, words) in both {
         let Some(token) = token else { continue };
+        if let Some(why) = &unreachable {
+            // A server that cannot be reached is not waited for twice.
+            not_revoked.push(format!("{words}: {why}"));
+            continue;
+        }
         let request = token::revocation_request(&client, token, hint);
         let why = match http.post(endpoint, &request.body(), request.authorization().as_ref()) {
             Ok(Response {
                 status: 200..=299, ..
             }) => continue,
             Ok(Response { status, .. }) => format!("the provider answered with status {status}"),
-            Err(error) => error.to_string(),
+            Err(error) => unreachable.insert(error.to_string()).clone(),
         };
         not_revoked.push(format!("{words}: {why}"));
     }
+}
+
+/// Keeps the refresh token of an answer that could not be used otherwise: the one that was sent may
+/// be worth nothing now. The access token stays what it was, and its generation too.
+fn keep_successor(
+    kept: &Kept<Session>,
+    successor: Option<Secret<String>>,
+    reservation: Reservation,
+) {
+    let Some(successor) = successor else { return };
+    let mut session = kept.value.clone();
+    session.tokens.refresh_token = Some(successor);
+    // The error that led here is the one to tell.
+    let _ = reservation.commit(&session, kept.generation);
 }
 
 fn endpoint<'u>(url: Option<&'u Url>, name: &'static str) -> Result<&'u Url, Error> {

@@ -47,19 +47,17 @@ pub fn plan<'a>(kept: Option<&'a Kept<Session>>, want: &Want, now: OffsetDateTim
         return Plan::Use;
     }
     let fallback = (!refused && tokens.is_valid(want.token, now)).then_some(tokens);
-    match &tokens.refresh_token {
-        Some(with) => Plan::Refresh { with, fallback },
-        None => {
-            let reason = if refused {
-                Reason::Refused
-            } else if tokens.token(want.token).is_none() {
-                Reason::NoIdToken
-            } else {
-                Reason::Expired
-            };
-            Plan::Authorize { reason, fallback }
-        }
+    if let Some(with) = &tokens.refresh_token {
+        return Plan::Refresh { with, fallback };
     }
+    let reason = if refused {
+        Reason::Refused
+    } else if tokens.token(want.token).is_none() {
+        Reason::NoIdToken
+    } else {
+        Reason::Expired
+    };
+    Plan::Authorize { reason, fallback }
 }
 
 #[cfg(test)]

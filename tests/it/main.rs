@@ -11,17 +11,24 @@
 
 mod browser;
 mod provider;
+mod road;
 mod sandbox;
 mod scene;
 mod wire;
 
 mod callback;
+mod canary;
+mod commands;
+mod config_errors;
 mod device;
 mod discovery;
 mod harness;
 mod id_token;
+mod network;
 mod refresh;
 mod sign_in;
+mod store;
+mod tidy;
 mod token_response;
 
 #[test]

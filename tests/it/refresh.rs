@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::provider::{Endpoint, Fault, Gate, Provider, Rotation, patch};
 use crate::sandbox::{Outcome, files_below};
 use crate::scene::Scene;
+use crate::wire;
 
 const NEVER: &[&str] = &["--interactive", "never"];
 
@@ -362,20 +363,27 @@ fn a_token_that_cannot_be_stored_is_answered_all_the_same_and_said_to_be_so() {
         .break_down(Endpoint::Refresh, Fault::Held(gate.clone()));
     let running = scene.start(NEVER);
     gate.wait_for_arrivals(1);
-    // The folder goes away under it, after the room was reserved.
-    let folder = scene.sandbox.data_dir();
-    let away = folder.with_extension("away");
-    fs::rename(&folder, &away).unwrap();
+    // What was reserved for the answer goes away under it, and nothing new can be made.
+    let reserved: Vec<_> = files_below(&scene.sandbox.data_dir())
+        .into_iter()
+        .filter(|path| path.extension().is_some_and(|extension| extension == "tmp"))
+        .collect();
+    assert_eq!(reserved.len(), 1, "{reserved:?}");
+    fs::remove_file(&reserved[0]).unwrap();
+    let sessions = scene.sandbox.data_dir().join("sessions");
+    let away = sessions.with_extension("away");
+    fs::rename(&sessions, &away).unwrap();
+    fs::write(&sessions, "").unwrap();
     gate.open();
     let outcome = running.wait();
-    fs::rename(&away, &folder).ok();
-    if outcome.code == Some(0) {
-        assert!(outcome.stderr.contains("warning"), "{outcome}");
-        assert!(scene.provider.owner(outcome.token()).is_some());
-    } else {
-        // A record that vanished is a logout as well: then what came was revoked.
-        outcome.fails_with(1);
-    }
+    fs::remove_file(&sessions).unwrap();
+    fs::rename(&away, &sessions).unwrap();
+    let token = outcome.token();
+    assert!(scene.provider.owner(token).is_some());
+    assert!(outcome.stderr.contains("warning"), "{outcome}");
+    // The old refresh token is still the one that is kept; the provider takes it for stolen.
+    scene.get_token(NEVER).fails_with(3);
+    assert_eq!(scene.provider.take_violations().len(), 1);
 }
 
 // --- forced ---
@@ -475,7 +483,7 @@ fn who_waits_says_so_and_shares_the_result() {
     let pid = leader.id().to_string();
     let line = follower.wait_for_line(|line| line.contains("waiting"));
     assert!(line.contains("corp") && line.contains(&pid), "{line}");
-    scene.deliver(&scene.provider.sign_in_by_hand(&url, "alice"));
+    wire::deliver(&scene.provider.sign_in_by_hand(&url, "alice"));
     assert_eq!(leader.wait().token(), follower.wait().token());
     assert_eq!(scene.sandbox.opened().len(), 1);
 }
@@ -503,7 +511,7 @@ fn who_may_ask_nobody_does_not_wait_for_a_person() {
     scene
         .get_token(NEVER)
         .fails_saying(3, &["hallpass login corp"]);
-    scene.deliver(&scene.provider.sign_in_by_hand(&url, "alice"));
+    wire::deliver(&scene.provider.sign_in_by_hand(&url, "alice"));
     leader.wait().token();
 }
 
@@ -515,7 +523,7 @@ fn a_refresh_does_not_wait_for_a_person_who_signs_in_anew() {
     let url = scene.sandbox.wait_for_browser(2);
     scene.get_token(NEVER).token();
     assert_eq!(scene.provider.count(Endpoint::Refresh), 1);
-    scene.deliver(&scene.provider.sign_in_by_hand(&url, "alice"));
+    wire::deliver(&scene.provider.sign_in_by_hand(&url, "alice"));
     login.wait().succeeds();
 }
 
@@ -632,12 +640,37 @@ fn a_logout_waits_for_a_refresh_under_way_and_leaves_nothing() {
 }
 
 #[test]
+fn a_refresh_whose_session_went_meanwhile_stores_nothing_and_revokes_what_it_got() {
+    let scene = expired();
+    let gate = Gate::default();
+    scene
+        .provider
+        .break_down(Endpoint::Refresh, Fault::Held(gate.clone()));
+    let refreshing = scene.start(NEVER);
+    gate.wait_for_arrivals(1);
+    let sessions = scene.sandbox.data_dir().join("sessions");
+    for record in files_below(&sessions) {
+        if record.extension().is_none() {
+            fs::remove_file(record).unwrap();
+        }
+    }
+    gate.open();
+    refreshing.wait().fails_with(1);
+    assert!(scene.sessions().is_empty());
+    for (what, secret) in scene.provider.secrets() {
+        if what == "access token" {
+            assert_eq!(scene.provider.owner(&secret), None);
+        }
+    }
+}
+
+#[test]
 fn nothing_is_left_behind_but_records_and_locks() {
     let scene = expired();
     scene.at_once(20, NEVER);
     let names: Vec<String> = files_below(&scene.sandbox.data_dir())
         .iter()
-        .map(|path| path.to_string_lossy().into_owned())
+        .map(|path| path.file_name().unwrap().to_string_lossy().into_owned())
         .collect();
     let temporary: Vec<_> = names.iter().filter(|name| name.contains("tmp")).collect();
     assert_eq!(temporary, [""; 0], "{names:#?}");

@@ -234,6 +234,7 @@ impl Running {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
+        let started = Instant::now();
         let mut child = command.spawn().expect("the binary");
         Self {
             stdout: drain(child.stdout.take().expect("a pipe")),
@@ -241,7 +242,7 @@ impl Running {
             so_far: Vec::new(),
             child: Some(child),
             what: arguments.join(" "),
-            started: Instant::now(),
+            started,
         }
     }
 
@@ -260,10 +261,10 @@ impl Running {
                 return line.to_owned();
             }
             let left = deadline.saturating_duration_since(Instant::now());
-            match self.stderr.recv_timeout(left) {
-                Ok(more) => self.so_far.extend(more),
-                Err(_) => panic!("the line never came; stderr:\n{text}"),
-            }
+            let Ok(more) = self.stderr.recv_timeout(left) else {
+                panic!("the line never came; stderr:\n{text}");
+            };
+            self.so_far.extend(more);
         }
     }
 
@@ -353,7 +354,9 @@ impl Outcome {
         assert!(
             self.stderr
                 .lines()
-                .any(|line| line.starts_with("hallpass: error: ")),
+                // A mistake in the command line is reported in clap's own words.
+                .any(|line| line.starts_with("hallpass: error: ")
+                    || (code == 2 && line.starts_with("error: "))),
             "no error line: {self}"
         );
         &self.stderr

@@ -2,7 +2,6 @@
 
 use crate::provider::Provider;
 use crate::sandbox::{Outcome, Running, Sandbox};
-use crate::wire::{self, Reply};
 
 pub(crate) struct Scene {
     pub(crate) provider: Provider,
@@ -51,7 +50,7 @@ impl Scene {
             ("scopes", "[\"openid\", \"offline_access\"]".to_owned()),
         ] {
             if !has(key) {
-                text.push_str(&format!("{key} = {value}\n"));
+                text.extend([key, " = ", &value, "\n"]);
             }
         }
         text.push_str(lines);
@@ -88,18 +87,6 @@ impl Scene {
     pub(crate) fn sessions(&self) -> Vec<serde_json::Value> {
         let status = self.sandbox.run(&["status", "--json"]).json();
         status["sessions"].as_array().expect("the sessions").clone()
-    }
-
-    /// Brings a callback as a browser does: follows the redirect to the result page.
-    #[track_caller]
-    pub(crate) fn deliver(&self, callback: &str) -> Reply {
-        let reply = wire::get(callback).expect("an answer to the callback");
-        assert_eq!(reply.status, 303, "{}", reply.body);
-        let to = reply.header("Location").expect("a redirect");
-        let to = url::Url::parse(callback)
-            .and_then(|url| url.join(to))
-            .expect("a URL");
-        wire::get(to.as_str()).expect("the result page")
     }
 
     /// Lets time pass, on the host and at the provider.

@@ -123,7 +123,7 @@ fn nobody_waits_for_the_browser_and_it_holds_no_output_open() {
     scene.sandbox.browser_will("linger");
     let running = scene.start(&[]);
     let url = scene.sandbox.wait_for_browser(1);
-    scene.deliver(&scene.provider.sign_in_by_hand(&url, "alice"));
+    wire::deliver(&scene.provider.sign_in_by_hand(&url, "alice"));
     // `wait` fails where somebody else still holds stdout or stderr.
     running.wait().token();
     scene.sandbox.dismiss_browser();

@@ -49,6 +49,24 @@ pub(crate) fn get(url: &str) -> io::Result<Reply> {
     request("GET", url, &[], None)
 }
 
+/// Brings a callback as a browser does: follows the redirect to the result page.
+#[track_caller]
+pub(crate) fn deliver(callback: &str) -> Reply {
+    let reply = get(callback).expect("an answer to the callback");
+    assert_eq!(reply.status, 303, "{}", reply.body);
+    follow(callback, &reply)
+}
+
+/// Loads the page to which a reply to `from` redirects.
+#[track_caller]
+pub(crate) fn follow(from: &str, reply: &Reply) -> Reply {
+    let to = reply.header("Location").expect("a redirect");
+    let to = Url::parse(from)
+        .and_then(|url| url.join(to))
+        .expect("a URL");
+    get(to.as_str()).expect("the result page")
+}
+
 /// Sends one request; a header that is given replaces the usual one.
 pub(crate) fn request(
     method: &str,
@@ -70,12 +88,9 @@ pub(crate) fn request(
     }
     all.retain(|(name, _)| !headers.iter().any(|(n, _)| n.eq_ignore_ascii_case(name)));
     all.extend_from_slice(headers);
-    let mut text = format!("{method} {target} HTTP/1.1\r\n");
-    for (name, value) in all {
-        text.push_str(&format!("{name}: {value}\r\n"));
-    }
-    text.push_str("\r\n");
-    text.push_str(form.unwrap_or_default());
+    let mut lines = vec![format!("{method} {target} HTTP/1.1")];
+    lines.extend(all.iter().map(|(name, value)| format!("{name}: {value}")));
+    let text = format!("{}\r\n\r\n{}", lines.join("\r\n"), form.unwrap_or_default());
     raw(&url, text.as_bytes())
 }
 

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """A browser for the sign-ins of the tests: it follows redirects, keeps cookies, fills in forms.
 
-    browser.py [--log FILE] [--as USER] [--do sign-in|decline|close] [--code USER_CODE] URL
+    browser.py [--log FILE] [--as USER] [--do sign-in|decline|close] [--code USER_CODE]
+               [--ca FILE] [--proxy URL] URL
 
 It is what `$BROWSER` names, so it is started as a person's browser is: with the URL as one
 argument. `close` is the tab that is closed before anything is typed.
@@ -11,6 +12,7 @@ import argparse
 import html.parser
 import http.cookiejar
 import json
+import ssl
 import sys
 import urllib.error
 import urllib.parse
@@ -27,14 +29,17 @@ class Page(html.parser.HTMLParser):
         super().__init__()
         self.url, self.status, self.body = url, status, body
         self.form = None
+        self.buttons = []
         self.links = {}
         self.words = []
         self._open = None
         self._link = None
+        self._unseen = 0  # inside what a person does not read
         self.feed(body)
 
     def handle_starttag(self, tag, attrs):
         attrs = dict(attrs)
+        self._unseen += tag in ("style", "script")
         if tag == "form" and self.form is None:
             self.form = self._open = {
                 "action": urllib.parse.urljoin(self.url, attrs.get("action") or ""),
@@ -43,26 +48,31 @@ class Page(html.parser.HTMLParser):
             }
         elif tag == "input" and self._open is not None and "name" in attrs:
             self._open["fields"][attrs["name"]] = attrs.get("value") or ""
+        elif tag == "button" and "value" in attrs:
+            self.buttons.append(attrs["value"])
         elif tag == "a" and "href" in attrs:
             self._link = urllib.parse.urljoin(self.url, attrs["href"])
 
     def handle_endtag(self, tag):
+        self._unseen -= tag in ("style", "script")
         if tag == "form":
             self._open = None
         elif tag == "a":
             self._link = None
 
     def handle_data(self, data):
-        if data.strip():
+        if data.strip() and not self._unseen:
             self.words.append(data.strip())
             if self._link:
                 self.links[data.strip()] = self._link
 
 
 class Browser:
-    def __init__(self):
+    def __init__(self, ca=None, proxy=None):
+        # Everything here is on loopback: only a provider that is named a proxy is behind one.
         self._opener = urllib.request.build_opener(
-            urllib.request.ProxyHandler({}),  # everything here is on loopback
+            urllib.request.ProxyHandler({"https": proxy} if proxy else {}),
+            urllib.request.HTTPSHandler(context=ssl.create_default_context(cafile=ca)),
             urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar()),
         )
         self._opener.addheaders = [("User-Agent", "the tests' browser"), ("Accept", "text/html")]
@@ -88,13 +98,20 @@ class Browser:
             fields = page.form["fields"]
             if "user_code" in fields and not fields["user_code"]:
                 fields["user_code"] = code
+            elif do == "decline" and "allow" in fields:
+                del fields["allow"]  # the button beside it has no name
+            elif do == "decline" and "deny" in page.buttons:
+                fields["action"] = "deny"
+            elif "accept" in page.buttons:
+                fields["action"] = "accept"
             elif do == "decline" and "confirm" in fields:
                 fields["abort"] = "yes"  # the button beside "Continue" on a device's page
                 return self.open(page.form["action"], fields)
             elif do == "decline" and "[ Cancel ]" in page.links:
                 return self.open(page.links["[ Cancel ]"])
-            if "login" in fields:
-                fields.update(login=user, password="anything")
+            for name in ("login", "username"):
+                if name in fields:
+                    fields.update({name: user, "password": "anything"})
             page = self.open(page.form["action"], fields)
         raise RuntimeError(f"still forms after {MOST_PAGES} pages, now at {page.url}")
 
@@ -105,12 +122,14 @@ def main():
     parser.add_argument("--as", dest="user", default="alice")
     parser.add_argument("--do", choices=["sign-in", "decline", "close"], default="sign-in")
     parser.add_argument("--code")
+    parser.add_argument("--ca")
+    parser.add_argument("--proxy")
     parser.add_argument("url")
     options = parser.parse_args()
     record = {"opened": options.url}
     if options.log:  # at once: what was opened counts, however it ends
         append(options.log, {"opened": options.url})
-    page = Browser().visit(options.url, options.do, options.user, options.code)
+    page = Browser(options.ca, options.proxy).visit(options.url, options.do, options.user, options.code)
     record.update(ended=page.url, status=page.status, words=page.words)
     if options.log:
         append(options.log, record)

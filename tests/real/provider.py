@@ -8,7 +8,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
-from sandbox import HERE, end
+from sandbox import HERE, end, wait_for
 
 SECONDS_TO_START = 20
 
@@ -16,10 +16,13 @@ SECONDS_TO_START = 20
 class Provider:
     """A running `provider.mjs` or `stock_provider.mjs`."""
 
-    def __init__(self, log, script="provider.mjs", **settings):
+    SCRIPT = "provider.mjs"
+    TOKEN, INTROSPECTION, USER_INFO = "/token", "/token/introspection", "/me"
+
+    def __init__(self, log, script=None, **settings):
         self._log = open(log, "a", encoding="utf-8")
         self._process = subprocess.Popen(
-            ["node", HERE / script, json.dumps(settings)],
+            [*self.runtime(), HERE / (script or self.SCRIPT), json.dumps(settings)],
             stdin=subprocess.PIPE,  # it ends when this is closed, however this run ends
             stdout=subprocess.PIPE,
             stderr=self._log,
@@ -31,6 +34,10 @@ class Provider:
         self.secret = where.get("secret")
         self._control = where.get("control")
         self._seen = 0
+
+    def runtime(self):
+        # Cookies of several servers come to one host: more than Node.js reads by itself.
+        return [node(), "--max-http-header-size=65536"]
 
     def _first_line(self):
         found = []
@@ -63,7 +70,7 @@ class Provider:
 
     def new_grants(self):
         """The token requests since the last time that requests were asked for, by grant type and status."""
-        return [(r["params"].get("grant_type"), r["status"]) for r in self.new_requests() if r["path"] == "/token"]
+        return [(r["params"].get("grant_type"), r["status"]) for r in self.new_requests() if r["path"].endswith(self.TOKEN)]
 
     def secrets(self):
         """Every token and code that it ever issued, and what clients proved themselves with, as (kind, value)."""
@@ -71,6 +78,10 @@ class Provider:
         issued = [(one["kind"], one["value"]) for one in state["issued"]]
         verifiers = [r["params"]["code_verifier"] for r in state["requests"] if "code_verifier" in r.get("params", {})]
         return [*issued, *(("code_verifier", value) for value in verifiers), ("client secret", self.secret)]
+
+    def held(self):
+        """Where the person was to be sent back to, where that is held (`hold=True`)."""
+        return wait_for(lambda: self._state()["held"], 20, "nobody was sent back")[-1]
 
     def issued(self, kind):
         return [value for issued_kind, value in self.secrets() if issued_kind == kind]
@@ -93,7 +104,7 @@ class Provider:
     def introspect(self, token):
         basic = base64.b64encode(f"resource-server:{urllib.parse.quote(self.secret, safe='')}".encode()).decode()
         request = urllib.request.Request(
-            f"{self.issuer}/token/introspection",
+            self.issuer + self.INTROSPECTION,
             urllib.parse.urlencode({"token": token}).encode(),
             {"Authorization": f"Basic {basic}"},
         )
@@ -103,8 +114,24 @@ class Provider:
 
     def honours(self, token):
         """Whether the token opens the user-info endpoint, which every OpenID provider has."""
-        request = urllib.request.Request(f"{self.issuer}/me", headers={"Authorization": f"Bearer {token}"})
+        request = urllib.request.Request(self.issuer + self.USER_INFO, headers={"Authorization": f"Bearer {token}"})
         return fetch(request)[0] == 200
+
+
+class Toolkit(Provider):
+    """A running `toolkit_provider.py`: the second provider, of other makers."""
+
+    SCRIPT = "toolkit_provider.py"
+    TOKEN, INTROSPECTION, USER_INFO = "/o/token/", "/introspect/", "/userinfo/"
+
+    def runtime(self):
+        return [HERE / "venv/bin/python", "-B"]
+
+
+def node():
+    """The Node.js of package-lock.json, which the provider supports, whatever the machine has."""
+    (binary,) = HERE.glob("node_modules/node-linux-*/bin/node")
+    return binary
 
 
 def fetch(request):

@@ -1,11 +1,16 @@
 """What a case is handed: a sandbox, and real parts that are started when it asks for them."""
 
 import contextlib
+import ctypes
 import os
+import platform
 
-from provider import Provider
-from sandbox import Sandbox
-from secret_service import SecretService
+from certificates import Authority
+from chromium import Chromium
+from provider import Provider, Toolkit
+from proxy import Proxy
+from sandbox import Blocked, Sandbox
+from secret_service import BareBus, KeePassXC, SecretService
 
 CASES = []
 SECONDS_A_CASE = 90
@@ -35,6 +40,9 @@ class Rig:
         return part
 
     def close(self):
+        # The kernel's keyrings know no HOME: a key that a sandbox put there would outlive it.
+        with contextlib.suppress(Exception):
+            self.sandbox.hallpass("lock", limit=5)
         self._ends.close()
 
     def another_sandbox(self):
@@ -50,8 +58,29 @@ class Rig:
     def stock_provider(self):
         return self._with(Provider(self.sandbox.root / "provider.log", "stock_provider.mjs"))
 
+    def toolkit(self, **settings):
+        toolkit = self._with(Toolkit(self.sandbox.root / "provider.log", **settings))
+        self._providers.append(toolkit)
+        return toolkit
+
+    def chromium(self, **settings):
+        """A Chromium that is running, and is what `$BROWSER` opens tabs in."""
+        return self._with(Chromium(self.sandbox, **settings))
+
+    def authority(self, name="authority"):
+        return Authority(self.sandbox.root / name)
+
+    def proxy(self, **settings):
+        return self._with(Proxy(**settings))
+
     def secret_service(self):
         return self._with(SecretService(self.sandbox))
+
+    def keepassxc(self):
+        return self._with(KeePassXC(self.sandbox))
+
+    def bus_without_a_keyring(self):
+        return self._with(BareBus(self.sandbox))
 
     # --- what every case has to leave behind ---
 
@@ -83,5 +112,12 @@ def asks(provider, client="hallpass"):
             "--scope", "openid", "--scope", "offline_access"]  # fmt: skip
 
 
-def running_in_a_container():
-    return os.path.exists("/.dockerenv") or os.path.exists("/run/.containerenv")
+def kernel_keyring():
+    """Blocks the case where the kernel (or a container's seccomp filter) has no keyring for us."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    keyctl = {"x86_64": 250, "aarch64": 219}.get(platform.machine())
+    if keyctl is None:
+        raise Blocked(f"the number of keyctl on {platform.machine()} is not known here")
+    # KEYCTL_GET_KEYRING_ID of the user keyring, made where it is missing: keyctl(2).
+    if libc.syscall(keyctl, 0, -4, 1) < 0:
+        raise Blocked(f"keyctl: {os.strerror(ctypes.get_errno())}")

@@ -7,14 +7,17 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::*;
+use crate::grant::page::Ending;
 
 const GENUINE: &str = "code=secret-code&state=secret-state";
 const GENUINE_REQUEST: &str =
     "GET {path}?code=secret-code&state=secret-state HTTP/1.1\r\nHost: {host}\r\n\r\n";
-const PAGE: Page<'static> = Page::SignedIn {
+const PAGE: Page<'static> = Page {
     provider: "gitlab",
     account: "work",
-    who: None,
+    login: "hallpass login gitlab --account work",
+    login_elsewhere: "hallpass login gitlab --account OTHER",
+    ending: Ending::SignedIn { who: None },
 };
 
 /// Longer than any test takes, so that one which hangs fails.
@@ -544,7 +547,10 @@ fn the_page_waits_until_the_token_is_stored() {
         .unwrap();
     // The browser asks for the page while the exchange is still under way.
     when_stored.recv().unwrap();
-    listener.finish(&Page::Declined { provider: "gitlab" });
+    listener.finish(&Page {
+        ending: Ending::Declined,
+        ..PAGE
+    });
     assert!(client.join().unwrap().contains("declined"));
 }
 
@@ -568,6 +574,31 @@ fn a_connection_opened_ahead_of_need_gets_the_page() {
     // An exchange that takes longer than a request may.
     thread::sleep(Duration::from_millis(150));
     waited.send(()).unwrap();
+    listener.finish(&PAGE);
+    assert_eq!(status(&client.join().unwrap()), "200");
+}
+
+#[test]
+fn a_tab_that_was_reloaded_during_the_exchange_gets_the_page() {
+    let mut listener = bound();
+    let port = Port::of(&listener);
+    let (stored, when_stored) = mpsc::channel::<()>();
+    let client = thread::spawn(move || {
+        // Opened ahead, so it is let in before the callback comes.
+        let mut first = port.connect();
+        assert_eq!(status(&port.genuine()), "303");
+        let head = format!("GET {} HTTP/1.1\r\nHost: {{host}}\r\n\r\n", port.clean());
+        first.write_all(port.fill(&head).as_bytes()).unwrap();
+        drop(first);
+        let mut second = port.connect();
+        second.write_all(port.fill(&head).as_bytes()).unwrap();
+        stored.send(()).unwrap();
+        read_all(&mut second)
+    });
+    listener
+        .wait(Instant::now() + PATIENCE, &mut |_| Verdict::Ended)
+        .unwrap();
+    when_stored.recv().unwrap();
     listener.finish(&PAGE);
     assert_eq!(status(&client.join().unwrap()), "200");
 }

@@ -15,14 +15,7 @@ impl Provider {
     /// returns: a test delivers it by hand.
     pub(crate) fn sign_in_by_hand(&self, authorization_url: &str, person: &str) -> String {
         let asked = self.asked(authorization_url);
-        self.state.approve(person, asked)
-    }
-
-    /// The redirect of a person who declines.
-    pub(crate) fn decline_by_hand(&self, authorization_url: &str) -> String {
-        let asked = self.asked(authorization_url);
-        self.state
-            .redirect(&asked, vec![pair("error", "access_denied")])
+        self.state.approve(person, &asked)
     }
 
     fn asked(&self, authorization_url: &str) -> Pairs {
@@ -46,7 +39,7 @@ impl State {
             (behaviour.approve_at_once, behaviour.person.clone())
         };
         if at_once {
-            return Response::redirect(302, &self.approve(&person, asked));
+            return Response::redirect(302, &self.approve(&person, &asked));
         }
         let id = random();
         let body = page::sign_in(&id, &person, &asked);
@@ -71,12 +64,11 @@ impl State {
                 page::message("That did not work", "This page is too old."),
             );
         };
-        let to = match first(&request.form, "decision") {
-            Some("decline") => self.redirect(&asked, vec![pair("error", "access_denied")]),
-            Some(_) | None => {
-                let person = first(&request.form, "user").unwrap_or("alice");
-                self.approve(person, asked)
-            }
+        let to = if first(&request.form, "decision") == Some("decline") {
+            self.redirect(&asked, vec![pair("error", "access_denied")])
+        } else {
+            let person = first(&request.form, "user").unwrap_or("alice");
+            self.approve(person, &asked)
         };
         Response::redirect(303, &to)
     }
@@ -182,13 +174,13 @@ impl State {
         }
     }
 
-    fn approve(&self, person: &str, asked: Pairs) -> String {
+    fn approve(&self, person: &str, asked: &Pairs) -> String {
         let code = {
             let mut ledger = lock(&self.ledger);
             let grant = ledger.grant(person, asked.clone());
             ledger.issue_code(grant)
         };
-        self.redirect(&asked, vec![pair("code", &code)])
+        self.redirect(asked, vec![pair("code", &code)])
     }
 
     /// The authorization response, as the URL to which the browser is sent.

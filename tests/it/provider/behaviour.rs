@@ -21,6 +21,7 @@ pub(crate) fn patch(value: Value) -> Patch {
 }
 
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "independent switches")]
 pub(crate) struct Behaviour {
     /// The one registered client.
     pub(crate) client_id: String,
@@ -76,7 +77,12 @@ impl Default for Behaviour {
             device_response: Patch::new(),
             callback: Patch::new(),
             id_token: IdToken::default(),
-            published_keys: vec![KeyName::RsaFirst, KeyName::EcFirst],
+            published_keys: vec![
+                KeyName::RsaFirst,
+                KeyName::EcFirst,
+                KeyName::Pss,
+                KeyName::Ed25519,
+            ],
             keys_without_kid: false,
             device_polls: Vec::new(),
             faults: BTreeMap::new(),

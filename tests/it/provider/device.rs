@@ -1,5 +1,8 @@
 //! The device authorization endpoint (RFC 8628) and the page where a person enters the code.
 
+use std::sync::PoisonError;
+use std::time::Duration;
+
 use serde_json::json;
 
 use super::ledger::{Decision, Device};
@@ -8,7 +11,7 @@ use super::server::{Request, Response, first};
 use super::{Provider, State, lock, page, random};
 
 impl Provider {
-    /// Approves every device that waits.
+    /// Approves every device that waits, as soon as there is one.
     pub(crate) fn approve_devices(&self, person: &str) {
         self.decide_devices(|| Decision::Approved {
             person: person.to_owned(),
@@ -20,7 +23,16 @@ impl Provider {
     }
 
     fn decide_devices(&self, decision: impl Fn() -> Decision) {
-        for device in &mut lock(&self.state.ledger).devices {
+        let ledger = lock(&self.state.ledger);
+        let (mut ledger, _) = self
+            .state
+            .changed
+            .wait_timeout_while(ledger, Duration::from_secs(30), |ledger| {
+                ledger.devices.is_empty()
+            })
+            .unwrap_or_else(PoisonError::into_inner);
+        assert!(!ledger.devices.is_empty(), "no device asked for a code");
+        for device in &mut ledger.devices {
             device.decision = decision();
         }
     }
@@ -51,6 +63,8 @@ impl State {
             asked: request.form.clone(),
             decision: Decision::Pending,
         });
+        drop(ledger);
+        self.changed.notify_all();
         Response::json(200, &body)
     }
 

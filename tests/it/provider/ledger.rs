@@ -55,6 +55,7 @@ pub(super) struct Code {
     pub(super) used: bool,
 }
 
+#[expect(clippy::struct_field_names, reason = "the names of RFC 8628 §3.2")]
 pub(super) struct Device {
     pub(super) device_code: String,
     pub(super) user_code: String,

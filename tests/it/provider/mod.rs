@@ -81,7 +81,7 @@ impl Provider {
         });
         let answering = Arc::clone(&state);
         let server =
-            server::Server::serve(listener, config, move |request| answering.answer(request))
+            server::Server::serve(listener, config, move |request| answering.answer(&request))
                 .expect("the server");
         Self {
             state,
@@ -210,8 +210,10 @@ impl State {
         i64::try_from(since).unwrap_or_default() + lock(&self.behaviour).clock
     }
 
-    fn answer(&self, request: Request) -> Option<Response> {
-        let endpoint = self.route(&request);
+    fn answer(&self, request: &Request) -> Option<Response> {
+        let endpoint = self.route(request);
+        // Whoever has seen a request arrive may heal the endpoint: this one has its fault.
+        let fault = endpoint.and_then(|e| lock(&self.behaviour).faults.get(&e).cloned());
         {
             let mut ledger = lock(&self.ledger);
             ledger.seen.push(Seen {
@@ -224,9 +226,8 @@ impl State {
             }
         }
         self.changed.notify_all();
-        let endpoint_fault = endpoint.and_then(|e| lock(&self.behaviour).faults.get(&e).cloned());
-        match endpoint_fault {
-            None => Some(self.serve(endpoint, &request)),
+        match fault {
+            None => Some(self.serve(endpoint, request)),
             Some(Fault::Answer {
                 status,
                 content_type,
@@ -235,13 +236,13 @@ impl State {
             Some(Fault::Redirect { status, to }) => Some(Response::redirect(status, &to)),
             Some(Fault::NoAnswer) => None,
             Some(Fault::LostAnswer) => {
-                let mut response = self.serve(endpoint, &request);
+                let mut response = self.serve(endpoint, request);
                 response.cut = true;
                 Some(response)
             }
             Some(Fault::Held(gate)) => {
                 gate.pass();
-                Some(self.serve(endpoint, &request))
+                Some(self.serve(endpoint, request))
             }
         }
     }

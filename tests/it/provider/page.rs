@@ -4,11 +4,12 @@ use super::server::{Pairs, first};
 
 pub(super) fn sign_in(id: &str, person: &str, asked: &Pairs) -> String {
     let client = escaped(first(asked, "client_id").unwrap_or_default());
-    let scopes: String = first(asked, "scope")
+    let scopes: Vec<String> = first(asked, "scope")
         .unwrap_or_default()
         .split_whitespace()
         .map(|scope| format!("<li>{}</li>", escaped(scope)))
         .collect();
+    let scopes = scopes.concat();
     let person = escaped(first(asked, "login_hint").unwrap_or(person));
     document(
         "Sign in",

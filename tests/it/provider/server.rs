@@ -85,11 +85,15 @@ impl Response {
     }
 
     fn write_to(&self, stream: &mut dyn Write) -> io::Result<()> {
-        let mut head = format!("HTTP/1.1 {} Answer\r\nConnection: close\r\n", self.status);
-        for (name, value) in &self.headers {
-            head.push_str(&format!("{name}: {value}\r\n"));
-        }
-        head.push_str(&format!("Content-Length: {}\r\n\r\n", self.body.len()));
+        let mut head = vec![format!("HTTP/1.1 {} Answer", self.status)];
+        head.extend(
+            self.headers
+                .iter()
+                .map(|(name, value)| format!("{name}: {value}")),
+        );
+        head.push("Connection: close".to_owned());
+        head.push(format!("Content-Length: {}\r\n\r\n", self.body.len()));
+        let head = head.join("\r\n");
         stream.write_all(head.as_bytes())?;
         let end = if self.cut {
             self.body.len() / 2

@@ -49,11 +49,13 @@ def a_code_that_is_declined_ends_with_4(rig):
 
 @case
 def a_code_that_nobody_enters_expires_with_4(rig):
-    provider = rig.provider(deviceCodeTtl=3)
+    provider = rig.provider(deviceCodeTtl=7)
     rig.sandbox.no_browser()
     person = rig.sandbox.at_a_terminal("get-token", "--flow", "device", *asks(provider))
     person.wait_for(USER_CODE)
-    assert person.end().code == 4
+    ended = person.end()
+    assert ended.code == 4, ended.stderr
+    assert ended.stdout == "" and ended.seconds > 5
 
 
 @case

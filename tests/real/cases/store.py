@@ -1,6 +1,6 @@
 """Where the data key is kept: a real Secret Service, a file, nowhere."""
 
-from rig import asks, case
+from rig import asks, case, kernel_keyring
 
 
 @case
@@ -27,6 +27,19 @@ def a_locked_data_key_is_asked_for_again_at_the_keyring(rig):
     first = rig.sandbox.hallpass("get-token", *asks(provider)).token
     rig.sandbox.hallpass("lock").ended(0)
     assert rig.sandbox.hallpass("get-token", *asks(provider)).token == first
+
+
+@case
+def a_hit_after_that_asks_the_kernel_and_not_the_keyring(rig):
+    kernel_keyring()
+    provider = rig.provider()
+    keyring = rig.secret_service()
+    rig.sandbox.env["HALLPASS_STORE"] = "keyring"
+    first = rig.sandbox.hallpass("get-token", *asks(provider)).token
+    keyring.close()
+    assert rig.sandbox.hallpass("get-token", *asks(provider)).token == first
+    rig.sandbox.hallpass("lock").ended(0)
+    rig.sandbox.hallpass("get-token", *asks(provider)).ended(1)
 
 
 @case

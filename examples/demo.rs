@@ -1,0 +1,280 @@
+//! `cargo run --example demo`: a real sign-in, on your own machine, in a throw-away HOME.
+//!
+//! It builds hallpass, starts a pretend provider on loopback with a page that a person can use,
+//! and runs the real `hallpass get-token` against it. Your browser opens. Where there is none,
+//! with `-- --hands-free`, or after a minute, it fills the form in itself.
+#![expect(
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a demonstration speaks on stdout, and one that cannot go on ends"
+)]
+
+#[expect(dead_code, reason = "the tests use more of it")]
+#[path = "../tests/it/browser.rs"]
+mod browser;
+#[expect(dead_code, unused_imports, reason = "the tests use more of it")]
+#[path = "../tests/it/provider/mod.rs"]
+mod provider;
+#[expect(dead_code, reason = "the tests use more of it")]
+#[path = "../tests/it/wire.rs"]
+mod wire;
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use hallpass::env::Env;
+use hallpass::grant::launch;
+use provider::Provider;
+
+/// How long a person is waited for before the form is filled in for them.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Tells this program, started as the browser, where to note the URL.
+const NOTE: &str = "HALLPASS_DEMO_NOTE";
+/// The person's own settings, which their browser needs.
+const OWN_HOME: &str = "HALLPASS_DEMO_HOME";
+const OWN_BROWSER: &str = "HALLPASS_DEMO_BROWSER";
+
+fn main() {
+    let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let has = |flag: &str| arguments.iter().any(|argument| argument == flag);
+    if has("--note") {
+        note(arguments.last().expect("a URL"), has("--open"));
+    } else if has("--open") {
+        open(arguments.last().expect("a URL"));
+    } else {
+        demonstrate(has("--hands-free"));
+    }
+}
+
+/// The part that hallpass starts as the browser: notes the URL, and opens the person's own.
+fn note(url: &OsString, then_open: bool) {
+    let note = PathBuf::from(std::env::var_os(NOTE).expect("where to note the URL"));
+    let unfinished = note.with_extension("unfinished");
+    fs::write(&unfinished, url.as_encoded_bytes()).expect("the note");
+    fs::rename(&unfinished, &note).expect("the note");
+    if !then_open {
+        return;
+    }
+    let mut own = Command::new(std::env::current_exe().expect("this program"));
+    own.arg("--open")
+        .arg(url)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    for (own_name, name) in [(OWN_HOME, "HOME"), (OWN_BROWSER, "BROWSER")] {
+        match std::env::var_os(own_name) {
+            Some(value) => own.env(name, value),
+            None => own.env_remove(name),
+        };
+    }
+    let _ = own.status();
+}
+
+fn open(url: &OsString) {
+    let url = url
+        .to_str()
+        .and_then(|url| url::Url::parse(url).ok())
+        .expect("a URL");
+    if let Some(browser) = launch::choose(&Env::of_process(), None) {
+        // What cannot be opened is filled in after a while.
+        let _ = launch::open(&browser, &url);
+    }
+}
+
+fn demonstrate(hands_free: bool) {
+    let hands_free = hands_free || launch::choose(&Env::of_process(), None).is_none();
+    let program = built();
+    let home = tempfile::tempdir().expect("a temporary HOME");
+    let provider = Provider::start();
+    let demo = Demo {
+        program,
+        home: home.path(),
+        issuer: provider.issuer(),
+        hands_free,
+    };
+
+    println!("A pretend provider listens at {}.", demo.issuer);
+    println!(
+        "This is a {}; hallpass keeps its things in {}.\n",
+        build(),
+        home.path().display()
+    );
+
+    println!("1. Nothing is kept: a sign-in in the browser.");
+    if hands_free {
+        println!("   (hands-free: the form is filled in for you)");
+    } else {
+        println!("   Your browser opens; any user name will do.");
+    }
+    let first = demo.sign_in();
+    println!("   the token: {first}\n");
+
+    println!("2. The same again: the kept token, no browser, no network.");
+    let second = demo.get_token(&[]);
+    assert_eq!(first, second, "the kept token");
+
+    println!("3. Refreshed, as after it has expired: one request, no browser.");
+    let third = demo.get_token(&["--force-refresh"]);
+    assert_ne!(first, third, "a new token");
+    println!("   the new token: {third}\n");
+
+    println!("4. hallpass status");
+    demo.show("status", &[]);
+    println!("5. hallpass logout: revoked at the provider, removed here.");
+    demo.show("logout", &["--all"]);
+    assert!(
+        provider.owner(&third).is_none(),
+        "the provider has revoked the token"
+    );
+    println!("\nDone. With your own provider: see README.md.");
+}
+
+/// Builds the program itself; `cargo run --example` builds only the example.
+fn built() -> PathBuf {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command.args([
+        "build",
+        "--quiet",
+        "--bin",
+        "hallpass",
+        "--message-format=json",
+    ]);
+    command.args([
+        "--manifest-path",
+        concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"),
+    ]);
+    if !cfg!(debug_assertions) {
+        command.arg("--release");
+    }
+    let output = command.stderr(Stdio::inherit()).output().expect("cargo");
+    assert!(output.status.success(), "hallpass does not build");
+    output
+        .stdout
+        .split(|byte| *byte == b'\n')
+        .filter_map(|line| serde_json::from_slice::<serde_json::Value>(line).ok())
+        .filter(|message| message["target"]["name"] == "hallpass")
+        .find_map(|message| message["executable"].as_str().map(PathBuf::from))
+        .expect("the built program")
+}
+
+fn build() -> &'static str {
+    if cfg!(debug_assertions) {
+        "debug build, which is slow"
+    } else {
+        "release build"
+    }
+}
+
+struct Demo<'a> {
+    program: PathBuf,
+    home: &'a Path,
+    issuer: String,
+    hands_free: bool,
+}
+
+impl Demo<'_> {
+    fn command(&self, verb: &str) -> Command {
+        let own = |name| std::env::var_os(name);
+        let mut command = Command::new(&self.program);
+        command
+            .arg(verb)
+            .env("HOME", self.home)
+            .env("HALLPASS_DATA_DIR", self.home.join("data"))
+            .env("HALLPASS_STORE", "file")
+            .env("HALLPASS_INTERACTIVE", "auto")
+            .env("BROWSER", self.browser())
+            .env(NOTE, self.noted())
+            .env_remove("HALLPASS_CONFIG")
+            .env_remove("XDG_CONFIG_HOME");
+        for (own_name, name) in [(OWN_HOME, "HOME"), (OWN_BROWSER, "BROWSER")] {
+            if let Some(value) = own(name) {
+                command.env(own_name, value);
+            }
+        }
+        command
+    }
+
+    fn token_command(&self) -> Command {
+        let mut command = self.command("get-token");
+        command.args(["--issuer-url", &self.issuer, "--client-id", "hallpass"]);
+        command.args(["--scope", "openid", "--scope", "offline_access"]);
+        command
+    }
+
+    /// This program, as the browser of hallpass.
+    fn browser(&self) -> String {
+        let program = std::env::current_exe().expect("this program");
+        let open = if self.hands_free { "" } else { "--open " };
+        format!("\"{}\" --note {open}%s", program.display())
+    }
+
+    fn noted(&self) -> PathBuf {
+        self.home.join("authorization-url")
+    }
+
+    fn sign_in(&self) -> String {
+        let started = Instant::now();
+        let mut child = self
+            .token_command()
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("hallpass");
+        let patience = if self.hands_free {
+            Duration::ZERO
+        } else {
+            PATIENCE
+        };
+        while child.try_wait().expect("hallpass").is_none() {
+            if started.elapsed() >= patience
+                && let Ok(url) = fs::read_to_string(self.noted())
+            {
+                if !self.hands_free {
+                    println!("   (nobody signed in: the form is filled in for you)");
+                }
+                browser::sign_in(&url, "you").expect("the provider's page");
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        token_of(child, started)
+    }
+
+    fn get_token(&self, more: &[&str]) -> String {
+        let started = Instant::now();
+        let mut command = self.token_command();
+        command.args(more).args(["--interactive", "never"]);
+        token_of(
+            command.stdout(Stdio::piped()).spawn().expect("hallpass"),
+            started,
+        )
+    }
+
+    fn show(&self, verb: &str, more: &[&str]) {
+        let status = self.command(verb).args(more).status().expect("hallpass");
+        assert!(status.success(), "hallpass {verb} failed");
+    }
+}
+
+/// What a run printed, and how long it took.
+fn token_of(child: Child, started: Instant) -> String {
+    let output = child.wait_with_output().expect("hallpass");
+    println!(
+        "   it took {:.1} ms ({})",
+        started.elapsed().as_secs_f64() * 1000.0,
+        build()
+    );
+    assert!(
+        output.status.success(),
+        "hallpass ended with {}",
+        output.status
+    );
+    String::from_utf8(output.stdout)
+        .expect("a token")
+        .trim_end()
+        .to_owned()
+}

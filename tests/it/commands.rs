@@ -1,0 +1,413 @@
+//! What the commands print, where, and how they end.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+
+use crate::provider::{Endpoint, Fault, patch};
+use crate::sandbox::Sandbox;
+use crate::scene::Scene;
+
+const NEVER: &[&str] = &["--interactive", "never"];
+
+// --- get-token ---
+
+#[test]
+fn raw_is_the_token_and_a_newline() {
+    let (scene, token) = Scene::signed_in();
+    assert_eq!(
+        scene.get_token(&["--format", "raw"]).stdout,
+        format!("{token}\n")
+    );
+    assert_eq!(scene.get_token(&[]).stdout, format!("{token}\n"));
+}
+
+#[test]
+fn bearer_and_header_are_one_line() {
+    let (scene, token) = Scene::signed_in();
+    for (format, expected) in [
+        ("bearer", format!("Bearer {token}\n")),
+        ("header", format!("Authorization: Bearer {token}\n")),
+    ] {
+        assert_eq!(scene.get_token(&["--format", format]).stdout, expected);
+    }
+}
+
+#[test]
+fn basic_is_a_user_name_and_the_token() {
+    let (scene, token) = Scene::signed_in();
+    let reply = scene.get_token(&["--format", "basic"]).stdout;
+    let encoded = reply.strip_prefix("Basic ").unwrap().trim_end();
+    let decoded = String::from_utf8(STANDARD.decode(encoded).unwrap()).unwrap();
+    let (user, password) = decoded.split_once(':').unwrap();
+    assert_eq!(password, token);
+    assert!(!user.is_empty());
+}
+
+#[test]
+fn json_carries_what_a_program_needs() {
+    let (scene, token) = Scene::signed_in();
+    let reply = scene.get_token(&["--format", "json"]).json();
+    let keys: Vec<_> = reply
+        .as_object()
+        .unwrap()
+        .keys()
+        .map(String::as_str)
+        .collect();
+    let mut expected = [
+        "account",
+        "expires_at",
+        "provider",
+        "scopes",
+        "token",
+        "token_type",
+    ];
+    expected.sort_unstable();
+    assert_eq!(keys, expected);
+    assert_eq!(reply["token"], json!(token));
+    assert_eq!(reply["token_type"], "Bearer");
+    assert_eq!(reply["provider"], "corp");
+    assert_eq!(reply["account"], "default");
+    assert_eq!(reply["scopes"], json!(["openid", "offline_access"]));
+    let expiry = reply["expires_at"].as_str().unwrap();
+    let shape: String = expiry
+        .chars()
+        .map(|c| if c.is_ascii_digit() { '0' } else { c })
+        .collect();
+    assert!(shape.starts_with("0000-00-00T00:00:00"), "{expiry}");
+    assert!(expiry.ends_with('Z'), "{expiry}");
+}
+
+#[test]
+fn the_only_provider_need_not_be_named() {
+    let (scene, token) = Scene::signed_in();
+    assert_eq!(scene.sandbox.run(&["get-token"]).token(), token);
+}
+
+#[test]
+fn a_mistake_in_the_command_line_is_exit_code_2() {
+    let scene = Scene::new();
+    for arguments in [
+        &[][..],
+        &["get-tokens"],
+        &["get-token", "corp", "--format", "xml"],
+        &["get-token", "corp", "--token", "refresh"],
+        &["get-token", "corp", "--flow", "carrier-pigeon"],
+        &["get-token", "corp", "--interactive", "maybe"],
+        &["get-token", "corp", "--store", "paper"],
+        &["get-token", "corp", "--scopes", "openid"],
+        &["get-token", "corp", "another"],
+        &["get-token", "corp", "--extra-param", "no-equals-sign"],
+        &["get-token", "corp", "--client-secret", "s3cr3t"],
+        &["get-token", "--issuer-url", "https://idp.example"],
+        &["get-token", "--client-id", "x"],
+        &["get-token", "nobody"],
+        &["get-token", "https://nowhere.example/"],
+        &["get-token", "not a url://"],
+        &["login", "--format", "raw"],
+        &["logout", "nobody"],
+        &["status", "extra"],
+    ] {
+        let outcome = scene.sandbox.run(arguments);
+        assert_eq!(outcome.code, Some(2), "{outcome}");
+        assert_eq!(outcome.stdout, "", "{outcome}");
+        assert!(!outcome.stderr.is_empty(), "{outcome}");
+    }
+    assert_eq!(scene.provider.all_seen().len(), 0);
+    assert_eq!(scene.sandbox.opened().len(), 0);
+}
+
+#[test]
+fn a_provider_that_is_misspelt_is_answered_with_the_likely_one() {
+    let scene = Scene::new();
+    scene
+        .sandbox
+        .run(&["get-token", "crop"])
+        .fails_saying(2, &["crop", "corp"]);
+}
+
+#[test]
+fn help_and_version_are_no_errors_and_name_the_exit_codes() {
+    let sandbox = Sandbox::new();
+    for arguments in [
+        &["--help"][..],
+        &["get-token", "--help"],
+        &["login", "--help"],
+        &["logout", "--help"],
+        &["lock", "--help"],
+        &["status", "--help"],
+    ] {
+        let outcome = sandbox.run(arguments);
+        outcome.succeeds();
+        assert!(outcome.stdout.contains("Usage"), "{outcome}");
+    }
+    let help = sandbox.run(&["get-token", "--help"]).stdout;
+    for word in ["Exit codes", "declined", "--interactive", "--force-refresh"] {
+        assert!(help.contains(word), "{word}: {help}");
+    }
+    let version = sandbox.run(&["--version"]);
+    assert_eq!(
+        version.stdout.trim(),
+        format!("hallpass {}", env!("CARGO_PKG_VERSION"))
+    );
+}
+
+#[test]
+fn errors_have_a_cause_and_a_hint_that_can_be_typed() {
+    let scene = Scene::new();
+    scene
+        .provider
+        .break_down(Endpoint::OpenidConfiguration, Fault::NoAnswer);
+    let stderr = scene.get_token(&[]).fails_with(1).to_owned();
+    for line in stderr.lines() {
+        assert!(line.starts_with("hallpass: "), "{line}");
+    }
+    let outcome = scene.get_token(NEVER);
+    let hint = outcome
+        .stderr
+        .lines()
+        .find_map(|line| line.strip_prefix("hallpass: hint: "))
+        .unwrap();
+    assert!(hint.contains("`hallpass login corp`"), "{hint}");
+}
+
+#[test]
+fn the_hint_of_an_ad_hoc_provider_is_the_whole_command() {
+    let scene = Scene::new();
+    let issuer = scene.provider.issuer();
+    let arguments = [
+        "get-token",
+        "--issuer-url",
+        &issuer,
+        "--client-id",
+        "hallpass",
+        "--scope",
+        "openid",
+        "--interactive",
+        "never",
+    ];
+    let outcome = scene.sandbox.run(&arguments);
+    let stderr = outcome.fails_with(3);
+    let hint = stderr.split('`').nth(1).unwrap();
+    assert!(hint.starts_with("hallpass login "), "{hint}");
+    // It is typed as it stands, and what it signs in to is what was asked for.
+    let words: Vec<&str> = hint.split(' ').skip(1).collect();
+    scene.sandbox.run(&words).succeeds();
+    scene.sandbox.run(&arguments).token();
+}
+
+#[test]
+fn verbosity_explains_on_stderr_and_leaves_stdout_alone() {
+    let (mut scene, token) = Scene::signed_in();
+    scene.advance(4000);
+    let outcome = scene.get_token(&["-vv"]);
+    let new = outcome.token().to_owned();
+    assert_ne!(new, token);
+    assert!(outcome.stderr.contains("127.0.0.1"), "{outcome}");
+    scene.sandbox.set("HALLPASS_VERBOSE", "2");
+    scene.advance(4000);
+    assert!(!scene.get_token(&[]).stderr.is_empty());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_reader_who_goes_away_is_no_crash() {
+    let (scene, _) = Scene::signed_in();
+    let mut shell = scene
+        .sandbox
+        .surround(std::process::Command::new("/bin/sh"));
+    // Nobody reads, and stderr is closed: no panic message, no signal.
+    shell
+        .args([
+            "-c",
+            "{ \"$0\" get-token corp 2>&1; echo $? >code; } | true; cat code",
+        ])
+        .arg(env!("CARGO_BIN_EXE_hallpass"));
+    let outcome = crate::sandbox::Running::new(shell, &["… | true"]).wait();
+    let code = outcome.stdout.trim();
+    assert!(matches!(code, "0" | "1"), "{outcome}");
+}
+
+// --- login ---
+
+#[test]
+fn login_signs_in_anew_whatever_is_kept() {
+    let (scene, old) = Scene::signed_in();
+    let outcome = scene.login(&[]);
+    outcome.succeeds();
+    assert_eq!(outcome.stdout, "", "a login answers nobody");
+    for word in ["corp", "alice"] {
+        assert!(outcome.stderr.contains(word), "{outcome}");
+    }
+    let new = scene.get_token(&[]).token().to_owned();
+    assert_ne!(new, old);
+    assert_eq!(scene.sandbox.opened().len(), 2);
+}
+
+#[test]
+fn login_where_nobody_may_be_asked_is_exit_code_3() {
+    let scene = Scene::new();
+    scene.login(NEVER).fails_with(3);
+    assert_eq!(scene.sandbox.opened().len(), 0);
+}
+
+#[test]
+fn login_for_an_account_leaves_the_others_alone() {
+    let (mut scene, token) = Scene::signed_in();
+    scene.sandbox.person("bob");
+    scene.login(&["--account", "work"]).succeeds();
+    assert_eq!(scene.get_token(&[]).token(), token);
+    assert_eq!(scene.sessions().len(), 2);
+}
+
+// --- logout ---
+
+#[test]
+fn logout_revokes_both_tokens_and_removes_the_session() {
+    let (scene, token) = Scene::signed_in();
+    let outcome = scene.sandbox.run(&["logout", "corp"]);
+    outcome.succeeds();
+    assert_eq!(outcome.stdout, "");
+    let revoked: Vec<_> = scene
+        .provider
+        .seen(Endpoint::Revocation)
+        .iter()
+        .map(|seen| seen.form("token").unwrap()[..3].to_owned())
+        .collect();
+    assert_eq!(revoked, ["rt-", "at-"]);
+    assert_eq!(scene.provider.owner(&token), None);
+    assert!(scene.sessions().is_empty());
+    scene.get_token(NEVER).fails_with(3);
+}
+
+#[test]
+fn logout_removes_even_where_the_server_fails_and_says_so() {
+    for fault in [
+        Fault::status(503),
+        Fault::NoAnswer,
+        Fault::json(400, &json!({ "error": "x" })),
+    ] {
+        let (scene, _) = Scene::signed_in();
+        scene.provider.break_down(Endpoint::Revocation, fault);
+        let outcome = scene.sandbox.run(&["logout", "corp"]);
+        assert_eq!(outcome.code, Some(1), "{outcome}");
+        assert!(outcome.stderr.contains("not revoked"), "{outcome}");
+        assert!(scene.sessions().is_empty());
+    }
+}
+
+#[test]
+fn logout_says_so_where_the_provider_cannot_revoke() {
+    let scene = Scene::new();
+    let without = json!({ "revocation_endpoint": null });
+    scene.provider.behave(|b| b.metadata = patch(without));
+    scene.get_token(&[]).token();
+    let outcome = scene.sandbox.run(&["logout", "corp"]);
+    assert!(outcome.stderr.contains("revo"), "{outcome}");
+    assert!(scene.sessions().is_empty());
+}
+
+#[test]
+fn logout_of_nothing_is_no_error() {
+    let scene = Scene::new();
+    scene.sandbox.run(&["logout", "corp"]).succeeds();
+    scene.sandbox.run(&["logout", "--all"]).succeeds();
+    assert_eq!(scene.provider.count(Endpoint::Revocation), 0);
+}
+
+#[test]
+fn logout_of_one_of_several_accounts_wants_to_know_which() {
+    let (mut scene, _) = Scene::signed_in();
+    scene.sandbox.person("bob");
+    scene.login(&["--account", "work"]).succeeds();
+    scene
+        .sandbox
+        .run(&["logout", "corp"])
+        .fails_saying(2, &["default", "work", "--account"]);
+    assert_eq!(scene.sessions().len(), 2);
+    scene
+        .sandbox
+        .run(&["logout", "corp", "--account", "work"])
+        .succeeds();
+    let left = scene.sessions();
+    assert_eq!((left.len(), &left[0]["account"]), (1, &json!("default")));
+}
+
+#[test]
+fn logout_of_all_leaves_nothing() {
+    let (mut scene, _) = Scene::signed_in();
+    scene.sandbox.person("bob");
+    scene.login(&["--account", "work"]).succeeds();
+    scene.sandbox.run(&["logout", "--all"]).succeeds();
+    assert!(scene.sessions().is_empty());
+    assert_eq!(scene.provider.count(Endpoint::Revocation), 4);
+}
+
+#[test]
+fn logout_needs_neither_the_configuration_of_then_nor_the_provider() {
+    let (scene, _) = Scene::signed_in();
+    let config = scene.sandbox.root().join("config.toml");
+    std::fs::write(&config, "").unwrap();
+    // The session knows where it came from.
+    scene.sandbox.run(&["logout", "--all"]).succeeds();
+    assert!(scene.sessions().is_empty());
+    assert_eq!(scene.provider.count(Endpoint::Revocation), 2);
+}
+
+// --- lock, status ---
+
+#[test]
+fn lock_loses_nothing() {
+    let (scene, token) = Scene::signed_in();
+    let outcome = scene.sandbox.run(&["lock"]);
+    outcome.succeeds();
+    assert_eq!(outcome.stdout, "");
+    assert_eq!(scene.get_token(NEVER).token(), token);
+}
+
+#[test]
+fn status_shows_whose_session_it_is_and_never_a_token() {
+    let (mut scene, _) = Scene::signed_in();
+    for (arguments, expired) in [(&["status"][..], false), (&["status", "--json"], true)] {
+        if expired {
+            scene.advance(4000);
+        }
+        let outcome = scene.sandbox.run(arguments);
+        outcome.succeeds();
+        for word in [
+            "corp",
+            "default",
+            "alice",
+            "openid",
+            "offline_access",
+            "file",
+        ] {
+            assert!(outcome.stdout.contains(word), "{word}: {outcome}");
+        }
+        for (what, secret) in scene.provider.secrets() {
+            assert!(!format!("{outcome}").contains(&secret), "{what}: {outcome}");
+        }
+    }
+    let session = &scene.sessions()[0];
+    assert_eq!(session["provider"], "corp");
+    assert_eq!(session["account"], "default");
+    assert_eq!(session["subject"], "sub-of-alice");
+    assert_eq!(session["scopes"], json!(["openid", "offline_access"]));
+    assert_eq!(session["refreshable"], true);
+    assert_eq!(session["expired"], true);
+    assert!(session["expires_at"].as_str().unwrap().ends_with('Z'));
+    assert_eq!(scene.sandbox.opened().len(), 1, "to look is not to refresh");
+    assert_eq!(scene.provider.count(Endpoint::Refresh), 0);
+}
+
+#[test]
+fn status_of_an_empty_home_makes_nothing() {
+    let sandbox = Sandbox::new();
+    let status = sandbox.run(&["status", "--json"]).json();
+    assert_eq!(status["sessions"], Value::Array(Vec::new()));
+    sandbox.run(&["status"]).succeeds();
+    assert_eq!(
+        crate::sandbox::files_below(&sandbox.home()),
+        [""; 0].map(std::path::PathBuf::from)
+    );
+}

@@ -1,0 +1,254 @@
+//! Mistakes in the configuration: named with file, line and key, and never quoted.
+
+use std::fs;
+
+use crate::provider::Provider;
+use crate::sandbox::{Outcome, Sandbox, private_file};
+use crate::scene::Scene;
+
+fn with_config(text: &str, arguments: &[&str]) -> Outcome {
+    let mut sandbox = Sandbox::new();
+    sandbox.config(text);
+    let outcome = sandbox.run(arguments);
+    assert_eq!(sandbox.opened().len(), 0);
+    outcome
+}
+
+fn get_token(text: &str) -> Outcome {
+    with_config(text, &["get-token", "corp", "--interactive", "never"])
+}
+
+#[test]
+fn an_unknown_key_is_named_with_file_and_line_and_the_likely_one() {
+    for (text, key, line, likely) in [
+        ("\nbrwoser = \"x\"\n", "brwoser", ":2", "browser"),
+        (
+            "[providers.corp]\nissuer = \"https://a.example\"\nclient_idd = \"x\"\n",
+            "client_idd",
+            ":3",
+            "client_id",
+        ),
+        ("[provider.corp]\n", "provider", ":1", "providers"),
+    ] {
+        get_token(text).fails_saying(2, &["config.toml", line, key, likely]);
+    }
+}
+
+#[test]
+fn a_misspelt_key_is_named_even_if_it_is_one_that_must_be_there() {
+    let text = "[[resources]]\nmatch = \"https://a.example\"\nproviderr = \"x\"\n";
+    get_token(text).fails_saying(2, &["config.toml:3", "providerr", "provider"]);
+}
+
+#[test]
+fn a_value_of_the_wrong_kind_is_named_and_not_quoted() {
+    for (text, key, secret) in [
+        (
+            "[providers.corp]\nissuer = 7\nclient_id = \"x\"",
+            "issuer",
+            "= 7",
+        ),
+        (
+            "[providers.corp]\nscopes = \"canary-value\"",
+            "scopes",
+            "canary-value",
+        ),
+        ("store = \"canary-value\"", "store", "canary-value"),
+        (
+            "[providers.corp]\nclient_id = [\"canary-value\"]",
+            "client_id",
+            "canary-value",
+        ),
+        (
+            "[providers.corp]\nissuer = \"canary value\"\nclient_id = \"x\"",
+            "issuer",
+            "= \"canary",
+        ),
+    ] {
+        let outcome = get_token(text);
+        let stderr = outcome.fails_saying(2, &["config.toml", key]);
+        assert!(!stderr.contains(secret), "{outcome}");
+    }
+}
+
+#[test]
+fn a_file_that_is_no_toml_is_located_and_not_quoted() {
+    let outcome = get_token("[providers.corp]\nclient_id = \"canary\nissuer = canary\n");
+    let stderr = outcome.fails_saying(2, &["config.toml", ":2"]);
+    assert!(!stderr.contains("canary"), "{outcome}");
+}
+
+#[test]
+fn a_secret_in_the_configuration_is_refused_and_not_quoted() {
+    let text = "[providers.corp]\nissuer = \"https://a.example\"\nclient_id = \"x\"\n\
+                client_secret = \"canary-secret\"\n";
+    let outcome = get_token(text);
+    let stderr = outcome.fails_saying(2, &["client_secret", "client_secret_file", ":4"]);
+    assert!(!stderr.contains("canary-secret"), "{outcome}");
+}
+
+#[test]
+fn what_is_missing_is_said_with_what_to_write() {
+    get_token("[providers.corp]\nclient_id = \"x\"").fails_saying(2, &["corp", "issuer"]);
+    get_token("[providers.corp]\nissuer = \"https://a.example\"")
+        .fails_saying(2, &["corp", "client_id"]);
+    get_token("").fails_saying(2, &["corp"]);
+    with_config("", &["get-token"]).fails_saying(2, &["provider"]);
+    let two = "[providers.a]\npreset = \"gitlab\"\n[providers.b]\npreset = \"gitlab\"\n";
+    with_config(two, &["get-token"]).fails_with(2);
+}
+
+#[test]
+fn a_preset_without_a_client_id_says_where_to_register() {
+    with_config("", &["get-token", "gitlab", "--interactive", "never"])
+        .fails_saying(2, &["gitlab", "client_id", "https://gitlab.com"]);
+}
+
+#[test]
+fn an_issuer_without_tls_is_refused_before_anybody_is_asked() {
+    let text = "[providers.corp]\nissuer = \"http://idp.example\"\nclient_id = \"x\"\n";
+    get_token(text).fails_saying(2, &["config.toml:2", "issuer", "https"]);
+}
+
+#[test]
+fn a_file_that_hallpass_config_names_must_be_there() {
+    let mut sandbox = Sandbox::new();
+    sandbox.set("HALLPASS_CONFIG", sandbox.root().join("missing.toml"));
+    sandbox
+        .run(&["get-token", "corp"])
+        .fails_saying(2, &["missing.toml"]);
+    sandbox.set("HALLPASS_CONFIG", "config.toml");
+    sandbox
+        .run(&["get-token", "corp"])
+        .fails_saying(2, &["HALLPASS_CONFIG", "absolute"]);
+}
+
+#[test]
+fn a_setting_in_the_environment_that_is_wrong_is_named() {
+    for (name, value) in [
+        ("HALLPASS_STORE", "paper"),
+        ("HALLPASS_INTERACTIVE", "perhaps"),
+        ("HALLPASS_HTTP_TIMEOUT", "soon"),
+        ("HALLPASS_SIGN_IN_TIMEOUT", "-1"),
+    ] {
+        let mut scene = Scene::new();
+        scene.sandbox.set(name, value);
+        scene.get_token(&[]).fails_saying(2, &[name]);
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_users_file_is_found_in_the_users_folder() {
+    let provider = Provider::start();
+    let sandbox = Sandbox::new();
+    let folder = sandbox.home().join(".config/hallpass");
+    fs::create_dir_all(&folder).unwrap();
+    let text = format!(
+        "[providers.mine]\nissuer = {:?}\nclient_id = \"hallpass\"\nscopes = [\"openid\"]\n",
+        provider.issuer()
+    );
+    private_file(&folder.join("config.toml"), &text);
+    sandbox.run(&["get-token", "mine"]).token();
+}
+
+#[test]
+fn a_file_in_the_working_directory_is_never_read() {
+    let sandbox = Sandbox::new();
+    for name in [
+        "config.toml",
+        "hallpass.toml",
+        ".hallpass.toml",
+        ".hallpass",
+    ] {
+        private_file(&sandbox.root().join(name), "this is no configuration");
+    }
+    sandbox.run(&["status"]).succeeds();
+}
+
+#[cfg(unix)]
+mod who_may_have_written_it {
+    use std::fs::Permissions;
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+    use super::*;
+
+    fn scene_with_mode(mode: u32) -> Scene {
+        let scene = Scene::new();
+        let path = scene.sandbox.root().join("config.toml");
+        fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+        scene
+    }
+
+    #[test]
+    fn a_file_that_others_can_write_is_refused() {
+        for mode in [0o666, 0o660, 0o622, 0o602] {
+            let scene = scene_with_mode(mode);
+            scene
+                .get_token(&[])
+                .fails_saying(2, &["config.toml", "others"]);
+            assert_eq!(scene.sandbox.opened().len(), 0);
+        }
+    }
+
+    #[test]
+    fn a_file_that_others_can_read_is_fine() {
+        scene_with_mode(0o644).get_token(&[]).token();
+    }
+
+    #[test]
+    fn a_link_to_a_file_of_ones_own_is_followed() {
+        let mut scene = Scene::new();
+        let target = scene.sandbox.root().join("config.toml");
+        let link = scene.sandbox.root().join("link.toml");
+        symlink(target, &link).unwrap();
+        scene.sandbox.set("HALLPASS_CONFIG", &link);
+        scene.get_token(&[]).token();
+    }
+
+    #[test]
+    fn a_link_that_leads_nowhere_is_an_error_and_not_an_absence() {
+        let sandbox = Sandbox::new();
+        if cfg!(target_os = "linux") {
+            let folder = sandbox.home().join(".config/hallpass");
+            fs::create_dir_all(&folder).unwrap();
+            symlink("/does/not/exist", folder.join("config.toml")).unwrap();
+            sandbox
+                .run(&["get-token", "corp"])
+                .fails_saying(2, &["config.toml", "link"]);
+        }
+    }
+
+    #[test]
+    fn a_client_secret_that_others_can_read_is_refused_and_not_quoted() {
+        if rustix::process::geteuid().is_root() {
+            return; // What root puts there may be for everybody: a company's client.
+        }
+        let mut scene = Scene::new();
+        let file = scene.sandbox.root().join("client-secret");
+        private_file(&file, "canary-secret\n");
+        fs::set_permissions(&file, Permissions::from_mode(0o644)).unwrap();
+        scene.configure(&format!(
+            "client_secret_file = {:?}",
+            file.to_str().unwrap()
+        ));
+        let outcome = scene.get_token(&[]);
+        assert!(matches!(outcome.code, Some(1 | 2)), "{outcome}");
+        assert!(outcome.stderr.contains("client-secret"), "{outcome}");
+        assert!(!outcome.stderr.contains("canary-secret"), "{outcome}");
+        assert_eq!(scene.sandbox.opened().len(), 0);
+    }
+
+    #[test]
+    fn a_file_of_another_user_is_refused() {
+        if !rustix::process::geteuid().is_root() {
+            return; // Only root can give a file away.
+        }
+        let scene = Scene::new();
+        let path = scene.sandbox.root().join("config.toml");
+        std::os::unix::fs::chown(path, Some(65534), None).unwrap();
+        scene
+            .get_token(&[])
+            .fails_saying(2, &["config.toml", "another user"]);
+    }
+}

@@ -1,0 +1,273 @@
+//! The rules of the house that a compiler does not check.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::sandbox::files_below;
+
+fn sources() -> Vec<(PathBuf, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    files_below(&root)
+        .into_iter()
+        .filter(|path| path.extension().is_some_and(|extension| extension == "rs"))
+        .map(|path| {
+            let text = fs::read_to_string(&path).unwrap();
+            (path.strip_prefix(&root).unwrap().to_owned(), text)
+        })
+        .collect()
+}
+
+/// What ships: comments and the tests beside the code left out.
+fn code(text: &str) -> String {
+    let shipped = text.split("#[cfg(test)]\nmod ").next().unwrap_or_default();
+    let lines: Vec<_> = shipped
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("//"))
+        .collect();
+    lines.join(
+        "
+",
+    )
+}
+
+fn is_test_file(path: &Path) -> bool {
+    path.file_stem().is_some_and(|stem| stem == "tests")
+}
+
+/// The top module that a file belongs to: `session` for `session/plan.rs`.
+fn top(path: &Path) -> String {
+    let first = path
+        .components()
+        .next()
+        .unwrap()
+        .as_os_str()
+        .to_string_lossy();
+    first.trim_end_matches(".rs").to_owned()
+}
+
+/// The modules that a file names behind `crate::`.
+fn imported(code: &str) -> BTreeSet<String> {
+    let name = |text: &str| -> String {
+        text.chars()
+            .take_while(|c| c.is_alphanumeric() || *c == '_')
+            .collect()
+    };
+    let mut found = BTreeSet::new();
+    for (at, prefix) in code.match_indices("crate::") {
+        // `$crate::` and `other_crate::` are somebody else's.
+        if code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_') {
+            continue;
+        }
+        let rest = &code[at + prefix.len()..];
+        if let Some(list) = rest.strip_prefix('{') {
+            let list = &list[..list.find('}').unwrap_or(list.len())];
+            found.extend(list.split(',').map(|item| name(item.trim())));
+        } else {
+            found.insert(name(rest));
+        }
+    }
+    found.retain(|module| module.starts_with(char::is_lowercase));
+    found
+}
+
+/// Who may import whom. Words that everybody shares need no permission.
+const SHARED: &[&str] = &["credential", "env", "report", "secret"];
+
+const MAY_IMPORT: &[(&str, &[&str])] = &[
+    ("main", &[]),
+    ("lib", &["commands", "hardening"]),
+    (
+        "commands",
+        &[
+            "cli", "clock", "config", "error", "protocol", "provider", "session", "store",
+            "terminal",
+        ],
+    ),
+    ("cli", &["config", "protocol", "store"]),
+    (
+        "error",
+        &["config", "grant", "http", "oauth", "session", "store"],
+    ),
+    ("protocol", &[]),
+    (
+        "session",
+        &[
+            "clock", "config", "exchange", "grant", "http", "oauth", "provider", "store",
+            "terminal",
+        ],
+    ),
+    ("grant", &["http", "oauth", "terminal"]),
+    ("exchange", &["http", "oauth"]),
+    ("oauth", &[]),
+    ("provider", &["config", "oauth"]),
+    ("config", &["oauth", "provider", "store"]),
+    ("store", &[]),
+    ("http", &["oauth", "terminal"]),
+    ("terminal", &[]),
+    ("clock", &[]),
+    ("credential", &[]),
+    ("env", &[]),
+    ("report", &[]),
+    ("secret", &[]),
+    ("hardening", &[]),
+];
+
+#[test]
+fn modules_import_only_whom_they_may() {
+    let mut wrong = Vec::new();
+    for (path, text) in sources() {
+        let module = top(&path);
+        let Some((_, allowed)) = MAY_IMPORT.iter().find(|(name, _)| *name == module) else {
+            wrong.push(format!("{module}: a new module has no row in the table"));
+            continue;
+        };
+        for import in imported(&code(&text)) {
+            let may = import == module
+                || SHARED.contains(&import.as_str())
+                || allowed.contains(&import.as_str());
+            if !may {
+                wrong.push(format!("{}: {import}", path.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn oauth_reads_no_clock_and_talks_to_nobody() {
+    for (path, text) in sources() {
+        if top(&path) != "oauth" {
+            continue;
+        }
+        for forbidden in [
+            "now_utc",
+            "SystemTime",
+            "Instant::now",
+            "TcpStream",
+            "std::fs",
+            "std::io",
+            "std::env",
+        ] {
+            assert!(
+                !code(&text).contains(forbidden),
+                "{}: {forbidden}",
+                path.display()
+            );
+        }
+    }
+}
+
+#[test]
+fn the_clock_and_the_environment_are_read_in_one_place() {
+    for (path, text) in sources() {
+        // A file's age is by the file system's clock.
+        if is_test_file(&path) || path == Path::new("store/mod.rs") {
+            continue;
+        }
+        let code = code(&text);
+        for (reads, allowed) in [
+            ("now_utc()", "clock"),
+            ("SystemTime::now", "clock"),
+            ("env::var", "env"),
+            ("env::vars", "env"),
+            ("env::args", "env"),
+        ] {
+            assert!(
+                top(&path) == allowed || !code.contains(reads),
+                "{}: {reads}",
+                path.display()
+            );
+        }
+    }
+}
+
+#[test]
+fn nothing_is_printed_past_the_modules_that_may() {
+    for (path, text) in sources() {
+        if is_test_file(&path) {
+            continue;
+        }
+        for macro_name in ["println!", "eprintln!", "print!", "eprint!", "dbg!"] {
+            assert!(
+                !code(&text).contains(macro_name),
+                "{}: {macro_name}",
+                path.display()
+            );
+        }
+    }
+}
+
+/// Where a secret leaves its wrapping: each of these was looked at. Whoever adds one is looked at
+/// too.
+#[test]
+fn secrets_are_exposed_only_where_they_leave() {
+    const MAY_EXPOSE: &[&str] = &[
+        "grant", "http", "oauth", "protocol", "provider", "config", "secret", "session", "store",
+    ];
+    for (path, text) in sources() {
+        let exposes = code(&text).contains(".expose()");
+        assert!(
+            !exposes || MAY_EXPOSE.contains(&top(&path).as_str()),
+            "{}",
+            path.display()
+        );
+    }
+}
+
+#[test]
+fn every_file_says_what_it_is_for() {
+    for (path, text) in sources() {
+        let is_said = text.starts_with("//! ") || is_test_file(&path);
+        assert!(is_said, "{} has no header", path.display());
+        assert!(
+            !text.contains("get_token(&self)"),
+            "{}: no get_ prefixes",
+            path.display()
+        );
+    }
+}
+
+#[test]
+fn nothing_unsafe_and_nothing_unfinished_is_shipped() {
+    for (path, text) in sources() {
+        let code = code(&text);
+        for forbidden in [
+            "unsafe {",
+            "unsafe fn",
+            "todo!(",
+            "unimplemented!(",
+            "FIXME",
+            "XXX",
+            "#[allow(",
+        ] {
+            assert!(!code.contains(forbidden), "{}: {forbidden}", path.display());
+        }
+    }
+}
+
+/// The table in this folder's README names a test for each rule; a test that is renamed must be
+/// renamed there.
+#[test]
+fn the_table_of_rules_names_tests_that_exist() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it");
+    let table = fs::read_to_string(folder.join("README.md")).unwrap();
+    let mut names = 0;
+    for name in table.split('`').skip(1).step_by(2) {
+        let Some((module, test)) = name.split_once("::") else {
+            continue;
+        };
+        let is_name = |text: &str| {
+            text.chars()
+                .all(|c| matches!(c, 'a'..='z' | '0'..='9' | '_'))
+        };
+        if !is_name(module) || !is_name(test) {
+            continue; // Other code.
+        }
+        let source = fs::read_to_string(folder.join(format!("{module}.rs")))
+            .unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert!(source.contains(&format!("fn {test}()")), "{name}");
+        names += 1;
+    }
+    assert!(names > 60, "{names}");
+}
