@@ -2,7 +2,7 @@
 
 import re
 
-from rig import asks, case, kernel_keyring
+from rig import asks, case
 
 # Connections of any kind, and whatever starts a thread or a process.
 FORBIDDEN = ("socket", "socketpair", "connect", "clone", "clone3", "fork", "vfork")
@@ -48,17 +48,3 @@ def a_hit_is_one_process_that_opens_files(rig):
     crowded = costs_nothing_but_files(rig, "get-token", *asks(provider))
     assert crowded.count("openat") == calls.count("openat")
     assert "getdents64" not in crowded, "a hit lists a folder"
-
-
-@case
-def a_hit_with_the_key_in_the_keyring_needs_no_bus(rig):
-    provider = rig.provider()
-    rig.secret_service()
-    rig.sandbox.env["HALLPASS_STORE"] = "keyring"
-    rig.sandbox.hallpass("get-token", *asks(provider)).ended(0)
-    kernel_keyring()
-    costs_nothing_but_files(rig, "get-token", *asks(provider))
-
-    rig.sandbox.hallpass("lock").ended(0)
-    _, unlocking = calls_of(rig, "get-token", *asks(provider))
-    assert "socket" in unlocking, "after `lock` the OS keyring was not asked"
