@@ -331,13 +331,17 @@ mod tests {
         let open = || File::create(folder.path().join("keyring.lock")).unwrap();
         let held = open();
         held.lock().unwrap();
+        let terms = Terms {
+            wait: Duration::from_secs(1),
+            ..SHORT
+        };
         let moving = std::thread::spawn(move || {
-            for _ in 0..20 {
-                std::thread::sleep(SHORT.wait / 5);
+            for _ in 0..30 {
+                std::thread::sleep(terms.wait / 20);
                 held.set_modified(SystemTime::now()).unwrap();
             }
         });
-        assert_eq!(in_turn(SHORT, open(), || Ok(1)), Ok(1));
+        assert_eq!(in_turn(terms, open(), || Ok(1)), Ok(1));
         moving.join().unwrap();
     }
 
