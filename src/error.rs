@@ -10,10 +10,8 @@ use crate::grant::browser::BrowserError;
 use crate::grant::device::DeviceError;
 use crate::grant::listener::ListenerError;
 use crate::http::{CertificateFault, HttpError};
-use crate::oauth::discovery::DiscoveryError;
-use crate::oauth::token::TokenError;
 use crate::report::{Exit, Report};
-use crate::session::{self, attempt::Outcome};
+use crate::session::{self, DiscoveryError, TokenError, attempt::Outcome};
 use crate::store::{KeyringError, Place, Setting, StoreError};
 
 #[derive(Debug, thiserror::Error)]

@@ -22,6 +22,9 @@ use crate::env::Env;
 use crate::secret::Secret;
 use crate::terminal::Terminal;
 
+#[cfg(all(unix, not(target_os = "macos")))]
+mod roots;
+
 /// More than any metadata document, key set or token response needs.
 const BODY_CAP: usize = 1024 * 1024;
 
@@ -334,6 +337,9 @@ fn tls(ca_file: Option<&Path>) -> Result<rustls::ClientConfig, HttpError> {
     };
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let extra = ca_file.map(certificates).transpose()?.unwrap_or_default();
+    #[cfg(all(unix, not(target_os = "macos")))]
+    let verifier = roots::Roots::new(extra, provider.clone()).map_err(fault)?;
+    #[cfg(not(all(unix, not(target_os = "macos"))))]
     let verifier =
         rustls_platform_verifier::Verifier::new_with_extra_roots(extra, provider.clone())
             .map_err(fault)?;

@@ -37,6 +37,9 @@ mod metadata;
 pub mod plan;
 pub mod record;
 
+// What an `Error` holds: whoever writes its hint has to tell these apart.
+pub use crate::oauth::discovery::DiscoveryError;
+pub use crate::oauth::token::TokenError;
 pub use error::Error;
 
 use attempt::{Attempt, Outcome};

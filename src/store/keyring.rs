@@ -331,13 +331,14 @@ mod tests {
         let open = || File::create(folder.path().join("keyring.lock")).unwrap();
         let held = open();
         held.lock().unwrap();
+        // Long enough that a busy machine does not let the queue look as if it stood.
         let terms = Terms {
             wait: Duration::from_secs(1),
             ..SHORT
         };
         let moving = std::thread::spawn(move || {
-            for _ in 0..30 {
-                std::thread::sleep(terms.wait / 20);
+            for _ in 0..15 {
+                std::thread::sleep(terms.wait / 10);
                 held.set_modified(SystemTime::now()).unwrap();
             }
         });

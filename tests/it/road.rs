@@ -145,7 +145,9 @@ fn travel(
                 }
             }
             Trouble::Garble => {
-                piece.iter_mut().for_each(|byte| *byte ^= 1);
+                for byte in piece.iter_mut() {
+                    *byte ^= 1;
+                }
                 client.write_all(piece)?;
             }
             Trouble::Drip(pause) => {

@@ -62,9 +62,12 @@ class Provider:
     def _state(self):
         return json.loads(fetch(self._control)[1])
 
+    def all_requests(self):
+        return self._state()["requests"]
+
     def new_requests(self):
         """The requests since the last time that this was asked."""
-        requests = self._state()["requests"]
+        requests = self.all_requests()
         new, self._seen = requests[self._seen :], len(requests)
         return new
 

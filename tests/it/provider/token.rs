@@ -188,10 +188,11 @@ impl State {
         claims["exp"] = json!(now + behaviour.lifetime.max(300));
         claims["auth_time"] = json!(now);
         // Core §3.1.3.6: the left half of the hash.
-        claims["at_hash"] = json!(match behaviour.id_token.signed_by {
+        claims["at_hash"] = json!(if behaviour.id_token.signed_by == KeyName::Ed25519 {
             // Ed25519 hashes with SHA-512, and half of that is twice as long.
-            KeyName::Ed25519 => base64url(&Sha512::digest(access_token)[..32]),
-            _ => base64url(&Sha256::digest(access_token)[..16]),
+            base64url(&Sha512::digest(access_token)[..32])
+        } else {
+            base64url(&Sha256::digest(access_token)[..16])
         });
         if let (Some(nonce), false) = (first(&grant.asked, "nonce"), again) {
             claims["nonce"] = json!(nonce);

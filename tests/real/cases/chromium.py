@@ -70,9 +70,11 @@ def shown_in_the_history(chromium):
 @case
 def a_reload_of_the_result_page_is_refused_and_nothing_is_exchanged_again(rig):
     provider, chromium = rig.provider(), rig.chromium()
-    rig.sandbox.hallpass("get-token", *asks(provider)).token
+    person = rig.sandbox.at_a_terminal("get-token", *asks(provider))
+    wait_for(rig.sandbox.tabs, 20, "no tab was opened")
     signed_in(chromium.page(), provider)
     says(chromium.order("reload"), "ERR_CONNECTION_REFUSED")
+    person.end().token
     assert provider.new_grants() == [("authorization_code", 200)]
 
 
