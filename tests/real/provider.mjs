@@ -120,6 +120,7 @@ provider.use(async (ctx, next) => {
     entry.params = { ...ctx.oidc?.params };
     entry.basic = (ctx.get('authorization') ?? '').startsWith('Basic ');
     entry.error = ctx.body?.error;
+    if (ctx.body?.id_token) issued.push({ kind: 'id_token', value: ctx.body.id_token });
     const location = ctx.response.get('location') ?? '';
     if (settings.hold && location.includes('/callback?')) {
       held.push(location);

@@ -32,7 +32,8 @@ class Rig:
         self._ends = contextlib.ExitStack()
         self._program = program
         self._providers = []
-        self.sandbox = self._with(Sandbox(program))
+        self._sandboxes = []
+        self.sandbox = self.another_sandbox()
         self.sandbox.browser()
 
     def _with(self, part):
@@ -46,7 +47,8 @@ class Rig:
         self._ends.close()
 
     def another_sandbox(self):
-        return self._with(Sandbox(self._program))
+        self._sandboxes.append(self._with(Sandbox(self._program)))
+        return self._sandboxes[-1]
 
     # --- the parts ---
 
@@ -97,8 +99,9 @@ class Rig:
         """No token or code was written in plain below HOME or said on stderr."""
         for provider in self._providers:
             secrets = provider.secrets()
-            self.sandbox.has_in_no_file(secrets)
-            self.sandbox.has_in_no_message(secrets)
+            for sandbox in self._sandboxes:
+                sandbox.has_in_no_file(secrets)
+                sandbox.has_in_no_message(secrets)
 
     # --- for the report of a failed case ---
 

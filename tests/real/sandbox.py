@@ -98,7 +98,7 @@ class Sandbox:
         script = self.tools / "browser"
         command = script.read_text(encoding="utf-8").replace(str(HERE), str(self.tools))
         script.write_text(command.replace(sys.executable, "/usr/bin/python3"), encoding="utf-8")
-        self._browser_log.touch()
+        self.browser_log.touch()
         for path in (self.root, *self.root.rglob("*")):
             os.chown(path, nobody, nobody)
         self.become = ("setpriv", f"--reuid={nobody}", f"--regid={nobody}", "--clear-groups")

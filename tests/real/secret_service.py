@@ -69,6 +69,9 @@ class Bus:
             self._process.wait(3)
         except subprocess.TimeoutExpired:
             end(self._process)
+        # Whoever is left of its session: a program with a window does not end with its bus.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
         self._log.close()
 
     def _call(self, path, member, *arguments, to=NAME):
