@@ -8,6 +8,14 @@
     clippy::panic,
     reason = "a test that cannot go on fails"
 )]
+#![cfg_attr(
+    not(target_os = "linux"),
+    expect(unused_imports, reason = "some of what is tested is on Linux only")
+)]
+#![cfg_attr(
+    windows,
+    expect(unused_mut, reason = "a child's group is not set there")
+)]
 
 mod browser;
 mod provider;
