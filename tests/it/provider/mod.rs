@@ -28,6 +28,10 @@ pub(crate) use ledger::Seen;
 pub(crate) use server::{Pairs, Request, Response, first};
 
 /// The authority that issued the certificate of [`Provider::start_tls`].
+#[cfg_attr(
+    not(target_os = "linux"),
+    expect(dead_code, reason = "it is trusted on Linux only")
+)]
 pub(crate) const TLS_AUTHORITY: &str = include_str!("keys/tls-authority.pem");
 
 /// A running provider; it stops when it is dropped.
