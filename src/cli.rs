@@ -3,6 +3,7 @@
 //! A verb that tools call often builds only its own command: the whole tree costs more than the
 //! rest of a hit.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -40,6 +41,8 @@ pub enum Verb {
     Lock(Lock),
     /// Show what is kept: never a token
     Status(Status),
+    /// Answer git, as its credential helper
+    Git(Git),
 }
 
 #[derive(Debug, Args)]
@@ -106,6 +109,18 @@ pub struct Status {
     pub common: Common,
 }
 
+/// git starts it with an operation: get, store, erase, capability.
+#[derive(Debug, Args)]
+pub struct Git {
+    #[command(flatten)]
+    pub asking: Asking,
+    #[command(flatten)]
+    pub common: Common,
+    /// What git asks for; it is always last
+    #[arg(value_name = "get|store|erase|capability")]
+    pub operation: OsString,
+}
+
 /// Which account, of which provider.
 #[derive(Debug, Args)]
 pub struct Target {
@@ -118,7 +133,7 @@ pub struct Target {
 }
 
 /// A provider that stands in no configuration, or what to ask for other than it says.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub struct AdHocArgs {
     /// The issuer of a provider that is not configured
     #[arg(long, value_name = "URL", requires = "client_id")]
@@ -147,7 +162,7 @@ pub struct AdHocArgs {
 }
 
 /// How a person is asked.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub struct Asking {
     /// How to sign in
     #[arg(long, value_parser = flow, value_name = "auto|browser|device")]
@@ -157,7 +172,7 @@ pub struct Asking {
     pub interactive: Option<Interactive>,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub struct Common {
     /// Where the data key is kept
     #[arg(long, value_parser = setting, value_name = "auto|keyring|kernel|file|none")]

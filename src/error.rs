@@ -227,7 +227,10 @@ fn store_hint(error: &StoreError) -> Option<String> {
                 .to_owned(),
         ),
         S::Kernel(_) => Some("run `hallpass status`, or set another `store`".to_owned()),
-        S::NothingKept => Some("run `hallpass --help` and see `--store`".to_owned()),
+        S::NothingKept => Some(
+            "to keep sessions in a file that only you can read, set `store = \"file\"` in config.toml or HALLPASS_STORE=file"
+                .to_owned(),
+        ),
         S::NoRandomness | S::NotJson => None,
     }
 }

@@ -97,6 +97,8 @@ pub struct Account<'a> {
     http: Http,
     /// What a person types to sign in.
     login: LoginLine,
+    /// What it is asked for, where a tool said so: for the person who is asked.
+    wanted_for: Option<String>,
     /// The browser's tab, which is told how it ended after the tool has had its reply.
     waiting_tab: RefCell<Option<(Tab, Told)>>,
     /// Whether a person was shown anything during this sign-in.
@@ -144,9 +146,17 @@ impl<'a> Account<'a> {
             name,
             http,
             login,
+            wanted_for: None,
             waiting_tab: RefCell::new(None),
             was_shown: Cell::new(false),
         })
+    }
+
+    /// Names what the token is for, in the words that a person who is asked reads.
+    #[must_use]
+    pub fn wanted_for(mut self, what: String) -> Self {
+        self.wanted_for = Some(what);
+        self
     }
 
     pub fn provider(&self) -> &Provider {
@@ -181,6 +191,27 @@ impl<'a> Account<'a> {
             Plan::Authorize { .. } => (),
         }
         self.authorized(want)
+    }
+
+    /// A tool says that a token was refused, and nothing of the request that it came from. If it
+    /// is the one that is kept, it is not served again; its refresh token stays.
+    pub fn refuse(&self, is_it: impl Fn(&Session) -> bool) -> Result<(), Error> {
+        let names_it = |kept: &Option<Kept<Session>>| {
+            kept.as_ref()
+                .is_some_and(|kept| kept.value.refused.is_none() && is_it(&kept.value))
+        };
+        if !names_it(&self.kept()?) {
+            return Ok(());
+        }
+        let store = self.context.store;
+        let lock = store.lock(&self.name, LockKind::Record, self.context.record_deadline())?;
+        let kept = self.kept()?;
+        if names_it(&kept)
+            && let Some(kept) = kept
+        {
+            self.remember_refusal(&kept, &lock);
+        }
+        Ok(())
     }
 
     /// Tells a waiting tab how the sign-in ended. To be called when the tool has its reply.
@@ -950,9 +981,14 @@ impl<'a> Account<'a> {
 
     /// Whom and what a sign-in is for, as a person is told.
     fn purpose(&self) -> String {
-        match self.identity.account.as_str() {
-            DEFAULT_ACCOUNT => self.provider.name.clone(),
-            account => format!("{} as account {account}", self.provider.name),
+        let provider = &self.provider.name;
+        let account = match self.identity.account.as_str() {
+            DEFAULT_ACCOUNT => String::new(),
+            account => format!(" as account {account}"),
+        };
+        match &self.wanted_for {
+            Some(what) => format!("{provider}{account} for {what}"),
+            None => format!("{provider}{account}"),
         }
     }
 

@@ -21,6 +21,7 @@ mod commands;
 mod config_errors;
 mod device;
 mod discovery;
+mod git;
 mod harness;
 mod id_token;
 mod refresh;
