@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::{Args as _, FromArgMatches as _, Parser as _};
 
-use crate::cli::{AdHocArgs, Asking, Cli, Common, GetToken, Target, Verb};
+use crate::cli::{AdHocArgs, Asking, Cli, Common, GetToken, Setup, Target, Verb};
 use crate::config::{Asked, Config, Flags, Interactive};
 use crate::env::Env;
 use crate::error::Error;
@@ -26,6 +26,7 @@ mod git;
 mod lock;
 mod login;
 mod logout;
+mod setup;
 mod status;
 
 /// Runs what the command line says.
@@ -56,6 +57,7 @@ pub fn run(env: &Env) -> ExitCode {
         Verb::Lock(args) => lock::run(env, &args),
         Verb::Status(args) => status::run(env, &args),
         Verb::Git(args) => git::run(env, &args),
+        Verb::Setup(Setup::Git(args)) => setup::git::run(env, &args),
     };
     result.unwrap_or_else(|error| {
         let report = error.report();

@@ -12,6 +12,7 @@ mod folders;
 pub(crate) mod section;
 pub(crate) mod settings;
 pub(crate) mod similar;
+mod user_file;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -23,6 +24,7 @@ use zeroize::Zeroizing;
 
 pub use error::ConfigError;
 pub use settings::{Flags, Flow, Interactive, Settings};
+pub(crate) use user_file::UserFile;
 
 use crate::credential::TokenKind;
 use crate::env::Env;
@@ -130,16 +132,33 @@ impl Config {
         if user.is_none() && must_exist {
             return Err(ConfigError::Absent { file: shown });
         }
-        let system_layer = system
-            .as_ref()
-            .map(FileLayer::of)
+        Self::load_sources(system.as_ref(), user.as_ref(), shown, env, flags)
+    }
+
+    /// What holds if the user's file is written as it was edited.
+    pub(crate) fn load_edited(
+        env: &Env,
+        flags: &Flags,
+        edited: &UserFile,
+    ) -> Result<Self, ConfigError> {
+        let system = folders::system_file()
+            .map(|path| read(path, None))
             .transpose()?
-            .unwrap_or_default();
-        let user_layer = user
-            .as_ref()
-            .map(FileLayer::of)
-            .transpose()?
-            .unwrap_or_default();
+            .flatten();
+        let user = edited.source();
+        let shown = user.shown.clone();
+        Self::load_sources(system.as_ref(), Some(&user), shown, env, flags)
+    }
+
+    fn load_sources(
+        system: Option<&Source>,
+        user: Option<&Source>,
+        shown: String,
+        env: &Env,
+        flags: &Flags,
+    ) -> Result<Self, ConfigError> {
+        let system_layer = system.map(FileLayer::of).transpose()?.unwrap_or_default();
+        let user_layer = user.map(FileLayer::of).transpose()?.unwrap_or_default();
 
         let FileLayer {
             settings,
@@ -231,6 +250,11 @@ impl Config {
     pub fn accounts(&self, url: &Url) -> Vec<Option<&str>> {
         let closest = self.closest(url);
         closest.into_iter().map(|r| r.account.as_deref()).collect()
+    }
+
+    /// The patterns of all entries, as they are written.
+    pub fn patterns(&self) -> impl Iterator<Item = &Pattern> {
+        self.resources.iter().map(|resource| &resource.pattern)
     }
 
     /// The entries that fit a URL, and that no other one fits more closely.

@@ -25,6 +25,7 @@ mod git;
 mod harness;
 mod id_token;
 mod refresh;
+mod setup_git;
 mod sign_in;
 mod store;
 mod tidy;
