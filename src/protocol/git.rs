@@ -86,21 +86,8 @@ impl Protocol for Git {
         let reply = match answer(&request) {
             Ok(Reply::Credential(credential)) => of_provider(&credential, offered, &healing),
             Ok(Reply::Kept(credential)) => of_kept(&credential, offered),
-            // git asks its next helper when this one prints nothing.
-            Ok(Reply::Done) | Err(Refusal::NotMine) => return Ok(Exit::Answered.into()),
-            Err(Refusal::Declined(report)) => {
-                report.write(call.stderr);
-                if operation == Operation::Get {
-                    // "No" is an answer: without this git asks for a user name next.
-                    call.stdout.write_all(b"quit=1\n")?;
-                    call.stdout.flush()?;
-                }
-                return Ok(report.exit.into());
-            }
-            Err(Refusal::NotSignedIn(report) | Refusal::Failed(report)) => {
-                report.write(call.stderr);
-                return Ok(report.exit.into());
-            }
+            Ok(Reply::Done) => return Ok(Exit::Answered.into()),
+            Err(refusal) => return refused_by_session(call, operation, &healing, &refusal),
         };
         match reply {
             Ok(lines) => {
@@ -127,6 +114,29 @@ enum Operation {
     Get,
     Store,
     Erase,
+}
+
+/// Tells why there is no credential. "No" is an answer, and so is a token that the server refused
+/// and that nobody can replace: without `quit` git would ask for a user name next.
+fn refused_by_session(
+    call: &mut Call<'_>,
+    operation: Operation,
+    healing: &Healing,
+    refusal: &Refusal,
+) -> io::Result<ExitCode> {
+    let (report, is_definite) = match refusal {
+        // git asks its next helper when this one prints nothing.
+        Refusal::NotMine => return Ok(Exit::Answered.into()),
+        Refusal::Declined(report) => (report, true),
+        Refusal::NotSignedIn(report) => (report, healing.refused.is_some()),
+        Refusal::Failed(report) => (report, false),
+    };
+    report.write(call.stderr);
+    if is_definite && operation == Operation::Get {
+        call.stdout.write_all(b"quit=1\n")?;
+        call.stdout.flush()?;
+    }
+    Ok(report.exit.into())
 }
 
 fn refused(call: &mut Call<'_>, malformed: &Malformed) -> ExitCode {

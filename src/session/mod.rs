@@ -263,7 +263,9 @@ impl<'a> Account<'a> {
                     }
                     match self.refresh(&kept, with, forced, &lock) {
                         Ok(fresh) => return Ok(Some(fresh)),
-                        Err(Error::Spent { .. }) => self.forget_refresh_token(&kept, &lock)?,
+                        Err(Error::Spent { .. }) => {
+                            self.forget_refresh_token(&kept, forced, &lock)?;
+                        }
                         Err(error) => {
                             if forced {
                                 self.remember_refusal(&kept, &lock);
@@ -366,8 +368,13 @@ impl<'a> Account<'a> {
     }
 
     /// The server says that this refresh token is spent. It is forgotten if it is still the one
-    /// that is kept; the access token stays, for it may live on.
-    fn forget_refresh_token(&self, sent: &Kept<Session>, _lock: &Lock) -> Result<(), Error> {
+    /// that is kept; the access token stays, for it may live on where nobody has refused it.
+    fn forget_refresh_token(
+        &self,
+        sent: &Kept<Session>,
+        forced: bool,
+        _lock: &Lock,
+    ) -> Result<(), Error> {
         let Some(mut kept) = self.kept()? else {
             return Ok(());
         };
@@ -375,6 +382,9 @@ impl<'a> Account<'a> {
             return Ok(());
         }
         kept.value.tokens.refresh_token = None;
+        if forced && kept.generation == sent.generation {
+            kept.value.refused = Some(kept.generation);
+        }
         let reservation = self.context.store.reserve(&self.name, RESERVED)?;
         Ok(reservation.commit(&kept.value, kept.generation)?)
     }

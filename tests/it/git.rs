@@ -132,6 +132,29 @@ fn a_refused_token_is_replaced_once_and_then_never_healed_again() {
 }
 
 #[test]
+fn a_refused_token_whose_session_was_ended_is_not_answered_to_the_next_who_asks() {
+    let scene = scene();
+    let first = scene.sandbox.git("get", &format!("{CAPABLE}{HOST}"));
+    scene.provider.revoke_everything();
+    let state = format!("{CAPABLE}state[]={}\n{HOST}", value(&first, "state[]"));
+    let unasked = scene
+        .sandbox
+        .run_with_input(&["git", "--interactive", "never", "get"], state.as_bytes());
+    // The server has said no, and so git shall not ask for a user name.
+    assert_eq!(unasked.stdout, "quit=1\n", "{unasked}");
+    assert!(unasked.stderr.contains("hallpass login corp"), "{unasked}");
+    // Without the state, as the next command's first question is.
+    let signed_in = scene.sandbox.git("get", &format!("{CAPABLE}{HOST}"));
+    assert!(
+        scene
+            .provider
+            .owner(value(&signed_in, "credential"))
+            .is_some()
+    );
+    assert_eq!(scene.sandbox.opened().len(), 2);
+}
+
+#[test]
 fn twenty_refusals_at_once_make_one_refresh() {
     let scene = scene();
     let first = scene.sandbox.git("get", &format!("{CAPABLE}{HOST}"));

@@ -112,7 +112,12 @@ server.on('request', (request, response) => {
 });
 
 const control = createServer(async (request, response) => {
-  if (request.method === 'PUT') Object.assign(settings, JSON.parse(await text(request)));
+  if (request.method === 'PUT') {
+    // One access token dies, and its grant lives on: the revocation endpoint would end both.
+    const { dead = [], ...set } = JSON.parse(await text(request));
+    for (const token of dead) await (await provider.AccessToken.find(token))?.destroy();
+    Object.assign(settings, set);
+  }
   response.setHeader('content-type', 'application/json');
   response.end(JSON.stringify({ settings, requests, issued }));
 });

@@ -226,6 +226,12 @@ fn a_no_of_the_person_keeps_git_from_asking_too() {
     });
     assert_eq!(unasked.stdout, "");
     assert_eq!(unasked.stderr, "hallpass: error: no\n");
+    // Nobody can replace what the server has refused.
+    let refused = format!("capability[]=state\nstate[]=hallpass:7\n{input}");
+    let refused = run("get", refused.as_bytes(), || {
+        Err(Refusal::NotSignedIn(report()))
+    });
+    assert_eq!(refused.stdout, "quit=1\n");
     let foreign = run("get", input.as_bytes(), || Err(Refusal::NotMine));
     assert_eq!((foreign.stdout.as_str(), foreign.stderr.as_str()), ("", ""));
 }

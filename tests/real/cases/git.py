@@ -123,30 +123,37 @@ class Desk:
         self.commit(work, name)
         self.git("-C", work, "push", "--quiet", "origin", "main")
 
-    def revoke(self, token):
-        form = urllib.parse.urlencode({"token": token, "client_id": "hallpass"}).encode()
-        urllib.request.urlopen(f"{self.provider.issuer}/token/revocation", form, timeout=10).close()
-        assert not self.provider.introspect(token)["active"]
+    def kill(self, *tokens):
+        """The access tokens die; the grant that they came from lives on."""
+        self.provider.set(dead=tokens)
+        assert not any(self.provider.introspect(token)["active"] for token in tokens)
 
-    def revoke_all(self):
-        for token in self.provider.issued("access_token"):
-            self.revoke(token)
+    def kill_all(self):
+        self.kill(*self.provider.issued("access_token"))
         self.provider.new_requests()
 
-    def revoke_before(self, method, service):
+    def end_the_session(self):
+        """As an administrator does it: the refresh token is spent too."""
+        for token in self.provider.issued("refresh_token"):
+            form = urllib.parse.urlencode({"token": token, "client_id": "hallpass"}).encode()
+            urllib.request.urlopen(f"{self.provider.issuer}/token/revocation", form, timeout=10).close()
+        self.provider.new_requests()
+
+    def kill_before(self, method, service):
         """The token dies just before the server looks at it in such a request, once."""
         done = []
 
         def before(seen_method, seen_service, token):
             if (seen_method, seen_service) == (method, service) and not done:
                 done.append(token)
-                self.revoke(token)
+                self.kill(token)
 
         self.server.before = before
         return done
 
     def healed(self, refreshes=1):
-        assert self.provider.new_grants() == [("refresh_token", 200)] * refreshes
+        grants = self.provider.new_grants()
+        assert grants == [("refresh_token", 200)] * refreshes, grants
         assert len(self.sandbox.tabs()) == 1
         assert not self.asked.exists(), self.asked.read_text(encoding="utf-8")
 
@@ -242,7 +249,7 @@ def a_revoked_token_is_replaced_within_a_fetch(rig):
     desk = Desk(rig)
     work = desk.clone()
     desk.new_commit_on_the_server()
-    desk.revoke_all()
+    desk.kill_all()
     desk.git("-C", work, "pull", "--quiet")
     assert (work / "second").exists()
     desk.healed()
@@ -253,7 +260,7 @@ def a_revoked_bearer_token_is_replaced_within_a_push(rig):
     desk = Desk(rig, bearer=True)
     work = desk.clone()
     desk.commit(work, "second")
-    desk.revoke_all()
+    desk.kill_all()
     desk.git("-C", work, "push", "--quiet")
     desk.healed()
 
@@ -264,7 +271,7 @@ def a_token_that_dies_between_two_requests_of_a_fetch_is_replaced(rig):
     work = desk.clone()
     desk.new_commit_on_the_server()
     desk.provider.new_requests()
-    died = desk.revoke_before("POST", "git-upload-pack")
+    died = desk.kill_before("POST", "git-upload-pack")
     desk.git("-C", work, "pull", "--quiet")
     assert died and (work / "second").exists()
     desk.healed()
@@ -277,10 +284,27 @@ def a_token_that_dies_between_two_requests_of_a_push_is_replaced(rig):
         work = desk.clone()
         desk.commit(work, "second")
         desk.provider.new_requests()
-        died = desk.revoke_before("POST", "git-receive-pack")
+        died = desk.kill_before("POST", "git-receive-pack")
         desk.git("-C", work, "push", "--quiet")
         assert died
         desk.healed()
+
+
+@case
+def a_session_that_was_ended_is_signed_in_anew_within_the_fetch(rig):
+    desk = Desk(rig)
+    work = desk.clone()
+    desk.new_commit_on_the_server()
+    desk.end_the_session()
+    # Not where nobody may be asked: then it ends, and says what to run.
+    code, _, err = desk.ran("-C", work, "fetch", GIT_TERMINAL_PROMPT="0")
+    assert code == 128 and "hallpass login corp" in err, err
+    assert len(desk.sandbox.tabs()) == 1
+    desk.git("-C", work, "pull", "--quiet")
+    assert (work / "second").exists()
+    assert desk.provider.new_grants() == [("refresh_token", 400), ("authorization_code", 200)]
+    assert len(desk.sandbox.tabs()) == 2
+    assert not desk.asked.exists()
 
 
 @case
@@ -303,7 +327,7 @@ def an_older_git_dies_once_and_its_next_command_works_without_a_sign_in(rig):
     version, path = gits()[0]
     desk = Desk(rig, path)
     work = desk.clone()
-    desk.revoke_all()
+    desk.kill_all()
     code, _, err = desk.ran("-C", work, "fetch")
     if version < (2, 46):
         assert code == 128, err
