@@ -7,11 +7,12 @@ use std::error::Error as _;
 
 use crate::config::ConfigError;
 use crate::grant::browser::BrowserError;
+use crate::grant::device::DeviceError;
 use crate::grant::listener::ListenerError;
-use crate::http::HttpError;
+use crate::http::{CertificateFault, HttpError};
 use crate::report::{Exit, Report};
-use crate::session::{self, attempt::Outcome};
-use crate::store::{Place, Setting, StoreError};
+use crate::session::{self, DiscoveryError, TokenError, attempt::Outcome};
+use crate::store::{KeyringError, Place, Setting, StoreError};
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -133,7 +134,15 @@ fn session_hint(error: &session::Error) -> Option<String> {
     match error {
         S::Config(error) => error.hint(),
         S::Store(error) => store_hint(error),
-        S::Http(error) => http_hint(error),
+        S::Http(error)
+        | S::Browser(BrowserError::NotSent(error))
+        | S::Device(DeviceError::Http(error)) => http_hint(error),
+        S::NoMetadata {
+            status: 500..=599, ..
+        } => Some(LATER.to_owned()),
+        S::Discovery(DiscoveryError::NotJson) => Some(format!(
+            "{NETWORK_PAGE}; else compare the issuer with the provider's documentation, to the letter"
+        )),
         S::Discovery(_) | S::NoMetadata { .. } => Some(
             "compare the issuer with what the provider's documentation says, to the letter"
                 .to_owned(),
@@ -142,18 +151,20 @@ fn session_hint(error: &session::Error) -> Option<String> {
             Some("this provider has no device code: use `--flow browser`".to_owned())
         }
         S::NoEndpoint(name) => Some(format!("set `{name}` under the provider in config.toml")),
-        S::Token(error) if error.code() == Some("invalid_client") => Some(
-            "check `client_id`, `client_secret_file` and `client_auth` against the registration"
-                .to_owned(),
-        ),
-        S::Token(_) | S::IdToken(_) | S::Mixup(_) | S::Vanished => {
-            Some("run it again with `-v`, which shows each request".to_owned())
-        }
+        S::Token(error)
+        | S::Browser(BrowserError::NotTaken(error))
+        | S::Device(DeviceError::NotBegun(error)) => Some(token_hint(error).to_owned()),
+        S::IdToken(_) | S::Mixup(_) | S::Vanished => Some(VERBOSE.to_owned()),
         S::NoIdToken => Some("ask for the scope `openid`: `--scope openid`".to_owned()),
         S::Spent { .. } => Some("run it again: it leads to a sign-in".to_owned()),
         S::Browser(BrowserError::Listener(ListenerError::PortTaken { port })) => Some(format!(
             "end the program that has port {port}, or set a `redirect_uri` with another port that is registered"
         )),
+        S::Browser(BrowserError::Listener(_)) => Some("use `--flow device`".to_owned()),
+        S::Browser(BrowserError::NowhereToPush) => Some(
+            "tell those who run the provider: its metadata lacks `pushed_authorization_request_endpoint`"
+                .to_owned(),
+        ),
         S::Browser(_) => {
             Some("set `browser` in config.toml or BROWSER, or use `--flow device`".to_owned())
         }
@@ -179,6 +190,30 @@ fn session_hint(error: &session::Error) -> Option<String> {
     }
 }
 
+fn token_hint(error: &TokenError) -> &'static str {
+    match error {
+        TokenError::Refused { .. } if error.code() == Some("invalid_client") => {
+            "check `client_id`, `client_secret_file` and `client_auth` against the registration"
+        }
+        TokenError::NotJson { status: 200..=299 } => NETWORK_PAGE,
+        TokenError::Unavailable { .. }
+        | TokenError::Http {
+            status: 429 | 500..=599,
+        }
+        | TokenError::NotJson {
+            status: 429 | 500..=599,
+        } => LATER,
+        TokenError::Refused { .. }
+        | TokenError::Http { .. }
+        | TokenError::NotJson { .. }
+        | TokenError::Malformed
+        | TokenError::Missing { .. }
+        | TokenError::Unusable { .. }
+        | TokenError::UnacceptableUrl { .. }
+        | TokenError::WrongTokenType => VERBOSE,
+    }
+}
+
 fn http_hint(error: &HttpError) -> Option<String> {
     match error {
         HttpError::PlainHttp { .. } => Some("use the https address".to_owned()),
@@ -187,19 +222,58 @@ fn http_hint(error: &HttpError) -> Option<String> {
         | HttpError::Interrupted { .. } => Some(
             "check the network and HTTPS_PROXY, then run it again; nothing was lost".to_owned(),
         ),
-        HttpError::Certificate { .. } => Some(
+        HttpError::Proxy { host, .. } => Some(format!(
+            "correct HTTPS_PROXY, or set NO_PROXY={} to go without it, then run it again; nothing was lost",
+            without_port(host)
+        )),
+        HttpError::ProxyLogin { proxy, .. } => Some(format!(
+            "set HTTPS_PROXY=http://USER:PASSWORD@{proxy} and run it again; nothing was lost"
+        )),
+        HttpError::Certificate {
+            fault: CertificateFault::Time,
+            ..
+        } => Some(
+            "check this machine's clock with `date`; if it is right, tell those who run the provider"
+                .to_owned(),
+        ),
+        HttpError::Certificate {
+            fault: CertificateFault::Trust,
+            ..
+        } => Some(
             "if your company has its own CA, set `ca_file = \"/path/to/ca.pem\"` in config.toml"
                 .to_owned(),
         ),
-        HttpError::Redirect { .. } => Some(
-            "this may be a network's sign-in page; else correct the provider's addresses"
+        HttpError::NotTls { .. } => Some(format!("{NETWORK_PAGE}; nothing was lost")),
+        HttpError::NetworkSignIn { .. } => Some(
+            "open any page in a browser, sign in to the network, and run it again; nothing was lost"
                 .to_owned(),
         ),
+        HttpError::Redirect { .. }
+        | HttpError::Certificate {
+            fault: CertificateFault::Name,
+            ..
+        } => Some(format!(
+            "{NETWORK_PAGE}; else correct the provider's addresses in config.toml"
+        )),
         HttpError::TooLarge { .. } => {
             Some("check that the provider's addresses are right".to_owned())
         }
         HttpError::CaFile { .. } => Some("correct `ca_file` in config.toml".to_owned()),
         HttpError::Tls { .. } => None,
+    }
+}
+
+/// What a captive portal leaves behind looks like many another fault.
+const NETWORK_PAGE: &str = "this may be a network's sign-in page, or a proxy that meddles: open any page in a browser and run it again";
+
+const LATER: &str = "the provider is in trouble: run it again later; nothing was lost";
+
+const VERBOSE: &str = "run it again with `-v`, which shows each request";
+
+fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((name, port)) if !port.ends_with(']') => name,
+        Some(_) | None => host,
     }
 }
 
@@ -246,6 +320,11 @@ fn store_hint(error: &StoreError) -> Option<String> {
         S::OnlyPlace => {
             Some("dropping it would lose every session: `hallpass logout --all` does that".to_owned())
         }
+        S::Keyring(KeyringError::NoService) => Some(
+            "start a Secret Service (gnome-keyring, KeePassXC), or set `store = \"file\"` in \
+             config.toml or HALLPASS_STORE=file to keep the key in a file that only you can read"
+                .to_owned(),
+        ),
         S::Keyring(_) => Some(
             "unlock the OS keyring and run it again; `hallpass status` shows where the key is kept"
                 .to_owned(),

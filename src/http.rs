@@ -7,6 +7,7 @@
 
 use std::cell::OnceCell;
 use std::io::Read as _;
+use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,14 +18,21 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use url::{Host, Url};
 
+use crate::env::Env;
 use crate::secret::Secret;
 use crate::terminal::Terminal;
+
+#[cfg(all(unix, not(target_os = "macos")))]
+mod roots;
 
 /// More than any metadata document, key set or token response needs.
 const BODY_CAP: usize = 1024 * 1024;
 
 /// Long enough for a slow proxy, short enough that a dead address does not eat the whole limit.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+
+/// The status of a network that wants to be signed in to first (RFC 6585 §6).
+const NETWORK_SIGN_IN: u16 = 511;
 
 #[derive(Debug, thiserror::Error)]
 pub enum HttpError {
@@ -34,8 +42,26 @@ pub enum HttpError {
     TimedOut { host: String, limit: Duration },
     #[error("{host} cannot be reached: {reason}")]
     Unreachable { host: String, reason: String },
+    #[error("the proxy {proxy} does not lead to {host}: {reason}")]
+    Proxy {
+        proxy: String,
+        host: String,
+        reason: String,
+    },
+    #[error("the proxy {proxy} wants a user name and a password before it leads to {host}")]
+    ProxyLogin { proxy: String, host: String },
     #[error("the certificate of {host} is not trusted: {reason}")]
-    Certificate { host: String, reason: String },
+    Certificate {
+        host: String,
+        fault: CertificateFault,
+        reason: String,
+    },
+    #[error("what {host} sends is not TLS as it should be: {reason}")]
+    NotTls { host: String, reason: String },
+    #[error(
+        "this network wants you to sign in to it before it lets anything through to {host} (status 511)"
+    )]
+    NetworkSignIn { host: String },
     #[error("the answer of {host} broke off: {reason}")]
     Interrupted { host: String, reason: String },
     #[error("{host} answered with a redirect (status {status}), which is not followed")]
@@ -46,6 +72,17 @@ pub enum HttpError {
     CaFile { path: PathBuf, reason: String },
     #[error("TLS cannot be set up: {reason}")]
     Tls { reason: String },
+}
+
+/// What is wrong with a certificate: each has another remedy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CertificateFault {
+    /// Not yet or no longer valid, by this machine's clock.
+    Time,
+    /// It is another host's.
+    Name,
+    /// Nobody whom we trust issued it, or it is damaged.
+    Trust,
 }
 
 /// A response whose body was read whole.
@@ -65,17 +102,24 @@ pub type Body = Secret<Vec<u8>>;
 pub struct Http {
     limit: Duration,
     ca_file: Option<PathBuf>,
+    /// What a proxy is called in a message.
+    proxy: String,
     terminal: Terminal,
-    proxied: OnceCell<Client>,
+    proxied: OnceCell<Immortal>,
     /// To loopback addresses: plain http is allowed, and no proxy sees it.
-    loopback: OnceCell<Client>,
+    loopback: OnceCell<Immortal>,
 }
 
+/// A client that ends with the process: to drop it is to wait for whatever it does, and nobody can
+/// tell how long the platform goes on asking a name server that is silent.
+type Immortal = ManuallyDrop<Client>;
+
 impl Http {
-    pub fn new(limit: Duration, ca_file: Option<PathBuf>, terminal: Terminal) -> Self {
+    pub fn new(limit: Duration, ca_file: Option<PathBuf>, env: &Env, terminal: Terminal) -> Self {
         Self {
             limit,
             ca_file,
+            proxy: proxy_name(env),
             terminal,
             proxied: OnceCell::new(),
             loopback: OnceCell::new(),
@@ -155,6 +199,9 @@ impl Http {
     ) -> Result<Response, HttpError> {
         let host = || host.to_owned();
         let status = response.status();
+        if status.as_u16() == NETWORK_SIGN_IN {
+            return Err(HttpError::NetworkSignIn { host: host() });
+        }
         if status.is_redirection() {
             return Err(HttpError::Redirect {
                 host: host(),
@@ -209,15 +256,42 @@ impl Http {
         // A URL can carry what must not be shown.
         let error = error.without_url();
         if error.is_timeout() {
-            return HttpError::TimedOut {
-                host,
-                limit: self.limit,
+            let limit = if error.is_connect() {
+                CONNECT_LIMIT.min(self.limit)
+            } else {
+                self.limit
             };
+            return HttpError::TimedOut { host, limit };
         }
-        if let Some(reason) = certificate_fault(&error) {
-            return HttpError::Certificate { host, reason };
+        match tls_fault(&error) {
+            Some(rustls::Error::InvalidCertificate(fault)) => {
+                return HttpError::Certificate {
+                    host,
+                    fault: kind_of(fault),
+                    reason: fault.to_string(),
+                };
+            }
+            Some(fault) => {
+                return HttpError::NotTls {
+                    host,
+                    reason: fault.to_string(),
+                };
+            }
+            None => (),
         }
         let reason = innermost(&error);
+        if is_of_tunnel(&error) {
+            let proxy = self.proxy.clone();
+            return if reason.contains("proxy authorization required") {
+                HttpError::ProxyLogin { proxy, host }
+            } else {
+                HttpError::Proxy {
+                    proxy,
+                    host,
+                    reason: reason.replace("tunnel error: unsuccessful", "it refused to"),
+                }
+            };
+        }
         if error.is_connect() {
             HttpError::Unreachable { host, reason }
         } else {
@@ -252,7 +326,7 @@ impl Http {
         let client = builder.build().map_err(|error| HttpError::Tls {
             reason: innermost(&error.without_url()),
         })?;
-        Ok(slot.get_or_init(|| client))
+        Ok(slot.get_or_init(|| Immortal::new(client)))
     }
 }
 
@@ -263,6 +337,9 @@ fn tls(ca_file: Option<&Path>) -> Result<rustls::ClientConfig, HttpError> {
     };
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let extra = ca_file.map(certificates).transpose()?.unwrap_or_default();
+    #[cfg(all(unix, not(target_os = "macos")))]
+    let verifier = roots::Roots::new(extra, provider.clone()).map_err(fault)?;
+    #[cfg(not(all(unix, not(target_os = "macos"))))]
     let verifier =
         rustls_platform_verifier::Verifier::new_with_extra_roots(extra, provider.clone())
             .map_err(fault)?;
@@ -328,26 +405,67 @@ fn max_age(cache_control: &str) -> Option<Duration> {
     found
 }
 
-/// A certificate that was refused is an error of its own, never "please sign in".
-fn certificate_fault(error: &(dyn std::error::Error + 'static)) -> Option<String> {
-    if let Some(rustls::Error::InvalidCertificate(reason)) = error.downcast_ref() {
-        return Some(reason.to_string());
+/// What TLS itself found wrong. A certificate that was refused is an error of its own, never
+/// "please sign in".
+fn tls_fault<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e rustls::Error> {
+    chain(error).find_map(|cause| cause.downcast_ref())
+}
+
+fn kind_of(fault: &rustls::CertificateError) -> CertificateFault {
+    use rustls::CertificateError as E;
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "the list is open, and what is not named here is a matter of trust"
+    )]
+    match fault {
+        E::Expired | E::ExpiredContext { .. } | E::NotValidYet | E::NotValidYetContext { .. } => {
+            CertificateFault::Time
+        }
+        E::NotValidForName | E::NotValidForNameContext { .. } => CertificateFault::Name,
+        _ => CertificateFault::Trust,
     }
-    // An `io::Error` speaks for the error that it holds, and does not name it as its source.
-    let held = error
-        .downcast_ref::<std::io::Error>()
-        .and_then(std::io::Error::get_ref)
-        .and_then(|held| certificate_fault(held));
-    held.or_else(|| error.source().and_then(certificate_fault))
+}
+
+/// Whether it was on the way through a proxy. The library's type for it is not public, its words
+/// are.
+fn is_of_tunnel(error: &(dyn std::error::Error + 'static)) -> bool {
+    chain(error).any(|cause| cause.to_string().starts_with("tunnel error"))
+}
+
+/// An error and its causes. An `io::Error` speaks for the error that it holds, and does not name
+/// it as its source.
+fn chain<'e>(
+    error: &'e (dyn std::error::Error + 'static),
+) -> impl Iterator<Item = &'e (dyn std::error::Error + 'static)> {
+    std::iter::successors(Some(error), |error| {
+        let held = error
+            .downcast_ref::<std::io::Error>()
+            .and_then(std::io::Error::get_ref);
+        match held {
+            Some(held) => Some(held),
+            None => error.source(),
+        }
+    })
+}
+
+/// Where the proxy stands, without the password that may be in it. The names and their order are
+/// those that the HTTP library goes by.
+fn proxy_name(env: &Env) -> String {
+    let named = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"]
+        .iter()
+        .find_map(|name| env.var(name));
+    let parsed = named.and_then(|text| {
+        Url::parse(text)
+            .ok()
+            .filter(Url::has_host)
+            .or_else(|| Url::parse(&format!("http://{text}")).ok())
+    });
+    parsed.map_or_else(|| "of this system".to_owned(), |url| authority(&url))
 }
 
 /// The first cause, which says most; the layers above it only say that there is one.
 fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut last = error;
-    while let Some(source) = last.source() {
-        last = source;
-    }
-    last.to_string()
+    chain(error).last().unwrap_or(error).to_string()
 }
 
 #[cfg(test)]
@@ -369,7 +487,12 @@ mod tests {
 
     #[test]
     fn plain_http_goes_to_loopback_only() {
-        let http = Http::new(Duration::from_secs(1), None, Terminal::new(0));
+        let http = Http::new(
+            Duration::from_secs(1),
+            None,
+            &Env::default(),
+            Terminal::new(0),
+        );
         for url in [
             "http://192.0.2.1/",
             "http://example.test/",
@@ -380,10 +503,41 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_proxy_is_named_without_its_password() {
+        for (variable, value, expected) in [
+            (
+                "HTTPS_PROXY",
+                "http://u:secret@proxy.corp.example:3128",
+                "proxy.corp.example:3128",
+            ),
+            (
+                "https_proxy",
+                "proxy.corp.example:3128",
+                "proxy.corp.example:3128",
+            ),
+            (
+                "https_proxy",
+                "u:secret@proxy.corp.example:3128",
+                "proxy.corp.example:3128",
+            ),
+            ("ALL_PROXY", "http://127.0.0.1:8080/", "127.0.0.1:8080"),
+            ("HTTP_PROXY", "http://proxy.corp.example", "of this system"),
+        ] {
+            let env = Env::new([""], [(variable, value)]);
+            assert_eq!(proxy_name(&env), expected, "{variable}={value}");
+        }
+    }
+
     /// reqwest panics where no crypto provider was installed; ours is handed to it.
     #[test]
     fn a_client_can_be_built_in_a_fresh_process() {
-        let http = Http::new(Duration::from_secs(1), None, Terminal::new(0));
+        let http = Http::new(
+            Duration::from_secs(1),
+            None,
+            &Env::default(),
+            Terminal::new(0),
+        );
         assert!(
             http.client(&Url::parse("https://example.test/").unwrap())
                 .is_ok()

@@ -244,6 +244,7 @@ mod tests {
             data_dir: folder.join("data"),
             kernel_cache: None,
             keyring_wait: Duration::ZERO,
+            announce: || (),
             container: false,
         })
     }

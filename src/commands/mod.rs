@@ -147,6 +147,7 @@ impl<'a> Prepared<'a> {
             data_dir: store::data_dir(env)?,
             kernel_cache: settings.kernel_cache,
             keyring_wait: keyring_wait(settings.interactive, env, terminal),
+            announce: || Terminal::new(0).say("waiting for the OS keyring to be unlocked…"),
             container: store::in_container(env),
         });
         Ok(Self {

@@ -74,7 +74,7 @@ impl ConfigError {
     /// What a person can do about it, in lines to run or to write.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Entry { problem, .. } => problem.hint().map(str::to_owned),
+            Self::Entry { problem, .. } => problem.hint(),
             Self::Untrusted { file, why } => why_untrusted(file, *why),
             Self::Absent { .. } => {
                 Some("create it, or unset HALLPASS_CONFIG to use the usual file".to_owned())
@@ -114,10 +114,19 @@ impl ConfigError {
 }
 
 fn why_untrusted(file: &str, why: Untrusted) -> Option<String> {
+    // What a shell would take for something else is not offered as a command.
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/~._-+@".contains(c);
+    let run = |command| {
+        file.chars()
+            .all(plain)
+            .then(|| format!("run: {command} {file}"))
+    };
     match why {
-        Untrusted::Writable { .. } => Some(format!("run: chmod go-w {file}")),
-        Untrusted::Readable { .. } => Some(format!("run: chmod 600 {file}")),
-        Untrusted::Owner { .. } => Some(format!("run: sudo chown \"$(id -u)\" {file}")),
+        Untrusted::Writable { .. } => run("chmod go-w"),
+        Untrusted::Readable { .. } => run("chmod 600"),
+        Untrusted::Owner { .. } => {
+            Some("read it, and if it is right, make a copy of it".to_owned())
+        }
         Untrusted::NotAFile
         | Untrusted::TooLarge
         | Untrusted::DanglingLink
@@ -167,22 +176,24 @@ pub enum Problem {
 }
 
 impl Problem {
-    fn hint(&self) -> Option<&'static str> {
+    fn hint(&self) -> Option<String> {
         match self {
             Self::InlineSecret { .. } => Some(
                 "put it into a file of its own (chmod 600), and write \
-                 client_secret_file = \"/path/of/that/file\"",
+                 client_secret_file = \"/path/of/that/file\""
+                    .to_owned(),
             ),
             Self::Value { what, .. } => match what {
-                What::Tenant => {
-                    Some("the page of the app's registration shows it as \"Directory (tenant) ID\"")
-                }
+                What::Tenant => Some(
+                    "the page of the app's registration shows it as \"Directory (tenant) ID\""
+                        .to_owned(),
+                ),
+                What::UnknownPreset { known, .. } => Some(format!("presets: {known}")),
                 What::Is(_)
                 | What::OneOf(_)
                 | What::RedirectUri(_)
                 | What::Pattern(_)
                 | What::Reserved { .. }
-                | What::UnknownPreset { .. }
                 | What::UnknownProvider { .. }
                 | What::NoHome => None,
             },
@@ -209,7 +220,7 @@ pub enum What {
     Reserved { parameter: String },
     #[error("must be the ID of a directory, a GUID: under another name it has another issuer")]
     Tenant,
-    #[error("names no preset{}; there are {known}", DidYouMean(similar))]
+    #[error("names no preset{}", DidYouMean(similar))]
     UnknownPreset {
         similar: Option<String>,
         known: String,

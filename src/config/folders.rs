@@ -66,8 +66,9 @@ pub(super) fn home(env: &Env) -> Result<PathBuf, ConfigError> {
     let variable = if cfg!(windows) { "USERPROFILE" } else { "HOME" };
     match absolute(env, variable)? {
         Some(home) => Ok(home),
-        None => directories::BaseDirs::new()
-            .map(|dirs| dirs.home_dir().to_owned())
+        None => std::env::home_dir()
+            // An empty HOME is the current folder to some versions of the standard library.
+            .filter(|home| home.is_absolute())
             .ok_or(ConfigError::NoHome),
     }
 }

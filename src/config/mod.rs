@@ -125,7 +125,7 @@ impl Config {
         let shown = folders::shown(&user_path, home.as_deref());
 
         let system = system_file
-            .map(|path| read(path, None))
+            .map(|path| read(path, home.clone()))
             .transpose()?
             .flatten();
         let user = read(&user_path, home)?;

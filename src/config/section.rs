@@ -111,6 +111,12 @@ impl<'s, 'i> Section<'s, 'i> {
         self.unfilled
     }
 
+    /// The keys that were asked for.
+    #[cfg(test)]
+    pub(crate) fn asked(&self) -> &[&'static str] {
+        &self.asked
+    }
+
     /// Takes over what a table within this one had left open.
     pub(crate) fn adopt_unfilled(&mut self, inner: &Self) {
         self.unfilled = self.unfilled.or(inner.unfilled);

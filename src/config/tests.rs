@@ -6,6 +6,13 @@ use super::*;
 use crate::oauth::token::ClientAuth;
 use crate::store;
 
+/// The user's file of a [`Machine`] as messages have it.
+const FILE: &str = if cfg!(windows) {
+    "~\\user.toml"
+} else {
+    "~/user.toml"
+};
+
 /// A home and a system's folder of their own, gone when the test is over.
 struct Machine {
     root: PathBuf,
@@ -41,6 +48,7 @@ impl Machine {
     fn env(&self, vars: &[(&str, &str)]) -> Env {
         let mut all = vec![
             ("HOME", self.root.to_str().unwrap().to_owned()),
+            ("USERPROFILE", self.root.to_str().unwrap().to_owned()),
             (
                 "HALLPASS_CONFIG",
                 self.path("user.toml").to_str().unwrap().to_owned(),
@@ -327,6 +335,9 @@ fn every_preset_is_whole() {
     let issuer = "issuer = \"https://login.example\"";
     let tenant = "tenant = \"72F988BF-86f1-41af-91ab-2d7cd011db47\"";
     for (preset, key, has_client_id) in [
+        ("auth0", issuer, false),
+        ("azure-devops", tenant, false),
+        ("bitbucket", "", false),
         ("codeberg", "", true),
         ("forgejo", base, true),
         ("gitea", "", true),
@@ -335,6 +346,7 @@ fn every_preset_is_whole() {
         ("google", "", false),
         ("keycloak", issuer, false),
         ("microsoft", tenant, false),
+        ("okta", issuer, false),
     ] {
         let machine = Machine::with(&format!("[providers.x]\npreset = \"{preset}\"\n{key}"));
         let provider = machine.load().unwrap().provider("x").unwrap();
@@ -350,7 +362,7 @@ fn every_preset_is_whole() {
             "{all}"
         );
     }
-    assert_eq!(presets::names().count(), 8);
+    assert_eq!(presets::names().count(), 12);
     assert!(presets::names().is_sorted());
 }
 
@@ -390,11 +402,74 @@ fn what_is_special_about_each_provider() {
 }
 
 #[test]
+fn what_else_is_special_about_a_provider() {
+    let machine = Machine::with(
+        "[providers.ado]\npreset = \"azure-devops\"\ntenant = \"72f988bf-86f1-41af-91ab-2d7cd011db47\"\n\
+         [providers.okta]\npreset = \"okta\"\nissuer = \"https://corp.okta.example/oauth2/default\"\n\
+         [providers.auth0]\npreset = \"auth0\"\nissuer = \"https://corp.auth0.example/\"\n\
+         audience = \"https://api.corp.example\"",
+    );
+    let config = machine.load().unwrap();
+    let ado = "499b84ac-1321-427f-aa17-267ca6975798/.default";
+    for (name, scope, redirect_uri, git_username, asks, wants_secret) in [
+        ("ado", ado, "http://localhost/", Some("oauth2"), true, false),
+        (
+            "bitbucket",
+            "repository:write",
+            "http://127.0.0.1:8484/callback",
+            Some("x-token-auth"),
+            false,
+            true,
+        ),
+        (
+            "okta",
+            "offline_access",
+            "http://127.0.0.1:8484/callback",
+            None,
+            true,
+            false,
+        ),
+        (
+            "auth0",
+            "offline_access",
+            "http://127.0.0.1:8484/callback",
+            None,
+            true,
+            false,
+        ),
+    ] {
+        let provider = config.provider(name).unwrap();
+        assert!(provider.scopes.iter().any(|s| s == scope), "{name}");
+        let expected = crate::oauth::RedirectUri::parse(redirect_uri).unwrap();
+        assert_eq!(provider.redirect_uri, expected, "{name}");
+        assert_eq!(provider.git_username.as_deref(), git_username, "{name}");
+        assert_eq!(provider.needs_discovery(), asks, "{name}");
+        assert_eq!(provider.client_secret().is_err(), wants_secret, "{name}");
+        // Who signed in is pinned by an ID token, or by a question.
+        assert!(
+            provider.is_openid() || provider.identity.is_some(),
+            "{name}"
+        );
+    }
+    // Compared character by character: Auth0's own ends with a slash.
+    let auth0 = config.provider("auth0").unwrap();
+    assert_eq!(auth0.issuer.as_deref(), Some("https://corp.auth0.example/"));
+    assert_eq!(auth0.audience.as_deref(), Some("https://api.corp.example"));
+    let bitbucket = config.provider("bitbucket").unwrap();
+    assert_eq!(bitbucket.client_auth, Some(ClientAuth::Basic));
+    assert_eq!(bitbucket.device_authorization_endpoint, None);
+    assert_eq!(bitbucket.login_hint_param, None);
+}
+
+#[test]
 fn what_a_preset_leaves_open_is_asked_for() {
     for (name, expected) in [
         ("forgejo", "provider `forgejo` has no base"),
         ("keycloak", "provider `keycloak` has no issuer"),
         ("microsoft", "provider `microsoft` has no tenant"),
+        ("azure-devops", "provider `azure-devops` has no tenant"),
+        ("okta", "provider `okta` has no issuer"),
+        ("auth0", "provider `auth0` has no issuer"),
     ] {
         let machine = Machine::with("");
         let error = machine.load().unwrap().provider(name).unwrap_err();
@@ -421,10 +496,11 @@ fn a_preset_without_a_client_says_where_to_register_and_what_to_write() {
         "register an application at https://gitlab.com/-/user_settings/applications\n  \
            redirect URI: http://127.0.0.1/callback\n  \
            untick \"Confidential\"; tick the scopes read_repository and write_repository\n\
-         then write into ~/user.toml:\n\n  \
+         then write into FILE:\n\n  \
            [providers.gitlab]\n  \
            preset = \"gitlab\"\n  \
            client_id = \"the ID that you get\""
+            .replace("FILE", FILE)
     );
 
     let machine = Machine::with("[providers.work]\npreset = \"google\"");
@@ -432,9 +508,10 @@ fn a_preset_without_a_client_says_where_to_register_and_what_to_write() {
     let hint = provider.client_id().unwrap_err().hint().unwrap();
     assert!(
         hint.ends_with(
-            "then add to [providers.work] in ~/user.toml:\n\n  \
+            &"then add to [providers.work] in FILE:\n\n  \
              client_id = \"the ID that you get\"\n  \
              client_secret_file = \"~/.config/hallpass/client-secret\""
+                .replace("FILE", FILE)
         ),
         "{hint}"
     );
@@ -457,7 +534,7 @@ fn an_unknown_provider_is_named_with_those_that_there_are() {
         assert_eq!(error.to_string(), expected);
         let hint = error.hint().unwrap();
         assert!(
-            hint.starts_with("known: codeberg, corp, forgejo, "),
+            hint.starts_with("known: auth0, azure-devops, bitbucket, codeberg, corp, forgejo, "),
             "{hint}"
         );
     }
@@ -610,7 +687,7 @@ fn an_error_names_key_and_line_and_never_the_value() {
         ),
         (
             "[providers.corp]\npreset = \"gihtub\"",
-            "2: `preset` in [providers.corp] names no preset; did you mean `github`?; there are codeberg, forgejo, gitea, github, gitlab, google, keycloak, microsoft",
+            "2: `preset` in [providers.corp] names no preset; did you mean `github`?",
         ),
         (
             "[providers.corp]\ntenant = \"common\"",
@@ -686,29 +763,51 @@ fn an_error_names_key_and_line_and_never_the_value() {
         let machine = Machine::with(&text.replace("CANARY", CANARY));
         let error = machine.load().unwrap_err();
         let shown = error.to_string();
-        assert_eq!(shown, format!("~/user.toml:{expected}"), "{text}");
+        assert_eq!(shown, format!("{FILE}:{expected}"), "{text}");
         let all = format!("{shown} {:?} {:?}", error.hint(), error);
         assert!(!all.contains(CANARY), "{all}");
     }
 }
 
 #[test]
+fn no_slip_of_the_pen_brings_a_value_into_a_message() {
+    let text = CORP
+        .replace("hallpass", CANARY)
+        .replace("\"work\"", &format!("'{CANARY}'"));
+    let mut refused = 0;
+    for at in 0..text.len() {
+        for slip in [
+            "", "\n", "\"", "'", "=", "[", "]", "{", ",", "#", "\\", "\0", "x",
+        ] {
+            let mut slipped = text.clone();
+            slipped.replace_range(at..=at, slip);
+            let source = source(&slipped);
+            if let Err(error) = FileLayer::of(&source) {
+                refused += 1;
+                let message = format!("{error} {error:?} {:?}", error.hint());
+                assert!(!message.contains("s3cr3t"), "{slipped}\n{message}");
+            }
+        }
+    }
+    assert!(refused > 1000);
+}
+
+#[test]
 fn a_key_with_control_characters_is_escaped() {
     let machine = Machine::with("\"a\\u001b[2J\" = 1");
     let error = machine.load().unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "~/user.toml:1: unknown key `a\\u{1b}[2J`"
-    );
+    let expected = format!("{FILE}:1: unknown key `a\\u{{1b}}[2J`");
+    assert_eq!(error.to_string(), expected);
 }
 
 #[test]
 fn the_first_unknown_key_of_a_table_is_reported() {
     let machine = Machine::with("zebra = 1\nant = 2");
     let error = machine.load().unwrap_err();
-    assert_eq!(error.to_string(), "~/user.toml:1: unknown key `zebra`");
+    assert_eq!(error.to_string(), format!("{FILE}:1: unknown key `zebra`"));
 }
 
+#[cfg(unix)]
 #[test]
 fn relative_paths_are_relative_to_the_file_and_a_tilde_is_the_home() {
     let machine = Machine::with(
@@ -733,6 +832,7 @@ fn an_openid_provider_needs_an_issuer() {
         "[providers.a]\nauthorization_endpoint = \"https://a.example/a\"\n\
          token_endpoint = \"https://a.example/t\"\nscopes = [\"openid\"]\n\
          [providers.b]\nscopes = [\"x\"]\n\
+         [providers.gitlab]\nclient_id = \"x\"\n\
          [providers.c]\npreset = \"github\"\nbase = \"https://ghe.example\"",
     );
     let config = machine.load().unwrap();
@@ -742,6 +842,8 @@ fn an_openid_provider_needs_an_issuer() {
             "provider `a` asks for an ID token (scope `openid`) and has no issuer to check it against",
         ),
         ("b", "provider `b` has no issuer"),
+        // A name alone does not choose a preset.
+        ("gitlab", "provider `gitlab` has no preset"),
         (
             "c",
             "preset `github` is for one place only and has no `base`",
@@ -753,11 +855,12 @@ fn an_openid_provider_needs_an_issuer() {
     }
 }
 
+const ISSUER: &str = "http://127.0.0.1:4567";
+
 #[test]
 fn a_provider_from_the_command_line_is_checked_like_a_configured_one() {
-    let machine = Machine::with("ca_file = \"/etc/ca.pem\"");
+    let machine = Machine::with("ca_file = \"ca.pem\"");
     let config = machine.load().unwrap();
-    const ISSUER: &str = "http://127.0.0.1:4567";
     let good = || Asked {
         scopes: vec!["openid".to_owned()],
         ..Asked::default()
@@ -765,7 +868,7 @@ fn a_provider_from_the_command_line_is_checked_like_a_configured_one() {
     let provider = config.ad_hoc(ISSUER, "hallpass", good()).unwrap();
     assert_eq!(provider.name, ISSUER);
     assert_eq!(provider.issuer.as_deref(), Some(ISSUER));
-    assert_eq!(provider.ca_file, Some(PathBuf::from("/etc/ca.pem")));
+    assert_eq!(provider.ca_file, Some(machine.path("ca.pem")));
     assert!(provider.needs_discovery() && provider.is_openid());
 
     let params = |name: &str| vec![(name.to_owned(), "x".to_owned())];
@@ -846,14 +949,59 @@ fn what_is_asked_for_goes_over_what_is_configured() {
 fn a_file_that_is_not_there_is_fine_unless_it_was_named() {
     let machine = Machine::new();
     let error = machine.load().unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "~/user.toml does not exist, though HALLPASS_CONFIG names it"
-    );
+    let expected = format!("{FILE} does not exist, though HALLPASS_CONFIG names it");
+    assert_eq!(error.to_string(), expected);
     let home = machine.root.to_str().unwrap();
-    let env = Env::new(Vec::<&str>::new(), [("HOME", home), ("APPDATA", home)]);
+    let env = Env::new(
+        Vec::<&str>::new(),
+        [("HOME", home), ("USERPROFILE", home), ("APPDATA", home)],
+    );
     let config = Config::load_files(None, &env, &Flags::default()).unwrap();
     assert_eq!(config.settings, Settings::default());
+}
+
+const DOCUMENTATION: &str = include_str!("../../docs/configuration.md");
+
+fn source(text: &str) -> Source {
+    Source {
+        shown: FILE.to_owned(),
+        text: Zeroizing::new(text.to_owned()),
+        folder: PathBuf::new(),
+        home: None,
+    }
+}
+
+#[test]
+fn every_key_is_documented() {
+    let empty = source("");
+    let mut top = empty.parse().unwrap();
+    SettingsLayer::of_file(&mut top).unwrap();
+    let mut provider = empty.parse().unwrap();
+    ProviderLayer::read_keys(&mut provider).unwrap();
+    for key in top.asked().iter().chain(provider.asked()) {
+        assert!(DOCUMENTATION.contains(&format!("`{key}`")), "{key}");
+    }
+    for preset in presets::names() {
+        assert!(
+            DOCUMENTATION.contains(&format!("| `{preset}` |")),
+            "{preset}"
+        );
+    }
+}
+
+#[test]
+fn every_example_of_the_documentation_is_valid() {
+    let mut count = 0;
+    for block in DOCUMENTATION.split("```toml\n").skip(1) {
+        let (example, _) = block.split_once("```").unwrap();
+        let machine = Machine::with(example);
+        let config = machine.load().unwrap();
+        for name in config.providers() {
+            config.provider(name).unwrap();
+        }
+        count += 1;
+    }
+    assert!(count >= 2);
 }
 
 #[cfg(unix)]

@@ -78,6 +78,8 @@ pub enum BrowserError {
         cause: Rejected,
         tab: Tab,
     },
+    #[error("the provider wants the authorization request pushed, and names no endpoint for it")]
+    NowhereToPush,
     #[error("the authorization request could not be sent ahead")]
     NotSent(#[source] HttpError),
     #[error("the provider did not take the authorization request")]

@@ -78,13 +78,18 @@ pub fn authorize(
                 response.body.expose(),
             )),
             Err(HttpError::TimedOut { .. }) => PollAnswer::TimedOut,
-            Err(HttpError::Unreachable { .. } | HttpError::Interrupted { .. }) => {
-                PollAnswer::Unreachable
-            }
+            Err(
+                HttpError::Unreachable { .. }
+                | HttpError::Proxy { .. }
+                | HttpError::Interrupted { .. },
+            ) => PollAnswer::Unreachable,
             // A certificate or a redirect does not mend itself.
             Err(
                 error @ (HttpError::PlainHttp { .. }
+                | HttpError::ProxyLogin { .. }
                 | HttpError::Certificate { .. }
+                | HttpError::NotTls { .. }
+                | HttpError::NetworkSignIn { .. }
                 | HttpError::Redirect { .. }
                 | HttpError::TooLarge { .. }
                 | HttpError::CaFile { .. }

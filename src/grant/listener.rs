@@ -161,7 +161,7 @@ impl Listener {
         }
     }
 
-    /// Serves the page once, for two seconds at the latest, and closes the port. A callback that
+    /// Serves the page until one tab has it, for two seconds at the latest, and closes the port. A callback that
     /// comes again gets the same redirect; nobody is asked about it. Returns at once where no
     /// callback has ended the login, for then no browser is on its way to the page.
     pub fn finish(mut self, page: &Page<'_>) {
@@ -189,7 +189,7 @@ impl Listener {
             for connection in &mut self.connections {
                 connection.advance(site, &mut answer);
                 connection.has_page |= taken.take();
-                if connection.has_page && connection.is_sent() {
+                if connection.has_page && connection.is_received() {
                     return;
                 }
             }
@@ -309,6 +309,10 @@ struct Connection {
     response: Vec<u8>,
     written: usize,
     has_page: bool,
+    /// The other end closed before it was answered, as a tab does that is reloaded.
+    was_left: bool,
+    /// The other end closed after it was answered, which is how it shows that it has it all.
+    was_finished: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -337,6 +341,8 @@ impl Connection {
             response: Vec::new(),
             written: 0,
             has_page: false,
+            was_left: false,
+            was_finished: false,
         }
     }
 
@@ -349,6 +355,7 @@ impl Connection {
                 (None, _) => self.state = State::Closed,
                 (Some(_), Peer::Foreign) => self.respond(Refusal::OtherUser.response()),
                 (Some(head), Peer::Welcome) => {
+                    self.was_left = !open;
                     let response = answer(head);
                     self.respond(response);
                 }
@@ -401,7 +408,10 @@ impl Connection {
         let mut scrap = Zeroizing::new([0; 4096]);
         while self.read < HEAD_LIMIT + DRAIN_LIMIT {
             match self.stream.read(&mut scrap[..]) {
-                Ok(0) => break,
+                Ok(0) => {
+                    self.was_finished = true;
+                    break;
+                }
                 Ok(count) => self.read += count,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -413,6 +423,12 @@ impl Connection {
 
     fn is_sent(&self) -> bool {
         !self.response.is_empty() && self.written == self.response.len()
+    }
+
+    /// Whether somebody was still there to read the response: one that was written to a tab which
+    /// has been reloaded in the meantime is seen by nobody.
+    fn is_received(&self) -> bool {
+        self.is_sent() && self.was_finished && !self.was_left
     }
 
     /// Nothing is lost with it.

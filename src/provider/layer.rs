@@ -94,7 +94,7 @@ impl ProviderLayer {
     }
 
     /// The keys of a provider's section, and of a preset's file.
-    pub(super) fn read_keys(section: &mut Section<'_, '_>) -> Result<Self, ConfigError> {
+    pub(crate) fn read_keys(section: &mut Section<'_, '_>) -> Result<Self, ConfigError> {
         Ok(Self {
             preset: section.parsed("preset", preset)?,
             base: section.parsed("base", base)?,
@@ -378,6 +378,11 @@ fn check(provider: Provider) -> Result<Provider, ConfigError> {
         && (provider.authorization_endpoint.is_some()
             || provider.device_authorization_endpoint.is_some());
     if provider.issuer.is_none() && !by_hand {
+        if provider.preset.is_none()
+            && let Some(preset) = presets::known(&provider.name)
+        {
+            return Err(provider.missing("preset", preset));
+        }
         return Err(provider.missing("issuer", "https://login.corp.example"));
     }
     if provider.issuer.is_none() && provider.is_openid() {

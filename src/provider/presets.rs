@@ -13,6 +13,15 @@ use crate::config::section::{Blanks, Source};
 
 /// By name, in the order of their names.
 const PRESETS: &[(&str, &str)] = &[
+    ("auth0", include_str!("../../config/providers/auth0.toml")),
+    (
+        "azure-devops",
+        include_str!("../../config/providers/azure-devops.toml"),
+    ),
+    (
+        "bitbucket",
+        include_str!("../../config/providers/bitbucket.toml"),
+    ),
     (
         "codeberg",
         include_str!("../../config/providers/codeberg.toml"),
@@ -33,6 +42,7 @@ const PRESETS: &[(&str, &str)] = &[
         "microsoft",
         include_str!("../../config/providers/microsoft.toml"),
     ),
+    ("okta", include_str!("../../config/providers/okta.toml")),
 ];
 
 pub(crate) fn names<'a>() -> impl Iterator<Item = &'a str> {

@@ -2,8 +2,8 @@
 //!
 //! Everything that decides who gets a token compares realms, and never the text of a URL: each
 //! of `github.com.evil.example`, `evilgithub.com`, `github.com@evil.example` and
-//! `github.com\@evil.example` has fooled a credential helper that compared text. There is no
-//! method here that yields a string to compare.
+//! `github.com\@evil.example` has fooled a credential helper that compared text. A realm as text
+//! is for people only.
 //!
 //! Specification: <https://url.spec.whatwg.org/#concept-url-origin>
 

@@ -115,6 +115,14 @@ impl Outcome {
 }
 
 impl Error {
+    /// Whether an answer could not be checked only because the keys for it were not to be had.
+    pub(super) fn is_for_want_of_keys(&self) -> bool {
+        matches!(
+            self,
+            Self::Http(_) | Self::NoMetadata { .. } | Self::IdToken(IdTokenError::UnknownKey)
+        )
+    }
+
     /// What the waiting tab is told of it.
     pub(super) fn told(&self) -> Told {
         match self {
@@ -123,7 +131,8 @@ impl Error {
                 who: person.clone(),
             },
             Self::UnknownPerson { .. } => Told::Failed(Failure::UnknownPerson),
-            Self::IdToken(_) => Told::Failed(Failure::IdToken),
+            // Metadata was there when the sign-in began: now it is the keys that are not.
+            Self::IdToken(_) | Self::NoMetadata { .. } => Told::Failed(Failure::IdToken),
             Self::Store(_) => Told::Failed(Failure::Store),
             Self::Http(HttpError::TimedOut { .. }) | Self::TimedOut { .. } => Told::TimedOut,
             Self::Declined { .. } => Told::Declined,
@@ -131,7 +140,6 @@ impl Error {
             Self::ProviderRefused { .. } | Self::Mixup(_) => Told::Failed(Failure::Provider),
             Self::Config(_)
             | Self::Discovery(_)
-            | Self::NoMetadata { .. }
             | Self::NoEndpoint(_)
             | Self::Token(_)
             | Self::Spent { .. }

@@ -2,7 +2,7 @@
 
 use std::time::Duration as StdDuration;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use time::{Duration, OffsetDateTime};
 
 use super::Error;
@@ -73,7 +73,7 @@ impl Documents<'_> {
 
     fn discovered(&self, issuer: &str) -> Result<Metadata, Error> {
         let name = format!("metadata {issuer}");
-        let cached: Option<Cached<Metadata>> = self.store.read_plain(Plain::Metadata, &name)?;
+        let cached: Option<Cached<Metadata>> = self.kept(&name);
         if let Some(cached) = cached
             && cached.is_good(self.now)
         {
@@ -147,7 +147,7 @@ impl Documents<'_> {
             return Ok(None);
         };
         let name = format!("keys {url}");
-        let cached: Option<Cached<Jwks>> = self.store.read_plain(Plain::Metadata, &name)?;
+        let cached: Option<Cached<Jwks>> = self.kept(&name);
         if let Some(cached) = cached {
             let is_recent =
                 self.now >= cached.fetched_at && self.now < cached.fetched_at + BETWEEN_KEY_FETCHES;
@@ -169,6 +169,11 @@ impl Documents<'_> {
         let keys = Jwks::parse(body.expose())?;
         self.keep(&name, &keys, max_age);
         Ok(Some(keys))
+    }
+
+    /// A document that cannot be read is fetched again: no error, and no reason to lose a sign-in.
+    fn kept<T: DeserializeOwned>(&self, name: &str) -> Option<Cached<T>> {
+        self.store.read_plain(Plain::Metadata, name).ok().flatten()
     }
 
     /// Keeps a document for its lifetime. One that cannot be kept is fetched again: no error.

@@ -26,7 +26,9 @@ use crate::oauth::id_token::{self, Checks, Claims, IdTokenError};
 use crate::oauth::token::{self, Client, TokenRequest, TokenResponse, parse_token_response};
 use crate::provider::Provider;
 use crate::secret::Secret;
-use crate::store::{Kept, Listed, Lock, LockKind, Place, Plain, RecordName, Setting, Store};
+use crate::store::{
+    Kept, Listed, Lock, LockKind, Place, Plain, RecordName, Reservation, Setting, Store, StoreError,
+};
 use crate::terminal::Terminal;
 
 pub mod attempt;
@@ -35,6 +37,9 @@ mod metadata;
 pub mod plan;
 pub mod record;
 
+// What an `Error` holds: whoever writes its hint has to tell these apart.
+pub use crate::oauth::discovery::DiscoveryError;
+pub use crate::oauth::token::TokenError;
 pub use error::Error;
 
 use attempt::{Attempt, Outcome};
@@ -69,7 +74,7 @@ impl Context<'_> {
 
     fn http(&self, ca_file: Option<&std::path::PathBuf>) -> Http {
         let ca_file = ca_file.or(self.settings.ca_file.as_ref()).cloned();
-        Http::new(self.settings.http_timeout, ca_file, self.terminal)
+        Http::new(self.settings.http_timeout, ca_file, self.env, self.terminal)
     }
 
     /// How long to wait for whoever holds a record's lock: it makes at most a few requests.
@@ -264,7 +269,10 @@ impl<'a> Account<'a> {
                     match self.refresh(&kept, with, forced, &lock) {
                         Ok(fresh) => return Ok(Some(fresh)),
                         Err(Error::Spent { .. }) => {
-                            self.forget_refresh_token(&kept, forced, &lock)?;
+                            let forgotten = self.forget_refresh_token(&kept, forced, &lock);
+                            if let Err(error) = forgotten {
+                                return self.served_instead(want, error).map(Some);
+                            }
                         }
                         Err(error) => {
                             if forced {
@@ -284,7 +292,7 @@ impl<'a> Account<'a> {
         kept: &Kept<Session>,
         with: &Secret<String>,
         forced: bool,
-        _lock: &Lock,
+        lock: &Lock,
     ) -> Result<Kept<Session>, Error> {
         let Kept {
             value: old,
@@ -295,6 +303,10 @@ impl<'a> Account<'a> {
         let secret = self.provider.client_secret()?;
         let client = self.client(&metadata, secret.as_ref());
         let endpoint = endpoint(metadata.token_endpoint.as_ref(), "token_endpoint")?;
+        if old.tokens.id_token.is_some() {
+            // Keys that are missed only afterwards would cost what the answer brings.
+            self.documents().keys(&metadata, false)?;
+        }
         let reservation = self.context.store.reserve(&self.name, RESERVED)?;
 
         // Without a scope the server keeps what was granted (RFC 6749 §6).
@@ -312,7 +324,15 @@ impl<'a> Account<'a> {
             Err(fault) => return Err(Error::Token(fault)),
         };
         let now = self.context.now();
-        let claims = self.checked_id_token(&metadata, &tokens, None, now)?;
+        let claims = match self.checked_id_token(&metadata, &tokens, None, now) {
+            Ok(claims) => claims,
+            Err(error) => {
+                if error.is_for_want_of_keys() && self.is_still_there(*generation) {
+                    keep_successor(kept, tokens.refresh_token, reservation);
+                }
+                return Err(error);
+            }
+        };
         if let (Some(claims), Some(pinned)) = (&claims, &old.person)
             && !pinned.is_same(&person_of(claims))
         {
@@ -334,22 +354,45 @@ impl<'a> Account<'a> {
 
         // A logout that could not wait for us has removed the record: what we got must not
         // outlive it.
-        let still_there = self
-            .kept()?
-            .is_some_and(|now| now.generation == *generation);
-        if !still_there {
+        if !self.is_still_there(*generation) {
             drop(reservation);
             self.revoke(&fresh.value, &mut Vec::new());
             return Err(Error::SignedOutMeanwhile {
                 login: self.login.this.clone(),
             });
         }
-        if let Err(error) = reservation.commit(&fresh.value, fresh.generation) {
+        if let Err(error) = self.committed(reservation, &fresh.value, fresh.generation, lock) {
             self.context.terminal.warn(&format!(
                 "the new token is good, but could not be stored: {error}"
             ));
         }
         Ok(fresh)
+    }
+
+    /// Stores what cannot be had again: where the first try fails, once more and from scratch.
+    fn committed(
+        &self,
+        reservation: Reservation,
+        session: &Session,
+        generation: Generation,
+        _lock: &Lock,
+    ) -> Result<(), StoreError> {
+        reservation.commit(session, generation).or_else(|first| {
+            self.context
+                .store
+                .reserve(&self.name, RESERVED)
+                .and_then(|again| again.commit(session, generation))
+                .map_err(|_| first)
+        })
+    }
+
+    /// Whether nobody has removed or replaced this generation. A record that cannot be read now is
+    /// not absent.
+    fn is_still_there(&self, generation: Generation) -> bool {
+        match self.kept() {
+            Ok(kept) => kept.is_some_and(|kept| kept.generation == generation),
+            Err(_) => true,
+        }
     }
 
     /// After a failure that says nothing about the session: the old token, while it is valid.
@@ -391,18 +434,21 @@ impl<'a> Account<'a> {
 
     /// Marks a generation that was refused and could not be replaced, so that it is not served to
     /// the next one who asks either. A mark that cannot be written is no new error.
-    fn remember_refusal(&self, kept: &Kept<Session>, _lock: &Lock) {
-        if kept.value.refused == Some(kept.generation) {
+    fn remember_refusal(&self, refused: &Kept<Session>, _lock: &Lock) {
+        if refused.value.refused == Some(refused.generation) {
             return;
         }
-        let mut session = kept.value.clone();
-        session.refused = Some(kept.generation);
-        let written = self
-            .context
-            .store
-            .reserve(&self.name, RESERVED)
-            .and_then(|reservation| reservation.commit(&session, kept.generation));
-        if let Err(error) = written {
+        let marked = || {
+            // Read again: the failed refresh may have kept a new refresh token.
+            let kept = self.kept()?;
+            let Some(mut kept) = kept.filter(|kept| kept.generation == refused.generation) else {
+                return Ok(());
+            };
+            kept.value.refused = Some(kept.generation);
+            let reservation = self.context.store.reserve(&self.name, RESERVED)?;
+            Ok::<_, Error>(reservation.commit(&kept.value, kept.generation)?)
+        };
+        if let Err(error) = marked() {
             self.context
                 .terminal
                 .explain(1, || format!("the refusal could not be kept: {error}"));
@@ -427,6 +473,7 @@ impl<'a> Account<'a> {
             };
         }
         let store = self.context.store;
+        let before = self.last_attempt()?;
         let (lock, waited) = match store.try_lock(&self.name, LockKind::Login)? {
             Some(lock) => (lock, false),
             None => (self.waited_for_login()?, true),
@@ -436,7 +483,10 @@ impl<'a> Account<'a> {
             return kept.ok_or(Error::Vanished);
         }
         if let Some(last) = self.last_attempt()? {
-            if waited {
+            // One that ended before we came says nothing about the one that we waited for, which
+            // then left no trace: it failed before it asked anybody.
+            let is_older = before.is_some_and(|before| before == last && before.ended.is_some());
+            if waited && !is_older {
                 return self.shared_result(&last, kept, want);
             }
             if let Some(until) = last.cools_until(self.context.now()) {
@@ -573,8 +623,14 @@ impl<'a> Account<'a> {
             Ok(_) => (Outcome::SignedIn, String::new()),
             Err(error) => (self.outcome(error), error.to_string()),
         };
-        if keeps {
-            self.leave_trace(&started.ended(outcome, message, self.context.now()))?;
+        if keeps
+            && let Err(error) =
+                self.leave_trace(&started.ended(outcome, message, self.context.now()))
+        {
+            // How it ended is what the caller has to hear.
+            self.context
+                .terminal
+                .explain(1, || format!("how it ended could not be kept: {error}"));
         }
         result
     }
@@ -750,9 +806,10 @@ impl<'a> Account<'a> {
                 self.was_shown.set(false);
                 Error::Browser(error)
             }
-            BrowserError::Listener(_) | BrowserError::NotSent(_) | BrowserError::NotTaken(_) => {
-                Error::Browser(error)
-            }
+            BrowserError::Listener(_)
+            | BrowserError::NowhereToPush
+            | BrowserError::NotSent(_)
+            | BrowserError::NotTaken(_) => Error::Browser(error),
         }
     }
 
@@ -767,7 +824,9 @@ impl<'a> Account<'a> {
         if !metadata.require_pushed_authorization_requests {
             return None;
         }
-        let endpoint = metadata.pushed_authorization_request_endpoint.as_ref()?;
+        let Some(endpoint) = &metadata.pushed_authorization_request_endpoint else {
+            return Some(Err(BrowserError::NowhereToPush));
+        };
         let push = token::pushed_authorization_request(client, &request.parameters());
         let response = match self
             .http
@@ -876,33 +935,33 @@ impl<'a> Account<'a> {
                 generation: 1,
             });
         }
-        let lock = self.context.store.lock(
-            &self.name,
-            LockKind::Record,
-            self.context.record_deadline(),
-        )?;
-        let generation = self.kept()?.map_or(0, |kept| kept.generation) + 1;
-        let stored = self
-            .context
-            .store
-            .reserve(&self.name, RESERVED)
-            .and_then(|reservation| reservation.commit(&session, generation));
-        drop(lock);
-        if let Err(error) = stored {
+        let generation = self.stored(&session).unwrap_or_else(|error| {
             self.context.terminal.warn(&format!(
                 "you are signed in, but this could not be stored: {error}"
             ));
-        }
+            1
+        });
         Ok(Kept {
             value: session,
             generation,
         })
     }
 
+    /// Keeps a new session in place of what was there; its generation.
+    fn stored(&self, session: &Session) -> Result<Generation, Error> {
+        let store = self.context.store;
+        let lock = store.lock(&self.name, LockKind::Record, self.context.record_deadline())?;
+        let generation = self.kept()?.map_or(0, |kept| kept.generation) + 1;
+        let room = || store.reserve(&self.name, RESERVED);
+        let reservation = room().or_else(|_| room())?;
+        self.committed(reservation, session, generation, &lock)?;
+        Ok(generation)
+    }
+
     /// Who this account was first signed in as, whatever scopes that was for.
     fn pinned(&self) -> Result<Option<Person>, Error> {
-        if let Some(kept) = self.kept()? {
-            return Ok(kept.value.person);
+        if let Some(person) = self.kept()?.and_then(|kept| kept.value.person) {
+            return Ok(Some(person));
         }
         for Listed { name } in self.context.store.sessions()? {
             // A record that cannot be opened says nothing about this account.
@@ -912,7 +971,10 @@ impl<'a> Account<'a> {
             let Session {
                 identity, person, ..
             } = kept.value;
-            if identity.is_at(&self.provider) && identity.account == self.identity.account {
+            if person.is_some()
+                && identity.is_at(&self.provider)
+                && identity.account == self.identity.account
+            {
                 return Ok(person);
             }
         }
@@ -1118,18 +1180,38 @@ fn revoke(context: &Context<'_>, session: &Session, not_revoked: &mut Vec<String
             "the access token",
         ),
     ];
+    let mut unreachable = None;
     for (token, hint, words) in both {
         let Some(token) = token else { continue };
+        if let Some(why) = &unreachable {
+            // A server that cannot be reached is not waited for twice.
+            not_revoked.push(format!("{words}: {why}"));
+            continue;
+        }
         let request = token::revocation_request(&client, token, hint);
         let why = match http.post(endpoint, &request.body(), request.authorization().as_ref()) {
             Ok(Response {
                 status: 200..=299, ..
             }) => continue,
             Ok(Response { status, .. }) => format!("the provider answered with status {status}"),
-            Err(error) => error.to_string(),
+            Err(error) => unreachable.insert(error.to_string()).clone(),
         };
         not_revoked.push(format!("{words}: {why}"));
     }
+}
+
+/// Keeps the refresh token of an answer that could not be used otherwise: the one that was sent may
+/// be worth nothing now. The access token stays what it was, and its generation too.
+fn keep_successor(
+    kept: &Kept<Session>,
+    successor: Option<Secret<String>>,
+    reservation: Reservation,
+) {
+    let Some(successor) = successor else { return };
+    let mut session = kept.value.clone();
+    session.tokens.refresh_token = Some(successor);
+    // The error that led here is the one to tell.
+    let _ = reservation.commit(&session, kept.generation);
 }
 
 fn endpoint<'u>(url: Option<&'u Url>, name: &'static str) -> Result<&'u Url, Error> {

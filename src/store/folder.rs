@@ -66,29 +66,60 @@ impl Folder {
         bytes: &[u8],
         durable: Durable,
     ) -> Result<(), StoreError> {
+        self.prepare(name, bytes, durable)?.put()
+    }
+
+    /// Writes a file that nobody sees yet.
+    pub(super) fn prepare<'a>(
+        &'a self,
+        name: &'a str,
+        bytes: &[u8],
+        durable: Durable,
+    ) -> Result<Prepared<'a>, StoreError> {
         use std::io::Write;
 
         let temp = temp_name(name)?;
-        let written = (|| {
-            let mut file = self.create_new(&temp)?;
-            let path = || self.path().join(&temp);
-            file.write_all(bytes)
-                .map_err(StoreError::io("write", path()))?;
-            if durable == Durable::Yes {
-                file.sync_all().map_err(StoreError::io("write", path()))?;
-            }
-            drop(file);
-            self.rename(&temp, name)
-        })();
-        if written.is_err() {
-            // The first error says more than a second one about the left-over would.
-            let _ = self.remove(&temp);
-        }
-        written?;
-        match durable {
-            Durable::Yes => self.sync(),
+        let path = self.path().join(&temp);
+        let mut file = self.create_new(&temp)?;
+        let prepared = Prepared {
+            folder: self,
+            name,
+            temp,
+            durable,
+        };
+        file.write_all(bytes)
+            .and_then(|()| match durable {
+                Durable::Yes => file.sync_all(),
+                Durable::No => Ok(()),
+            })
+            .map_err(StoreError::io("write", path))?;
+        Ok(prepared)
+    }
+}
+
+/// A whole file under another name, until it is put in its place; else it goes away again.
+#[must_use = "nobody sees it before it is put in its place"]
+pub(super) struct Prepared<'a> {
+    folder: &'a Folder,
+    name: &'a str,
+    temp: String,
+    durable: Durable,
+}
+
+impl Prepared<'_> {
+    pub(super) fn put(self) -> Result<(), StoreError> {
+        self.folder.rename(&self.temp, self.name)?;
+        match self.durable {
+            Durable::Yes => self.folder.sync(),
             Durable::No => Ok(()),
         }
+    }
+}
+
+impl Drop for Prepared<'_> {
+    fn drop(&mut self) {
+        // Once it is put in its place, nothing has this name any more.
+        let _ = self.folder.remove(&self.temp);
     }
 }
 

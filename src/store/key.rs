@@ -13,7 +13,7 @@ use rand::rngs::SysRng;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::folder::{Durable, Folder};
+use super::folder::{Durable, Folder, Prepared};
 use super::kernel::{self, KernelError};
 use super::keyring::{self, KeyringError};
 use super::record::{self, KEPT, SESSIONS};
@@ -109,6 +109,18 @@ impl KeyFile {
     const NAME: &str = "key.json";
     const VERSION: u32 = 1;
 
+    fn new(place: Place) -> Result<Self, StoreError> {
+        Ok(Self {
+            version: Self::VERSION,
+            id: KeyId::random()?,
+            place,
+            boot_id: match place {
+                Place::Kernel => kernel::boot_id(),
+                Place::Keyring | Place::File | Place::None => None,
+            },
+        })
+    }
+
     pub(super) fn read(folder: &Folder) -> Result<Option<Self>, StoreError> {
         let Some(bytes) = folder.read(Self::NAME)? else {
             return Ok(None);
@@ -136,9 +148,9 @@ impl KeyFile {
             .is_some_and(|made| kernel::boot_id().is_some_and(|now| *made != now))
     }
 
-    fn write(&self, folder: &Folder) -> Result<(), StoreError> {
+    fn prepare<'a>(&self, folder: &'a Folder) -> Result<Prepared<'a>, StoreError> {
         let bytes = serde_json::to_vec(self).map_err(|_| StoreError::NotJson)?;
-        folder.replace(Self::NAME, &bytes, Durable::Yes)
+        folder.prepare(Self::NAME, &bytes, Durable::Yes)
     }
 }
 
@@ -261,19 +273,11 @@ impl Keys {
         if let Some(place) = self.automatic.get() {
             return Ok(*place);
         }
-        let place = match keyring::probe(options.terms()) {
-            Ok(()) => Place::Keyring,
-            // In a container the kernel keyring, where it works at all, is not the container's own.
-            Err(KeyringError::NoService)
-                if !options.container
-                    && !data_dir::has_container_mark()
-                    && kernel::probe().is_ok() =>
-            {
-                Place::Kernel
-            }
-            Err(KeyringError::NoService) => Place::None,
-            Err(error) => return Err(error.into()),
-        };
+        let place = automatic_place(
+            keyring::probe(options.terms()),
+            || options.container || data_dir::has_container_mark(),
+            || kernel::probe().is_ok(),
+        )?;
         Ok(*self.automatic.get_or_init(|| place))
     }
 
@@ -310,12 +314,15 @@ impl Keys {
             (None, None) => self.automatic(options)?,
         };
         if place != Place::None {
-            let new = self.make(options, folder, place)?;
+            let new = KeyFile::new(place)?;
+            // First, for a full disk must not leave keys in the keyring that nothing names.
+            let named = new.prepare(folder)?;
+            self.make(options, folder, &new)?;
             if let Some(old) = old.as_ref().filter(|_| lost) {
                 // Before key.json names the new key: as long as it does not, nobody seals.
                 forget_sealed(folder, old.id)?;
             }
-            new.write(folder)?;
+            named.put()?;
             retire(folder, old.as_ref(), &new);
         }
         Ok(place)
@@ -344,11 +351,9 @@ impl Keys {
         &self,
         options: &Options,
         folder: &Folder,
-        place: Place,
-    ) -> Result<KeyFile, StoreError> {
-        let id = KeyId::random()?;
+        &KeyFile { id, place, .. }: &KeyFile,
+    ) -> Result<(), StoreError> {
         let secret = Secret::new(random()?);
-        let mut boot_id = None;
         let read_back = match place {
             Place::File => {
                 let text = Zeroizing::new(hex::encode(secret.expose()));
@@ -357,7 +362,6 @@ impl Keys {
             }
             Place::Kernel => {
                 kernel::keep(id, &secret, None).map_err(StoreError::Kernel)?;
-                boot_id = kernel::boot_id();
                 kernel::read(id).map_err(StoreError::Kernel)?
             }
             Place::Keyring => {
@@ -373,12 +377,22 @@ impl Keys {
             self.cache(id, &secret, timeout);
         }
         self.hold(id, secret);
-        Ok(KeyFile {
-            version: KeyFile::VERSION,
-            id,
-            place,
-            boot_id,
-        })
+        Ok(())
+    }
+}
+
+fn automatic_place(
+    keyring: Result<(), KeyringError>,
+    in_container: impl FnOnce() -> bool,
+    kernel_works: impl FnOnce() -> bool,
+) -> Result<Place, StoreError> {
+    match keyring {
+        Ok(()) => Ok(Place::Keyring),
+        // In a container the kernel keyring, where it works at all, is not the container's own.
+        Err(KeyringError::NoService) if !in_container() && kernel_works() => Ok(Place::Kernel),
+        Err(KeyringError::NoService) => Ok(Place::None),
+        // It is there, so it is the place; today it cannot be used.
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -457,6 +471,36 @@ impl Setting {
             Self::Kernel => Some(Place::Kernel),
             Self::File => Some(Place::File),
             Self::None => Some(Place::None),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn auto_takes_the_kernel_keyring_only_where_there_is_no_other_and_no_container() {
+        let none = || Err(KeyringError::NoService);
+        for (keyring, in_container, kernel_works, expected) in [
+            (Ok(()), false, true, Some(Place::Keyring)),
+            (Ok(()), true, false, Some(Place::Keyring)),
+            (none(), false, true, Some(Place::Kernel)),
+            (none(), false, false, Some(Place::None)),
+            (none(), true, true, Some(Place::None)),
+            (Err(KeyringError::Locked), false, true, None),
+            (
+                Err(KeyringError::TimedOut {
+                    after: Duration::from_secs(2),
+                }),
+                false,
+                true,
+                None,
+            ),
+            (Err(KeyringError::Other(String::new())), false, true, None),
+        ] {
+            let found = automatic_place(keyring.clone(), || in_container, || kernel_works);
+            assert_eq!(found.ok(), expected, "{keyring:?}");
         }
     }
 }

@@ -7,7 +7,7 @@
 
 use std::fs::File;
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -46,6 +46,8 @@ pub const UNATTENDED: Duration = Duration::from_secs(2);
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Terms {
     pub(super) wait: Duration,
+    /// Called once the wait is longer than [`UNATTENDED`].
+    pub(super) announce: fn(),
 }
 
 impl Terms {
@@ -60,12 +62,12 @@ type DataSecret = Secret<[u8; KEY_LEN]>;
 
 /// Whether there is a keyring, locked or not. Opens no dialog and asks for no secret.
 pub(super) fn probe(terms: Terms) -> Result<(), KeyringError> {
-    bounded(terms.wait, || secret_service::connect().map(|_| ()))
+    bounded(terms, |_| secret_service::connect().map(|_| ()))
 }
 
 /// Whether the keyring is locked, as far as the platform says so without a dialog.
 pub(super) fn is_locked(terms: Terms) -> Result<bool, KeyringError> {
-    bounded(terms.wait, || secret_service::connect()?.is_locked())
+    bounded(terms, |_| secret_service::connect()?.is_locked())
 }
 
 /// The key of this name. `cached` is asked once our turn has come: whoever had the turn before
@@ -118,43 +120,84 @@ fn decode(text: &str) -> Result<DataSecret, KeyringError> {
         .ok_or_else(|| KeyringError::Other("its entry is not a data key".to_owned()))
 }
 
-/// Waits for our turn and then makes the call; the waiting counts.
+/// Waits for our turn and then makes the call. The waiting counts, from when the keyring last
+/// answered anybody: a queue that moves is waited for, and one that hangs is not.
 fn in_turn<T: Send + 'static>(
     terms: Terms,
     turn: File,
     call: impl FnOnce() -> Result<T, KeyringError> + Send + 'static,
 ) -> Result<T, KeyringError> {
-    let deadline = Instant::now() + terms.wait;
-    bounded(terms.wait, move || {
-        let turn = lock::acquire(turn, deadline)
-            .map_err(|error| KeyringError::Other(error.to_string()))?
-            .ok_or(KeyringError::TimedOut { after: terms.wait })?;
+    let started = Instant::now();
+    let longest = started + terms.wait.max(LONGEST_QUEUE);
+    bounded(terms, move |moved| {
+        let mut deadline = started + terms.wait;
+        let turn = lock::acquire_until(turn, |turn| {
+            let later = last_answer(turn).map_or(deadline, |at| at + terms.wait);
+            deadline = deadline.max(later.min(longest));
+            moved(deadline);
+            deadline
+        })
+        .map_err(|error| KeyringError::Other(error.to_string()))?
+        .ok_or(KeyringError::TimedOut { after: terms.wait })?;
         let answer = call();
+        if answer.is_ok() {
+            // Without it the next one is less patient, and that is all.
+            let _ = turn.set_modified(SystemTime::now());
+        }
         drop(turn);
         answer
     })
 }
 
-/// Runs a call in a thread, and leaves the thread behind when it takes too long.
+/// However well it moves.
+const LONGEST_QUEUE: Duration = Duration::from_secs(30);
+
+/// When the keyring last answered whoever had a turn: the time of the turn's file.
+fn last_answer(turn: &File) -> Option<Instant> {
+    let ago = turn.metadata().ok()?.modified().ok()?.elapsed().ok()?;
+    Instant::now().checked_sub(ago)
+}
+
+/// Runs a call in a thread, and leaves the thread behind when it takes too long. The call may move
+/// its deadline.
 fn bounded<T: Send + 'static>(
-    wait: Duration,
-    call: impl FnOnce() -> Result<T, KeyringError> + Send + 'static,
+    Terms { wait, announce }: Terms,
+    call: impl FnOnce(&dyn Fn(Instant)) -> Result<T, KeyringError> + Send + 'static,
 ) -> Result<T, KeyringError> {
-    let (sender, receiver) = mpsc::sync_channel(1);
+    let started = Instant::now();
+    let (sender, receiver) = mpsc::channel();
     std::thread::Builder::new()
         .name("keyring".to_owned())
         .spawn(move || {
             // Nobody listens any more once the time is up.
-            let _ = sender.send(call());
+            let answer = call(&|deadline| {
+                let _ = sender.send(Word::Deadline(deadline));
+            });
+            let _ = sender.send(Word::Answer(answer));
         })
         .map_err(|error| KeyringError::Other(error.to_string()))?;
-    match receiver.recv_timeout(wait) {
-        Ok(answer) => answer,
-        Err(RecvTimeoutError::Timeout) => Err(KeyringError::TimedOut { after: wait }),
-        Err(RecvTimeoutError::Disconnected) => {
-            Err(KeyringError::Other("it gave no answer".to_owned()))
+    let mut deadline = started + wait;
+    let mut quiet_until = (wait > UNATTENDED).then(|| started + UNATTENDED);
+    loop {
+        let next = quiet_until.unwrap_or(deadline);
+        match receiver.recv_timeout(next.saturating_duration_since(Instant::now())) {
+            Ok(Word::Answer(answer)) => return answer,
+            Ok(Word::Deadline(moved)) => deadline = moved,
+            Err(RecvTimeoutError::Timeout) if quiet_until.take().is_some() => announce(),
+            Err(RecvTimeoutError::Timeout) => {
+                return Err(KeyringError::TimedOut { after: wait });
+            }
+            Err(RecvTimeoutError::Disconnected) => {
+                return Err(KeyringError::Other("it gave no answer".to_owned()));
+            }
         }
     }
+}
+
+/// What a call's thread has to say.
+enum Word<T> {
+    Deadline(Instant),
+    Answer(Result<T, KeyringError>),
 }
 
 fn reason(error: keyring::Error) -> KeyringError {
@@ -220,16 +263,43 @@ mod always_there {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
 
     const SHORT: Terms = Terms {
         wait: Duration::from_millis(50),
+        announce: || panic!("there is nobody to be told"),
     };
+
+    const LONG: Terms = Terms {
+        wait: Duration::from_secs(60),
+        ..SHORT
+    };
+
+    #[test]
+    fn somebody_who_is_kept_waiting_is_told_why() {
+        static TOLD: AtomicUsize = AtomicUsize::new(0);
+        let terms = Terms {
+            announce: || {
+                TOLD.fetch_add(1, Ordering::SeqCst);
+            },
+            ..LONG
+        };
+        assert_eq!(bounded(terms, |_| Ok(TOLD.load(Ordering::SeqCst))), Ok(0));
+        let told = bounded(terms, |_| {
+            while TOLD.load(Ordering::SeqCst) == 0 {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            Ok(TOLD.load(Ordering::SeqCst))
+        });
+        assert_eq!(told, Ok(1));
+    }
 
     #[test]
     fn a_keyring_that_hangs_is_left_behind() {
         let (never, silent) = mpsc::channel::<()>();
-        let answer = bounded(SHORT.wait, move || {
+        let answer = bounded(SHORT, move |_| {
             let _ = silent.recv();
             Ok(())
         });
@@ -239,9 +309,7 @@ mod tests {
 
     #[test]
     fn a_thread_that_ends_without_an_answer_is_an_error() {
-        let answer: Result<(), _> = bounded(Duration::from_secs(60), || {
-            panic!("as a platform's library might")
-        });
+        let answer: Result<(), _> = bounded(LONG, |_| panic!("as a platform's library might"));
         assert!(matches!(answer, Err(KeyringError::Other(_))));
     }
 
@@ -254,16 +322,28 @@ mod tests {
         let answer: Result<(), _> = in_turn(SHORT, open(), || panic!("it is not our turn"));
         assert_eq!(answer, Err(KeyringError::TimedOut { after: SHORT.wait }));
         drop(held);
-        assert_eq!(
-            in_turn(
-                Terms {
-                    wait: Duration::from_secs(60)
-                },
-                open(),
-                || Ok(1)
-            ),
-            Ok(1)
-        );
+        assert_eq!(in_turn(LONG, open(), || Ok(1)), Ok(1));
+    }
+
+    #[test]
+    fn a_queue_that_moves_is_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = || File::create(folder.path().join("keyring.lock")).unwrap();
+        let held = open();
+        held.lock().unwrap();
+        // Long enough that a busy machine does not let the queue look as if it stood.
+        let terms = Terms {
+            wait: Duration::from_secs(1),
+            ..SHORT
+        };
+        let moving = std::thread::spawn(move || {
+            for _ in 0..15 {
+                std::thread::sleep(terms.wait / 10);
+                held.set_modified(SystemTime::now()).unwrap();
+            }
+        });
+        assert_eq!(in_turn(terms, open(), || Ok(1)), Ok(1));
+        moving.join().unwrap();
     }
 
     #[test]

@@ -39,11 +39,19 @@ const PAUSE: std::ops::RangeInclusive<u64> = 5..=50;
 
 /// Tries at once, then until the deadline; `None` when it has passed.
 pub(super) fn acquire(file: File, deadline: Instant) -> io::Result<Option<File>> {
+    acquire_until(file, |_| deadline)
+}
+
+/// The same with a deadline that may move while one waits.
+pub(super) fn acquire_until(
+    file: File,
+    mut deadline: impl FnMut(&File) -> Instant,
+) -> io::Result<Option<File>> {
     loop {
         if try_acquire(&file)? {
             return Ok(Some(file));
         }
-        let left = deadline.saturating_duration_since(Instant::now());
+        let left = deadline(&file).saturating_duration_since(Instant::now());
         if left.is_zero() {
             return Ok(None);
         }

@@ -131,6 +131,9 @@ pub struct Options {
     pub kernel_cache: Option<Duration>,
     /// How long the OS keyring may take. Up to [`UNATTENDED`], no unlock dialog is opened.
     pub keyring_wait: Duration,
+    /// Told when the OS keyring keeps somebody waiting who may be asked: this module does not
+    /// speak to people.
+    pub announce: fn(),
     /// See [`in_container`].
     pub container: bool,
 }
@@ -139,6 +142,7 @@ impl Options {
     fn terms(&self) -> keyring::Terms {
         keyring::Terms {
             wait: self.keyring_wait,
+            announce: self.announce,
         }
     }
 }
@@ -314,7 +318,9 @@ impl Store {
             Err(error) => return Err(error),
         }
         let removed = records.remove(name.file())?;
-        records.sync()?;
+        // It is gone for everybody, and its tokens are still to be revoked; only a power failure
+        // could bring it back.
+        let _ = records.sync();
         Ok(removed)
     }
 
@@ -409,6 +415,7 @@ impl Store {
             kernel_cache: self.kernel_cache(key_file.as_ref()),
             keyring: keyring::is_locked(keyring::Terms {
                 wait: self.options.keyring_wait.min(UNATTENDED),
+                ..self.options.terms()
             })
             .map(|locked| {
                 if locked {
@@ -429,9 +436,16 @@ impl Store {
         }
         let held = match file {
             Some(file) => kernel::read(file.id).map(|secret| secret.is_some()),
-            None => kernel::probe().map(|()| false),
+            None => Ok(false),
         };
-        match held {
+        // Some that may be looked into take nothing: a quota is used up, a sandbox forbids it.
+        match held.and_then(|held| {
+            if held {
+                Ok(true)
+            } else {
+                kernel::probe().map(|()| false)
+            }
+        }) {
             Ok(true) => KernelCache::Holds,
             Ok(false) => KernelCache::Empty,
             Err(error) => KernelCache::Unavailable(error),

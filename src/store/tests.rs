@@ -13,6 +13,7 @@ fn options(data_dir: &Path, setting: Setting) -> Options {
         data_dir: data_dir.to_owned(),
         kernel_cache: Some(Duration::from_secs(60)),
         keyring_wait: UNATTENDED,
+        announce: || (),
         container: false,
     }
 }

@@ -483,6 +483,41 @@ fn localhost_listens_on_both_families_on_one_port() {
 }
 
 #[test]
+fn a_callback_to_localhost_is_taken_over_either_family() {
+    let families: &[&str] = if has_ipv6() {
+        &["127.0.0.1", "[::1]"]
+    } else {
+        &["127.0.0.1"]
+    };
+    for family in families {
+        let pending = Pending::with(Scene::new(), &["--redirect-uri", "http://localhost/cb"]);
+        let mut there = Url::parse(&pending.genuine()).unwrap();
+        let host = there.authority().to_owned();
+        there.set_host(Some(family)).unwrap();
+        // The browser resolves the name, and names it nevertheless.
+        let reply = wire::request("GET", there.as_str(), &[("Host", &host)], None).unwrap();
+        assert_eq!(reply.status, 303, "{family}");
+        pending.running.wait().token();
+    }
+}
+
+#[test]
+fn a_fixed_port_of_localhost_that_is_taken_in_one_family_is_taken() {
+    for address in ["127.0.0.1:0", "[::1]:0"] {
+        let Ok(taken) = TcpListener::bind(address) else {
+            continue; // A machine without IPv6.
+        };
+        let port = taken.local_addr().unwrap().port();
+        let mut scene = Scene::new();
+        scene.configure(&format!("redirect_uri = \"http://localhost:{port}/cb\""));
+        scene
+            .get_token(&[])
+            .fails_saying(1, &[&port.to_string(), "redirect_uri"]);
+        assert_eq!(scene.sandbox.opened().len(), 0, "{address}");
+    }
+}
+
+#[test]
 fn the_ipv6_loopback_address_can_be_asked_for() {
     if !has_ipv6() {
         return; // A machine without it has nothing to test here.

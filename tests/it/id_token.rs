@@ -87,10 +87,18 @@ fn hs256_is_refused_always() {
     refused(&scene, "the client's secret");
 }
 
+/// One key for each algorithm.
+const EACH: [KeyName; 4] = [
+    KeyName::RsaFirst,
+    KeyName::EcFirst,
+    KeyName::Pss,
+    KeyName::Ed25519,
+];
+
 #[test]
 fn a_good_signature_is_accepted() {
     let scene = Scene::new();
-    for key in [KeyName::RsaFirst, KeyName::EcFirst] {
+    for key in EACH {
         scene.provider.behave(|b| b.id_token.signed_by = key);
         accepted(&scene, key.kid());
     }
@@ -99,7 +107,7 @@ fn a_good_signature_is_accepted() {
 #[test]
 fn a_bad_signature_is_refused() {
     let scene = Scene::new();
-    for key in [KeyName::RsaFirst, KeyName::EcFirst] {
+    for key in EACH {
         scene.provider.behave(|b| {
             b.id_token.signed_by = key;
             b.id_token.signature = Signature::Broken;
@@ -116,6 +124,11 @@ fn the_algorithm_is_bound_to_the_type_of_the_key() {
         json!({ "kid": "ec-first" }),
         json!({ "alg": "ES256" }),
         json!({ "alg": "RS512" }),
+        json!({ "alg": "PS256" }),
+        json!({ "alg": "EdDSA" }),
+        json!({ "kid": "pss" }),
+        json!({ "kid": "pss", "alg": "PS256" }),
+        json!({ "kid": "ed25519", "alg": "EdDSA" }),
     ] {
         scene
             .provider

@@ -11,6 +11,7 @@
 
 mod browser;
 mod provider;
+mod road;
 mod sandbox;
 mod scene;
 mod wire;
@@ -24,6 +25,7 @@ mod discovery;
 mod git;
 mod harness;
 mod id_token;
+mod network;
 mod refresh;
 mod setup_git;
 mod sign_in;

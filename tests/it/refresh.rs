@@ -363,15 +363,21 @@ fn a_token_that_cannot_be_stored_is_answered_all_the_same_and_said_to_be_so() {
         .break_down(Endpoint::Refresh, Fault::Held(gate.clone()));
     let running = scene.start(NEVER);
     gate.wait_for_arrivals(1);
-    // What was reserved for the answer goes away under it.
+    // What was reserved for the answer goes away under it, and nothing new can be made.
     let reserved: Vec<_> = files_below(&scene.sandbox.data_dir())
         .into_iter()
         .filter(|path| path.extension().is_some_and(|extension| extension == "tmp"))
         .collect();
     assert_eq!(reserved.len(), 1, "{reserved:?}");
     fs::remove_file(&reserved[0]).unwrap();
+    let sessions = scene.sandbox.data_dir().join("sessions");
+    let away = sessions.with_extension("away");
+    fs::rename(&sessions, &away).unwrap();
+    fs::write(&sessions, "").unwrap();
     gate.open();
     let outcome = running.wait();
+    fs::remove_file(&sessions).unwrap();
+    fs::rename(&away, &sessions).unwrap();
     let token = outcome.token();
     assert!(scene.provider.owner(token).is_some());
     assert!(outcome.stderr.contains("warning"), "{outcome}");
@@ -670,4 +676,65 @@ fn nothing_is_left_behind_but_records_and_locks() {
     assert_eq!(temporary, [""; 0], "{names:#?}");
     let expected: Value = json!(1);
     assert_eq!(json!(scene.sessions().len()), expected);
+}
+
+// --- what may fail at the end without taking the token with it ---
+
+/// The lock of the one session that is kept.
+fn held(scene: &Scene, ending: &str) -> fs::File {
+    let locks: Vec<_> = files_below(&scene.sandbox.data_dir())
+        .into_iter()
+        .filter(|path| path.to_string_lossy().ends_with(ending))
+        .filter(|path| path.to_string_lossy().contains("sessions"))
+        .filter(|path| ending != ".lock" || !path.to_string_lossy().contains(".login."))
+        .collect();
+    assert_eq!(locks.len(), 1, "{locks:?}");
+    let lock = fs::File::options().write(true).open(&locks[0]).unwrap();
+    lock.lock().unwrap();
+    lock
+}
+
+#[test]
+fn who_waits_takes_no_older_sign_in_for_the_one_that_it_waited_for() {
+    let mut scene = Scene::new();
+    scene.configure("scopes = [\"openid\"]");
+    let old = scene.get_token(&[]).token().to_owned();
+    scene.advance(4000);
+    // Another process that has the lock, and gives up before it asks anybody.
+    let lock = held(&scene, ".login.lock");
+    let mut waiting = scene.start(&[]);
+    waiting.wait_for_line(|line| line.contains("waiting for another hallpass"));
+    drop(lock);
+    let outcome = waiting.wait();
+    assert_ne!(outcome.token(), old, "it has expired");
+    assert_eq!(scene.sandbox.opened().len(), 2);
+}
+
+#[test]
+fn a_sign_in_whose_end_cannot_be_noted_is_answered_all_the_same() {
+    let mut scene = Scene::new();
+    scene.sandbox.browser_will("linger");
+    let running = scene.start(&[]);
+    let url = scene.sandbox.wait_for_browser(1);
+    let attempts = scene.sandbox.data_dir().join("attempts");
+    fs::rename(&attempts, attempts.with_extension("away")).unwrap();
+    fs::write(&attempts, "no folder").unwrap();
+    crate::wire::deliver(&scene.provider.sign_in_by_hand(&url, "alice"));
+    running.wait().token();
+    scene.sandbox.dismiss_browser();
+    fs::remove_file(&attempts).unwrap();
+    fs::rename(attempts.with_extension("away"), &attempts).unwrap();
+    assert_eq!(scene.sessions().len(), 1);
+}
+
+#[test]
+fn a_sign_in_whose_record_is_locked_for_long_is_answered_all_the_same() {
+    let (mut scene, _) = Scene::signed_in();
+    scene.sandbox.run(&["logout", "corp"]).succeeds();
+    scene.sandbox.set("HALLPASS_HTTP_TIMEOUT", "1");
+    let _lock = held(&scene, ".lock");
+    let outcome = scene.get_token(&[]);
+    outcome.token();
+    assert!(outcome.stderr.contains("could not be stored"), "{outcome}");
+    assert!(outcome.took.as_secs() < 20, "{outcome}");
 }

@@ -73,6 +73,53 @@ fn a_lifetime_may_be_a_string() {
 }
 
 #[test]
+fn a_lifetime_of_a_refreshed_token_may_be_a_string_too() {
+    let mut scene = Scene::new();
+    scene.get_token(&[]).token();
+    let lifetime = json!({ "expires_in": "120" });
+    scene
+        .provider
+        .behave(|b| b.token_response = patch(lifetime));
+    scene.advance(4000);
+    scene.get_token(&[]).token();
+    scene.advance(100);
+    scene.get_token(&[]).token();
+    assert_eq!(scene.provider.count(Endpoint::Refresh), 1);
+    scene.advance(10);
+    scene.get_token(&[]).token();
+    assert_eq!(scene.provider.count(Endpoint::Refresh), 2);
+}
+
+/// GitLab says when it made a token, by a clock that is its own.
+#[test]
+fn when_a_token_was_made_is_told_by_the_clock_of_this_machine() {
+    for created_at in [0_i64, 4_000_000_000] {
+        let mut scene = signed_in_with(json!({ "created_at": created_at }));
+        scene.advance(3500);
+        scene.get_token(&[]).token();
+        assert_eq!(scene.provider.count(Endpoint::Refresh), 0, "{created_at}");
+        scene.advance(60);
+        scene.get_token(&[]).token();
+        assert_eq!(scene.provider.count(Endpoint::Refresh), 1, "{created_at}");
+    }
+}
+
+/// Bitbucket's have more than 2,500 characters, Entra's with many groups more than that.
+#[test]
+fn a_long_token_is_kept_and_answered_whole() {
+    let long = "x".repeat(40_000);
+    let mut scene = signed_in_with(json!({ "access_token": long, "id_token": null }));
+    assert_eq!(scene.get_token(&[]).token(), long);
+    let refreshed = "y".repeat(40_000);
+    let answer = json!({ "access_token": refreshed, "id_token": null });
+    scene.provider.behave(|b| b.token_response = patch(answer));
+    scene.advance(4000);
+    assert_eq!(scene.get_token(&[]).token(), refreshed);
+    assert_eq!(scene.get_token(&[]).token(), refreshed);
+    assert_eq!(scene.provider.count(Endpoint::Refresh), 1);
+}
+
+#[test]
 fn a_token_without_a_lifetime_is_valid_until_it_is_refused() {
     let mut scene = signed_in_with(json!({ "expires_in": null }));
     let reply = scene.get_token(&["--format", "json"]).json();

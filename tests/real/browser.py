@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """A browser for the sign-ins of the tests: it follows redirects, keeps cookies, fills in forms.
 
-    browser.py [--log FILE] [--as USER] [--do sign-in|decline|close] [--code USER_CODE] URL
+    browser.py [--log FILE] [--as USER] [--do sign-in|decline|close] [--code USER_CODE]
+               [--ca FILE] [--proxy URL] URL
 
 It is what `$BROWSER` names, so it is started as a person's browser is: with the URL as one
 argument. `close` is the tab that is closed before anything is typed.
@@ -11,6 +12,7 @@ import argparse
 import html.parser
 import http.cookiejar
 import json
+import ssl
 import sys
 import urllib.error
 import urllib.parse
@@ -66,9 +68,11 @@ class Page(html.parser.HTMLParser):
 
 
 class Browser:
-    def __init__(self):
+    def __init__(self, ca=None, proxy=None):
+        # Everything here is on loopback: only a provider that is named a proxy is behind one.
         self._opener = urllib.request.build_opener(
-            urllib.request.ProxyHandler({}),  # everything here is on loopback
+            urllib.request.ProxyHandler({"https": proxy} if proxy else {}),
+            urllib.request.HTTPSHandler(context=ssl.create_default_context(cafile=ca)),
             urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar()),
         )
         self._opener.addheaders = [("User-Agent", "the tests' browser"), ("Accept", "text/html")]
@@ -118,12 +122,14 @@ def main():
     parser.add_argument("--as", dest="user", default="alice")
     parser.add_argument("--do", choices=["sign-in", "decline", "close"], default="sign-in")
     parser.add_argument("--code")
+    parser.add_argument("--ca")
+    parser.add_argument("--proxy")
     parser.add_argument("url")
     options = parser.parse_args()
     record = {"opened": options.url}
     if options.log:  # at once: what was opened counts, however it ends
         append(options.log, {"opened": options.url})
-    page = Browser().visit(options.url, options.do, options.user, options.code)
+    page = Browser(options.ca, options.proxy).visit(options.url, options.do, options.user, options.code)
     record.update(ended=page.url, status=page.status, words=page.words)
     if options.log:
         append(options.log, record)

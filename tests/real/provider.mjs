@@ -6,7 +6,9 @@
 // the run that started it. What the tests may ask and set lives on a port of its own: the
 // provider's own port answers as a deployed one would.
 
+import { generateKeyPairSync } from 'node:crypto';
 import { createServer } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import { Provider } from 'oidc-provider';
 
 const settings = {
@@ -15,20 +17,27 @@ const settings = {
   deviceCodeTtl: 600,
   par: 'off', // 'off' | 'offered' | 'required' (RFC 9126)
   revocation: true,
+  tls: null, // { cert, key }: https, and another certificate from the next connection on
+  name: 'localhost', // what the issuer calls itself behind TLS
+  idTokenAlg: 'RS256',
   down: false, // every connection is cut
+  token: 'answer', // 'refuse' | 'cut' | 'hang' | a number: answer that many milliseconds later
+  hold: false, // the last step back to the client is a link, and the redirect comes to nobody
+  cookies: 0, // bytes of cookies for this host that come with the sign-in, as from its other servers
   ...JSON.parse(process.argv[2] ?? '{}'),
 };
 
 const native = (more) => ({
   application_type: 'native',
   // RFC 8252 §7.3: registered without a port, so any port is accepted.
-  redirect_uris: ['http://127.0.0.1/callback'],
+  redirect_uris: ['127.0.0.1', '[::1]', 'localhost'].map((host) => `http://${host}/callback`),
   response_types: ['code'],
   grant_types: [
     'authorization_code',
     'refresh_token',
     'urn:ietf:params:oauth:grant-type:device_code',
   ],
+  id_token_signed_response_alg: settings.idTokenAlg,
   ...more,
 });
 
@@ -46,13 +55,27 @@ const clients = [
 
 const requests = [];
 const issued = [];
+const held = [];
 
-const server = createServer();
+const server = settings.tls ? createTlsServer(settings.tls) : createServer();
 await listening(server);
-const issuer = `http://127.0.0.1:${server.address().port}`;
+const { port } = server.address();
+const issuer = settings.tls ? `https://${settings.name}:${port}` : `http://127.0.0.1:${port}`;
+
+// One key for each algorithm that hallpass knows; a key is for the algorithm that it names.
+const keys = [
+  ['RS256', 'rsa', { modulusLength: 2048 }],
+  ['PS256', 'rsa', { modulusLength: 2048 }],
+  ['ES256', 'ec', { namedCurve: 'P-256' }],
+  ['EdDSA', 'ed25519', {}],
+].map(([alg, type, options]) => ({
+  ...generateKeyPairSync(type, options).privateKey.export({ format: 'jwk' }), alg, use: 'sig', kid: `the ${alg} one`,
+}));
 
 const provider = new Provider(issuer, {
   clients,
+  jwks: { keys },
+  enabledJWA: { idTokenSigningAlgValues: keys.map((key) => key.alg) },
   claims: {
     openid: ['sub'],
     email: ['email', 'email_verified'],
@@ -97,6 +120,13 @@ provider.use(async (ctx, next) => {
     entry.params = { ...ctx.oidc?.params };
     entry.basic = (ctx.get('authorization') ?? '').startsWith('Basic ');
     entry.error = ctx.body?.error;
+    const location = ctx.response.get('location') ?? '';
+    if (settings.hold && location.includes('/callback?')) {
+      held.push(location);
+      ctx.remove('location');
+      ctx.status = 200;
+      ctx.body = 'Go on to the application.';
+    }
   }
 });
 
@@ -107,24 +137,53 @@ for (const kind of ['access_token', 'refresh_token', 'authorization_code', 'devi
 
 const answer = provider.callback();
 server.on('request', (request, response) => {
-  if (settings.down) request.socket.destroy();
-  else answer(request, response);
+  const { pathname, searchParams } = new URL(request.url, issuer);
+  const atToken = pathname === '/token' ? settings.token : 'answer';
+  if (pathname === '/auth' && settings.cookies) response.setHeader('set-cookie', manyCookies(settings.cookies));
+
+  if (settings.down || atToken === 'cut') {
+    request.socket.destroy();
+  } else if (pathname === '/ahead') {
+    response.setHeader('content-type', 'text/html').end(pageAhead(searchParams.get('of')));
+  } else if (atToken === 'refuse') {
+    response.writeHead(400, { 'content-type': 'application/json' }).end('{"error":"invalid_grant"}');
+  } else if (atToken !== 'hang') {
+    setTimeout(() => answer(request, response), Number(atToken) || 0);
+  }
 });
 
 const control = createServer(async (request, response) => {
   if (request.method === 'PUT') {
     // One access token dies, and its grant lives on: the revocation endpoint would end both.
-    const { dead = [], ...set } = JSON.parse(await text(request));
+    const { dead = [], ...changes } = JSON.parse(await text(request));
     for (const token of dead) await (await provider.AccessToken.find(token))?.destroy();
-    Object.assign(settings, set);
+    Object.assign(settings, changes);
+    if (changes.tls) server.setSecureContext(changes.tls);
   }
   response.setHeader('content-type', 'application/json');
-  response.end(JSON.stringify({ settings, requests, issued }));
+  response.end(JSON.stringify({ settings, requests, issued, held }));
 });
 await listening(control);
 
 process.stdin.on('end', () => process.exit(0)).resume();
 console.log(JSON.stringify({ issuer, control: `http://127.0.0.1:${control.address().port}`, secret: SECRET }));
+
+function manyCookies(bytes) {
+  const cookies = [];
+  for (let left = bytes; left > 0; left -= 2000) {
+    cookies.push(`other${cookies.length}=${'x'.repeat(Math.min(left, 2000))}; Path=/`);
+  }
+  return cookies;
+}
+
+/** A page that makes the browser ask for another one, and its icon, before the person does. */
+function pageAhead(url) {
+  const rules = { prefetch: [{ urls: [url], eagerness: 'immediate' }] };
+  const href = url.replaceAll('&', '&amp;');
+  return `<!DOCTYPE html><title>ahead</title><link rel="prefetch" href="${href}">
+    <img src="${new URL('/favicon.ico', url)}"><img src="${href}"><iframe src="${href}"></iframe>
+    <script type="speculationrules">${JSON.stringify(rules)}</script>`;
+}
 
 function listening(one) {
   return new Promise((resolve, reject) => {

@@ -8,7 +8,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
-from sandbox import HERE, end
+from sandbox import HERE, end, wait_for
 
 SECONDS_TO_START = 20
 
@@ -62,9 +62,12 @@ class Provider:
     def _state(self):
         return json.loads(fetch(self._control)[1])
 
+    def all_requests(self):
+        return self._state()["requests"]
+
     def new_requests(self):
         """The requests since the last time that this was asked."""
-        requests = self._state()["requests"]
+        requests = self.all_requests()
         new, self._seen = requests[self._seen :], len(requests)
         return new
 
@@ -78,6 +81,10 @@ class Provider:
         issued = [(one["kind"], one["value"]) for one in state["issued"]]
         verifiers = [r["params"]["code_verifier"] for r in state["requests"] if "code_verifier" in r.get("params", {})]
         return [*issued, *(("code_verifier", value) for value in verifiers), ("client secret", self.secret)]
+
+    def held(self):
+        """Where the person was to be sent back to, where that is held (`hold=True`)."""
+        return wait_for(lambda: self._state()["held"], 20, "nobody was sent back")[-1]
 
     def issued(self, kind):
         return [value for issued_kind, value in self.secrets() if issued_kind == kind]

@@ -5,10 +5,12 @@ import ctypes
 import os
 import platform
 
+from certificates import Authority
 from chromium import Chromium
 from provider import Provider, Toolkit
+from proxy import Proxy
 from sandbox import Blocked, Sandbox
-from secret_service import SecretService
+from secret_service import BareBus, KeePassXC, SecretService
 
 CASES = []
 SECONDS_A_CASE = 90
@@ -57,6 +59,12 @@ class Rig:
         self._providers.append(provider)
         return provider
 
+    def provider_beside(self, number, **settings):
+        """Another one, for what runs at the same time."""
+        provider = self._with(Provider(self.sandbox.root / f"provider-{number}.log", **settings))
+        self._providers.append(provider)
+        return provider
+
     def stock_provider(self):
         return self._with(Provider(self.sandbox.root / "provider.log", "stock_provider.mjs"))
 
@@ -69,8 +77,23 @@ class Rig:
         """A Chromium that is running, and is what `$BROWSER` opens tabs in."""
         return self._with(Chromium(self.sandbox, **settings))
 
+    def authority(self, name="authority"):
+        return Authority(self.sandbox.root / name)
+
+    def proxy(self, **settings):
+        return self._with(Proxy(**settings))
+
     def secret_service(self):
         return self._with(SecretService(self.sandbox))
+
+    def secret_service_of(self, sandbox):
+        return self._with(SecretService(sandbox))
+
+    def keepassxc(self):
+        return self._with(KeePassXC(self.sandbox))
+
+    def bus_without_a_keyring(self):
+        return self._with(BareBus(self.sandbox))
 
     # --- what every case has to leave behind ---
 

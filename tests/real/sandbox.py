@@ -69,9 +69,10 @@ class Sandbox:
         self.home = self._folder("home")
         self.runtime = self._folder("run")
         self.tools = self._folder("bin")
-        self._browser_log = self.root / "browser.log"
+        self.browser_log = self.root / "browser.log"
         self._running = []
         self.commands = []  # every Result, for the report of a failed case
+        self.become = ()  # what starts every program of this person
         self.env = {
             "HOME": str(self.home),
             "XDG_RUNTIME_DIR": str(self.runtime),
@@ -85,6 +86,23 @@ class Sandbox:
         path.mkdir(mode=0o700)
         return path
 
+    def belongs_to_nobody(self):
+        """From now on the person is `nobody`, to whom quotas apply, where it would be root."""
+        if os.geteuid() != 0:
+            return
+        nobody = 65534
+        # Copies, for the tests themselves may lie where nobody else can look.
+        for program in (self.program, HERE / "browser.py"):
+            shutil.copy(program, self.tools / program.name)
+        self.program = self.tools / self.program.name
+        script = self.tools / "browser"
+        command = script.read_text(encoding="utf-8").replace(str(HERE), str(self.tools))
+        script.write_text(command.replace(sys.executable, "/usr/bin/python3"), encoding="utf-8")
+        self._browser_log.touch()
+        for path in (self.root, *self.root.rglob("*")):
+            os.chown(path, nobody, nobody)
+        self.become = ("setpriv", f"--reuid={nobody}", f"--regid={nobody}", "--clear-groups")
+
     def close(self):
         for process in self._running:
             end(process)
@@ -92,10 +110,16 @@ class Sandbox:
 
     # --- the browser ---
 
-    def browser(self, do="sign-in", user="alice"):
+    def browser(self, do="sign-in", user="alice", ca=None, proxy=None):
         """From now on `$BROWSER` does this with what it is handed."""
+        command = [sys.executable, HERE / "browser.py", "--log", self.browser_log, "--do", do, "--as", user]
+        command += ["--ca", ca] if ca else []
+        command += ["--proxy", proxy] if proxy else []
+        self.browser_is(command)
+
+    def browser_is(self, command):
+        """From now on `$BROWSER` starts this, with the URL as its last argument."""
         script = self.tools / "browser"
-        command = [sys.executable, HERE / "browser.py", "--log", self._browser_log, "--do", do, "--as", user]
         script.write_text(f'#!/bin/sh\nexec {shlex.join(map(str, command))} "$@"\n', encoding="utf-8")
         script.chmod(0o700)
         self.env["BROWSER"] = str(script)
@@ -104,9 +128,9 @@ class Sandbox:
         self.env.pop("BROWSER", None)
 
     def browser_records(self):
-        if not self._browser_log.exists():
+        if not self.browser_log.exists():
             return []
-        return [json.loads(line) for line in self._browser_log.read_text(encoding="utf-8").splitlines()]
+        return [json.loads(line) for line in self.browser_log.read_text(encoding="utf-8").splitlines()]
 
     def tabs(self):
         """The URLs that were opened, one for each start of the browser."""
@@ -135,7 +159,7 @@ class Sandbox:
             # Files and not pipes: nobody has to read them for a process to end.
             out, err = (tempfile.TemporaryFile(mode="w+", dir=self.root) for _ in range(2))
             process = subprocess.Popen(
-                [*before, self.program, *args],
+                [*self.become, *before, self.program, *args],
                 env={**self.env, **env},
                 cwd=self.home,
                 stdin=subprocess.DEVNULL,

@@ -96,6 +96,7 @@ def configure(folder, origin):
             "OIDC_RSA_PRIVATE_KEY": signing_key(),
             "SCOPES": {"openid": "Who you are", "read": "Reading", "introspection": "Asking about tokens"},
             "DEFAULT_SCOPES": ["openid", "read"],
+            "ALWAYS_RELOAD_OAUTHLIB_CORE": True,  # else the first life of a token is the one of all
             "OAUTH_DEVICE_VERIFICATION_URI": f"{origin}/o/device/",
         },
         # Fast, for there is nothing to guess here.

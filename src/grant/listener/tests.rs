@@ -579,6 +579,31 @@ fn a_connection_opened_ahead_of_need_gets_the_page() {
 }
 
 #[test]
+fn a_tab_that_was_reloaded_during_the_exchange_gets_the_page() {
+    let mut listener = bound();
+    let port = Port::of(&listener);
+    let (stored, when_stored) = mpsc::channel::<()>();
+    let client = thread::spawn(move || {
+        // Opened ahead, so it is let in before the callback comes.
+        let mut first = port.connect();
+        assert_eq!(status(&port.genuine()), "303");
+        let head = format!("GET {} HTTP/1.1\r\nHost: {{host}}\r\n\r\n", port.clean());
+        first.write_all(port.fill(&head).as_bytes()).unwrap();
+        drop(first);
+        let mut second = port.connect();
+        second.write_all(port.fill(&head).as_bytes()).unwrap();
+        stored.send(()).unwrap();
+        read_all(&mut second)
+    });
+    listener
+        .wait(Instant::now() + PATIENCE, &mut |_| Verdict::Ended)
+        .unwrap();
+    when_stored.recv().unwrap();
+    listener.finish(&PAGE);
+    assert_eq!(status(&client.join().unwrap()), "200");
+}
+
+#[test]
 fn a_callback_that_comes_again_is_sent_on_and_not_judged_again() {
     let ((), judged) = with_listener(bound(), |port| {
         assert_eq!(status(&port.genuine()), "303");

@@ -15,6 +15,7 @@ use super::{KeyId, KeyringError, SERVICE};
 const NAME: &str = "org.freedesktop.secrets";
 const PATH: &str = "/org/freedesktop/secrets";
 const INTERFACE: &str = "org.freedesktop.Secret.Service";
+const COLLECTION: &str = "org.freedesktop.Secret.Collection";
 const BUS: &str = "org.freedesktop.DBus";
 
 pub(super) struct Service {
@@ -60,16 +61,36 @@ impl Service {
     pub(super) fn may_be_read(&self, id: KeyId, attended: bool) -> Result<(), KeyringError> {
         let id = id.to_string();
         let attributes = HashMap::from([("service", SERVICE), ("username", id.as_str())]);
-        let (open, locked): (Vec<OwnedObjectPath>, Vec<OwnedObjectPath>) =
-            answer(self.call("SearchItems", &(attributes,)))?;
-        if !open.is_empty() || (attended && !locked.is_empty()) {
-            return Ok(());
+        // Collection by collection: to be asked for all at once makes KeePassXC open a dialog for
+        // those that are locked. They may hide their entries, so this is no absence.
+        let mut any_locked = false;
+        for collection in self.collections()? {
+            if self.collection_is_locked(&collection)? {
+                any_locked = true;
+                continue;
+            }
+            let found: Vec<OwnedObjectPath> = answer(self.bus.call_method(
+                Some(NAME),
+                &collection,
+                Some(COLLECTION),
+                "SearchItems",
+                &(&attributes,),
+            ))?;
+            if !found.is_empty() {
+                return Ok(());
+            }
         }
-        // A locked database may hide its entries; then this is not an absence.
-        if !locked.is_empty() || self.any_locked()? {
-            return Err(KeyringError::Locked);
+        if !any_locked {
+            return Err(KeyringError::NotFound);
         }
-        Err(KeyringError::NotFound)
+        if attended {
+            let (open, locked): (Vec<OwnedObjectPath>, Vec<OwnedObjectPath>) =
+                answer(self.call("SearchItems", &(&attributes,)))?;
+            if !open.is_empty() || !locked.is_empty() {
+                return Ok(());
+            }
+        }
+        Err(KeyringError::Locked)
     }
 
     /// Whether a new entry can be made without a dialog, or somebody can be asked.
@@ -90,21 +111,13 @@ impl Service {
         self.collection_is_locked(&path).map(|locked| Some(!locked))
     }
 
-    fn any_locked(&self) -> Result<bool, KeyringError> {
+    fn collections(&self) -> Result<Vec<OwnedObjectPath>, KeyringError> {
         let collections: OwnedValue = answer(self.property(PATH, INTERFACE, "Collections"))?;
-        let collections =
-            Vec::<OwnedObjectPath>::try_from(collections).map_err(|_| unexpected())?;
-        for path in &collections {
-            if self.collection_is_locked(path)? {
-                return Ok(true);
-            }
-        }
-        Ok(false)
+        Vec::<OwnedObjectPath>::try_from(collections).map_err(|_| unexpected())
     }
 
     fn collection_is_locked(&self, path: &OwnedObjectPath) -> Result<bool, KeyringError> {
-        let locked: OwnedValue =
-            answer(self.property(path.as_str(), "org.freedesktop.Secret.Collection", "Locked"))?;
+        let locked: OwnedValue = answer(self.property(path.as_str(), COLLECTION, "Locked"))?;
         bool::try_from(locked).map_err(|_| unexpected())
     }
 

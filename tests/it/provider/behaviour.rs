@@ -77,7 +77,12 @@ impl Default for Behaviour {
             device_response: Patch::new(),
             callback: Patch::new(),
             id_token: IdToken::default(),
-            published_keys: vec![KeyName::RsaFirst, KeyName::EcFirst],
+            published_keys: vec![
+                KeyName::RsaFirst,
+                KeyName::EcFirst,
+                KeyName::Pss,
+                KeyName::Ed25519,
+            ],
             keys_without_kid: false,
             device_polls: Vec::new(),
             faults: BTreeMap::new(),

@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::rand::SystemRandom;
-use ring::signature::{self, EcdsaKeyPair, KeyPair as _, RsaKeyPair};
+use ring::signature::{self, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _, RsaKeyPair};
 use serde_json::{Value, json};
 
 use super::behaviour::Signature;
@@ -14,6 +14,9 @@ pub(crate) enum KeyName {
     RsaSecond,
     EcFirst,
     EcSecond,
+    /// RSA too, but for RSASSA-PSS.
+    Pss,
+    Ed25519,
 }
 
 impl KeyName {
@@ -23,6 +26,8 @@ impl KeyName {
             Self::RsaSecond => "rsa-second",
             Self::EcFirst => "ec-first",
             Self::EcSecond => "ec-second",
+            Self::Pss => "pss",
+            Self::Ed25519 => "ed25519",
         }
     }
 
@@ -30,6 +35,8 @@ impl KeyName {
         match self {
             Self::RsaFirst | Self::RsaSecond => "RS256",
             Self::EcFirst | Self::EcSecond => "ES256",
+            Self::Pss => "PS256",
+            Self::Ed25519 => "EdDSA",
         }
     }
 }
@@ -39,6 +46,7 @@ pub(super) struct Keys {
     rsa_second: RsaKeyPair,
     ec_first: EcdsaKeyPair,
     ec_second: EcdsaKeyPair,
+    ed25519: Ed25519KeyPair,
     random: SystemRandom,
 }
 
@@ -50,6 +58,7 @@ impl Keys {
             rsa_second: rsa(include_bytes!("keys/rsa-second.pk8")),
             ec_first: ec(&random),
             ec_second: ec(&random),
+            ed25519: ed25519(&random),
             random,
         }
     }
@@ -57,9 +66,13 @@ impl Keys {
     pub(super) fn jwk(&self, name: KeyName, with_kid: bool) -> Value {
         let mut key = match name {
             KeyName::RsaFirst => rsa_jwk(&self.rsa_first),
-            KeyName::RsaSecond => rsa_jwk(&self.rsa_second),
+            KeyName::RsaSecond | KeyName::Pss => rsa_jwk(&self.rsa_second),
             KeyName::EcFirst => ec_jwk(&self.ec_first),
             KeyName::EcSecond => ec_jwk(&self.ec_second),
+            KeyName::Ed25519 => {
+                let x = base64url(self.ed25519.public_key());
+                json!({ "kty": "OKP", "crv": "Ed25519", "x": x })
+            }
         };
         key["use"] = json!("sig");
         key["alg"] = json!(name.algorithm());
@@ -103,22 +116,28 @@ impl Keys {
 
     fn signature(&self, name: KeyName, input: &str) -> Vec<u8> {
         match name {
-            KeyName::RsaFirst => self.rsa_signature(&self.rsa_first, input),
-            KeyName::RsaSecond => self.rsa_signature(&self.rsa_second, input),
+            KeyName::RsaFirst => {
+                self.rsa_signature(&self.rsa_first, &signature::RSA_PKCS1_SHA256, input)
+            }
+            KeyName::RsaSecond => {
+                self.rsa_signature(&self.rsa_second, &signature::RSA_PKCS1_SHA256, input)
+            }
+            KeyName::Pss => self.rsa_signature(&self.rsa_second, &signature::RSA_PSS_SHA256, input),
+            KeyName::Ed25519 => self.ed25519.sign(input.as_bytes()).as_ref().to_vec(),
             KeyName::EcFirst => self.ec_signature(&self.ec_first, input),
             KeyName::EcSecond => self.ec_signature(&self.ec_second, input),
         }
     }
 
-    fn rsa_signature(&self, key: &RsaKeyPair, input: &str) -> Vec<u8> {
+    fn rsa_signature(
+        &self,
+        key: &RsaKeyPair,
+        padding: &'static dyn signature::RsaEncoding,
+        input: &str,
+    ) -> Vec<u8> {
         let mut signature = vec![0; key.public().modulus_len()];
-        key.sign(
-            &signature::RSA_PKCS1_SHA256,
-            &self.random,
-            input.as_bytes(),
-            &mut signature,
-        )
-        .expect("an RSA signature");
+        key.sign(padding, &self.random, input.as_bytes(), &mut signature)
+            .expect("an RSA signature");
         signature
     }
 
@@ -142,6 +161,11 @@ fn ec(random: &SystemRandom) -> EcdsaKeyPair {
     let algorithm = &signature::ECDSA_P256_SHA256_FIXED_SIGNING;
     let pkcs8 = EcdsaKeyPair::generate_pkcs8(algorithm, random).expect("a new EC key");
     EcdsaKeyPair::from_pkcs8(algorithm, pkcs8.as_ref(), random).expect("the new EC key")
+}
+
+fn ed25519(random: &SystemRandom) -> Ed25519KeyPair {
+    let pkcs8 = Ed25519KeyPair::generate_pkcs8(random).expect("a new Ed25519 key");
+    Ed25519KeyPair::from_pkcs8(pkcs8.as_ref()).expect("the new Ed25519 key")
 }
 
 fn rsa_jwk(key: &RsaKeyPair) -> Value {

@@ -3,8 +3,9 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
+use sha2::{Digest as _, Sha256, Sha512};
 
+use super::KeyName;
 use super::behaviour::{Behaviour, ClientAuth, Rotation, Signature};
 use super::keys::base64url;
 use super::ledger::{Decision, Grant};
@@ -187,7 +188,12 @@ impl State {
         claims["exp"] = json!(now + behaviour.lifetime.max(300));
         claims["auth_time"] = json!(now);
         // Core §3.1.3.6: the left half of the hash.
-        claims["at_hash"] = json!(base64url(&Sha256::digest(access_token)[..16]));
+        claims["at_hash"] = json!(if behaviour.id_token.signed_by == KeyName::Ed25519 {
+            // Ed25519 hashes with SHA-512, and half of that is twice as long.
+            base64url(&Sha512::digest(access_token)[..32])
+        } else {
+            base64url(&Sha256::digest(access_token)[..16])
+        });
         if let (Some(nonce), false) = (first(&grant.asked, "nonce"), again) {
             claims["nonce"] = json!(nonce);
         }

@@ -5,6 +5,7 @@ import json
 import re
 import time
 import urllib.parse
+import urllib.request
 
 from browser import Browser
 from cases.clients import configure
@@ -41,7 +42,7 @@ def the_second_provider_signs_in_answers_refreshes_and_revokes(rig):
     first = rig.sandbox.hallpass("get-token", *asks(toolkit)).token
     assert toolkit.introspect(first)["username"] == "alice"
     assert toolkit.new_grants() == [("authorization_code", 200)]
-    (callback,) = [r for r in toolkit._state()["requests"] if "code" in r.get("sent_to", ())]
+    (callback,) = [r for r in toolkit.all_requests() if "code" in r.get("sent_to", ())]
     assert "iss" not in callback["sent_to"]
     page = rig.sandbox.page()
     assert page["status"] == 200 and toolkit.issuer.rsplit("/", 1)[0] in " ".join(page["words"]), page
@@ -68,8 +69,6 @@ def the_second_provider_signs_in_answers_refreshes_and_revokes(rig):
 
 
 def fetch_form(url, fields):
-    import urllib.request
-
     return json.loads(fetch(urllib.request.Request(url, urllib.parse.urlencode(fields).encode()))[1])
 
 

@@ -1,0 +1,86 @@
+//! What a hit costs: whole processes, measured beside their floors and beside what users run today.
+//!
+//! ```text
+//! cargo bench --bench hits                  the table, in Markdown
+//! cargo bench --bench hits -- --json        the same for programs
+//! cargo bench --bench hits -- --rounds 500  more than the 200 that each program runs
+//! cargo bench --bench hits -- --clean-build also how long a build from nothing takes (minutes)
+//! ```
+//!
+//! It needs Linux, a C compiler and no root. What else is there is used: `valgrind` counts
+//! instructions, `strace` system calls, the musl target is measured where it builds, a Secret
+//! Service runs where `dbus-run-session` and `gnome-keyring-daemon` are, and each peer that is
+//! installed is measured. What is missing is said, and its cells stay empty.
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::expect_used,
+    clippy::format_push_string,
+    clippy::items_after_statements,
+    clippy::struct_field_names,
+    reason = "a benchmark prints, and stops where it cannot go on"
+)]
+
+#[cfg(target_os = "linux")]
+mod build;
+#[cfg(target_os = "linux")]
+mod measure;
+#[cfg(target_os = "linux")]
+mod peers;
+#[cfg(target_os = "linux")]
+mod provider;
+#[cfg(target_os = "linux")]
+mod report;
+#[cfg(target_os = "linux")]
+mod sandbox;
+#[cfg(target_os = "linux")]
+mod scenes;
+
+#[cfg(not(target_os = "linux"))]
+fn main() {
+    eprintln!("hits: this benchmark measures with Linux's tools");
+}
+
+#[cfg(target_os = "linux")]
+fn main() {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    if let [verb, url] = words.as_slice()
+        && verb == sandbox::BROWSE
+    {
+        return sandbox::browse(url);
+    }
+    let has = |flag: &str| words.iter().any(|word| word == flag);
+    let rounds = words
+        .iter()
+        .position(|word| word == "--rounds")
+        .and_then(|at| words.get(at + 1)?.parse().ok())
+        .unwrap_or(200);
+
+    let builds = build::all(has("--clean-build"));
+    let provider = provider::Provider::start();
+    let mut sandbox = sandbox::Sandbox::new(provider.issuer());
+    let keyring = sandbox.start_keyring();
+    sandbox.sign_in(&builds[0].program);
+
+    let floors = build::floors(&sandbox, &builds);
+    let mut programs = scenes::floors(&floors);
+    programs.extend(scenes::hits(&sandbox, &builds));
+    let peers = peers::installed(&sandbox, keyring.is_some());
+    programs.extend(peers.programs());
+    let hits = measure::all(&programs, &floors, rounds);
+
+    let miss = scenes::misses(&sandbox, &builds, &provider, rounds.min(100));
+    drop(peers);
+    let report = report::Report {
+        builds: &builds,
+        hits: &hits,
+        misses: &miss,
+        place: sandbox.place(),
+        rounds,
+    };
+    if has("--json") {
+        println!("{:#}", report.json());
+    } else {
+        println!("{report}");
+    }
+}

@@ -1,0 +1,220 @@
+//! A provider on loopback, over TLS: discovery, keys, and a token endpoint that always says yes.
+//!
+//! A code is the nonce of its request, so that nobody has to be remembered. It counts what it was
+//! asked, and the processor time that its answers took.
+
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ring::rand::SystemRandom;
+use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use serde_json::{Value, json};
+
+/// Whose tokens live a day.
+pub(crate) const CLIENT: &str = "hits";
+/// Whose tokens are stale as soon as they are issued: each call is a miss.
+pub(crate) const STALE_CLIENT: &str = "hits-stale";
+
+/// The length of a JSON Web Token with the usual claims and a few groups.
+const TOKEN_LEN: usize = 1200;
+
+pub(crate) struct Provider {
+    issuer: String,
+    seen: Arc<Seen>,
+}
+
+#[derive(Default)]
+struct Seen {
+    requests: AtomicU64,
+    busy_ns: AtomicU64,
+}
+
+struct Server {
+    issuer: String,
+    tls: Arc<rustls::ServerConfig>,
+    key: EcdsaKeyPair,
+    random: SystemRandom,
+}
+
+impl Provider {
+    pub(crate) fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = listener.local_addr().expect("a port").port();
+        let random = SystemRandom::new();
+        let pkcs8 =
+            EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).expect("a key");
+        let server = Server {
+            issuer: format!("https://localhost:{port}"),
+            tls: tls(),
+            key: EcdsaKeyPair::from_pkcs8(
+                &ECDSA_P256_SHA256_FIXED_SIGNING,
+                pkcs8.as_ref(),
+                &random,
+            )
+            .expect("a key"),
+            random,
+        };
+        let provider = Self {
+            issuer: server.issuer.clone(),
+            seen: Arc::default(),
+        };
+        let seen = Arc::clone(&provider.seen);
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let before = processor_time();
+                // A client that goes away is its own business.
+                if server.converse(stream).is_ok() {
+                    seen.requests.fetch_add(1, Ordering::SeqCst);
+                }
+                let took = processor_time().saturating_sub(before);
+                seen.busy_ns.fetch_add(took, Ordering::SeqCst);
+            }
+        });
+        provider
+    }
+
+    pub(crate) fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
+    /// How many requests there were since the last time, and what they cost the server.
+    pub(crate) fn seen(&self) -> (u64, Duration) {
+        (
+            self.seen.requests.swap(0, Ordering::SeqCst),
+            Duration::from_nanos(self.seen.busy_ns.swap(0, Ordering::SeqCst)),
+        )
+    }
+}
+
+impl Server {
+    fn converse(&self, stream: TcpStream) -> io::Result<()> {
+        stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+        stream.set_nodelay(true)?;
+        let connection =
+            rustls::ServerConnection::new(Arc::clone(&self.tls)).map_err(io::Error::other)?;
+        let mut reader = BufReader::new(rustls::StreamOwned::new(connection, stream));
+        let mut target = String::new();
+        reader.read_line(&mut target)?;
+        let mut length = 0;
+        loop {
+            let mut line = String::new();
+            reader.read_line(&mut line)?;
+            let Some((name, value)) = line.trim_end().split_once(':') else {
+                break;
+            };
+            if name.eq_ignore_ascii_case("content-length") {
+                length = value.trim().parse().unwrap_or(0);
+            }
+        }
+        let mut form = vec![0; length];
+        reader.read_exact(&mut form)?;
+        let body = self
+            .answer(target.split(' ').nth(1).unwrap_or_default(), &form)
+            .to_string();
+        let mut stream = reader.into_inner();
+        write!(
+            stream,
+            "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n\
+             Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        )?;
+        stream.conn.send_close_notify();
+        stream.flush()
+    }
+
+    fn answer(&self, path: &str, form: &[u8]) -> Value {
+        let at = |path: &str| format!("{}{path}", self.issuer);
+        match path {
+            "/.well-known/openid-configuration" => json!({
+                "issuer": self.issuer,
+                "authorization_endpoint": at("/authorize"),
+                "token_endpoint": at("/token"),
+                "device_authorization_endpoint": at("/device"),
+                "revocation_endpoint": at("/revoke"),
+                "jwks_uri": at("/keys"),
+                "response_types_supported": ["code"],
+                "subject_types_supported": ["public"],
+                "id_token_signing_alg_values_supported": ["ES256"],
+                "code_challenge_methods_supported": ["S256"],
+            }),
+            "/keys" => {
+                // An uncompressed point: 4, x, y.
+                let (x, y) = self.key.public_key().as_ref()[1..].split_at(32);
+                json!({ "keys": [{
+                    "kty": "EC", "crv": "P-256", "use": "sig", "alg": "ES256", "kid": "hits",
+                    "x": URL_SAFE_NO_PAD.encode(x), "y": URL_SAFE_NO_PAD.encode(y),
+                }] })
+            }
+            _ => self.tokens(form),
+        }
+    }
+
+    fn tokens(&self, form: &[u8]) -> Value {
+        let field = |name: &str| {
+            url::form_urlencoded::parse(form)
+                .find(|(key, _)| key == name)
+                .map(|(_, value)| value.into_owned())
+        };
+        let client = field("client_id").unwrap_or_default();
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |time| time.as_secs());
+        let mut claims = json!({
+            "iss": self.issuer, "aud": client, "sub": "alice", "iat": now, "exp": now + 86400,
+        });
+        if let Some(code) = field("code") {
+            claims["nonce"] = code.into();
+        }
+        json!({
+            "access_token": "t".repeat(TOKEN_LEN),
+            "token_type": "Bearer",
+            "expires_in": if client == STALE_CLIENT { 0 } else { 86400 },
+            "refresh_token": "r".repeat(43),
+            "scope": "openid offline_access",
+            "id_token": self.signed(&claims),
+        })
+    }
+
+    fn signed(&self, claims: &Value) -> String {
+        let part = |json: &Value| URL_SAFE_NO_PAD.encode(json.to_string());
+        let input = format!(
+            "{}.{}",
+            part(&json!({ "alg": "ES256", "kid": "hits" })),
+            part(claims)
+        );
+        let signature = self
+            .key
+            .sign(&self.random, input.as_bytes())
+            .expect("a signature");
+        format!("{input}.{}", URL_SAFE_NO_PAD.encode(signature))
+    }
+}
+
+/// What this thread has had of the processor, in nanoseconds: proc(5), schedstat.
+fn processor_time() -> u64 {
+    std::fs::read_to_string("/proc/thread-self/schedstat")
+        .ok()
+        .and_then(|text| text.split_whitespace().next()?.parse().ok())
+        .unwrap_or(0)
+}
+
+/// The certificate of the tests' fake provider.
+fn tls() -> Arc<rustls::ServerConfig> {
+    let certificate = include_bytes!("../../tests/it/provider/keys/tls-server.der");
+    let key = include_bytes!("../../tests/it/provider/keys/tls-server.pk8");
+    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.as_slice()));
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("protocol versions")
+        .with_no_client_auth()
+        .with_single_cert(vec![CertificateDer::from(certificate.as_slice())], key)
+        .expect("a certificate");
+    Arc::new(config)
+}

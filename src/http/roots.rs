@@ -1,0 +1,210 @@
+//! Which certificates are trusted: all that the platform has, read no further than is needed.
+//!
+//! Most systems hold their authorities twice: in one file, and in a folder with a file for each.
+//! The file is a fifth of the work, and nearly always enough. Whom it does not settle is judged
+//! by everything that the platform has, so that nobody is trusted more or less for it.
+
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+
+/// The platform's authorities, and some of our own beside them.
+#[derive(Debug)]
+pub(super) struct Roots {
+    provider: Arc<CryptoProvider>,
+    /// Those of the platform's one file.
+    bundled: Option<Arc<WebPkiServerVerifier>>,
+    extra: Vec<CertificateDer<'static>>,
+    all: OnceLock<Result<Arc<dyn ServerCertVerifier>, Error>>,
+    read_all: ReadAll,
+}
+
+type ReadAll = fn(
+    Vec<CertificateDer<'static>>,
+    Arc<CryptoProvider>,
+) -> Result<Arc<dyn ServerCertVerifier>, Error>;
+
+impl Roots {
+    pub(super) fn new(
+        extra: Vec<CertificateDer<'static>>,
+        provider: Arc<CryptoProvider>,
+    ) -> Result<Self, Error> {
+        let bundle = bundle().and_then(|path| std::fs::read(path).ok());
+        Self::of(bundle.as_deref(), extra, provider, |extra, provider| {
+            rustls_platform_verifier::Verifier::new_with_extra_roots(extra, provider)
+                .map(|verifier| Arc::new(verifier) as Arc<dyn ServerCertVerifier>)
+        })
+    }
+
+    fn of(
+        bundle: Option<&[u8]>,
+        extra: Vec<CertificateDer<'static>>,
+        provider: Arc<CryptoProvider>,
+        read_all: ReadAll,
+    ) -> Result<Self, Error> {
+        let mut roots = RootCertStore::empty();
+        for certificate in &extra {
+            roots.add(certificate.clone())?;
+        }
+        let (added, _) = roots.add_parsable_certificates(
+            CertificateDer::pem_slice_iter(bundle.unwrap_or_default()).flatten(),
+        );
+        let bundled = (added > 0).then(|| {
+            WebPkiServerVerifier::builder_with_provider(roots.into(), Arc::clone(&provider)).build()
+        });
+        let roots = Self {
+            provider,
+            bundled: bundled.and_then(Result::ok),
+            extra,
+            all: OnceLock::new(),
+            read_all,
+        };
+        if roots.bundled.is_none() {
+            // That nobody is trusted at all is known before anything is sent.
+            roots.all()?;
+        }
+        Ok(roots)
+    }
+
+    fn all(&self) -> Result<&dyn ServerCertVerifier, Error> {
+        let read = || (self.read_all)(self.extra.clone(), Arc::clone(&self.provider));
+        match self.all.get_or_init(read) {
+            Ok(all) => Ok(&**all),
+            Err(error) => Err(error.clone()),
+        }
+    }
+}
+
+/// The file with all authorities. Where the environment names one, or a folder, it names all
+/// there is.
+fn bundle() -> Option<PathBuf> {
+    if openssl_probe::has_ssl_cert_env_vars() {
+        return None;
+    }
+    openssl_probe::probe().cert_file
+}
+
+impl ServerCertVerifier for Roots {
+    fn verify_server_cert(
+        &self,
+        server: &CertificateDer<'_>,
+        chain: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        if let Some(bundled) = &self.bundled
+            && let Ok(verified) = bundled.verify_server_cert(server, chain, name, ocsp, now)
+        {
+            return Ok(verified);
+        }
+        self.all()?
+            .verify_server_cert(server, chain, name, ocsp, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signed, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signed, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider
+            .signature_verification_algorithms
+            .supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    const AUTHORITY: &[u8] = include_bytes!("../../tests/it/provider/keys/tls-authority.pem");
+    const SERVER: &[u8] = include_bytes!("../../tests/it/provider/keys/tls-server.der");
+
+    /// Whether the server is trusted under its name, when the bundle holds this.
+    fn is_trusted(bundle: Option<&[u8]>, name: &'static str, read_all: ReadAll) -> bool {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let Ok(roots) = Roots::of(bundle, Vec::new(), provider, read_all) else {
+            return false;
+        };
+        let server = CertificateDer::from(SERVER);
+        let name = ServerName::try_from(name).unwrap();
+        roots
+            .verify_server_cert(&server, &[], &name, &[], UnixTime::now())
+            .is_ok()
+    }
+
+    fn with_the_authority(
+        provider: Arc<CryptoProvider>,
+    ) -> Result<Arc<dyn ServerCertVerifier>, Error> {
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(CertificateDer::pem_slice_iter(AUTHORITY).flatten());
+        let verifier = WebPkiServerVerifier::builder_with_provider(roots.into(), provider).build();
+        Ok(verifier.map_err(|error| Error::General(error.to_string()))?)
+    }
+
+    /// A certificate in PEM that issued nothing.
+    fn stranger() -> Vec<u8> {
+        use base64::Engine as _;
+        let text = base64::engine::general_purpose::STANDARD.encode(SERVER);
+        format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n").into_bytes()
+    }
+
+    #[test]
+    fn whom_the_file_settles_the_rest_is_not_read_for() {
+        assert!(is_trusted(Some(AUTHORITY), "localhost", |_, _| panic!(
+            "all was read"
+        )));
+    }
+
+    #[test]
+    fn whom_the_file_does_not_know_everything_is_asked_for() {
+        static READ: AtomicUsize = AtomicUsize::new(0);
+        let read_all: ReadAll = |_, provider| {
+            READ.fetch_add(1, Ordering::SeqCst);
+            with_the_authority(provider)
+        };
+        for bundle in [Some(stranger()), Some(b"no PEM".to_vec()), None] {
+            assert!(is_trusted(bundle.as_deref(), "localhost", read_all));
+        }
+        assert_eq!(READ.load(Ordering::SeqCst), 3);
+    }
+
+    #[test]
+    fn what_neither_trusts_is_refused() {
+        assert!(!is_trusted(Some(&stranger()), "localhost", |_, _| Err(
+            Error::General("nothing there".to_owned())
+        )));
+        assert!(!is_trusted(
+            Some(AUTHORITY),
+            "other.example",
+            |_, provider| with_the_authority(provider)
+        ));
+        assert!(!is_trusted(None, "localhost", |_, _| Err(Error::General(
+            "nothing there".to_owned()
+        ))));
+    }
+}

@@ -1,0 +1,368 @@
+//! Networks that fail: each failure is named, ends in time, opens no browser, and loses nothing.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::provider::{Endpoint, KeyName, Provider, Rotation, TLS_AUTHORITY, patch};
+use crate::road::{Road, Trouble};
+use crate::sandbox::{Outcome, Sandbox, private_file};
+use crate::scene::Scene;
+
+const NEVER: &[&str] = &["--interactive", "never"];
+
+/// What one request may take, and what a busy machine takes for all around it.
+const LIMIT: Duration = Duration::from_secs(2);
+const AROUND: Duration = Duration::from_secs(6);
+
+const PORTAL: &[u8] =
+    b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 15\r\n\r\n<html>Hi</html>";
+const PORTAL_302: &[u8] =
+    b"HTTP/1.1 302 Found\r\nLocation: https://portal.example/\r\nContent-Length: 0\r\n\r\n";
+const PORTAL_511: &[u8] =
+    b"HTTP/1.1 511 Network Authentication Required\r\nContent-Length: 2\r\n\r\nhi";
+
+/// Everything that can happen on a road, and the words for it.
+fn troubles() -> Vec<(Trouble, &'static [&'static str])> {
+    vec![
+        (
+            Trouble::Reset,
+            &["127.0.0.1", "HTTPS_PROXY", "nothing was lost"],
+        ),
+        (Trouble::Hang, &["127.0.0.1", "did not answer within 2 s"]),
+        (Trouble::CutAfter(20), &["127.0.0.1", "nothing was lost"]),
+        (Trouble::CutAfter(180), &["127.0.0.1", "broke off"]),
+        (Trouble::Garble, &["127.0.0.1", "nothing was lost"]),
+        (
+            Trouble::Drip(Duration::from_millis(40)),
+            &["127.0.0.1", "did not answer within 2 s"],
+        ),
+        (Trouble::Answer(PORTAL), &["network's sign-in page"]),
+        (
+            Trouble::Answer(PORTAL_302),
+            &["127.0.0.1", "redirect", "302", "network's sign-in page"],
+        ),
+        (
+            Trouble::Answer(PORTAL_511),
+            &["127.0.0.1", "511", "sign in to the network"],
+        ),
+    ]
+}
+
+/// A scene whose provider stands at the end of a road, as far as these endpoints are concerned.
+fn behind(road_to: &[(&str, &str)]) -> (Scene, Road) {
+    let mut scene = Scene::new();
+    scene
+        .sandbox
+        .set("HALLPASS_HTTP_TIMEOUT", LIMIT.as_secs().to_string());
+    let road = Road::to(scene.provider.base());
+    let metadata = road_to
+        .iter()
+        .map(|(member, path)| ((*member).to_owned(), json!(road.url(path))))
+        .collect();
+    scene.provider.behave(|b| {
+        b.metadata = metadata;
+        // What is lost on the way back must not cost the session: this is about the way.
+        b.rotation = Rotation::Off;
+    });
+    (scene, road)
+}
+
+#[track_caller]
+fn in_time(outcome: &Outcome, requests: u32) {
+    assert!(outcome.took < LIMIT * requests + AROUND, "{outcome}");
+}
+
+// --- signing in ---
+
+#[test]
+fn a_discovery_that_fails_on_the_way_is_named_and_opens_nothing() {
+    let mut scene = Scene::new();
+    scene
+        .sandbox
+        .set("HALLPASS_HTTP_TIMEOUT", LIMIT.as_secs().to_string());
+    let road = Road::to(scene.provider.base());
+    let issuer = road.url("");
+    scene.configure(&format!("issuer = {issuer:?}"));
+    for (trouble, words) in troubles() {
+        road.meets(trouble.clone());
+        let outcome = scene.get_token(&[]);
+        outcome.fails_saying(1, words);
+        in_time(&outcome, 1);
+    }
+    assert_eq!(scene.sandbox.opened().len(), 0);
+
+    // Nobody was bothered, so nobody has to wait before the next try.
+    road.meets(Trouble::None);
+    scene.provider.behave(|b| {
+        b.metadata = patch(json!({ "issuer": issuer }));
+        b.callback = patch(json!({ "iss": issuer }));
+        b.id_token.claims = patch(json!({ "iss": issuer }));
+    });
+    scene.get_token(&[]).token();
+}
+
+#[test]
+fn an_exchange_that_fails_on_the_way_is_named_to_tool_and_tab_and_keeps_nothing() {
+    for (trouble, words) in troubles() {
+        let (scene, road) = behind(&[("token_endpoint", "/token")]);
+        road.meets(trouble.clone());
+        let outcome = scene.get_token(&[]);
+        outcome.fails_saying(1, words);
+        in_time(&outcome, 1);
+        let page = scene.sandbox.page();
+        // A portal did answer, only not with a token.
+        let expected = if matches!(trouble, Trouble::Answer(PORTAL)) {
+            "gave no token"
+        } else if matches!(trouble, Trouble::Hang | Trouble::Drip(_)) {
+            "took too long"
+        } else {
+            "could not be reached"
+        };
+        assert!(page.body().contains(expected), "{trouble:?}");
+        assert!(scene.sessions().is_empty(), "{trouble:?}");
+        road.meets(Trouble::None);
+        scene.login(&[]).succeeds();
+        assert_eq!(scene.sandbox.opened().len(), 2, "{trouble:?}");
+    }
+}
+
+#[test]
+fn keys_that_fail_on_the_way_end_a_sign_in_and_keep_nothing() {
+    let (scene, road) = behind(&[("jwks_uri", "/jwks")]);
+    road.meets(Trouble::Hang);
+    let outcome = scene.get_token(&[]);
+    outcome.fails_saying(1, &["did not answer within 2 s"]);
+    in_time(&outcome, 1);
+    assert!(scene.sandbox.page().body().contains("took too long"));
+    assert!(scene.sessions().is_empty());
+}
+
+#[test]
+fn a_push_that_fails_on_the_way_opens_nothing_and_does_not_blame_the_browser() {
+    let (scene, road) = behind(&[("pushed_authorization_request_endpoint", "/par")]);
+    scene.provider.behave(|b| {
+        b.metadata
+            .insert("require_pushed_authorization_requests".into(), json!(true))
+    });
+    for (trouble, words) in troubles() {
+        road.meets(trouble);
+        let outcome = scene.get_token(&[]);
+        let said = outcome.fails_saying(1, words);
+        assert!(!said.contains("BROWSER"), "{said}");
+        in_time(&outcome, 1);
+    }
+    assert_eq!(scene.sandbox.opened().len(), 0);
+    road.meets(Trouble::None);
+    scene.get_token(&[]).token();
+    assert!(scene.provider.count(Endpoint::PushedAuthorization) > 0);
+}
+
+#[test]
+fn a_push_that_is_demanded_and_has_nowhere_to_go_opens_nothing() {
+    let scene = Scene::new();
+    let demand = json!({ "require_pushed_authorization_requests": true });
+    scene.provider.behave(|b| b.metadata = patch(demand));
+    scene
+        .get_token(&[])
+        .fails_saying(1, &["pushed_authorization_request_endpoint"]);
+    assert_eq!(scene.sandbox.opened().len(), 0);
+}
+
+// --- refreshing ---
+
+#[test]
+fn a_refresh_that_fails_on_the_way_serves_the_old_token_while_it_is_valid() {
+    let (mut scene, road) = behind(&[("token_endpoint", "/token")]);
+    let token = scene.get_token(&[]).token().to_owned();
+    scene.advance(3570);
+    for (trouble, _) in troubles() {
+        road.meets(trouble.clone());
+        let outcome = scene.get_token(&[]);
+        assert_eq!(outcome.token(), token, "{trouble:?}");
+        in_time(&outcome, 1);
+    }
+    road.meets(Trouble::None);
+    assert_ne!(scene.get_token(NEVER).token(), token);
+    assert_eq!(scene.sandbox.opened().len(), 1);
+}
+
+#[test]
+fn a_refresh_that_fails_on_the_way_loses_nothing_and_opens_nothing() {
+    let (mut scene, road) = behind(&[("token_endpoint", "/token")]);
+    scene.get_token(&[]).token();
+    for (trouble, words) in troubles() {
+        scene.advance(4000);
+        road.meets(trouble.clone());
+        let outcome = scene.get_token(&[]);
+        outcome.fails_saying(1, words);
+        assert!(!outcome.stderr.contains("hallpass login"), "{outcome}");
+        in_time(&outcome, 1);
+        road.meets(Trouble::None);
+        scene.get_token(NEVER).token();
+    }
+    assert_eq!(scene.sandbox.opened().len(), 1);
+}
+
+#[test]
+fn a_refresh_token_is_not_sent_while_the_keys_cannot_be_had() {
+    let (mut scene, road) = behind(&[("jwks_uri", "/jwks")]);
+    scene.provider.behave(|b| b.rotation = Rotation::On);
+    scene.get_token(&[]).token();
+    // Longer than any document is kept.
+    scene.advance(25 * 3600);
+    road.meets(Trouble::Reset);
+    scene.get_token(&[]).fails_saying(1, &["127.0.0.1"]);
+    assert_eq!(scene.provider.count(Endpoint::Refresh), 0);
+    road.meets(Trouble::None);
+    scene.get_token(NEVER).token();
+    assert_eq!(scene.sandbox.opened().len(), 1);
+}
+
+#[test]
+fn a_new_key_that_cannot_be_had_does_not_cost_the_new_refresh_token() {
+    for forced in [false, true] {
+        let (mut scene, road) = behind(&[("jwks_uri", "/jwks")]);
+        scene.provider.behave(|b| {
+            b.rotation = Rotation::On;
+            b.lifetime = 120;
+        });
+        scene.get_token(&[]).token();
+        // The keys are still kept, and old enough to be asked for again.
+        scene.advance(if forced { 100 } else { 150 });
+        scene.provider.behave(|b| {
+            b.published_keys = vec![KeyName::RsaSecond];
+            b.id_token.signed_by = KeyName::RsaSecond;
+        });
+        road.meets(Trouble::Reset);
+        let force: &[&str] = if forced { &["--force-refresh"] } else { &[] };
+        scene.get_token(force).fails_saying(1, &["127.0.0.1"]);
+        road.meets(Trouble::None);
+        // The provider kills the family of a refresh token that comes a second time.
+        scene.get_token(NEVER).token();
+        assert_eq!(scene.provider.count(Endpoint::Refresh), 2);
+        assert_eq!(scene.sandbox.opened().len(), 1);
+    }
+}
+
+// --- signing out ---
+
+#[test]
+fn a_revocation_that_fails_on_the_way_is_said_and_waited_for_once() {
+    for (trouble, words) in troubles() {
+        if matches!(trouble, Trouble::Answer(PORTAL) | Trouble::CutAfter(180)) {
+            continue; // RFC 7009 §2.2: the body of a 200 is ignored, and the answer is short.
+        }
+        let (scene, road) = behind(&[("revocation_endpoint", "/revoke")]);
+        scene.get_token(&[]).token();
+        road.meets(trouble.clone());
+        let outcome = scene.sandbox.run(&["logout", "corp"]);
+        assert_eq!(outcome.code, Some(1), "{outcome}");
+        assert!(outcome.stderr.contains("not revoked"), "{outcome}");
+        if trouble == Trouble::Hang {
+            assert!(outcome.stderr.contains(words[1]), "{outcome}");
+            assert_eq!(road.count(), 1, "a silent server is not waited for twice");
+        }
+        in_time(&outcome, 1);
+        assert!(scene.sessions().is_empty(), "{trouble:?}");
+    }
+}
+
+// --- TLS ---
+
+/// A scene that trusts the TLS provider's authority, and a road to it.
+#[cfg(target_os = "linux")]
+fn behind_tls() -> (Scene, Road) {
+    let mut scene = Scene::with(Provider::start_tls());
+    scene
+        .sandbox
+        .set("HALLPASS_HTTP_TIMEOUT", LIMIT.as_secs().to_string());
+    let authority = scene.sandbox.root().join("ca.pem");
+    private_file(&authority, TLS_AUTHORITY);
+    let road = Road::to(scene.provider.base());
+    let head = format!("ca_file = {:?}\n", authority.to_str().unwrap());
+    let issuer = format!("https://localhost:{}", road.port());
+    scene.configure_with_head(&head, &format!("issuer = {issuer:?}"));
+    (scene, road)
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn what_is_no_tls_is_said_to_be_none() {
+    let (scene, road) = behind_tls();
+    for (trouble, words) in [
+        (Trouble::Garble, &["localhost", "TLS", "proxy that meddles"]),
+        (
+            Trouble::Answer(PORTAL),
+            &["localhost", "TLS", "network's sign-in page"],
+        ),
+    ] {
+        road.meets(trouble);
+        let outcome = scene.get_token(&[]);
+        outcome.fails_saying(1, words);
+        in_time(&outcome, 1);
+    }
+    assert_eq!(scene.sandbox.opened().len(), 0);
+}
+
+// --- proxies ---
+
+/// hallpass asks for a host that only a proxy knows; here the proxy is a road that leads nowhere.
+fn through(proxy: &str, trouble: Trouble, road: &Road) -> Outcome {
+    let mut sandbox = Sandbox::new();
+    sandbox.set("HALLPASS_HTTP_TIMEOUT", LIMIT.as_secs().to_string());
+    sandbox.set("HTTPS_PROXY", proxy);
+    road.meets(trouble);
+    let arguments = ["get-token", "--client-id", "x", "--scope", "openid"];
+    let outcome =
+        sandbox.run(&[&arguments[..], &["--issuer-url", "https://provider.test"]].concat());
+    assert_eq!(sandbox.opened().len(), 0);
+    in_time(&outcome, 1);
+    outcome
+}
+
+#[test]
+fn a_proxy_that_does_not_serve_is_named_without_its_password() {
+    let provider = Provider::start();
+    let road = Road::to(provider.base());
+    let port = road.port();
+    let proxy = format!("http://somebody:proxy-canary@127.0.0.1:{port}");
+    let name = format!("127.0.0.1:{port}");
+    for (trouble, words) in [
+        (
+            Trouble::Answer(
+                b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n",
+            ),
+            &[
+                name.as_str(),
+                "user name and a password",
+                "HTTPS_PROXY=http://USER:PASSWORD@",
+            ][..],
+        ),
+        (
+            Trouble::Answer(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"),
+            &[
+                &name,
+                "does not lead to provider.test",
+                "NO_PROXY=provider.test",
+            ],
+        ),
+        (
+            Trouble::CutAfter(0),
+            &[&name, "does not lead to provider.test"],
+        ),
+        (Trouble::Reset, &[&name, "does not lead to provider.test"]),
+        (
+            Trouble::Hang,
+            &["provider.test", "did not answer within 2 s", "HTTPS_PROXY"],
+        ),
+    ] {
+        let outcome = through(&proxy, trouble, &road);
+        outcome.fails_saying(1, words);
+        assert!(!outcome.stderr.contains("proxy-canary"), "{outcome}");
+    }
+    assert_eq!(road.count(), 5);
+    drop(road);
+    let outcome = through(&proxy, Trouble::None, &Road::to(provider.base()));
+    outcome.fails_saying(1, &[&name, "refused", "NO_PROXY=provider.test"]);
+}

@@ -1,0 +1,164 @@
+//! The road between hallpass and a provider, on loopback, with whatever goes wrong on it.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// What happens to a connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Trouble {
+    /// None: it is passed on.
+    None,
+    /// Closed at once, with what was sent unread: the peer sees a reset.
+    Reset,
+    /// Accepted, and never answered.
+    Hang,
+    /// What comes back ends after so many bytes.
+    CutAfter(usize),
+    /// What comes back has a bit flipped in each byte.
+    Garble,
+    /// What comes back comes a byte at a time, with a pause after each.
+    Drip(Duration),
+    /// Answered by somebody else with these bytes, in whatever protocol they are.
+    Answer(&'static [u8]),
+}
+
+/// A TCP relay in front of one server; it stops when it is dropped.
+pub(crate) struct Road {
+    address: SocketAddr,
+    trouble: Arc<Mutex<Trouble>>,
+    count: Arc<AtomicUsize>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Road {
+    /// A road to the server of this URL.
+    pub(crate) fn to(url: &str) -> Self {
+        let url = url::Url::parse(url).expect("a URL");
+        let port = url.port().expect("a port");
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a loopback port");
+        let road = Self {
+            address: listener.local_addr().expect("its address"),
+            trouble: Arc::new(Mutex::new(Trouble::None)),
+            count: Arc::default(),
+            stop: Arc::default(),
+        };
+        let (trouble, count, stop) = (
+            Arc::clone(&road.trouble),
+            Arc::clone(&road.count),
+            Arc::clone(&road.stop),
+        );
+        std::thread::spawn(move || {
+            while let Ok((stream, _)) = listener.accept() {
+                if stop.load(Ordering::SeqCst) {
+                    break;
+                }
+                count.fetch_add(1, Ordering::SeqCst);
+                let trouble = trouble
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .clone();
+                let stop = Arc::clone(&stop);
+                // A peer that goes away in the middle is what this is about.
+                std::thread::spawn(move || drop(travel(stream, port, &trouble, &stop)));
+            }
+        });
+        road
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.address.port()
+    }
+
+    /// A URL below this road's end.
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    pub(crate) fn meets(&self, trouble: Trouble) {
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+    }
+
+    /// How many connections came.
+    pub(crate) fn count(&self) -> usize {
+        self.count.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for Road {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::SeqCst);
+        // Wakes the acceptor.
+        drop(TcpStream::connect(self.address));
+    }
+}
+
+fn travel(
+    mut client: TcpStream,
+    port: u16,
+    trouble: &Trouble,
+    stop: &AtomicBool,
+) -> std::io::Result<()> {
+    match trouble {
+        Trouble::Reset => {
+            // Something has to be there that is not read.
+            client.peek(&mut [0])?;
+            return Ok(());
+        }
+        Trouble::Hang => {
+            client.set_read_timeout(Some(Duration::from_millis(100)))?;
+            let mut buffer = [0; 1024];
+            while !stop.load(Ordering::SeqCst) && !matches!(client.read(&mut buffer), Ok(0)) {}
+            return Ok(());
+        }
+        Trouble::Answer(bytes) => {
+            let _ = client.read(&mut [0; 8192])?;
+            client.write_all(bytes)?;
+            return client.shutdown(Shutdown::Write);
+        }
+        Trouble::None | Trouble::CutAfter(_) | Trouble::Garble | Trouble::Drip(_) => (),
+    }
+    let mut server = TcpStream::connect(("127.0.0.1", port))?;
+    let mut to_server = server.try_clone()?;
+    let mut from_client = client.try_clone()?;
+    std::thread::spawn(move || {
+        drop(std::io::copy(&mut from_client, &mut to_server));
+        drop(to_server.shutdown(Shutdown::Write));
+    });
+    let mut sent = 0;
+    let mut buffer = [0; 4096];
+    loop {
+        let count = server.read(&mut buffer)?;
+        if count == 0 {
+            return client.shutdown(Shutdown::Both);
+        }
+        let piece = &mut buffer[..count];
+        match trouble {
+            Trouble::CutAfter(limit) => {
+                let left = limit.saturating_sub(sent).min(count);
+                client.write_all(&piece[..left])?;
+                sent += left;
+                if sent >= *limit {
+                    return client.shutdown(Shutdown::Both);
+                }
+            }
+            Trouble::Garble => {
+                for byte in piece.iter_mut() {
+                    *byte ^= 1;
+                }
+                client.write_all(piece)?;
+            }
+            Trouble::Drip(pause) => {
+                for byte in piece {
+                    client.write_all(&[*byte])?;
+                    std::thread::sleep(*pause);
+                }
+            }
+            Trouble::None | Trouble::Reset | Trouble::Hang | Trouble::Answer(_) => {
+                client.write_all(piece)?;
+            }
+        }
+    }
+}

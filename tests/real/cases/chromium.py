@@ -1,0 +1,224 @@
+"""Signing in with a real Chromium: what it sends unasked, what it keeps, what it shows."""
+
+import shutil
+import sqlite3
+import time
+import urllib.parse
+
+from rig import asks, case
+from sandbox import wait_for
+
+
+def redirect(rig):
+    """Where the last tab was to be sent back to, in parts."""
+    asked = urllib.parse.parse_qs(urllib.parse.urlsplit(rig.sandbox.tabs()[-1]).query)
+    return urllib.parse.urlsplit(asked["redirect_uri"][0])
+
+
+def signed_in(page, provider):
+    assert page["status"] == 200, page
+    says(page, "You are signed in", "Provider", provider.issuer, "Account", "default", "Signed in as", "alice",
+         "You can close this tab and go back to your terminal.")  # fmt: skip
+
+
+def says(page, *words):
+    for word in words:
+        assert word in page["text"], f"{word!r} is not on the page:\n{page['text']}"
+
+
+def says_what_to_type(page, provider, *more):
+    login = f"hallpass login --issuer-url {provider.issuer} --client-id hallpass --scope openid --scope offline_access"
+    says(page, provider.issuer, "Account", "default", " ".join([login, *more]))
+
+
+@case
+def chromium_signs_in_and_neither_address_history_nor_referer_holds_the_code(rig):
+    provider, chromium = rig.provider(), rig.chromium()
+    rig.sandbox.hallpass("get-token", *asks(provider)).token
+    page = chromium.page()
+    signed_in(page, provider)
+    chromium.screenshots("signed-in")
+    listener = redirect(rig)
+    (code,) = provider.issued("authorization_code")
+    assert page["url"] == f"http://{listener.netloc}/callback/done", page
+    assert page["referrer"] == "" and page["title"] == "You are signed in – hallpass", page
+    assert page["history"] and not any(code in url for url in page["history"]), page["history"]
+
+    heads = chromium.sent(listener.netloc)
+    callback, done, *rest = heads
+    assert callback["target"].startswith("/callback?") and code in callback["target"]
+    assert done["target"] == "/callback/done"
+    assert rest == [], f"{rest}: the page names its icon, so no other is asked for"
+    for head in heads:
+        assert code not in str(head["fields"]), head
+    assert not any(code in url for url in shown_in_the_history(chromium)), "the history shows the code"
+    assert provider.new_grants() == [("authorization_code", 200)]
+
+
+def shown_in_the_history(chromium):
+    """What chrome://history and the address bar's suggestions are made of: the ends of redirects."""
+    copy = chromium.folder / "history.sqlite"
+    shutil.copy(chromium.folder / "profile/Default/History", copy)
+    with sqlite3.connect(copy) as history:
+        rows = history.execute(
+            "SELECT urls.url FROM urls JOIN visits ON visits.url = urls.id WHERE visits.transition & 0x20000000"
+        ).fetchall()
+    assert rows, "Chromium kept no history at all"
+    return [url for (url,) in rows]
+
+
+@case
+def a_reload_of_the_result_page_is_refused_and_nothing_is_exchanged_again(rig):
+    provider, chromium = rig.provider(), rig.chromium()
+    person = rig.sandbox.at_a_terminal("get-token", *asks(provider))
+    wait_for(rig.sandbox.tabs, 20, "no tab was opened")
+    signed_in(chromium.page(), provider)
+    says(chromium.order("reload"), "ERR_CONNECTION_REFUSED")
+    person.end().token
+    assert provider.new_grants() == [("authorization_code", 200)]
+
+
+@case
+def a_callback_repeated_during_the_exchange_shows_the_result_and_exchanges_once(rig):
+    provider, chromium = rig.provider(token=1500, hold=True), rig.chromium()
+    person = rig.sandbox.at_a_terminal("get-token", *asks(provider))
+    callback = provider.held()
+    says(chromium.page(), "Go on to the application")
+    chromium.person(do="leave")
+    chromium.order("open", url=callback)
+    time.sleep(0.5)  # the exchange takes three times that
+    assert person.process.poll() is None, person.shown
+    page = chromium.order("goto", url=callback)  # in the same tab, which is still loading
+    signed_in(page, provider)
+    person.end().token
+    assert provider.new_grants() == [("authorization_code", 200)]
+    callbacks = [h for h in chromium.sent(redirect(rig).netloc) if h["target"].startswith("/callback?")]
+    assert len(callbacks) == 2, callbacks
+
+
+@case
+def an_icon_a_frame_or_a_page_asked_for_ahead_of_the_person_spends_no_code(rig):
+    provider, chromium = rig.provider(hold=True), rig.chromium()
+    person = rig.sandbox.at_a_terminal("get-token", *asks(provider))
+    callback = provider.held()
+    says(chromium.page(), "Go on to the application")
+    chromium.order("goto", url=f"{provider.issuer}/ahead?{urllib.parse.urlencode({'of': callback})}")
+    time.sleep(1)  # it is early by itself, and says nowhere when
+    assert person.process.poll() is None, person.shown
+    assert provider.new_grants() == []
+    signed_in(chromium.order("goto", url=callback), provider)
+    person.end().token
+    assert provider.new_grants() == [("authorization_code", 200)]
+    heads = chromium.sent(redirect(rig).netloc)
+    (code,) = provider.issued("authorization_code")
+    assert not any(code in str(head["fields"]) for head in heads), heads
+    assert "/favicon.ico" in [head["target"] for head in heads]
+    callbacks = [head["fields"] for head in heads if head["target"].startswith("/callback?")]
+    assert any("prefetch" in fields.get("sec-purpose", "") for fields in callbacks), callbacks
+    assert {"image", "iframe", "document"} <= {fields.get("sec-fetch-dest") for fields in callbacks}, callbacks
+
+
+@case
+def a_tab_that_is_closed_leaves_the_login_pending_until_its_time_is_over(rig):
+    provider, chromium = rig.provider(), rig.chromium()
+    chromium.person(do="leave")
+    rig.sandbox.env["HALLPASS_SIGN_IN_TIMEOUT"] = "5s"
+    person = rig.sandbox.at_a_terminal("get-token", *asks(provider))
+    wait_for(lambda: chromium.order("opened")["url"].startswith(provider.issuer), 20, "no tab was opened")
+    chromium.order("close")
+    time.sleep(1)
+    assert person.process.poll() is None, person.shown
+    ended = person.end()
+    assert (ended.code, ended.stdout) == (4, ""), ended.stderr
+    assert 4.5 < ended.seconds < 9, ended.seconds
+    ended.said("nobody signed in in time", "hint:")
+    assert provider.new_grants() == []
+
+
+@case
+def a_head_full_of_cookies_is_read_up_to_16_kib(rig):
+    provider, chromium = rig.provider(), rig.chromium()
+    expected = {}
+    for cookies, least, most in ((6_000, 6_500, 8_192), (14_900, 15_900, 16_384)):
+        provider.set(cookies=cookies)
+        rig.sandbox.hallpass("login", *asks(provider)).ended(0)
+        signed_in(chromium.page(), provider)
+        expected[redirect(rig).netloc] = least, most
+        chromium.order("forget_cookies")
+    for authority, (least, most) in expected.items():
+        (size,) = [h["size"] for h in chromium.sent(authority) if h["target"].startswith("/callback?")]
+        assert least < size <= most, f"the head had {size} bytes"
+
+
+@case
+def a_head_with_more_cookies_is_refused_and_the_login_goes_on(rig):
+    provider, chromium = rig.provider(cookies=17_000), rig.chromium()
+    person = rig.sandbox.at_a_terminal("get-token", *asks(provider))
+    wait_for(rig.sandbox.tabs, 20, "no tab was opened")
+    page = chromium.page()
+    assert page["status"] == 431, page
+    says(page, "deleting the cookies of this host helps")
+    assert person.process.poll() is None, person.shown
+    assert provider.new_grants() == []
+
+    # The callback is in the address bar still; nothing else that is asked for may carry it along.
+    time.sleep(0.3)
+    chromium.order("forget_cookies")
+    signed_in(chromium.order("reload"), provider)
+    person.end().token
+    assert provider.new_grants() == [("authorization_code", 200)]
+    (code,) = provider.issued("authorization_code")
+    heads = chromium.sent(redirect(rig).netloc)
+    assert [h["size"] > 16_384 for h in heads if h["target"].startswith("/callback?")] == [True, False]
+    for head in heads:
+        assert code not in str(head["fields"]), head
+
+
+# --- the other result pages ---
+
+
+@case
+def declining_in_chromium_says_so_and_what_to_type(rig):
+    provider, chromium = rig.provider(), rig.chromium()
+    chromium.person(do="decline")
+    rig.sandbox.hallpass("get-token", *asks(provider)).ended(4)
+    page = chromium.page()
+    chromium.screenshots("declined")
+    assert page["status"] == 400, page
+    says(page, "The sign-in was declined", "Nothing was stored", "To try again, run")
+    says_what_to_type(page, provider)
+    assert provider.new_grants() == []
+
+
+@case
+def an_exchange_that_fails_is_never_called_a_success(rig):
+    chromium = rig.chromium()
+    rig.sandbox.env["HALLPASS_HTTP_TIMEOUT"] = "2s"
+    for token, name, words in (
+        ("refuse", "exchange-failed", "The provider gave no token"),
+        ("cut", "unreachable", "The provider could not be reached"),
+        ("hang", "timed-out", "The provider took too long"),
+    ):
+        provider = rig.provider(token=token)
+        rig.sandbox.hallpass("get-token", *asks(provider)).ended(1)
+        page = chromium.page()
+        chromium.screenshots(name)
+        assert page["status"] == 400, page
+        says(page, words, "You signed in, but", "Nothing was stored")
+        says_what_to_type(page, provider)
+
+
+@case
+def another_person_is_told_whose_the_account_is(rig):
+    provider, chromium = rig.provider(), rig.chromium()
+    first = rig.sandbox.hallpass("get-token", *asks(provider)).token
+    signed_in(chromium.page(), provider)
+    chromium.order("forget_cookies")
+    chromium.person(user="mallory")
+    rig.sandbox.hallpass("login", *asks(provider)).ended(1).said("alice", "mallory", "--account OTHER")
+    page = chromium.page()
+    chromium.screenshots("other-person")
+    assert page["status"] == 400, page
+    says(page, "Somebody else signed in", "Belongs to", "alice", "Signed in now", "mallory", "unchanged")
+    says_what_to_type(page, provider, "--account OTHER")
+    assert rig.sandbox.hallpass("get-token", *asks(provider)).token == first

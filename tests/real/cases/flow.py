@@ -1,0 +1,52 @@
+"""What a provider may demand of a sign-in, and how it may sign what it says."""
+
+import base64
+import json
+import urllib.parse
+
+from rig import asks, case
+
+
+@case
+def a_request_is_pushed_where_the_provider_demands_it(rig):
+    provider = rig.provider(par="required")
+    for client, more in (("hallpass", []), ("hallpass-basic", ["--client-secret-file", secret_file(rig, provider)])):
+        assert rig.sandbox.hallpass("get-token", *asks(provider, client), *more).token
+        url = rig.sandbox.tabs()[-1]
+        asked = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(url).query))
+        assert set(asked) == {"client_id", "request_uri"}, asked
+        (push,) = [r for r in provider.new_requests() if r["path"] == "/request"]
+        assert push["status"] == 201
+
+
+@case
+def a_request_is_not_pushed_where_that_is_only_offered(rig):
+    provider = rig.provider(par="offered")
+    assert rig.sandbox.hallpass("get-token", *asks(provider)).token
+    assert not [r for r in provider.new_requests() if r["path"] == "/request"]
+
+
+@case
+def id_tokens_are_checked_in_each_algorithm(rig):
+    for algorithm in ("RS256", "PS256", "ES256", "EdDSA"):
+        provider = rig.provider(idTokenAlg=algorithm)
+        for more in ([], ["--force-refresh"]):
+            token = rig.sandbox.hallpass("get-token", "--token", "id", *more, *asks(provider)).token
+            header = json.loads(base64.urlsafe_b64decode(token.split(".")[0] + "=="))
+            assert header["alg"] == algorithm, header
+
+
+@case
+def the_code_is_received_under_each_name_of_this_machine(rig):
+    provider = rig.provider()
+    for uri in ("http://127.0.0.1/callback", "http://[::1]/callback", "http://localhost/callback"):
+        said = rig.sandbox.hallpass("login", "--redirect-uri", uri, *asks(provider)).ended(0)
+        assert uri.rsplit("/", 1)[0] in urllib.parse.unquote(rig.sandbox.tabs()[-1]), said.stderr
+        assert rig.sandbox.page()["status"] == 200
+
+
+def secret_file(rig, provider):
+    path = rig.sandbox.root / "secret"
+    path.write_text(provider.secret + "\n", encoding="utf-8")
+    path.chmod(0o600)
+    return path

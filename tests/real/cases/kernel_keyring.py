@@ -1,0 +1,254 @@
+"""The kernel keyring: as the cache of the OS keyring's key, as its only place, and forbidden."""
+
+import contextlib
+import json
+import subprocess
+import sys
+import time
+
+from rig import asks, case
+from sandbox import HERE, SECONDS_A_COMMAND, end
+
+NEVER = ("--interactive", "never")
+# A session keyring of its own, which is not linked to the user keyring.
+OTHER_SESSION = ("keyctl", "session", "-")
+
+
+@contextlib.contextmanager
+def without_its_bus(rig):
+    """Whoever asks the OS keyring now does not find it."""
+    address = rig.sandbox.env.pop("DBUS_SESSION_BUS_ADDRESS")
+    try:
+        yield
+    finally:
+        rig.sandbox.env["DBUS_SESSION_BUS_ADDRESS"] = address
+
+
+def in_keyring(rig, **env):
+    rig.sandbox.env["HALLPASS_STORE"] = "keyring"
+    rig.sandbox.env.update(env)
+    return rig.secret_service()
+
+
+def kernel_keyring(rig):
+    """What `status` says of it."""
+    return json.loads(rig.sandbox.hallpass("status", "--json").ended(0).stdout)["store"]["kernel_cache"]
+
+
+def answer(rig, provider, before=()):
+    return rig.sandbox.hallpass("get-token", *NEVER, *asks(provider), before=before).token
+
+
+@contextlib.contextmanager
+def only_in_the_kernel(rig):
+    """store = "kernel"; the key, which has no time-out, goes with the case."""
+    rig.sandbox.env["HALLPASS_STORE"] = "kernel"
+    try:
+        yield
+    finally:
+        for file in rig.sandbox.home.rglob("key.json"):
+            forget_in_kernel(rig, json.loads(file.read_text(encoding="utf-8"))["id"])
+
+
+def forget_in_kernel(rig, key_id):
+    found = subprocess.run(
+        [*rig.sandbox.become, "keyctl", "search", "@u", "user", f"hallpass:{key_id}"],
+        capture_output=True, text=True, timeout=10,
+    )  # fmt: skip
+    if found.returncode == 0:
+        subprocess.run([*rig.sandbox.become, "keyctl", "unlink", found.stdout.strip(), "@u"], timeout=10, check=True)
+
+
+@case
+def a_hit_has_no_bus_no_socket_no_thread_and_no_child(rig):
+    provider = rig.provider()
+    in_keyring(rig)
+    token = rig.sandbox.hallpass("get-token", *asks(provider)).token
+    trace = rig.sandbox.root / "trace"
+    calls = "socket,connect,sendto,sendmsg,clone,clone3,fork,vfork,execve"
+    assert answer(rig, provider, before=("strace", "-f", "-qq", "-o", trace, "-e", f"trace={calls}")) == token
+    made = trace.read_text(encoding="utf-8").splitlines()
+    assert len([call for call in made if "execve(" in call]) == 1, made
+    assert len(made) == 1, "a hit does more than to read: " + "\n".join(made)
+
+    # The measure itself: without the key in the kernel there is a thread and a socket.
+    rig.sandbox.hallpass("lock").ended(0)
+    assert answer(rig, provider, before=("strace", "-f", "-qq", "-o", trace, "-e", f"trace={calls}")) == token
+    missed = trace.read_text(encoding="utf-8")
+    assert "socket(" in missed and "clone" in missed
+
+
+@case
+def a_hit_in_another_session_of_the_same_user_finds_it(rig):
+    provider = rig.provider()
+    in_keyring(rig)
+    token = rig.sandbox.hallpass("get-token", *asks(provider)).token
+    with without_its_bus(rig):
+        assert answer(rig, provider, before=OTHER_SESSION) == token
+        assert answer(rig, provider) == token
+
+
+@case
+def a_session_that_is_not_linked_to_the_user_keyring_can_fill_it_too(rig):
+    provider = rig.provider()
+    in_keyring(rig)
+    token = rig.sandbox.hallpass("get-token", *asks(provider), before=OTHER_SESSION).token
+    assert kernel_keyring(rig) == "holds the unlocked key"
+    rig.sandbox.hallpass("lock", before=OTHER_SESSION).ended(0).said("locked")
+    assert kernel_keyring(rig) == "holds no key"
+    assert answer(rig, provider, before=OTHER_SESSION) == token
+    with without_its_bus(rig):
+        assert answer(rig, provider) == token
+
+
+@case
+def it_forgets_when_its_time_is_up(rig):
+    provider = rig.provider()
+    in_keyring(rig, HALLPASS_KERNEL_KEYRING_TIMEOUT="2")
+    token = rig.sandbox.hallpass("get-token", *asks(provider)).token
+    rig.sandbox.hallpass("lock").ended(0)
+    assert answer(rig, provider) == token
+    with without_its_bus(rig):
+        assert answer(rig, provider) == token
+        time.sleep(2.2)  # the kernel counts whole seconds; there is nothing else to wait for
+        rig.sandbox.hallpass("get-token", *NEVER, *asks(provider)).ended(1).said("OS keyring", "hint:")
+    assert kernel_keyring(rig) == "holds no key"
+    assert answer(rig, provider) == token
+    assert len(rig.sandbox.tabs()) == 1
+
+
+@case
+def locking_drops_it_at_once(rig):
+    provider = rig.provider()
+    in_keyring(rig)
+    token = rig.sandbox.hallpass("get-token", *asks(provider)).token
+    rig.sandbox.hallpass("lock").ended(0).said("locked")
+    with without_its_bus(rig):
+        rig.sandbox.hallpass("get-token", *NEVER, *asks(provider)).ended(1).said("OS keyring", "hint:")
+        rig.sandbox.hallpass("lock").ended(0).said("no unlocked key")
+    assert answer(rig, provider) == token
+
+
+@case
+def switched_off_nothing_of_it_is_used(rig):
+    provider = rig.provider()
+    in_keyring(rig, HALLPASS_KERNEL_KEYRING_TIMEOUT="0")
+    token = rig.sandbox.hallpass("get-token", *asks(provider)).token
+    trace = rig.sandbox.root / "trace"
+    before = ("strace", "-f", "-qq", "-o", trace, "-e", "trace=keyctl,add_key,request_key")
+    assert answer(rig, provider, before=before) == token
+    assert trace.read_text(encoding="utf-8") == ""
+    assert kernel_keyring(rig) == "switched off"
+
+
+def forbidden(rig, error):
+    """A cache that is forbidden is done without, and `status` says so."""
+    provider = rig.provider()
+    in_keyring(rig)
+    behind = (sys.executable, "-B", str(HERE / "without_keyctl.py"), error)
+    token = rig.sandbox.hallpass("get-token", *asks(provider), before=behind).token
+    assert answer(rig, provider, before=behind) == token
+    assert rig.sandbox.hallpass("get-token", "--force-refresh", *asks(provider), before=behind).token != token
+    status = rig.sandbox.hallpass("status", before=behind).ended(0)
+    assert f"kernel keyring: goes unused: {words_for(error)}" in status.stdout, status.stdout
+    rig.sandbox.hallpass("lock", before=behind).ended(0)
+    assert len(rig.sandbox.tabs()) == 1
+
+    only = rig.another_sandbox()
+    only.browser()
+    only.env["HALLPASS_STORE"] = "kernel"
+    refused = only.hallpass("get-token", *asks(provider), before=behind).ended(1)
+    refused.said("the kernel keyring cannot be used", error, "hint:")
+    assert only.tabs() == [], "somebody was asked for a token that could not be kept"
+
+
+def words_for(error):
+    return {"EPERM": "this process may not use it (EPERM)", "ENOSYS": "the kernel has none, or hides it (ENOSYS)"}[error]
+
+
+@case
+def forbidden_with_eperm_it_is_done_without(rig):
+    forbidden(rig, "EPERM")
+
+
+@case
+def hidden_with_enosys_it_is_done_without(rig):
+    forbidden(rig, "ENOSYS")
+
+
+# Everything of the person's quota, to the last bytes; it is given back when its stdin closes.
+FILL = """
+n=0
+for size in 4000 400 40 1; do
+  while head -c $size /dev/zero | keyctl padd user "f$n" @s >/dev/null 2>&1; do n=$((n+1)); [ $n -lt 400 ] || exit 1; done
+done
+echo full; cat >/dev/null
+"""
+
+
+@contextlib.contextmanager
+def quota_used_up(rig):
+    filler = subprocess.Popen(
+        [*rig.sandbox.become, *OTHER_SESSION, "sh", "-c", FILL],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, start_new_session=True,
+    )  # fmt: skip
+    try:
+        assert filler.stdout.readline() == "full\n", "the quota could not be used up"
+        yield
+    finally:
+        filler.stdin.close()
+        try:
+            filler.wait(SECONDS_A_COMMAND)
+        except subprocess.TimeoutExpired:
+            end(filler)
+
+
+@case
+def with_the_quota_used_up_it_is_done_without(rig):
+    rig.sandbox.belongs_to_nobody()
+    provider = rig.provider()
+    in_keyring(rig)
+    with quota_used_up(rig):
+        token = rig.sandbox.hallpass("get-token", *asks(provider)).token
+        assert answer(rig, provider) == token
+        assert "EDQUOT" in kernel_keyring(rig), kernel_keyring(rig)
+        rig.sandbox.env["HALLPASS_STORE"] = "kernel"
+        rig.sandbox.env["HALLPASS_DATA_DIR"] = str(rig.sandbox.home / "another")
+        rig.sandbox.hallpass("get-token", *asks(provider)).ended(1).said("EDQUOT", "hint:")
+        rig.sandbox.env["HALLPASS_STORE"] = "keyring"
+        del rig.sandbox.env["HALLPASS_DATA_DIR"]
+    assert answer(rig, provider) == token
+    assert kernel_keyring(rig) == "holds the unlocked key"
+    with without_its_bus(rig):
+        assert answer(rig, provider) == token
+    assert len(rig.sandbox.tabs()) == 1
+
+
+@case
+def as_the_only_place_it_serves_every_session_of_the_user(rig):
+    provider = rig.provider()
+    with only_in_the_kernel(rig):
+        token = rig.sandbox.hallpass("get-token", *asks(provider)).token
+        assert answer(rig, provider) == token
+        assert answer(rig, provider, before=OTHER_SESSION) == token
+        fresh = rig.sandbox.hallpass("get-token", "--force-refresh", *asks(provider), before=OTHER_SESSION).token
+        assert fresh != token
+        status = json.loads(rig.sandbox.hallpass("status", "--json").ended(0).stdout)["store"]
+        assert (status["place"], status["error"]) == ("kernel", None), status
+        rig.sandbox.hallpass("lock").ended(1).said("the only place", "hint:")
+        assert answer(rig, provider) == fresh
+        assert len(rig.sandbox.tabs()) == 1
+
+
+@case
+def as_the_only_place_and_emptied_it_says_so_and_a_logout_starts_anew(rig):
+    provider = rig.provider()
+    with only_in_the_kernel(rig):
+        first = rig.sandbox.hallpass("get-token", *asks(provider)).token
+        (file,) = rig.sandbox.home.rglob("key.json")
+        forget_in_kernel(rig, json.loads(file.read_text(encoding="utf-8"))["id"])
+        lost = rig.sandbox.hallpass("get-token", *asks(provider)).ended(1)
+        lost.said("not found in the kernel keyring", "hallpass logout --all")
+        assert len(rig.sandbox.tabs()) == 1
+        rig.sandbox.hallpass("logout", "--all").said("without being revoked")
+        assert rig.sandbox.hallpass("get-token", *asks(provider)).token != first

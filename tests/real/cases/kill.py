@@ -1,0 +1,261 @@
+"""A fault at each call that touches the data folder, during each thing that writes there.
+
+Whatever happens: no record is half written, no other record is touched, a refresh token is sent at
+most once, and the next run answers or signs in.
+"""
+
+import collections
+import concurrent.futures
+import contextlib
+import itertools
+import json
+import queue
+import shutil
+import subprocess
+
+import faults
+from rig import asks, case
+from sandbox import Blocked
+
+WORKERS = 2
+ERRORS = ("ENOSPC", "EIO", "EACCES", "EROFS")
+TRIES = 5
+OTHER = ("--account", "other")
+MINE = ("--account", "mine")
+
+
+class Worker:
+    """A provider and a person of its own, so that what was sent can be told apart."""
+
+    def __init__(self, rig, number):
+        self.sandbox = rig.another_sandbox()
+        self.sandbox.browser()
+        self.provider = rig.provider_beside(number)
+        self.data = self.sandbox.home / ".local/share/hallpass"
+        self.other_token = None
+        self.template = self.sandbox.root / "template"
+        self.trace = self.sandbox.root / "trace"
+
+    def run(self, *args, before=()):
+        verb, *rest = args
+        return self.sandbox.hallpass(verb, *rest, *asks(self.provider), before=before)
+
+    # --- what is there before ---
+
+    def nothing(self):
+        shutil.rmtree(self.data, ignore_errors=True)
+        for folder in (self.data.parent, self.data.parent.parent):
+            with contextlib.suppress(OSError):  # a keyring has its files there too
+                folder.rmdir()
+
+    def other_account(self):
+        """A second account's session, which nobody may touch."""
+        if self.other_token is None:
+            self.nothing()
+            self.other_token = self.run("get-token", *OTHER).token
+            shutil.copytree(self.data, self.template)
+        self.nothing()
+        shutil.copytree(self.template, self.data)
+
+    def both_accounts(self):
+        self.other_account()
+        self.run("get-token", *MINE).token
+
+    # --- what is there afterwards ---
+
+    def records(self, data=None):
+        folder = (data or self.data) / "sessions"
+        found = folder.iterdir() if folder.exists() else []
+        return {path.name: path.read_bytes() for path in found if len(path.name) == 64}
+
+    def check(self, before, has_other):
+        """Every record opens, and those of others are what they were."""
+        status = json.loads(self.sandbox.hallpass("status", "--json").ended(0).stdout)
+        assert status["unreadable"] == [], status["unreadable"]
+        if has_other:
+            now = self.records()
+            for name in self.records(self.template):
+                assert now.get(name) == before[name], "the other account's record was touched"
+            assert self.run("get-token", "--interactive", "never", *OTHER).token == self.other_token
+
+
+Operation = collections.namedtuple("Operation", "name prepare args next has_other")
+
+FIRST_SIGN_IN = Operation("first sign-in", Worker.nothing, ("get-token", *MINE), ("get-token", *MINE), False)
+KEY_IN_KEYRING = FIRST_SIGN_IN._replace(name="first sign-in with an OS keyring")
+SIGN_IN = Operation("sign-in", Worker.other_account, ("get-token", *MINE), ("get-token", *MINE), True)
+REFRESH = Operation(
+    "refresh", Worker.both_accounts, ("get-token", "--force-refresh", *MINE), ("get-token", "--force-refresh", *MINE), True
+)
+LOGOUT = Operation("logout", Worker.both_accounts, ("logout", *MINE), ("get-token", *MINE), True)
+
+
+def cells_of(operation, worker, most_errors):
+    """Clean runs first: where it touches the folder. A first one writes what is kept for later runs."""
+    operation.prepare(worker)
+    worker.run(*operation.args, before=faults.watching(worker.trace)).ended(0)
+    turn = itertools.cycle(ERRORS)
+    reads_seen = set()
+    for site in faults.sites(worker.trace, worker.data):
+        if site.reads:
+            # State does not change here, so to be killed is what it is at the next change. What
+            # cannot be read is one error or the other.
+            if site.what not in reads_seen:
+                yield operation, site, next(turn)
+            reads_seen.add(site.what)
+            continue
+        yield operation, site, faults.KILL
+        for error in itertools.islice(turn, most_errors):
+            yield operation, site, error
+
+
+def run_cell(worker, cell):
+    operation, site, fault = cell
+    # How often it writes elsewhere, to a pipe or a socket, is not quite the same each time.
+    for _ in range(TRIES):
+        operation.prepare(worker)
+        before = worker.records()
+        worker.provider.new_requests()
+        met = worker.run(*operation.args, before=faults.injecting(worker.trace, site, fault))
+        if faults.met(worker.trace, site, worker.data, fault):
+            break
+    else:
+        raise AssertionError("the fault met something else")
+    sent = [r["params"].get("refresh_token") for r in worker.provider.new_requests() if r["path"] == "/token"]
+    sent = [token for token in sent if token]
+    assert len(sent) == len(set(sent)), "a refresh token was sent twice"
+    if fault == faults.KILL:
+        assert met.code == -9, f"it was killed and ended with {met.code}"
+    else:
+        assert met.code in (0, 1), f"it ended with {met.code}\n{met.stderr}"
+        if met.code == 1:
+            met.said("hallpass: error:", "hint:")
+            assert met.stderr.count("hallpass: error:") == 1
+    if operation is LOGOUT:
+        # Either it is still signed in here, or the provider has been told, or we were killed.
+        gone = len(worker.records()) < len(before)
+        if gone and fault != faults.KILL:
+            paths = [r["path"] for r in worker.provider.new_requests()] or ["/token/revocation"]
+            assert "/token/revocation" in paths
+    worker.check(before, operation.has_other)
+    token = worker.run(*operation.next).token
+    assert worker.provider.introspect(token)["active"], "the next run answered with a dead token"
+
+
+def run_matrix(rig, operations, about="", prepare=lambda worker: None):
+    workers = [Worker(rig, number) for number in range(WORKERS)]
+    for worker in workers:
+        prepare(worker)
+    cells = [cell for operation, errors in operations for cell in cells_of(operation, workers[0], errors)]
+    cells = [cell for cell in cells if about in cell[1].what]
+    waiting, failed = queue.SimpleQueue(), []
+    for cell in cells:
+        waiting.put(cell)
+
+    def work(worker):
+        count = 0
+        with contextlib.suppress(queue.Empty):
+            while True:
+                cell = waiting.get_nowait()
+                count += 1
+                try:
+                    run_cell(worker, cell)
+                except Exception as error:  # noqa: BLE001: the next cell runs
+                    operation, site, fault = cell
+                    failed.append(f"{operation.name}: {fault} at {site}: {error}")
+        return count
+
+    with concurrent.futures.ThreadPoolExecutor(WORKERS) as pool:
+        try:
+            ran = sum(pool.map(work, workers))
+        finally:  # also when the case runs out of its time
+            with contextlib.suppress(queue.Empty):
+                while True:
+                    waiting.get_nowait()
+    for name in dict.fromkeys(operation.name for operation, _, _ in cells):
+        of_it = [site for operation, site, _ in cells if operation.name == name]
+        print(f"  {name}: {len(of_it)} cells at {len(set(of_it))} calls", flush=True)
+    print(f"  {ran} cells ran, {ran - len(failed)} passed", flush=True)
+    assert ran == len(cells)
+    assert not failed, "\n".join([f"{len(failed)} of {ran} cells failed", *failed])
+
+
+@case(limit=240)
+def killed_or_refused_at_any_call_of_a_sign_in_nothing_is_lost(rig):
+    run_matrix(rig, [(FIRST_SIGN_IN, 2), (SIGN_IN, 1)])
+
+
+@case(limit=240)
+def killed_or_refused_at_any_call_of_a_refresh_or_a_logout_nothing_is_lost(rig):
+    run_matrix(rig, [(REFRESH, len(ERRORS)), (LOGOUT, len(ERRORS))])
+
+
+@case(limit=240)
+def killed_or_refused_while_the_key_is_made_in_a_keyring_nothing_is_lost(rig):
+    def in_keyring(worker):
+        rig.secret_service_of(worker.sandbox)
+        worker.sandbox.env.update(HALLPASS_STORE="keyring", HALLPASS_KERNEL_KEYRING_TIMEOUT="0")
+
+    run_matrix(rig, [(KEY_IN_KEYRING, len(ERRORS))], about="key", prepare=in_keyring)
+
+
+@contextlib.contextmanager
+def small_disk(rig):
+    """A disk of its own for the data folder, that can be filled to the last byte."""
+    folder = rig.sandbox.home / ".local/share/hallpass"
+    folder.mkdir(mode=0o700, parents=True)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=256k,mode=0700", "tmpfs", folder],
+        capture_output=True, text=True, timeout=10,
+    )  # fmt: skip
+    if mounted.returncode != 0:
+        raise Blocked(f"no disk can be mounted: {mounted.stderr.strip()}")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", folder], timeout=10, check=True)
+
+
+def fill(folder):
+    """Takes all room that is left, and returns the file that has it."""
+    filler = folder / "filler"
+    with contextlib.suppress(OSError), open(filler, "wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
+    return filler
+
+
+@case
+def on_a_full_disk_no_refresh_token_is_sent_and_what_is_kept_stays(rig):
+    provider = rig.provider()
+    with small_disk(rig) as folder:
+        token = rig.sandbox.hallpass("get-token", *asks(provider)).token
+        provider.new_requests()
+        filler = fill(folder)
+        for failed in rig.sandbox.hallpass_all(20, "get-token", "--force-refresh", *asks(provider), limit=60):
+            failed.ended(1).said("No space left", "hint:", "df ")
+        assert provider.new_grants() == [], "a refresh token was sent although its successor had no room"
+        assert rig.sandbox.hallpass("get-token", *asks(provider)).token == token
+        filler.unlink()
+        fresh = rig.sandbox.hallpass("get-token", "--force-refresh", *asks(provider)).token
+        assert fresh != token
+        assert provider.introspect(fresh)["active"]
+        assert provider.new_grants() == [("refresh_token", 200)]
+    assert len(rig.sandbox.tabs()) == 1
+
+
+@case
+def on_a_full_disk_nobody_is_asked_and_the_keyring_is_not_filled(rig):
+    provider = rig.provider()
+    keyring = rig.secret_service()
+    rig.sandbox.env["HALLPASS_STORE"] = "keyring"
+    before = set(keyring.items())
+    with small_disk(rig) as folder:
+        filler = fill(folder)
+        for _ in range(3):
+            rig.sandbox.hallpass("get-token", *asks(provider)).ended(1).said("No space left", "hint:")
+        assert rig.sandbox.tabs() == []
+        assert set(keyring.items()) == before, "keys were left in the keyring that nothing names"
+        filler.unlink()
+        rig.sandbox.hallpass("get-token", *asks(provider)).token
+        assert len(set(keyring.items()) - before) == 1

@@ -1,0 +1,167 @@
+"""Certificates, proxies and name servers: what fails is named, in time, and loses nothing."""
+
+import subprocess
+import sys
+import time
+
+from rig import asks, case
+from sandbox import HERE, Blocked
+
+NEVER = ["--interactive", "never"]
+
+
+def behind_tls(rig, authority, **settings):
+    return rig.provider(tls=authority.certificate(), accessTokenTtl=2, **settings)
+
+
+def trusting(rig, authority, text=""):
+    path = rig.sandbox.home / ".config/hallpass/config.toml"
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path.write_text(f'ca_file = "{authority.ca_file}"\n{text}', encoding="utf-8")
+
+
+def silent_name_server():
+    """What starts a command where no name is ever resolved, and nobody says so."""
+    namespaces = ["unshare", "--map-root-user", "--net", "--mount"]
+    tried = subprocess.run([*namespaces, "mount", "--bind", "/etc/hosts", "/etc/resolv.conf"],
+                           capture_output=True, text=True, timeout=20)  # fmt: skip
+    if tried.returncode != 0:
+        raise Blocked(f"no namespaces of one's own: {tried.stderr.strip()}")
+    return [*namespaces, sys.executable, "-B", str(HERE / "silent_name_server.py")]
+
+
+def expire():
+    time.sleep(2.1)
+
+
+@case
+def a_private_authority_is_trusted_where_it_is_named(rig):
+    authority = rig.authority()
+    provider = behind_tls(rig, authority)
+    rig.sandbox.browser(ca=authority.ca_file)
+    trusting(rig, authority)
+    first = rig.sandbox.hallpass("get-token", *asks(provider)).token
+    expire()
+    second = rig.sandbox.hallpass("get-token", *NEVER, *asks(provider)).token
+    assert second != first
+    provider.new_requests()
+    rig.sandbox.hallpass("logout", "--all").ended(0)
+    revoked = [r["status"] for r in provider.new_requests() if r["path"] == "/token/revocation"]
+    assert revoked == [200, 200], revoked
+
+
+@case
+def a_bad_certificate_is_named_opens_nothing_and_loses_nothing(rig):
+    authority, stranger = rig.authority(), rig.authority("stranger")
+    good = authority.certificate()
+    bad = [
+        (stranger.certificate(), ["certificate of localhost", "ca_file"]),
+        (authority.certificate(expired=True), ["certificate of localhost", "expired", "`date`"]),
+        (authority.certificate(names=["elsewhere.test"]), ["certificate of localhost", "name", "addresses"]),
+    ]
+    provider = behind_tls(rig, authority)
+    rig.sandbox.browser(ca=authority.ca_file)
+    trusting(rig, authority)
+
+    for certificate, words in bad:
+        provider.set(tls=certificate)
+        failed = rig.sandbox.hallpass("get-token", *asks(provider))
+        failed.ended(1).said(*words)
+        assert failed.seconds < 5
+    assert rig.sandbox.tabs() == [] and provider.new_requests() == []
+
+    provider.set(tls=good)
+    token = rig.sandbox.hallpass("get-token", *asks(provider)).token
+    provider.new_requests()
+    for certificate, words in bad:
+        expire()
+        provider.set(tls=certificate)
+        failed = rig.sandbox.hallpass("get-token", *asks(provider))
+        failed.ended(1).said(*words)
+        assert "hallpass login" not in failed.stderr
+        assert provider.new_requests() == []
+        provider.set(tls=good)
+        token, old = rig.sandbox.hallpass("get-token", *NEVER, *asks(provider)).token, token
+        assert token != old
+        provider.new_requests()
+    assert len(rig.sandbox.tabs()) == 1
+
+
+@case
+def an_authority_that_is_named_nowhere_is_not_trusted(rig):
+    authority, other = rig.authority(), rig.authority("other")
+    provider = behind_tls(rig, authority)
+    rig.sandbox.hallpass("get-token", *asks(provider)).ended(1).said("certificate of localhost", "ca_file")
+    trusting(rig, other)
+    rig.sandbox.hallpass("get-token", *asks(provider)).ended(1).said("certificate of localhost", "ca_file")
+    assert rig.sandbox.tabs() == []
+
+
+@case
+def a_proxy_leads_to_all_but_loopback(rig):
+    authority, proxy = rig.authority(), rig.proxy()
+    provider = behind_tls(rig, authority, name="provider.test")
+    host = provider.issuer.removeprefix("https://")
+    rig.sandbox.browser(ca=authority.ca_file, proxy=proxy.url)
+    trusting(rig, authority)
+
+    # The name is unknown here: only the proxy can lead to it.
+    for past in ({}, *({"HTTPS_PROXY": proxy.url, "NO_PROXY": name} for name in ("provider.test", ".test", "*"))):
+        rig.sandbox.hallpass("get-token", *asks(provider), **past).ended(1).said(f"{host} cannot be reached")
+    assert proxy.asked == []
+    for variable in ("HTTPS_PROXY", "https_proxy"):
+        through = {variable: proxy.url}
+        first = rig.sandbox.hallpass("get-token", *asks(provider), **through).token
+        expire()
+        assert rig.sandbox.hallpass("get-token", *NEVER, *asks(provider), **through).token != first
+        rig.sandbox.hallpass("logout", "--all", **through).ended(0)
+        assert set(proxy.asked) == {(f"CONNECT {host}", 200)}, proxy.asked
+
+    before = len(proxy.asked)
+    direct = rig.provider()
+    plain = {name: proxy.url for name in ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "http_proxy", "all_proxy")}
+    rig.sandbox.browser()
+    rig.sandbox.hallpass("get-token", *asks(direct), **plain).token
+    assert len(proxy.asked) == before, proxy.asked[before:]
+
+
+@case
+def a_proxy_that_wants_a_password_gets_the_one_in_its_address(rig):
+    authority, proxy = rig.authority(), rig.proxy(user="somebody", password="proxy-canary")
+    provider = behind_tls(rig, authority, name="provider.test")
+    rig.sandbox.browser(ca=authority.ca_file, proxy=proxy.url)
+    trusting(rig, authority)
+    for url in (f"http://127.0.0.1:{proxy.port}", f"http://somebody:wrong-canary@127.0.0.1:{proxy.port}"):
+        refused = rig.sandbox.hallpass("get-token", "-v", *asks(provider), HTTPS_PROXY=url)
+        refused.ended(1).said(f"the proxy 127.0.0.1:{proxy.port} wants a user name and a password")
+        refused.said(f"HTTPS_PROXY=http://USER:PASSWORD@127.0.0.1:{proxy.port}")
+        assert "canary" not in refused.stderr
+    good = rig.sandbox.hallpass("get-token", "-v", *asks(provider), HTTPS_PROXY=proxy.url)
+    assert good.token and "canary" not in good.stderr
+
+
+@case
+def a_dead_proxy_is_named_and_loses_nothing(rig):
+    authority, proxy = rig.authority(), rig.proxy()
+    provider = behind_tls(rig, authority, name="provider.test")
+    rig.sandbox.browser(ca=authority.ca_file, proxy=proxy.url)
+    trusting(rig, authority)
+    first = rig.sandbox.hallpass("get-token", *asks(provider), HTTPS_PROXY=proxy.url).token
+    expire()
+    proxy.close()
+    dead = rig.sandbox.hallpass("get-token", *asks(provider), HTTPS_PROXY=proxy.url)
+    dead.ended(1).said(f"the proxy 127.0.0.1:{proxy.port} does not lead to provider.test", "NO_PROXY=provider.test")
+    assert "hallpass login" not in dead.stderr
+    again = rig.proxy()
+    assert rig.sandbox.hallpass("get-token", *NEVER, *asks(provider), HTTPS_PROXY=again.url).token != first
+    assert len(rig.sandbox.tabs()) == 1
+
+
+@case
+def a_name_server_that_is_silent_holds_nobody_up(rig):
+    silent = silent_name_server()
+    arguments = ["get-token", "--issuer-url", "https://provider.test", "--client-id", "x", "--scope", "openid"]
+    failed = rig.sandbox.hallpass(*arguments, before=silent, HALLPASS_HTTP_TIMEOUT="2")
+    failed.ended(1).said("provider.test did not answer within 2 s")
+    assert failed.seconds < 6, failed.seconds
+    assert rig.sandbox.tabs() == []

@@ -1,0 +1,40 @@
+"""A private certificate authority, made anew for each case with openssl."""
+
+import pathlib
+import subprocess
+
+# Made for the name that only a proxy knows, and for the one that is reached directly.
+NAMES = ["localhost", "provider.test"]
+
+
+class Authority:
+    def __init__(self, folder, name="A private authority of the tests"):
+        self._folder = pathlib.Path(folder)
+        self._folder.mkdir(mode=0o700)
+        self.ca_file = self._folder / "ca.pem"
+        self._key = self._folder / "ca.key"
+        openssl("req", "-x509", *NEW_KEY, "-keyout", self._key, "-out", self.ca_file, "-days", "2",
+                "-subj", f"/CN={name}", "-addext", "keyUsage=critical,keyCertSign,cRLSign")  # fmt: skip
+
+    def certificate(self, names=NAMES, expired=False):
+        """A server's certificate and its key, as a TLS server is handed them."""
+        key, request, extensions, certificate = (self._folder / f"server.{end}" for end in ("key", "csr", "ext", "pem"))
+        openssl("req", *NEW_KEY, "-keyout", key, "-out", request, "-subj", f"/CN={names[0]}")
+        extensions.write_text(
+            "basicConstraints=critical,CA:FALSE\nextendedKeyUsage=serverAuth\n"
+            f"subjectAltName={','.join(f'DNS:{name}' for name in names)}\n",
+            encoding="utf-8",
+        )
+        # openssl makes no certificate that has expired, except in the past.
+        then = ["faketime", "-f", "-30d"] if expired else []
+        openssl("x509", "-req", "-in", request, "-CA", self.ca_file, "-CAkey", self._key, "-days", "2",
+                "-extfile", extensions, "-out", certificate, before=then)  # fmt: skip
+        return {"cert": certificate.read_text(encoding="utf-8"), "key": key.read_text(encoding="utf-8")}
+
+
+NEW_KEY = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+
+
+def openssl(*args, before=()):
+    run = subprocess.run([*before, "openssl", *map(str, args)], capture_output=True, text=True, timeout=20)
+    assert run.returncode == 0, f"openssl {args[0]}: {run.stderr}"
