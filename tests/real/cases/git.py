@@ -188,17 +188,19 @@ class Other:
 
 
 @case
-def a_bearer_token_goes_out_as_one_and_is_kept_by_nobody_else(rig):
-    desk = Desk(rig, bearer=True)
-    # A helper that a person had before, and which would keep whatever worked.
-    desk.git("config", "--global", "credential.helper", "store")
-    desk.git("config", "--global", "--unset-all", f"credential.{desk.server.url}.helper")
-    desk.sandbox.hallpass("setup", "git", "--host", desk.server.url).ended(0)
-    work = desk.clone()
-    desk.commit(work, "second")
-    desk.git("-C", work, "push", "--quiet")
-    assert {scheme for _, _, scheme, _, status in desk.server.new_seen() if status == 200} == {"Bearer"}
-    assert not (desk.sandbox.home / ".git-credentials").exists()
+def a_token_is_kept_by_nobody_else_and_a_bearer_token_goes_out_as_one(rig):
+    for bearer in (False, True):
+        desk = Desk(Other(rig), bearer=bearer)
+        # A helper that a person had before, and which would keep whatever worked.
+        desk.git("config", "--global", "--unset-all", f"credential.{desk.server.url}.helper")
+        desk.git("config", "--global", "credential.helper", "store")
+        desk.sandbox.hallpass("setup", "git", "--host", desk.server.url).ended(0)
+        work = desk.clone()
+        desk.commit(work, "second")
+        desk.git("-C", work, "push", "--quiet")
+        schemes = {scheme for _, _, scheme, _, status in desk.server.new_seen() if status == 200}
+        assert schemes == {"Bearer" if bearer else "Basic"}
+        assert not (desk.sandbox.home / ".git-credentials").exists()
 
 
 @case
