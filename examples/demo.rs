@@ -271,7 +271,7 @@ impl Demo<'_> {
         let mut command = Command::new("git");
         command
             .args(["-c", "credential.helper="])
-            .args(["-c", &format!("credential.helper='{program}' git")])
+            .args(["-c", &format!("credential.helper=!'{program}' git")])
             .args(["credential", "fill"])
             .env("HOME", self.home)
             .env("HALLPASS_DATA_DIR", self.home.join("data"))

@@ -193,3 +193,34 @@ fn a_host_is_shown_in_its_ascii_form_and_a_path_makes_git_name_it() {
             .fails_with(2);
     }
 }
+
+#[test]
+fn git_finds_a_program_whose_path_has_a_space() {
+    let mut desk = Desk::new();
+    let folder = desk.sandbox.root().join("a folder");
+    fs::create_dir(&folder).unwrap();
+    let program = folder.join(format!("hallpass{}", std::env::consts::EXE_SUFFIX));
+    fs::copy(env!("CARGO_BIN_EXE_hallpass"), &program).unwrap();
+    let mut path = std::ffi::OsString::from(&folder);
+    path.push(if cfg!(windows) { ";" } else { ":" });
+    path.push(std::env::var_os("PATH").unwrap_or_default());
+    desk.sandbox.set("PATH", path);
+    desk.sandbox.set("GIT_TERMINAL_PROMPT", "0");
+    let run = |program: &std::path::Path, arguments: &[&str], input: &str| {
+        let mut command = desk.sandbox.surround(Command::new(program));
+        command.args(arguments);
+        crate::sandbox::Running::with_input(command, arguments, input.as_bytes()).wait()
+    };
+    run(&program, &["setup", "git", "--default"], "").succeeds();
+    let credential = "protocol=https\nhost=example.com\nusername=u\npassword=p\n";
+    let git = std::path::Path::new("git");
+    run(git, &["credential", "approve"], credential).succeeds();
+    let filled = run(
+        git,
+        &["credential", "fill"],
+        "protocol=https\nhost=example.com\n\n",
+    );
+    assert_eq!(filled.succeeds().stdout, credential);
+    run(&program, &["setup", "git", "--default", "--undo"], "").succeeds();
+    assert_eq!(desk.git_config(), GIT_CONFIG);
+}

@@ -352,7 +352,7 @@ fn is_ours(helper: &str) -> bool {
     let Some(program) = helper.strip_suffix(" git") else {
         return false;
     };
-    let program = program.trim_matches('\'');
+    let program = program.trim_start_matches('!').trim_matches('\'');
     let name = Path::new(program).file_stem();
     name.is_some_and(|name| name == "hallpass")
 }
@@ -381,7 +381,15 @@ fn helper(env: &Env) -> Result<String, Error> {
     } else {
         path
     };
-    Ok(format!("{} git", quoted(&path)))
+    Ok(as_git_reads_it(&path))
+}
+
+/// An absolute path is a program to git only where it begins as one; what has to be quoted is
+/// marked as a line for the shell (gitcredentials(7)).
+fn as_git_reads_it(path: &str) -> String {
+    let word = quoted(path);
+    let mark = if word == path { "" } else { "!" };
+    format!("{mark}{word} git")
 }
 
 // --- what a person sees ---
@@ -468,7 +476,7 @@ mod tests {
             (vec!["", ours], vec![]),
             (vec!["store", "", ours], vec!["store"]),
             (
-                vec!["", "store", "", "'/opt/a b/hallpass' git"],
+                vec!["", "store", "", "!'/opt/a b/hallpass' git"],
                 vec!["", "store"],
             ),
             (vec!["", "store"], vec!["", "store"]),
