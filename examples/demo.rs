@@ -21,6 +21,7 @@ mod wire;
 
 use std::ffi::OsString;
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -121,6 +122,8 @@ fn demonstrate(hands_free: bool) {
     let third = demo.get_token(&["--force-refresh"]);
     assert_ne!(first, third, "a new token");
     println!("   the new token: {third}\n");
+
+    demo.ask_as_git(&third);
 
     println!("4. hallpass status");
     demo.show("status", &[]);
@@ -252,6 +255,50 @@ impl Demo<'_> {
             command.stdout(Stdio::piped()).spawn().expect("hallpass"),
             started,
         )
+    }
+
+    /// What git does when a server wants a credential; left out where there is no git.
+    fn ask_as_git(&self, expected: &str) {
+        let config = self.home.join("config.toml");
+        let text = format!(
+            "[providers.demo]\nissuer = {:?}\nclient_id = \"hallpass\"\n\
+             scopes = [\"openid\", \"offline_access\"]\n\n\
+             [[resources]]\nmatch = \"https://git.demo.example\"\nprovider = \"demo\"\n",
+            self.issuer
+        );
+        fs::write(&config, text).expect("the configuration");
+        let program = self.program.display().to_string().replace('\\', "/");
+        let mut command = Command::new("git");
+        command
+            .args(["-c", "credential.helper="])
+            .args(["-c", &format!("credential.helper=!'{program}' git")])
+            .args(["credential", "fill"])
+            .env("HOME", self.home)
+            .env("HALLPASS_DATA_DIR", self.home.join("data"))
+            .env("HALLPASS_STORE", "file")
+            .env("HALLPASS_CONFIG", &config)
+            .env("GIT_TERMINAL_PROMPT", "0")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
+        let started = Instant::now();
+        let Ok(mut child) = command.spawn() else {
+            return;
+        };
+        let mut stdin = child.stdin.take().expect("a pipe");
+        stdin
+            .write_all(b"protocol=https\nhost=git.demo.example\n\n")
+            .expect("git");
+        drop(stdin);
+        println!("And git: what `git clone https://git.demo.example/…` is answered.");
+        let reply = token_of(child, started);
+        for line in reply.lines() {
+            println!("   {line}");
+        }
+        assert!(
+            reply.contains(&format!("password={expected}")),
+            "git's answer"
+        );
+        println!();
     }
 
     fn show(&self, verb: &str, more: &[&str]) {

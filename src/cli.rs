@@ -3,6 +3,7 @@
 //! A verb that tools call often builds only its own command: the whole tree costs more than the
 //! rest of a hit.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -40,6 +41,11 @@ pub enum Verb {
     Lock(Lock),
     /// Show what is kept: never a token
     Status(Status),
+    /// Tell a tool to ask hallpass
+    #[command(subcommand)]
+    Setup(Setup),
+    /// Answer git, as its credential helper
+    Git(Git),
 }
 
 #[derive(Debug, Args)]
@@ -106,6 +112,71 @@ pub struct Status {
     pub common: Common,
 }
 
+#[derive(Debug, Subcommand)]
+pub enum Setup {
+    /// Make hallpass git's credential helper
+    Git(SetupGit),
+}
+
+#[derive(Debug, Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "flags of a command line, independent of each other"
+)]
+pub struct SetupGit {
+    /// The git server, as HOST, HOST:PORT, or a URL that may have a path; without it each
+    /// resource of the configuration
+    #[arg(long, value_name = "HOST")]
+    pub host: Option<String>,
+    /// A provider of the configuration, or a preset
+    #[arg(long, value_name = "NAME", requires = "host")]
+    pub provider: Option<String>,
+    /// The issuer of a provider that is not configured
+    #[arg(long, value_name = "URL", requires_all = ["host", "client_id"])]
+    pub issuer_url: Option<String>,
+    /// The ID of the application that was registered for hallpass
+    #[arg(long, value_name = "ID", requires = "host")]
+    pub client_id: Option<String>,
+    /// A file that holds the client secret
+    #[arg(long, value_name = "FILE", requires = "client_id")]
+    pub client_secret_file: Option<PathBuf>,
+    /// A scope to ask for; may be repeated
+    #[arg(long = "scope", value_name = "SCOPE", requires = "client_id")]
+    pub scopes: Vec<String>,
+    /// Which of several accounts at that provider
+    #[arg(long, value_name = "NAME", requires = "host")]
+    pub account: Option<String>,
+    /// The user name that the server wants beside the token
+    #[arg(long, value_name = "NAME", requires = "host")]
+    pub username: Option<String>,
+    /// The server takes the token as `Authorization: Bearer`
+    #[arg(long, requires = "client_id")]
+    pub bearer: bool,
+    /// For every host: those that no provider opens are kept and answered as well
+    #[arg(long)]
+    pub default: bool,
+    /// Show what would be changed, and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Take back what this command has written
+    #[arg(long)]
+    pub undo: bool,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// git starts it with an operation: get, store, erase, capability.
+#[derive(Debug, Args)]
+pub struct Git {
+    #[command(flatten)]
+    pub asking: Asking,
+    #[command(flatten)]
+    pub common: Common,
+    /// What git asks for; it is always last
+    #[arg(value_name = "get|store|erase|capability")]
+    pub operation: OsString,
+}
+
 /// Which account, of which provider.
 #[derive(Debug, Args)]
 pub struct Target {
@@ -118,7 +189,7 @@ pub struct Target {
 }
 
 /// A provider that stands in no configuration, or what to ask for other than it says.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub struct AdHocArgs {
     /// The issuer of a provider that is not configured
     #[arg(long, value_name = "URL", requires = "client_id")]
@@ -147,7 +218,7 @@ pub struct AdHocArgs {
 }
 
 /// How a person is asked.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub struct Asking {
     /// How to sign in
     #[arg(long, value_parser = flow, value_name = "auto|browser|device")]
@@ -157,7 +228,7 @@ pub struct Asking {
     pub interactive: Option<Interactive>,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub struct Common {
     /// Where the data key is kept
     #[arg(long, value_parser = setting, value_name = "auto|keyring|kernel|file|none")]

@@ -31,14 +31,51 @@ impl std::fmt::Debug for Call<'_> {
 #[derive(Debug, Clone)]
 pub struct Request {
     pub action: Action,
+    /// What the tool wants to reach; `None`: the protocol was started for one account.
+    pub resource: Option<Resource>,
     pub account: Option<String>,
+    /// Who the tool wants to be there: a user name in its URL or its configuration.
+    pub username: Option<String>,
+    /// The tool can send an `Authorization` header of any scheme, not only a password.
+    pub takes_authtype: bool,
+    /// What the server said it would take: `WWW-Authenticate`, one entry a header.
+    pub challenges: Vec<String>,
     pub want: Want,
+    /// A person may be asked, as far as the tool knows.
+    pub interactive: bool,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What a tool wants to reach, in the tool's words. Who compares it parses it first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resource {
+    pub protocol: String,
+    /// With its port, where the tool named one.
+    pub host: String,
+    pub path: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
     /// A credential, please.
     Get,
+    /// The tool has used this with success.
+    Store(KeptCredential),
+    /// This was refused; what is `None` says nothing, and so fits everything.
+    Erase(KeptCredential),
+}
+
+/// A credential that a tool has, wherever it came from.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct KeptCredential {
+    pub path: Option<String>,
+    pub username: Option<String>,
+    pub password: Option<Secret<String>>,
+    /// The scheme of `credential` in an `Authorization` header.
+    pub authtype: Option<String>,
+    pub credential: Option<Secret<String>>,
+    /// Seconds since 1970; `None`: never.
+    pub expires_at: Option<i64>,
+    pub oauth_refresh_token: Option<Secret<String>>,
 }
 
 /// Which of a session's tokens is asked for.
@@ -75,16 +112,25 @@ pub struct Credential {
     pub provider: String,
     pub account: String,
     pub generation: Generation,
+    /// The resource takes it as `Authorization: Bearer`, and not only as a password.
+    pub bearer: bool,
+    /// Another one can be had without asking a person.
+    pub renewable: bool,
 }
 
 #[derive(Debug)]
 pub enum Reply {
     Credential(Credential),
+    /// What a tool handed over earlier.
+    Kept(KeptCredential),
+    Done,
 }
 
 /// Why there is no credential. Each tool hears "no" differently, so the reasons stay apart.
 #[derive(Debug)]
 pub enum Refusal {
+    /// Nobody here knows the resource: the tool may ask elsewhere.
+    NotMine,
     /// A sign-in is needed and nobody may be asked.
     NotSignedIn(Report),
     /// The person said no, or said nothing in time.

@@ -25,6 +25,20 @@ pub enum Error {
         provider: String,
         accounts: Vec<String>,
     },
+    #[error("hallpass must first be registered at {at}")]
+    NotRegistered {
+        at: String,
+        /// Where, and what to write there.
+        where_to: String,
+        /// What to type then.
+        again: String,
+    },
+    #[error("`git config` failed to {action}")]
+    GitConfig {
+        action: String,
+        #[source]
+        cause: std::io::Error,
+    },
     #[error("the reply could not be written")]
     Reply(#[source] std::io::Error),
     #[error(transparent)]
@@ -77,14 +91,18 @@ impl Error {
     fn exit(&self) -> Exit {
         use session::Error as S;
         match self {
-            Self::Usage(_) | Self::NoResource(_) | Self::WhichAccount { .. } | Self::Config(_) => {
-                Exit::Usage
-            }
+            Self::Usage(_)
+            | Self::NoResource(_)
+            | Self::WhichAccount { .. }
+            | Self::NotRegistered { .. }
+            | Self::Config(_) => Exit::Usage,
             Self::Session(S::SignInNeeded { .. }) => Exit::SignInNeeded,
             Self::Session(S::Declined { .. } | S::TimedOut { .. } | S::CoolingDown { .. }) => {
                 Exit::NotSignedIn
             }
-            Self::Store(_) | Self::Reply(_) | Self::Session(_) => Exit::Failed,
+            Self::Store(_) | Self::Reply(_) | Self::GitConfig { .. } | Self::Session(_) => {
+                Exit::Failed
+            }
         }
     }
 
@@ -97,6 +115,12 @@ impl Error {
             Self::WhichAccount { provider, .. } => Some(format!(
                 "run `hallpass logout {provider} --account NAME`, or with `--all`"
             )),
+            Self::NotRegistered {
+                where_to, again, ..
+            } => Some(format!("{where_to}\nthen run `{again}`")),
+            Self::GitConfig { .. } => {
+                Some("see that git is installed, and run `git config --global --list`".to_owned())
+            }
             Self::Reply(_) => None,
             Self::Config(error) => error.hint(),
             Self::Store(error) => store_hint(error),
@@ -306,7 +330,10 @@ fn store_hint(error: &StoreError) -> Option<String> {
                 .to_owned(),
         ),
         S::Kernel(_) => Some("run `hallpass status`, or set another `store`".to_owned()),
-        S::NothingKept => Some("run `hallpass --help` and see `--store`".to_owned()),
+        S::NothingKept => Some(
+            "to keep sessions in a file that only you can read, set `store = \"file\"` in config.toml or HALLPASS_STORE=file"
+                .to_owned(),
+        ),
         S::NoRandomness | S::NotJson => None,
     }
 }

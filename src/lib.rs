@@ -14,6 +14,7 @@ pub mod commands;
 pub mod credential;
 pub mod protocol;
 
+pub mod kept;
 pub mod session;
 
 pub mod grant;

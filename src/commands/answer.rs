@@ -3,12 +3,15 @@
 use std::io;
 use std::process::ExitCode;
 
-use super::{Chosen, Prepared};
-use crate::credential::{Action, Call, Credential, Refusal, Reply, Request};
+use super::Prepared;
+use crate::credential::{Action, Call, Credential, Refusal, Reply, Request, TokenKind};
 use crate::error::Error;
 use crate::protocol::Protocol;
+use crate::provider::Provider;
 use crate::report::Exit;
-use crate::session::{Account, token_of};
+use crate::session::record::Session;
+use crate::session::{self, Account, token_of};
+use crate::store::Kept;
 
 /// Serves one run of a protocol for one account. The tool has its reply before a waiting browser
 /// tab is told how it ended.
@@ -37,6 +40,8 @@ fn answer(request: &Request, account: &Account<'_>, username: &str) -> Result<Re
         Action::Get => credential(request, account, username)
             .map(Reply::Credential)
             .map_err(|error| refusal(&error)),
+        // A session keeps its own tokens, and nobody else's.
+        Action::Store(_) | Action::Erase(_) => Ok(Reply::Done),
     }
 }
 
@@ -46,21 +51,41 @@ fn credential(
     username: &str,
 ) -> Result<Credential, Error> {
     let kept = account.token(&request.want)?;
-    let token = token_of(&kept.value, request.want.token)?;
-    let session = kept.value;
+    let bearer = account.provider().git_bearer;
+    Ok(credential_of(
+        kept,
+        request.want.token,
+        username.to_owned(),
+        bearer,
+    )?)
+}
+
+/// What a tool is handed of a session.
+pub(super) fn credential_of(
+    kept: Kept<Session>,
+    token: TokenKind,
+    username: String,
+    bearer: bool,
+) -> Result<Credential, session::Error> {
+    let Kept {
+        value: session,
+        generation,
+    } = kept;
     Ok(Credential {
-        token,
+        token: token_of(&session, token)?,
         token_type: session.tokens.token_type.clone(),
-        expires_at: session.tokens.expires_at(request.want.token),
+        expires_at: session.tokens.expires_at(token),
         scopes: session.tokens.scopes.clone(),
-        username: username.to_owned(),
-        provider: account.provider().name.clone(),
+        username,
+        provider: session.provider,
         account: session.identity.account,
-        generation: kept.generation,
+        generation,
+        bearer,
+        renewable: session.tokens.refresh_token.is_some(),
     })
 }
 
-fn refusal(error: &Error) -> Refusal {
+pub(super) fn refusal(error: &Error) -> Refusal {
     let report = error.report();
     match report.exit {
         Exit::SignInNeeded => Refusal::NotSignedIn(report),
@@ -70,10 +95,9 @@ fn refusal(error: &Error) -> Refusal {
 }
 
 /// The user name that goes with a provider's tokens, where a tool wants one.
-pub(super) fn username(chosen: &Chosen) -> String {
-    chosen
-        .username
-        .clone()
-        .or_else(|| chosen.provider.git_username.clone())
-        .unwrap_or_else(|| "oauth2".to_owned())
+pub(super) fn username(of_resource: Option<&str>, provider: &Provider) -> String {
+    of_resource
+        .or(provider.git_username.as_deref())
+        .unwrap_or("oauth2")
+        .to_owned()
 }

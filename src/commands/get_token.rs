@@ -15,7 +15,7 @@ use crate::session::Account;
 pub(super) fn run(env: &Env, args: &GetToken) -> Result<ExitCode, Error> {
     let prepared = Prepared::new(env, &args.common, Some(&args.asking))?;
     let chosen = chosen(&prepared.config, &args.target, &args.ad_hoc)?;
-    let username = answer::username(&chosen);
+    let username = answer::username(chosen.username.as_deref(), &chosen.provider);
     let token = args.token.or(chosen.token).unwrap_or(TokenKind::Access);
     let account = Account::new(
         prepared.context(),

@@ -1,16 +1,19 @@
 //! One file a command. This one finds the command, and gathers what all of them need.
 
+use std::ffi::{OsStr, OsString};
 use std::io::Write as _;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{Args as _, FromArgMatches as _, Parser as _};
 
-use crate::cli::{AdHocArgs, Asking, Cli, Common, GetToken, Target, Verb};
+use crate::cli::{AdHocArgs, Asking, Cli, Common, GetToken, Setup, Target, Verb};
 use crate::config::{Asked, Config, Flags, Interactive};
 use crate::env::Env;
 use crate::error::Error;
+use crate::protocol::{self, Protocol as _};
 use crate::provider::Provider;
 use crate::report::{Exit, Report};
 use crate::session::{Context, DEFAULT_ACCOUNT, LoginLine};
@@ -19,9 +22,11 @@ use crate::terminal::Terminal;
 
 mod answer;
 mod get_token;
+mod git;
 mod lock;
 mod login;
 mod logout;
+mod setup;
 mod status;
 
 /// Runs what the command line says.
@@ -51,6 +56,8 @@ pub fn run(env: &Env) -> ExitCode {
         Verb::Logout(args) => logout::run(env, &args),
         Verb::Lock(args) => lock::run(env, &args),
         Verb::Status(args) => status::run(env, &args),
+        Verb::Git(args) => git::run(env, &args),
+        Verb::Setup(Setup::Git(args)) => setup::git::run(env, &args),
     };
     result.unwrap_or_else(|error| {
         let report = error.report();
@@ -77,12 +84,43 @@ fn usage_report(said: &clap::Error) -> Report {
 }
 
 fn parsed(env: &Env) -> Result<Verb, clap::Error> {
+    let mut rest = env.args.as_slice();
+    if let Some((program, after)) = rest.split_first() {
+        rest = after;
+        if let Some(tool) = tool_named(program) {
+            return of_tool(tool, rest);
+        }
+    }
+    if let Some((verb, rest)) = rest.split_first()
+        && verb == protocol::git::Git.name()
+    {
+        return of_tool(verb.to_str().unwrap_or_default(), rest);
+    }
     if env.args.get(1).is_some_and(|verb| verb == "get-token") {
         let command = GetToken::augment_args(clap::Command::new("hallpass get-token"));
         let matches = command.try_get_matches_from(env.args.iter().skip(1))?;
         return GetToken::from_arg_matches(&matches).map(Verb::GetToken);
     }
     Cli::try_parse_from(&env.args).map(|cli| cli.verb)
+}
+
+/// The tool that starts this program under a name of its own. The file name counts and the rest
+/// of the path does not.
+fn tool_named(program: &OsStr) -> Option<&'static str> {
+    let name = Path::new(program).file_name()?.to_str()?;
+    let name = name
+        .strip_suffix(std::env::consts::EXE_SUFFIX)
+        .unwrap_or(name);
+    let mut tools = protocol::ALL.iter();
+    let tool = tools.find(|tool| tool.program_name() == Some(name))?;
+    Some(tool.name())
+}
+
+fn of_tool(tool: &str, rest: &[OsString]) -> Result<Verb, clap::Error> {
+    match tool {
+        "git" => git::parsed(rest).map(Verb::Git),
+        _ => Cli::try_parse_from([OsStr::new("hallpass"), OsStr::new(tool)]).map(|cli| cli.verb),
+    }
 }
 
 /// What a command works with: the configuration, and the store that it names.
@@ -233,6 +271,15 @@ fn pairs(texts: &[String]) -> Result<Vec<(String, String)>, Error> {
                 .ok_or_else(|| Error::Usage("--extra-param takes KEY=VALUE".to_owned()))
         })
         .collect()
+}
+
+/// What a person types to sign in to an account of a configured provider.
+fn login_of(provider: &Provider, account: &str) -> LoginLine {
+    let line = |account| login_line(provider, account, &AdHocArgs::default());
+    LoginLine {
+        this: line(account),
+        another: line("OTHER"),
+    }
 }
 
 /// The command that signs in to the same account, for hints: it can be copied as it stands.

@@ -24,6 +24,12 @@ pub enum ConfigError {
         #[source]
         cause: io::Error,
     },
+    #[error("cannot write {file}")]
+    Unwritable {
+        file: String,
+        #[source]
+        cause: io::Error,
+    },
     #[error("{file} {why}")]
     Untrusted { file: String, why: Untrusted },
     #[error("{file} does not exist, though HALLPASS_CONFIG names it")]
@@ -99,6 +105,9 @@ impl ConfigError {
                 }
                 BadSecret::Unreadable(_) => None,
             },
+            Self::Unwritable { file, .. } => Some(format!(
+                "check `ls -ld {file}` and its folder; nothing was changed"
+            )),
             Self::Given { .. } | Self::Unreadable { .. } | Self::RelativeFolder { .. } => None,
         }
     }
@@ -268,12 +277,26 @@ pub struct Unregistered {
 
 impl Unregistered {
     fn hint(&self) -> String {
+        let mut hint = self.where_to();
+        hint.push_str("\nthen ");
+        let id = ("client_id", "the ID that you get");
+        if self.secret_wanted {
+            let secret = ("client_secret_file", "~/.config/hallpass/client-secret");
+            hint.push_str(&self.lines.with(&[id, secret]));
+        } else {
+            hint.push_str(&self.lines.with(&[id]));
+        }
+        hint
+    }
+
+    /// Where one registers, and what to write and tick there.
+    pub fn where_to(&self) -> String {
         let Self {
             register_url,
             note,
             redirect_uri,
-            secret_wanted,
-            lines,
+            secret_wanted: _,
+            lines: _,
         } = self;
         let mut hint = match register_url {
             Some(url) => format!("register an application at {url}"),
@@ -286,14 +309,6 @@ impl Unregistered {
         if let Some(note) = note {
             hint.push_str("\n  ");
             hint.push_str(note);
-        }
-        hint.push_str("\nthen ");
-        let id = ("client_id", "the ID that you get");
-        if *secret_wanted {
-            let secret = ("client_secret_file", "~/.config/hallpass/client-secret");
-            hint.push_str(&lines.with(&[id, secret]));
-        } else {
-            hint.push_str(&lines.with(&[id]));
         }
         hint
     }

@@ -12,6 +12,7 @@ mod folders;
 pub(crate) mod section;
 pub(crate) mod settings;
 pub(crate) mod similar;
+mod user_file;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -23,6 +24,7 @@ use zeroize::Zeroizing;
 
 pub use error::ConfigError;
 pub use settings::{Flags, Flow, Interactive, Settings};
+pub(crate) use user_file::UserFile;
 
 use crate::credential::TokenKind;
 use crate::env::Env;
@@ -130,16 +132,33 @@ impl Config {
         if user.is_none() && must_exist {
             return Err(ConfigError::Absent { file: shown });
         }
-        let system_layer = system
-            .as_ref()
-            .map(FileLayer::of)
+        Self::load_sources(system.as_ref(), user.as_ref(), shown, env, flags)
+    }
+
+    /// What holds if the user's file is written as it was edited.
+    pub(crate) fn load_edited(
+        env: &Env,
+        flags: &Flags,
+        edited: &UserFile,
+    ) -> Result<Self, ConfigError> {
+        let system = folders::system_file()
+            .map(|path| read(path, None))
             .transpose()?
-            .unwrap_or_default();
-        let user_layer = user
-            .as_ref()
-            .map(FileLayer::of)
-            .transpose()?
-            .unwrap_or_default();
+            .flatten();
+        let user = edited.source();
+        let shown = user.shown.clone();
+        Self::load_sources(system.as_ref(), Some(&user), shown, env, flags)
+    }
+
+    fn load_sources(
+        system: Option<&Source>,
+        user: Option<&Source>,
+        shown: String,
+        env: &Env,
+        flags: &Flags,
+    ) -> Result<Self, ConfigError> {
+        let system_layer = system.map(FileLayer::of).transpose()?.unwrap_or_default();
+        let user_layer = user.map(FileLayer::of).transpose()?.unwrap_or_default();
 
         let FileLayer {
             settings,
@@ -201,18 +220,21 @@ impl Config {
 
     /// What answers for a URL: the entry that fits it most closely, or nothing.
     pub fn resource(&self, url: &Url) -> Result<Option<Match>, ConfigError> {
-        let Some(realm) = Realm::of(url) else {
-            return Ok(None);
-        };
-        // `max_by_key` would take the last of several that fit alike.
-        let mut closest = None;
-        for resource in &self.resources {
-            let fit = resource.pattern.fits(&realm, url);
-            if fit > closest.map(|(fit, _)| fit) {
-                closest = fit.map(|fit| (fit, resource));
-            }
-        }
-        let Some((_, resource)) = closest else {
+        self.resource_of(url, None)
+    }
+
+    /// As [`Self::resource`]; of several that fit alike, the one with this account.
+    pub fn resource_of(
+        &self,
+        url: &Url,
+        account: Option<&str>,
+    ) -> Result<Option<Match>, ConfigError> {
+        let closest = self.closest(url);
+        let named = account.and_then(|account| {
+            let mut all = closest.iter();
+            all.find(|resource| resource.account.as_deref() == Some(account))
+        });
+        let Some(resource) = named.or(closest.first()) else {
             return Ok(None);
         };
         Ok(Some(Match {
@@ -221,6 +243,40 @@ impl Config {
             username: resource.username.clone(),
             token: resource.token,
         }))
+    }
+
+    /// The accounts of those entries that fit a URL most closely, the first one first; `None` is
+    /// the default one. Empty where nothing fits.
+    pub fn accounts(&self, url: &Url) -> Vec<Option<&str>> {
+        let closest = self.closest(url);
+        closest.into_iter().map(|r| r.account.as_deref()).collect()
+    }
+
+    /// The patterns of all entries, as they are written.
+    pub fn patterns(&self) -> impl Iterator<Item = &Pattern> {
+        self.resources.iter().map(|resource| &resource.pattern)
+    }
+
+    /// The entries that fit a URL, and that no other one fits more closely.
+    fn closest(&self, url: &Url) -> Vec<&Resource> {
+        let Some(realm) = Realm::of(url) else {
+            return Vec::new();
+        };
+        let mut closest = Vec::new();
+        let mut closeness = None;
+        for resource in &self.resources {
+            let Some(fit) = resource.pattern.fits(&realm, url) else {
+                continue;
+            };
+            if Some(fit) > closeness {
+                closest.clear();
+                closeness = Some(fit);
+            }
+            if Some(fit) == closeness {
+                closest.push(resource);
+            }
+        }
+        closest
     }
 
     /// A provider from the command line alone; what is configured does not touch it, but for

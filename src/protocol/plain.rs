@@ -49,8 +49,13 @@ impl Protocol for Plain {
     fn serve(&self, call: &mut Call<'_>, answer: Answer<'_>) -> io::Result<ExitCode> {
         let request = Request {
             action: Action::Get,
+            resource: None,
             account: self.account.clone(),
+            username: None,
+            takes_authtype: true,
+            challenges: Vec::new(),
             want: self.want,
+            interactive: true,
         };
         match answer(&request) {
             Ok(Reply::Credential(credential)) => {
@@ -65,6 +70,8 @@ impl Protocol for Plain {
                 report.write(call.stderr);
                 Ok(report.exit.into())
             }
+            // Only a protocol that names resources gets these.
+            Ok(Reply::Kept(_) | Reply::Done) | Err(Refusal::NotMine) => Ok(Exit::Failed.into()),
         }
     }
 }
@@ -79,6 +86,8 @@ fn formatted(credential: &Credential, format: Format) -> Zeroizing<String> {
         provider,
         account,
         generation: _,
+        bearer: _,
+        renewable: _,
     } = credential;
     let token = token.expose();
     Zeroizing::new(match format {
@@ -117,6 +126,8 @@ mod tests {
             provider: "corp".into(),
             account: "default".into(),
             generation: 1,
+            bearer: true,
+            renewable: true,
         };
         for (format, expected) in [
             (Format::Raw, "tok\n"),

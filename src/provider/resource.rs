@@ -4,6 +4,8 @@
 //! suffix. This module decides only *whether* and *how closely* something matches; which
 //! provider then answers stands in the configuration.
 
+use std::fmt;
+
 use url::{Host, Url};
 
 use super::realm::Realm;
@@ -88,6 +90,11 @@ impl Pattern {
         Ok(Self { hosts, path })
     }
 
+    /// Whether it stands for one path of a host.
+    pub fn has_path(&self) -> bool {
+        !self.path.is_empty()
+    }
+
     /// Whether the pattern covers the URL, and how closely.
     pub fn fits(&self, realm: &Realm, url: &Url) -> Option<Closeness> {
         let (host_is_named, domain) = match &self.hosts {
@@ -104,6 +111,22 @@ impl Pattern {
             labels: labels(domain.host()).count(),
             segments: self.path.len(),
         })
+    }
+}
+
+/// As it is written in a configuration, its host in A-labels.
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.hosts {
+            Hosts::One(realm) => write!(f, "{realm}")?,
+            Hosts::Beneath(domain) => {
+                let domain = domain.to_string();
+                f.write_str(&domain.replacen("://", "://*.", 1))?;
+            }
+        }
+        self.path
+            .iter()
+            .try_for_each(|segment| write!(f, "/{segment}"))
     }
 }
 

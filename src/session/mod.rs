@@ -102,6 +102,8 @@ pub struct Account<'a> {
     http: Http,
     /// What a person types to sign in.
     login: LoginLine,
+    /// What it is asked for, where a tool said so: for the person who is asked.
+    wanted_for: Option<String>,
     /// The browser's tab, which is told how it ended after the tool has had its reply.
     waiting_tab: RefCell<Option<(Tab, Told)>>,
     /// Whether a person was shown anything during this sign-in.
@@ -149,9 +151,17 @@ impl<'a> Account<'a> {
             name,
             http,
             login,
+            wanted_for: None,
             waiting_tab: RefCell::new(None),
             was_shown: Cell::new(false),
         })
+    }
+
+    /// Names what the token is for, in the words that a person who is asked reads.
+    #[must_use]
+    pub fn wanted_for(mut self, what: String) -> Self {
+        self.wanted_for = Some(what);
+        self
     }
 
     pub fn provider(&self) -> &Provider {
@@ -186,6 +196,27 @@ impl<'a> Account<'a> {
             Plan::Authorize { .. } => (),
         }
         self.authorized(want)
+    }
+
+    /// A tool says that a token was refused, and nothing of the request that it came from. If it
+    /// is the one that is kept, it is not served again; its refresh token stays.
+    pub fn refuse(&self, is_it: impl Fn(&Session) -> bool) -> Result<(), Error> {
+        let names_it = |kept: &Option<Kept<Session>>| {
+            kept.as_ref()
+                .is_some_and(|kept| kept.value.refused.is_none() && is_it(&kept.value))
+        };
+        if !names_it(&self.kept()?) {
+            return Ok(());
+        }
+        let store = self.context.store;
+        let lock = store.lock(&self.name, LockKind::Record, self.context.record_deadline())?;
+        let kept = self.kept()?;
+        if names_it(&kept)
+            && let Some(kept) = kept
+        {
+            self.remember_refusal(&kept, &lock);
+        }
+        Ok(())
     }
 
     /// Tells a waiting tab how the sign-in ended. To be called when the tool has its reply.
@@ -238,7 +269,8 @@ impl<'a> Account<'a> {
                     match self.refresh(&kept, with, forced, &lock) {
                         Ok(fresh) => return Ok(Some(fresh)),
                         Err(Error::Spent { .. }) => {
-                            if let Err(error) = self.forget_refresh_token(&kept, &lock) {
+                            let forgotten = self.forget_refresh_token(&kept, forced, &lock);
+                            if let Err(error) = forgotten {
                                 return self.served_instead(want, error).map(Some);
                             }
                         }
@@ -379,8 +411,13 @@ impl<'a> Account<'a> {
     }
 
     /// The server says that this refresh token is spent. It is forgotten if it is still the one
-    /// that is kept; the access token stays, for it may live on.
-    fn forget_refresh_token(&self, sent: &Kept<Session>, _lock: &Lock) -> Result<(), Error> {
+    /// that is kept; the access token stays, for it may live on where nobody has refused it.
+    fn forget_refresh_token(
+        &self,
+        sent: &Kept<Session>,
+        forced: bool,
+        _lock: &Lock,
+    ) -> Result<(), Error> {
         let Some(mut kept) = self.kept()? else {
             return Ok(());
         };
@@ -388,6 +425,9 @@ impl<'a> Account<'a> {
             return Ok(());
         }
         kept.value.tokens.refresh_token = None;
+        if forced && kept.generation == sent.generation {
+            kept.value.refused = Some(kept.generation);
+        }
         let reservation = self.context.store.reserve(&self.name, RESERVED)?;
         Ok(reservation.commit(&kept.value, kept.generation)?)
     }
@@ -1013,9 +1053,14 @@ impl<'a> Account<'a> {
 
     /// Whom and what a sign-in is for, as a person is told.
     fn purpose(&self) -> String {
-        match self.identity.account.as_str() {
-            DEFAULT_ACCOUNT => self.provider.name.clone(),
-            account => format!("{} as account {account}", self.provider.name),
+        let provider = &self.provider.name;
+        let account = match self.identity.account.as_str() {
+            DEFAULT_ACCOUNT => String::new(),
+            account => format!(" as account {account}"),
+        };
+        match &self.wanted_for {
+            Some(what) => format!("{provider}{account} for {what}"),
+            None => format!("{provider}{account}"),
         }
     }
 

@@ -116,6 +116,14 @@ impl Sandbox {
         Running::new(command, arguments)
     }
 
+    /// Runs the binary to its end, with something to read.
+    #[track_caller]
+    pub(crate) fn run_with_input(&self, arguments: &[&str], input: &[u8]) -> Outcome {
+        let mut command = self.command();
+        command.args(arguments);
+        Running::with_input(command, arguments, input).wait()
+    }
+
     /// The binary in this sandbox, for a test that needs more than arguments.
     pub(crate) fn command(&self) -> Command {
         self.surround(Command::new(env!("CARGO_BIN_EXE_hallpass")))
@@ -229,13 +237,27 @@ pub(crate) struct Running {
 
 impl Running {
     #[track_caller]
-    pub(crate) fn new(mut command: Command, arguments: &[&str]) -> Self {
+    pub(crate) fn new(command: Command, arguments: &[&str]) -> Self {
+        Self::with_input(command, arguments, b"")
+    }
+
+    #[track_caller]
+    pub(crate) fn with_input(mut command: Command, arguments: &[&str], input: &[u8]) -> Self {
         command
-            .stdin(Stdio::null())
+            .stdin(if input.is_empty() {
+                Stdio::null()
+            } else {
+                Stdio::piped()
+            })
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         let started = Instant::now();
         let mut child = command.spawn().expect("the binary");
+        if let Some(mut stdin) = child.stdin.take() {
+            let input = input.to_vec();
+            // It may end without having read all of it.
+            std::thread::spawn(move || drop(stdin.write_all(&input)));
+        }
         Self {
             stdout: drain(child.stdout.take().expect("a pipe")),
             stderr: drain(child.stderr.take().expect("a pipe")),

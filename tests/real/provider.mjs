@@ -155,7 +155,9 @@ server.on('request', (request, response) => {
 
 const control = createServer(async (request, response) => {
   if (request.method === 'PUT') {
-    const changes = JSON.parse(await text(request));
+    // One access token dies, and its grant lives on: the revocation endpoint would end both.
+    const { dead = [], ...changes } = JSON.parse(await text(request));
+    for (const token of dead) await (await provider.AccessToken.find(token))?.destroy();
     Object.assign(settings, changes);
     if (changes.tls) server.setSecureContext(changes.tls);
   }

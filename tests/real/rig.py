@@ -46,6 +46,10 @@ class Rig:
             self.sandbox.hallpass("lock", limit=5)
         self._ends.close()
 
+    def with_part(self, part):
+        """A part that a case has made itself; it is closed with the others."""
+        return self._with(part)
+
     def another_sandbox(self):
         self._sandboxes.append(self._with(Sandbox(self._program)))
         return self._sandboxes[-1]

@@ -1,0 +1,530 @@
+//! Whose the credential for a resource is: a provider's, one that git handed over, or nobody's.
+
+use url::Url;
+
+use super::super::answer::{self, refusal};
+use super::super::{Prepared, login_of, quoted};
+use super::repository::Repository;
+use crate::config::{Interactive, Match, Settings};
+use crate::credential::{
+    Action, Credential, KeptCredential, Refusal, Reply, Request, Resource, Want,
+};
+use crate::error::Error;
+use crate::kept::{Keeping, KeptCredentials};
+use crate::provider::Realm;
+use crate::report::{Exit, Report};
+use crate::session::record::Session;
+use crate::session::{self, Account, Context, DEFAULT_ACCOUNT};
+use crate::store::{Place, Setting, StoreError};
+
+/// Under this name what git handed over is kept.
+const TOOL: &str = "git";
+
+pub(super) struct Desk<'p> {
+    pub(super) prepared: &'p Prepared<'p>,
+    /// The settings with nobody to ask: a kept token, and a refresh, need nobody.
+    pub(super) unattended: &'p Settings,
+    pub(super) repository: &'p Repository<'p>,
+}
+
+/// What git wants to reach, parsed.
+struct Target {
+    /// The one spelling of protocol, host and port.
+    realm: String,
+    /// Where a provider may be configured for it.
+    url: Option<Url>,
+    host: String,
+    path: Option<String>,
+}
+
+/// A provider's answer for a target.
+struct Opened {
+    found: Match,
+    account: String,
+}
+
+impl<'p> Desk<'p> {
+    /// Answers one request; who was asked for it stays in `asked`, for a tab may be waiting.
+    pub(super) fn answer(
+        &self,
+        request: &Request,
+        asked: &mut Option<Account<'p>>,
+    ) -> Result<Reply, Refusal> {
+        let Some(resource) = &request.resource else {
+            return Err(Refusal::NotMine);
+        };
+        let target = Target::of(resource)?;
+        match &request.action {
+            Action::Get => self.get(request, &target, asked),
+            Action::Store(handed) => self.store(handed, &target),
+            Action::Erase(refused) => self.erase(refused, &target),
+        }
+        .map_err(|stop| match stop {
+            Stop::Refused(refusal) => *refusal,
+            Stop::Failed(error) => refusal(&error),
+        })
+    }
+
+    fn get(
+        &self,
+        request: &Request,
+        target: &Target,
+        asked: &mut Option<Account<'p>>,
+    ) -> Result<Reply, Stop> {
+        let wanted = KeptCredential {
+            path: target.path.clone(),
+            username: request.username.clone(),
+            ..KeptCredential::default()
+        };
+        let opened = match &target.url {
+            Some(url) => self.prepared.config.resource(url).map_err(Error::from)?,
+            None => None,
+        };
+        let Some(first) = opened else {
+            let kept = self.kept(target).find(&wanted, request.takes_authtype);
+            return match kept.map_err(Error::from)? {
+                Some(kept) => Ok(Reply::Kept(kept)),
+                None => Err(self.unknown(request, target)),
+            };
+        };
+        // Whoever names a user whose password is kept means that one.
+        if request.username.is_some()
+            && let Some(kept) = self
+                .kept(target)
+                .find(&wanted, request.takes_authtype)
+                .map_err(Error::from)?
+        {
+            return Ok(Reply::Kept(kept));
+        }
+        let opened = self.account_of(first, target, request.username.as_deref())?;
+        let account = asked.insert(self.account(&opened, target, self.unattended)?);
+        let want = Want {
+            token: opened.found.token.unwrap_or(request.want.token),
+            ..request.want
+        };
+        let nobody_asked = account.token(&want);
+        let kept = match nobody_asked {
+            Err(session::Error::SignInNeeded { .. }) if self.may_ask()? => {
+                let attended = &self.prepared.config.settings;
+                let account = asked.insert(self.account(&opened, target, attended)?);
+                account.token(&want)
+            }
+            other => other,
+        };
+        let kept = kept.map_err(|error| refused_for_good(error.into()))?;
+        let now = crate::clock::now(self.prepared.env);
+        let username = opened.username();
+        let provider = asked.as_ref().map(Account::provider);
+        let bearer = provider.is_some_and(|provider| provider.git_bearer);
+        let credential = answer::credential_of(kept, want.token, username, bearer);
+        let credential = credential.map_err(Error::from)?;
+        Ok(Reply::Credential(Credential {
+            // git drops a password whose time is over before it has tried it.
+            expires_at: credential.expires_at.filter(|at| *at > now),
+            ..credential
+        }))
+    }
+
+    fn store(&self, handed: &KeptCredential, target: &Target) -> Result<Reply, Stop> {
+        let whole = (handed.username.is_some() && handed.password.is_some())
+            || (handed.authtype.is_some() && handed.credential.is_some());
+        if !whole || self.is_ours(handed, target)? {
+            return Ok(Reply::Done);
+        }
+        let kept = self
+            .kept(target)
+            .keep(handed.clone())
+            .map_err(Error::from)?;
+        let terminal = self.prepared.terminal;
+        if kept == Keeping::NowhereToKeepIt && self.unattended.store == Setting::Auto {
+            terminal.warn(
+                "there is no keyring here, so the password is not kept; to keep it in a file that \
+                 only you can read, set `store = \"file\"` in config.toml or HALLPASS_STORE=file",
+            );
+        }
+        Ok(Reply::Done)
+    }
+
+    fn erase(&self, refused: &KeptCredential, target: &Target) -> Result<Reply, Stop> {
+        self.kept(target).forget(refused).map_err(Error::from)?;
+        let Some(opened) = self.opened_without_asking(target, refused.username.as_deref())? else {
+            return Ok(Reply::Done);
+        };
+        let account = self.account(&opened, target, self.unattended)?;
+        // An older token than the kept one was refused long ago.
+        account
+            .refuse(|session| has_secret_of(refused, session))
+            .map_err(Error::from)?;
+        Ok(Reply::Done)
+    }
+
+    /// Whether it is a provider's token, which is kept in its session and nowhere else. git hands
+    /// every helper whatever worked.
+    fn is_ours(&self, handed: &KeptCredential, target: &Target) -> Result<bool, Stop> {
+        let Some(opened) = self.opened_without_asking(target, handed.username.as_deref())? else {
+            return Ok(false);
+        };
+        if handed.username.as_deref() == Some(opened.username().as_str())
+            || handed.authtype.as_deref() == Some("Bearer")
+        {
+            return Ok(true);
+        }
+        let account = self.account(&opened, target, self.unattended)?;
+        let kept = account.kept().map_err(Error::from)?;
+        Ok(kept.is_some_and(|kept| has_secret_of(handed, &kept.value)))
+    }
+
+    fn kept(&self, target: &Target) -> KeptCredentials<'p> {
+        KeptCredentials::new(&self.prepared.store, TOOL, &target.realm)
+    }
+
+    // --- which account ---
+
+    /// As [`Self::account_of`]; an account that is not there is nobody's, and no error.
+    fn opened_without_asking(
+        &self,
+        target: &Target,
+        username: Option<&str>,
+    ) -> Result<Option<Opened>, Stop> {
+        let Some(url) = &target.url else {
+            return Ok(None);
+        };
+        let Some(first) = self.prepared.config.resource(url).map_err(Error::from)? else {
+            return Ok(None);
+        };
+        match self.account_of(first, target, username) {
+            Ok(opened) => Ok(Some(opened)),
+            Err(Stop::Refused(_)) => Ok(None),
+            Err(stop @ Stop::Failed(_)) => Err(stop),
+        }
+    }
+
+    /// Chooses among accounts that are configured or signed in: by the user name that git asks
+    /// for, by the repository's `hallpass.account`, else the first that is configured.
+    fn account_of(
+        &self,
+        first: Match,
+        target: &Target,
+        username: Option<&str>,
+    ) -> Result<Opened, Stop> {
+        let config = &self.prepared.config;
+        let (Some(url), true) = (&target.url, self.may_vary(target, &first, username)) else {
+            let account = label(first.account.as_deref());
+            return Ok(Opened {
+                found: first,
+                account,
+            });
+        };
+        let labels: Vec<String> = config.accounts(url).into_iter().map(label).collect();
+        if let Some(username) = username.filter(|name| !is_for_anybody(&first, name)) {
+            if let Some(account) = self.named(&first, &labels, username, target)? {
+                return self.opened(first, url, account);
+            }
+            if labels.len() > 1 {
+                return Err(self.nobody_of_that_name(&first, target, username, &labels));
+            }
+        }
+        let asks_repository = labels.len() > 1 || self.repository.may_name_an_account();
+        let named = asks_repository.then(|| self.repository.said().account.clone());
+        let Some(wanted) = named.flatten() else {
+            let account = label(first.account.as_deref());
+            return Ok(Opened {
+                found: first,
+                account,
+            });
+        };
+        let known = labels.contains(&wanted) || self.is_signed_in(&first, &wanted, target)?;
+        if known {
+            return self.opened(first, url, wanted);
+        }
+        Err(self.not_signed_in(&first, target, &wanted))
+    }
+
+    /// Whether anything but the first account can come of it, by a look that costs next to nothing.
+    fn may_vary(&self, target: &Target, first: &Match, username: Option<&str>) -> bool {
+        let url = target.url.as_ref();
+        username.is_some_and(|name| !is_for_anybody(first, name))
+            || url.is_some_and(|url| self.prepared.config.accounts(url).len() > 1)
+            || self.repository.may_name_an_account()
+    }
+
+    fn opened(&self, first: Match, url: &Url, account: String) -> Result<Opened, Stop> {
+        let config = &self.prepared.config;
+        let found = config
+            .resource_of(url, Some(&account))
+            .map_err(Error::from)?;
+        Ok(Opened {
+            found: found.unwrap_or(first),
+            account,
+        })
+    }
+
+    /// The account that a user name stands for: its own name, or the name of who signed in to it.
+    fn named(
+        &self,
+        first: &Match,
+        labels: &[String],
+        username: &str,
+        target: &Target,
+    ) -> Result<Option<String>, Stop> {
+        if labels.iter().any(|label| label == username)
+            || self.is_signed_in(first, username, target)?
+        {
+            return Ok(Some(username.to_owned()));
+        }
+        for label in labels {
+            let kept = self.session(first, label, target)?;
+            let person = kept.and_then(|session| session.person);
+            if person.is_some_and(|person| person.name.as_deref() == Some(username)) {
+                return Ok(Some(label.clone()));
+            }
+        }
+        Ok(None)
+    }
+
+    fn is_signed_in(&self, first: &Match, account: &str, target: &Target) -> Result<bool, Stop> {
+        Ok(self.session(first, account, target)?.is_some())
+    }
+
+    fn session(
+        &self,
+        first: &Match,
+        account: &str,
+        target: &Target,
+    ) -> Result<Option<Session>, Stop> {
+        let opened = Opened {
+            found: first.clone(),
+            account: account.to_owned(),
+        };
+        let account = self.account(&opened, target, self.unattended)?;
+        Ok(account.kept().map_err(Error::from)?.map(|kept| kept.value))
+    }
+
+    fn account(
+        &self,
+        opened: &Opened,
+        target: &Target,
+        settings: &'p Settings,
+    ) -> Result<Account<'p>, Error> {
+        let Opened { found, account } = opened;
+        let context = Context {
+            settings,
+            ..self.prepared.context()
+        };
+        let provider = found.provider.clone();
+        let login = login_of(&provider, account);
+        let mut what = format!("git at {}", target.shown());
+        // Only a person who is asked reads it.
+        if settings.interactive == Interactive::Auto
+            && let Some(folder) = self.repository.folder()
+        {
+            what = format!("{what} (repository {folder})");
+        }
+        Ok(Account::new(context, provider, account, login)?.wanted_for(what))
+    }
+
+    /// Whether a person may be asked now. Where nothing is kept, each call would ask anew.
+    fn may_ask(&self) -> Result<bool, Stop> {
+        if self.prepared.config.settings.interactive == Interactive::Never
+            || self.repository.said().interactive == Some(false)
+        {
+            return Ok(false);
+        }
+        if self.prepared.store.place().map_err(Error::from)? == Place::None {
+            return Err(Stop::Failed(StoreError::NothingKept.into()));
+        }
+        Ok(true)
+    }
+
+    // --- when nobody answers ---
+
+    /// Nobody here knows the host. Where it is one that a preset could open, a line says how.
+    fn unknown(&self, request: &Request, target: &Target) -> Stop {
+        if let (Some(_), Some(preset)) = (&target.url, preset_of(&request.challenges)) {
+            let host = quoted(&target.host);
+            let client = if preset == "gitlab" {
+                " --client-id ID"
+            } else {
+                ""
+            };
+            self.prepared.terminal.say(&format!(
+                "{host} looks like a {preset}; to sign in to it with the browser, run `hallpass \
+                 setup git --host {host} --provider {preset}{client}`"
+            ));
+        }
+        Stop::refused(Refusal::NotMine)
+    }
+
+    fn not_signed_in(&self, first: &Match, target: &Target, account: &str) -> Stop {
+        let login = login_of(&first.provider, account);
+        let folder = self.repository.folder();
+        let folder = folder.map_or_else(String::new, |folder| format!(" in {folder}"));
+        Stop::refused(Refusal::NotSignedIn(Report {
+            error: format!(
+                "hallpass.account{folder} names the account {account} for {}, and nobody has \
+                 signed in to it",
+                target.shown()
+            ),
+            causes: Vec::new(),
+            hint: Some(format!("run `{}`", login.this)),
+            exit: Exit::SignInNeeded,
+        }))
+    }
+
+    fn nobody_of_that_name(
+        &self,
+        first: &Match,
+        target: &Target,
+        username: &str,
+        labels: &[String],
+    ) -> Stop {
+        let login = login_of(&first.provider, username);
+        let folder = self.repository.folder();
+        let folder = folder.map_or_else(String::new, |folder| format!(" (repository {folder})"));
+        Stop::refused(Refusal::NotSignedIn(Report {
+            error: format!(
+                "{}{folder} wants the user {username}, and the accounts there are {}",
+                target.shown(),
+                labels.join(", ")
+            ),
+            causes: Vec::new(),
+            hint: Some(format!(
+                "name one of them with `git config hallpass.account NAME`, or run `{}`",
+                login.this
+            )),
+            exit: Exit::SignInNeeded,
+        }))
+    }
+}
+
+impl Opened {
+    /// What git is told to send beside the token.
+    fn username(&self) -> String {
+        answer::username(self.found.username.as_deref(), &self.found.provider)
+    }
+}
+
+/// Why there is no reply.
+enum Stop {
+    Refused(Box<Refusal>),
+    Failed(Error),
+}
+
+impl Stop {
+    fn refused(refusal: Refusal) -> Self {
+        Self::Refused(Box::new(refusal))
+    }
+}
+
+impl<E: Into<Error>> From<E> for Stop {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl Target {
+    /// Parses what git sent apart. What git would answer for one host must never be another's.
+    fn of(resource: &Resource) -> Result<Self, Refusal> {
+        let Resource {
+            protocol,
+            host,
+            path,
+        } = resource;
+        let path = path.clone().filter(|path| !path.is_empty());
+        if protocol == "http" || protocol == "https" {
+            let realm = Realm::from_parts(protocol, host).ok_or_else(no_host)?;
+            // Whoever is on the way could read it.
+            if !realm.is_confidential() {
+                return Err(Refusal::NotMine);
+            }
+            let shown = realm.to_string();
+            let mut url = Url::parse(&shown).map_err(|_| no_host())?;
+            url.set_path(path.as_deref().unwrap_or_default());
+            let host = shown.split_once("://").map_or(&*shown, |(_, host)| host);
+            return Ok(Self {
+                host: host.to_owned(),
+                realm: shown,
+                url: Some(url),
+                path,
+            });
+        }
+        // A mail server's password, say: kept for exactly this text.
+        let plain = |c: char| c.is_ascii_alphanumeric() || "+-._:[]".contains(c);
+        if !protocol.chars().all(plain) || !host.chars().all(plain) {
+            return Err(no_host());
+        }
+        let host = host.to_ascii_lowercase();
+        Ok(Self {
+            realm: format!("{protocol}://{host}"),
+            url: None,
+            host,
+            path,
+        })
+    }
+
+    fn shown(&self) -> String {
+        match &self.path {
+            Some(path) => format!("{}/{path}", self.realm),
+            None => self.realm.clone(),
+        }
+    }
+}
+
+fn no_host() -> Refusal {
+    Refusal::Failed(Report {
+        error: "git's request is refused: its host is none".to_owned(),
+        causes: Vec::new(),
+        hint: None,
+        exit: Exit::Failed,
+    })
+}
+
+fn label(account: Option<&str>) -> String {
+    account.unwrap_or(DEFAULT_ACCOUNT).to_owned()
+}
+
+/// Whether the name is one that goes with any account's token.
+fn is_for_anybody(found: &Match, username: &str) -> bool {
+    let sent = found
+        .username
+        .as_deref()
+        .or(found.provider.git_username.as_deref());
+    matches!(username, "" | "oauth2" | "x-access-token") || sent == Some(username)
+}
+
+/// Whether it names the session's token, or names none.
+fn has_secret_of(credential: &KeptCredential, session: &Session) -> bool {
+    let token = &session.tokens;
+    match (&credential.password, &credential.credential) {
+        (None, None) => true,
+        (Some(secret), _) | (None, Some(secret)) => {
+            *secret == token.access_token || Some(secret) == token.id_token.as_ref()
+        }
+    }
+}
+
+/// A token that is refused straight after it was made is a "no" that asking again does not change.
+fn refused_for_good(error: Error) -> Stop {
+    if let Error::Session(session::Error::RefusedAgain { .. }) = &error {
+        return Stop::refused(Refusal::Declined(error.report()));
+    }
+    Stop::Failed(error)
+}
+
+/// The preset that a server's challenge suggests. It makes a message better and nothing else:
+/// any host can send any challenge.
+fn preset_of(challenges: &[String]) -> Option<&'static str> {
+    [
+        ("GitLab", "gitlab"),
+        ("Gitea", "gitea"),
+        ("Forgejo", "forgejo"),
+    ]
+    .into_iter()
+    .find(|(realm, _)| {
+        let realm = format!("realm=\"{realm}\"");
+        challenges
+            .iter()
+            .any(|challenge| challenge.contains(&realm))
+    })
+    .map(|(_, preset)| preset)
+}

@@ -1,0 +1,183 @@
+//! The user's file, when a command adds something to it or takes that out again.
+//!
+//! What a command adds is a block between two comments at the end, so every other byte stays as
+//! the user wrote it, and so taking the block out gives the file back exactly.
+
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use zeroize::Zeroizing;
+
+use super::error::ConfigError;
+use super::file::{self, Readers, Unusable};
+use super::folders;
+use super::section::Source;
+use crate::env::Env;
+
+const OPENS: &str = "# >>> ";
+const CLOSES: &str = "# <<< ";
+
+#[derive(Debug)]
+pub(crate) struct UserFile {
+    path: PathBuf,
+    home: Option<PathBuf>,
+    /// As a person sees its path.
+    pub(crate) shown: String,
+    text: Zeroizing<String>,
+}
+
+impl UserFile {
+    /// Reads it; one that is not there is empty.
+    pub(crate) fn read(env: &Env) -> Result<Self, ConfigError> {
+        let (path, _) = folders::user_file(env)?;
+        let home = folders::home(env).ok();
+        let shown = folders::shown(&path, home.as_deref());
+        let text = match file::read(&path, Readers::Anyone) {
+            Ok(text) => text.unwrap_or_default(),
+            Err(Unusable::Untrusted(why)) => {
+                return Err(ConfigError::Untrusted { file: shown, why });
+            }
+            Err(Unusable::Unreadable(cause)) => {
+                return Err(ConfigError::Unreadable { file: shown, cause });
+            }
+        };
+        Ok(Self {
+            path,
+            home,
+            shown,
+            text,
+        })
+    }
+
+    /// Adds a block, in the place of an older one of that title.
+    pub(crate) fn add(&mut self, title: &str, lines: &str) {
+        self.remove(title);
+        if !self.text.is_empty() {
+            self.text.push('\n');
+        }
+        for part in [
+            OPENS,
+            title,
+            "\n",
+            lines.trim_end(),
+            "\n",
+            CLOSES,
+            title,
+            "\n",
+        ] {
+            self.text.push_str(part);
+        }
+    }
+
+    /// Takes a block out; what it held, or `None` where there is none.
+    pub(crate) fn remove(&mut self, title: &str) -> Option<String> {
+        let opens = format!("{OPENS}{title}\n");
+        let closes = format!("{CLOSES}{title}\n");
+        let start = self.text.find(&opens)?;
+        let inner = start + opens.len();
+        let length = self.text.get(inner..)?.find(&closes)?;
+        let removed = self.text.get(inner..inner + length)?.to_owned();
+        let end = inner + length + closes.len();
+        // The line break that the block was parted with.
+        let start = start - usize::from(self.text.get(..start)?.ends_with('\n'));
+        self.text.replace_range(start..end, "");
+        Some(removed)
+    }
+
+    pub(super) fn source(&self) -> Source {
+        Source {
+            shown: self.shown.clone(),
+            text: self.text.clone(),
+            folder: self.path.parent().unwrap_or(Path::new("/")).to_owned(),
+            home: self.home.clone(),
+        }
+    }
+
+    /// Puts it in its place, whole or not at all. An empty one is removed.
+    pub(crate) fn write(&self) -> Result<(), ConfigError> {
+        self.written().map_err(|cause| ConfigError::Unwritable {
+            file: self.shown.clone(),
+            cause,
+        })
+    }
+
+    fn written(&self) -> io::Result<()> {
+        // Many keep theirs in a repository, and a link to it here.
+        let target = match std::fs::canonicalize(&self.path) {
+            Ok(target) => target,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => self.path.clone(),
+            Err(error) => return Err(error),
+        };
+        if self.text.is_empty() {
+            return match std::fs::remove_file(&target) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+                Ok(()) | Err(_) => Ok(()),
+            };
+        }
+        let folder = target.parent().unwrap_or(Path::new("/"));
+        create_folder(folder)?;
+        let temp = target.with_extension(format!("{:016x}.tmp", rand::random::<u64>()));
+        let result = new_file(&temp, &target)
+            .and_then(|mut file| {
+                file.write_all(self.text.as_bytes())?;
+                file.sync_all()
+            })
+            .and_then(|()| std::fs::rename(&temp, &target));
+        if result.is_err() {
+            // The error that is told is the first one.
+            let _ = std::fs::remove_file(&temp);
+        }
+        result
+    }
+}
+
+#[cfg(unix)]
+fn create_folder(folder: &Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true).mode(0o700).create(folder)
+}
+
+#[cfg(not(unix))]
+fn create_folder(folder: &Path) -> io::Result<()> {
+    std::fs::create_dir_all(folder)
+}
+
+/// A new file with the mode of the one that it will replace.
+fn new_file(path: &Path, like: &Path) -> io::Result<std::fs::File> {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let file = options.open(path)?;
+    if let Ok(metadata) = std::fs::metadata(like) {
+        file.set_permissions(metadata.permissions())?;
+    }
+    Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_added_is_taken_out_to_the_byte() {
+        for text in ["", "a = 1\n", "a = 1", "\n", "# ö\n\n"] {
+            let mut file = UserFile {
+                path: PathBuf::from("/x/config.toml"),
+                home: None,
+                shown: String::new(),
+                text: Zeroizing::new(text.to_owned()),
+            };
+            file.add("one", "[a]\nb = 1\n");
+            let with_one = file.text.clone();
+            file.add("two", "[c]");
+            assert_eq!(file.remove("two").as_deref(), Some("[c]\n"));
+            assert_eq!(file.text, with_one);
+            file.add("one", "[a]\nb = 2\n");
+            assert_eq!(file.remove("one").as_deref(), Some("[a]\nb = 2\n"));
+            assert_eq!(*file.text, text);
+            assert_eq!(file.remove("one"), None);
+        }
+    }
+}

@@ -1,0 +1,343 @@
+//! Credentials that a tool handed over to be kept: any realm, any user name, also empty ones.
+//!
+//! One sealed record a tool and realm holds its list, newest first. What one tool handed over is
+//! never seen by another. It knows nothing of sessions: a provider's token is not kept here.
+
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use crate::credential::KeptCredential;
+use crate::secret::Secret;
+use crate::store::{Kept, LockKind, Place, RecordName, Store, StoreError};
+
+/// What is waited for: another process that writes one small record.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// More than a list of passwords takes; it is made greater where a list is.
+const ROOM: usize = 16 << 10;
+
+/// What one tool has handed over for one realm.
+#[derive(Debug)]
+pub struct KeptCredentials<'a> {
+    store: &'a Store,
+    name: RecordName,
+}
+
+/// What became of something that was to be kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keeping {
+    Kept,
+    /// Nothing is ever kept here.
+    NowhereToKeepIt,
+}
+
+impl<'a> KeptCredentials<'a> {
+    /// `realm` is written so that one realm has one spelling.
+    pub fn new(store: &'a Store, tool: &str, realm: &str) -> Self {
+        Self {
+            store,
+            name: RecordName::kept(tool, realm),
+        }
+    }
+
+    /// The newest one that has all that `wanted` has, and that the tool can use.
+    pub fn find(
+        &self,
+        wanted: &KeptCredential,
+        takes_authtype: bool,
+    ) -> Result<Option<KeptCredential>, StoreError> {
+        let usable = |one: &KeptCredential| {
+            one.password.is_some() || (takes_authtype && one.credential.is_some())
+        };
+        let list = self.list()?.map_or_else(Vec::new, |kept| kept.value.list);
+        Ok(list
+            .into_iter()
+            .map(KeptCredential::from)
+            .find(|one| fits(wanted, one, Secrets::Ignored) && usable(one)))
+    }
+
+    /// Keeps one, in the place of an older one of the same user and path. What is kept already is
+    /// not written again: git hands over on each success.
+    pub fn keep(&self, one: KeptCredential) -> Result<Keeping, StoreError> {
+        let kept = self.list()?;
+        let held = |kept: &Kept<List>| {
+            kept.value
+                .list
+                .iter()
+                .any(|item| *item == one.clone().into())
+        };
+        if kept.as_ref().is_some_and(held) {
+            return Ok(Keeping::Kept);
+        }
+        if self.store.ensure_key()? == Place::None {
+            return Ok(Keeping::NowhereToKeepIt);
+        }
+        self.change(|list| {
+            list.retain(|item| item.username != one.username || item.path != one.path);
+            list.insert(0, one.into());
+        })?;
+        Ok(Keeping::Kept)
+    }
+
+    /// Forgets all that have what `refused` has, its password too: an old password never removes
+    /// a newer one.
+    pub fn forget(&self, refused: &KeptCredential) -> Result<(), StoreError> {
+        let matches = |item: &Item| {
+            fits(
+                refused,
+                &KeptCredential::from(item.clone()),
+                Secrets::Compared,
+            )
+        };
+        let any = self
+            .list()?
+            .is_some_and(|kept| kept.value.list.iter().any(matches));
+        if any {
+            self.change(|list| list.retain(|item| !matches(item)))?;
+        }
+        Ok(())
+    }
+
+    fn list(&self) -> Result<Option<Kept<List>>, StoreError> {
+        self.store.read(&self.name)
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Vec<Item>)) -> Result<(), StoreError> {
+        let deadline = Instant::now() + PATIENCE;
+        let lock = self.store.lock(&self.name, LockKind::Record, deadline)?;
+        let (mut list, generation) = match self.list()? {
+            Some(Kept { value, generation }) => (value, generation + 1),
+            None => (List::default(), 1),
+        };
+        change(&mut list.list);
+        if list.list.is_empty() {
+            self.store.remove(&self.name, &lock)?;
+            return Ok(());
+        }
+        let room = list.list.iter().map(Item::room).sum::<usize>().max(ROOM);
+        self.store
+            .reserve(&self.name, room)?
+            .commit(&list, generation)
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Secrets {
+    Compared,
+    Ignored,
+}
+
+/// Whether `one` has all that `wanted` has; what that leaves open fits everything. An empty text
+/// is not open: it fits an empty text (git's `credential_match`).
+fn fits(wanted: &KeptCredential, one: &KeptCredential, secrets: Secrets) -> bool {
+    fn same<T: PartialEq>(wanted: Option<&T>, have: Option<&T>) -> bool {
+        wanted.is_none() || wanted == have
+    }
+    same(wanted.path.as_ref(), one.path.as_ref())
+        && same(wanted.username.as_ref(), one.username.as_ref())
+        && (secrets == Secrets::Ignored
+            || (same(wanted.password.as_ref(), one.password.as_ref())
+                && same(wanted.credential.as_ref(), one.credential.as_ref())))
+}
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct List {
+    list: Vec<Item>,
+}
+
+/// The form in the record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Item {
+    path: Option<String>,
+    username: Option<String>,
+    #[serde(serialize_with = "exposed")]
+    password: Option<Secret<String>>,
+    authtype: Option<String>,
+    #[serde(serialize_with = "exposed")]
+    credential: Option<Secret<String>>,
+    expires_at: Option<i64>,
+    #[serde(serialize_with = "exposed")]
+    oauth_refresh_token: Option<Secret<String>>,
+}
+
+impl Item {
+    /// At least as many bytes as it takes in the record, whose texts are escaped.
+    fn room(&self) -> usize {
+        let secret = |text: &Option<Secret<String>>| text.as_ref().map_or(0, |s| s.expose().len());
+        let plain = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        let texts = secret(&self.password)
+            + secret(&self.credential)
+            + secret(&self.oauth_refresh_token)
+            + plain(&self.path)
+            + plain(&self.username)
+            + plain(&self.authtype);
+        256 + 6 * texts
+    }
+}
+
+impl From<KeptCredential> for Item {
+    fn from(one: KeptCredential) -> Self {
+        let KeptCredential {
+            path,
+            username,
+            password,
+            authtype,
+            credential,
+            expires_at,
+            oauth_refresh_token,
+        } = one;
+        Self {
+            path,
+            username,
+            password,
+            authtype,
+            credential,
+            expires_at,
+            oauth_refresh_token,
+        }
+    }
+}
+
+impl From<Item> for KeptCredential {
+    fn from(item: Item) -> Self {
+        let Item {
+            path,
+            username,
+            password,
+            authtype,
+            credential,
+            expires_at,
+            oauth_refresh_token,
+        } = item;
+        Self {
+            path,
+            username,
+            password,
+            authtype,
+            credential,
+            expires_at,
+            oauth_refresh_token,
+        }
+    }
+}
+
+/// A record is sealed as a whole: only there are secrets serialized.
+#[expect(clippy::ref_option, reason = "serde passes a reference to the field")]
+fn exposed<S: serde::Serializer>(
+    secret: &Option<Secret<String>>,
+    out: S,
+) -> Result<S::Ok, S::Error> {
+    match secret {
+        Some(secret) => out.serialize_some(secret.expose()),
+        None => out.serialize_none(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{Options, Setting};
+
+    fn store(folder: &std::path::Path) -> Store {
+        Store::new(Options {
+            setting: Setting::File,
+            data_dir: folder.join("data"),
+            kernel_cache: None,
+            keyring_wait: Duration::ZERO,
+            announce: || (),
+            container: false,
+        })
+    }
+
+    fn user(name: &str, password: &str) -> KeptCredential {
+        KeptCredential {
+            username: Some(name.to_owned()),
+            password: Some(password.into()),
+            ..KeptCredential::default()
+        }
+    }
+
+    fn named(name: &str) -> KeptCredential {
+        KeptCredential {
+            username: Some(name.to_owned()),
+            ..KeptCredential::default()
+        }
+    }
+
+    #[test]
+    fn an_old_password_never_removes_a_newer_one_and_a_host_alone_removes_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(folder.path());
+        let kept = KeptCredentials::new(&store, "git", "https://git.example");
+        for one in [user("a", "1"), user("b", "2"), user("a", "3")] {
+            assert_eq!(kept.keep(one).unwrap(), Keeping::Kept);
+        }
+        assert_eq!(kept.find(&named("a"), false).unwrap(), Some(user("a", "3")));
+        assert_eq!(kept.find(&named("b"), false).unwrap(), Some(user("b", "2")));
+        assert_eq!(kept.find(&named("c"), false).unwrap(), None);
+
+        kept.forget(&user("a", "1")).unwrap();
+        assert_eq!(kept.find(&named("a"), false).unwrap(), Some(user("a", "3")));
+        kept.forget(&user("a", "3")).unwrap();
+        assert_eq!(kept.find(&named("a"), false).unwrap(), None);
+        kept.keep(user("a", "4")).unwrap();
+        kept.forget(&KeptCredential::default()).unwrap();
+        assert_eq!(kept.find(&KeptCredential::default(), false).unwrap(), None);
+        assert!(kept.list().unwrap().is_none());
+    }
+
+    #[test]
+    fn empty_is_a_name_and_a_path_is_the_whole_path() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(folder.path());
+        let kept = KeptCredentials::new(&store, "git", "https://git.example");
+        kept.keep(user("", "")).unwrap();
+        let with_path = KeptCredential {
+            path: Some("foo.git".to_owned()),
+            ..user("u", "p")
+        };
+        kept.keep(with_path.clone()).unwrap();
+        assert_eq!(kept.find(&named(""), false).unwrap(), Some(user("", "")));
+        for (path, expected) in [
+            ("foo.git", Some(with_path)),
+            ("foo.git/x", None),
+            ("foo", None),
+        ] {
+            let wanted = KeptCredential {
+                path: Some(path.to_owned()),
+                ..KeptCredential::default()
+            };
+            assert_eq!(kept.find(&wanted, false).unwrap(), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn what_the_tool_cannot_send_is_not_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(folder.path());
+        let kept = KeptCredentials::new(&store, "git", "https://git.example");
+        let bearer = KeptCredential {
+            authtype: Some("Bearer".to_owned()),
+            credential: Some("t".into()),
+            ..KeptCredential::default()
+        };
+        kept.keep(bearer.clone()).unwrap();
+        let any = KeptCredential::default();
+        assert_eq!(kept.find(&any, false).unwrap(), None);
+        assert_eq!(kept.find(&any, true).unwrap(), Some(bearer));
+    }
+
+    #[test]
+    fn what_is_kept_already_is_not_written_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(folder.path());
+        let kept = KeptCredentials::new(&store, "git", "https://git.example");
+        let generation = || kept.list().unwrap().unwrap().generation;
+        kept.keep(user("a", "1")).unwrap();
+        let before = generation();
+        kept.keep(user("a", "1")).unwrap();
+        assert_eq!(generation(), before);
+        kept.keep(user("a", "2")).unwrap();
+        assert_eq!(generation(), before + 1);
+    }
+}

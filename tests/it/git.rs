@@ -1,0 +1,577 @@
+//! git's credential helper: transcripts against the real binary and a provider.
+
+use std::fs;
+
+use crate::provider::Endpoint;
+use crate::sandbox::{Outcome, Sandbox, files_below};
+use crate::scene::Scene;
+
+const HOST: &str = "protocol=https\nhost=git.corp.example\n";
+const CAPABLE: &str = "capability[]=authtype\ncapability[]=state\n";
+
+/// A scene in which `corp` opens a git server.
+fn scene() -> Scene {
+    scene_with("")
+}
+
+fn scene_with(resource: &str) -> Scene {
+    let mut scene = Scene::new();
+    scene.configure(&format!(
+        "git_bearer = true\n[[resources]]\nmatch = \"https://git.corp.example\"\n\
+         provider = \"corp\"\n{resource}"
+    ));
+    scene
+}
+
+trait Git {
+    fn git(&self, operation: &str, input: &str) -> Outcome;
+}
+
+impl Git for Sandbox {
+    #[track_caller]
+    fn git(&self, operation: &str, input: &str) -> Outcome {
+        self.run_with_input(&["git", operation], input.as_bytes())
+    }
+}
+
+/// The values of a key in a reply.
+fn values<'o>(outcome: &'o Outcome, key: &str) -> Vec<&'o str> {
+    let lines = outcome.stdout.lines();
+    lines
+        .filter_map(|line| line.split_once('='))
+        .filter(|(k, _)| *k == key)
+        .map(|(_, value)| value)
+        .collect()
+}
+
+#[track_caller]
+fn value<'o>(outcome: &'o Outcome, key: &str) -> &'o str {
+    let found = values(outcome, key);
+    assert_eq!(found.len(), 1, "{key}: {outcome}");
+    found[0]
+}
+
+#[track_caller]
+fn nothing(outcome: &Outcome) {
+    assert_eq!(outcome.stdout, "", "{outcome}");
+    assert_eq!(outcome.stderr, "", "{outcome}");
+    assert_eq!(outcome.code, Some(0), "{outcome}");
+}
+
+#[test]
+fn a_configured_host_is_signed_in_to_once_and_then_answered() {
+    let scene = scene();
+    let first = scene.sandbox.git("get", HOST);
+    let token = value(&first, "password");
+    assert_eq!(value(&first, "username"), "oauth2");
+    assert!(scene.provider.owner(token).is_some());
+    assert_eq!(values(&first, "capability[]"), [""; 0]);
+    let second = scene.sandbox.git("get", HOST);
+    assert_eq!(second.stdout, first.stdout);
+    assert_eq!(second.stderr, "", "{second}");
+    assert_eq!(scene.sandbox.opened().len(), 1);
+    assert_eq!(scene.get_token(&[]).token(), token);
+}
+
+#[test]
+fn a_person_who_is_asked_reads_what_for() {
+    let scene = scene();
+    let asked = scene
+        .sandbox
+        .git("get", &format!("{HOST}path=team/a.git\n"));
+    assert!(
+        asked.stderr.contains("https://git.corp.example/team/a.git"),
+        "{asked}"
+    );
+}
+
+#[test]
+fn a_newer_git_is_answered_with_a_bearer_token_that_nobody_keeps() {
+    let scene = scene();
+    let reply = scene.sandbox.git("get", &format!("{CAPABLE}{HOST}"));
+    assert_eq!(value(&reply, "authtype"), "Bearer");
+    assert_eq!(value(&reply, "ephemeral"), "1");
+    assert_eq!(value(&reply, "continue"), "1");
+    assert_eq!(value(&reply, "state[]"), "hallpass:1");
+    assert_eq!(values(&reply, "password"), [""; 0]);
+    assert!(scene.provider.owner(value(&reply, "credential")).is_some());
+    assert!(reply.stdout.starts_with(CAPABLE), "{reply}");
+    for (_, secret) in scene.provider.secrets() {
+        assert!(!reply.stdout.contains(&secret) || value(&reply, "credential") == secret);
+    }
+}
+
+// --- healing ---
+
+#[test]
+fn a_refused_token_is_replaced_once_and_then_never_healed_again() {
+    let scene = scene();
+    let first = scene.sandbox.git("get", &format!("{CAPABLE}{HOST}"));
+    // The state went with git's `store`: the first `get` after a refused POST has none.
+    let again = scene.sandbox.git("get", &format!("{CAPABLE}{HOST}"));
+    assert_eq!(again.stdout, first.stdout);
+
+    let state = format!("{CAPABLE}state[]={}\n{HOST}", value(&first, "state[]"));
+    let healed = scene.sandbox.git("get", &state);
+    assert_ne!(value(&healed, "credential"), value(&first, "credential"));
+    assert_eq!(values(&healed, "continue"), [""; 0], "{healed}");
+    assert_eq!(scene.provider.count(Endpoint::Refresh), 1);
+
+    // Somebody else's late refusal of the old token gets the new one.
+    let late = scene.sandbox.git("get", &state);
+    assert_eq!(value(&late, "credential"), value(&healed, "credential"));
+    assert_eq!(scene.provider.count(Endpoint::Refresh), 1);
+
+    // The new one is refused as well: that is a no.
+    let refused = format!("{CAPABLE}state[]=hallpass:2\n{HOST}");
+    let refused = scene.sandbox.git("get", &refused);
+    assert_eq!(refused.stdout, "quit=1\n", "{refused}");
+    assert!(refused.stderr.contains("hallpass login corp"), "{refused}");
+    assert_eq!(scene.provider.count(Endpoint::Refresh), 1);
+    assert_eq!(scene.sandbox.opened().len(), 1);
+}
+
+#[test]
+fn a_refused_token_whose_session_was_ended_is_not_answered_to_the_next_who_asks() {
+    let scene = scene();
+    let first = scene.sandbox.git("get", &format!("{CAPABLE}{HOST}"));
+    scene.provider.revoke_everything();
+    let state = format!("{CAPABLE}state[]={}\n{HOST}", value(&first, "state[]"));
+    let unasked = scene
+        .sandbox
+        .run_with_input(&["git", "--interactive", "never", "get"], state.as_bytes());
+    // The server has said no, and so git shall not ask for a user name.
+    assert_eq!(unasked.stdout, "quit=1\n", "{unasked}");
+    assert!(unasked.stderr.contains("hallpass login corp"), "{unasked}");
+    // Without the state, as the next command's first question is.
+    let signed_in = scene.sandbox.git("get", &format!("{CAPABLE}{HOST}"));
+    assert!(
+        scene
+            .provider
+            .owner(value(&signed_in, "credential"))
+            .is_some()
+    );
+    assert_eq!(scene.sandbox.opened().len(), 2);
+}
+
+#[test]
+fn twenty_refusals_at_once_make_one_refresh() {
+    let scene = scene();
+    let first = scene.sandbox.git("get", &format!("{CAPABLE}{HOST}"));
+    let state = format!("{CAPABLE}state[]={}\n{HOST}", value(&first, "state[]"));
+    let replies: Vec<_> = std::thread::scope(|scope| {
+        let runs: Vec<_> = (0..20)
+            .map(|_| scope.spawn(|| scene.sandbox.git("get", &state)))
+            .collect();
+        runs.into_iter().map(|run| run.join().unwrap()).collect()
+    });
+    for reply in &replies {
+        assert_eq!(reply.stdout, replies[0].stdout);
+        assert!(scene.provider.owner(value(reply, "credential")).is_some());
+    }
+    assert_eq!(scene.provider.count(Endpoint::Refresh), 1);
+}
+
+#[test]
+fn without_a_refresh_token_nothing_is_promised() {
+    let mut scene = Scene::new();
+    scene.configure(
+        "scopes = [\"openid\"]\n[[resources]]\nmatch = \"https://git.corp.example\"\n\
+         provider = \"corp\"\n",
+    );
+    let reply = scene.sandbox.git("get", &format!("{CAPABLE}{HOST}"));
+    assert_eq!(values(&reply, "continue"), [""; 0], "{reply}");
+    // Basic, for nobody said that this host takes Bearer.
+    assert_eq!(values(&reply, "authtype"), [""; 0], "{reply}");
+    assert_eq!(value(&reply, "username"), "oauth2");
+}
+
+// --- store and erase of a provider's token ---
+
+#[test]
+fn what_git_hands_back_of_our_own_is_not_kept_twice() {
+    let scene = scene();
+    let reply = scene.sandbox.git("get", HOST).stdout;
+    let before = files_below(&scene.sandbox.data_dir());
+    nothing(&scene.sandbox.git("store", &format!("{HOST}{reply}")));
+    // Also under another name than it was handed out with.
+    let token = reply
+        .lines()
+        .find(|line| line.starts_with("password="))
+        .unwrap();
+    let renamed = format!("{HOST}username=alice\n{token}\n");
+    nothing(&scene.sandbox.git("store", &renamed));
+    assert_eq!(files_below(&scene.sandbox.data_dir()), before);
+}
+
+#[test]
+fn an_erased_token_is_refreshed_and_its_refresh_token_stays() {
+    let scene = scene();
+    let first = scene.sandbox.git("get", HOST);
+    let erase = format!(
+        "{HOST}username=oauth2\npassword={}\n",
+        value(&first, "password")
+    );
+    nothing(&scene.sandbox.git("erase", &erase));
+    let second = scene.sandbox.git("get", HOST);
+    assert_ne!(value(&second, "password"), value(&first, "password"));
+    assert_eq!(scene.provider.count(Endpoint::Refresh), 1);
+    // The old one is not the kept one any more.
+    nothing(&scene.sandbox.git("erase", &erase));
+    let third = scene.sandbox.git("get", HOST);
+    assert_eq!(third.stdout, second.stdout);
+    assert_eq!(scene.sandbox.opened().len(), 1);
+}
+
+// --- a person who may not be asked, or says no ---
+
+#[test]
+fn nobody_is_asked_where_that_is_ruled_out() {
+    for (name, value) in [
+        ("GIT_TERMINAL_PROMPT", "0"),
+        ("GCM_INTERACTIVE", "never"),
+        ("GIT_CONFIG_PARAMETERS", "'credential.interactive'='false'"),
+    ] {
+        let mut scene = scene();
+        scene
+            .sandbox
+            .set("PATH", std::env::var_os("PATH").unwrap_or_default());
+        scene.sandbox.set(name, value);
+        let reply = scene.sandbox.git("get", HOST);
+        assert_eq!(reply.stdout, "", "{reply}");
+        assert!(
+            reply.stderr.contains("hallpass login corp"),
+            "{name}: {reply}"
+        );
+        assert_eq!(scene.sandbox.opened().len(), 0, "{name}");
+    }
+}
+
+#[test]
+fn a_no_is_passed_on_so_that_git_does_not_ask_too() {
+    let mut scene = scene();
+    scene.sandbox.browser_will("decline");
+    for _ in 0..2 {
+        let reply = scene.sandbox.git("get", HOST);
+        assert_eq!(reply.stdout, "quit=1\n", "{reply}");
+    }
+    assert_eq!(scene.sandbox.opened().len(), 1);
+}
+
+// --- hosts that nobody configured ---
+
+#[test]
+fn an_unknown_host_is_left_to_the_next_helper() {
+    let scene = scene();
+    for host in [
+        "git.corp.example.evil.tld",
+        "evilgit.corp.example",
+        "other.example",
+        "git.corp.example:8443",
+        "[::1]:8080",
+    ] {
+        let input = format!("protocol=https\nhost={host}\nwwwauth[]=Basic realm=\"x\"\n");
+        nothing(&scene.sandbox.git("get", &input));
+        nothing(&scene.sandbox.git("erase", &input));
+    }
+    for input in [
+        "protocol=http\nhost=git.corp.example\n",
+        "protocol=cert\nhost=\npath=etc/x\n",
+        "protocol=smtp\nhost=mail.example:587\n",
+    ] {
+        nothing(&scene.sandbox.git("get", input));
+    }
+    assert_eq!(scene.sandbox.opened().len(), 0);
+    assert_eq!(scene.provider.all_seen().len(), 0);
+}
+
+#[test]
+fn a_host_that_is_none_is_refused() {
+    let scene = scene();
+    for host in [
+        "git.corp.example@evil.tld",
+        "git.corp.example:443.helper=x",
+        "git.corp.example/..",
+        "git.corp.example\\@evil",
+        "git.corp.example\u{1b}[2J",
+    ] {
+        let reply = scene
+            .sandbox
+            .git("get", &format!("protocol=https\nhost={host}\n"));
+        reply.fails_with(1);
+        assert_eq!(reply.stderr.lines().count(), 1, "{reply}");
+        assert!(!reply.stderr.contains('\u{1b}'), "{reply}");
+    }
+    assert_eq!(scene.provider.all_seen().len(), 0);
+}
+
+#[test]
+fn one_host_has_many_spellings() {
+    let scene = scene();
+    let token = scene.get_token(&[]).token().to_owned();
+    for host in [
+        "GIT.corp.EXAMPLE",
+        "git.corp.example.",
+        "git.corp.example:443",
+    ] {
+        let reply = scene
+            .sandbox
+            .git("get", &format!("protocol=https\nhost={host}\n"));
+        assert_eq!(value(&reply, "password"), token, "{host}");
+    }
+}
+
+#[test]
+fn a_server_that_looks_like_a_known_kind_gets_the_line_that_sets_it_up_and_no_token() {
+    let scene = scene();
+    for (challenge, line) in [
+        (
+            "Basic realm=\"GitLab\"",
+            "hallpass setup git --host forge.example --provider gitlab",
+        ),
+        (
+            "Basic realm=\"Gitea\"",
+            "hallpass setup git --host forge.example --provider gitea",
+        ),
+        (
+            "Basic realm=\"Forgejo\"",
+            "hallpass setup git --host forge.example --provider forgejo",
+        ),
+    ] {
+        let input = format!("protocol=https\nhost=FORGE.example\nwwwauth[]={challenge}\n");
+        let reply = scene.sandbox.git("get", &input);
+        assert_eq!(reply.stdout, "");
+        assert!(reply.stderr.contains(line), "{reply}");
+    }
+    assert_eq!(scene.provider.all_seen().len(), 0);
+}
+
+// --- the generic store ---
+
+#[test]
+fn a_password_that_git_handed_over_is_answered_until_it_is_refused() {
+    let sandbox = Sandbox::new();
+    let host = "protocol=https\nhost=example.com\n";
+    nothing(&sandbox.git("get", host));
+    for (user, password) in [("user1", "pass1"), ("user2", "pass2"), ("", "")] {
+        nothing(&sandbox.git(
+            "store",
+            &format!("{host}username={user}\npassword={password}\n"),
+        ));
+    }
+    let reply = sandbox.git("get", &format!("{host}username=user1\n"));
+    assert_eq!(reply.stdout, "username=user1\npassword=pass1\n");
+    let reply = sandbox.git("get", &format!("{host}username=\n"));
+    assert_eq!(reply.stdout, "username=\npassword=\n");
+    nothing(&sandbox.git("get", &format!("{host}username=user3\n")));
+    nothing(&sandbox.git("get", "protocol=http\nhost=example.com\n"));
+    nothing(&sandbox.git("get", "protocol=https\nhost=example.com:8443\n"));
+
+    // Empty is no wildcard; an old password removes nothing.
+    for input in [
+        "",
+        "protocol=https\n",
+        "host=example.com\n",
+        "protocol=https\nhost=\n",
+        "protocol=https\nhost=example.com\nusername=user1\npassword=old\n",
+    ] {
+        let reply = sandbox.git("erase", input);
+        assert_eq!(reply.stdout, "");
+    }
+    let reply = sandbox.git("get", &format!("{host}username=user1\n"));
+    assert_eq!(value(&reply, "password"), "pass1");
+    nothing(&sandbox.git("erase", host));
+    nothing(&sandbox.git("get", host));
+
+    let text = format!(
+        "{host}username=u\npassword=p\npassword_expiry_utc=9999999999\noauth_refresh_token=r\n"
+    );
+    nothing(&sandbox.git("store", &text));
+    assert_eq!(format!("{host}{}", sandbox.git("get", host).stdout), text);
+    assert_eq!(sandbox.opened().len(), 0);
+}
+
+#[test]
+fn a_kept_password_is_in_no_file_in_the_clear() {
+    let sandbox = Sandbox::new();
+    let input = "protocol=https\nhost=example.com\nusername=someuser\npassword=hunter2hunter2\n";
+    nothing(&sandbox.git("store", input));
+    let files = files_below(&sandbox.home());
+    assert!(files.len() > 2);
+    for file in files {
+        let bytes = fs::read(&file).unwrap();
+        for word in ["hunter2hunter2", "someuser", "example.com"] {
+            assert!(!crate::sandbox::leaks(&bytes, word), "{}", file.display());
+        }
+    }
+}
+
+#[test]
+fn whoever_names_a_user_whose_password_is_kept_means_that_one() {
+    let scene = scene();
+    let token = scene.get_token(&[]).token().to_owned();
+    nothing(
+        &scene
+            .sandbox
+            .git("store", &format!("{HOST}username=bot\npassword=pat\n")),
+    );
+    let bot = scene.sandbox.git("get", &format!("{HOST}username=bot\n"));
+    assert_eq!(bot.stdout, "username=bot\npassword=pat\n");
+    for name in ["", "username=oauth2\n", "username=alice\n"] {
+        let reply = scene.sandbox.git("get", &format!("{HOST}{name}"));
+        assert_eq!(value(&reply, "password"), token, "{name:?}");
+    }
+}
+
+#[test]
+fn where_nothing_is_kept_git_is_told_what_to_change() {
+    let mut scene = scene();
+    scene.sandbox.set("HALLPASS_STORE", "none");
+    let reply = scene.sandbox.git("get", HOST);
+    assert_eq!(reply.stdout, "");
+    assert!(reply.stderr.contains("store"), "{reply}");
+    nothing(
+        &scene
+            .sandbox
+            .git("store", &format!("{HOST}username=a\npassword=b\n")),
+    );
+    assert_eq!(scene.sandbox.opened().len(), 0);
+}
+
+// --- accounts ---
+
+#[test]
+fn the_user_name_chooses_the_account() {
+    let mut scene = scene_with("account = \"work\"\n");
+    let lines = "git_bearer = true\n[[resources]]\nmatch = \"https://git.corp.example\"\n\
+                 provider = \"corp\"\naccount = \"work\"\n[[resources]]\n\
+                 match = \"https://git.corp.example\"\nprovider = \"corp\"\naccount = \"home\"\n\
+                 [[resources]]\nmatch = \"https://git.corp.example/side\"\nprovider = \"corp\"\n\
+                 account = \"side\"\n";
+    scene.configure(lines);
+    let mut tokens = Vec::new();
+    for (account, person) in [("work", "alice"), ("home", "bob"), ("side", "carol")] {
+        scene.sandbox.person(person);
+        tokens.push(scene.get_token(&["--account", account]).token().to_owned());
+    }
+    for (more, expected) in [
+        ("", 0),
+        ("username=work\n", 0),
+        ("username=oauth2\n", 0),
+        ("username=home\n", 1),
+        // Who signed in to it.
+        ("username=bob\n", 1),
+        ("username=side\n", 2),
+        ("path=side/a.git\n", 2),
+        ("path=sidecar/a.git\n", 0),
+    ] {
+        let reply = scene.sandbox.git("get", &format!("{HOST}{more}"));
+        assert_eq!(value(&reply, "password"), tokens[expected], "{more:?}");
+    }
+    let opened = scene.sandbox.opened().len();
+    let stranger = scene
+        .sandbox
+        .git("get", &format!("{HOST}username=mallory\n"));
+    stranger.fails_saying(3, &["mallory", "work, home", "https://git.corp.example"]);
+    assert_eq!(scene.sandbox.opened().len(), opened);
+}
+
+/// Needs git, as all who use this have it.
+#[test]
+fn the_repository_chooses_the_account() {
+    let mut scene = scene();
+    scene
+        .sandbox
+        .set("PATH", std::env::var_os("PATH").unwrap_or_default());
+    let default = scene.get_token(&[]).token().to_owned();
+    scene.sandbox.person("bob");
+    let work = scene.get_token(&["--account", "work"]).token().to_owned();
+    let git_dir = scene.sandbox.root().join("repository/.git");
+    let git = |arguments: &[&str]| {
+        let mut command = std::process::Command::new("git");
+        command.args(arguments);
+        let done = scene.sandbox.surround(command).output();
+        assert!(done.expect("git").status.success());
+    };
+    git(&["init", "--quiet", "repository"]);
+    git(&["-C", "repository", "config", "hallpass.account", "work"]);
+    let outside = scene.sandbox.git("get", HOST);
+    assert_eq!(value(&outside, "password"), default);
+    scene.sandbox.set("GIT_DIR", &git_dir);
+    let inside = scene.sandbox.git("get", HOST);
+    assert_eq!(value(&inside, "password"), work);
+
+    // A repository chooses among accounts; it makes none.
+    let config = fs::read_to_string(git_dir.join("config")).unwrap();
+    fs::write(git_dir.join("config"), config.replace("work", "mallory")).unwrap();
+    let opened = scene.sandbox.opened().len();
+    let reply = scene.sandbox.git("get", HOST);
+    reply.fails_saying(
+        3,
+        &[
+            "mallory",
+            "repository",
+            "hallpass login corp --account mallory",
+        ],
+    );
+    assert_eq!(scene.sandbox.opened().len(), opened);
+}
+
+#[test]
+fn git_config_is_not_called_where_nothing_hints_at_it() {
+    let mut scene = scene();
+    scene.get_token(&[]).token();
+    let git_dir = scene.sandbox.root().join("plain.git");
+    fs::create_dir(&git_dir).unwrap();
+    fs::write(git_dir.join("config"), "[core]\n\tbare = true\n").unwrap();
+    scene.sandbox.set("GIT_DIR", &git_dir);
+    // A git that would tell on whoever calls it.
+    let path = scene.sandbox.root().join("bin");
+    fs::create_dir(&path).unwrap();
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        let spy = path.join("git");
+        fs::write(&spy, "#!/bin/sh\n: > \"${0%/*}/called\"\n").unwrap();
+        fs::set_permissions(&spy, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    scene.sandbox.set("PATH", &path);
+    value(&scene.sandbox.git("get", HOST), "password");
+    assert!(!path.join("called").exists());
+    // The spy does tell.
+    fs::write(git_dir.join("config"), "[hallpass]\n\taccount = x\n").unwrap();
+    scene.sandbox.git("get", HOST);
+    assert_eq!(path.join("called").exists(), cfg!(unix));
+}
+
+// --- the program ---
+
+#[test]
+#[cfg(unix)]
+fn the_file_name_alone_makes_it_gits_helper() {
+    let scene = scene();
+    let token = scene.get_token(&[]).token().to_owned();
+    let link = scene.sandbox.root().join("git-credential-hallpass");
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_hallpass"), &link).unwrap();
+    let mut command = scene.sandbox.surround(std::process::Command::new(&link));
+    command.arg("get");
+    let reply = crate::sandbox::Running::with_input(command, &["get"], HOST.as_bytes()).wait();
+    assert_eq!(value(&reply, "password"), token);
+}
+
+#[test]
+fn capability_needs_no_configuration_and_an_unknown_operation_nothing_at_all() {
+    let mut sandbox = Sandbox::new();
+    sandbox.config("this is no configuration");
+    let reply = sandbox.run(&["git", "capability"]);
+    assert_eq!(
+        reply.succeeds().stdout,
+        "version 0\ncapability authtype\ncapability state\n"
+    );
+    nothing(&sandbox.run(&["git", "later"]));
+    sandbox.git("get", HOST).fails_with(2);
+    sandbox.run(&["git"]).fails_with(2);
+    // git puts its operation last.
+    let reply = sandbox.run(&["git", "--interactive", "never", "capability"]);
+    reply.succeeds();
+}

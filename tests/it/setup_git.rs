@@ -1,0 +1,226 @@
+//! `hallpass setup git`, with the installed git: what it writes, and that it takes it back.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::sandbox::{Outcome, Sandbox, files_below};
+
+/// A sandbox with git in it, a git configuration of the user's own, and none of the system's.
+struct Desk {
+    sandbox: Sandbox,
+}
+
+const GIT_CONFIG: &str = "# mine\n[user]\n\tname = Me\n[credential]\n\thelper = store\n";
+
+impl Desk {
+    fn new() -> Self {
+        let mut sandbox = Sandbox::new();
+        sandbox.set("PATH", std::env::var_os("PATH").unwrap_or_default());
+        sandbox.set("GIT_CONFIG_NOSYSTEM", "1");
+        fs::write(sandbox.home().join(".gitconfig"), GIT_CONFIG).unwrap();
+        Self { sandbox }
+    }
+
+    #[track_caller]
+    fn setup(&self, more: &[&str]) -> Outcome {
+        self.sandbox.run(&[&["setup", "git"], more].concat())
+    }
+
+    fn git(&self, arguments: &[&str]) -> String {
+        let mut command = Command::new("git");
+        command.args(arguments);
+        let output = self.sandbox.surround(command).output().expect("git");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn helpers(&self, url: &str) -> Vec<String> {
+        let key = format!("credential.{url}.helper");
+        let text = self.git(&["config", "--global", "--null", "--get-all", &key]);
+        text.split_terminator('\0').map(str::to_owned).collect()
+    }
+
+    fn git_config(&self) -> String {
+        fs::read_to_string(self.sandbox.home().join(".gitconfig")).unwrap()
+    }
+
+    /// Where the configuration is on Linux; elsewhere it is named.
+    fn config_path(&mut self) -> PathBuf {
+        let path = self.sandbox.home().join("config.toml");
+        if !path.exists() {
+            crate::sandbox::private_file(&path, "");
+        }
+        self.sandbox.set("HALLPASS_CONFIG", &path);
+        path
+    }
+}
+
+#[test]
+fn a_host_gets_an_empty_helper_then_ours_and_a_provider() {
+    let mut desk = Desk::new();
+    let config = desk.config_path();
+    let own = "# mine\nbrowser = \"firefox\"";
+    crate::sandbox::private_file(&config, own);
+    let arguments = [
+        "--host",
+        "GIT.Corp.example",
+        "--provider",
+        "gitlab",
+        "--client-id",
+        "abc",
+    ];
+    let outcome = desk.setup(&arguments);
+    outcome.succeeds();
+    assert!(outcome.stdout.contains("store (file:"), "{outcome}");
+    let helpers = desk.helpers("https://git.corp.example");
+    assert_eq!(helpers.len(), 2, "{helpers:?}");
+    assert_eq!(helpers[0], "");
+    assert!(helpers[1].ends_with(" git"), "{helpers:?}");
+    let text = fs::read_to_string(&config).unwrap();
+    assert!(text.starts_with(own), "{text}");
+    for line in [
+        "[providers.\"git.corp.example\"]\n",
+        "preset = \"gitlab\"\n",
+        "base = \"https://git.corp.example\"\n",
+        "client_id = \"abc\"\n",
+        "match = \"https://git.corp.example\"\n",
+    ] {
+        assert!(text.contains(line), "{line} {text}");
+    }
+    // What was set up is what git asks for.
+    let reply = desk.sandbox.run_with_input(
+        &["git", "--interactive", "never", "get"],
+        b"protocol=https\nhost=git.corp.example\n",
+    );
+    assert!(
+        reply.stderr.contains("hallpass login git.corp.example"),
+        "{reply}"
+    );
+
+    // Once more changes nothing.
+    let before = (desk.git_config(), text);
+    desk.setup(&arguments).succeeds();
+    assert_eq!(
+        (desk.git_config(), fs::read_to_string(&config).unwrap()),
+        before
+    );
+
+    desk.setup(&["--host", "git.corp.example", "--undo"])
+        .succeeds();
+    assert_eq!(fs::read_to_string(&config).unwrap(), own);
+    assert_eq!(desk.git_config(), GIT_CONFIG);
+}
+
+#[test]
+fn a_dry_run_shows_all_and_changes_nothing() {
+    let desk = Desk::new();
+    let before = files_below(desk.sandbox.root());
+    let outcome = desk.setup(&["--host", "codeberg.org", "--default", "--dry-run"]);
+    for words in [
+        "would be added",
+        "credential.https://codeberg.org.helper",
+        "[[resources]]",
+    ] {
+        assert!(outcome.stdout.contains(words), "{outcome}");
+    }
+    assert_eq!(files_below(desk.sandbox.root()), before);
+    assert_eq!(desk.git_config(), GIT_CONFIG);
+}
+
+#[test]
+fn only_when_told_so_it_answers_for_every_host() {
+    let desk = Desk::new();
+    desk.setup(&[]).fails_saying(2, &["--host", "--default"]);
+    desk.setup(&["--default"]).succeeds();
+    let all = desk.git(&["config", "--global", "--get-all", "credential.helper"]);
+    let all: Vec<&str> = all.lines().collect();
+    assert_eq!(all[..2], ["store", ""]);
+    assert!(all[2].ends_with(" git"), "{all:?}");
+    desk.setup(&["--default", "--undo"]).succeeds();
+    assert_eq!(desk.git_config(), GIT_CONFIG);
+}
+
+#[test]
+fn helpers_that_a_host_had_already_are_still_there_after_undo() {
+    let desk = Desk::new();
+    let own = format!(
+        "{GIT_CONFIG}[credential \"https://codeberg.org\"]\n\thelper = \n\thelper = cache\n"
+    );
+    fs::write(desk.sandbox.home().join(".gitconfig"), &own).unwrap();
+    desk.setup(&["--host", "codeberg.org"]).succeeds();
+    assert_eq!(desk.helpers("https://codeberg.org").len(), 4);
+    desk.setup(&["--host", "codeberg.org", "--undo"]).succeeds();
+    assert_eq!(desk.helpers("https://codeberg.org"), ["", "cache"]);
+}
+
+#[test]
+fn where_no_application_is_registered_it_says_where_and_what_to_type_then() {
+    let desk = Desk::new();
+    let outcome = desk.setup(&["--host", "github.com"]);
+    outcome.fails_saying(
+        2,
+        &[
+            "https://github.com/settings/applications/new",
+            "hallpass setup git --host github.com --provider github --client-id ID",
+        ],
+    );
+    assert_eq!(desk.git_config(), GIT_CONFIG);
+    desk.setup(&["--host", "git.corp.example"])
+        .fails_saying(2, &["--provider", "--issuer-url"]);
+}
+
+#[test]
+fn a_host_is_shown_in_its_ascii_form_and_a_path_makes_git_name_it() {
+    let desk = Desk::new();
+    let outcome = desk.setup(&[
+        "--host",
+        "https://b\u{fc}cher.example/team",
+        "--provider",
+        "gitea",
+    ]);
+    outcome.succeeds();
+    let host = "https://xn--bcher-kva.example/team";
+    assert!(outcome.stdout.contains(host), "{outcome}");
+    let key = format!("credential.{host}.useHttpPath");
+    assert_eq!(desk.git(&["config", "--global", &key]), "true\n");
+    for host in [
+        "https://me@git.example",
+        "http://git.example",
+        "git.example/?x",
+        "",
+    ] {
+        desk.setup(&["--host", host, "--provider", "gitea"])
+            .fails_with(2);
+    }
+}
+
+#[test]
+fn git_finds_a_program_whose_path_has_a_space() {
+    let mut desk = Desk::new();
+    let folder = desk.sandbox.root().join("a folder");
+    fs::create_dir(&folder).unwrap();
+    let program = folder.join(format!("hallpass{}", std::env::consts::EXE_SUFFIX));
+    fs::copy(env!("CARGO_BIN_EXE_hallpass"), &program).unwrap();
+    let mut path = std::ffi::OsString::from(&folder);
+    path.push(if cfg!(windows) { ";" } else { ":" });
+    path.push(std::env::var_os("PATH").unwrap_or_default());
+    desk.sandbox.set("PATH", path);
+    desk.sandbox.set("GIT_TERMINAL_PROMPT", "0");
+    let run = |program: &std::path::Path, arguments: &[&str], input: &str| {
+        let mut command = desk.sandbox.surround(Command::new(program));
+        command.args(arguments);
+        crate::sandbox::Running::with_input(command, arguments, input.as_bytes()).wait()
+    };
+    run(&program, &["setup", "git", "--default"], "").succeeds();
+    let credential = "protocol=https\nhost=example.com\nusername=u\npassword=p\n";
+    let git = std::path::Path::new("git");
+    run(git, &["credential", "approve"], credential).succeeds();
+    let filled = run(
+        git,
+        &["credential", "fill"],
+        "protocol=https\nhost=example.com\n\n",
+    );
+    assert_eq!(filled.succeeds().stdout, credential);
+    run(&program, &["setup", "git", "--default", "--undo"], "").succeeds();
+    assert_eq!(desk.git_config(), GIT_CONFIG);
+}

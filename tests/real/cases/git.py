@@ -1,0 +1,502 @@
+"""Real gits against a real git server whose tokens a real provider has issued.
+
+A git since 2.46 can have a refused token replaced within one command; an older one cannot, and
+Debian 12's knows nothing of capabilities.
+"""
+
+import pathlib
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+import urllib.parse
+import urllib.request
+
+from git_server import GitServer
+from rig import case
+
+SECONDS_A_GIT = 60
+
+
+def gits():
+    """Every git on this machine, by version: (version, path)."""
+    found = {}
+    for folder in ("/usr/local/bin", "/usr/bin"):
+        path = shutil.which("git", path=folder)
+        if path:
+            said = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=10).stdout
+            found.setdefault(tuple(int(n) for n in re.findall(r"\d+", said)[:2]), path)
+    assert found, "there is no git"
+    return sorted(found.items())
+
+
+def healing_git():
+    """The newest one, which has to know `state[]`."""
+    version, path = gits()[-1]
+    assert version >= (2, 46), f"a git since 2.46 is needed, and this is {version}"
+    return path
+
+
+class Desk:
+    """A person with git, hallpass and a provider, and a git server with one repository."""
+
+    def __init__(self, rig, git=None, bearer=False, configured=True, **settings):
+        self.rig, self.sandbox = rig, rig.sandbox
+        self.git_path = git or healing_git()
+        self.provider = rig.provider(**settings)
+        schemes = ("Bearer",) if bearer else ("Basic",)
+        self.server = rig.with_part(
+            GitServer(self.sandbox.root / "served", self.provider, self.git_path, schemes, None if bearer else "oauth2")
+        )
+        self.asked = self.sandbox.root / "git-asked"
+        script = self.sandbox.tools / "askpass"
+        script.write_text(f'#!/bin/sh\nprintf "%s\\n" "$1" >>"{self.asked}"\nexit 1\n', encoding="utf-8")
+        script.chmod(0o700)
+        self.sandbox.env.update(
+            GIT_CONFIG_NOSYSTEM="1",
+            GIT_ASKPASS=str(script),
+            PATH=f"{pathlib.Path(self.git_path).parent}:{self.sandbox.env['PATH']}",
+        )
+        self.config(bearer)
+        self.git("config", "--global", "user.name", "A")
+        self.git("config", "--global", "user.email", "a@people.example")
+        if configured:
+            self.sandbox.hallpass("setup", "git", "--host", self.server.url, "--provider", "corp").ended(0)
+        self.make("one.git")
+
+    def config(self, bearer):
+        folder = self.sandbox.home / ".config/hallpass"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "config.toml").write_text(
+            f'[providers.corp]\nissuer = "{self.provider.issuer}"\nclient_id = "hallpass"\n'
+            f'scopes = ["openid", "offline_access"]\ngit_bearer = {"true" if bearer else "false"}\n',
+            encoding="utf-8",
+        )
+
+    def make(self, name):
+        """A served repository with one commit."""
+        bare = self.server.root / name
+        self.git("init", "--quiet", "--bare", "--initial-branch=main", bare)
+        self.git("-C", bare, "config", "http.receivepack", "true")
+        work = pathlib.Path(tempfile.mkdtemp(dir=self.sandbox.root))
+        self.git("init", "--quiet", "--initial-branch=main", work)
+        self.commit(work, "first")
+        self.git("-C", work, "push", "--quiet", bare, "main")
+        return bare
+
+    def commit(self, work, name):
+        (pathlib.Path(work) / name).write_text(name, encoding="utf-8")
+        self.git("-C", work, "add", ".")
+        self.git("-C", work, "commit", "--quiet", "-m", name)
+
+    def start(self, *args, stdin=None, **env):
+        return subprocess.Popen(
+            [self.git_path, *map(str, args)],
+            env={**self.sandbox.env, **env},
+            cwd=self.sandbox.home,
+            stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def ran(self, *args, stdin=None, **env):
+        process = self.start(*args, stdin=stdin, **env)
+        self.sandbox._running.append(process)
+        out, err = process.communicate(stdin, timeout=SECONDS_A_GIT)
+        return process.returncode, out, err
+
+    def git(self, *args, **env):
+        code, out, err = self.ran(*args, **env)
+        assert code == 0, f"git {' '.join(map(str, args))} exited with {code}\n{err}"
+        return out
+
+    def clone(self, name="one.git", to="work", *more):
+        self.git("clone", "--quiet", *more, f"{self.server.url}/{name}", to)
+        return self.sandbox.home / to
+
+    def new_commit_on_the_server(self, name="second"):
+        work = pathlib.Path(tempfile.mkdtemp(dir=self.sandbox.root))
+        self.git("clone", "--quiet", self.server.root / "one.git", work)
+        self.commit(work, name)
+        self.git("-C", work, "push", "--quiet", "origin", "main")
+
+    def kill(self, *tokens):
+        """The access tokens die; the grant that they came from lives on."""
+        self.provider.set(dead=tokens)
+        assert not any(self.provider.introspect(token)["active"] for token in tokens)
+
+    def kill_all(self):
+        self.kill(*self.provider.issued("access_token"))
+        self.provider.new_requests()
+
+    def end_the_session(self):
+        """As an administrator does it: the refresh token is spent too."""
+        for token in self.provider.issued("refresh_token"):
+            form = urllib.parse.urlencode({"token": token, "client_id": "hallpass"}).encode()
+            urllib.request.urlopen(f"{self.provider.issuer}/token/revocation", form, timeout=10).close()
+        self.provider.new_requests()
+
+    def kill_before(self, method, service):
+        """The token dies just before the server looks at it in such a request, once."""
+        done = []
+
+        def before(seen_method, seen_service, token):
+            if (seen_method, seen_service) == (method, service) and not done:
+                done.append(token)
+                self.kill(token)
+
+        self.server.before = before
+        return done
+
+    def healed(self, refreshes=1):
+        grants = self.provider.new_grants()
+        assert grants == [("refresh_token", 200)] * refreshes, grants
+        assert len(self.sandbox.tabs()) == 1
+        assert not self.asked.exists(), self.asked.read_text(encoding="utf-8")
+
+
+# --- clone, fetch, push ---
+
+
+@case(limit=240)
+def every_git_clones_fetches_and_pushes_after_one_sign_in(rig):
+    for number, (version, path) in enumerate(gits()):
+        desk = Desk(rig, path) if number == 0 else Desk(Other(rig), path)
+        work = desk.clone()
+        desk.new_commit_on_the_server()
+        desk.git("-C", work, "pull", "--quiet")
+        desk.commit(work, "third")
+        desk.git("-C", work, "push", "--quiet")
+        served = desk.git("-C", desk.server.root / "one.git", "log", "--format=%s", "main")
+        assert served.split() == ["third", "second", "first"], (version, served)
+        assert len(desk.sandbox.tabs()) == 1
+        assert not desk.asked.exists()
+
+
+class Other:
+    """The same rig with another person's sandbox."""
+
+    def __init__(self, rig):
+        self._rig, self.sandbox = rig, rig.another_sandbox()
+        self.sandbox.browser()
+
+    def __getattr__(self, name):
+        return getattr(self._rig, name)
+
+
+@case
+def a_token_is_kept_by_nobody_else_and_a_bearer_token_goes_out_as_one(rig):
+    for bearer in (False, True):
+        desk = Desk(Other(rig), bearer=bearer)
+        # A helper that a person had before, and which would keep whatever worked.
+        desk.git("config", "--global", "--unset-all", f"credential.{desk.server.url}.helper")
+        desk.git("config", "--global", "credential.helper", "store")
+        desk.sandbox.hallpass("setup", "git", "--host", desk.server.url).ended(0)
+        work = desk.clone()
+        desk.commit(work, "second")
+        desk.git("-C", work, "push", "--quiet")
+        schemes = {scheme for _, _, scheme, _, status in desk.server.new_seen() if status == 200}
+        assert schemes == {"Bearer" if bearer else "Basic"}
+        assert not (desk.sandbox.home / ".git-credentials").exists()
+
+
+@case
+def an_expired_token_is_refreshed_between_two_fetches(rig):
+    desk = Desk(rig)
+    desk.provider.set(accessTokenTtl=2)
+    work = desk.clone()
+    time.sleep(2.2)
+    desk.provider.set(accessTokenTtl=3600)
+    desk.provider.new_requests()
+    desk.git("-C", work, "fetch", "--quiet")
+    desk.healed()
+
+
+@case
+def ten_clones_at_once_from_nothing_open_one_tab(rig):
+    desk = Desk(rig)
+    processes = [desk.start("clone", "--quiet", f"{desk.server.url}/one.git", f"w{n}") for n in range(10)]
+    rig.sandbox._running.extend(processes)
+    for process in processes:
+        _, err = process.communicate(timeout=SECONDS_A_GIT)
+        assert process.returncode == 0, err
+    assert len(desk.sandbox.tabs()) == 1
+
+
+@case
+def submodules_in_parallel_need_one_sign_in(rig):
+    desk = Desk(rig)
+    work = pathlib.Path(tempfile.mkdtemp(dir=desk.sandbox.root))
+    desk.git("clone", "--quiet", desk.server.root / "one.git", work)
+    for n in range(8):
+        desk.make(f"sub{n}.git")
+        local = desk.server.root / f"sub{n}.git"
+        desk.git("-C", work, "-c", "protocol.file.allow=always", "submodule", "--quiet", "add", local, f"sub{n}")
+        desk.git("-C", work, "config", "-f", ".gitmodules", f"submodule.sub{n}.url", f"{desk.server.url}/sub{n}.git")
+    desk.commit(work, "subs")
+    desk.git("-C", work, "push", "--quiet", "origin", "main")
+    desk.clone("one.git", "all", "--recurse-submodules", "--jobs", "8")
+    assert (desk.sandbox.home / "all/sub7/first").exists()
+    assert len(desk.sandbox.tabs()) == 1
+
+
+# --- a refused token, replaced within the command ---
+
+
+@case
+def a_revoked_token_is_replaced_within_a_fetch(rig):
+    desk = Desk(rig)
+    work = desk.clone()
+    desk.new_commit_on_the_server()
+    desk.kill_all()
+    desk.git("-C", work, "pull", "--quiet")
+    assert (work / "second").exists()
+    desk.healed()
+
+
+@case
+def a_revoked_bearer_token_is_replaced_within_a_push(rig):
+    desk = Desk(rig, bearer=True)
+    work = desk.clone()
+    desk.commit(work, "second")
+    desk.kill_all()
+    desk.git("-C", work, "push", "--quiet")
+    desk.healed()
+
+
+@case
+def a_token_that_dies_between_two_requests_of_a_fetch_is_replaced(rig):
+    desk = Desk(rig)
+    work = desk.clone()
+    desk.new_commit_on_the_server()
+    desk.provider.new_requests()
+    died = desk.kill_before("POST", "git-upload-pack")
+    desk.git("-C", work, "pull", "--quiet")
+    assert died and (work / "second").exists()
+    desk.healed()
+
+
+@case
+def a_token_that_dies_between_two_requests_of_a_push_is_replaced(rig):
+    for bearer in (False, True):
+        desk = Desk(Other(rig), bearer=bearer)
+        work = desk.clone()
+        desk.commit(work, "second")
+        desk.provider.new_requests()
+        died = desk.kill_before("POST", "git-receive-pack")
+        desk.git("-C", work, "push", "--quiet")
+        assert died
+        desk.healed()
+
+
+@case
+def a_session_that_was_ended_is_signed_in_anew_within_the_fetch(rig):
+    desk = Desk(rig)
+    work = desk.clone()
+    desk.new_commit_on_the_server()
+    desk.end_the_session()
+    # Not where nobody may be asked: then it ends, and says what to run.
+    code, _, err = desk.ran("-C", work, "fetch", GIT_TERMINAL_PROMPT="0")
+    assert code == 128 and "hallpass login corp" in err, err
+    assert len(desk.sandbox.tabs()) == 1
+    desk.git("-C", work, "pull", "--quiet")
+    assert (work / "second").exists()
+    assert desk.provider.new_grants() == [("refresh_token", 400), ("authorization_code", 200)]
+    assert len(desk.sandbox.tabs()) == 2
+    assert not desk.asked.exists()
+
+
+@case
+def a_server_that_refuses_every_token_ends_it_and_nobody_is_asked(rig):
+    desk = Desk(rig)
+    work = desk.clone()
+    desk.provider.new_requests()
+    desk.server.new_seen()
+    desk.server.refuses_all = True
+    for _ in range(2):
+        code, _, err = desk.ran("-C", work, "fetch")
+        assert code != 0
+        assert len(desk.server.new_seen()) <= 4
+    assert "hallpass login" in err, err
+    desk.healed()  # one refresh in five minutes, however often it is refused
+
+
+@case
+def an_older_git_dies_once_and_its_next_command_works_without_a_sign_in(rig):
+    version, path = gits()[0]
+    desk = Desk(rig, path)
+    work = desk.clone()
+    desk.kill_all()
+    code, _, err = desk.ran("-C", work, "fetch")
+    if version < (2, 46):
+        assert code == 128, err
+        desk.git("-C", work, "fetch")
+    else:
+        assert code == 0, err
+    desk.healed()
+
+
+# --- whose token ---
+
+
+@case
+def the_repository_names_the_account_and_so_may_a_command(rig):
+    desk = Desk(rig)
+    work = desk.clone()
+    desk.sandbox.browser(user="bob")
+    desk.sandbox.hallpass("login", "corp", "--account", "work").ended(0)
+    desk.server.new_seen()
+
+    def who():
+        return {who for _, _, _, who, status in desk.server.new_seen() if status == 200}
+
+    desk.git("-C", work, "fetch")
+    assert who() == {"alice"}
+    desk.git("-C", work, "-c", "hallpass.account=work", "fetch")
+    assert who() == {"bob"}
+    desk.git("-C", work, "config", "hallpass.account", "work")
+    desk.git("-C", work, "fetch")
+    assert who() == {"bob"}
+    # A linked work tree has the configuration of its repository.
+    desk.git("-C", work, "worktree", "add", "--quiet", "../linked")
+    desk.git("-C", desk.sandbox.home / "linked", "fetch")
+    assert who() == {"bob"}
+    desk.git("-C", work, "config", "--unset", "hallpass.account")
+    # The name in the URL.
+    desk.git("-C", work, "fetch", desk.server.url.replace("://", "://work@") + "/one.git")
+    assert who() == {"bob"}
+    assert len(desk.sandbox.tabs()) == 2
+
+
+@case
+def a_no_ends_git_and_it_asks_for_no_user_name(rig):
+    desk = Desk(rig)
+    desk.sandbox.browser(do="decline")
+    for _ in range(2):
+        code, _, err = desk.ran("clone", f"{desk.server.url}/one.git", "work")
+        assert code == 128 and "told us to quit" in err, err
+    assert len(desk.sandbox.tabs()) == 1
+    assert not desk.asked.exists()
+
+
+@case
+def where_nobody_may_be_asked_no_browser_opens(rig):
+    desk = Desk(rig)
+    for env in ({"GIT_TERMINAL_PROMPT": "0"}, {"GCM_INTERACTIVE": "never"}):
+        code, _, err = desk.ran("clone", f"{desk.server.url}/one.git", "work", **env)
+        assert code == 128 and "hallpass login corp" in err, err
+    code, _, err = desk.ran("-c", "credential.interactive=false", "clone", f"{desk.server.url}/one.git", "work")
+    assert code == 128 and "hallpass login corp" in err, err
+    assert not desk.sandbox.tabs()
+
+
+# --- any other host ---
+
+
+@case(limit=180)
+def a_password_that_git_was_told_is_kept_and_an_unknown_host_is_sent_nothing(rig):
+    for _, path in gits():
+        desk = Desk(Other(rig), path, configured=False)
+        desk.sandbox.hallpass("setup", "git", "--default").ended(0)
+        desk.server.passwords["me"] = "pass word"
+        # Nothing is known, nothing is sent but the request itself, and git asks its user.
+        code, _, _ = desk.ran("clone", f"{desk.server.url}/one.git", "work")
+        assert code == 128 and desk.asked.exists()
+        assert [seen[2] for seen in desk.server.new_seen()] == [None]
+        answers = desk.sandbox.tools / "answers"
+        answers.write_text('#!/bin/sh\ncase "$1" in User*) echo me;; *) echo "pass word";; esac\n', encoding="utf-8")
+        answers.chmod(0o700)
+        desk.git("clone", "--quiet", f"{desk.server.url}/one.git", "work", GIT_ASKPASS=str(answers))
+        work = desk.sandbox.home / "work"
+        desk.asked.unlink()
+        desk.git("-C", work, "fetch")
+        assert not desk.asked.exists()
+        # Changed at the server: git erases it, and asks again the next time.
+        desk.server.passwords["me"] = "another"
+        code, _, _ = desk.ran("-C", work, "fetch")
+        assert code == 128
+        desk.ran("-C", work, "fetch")
+        assert desk.asked.exists()
+        assert not desk.sandbox.tabs()
+
+
+@case(limit=180)
+def fill_approve_and_reject_are_what_git_defines(rig):
+    """What git expects of any helper, in its own words: fill, approve, reject."""
+    for version, path in gits():
+        desk = Desk(Other(rig), path, configured=False)
+        desk.sandbox.hallpass("setup", "git", "--default").ended(0)
+
+        def credential(operation, *lines):
+            code, out, err = desk.ran("credential", operation, stdin="\n".join(lines) + "\n\n")
+            return sorted(out.split()) if code == 0 else err
+
+        def fills(lines, expected):
+            said = credential("fill", *lines)
+            assert said == sorted([*lines, *expected]), (version, lines, said)
+
+        def asks(lines):
+            said = credential("fill", *lines)
+            assert isinstance(said, str), (version, lines, said)
+
+        https = ["protocol=https", "host=example.com"]
+        asks(https)
+        credential("approve", *https, "username=store-user", "password=store-pass")
+        fills(https, ["username=store-user", "password=store-pass"])
+        asks(["protocol=http", "host=example.com"])
+        asks(["protocol=https", "host=other.tld"])
+        asks([*https, "username=other"])
+        desk.git("config", "--global", "credential.useHttpPath", "true")
+        path_tld = ["protocol=https", "host=path.tld"]
+        credential("approve", *path_tld, "path=foo.git", "username=user", "password=pass")
+        asks([*path_tld, "path=bar.git"])
+        fills([*path_tld, "path=foo.git"], ["username=user", "password=pass"])
+        desk.git("config", "--global", "--unset", "credential.useHttpPath")
+        credential("approve", *https, "username=store-user", "password=new")
+        fills(https, ["username=store-user", "password=new"])
+        credential("reject", *https)
+        asks(https)
+        for user in ("user1", "user2"):
+            credential("approve", *https, f"username={user}", f"password={user}-pass")
+        for user in ("user1", "user2"):
+            fills([*https, f"username={user}"], [f"password={user}-pass"])
+        credential("reject", *https, "username=user1", "password=older")
+        if version >= (2, 41):  # an older git compares no password on erase, and its suite neither
+            fills([*https, "username=user1"], ["password=user1-pass"])
+        credential("reject", *https, "username=user1")
+        asks([*https, "username=user1"])
+        fills([*https, "username=user2"], ["password=user2-pass"])
+        credential("approve", "protocol=https", "host=sso.tld", "username=", "password=")
+        fills(["protocol=https", "host=sso.tld"], ["username=", "password="])
+        if version >= (2, 41):
+            more = ["password_expiry_utc=9999999999", "oauth_refresh_token=xyzzy"]
+            credential("approve", "protocol=https", "host=timeout.tld", "username=u", "password=p", *more)
+            fills(["protocol=https", "host=timeout.tld"], ["username=u", "password=p", *more])
+        if version >= (2, 46):
+            offered, git_host = ["capability[]=authtype"], ["protocol=https", "host=git.example.com"]
+            bearer = ["authtype=Bearer", "credential=random-token"]
+            credential("approve", *offered, *git_host, *bearer)
+            fills([*offered, *git_host], bearer)
+            asks(git_host)
+            credential("approve", *offered, *git_host, "username=foobar", "authtype=Bearer", "credential=other")
+            fills([*offered, *git_host, "username=foobar"], ["authtype=Bearer", "credential=other"])
+            asks([*offered, *git_host, "username=barbaz"])
+            two = ["protocol=https", "host=git2.example.com"]
+            credential("approve", *offered, *two, "ephemeral=1", *bearer)
+            asks([*offered, *two])
+
+
+@case
+def undoing_the_setup_gives_both_files_back(rig):
+    desk = Desk(rig, configured=False)
+    files = [desk.sandbox.home / ".gitconfig", desk.sandbox.home / ".config/hallpass/config.toml"]
+    before = [path.read_bytes() for path in files]
+    arguments = ["setup", "git", "--host", desk.server.url, "--provider", "corp", "--default"]
+    desk.sandbox.hallpass(*arguments).ended(0)
+    assert all(path.read_bytes() != old for path, old in zip(files, before))
+    desk.clone()
+    desk.sandbox.hallpass("setup", "git", "--host", desk.server.url, "--default", "--undo").ended(0)
+    assert [path.read_bytes() for path in files] == before

@@ -1,0 +1,135 @@
+"""A git server: `git http-backend` behind a port that wants a live token of a provider."""
+
+import base64
+import http.server
+import os
+import pathlib
+import subprocess
+import threading
+import urllib.parse
+
+SECONDS_A_REQUEST = 30
+
+
+class GitServer:
+    """Serves the bare repositories below `root`; every request needs a token that introspects as live."""
+
+    def __init__(self, root, provider, git, schemes=("Basic",), user=None):
+        self.root, self.provider, self.git, self.schemes, self.user = pathlib.Path(root), provider, git, schemes, user
+        self.root.mkdir(exist_ok=True)
+        self.seen = []  # (method, service, scheme, who, status)
+        self.passwords = {}  # user -> password, for those who have no token
+        self.refuses_all = False
+        self.before = None  # called with (method, service, token) before it is looked at
+        self._lock = threading.Lock()
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+
+    def close(self):
+        self._server.shutdown()
+        self._server.server_close()
+
+    def new_seen(self):
+        with self._lock:
+            seen, self.seen = self.seen, []
+        return seen
+
+    def _handler(self):
+        server = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+            timeout = SECONDS_A_REQUEST
+
+            def do_GET(self):
+                server._serve(self)
+
+            do_POST = do_GET
+
+            def log_message(self, *_):
+                pass
+
+        return Handler
+
+    # --- one request ---
+
+    def _serve(self, request):
+        body = self._body(request)
+        url = urllib.parse.urlsplit(request.path)
+        query = urllib.parse.parse_qs(url.query)
+        service = query.get("service", [url.path.rsplit("/", 1)[-1]])[0]
+        scheme, user, secret = credentials(request.headers.get("Authorization"))
+        if self.before and secret:
+            self.before(request.command, service, secret)
+        who = self._who(scheme, user, secret)
+        if who is None:
+            status, headers, reply = 401, [("WWW-Authenticate", f'{s} realm="git"') for s in self.schemes], b"no\n"
+        else:
+            status, headers, reply = self._backend(request, url, body, who)
+        with self._lock:
+            self.seen.append((request.command, service, scheme, who, status))
+        request.send_response(status)
+        for name, value in headers:
+            request.send_header(name, value)
+        request.send_header("Content-Length", str(len(reply)))
+        request.end_headers()
+        request.wfile.write(reply)
+
+    def _who(self, scheme, user, secret):
+        if scheme not in self.schemes or self.refuses_all:
+            return None
+        if scheme == "Basic" and user in self.passwords:
+            return user if self.passwords[user] == secret else None
+        if self.user and scheme == "Basic" and user != self.user:
+            return None
+        if self.provider is None:
+            return None
+        said = self.provider.introspect(secret)
+        return said["sub"] if said["active"] else None
+
+    def _body(self, request):
+        if request.headers.get("Transfer-Encoding", "") != "chunked":
+            return request.rfile.read(int(request.headers.get("Content-Length", 0)))
+        parts = []
+        while size := int(request.rfile.readline().split(b";")[0], 16):
+            parts.append(request.rfile.read(size))
+            request.rfile.readline()
+        request.rfile.readline()
+        return b"".join(parts)
+
+    def _backend(self, request, url, body, who):
+        env = {
+            "PATH": os.environ["PATH"],
+            "GIT_PROJECT_ROOT": str(self.root),
+            "GIT_HTTP_EXPORT_ALL": "1",
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "HOME": str(self.root),
+            "REMOTE_USER": who,
+            "REQUEST_METHOD": request.command,
+            "PATH_INFO": url.path,
+            "QUERY_STRING": url.query,
+            "CONTENT_TYPE": request.headers.get("Content-Type", ""),
+            "CONTENT_LENGTH": str(len(body)),
+            "HTTP_CONTENT_ENCODING": request.headers.get("Content-Encoding", ""),
+            "GIT_PROTOCOL": request.headers.get("Git-Protocol", ""),
+        }
+        done = subprocess.run(
+            [self.git, "http-backend"], input=body, env=env, capture_output=True, timeout=SECONDS_A_REQUEST
+        )
+        head, _, reply = done.stdout.partition(b"\r\n\r\n")
+        headers = [tuple(line.decode().split(": ", 1)) for line in head.split(b"\r\n") if line]
+        status = next((int(value.split()[0]) for name, value in headers if name == "Status"), 200)
+        return status, [pair for pair in headers if pair[0] != "Status"], reply
+
+
+def credentials(header):
+    """Scheme, user name and secret of an Authorization header."""
+    if not header:
+        return None, None, None
+    scheme, _, value = header.partition(" ")
+    if scheme != "Basic":
+        return scheme, None, value
+    user, _, password = base64.b64decode(value).decode().partition(":")
+    return scheme, user, password
