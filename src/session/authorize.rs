@@ -1,0 +1,556 @@
+//! Asking a person: one process at a time, by the browser or with a device code.
+//!
+//! Never while the record's lock is held; whoever waits shares the result or the failure.
+
+use std::time::Instant;
+
+use url::Url;
+
+use crate::config::{Flow, Interactive, Settings};
+use crate::credential::{Generation, Want};
+use crate::grant::browser;
+use crate::grant::browser::BrowserError;
+use crate::grant::device;
+use crate::grant::device::DeviceError;
+use crate::grant::launch;
+use crate::grant::launch::Browser;
+use crate::grant::page::Failure;
+use crate::oauth::authorization::{AuthorizationRequest, prompt_for};
+use crate::oauth::discovery::Metadata;
+use crate::oauth::token;
+use crate::oauth::token::{Client, TokenResponse, parse_token_response};
+use crate::secret::Secret;
+use crate::store::{Kept, Listed, Lock, LockKind, Place, Setting};
+
+use super::attempt::{Attempt, Outcome};
+use super::plan::{Plan, Reason, plan};
+use super::record::{Person, Registration, Session};
+use super::{
+    Account, Error, PATIENCE, RESERVED, Told, Way, endpoint, first_tokens, is_refused, person_of,
+};
+
+impl Account<'_> {
+    /// Asks a person, or waits for the process that is asking already.
+    pub(super) fn authorized(&self, want: &Want) -> Result<Kept<Session>, Error> {
+        let kept = self.kept()?;
+        let (reason, may_serve) = match plan(kept.as_ref(), want, self.context.now()) {
+            Plan::Use => return kept.ok_or(Error::Vanished),
+            Plan::Authorize { reason, fallback } => (reason, fallback.is_some()),
+            // Somebody has signed in since, and that token is stale already.
+            Plan::Refresh { fallback, .. } => (Reason::Expired, fallback.is_some()),
+        };
+        if let Err(nobody) = self.person(reason) {
+            return match kept {
+                Some(kept) if may_serve => Ok(kept),
+                _ => Err(nobody),
+            };
+        }
+        let store = self.context.store;
+        let before = self.last_attempt()?;
+        let (lock, waited) = match store.try_lock(&self.name, LockKind::Login)? {
+            Some(lock) => (lock, false),
+            None => (self.waited_for_login()?, true),
+        };
+        let kept = self.kept()?;
+        if plan(kept.as_ref(), want, self.context.now()) == Plan::Use {
+            return kept.ok_or(Error::Vanished);
+        }
+        if let Some(last) = self.last_attempt()? {
+            // One that ended before we came says nothing about the one that we waited for, which
+            // then left no trace: it failed before it asked anybody.
+            let is_older = before.is_some_and(|before| before == last && before.ended.is_some());
+            if waited && !is_older {
+                return self.shared_result(&last, kept, want);
+            }
+            if let Some(until) = last.cools_until(self.context.now()) {
+                return Err(Error::CoolingDown {
+                    outcome: last.ended.map_or(Outcome::Failed, |ended| ended.outcome),
+                    seconds: (until - self.context.now()).whole_seconds(),
+                    login: self.login.this.clone(),
+                });
+            }
+        }
+        self.sign_in_alone(&lock)
+    }
+
+    /// Signs in anew, whatever is kept and whatever happened before (`hallpass login`).
+    pub fn sign_in(&self) -> Result<Kept<Session>, Error> {
+        self.person(Reason::NothingKept)?;
+        let lock = match self.context.store.try_lock(&self.name, LockKind::Login)? {
+            Some(lock) => lock,
+            None => self.waited_for_login()?,
+        };
+        self.sign_in_alone(&lock)
+    }
+
+    /// Whether there is anybody to ask, before anything is prepared for it.
+    fn person(&self, reason: Reason) -> Result<(), Error> {
+        let nobody = |why| Error::SignInNeeded {
+            provider: self.provider.name.clone(),
+            account: self.identity.account.clone(),
+            reason,
+            why,
+            login: self.login.this.clone(),
+        };
+        let Settings {
+            interactive,
+            flow,
+            browser,
+            ..
+        } = self.context.settings;
+        if *interactive == Interactive::Never {
+            return Err(nobody("asking was ruled out"));
+        }
+        // Who names the flow says that somebody will follow it.
+        let is_asked_for = *flow == Flow::Device;
+        let has_browser = launch::choose(self.context.env, browser.as_deref()).is_some();
+        if is_asked_for || has_browser || self.context.terminal.has_person() {
+            return Ok(());
+        }
+        Err(nobody("there is neither a browser nor a terminal"))
+    }
+
+    fn way(&self, metadata: &Metadata, has_secret: bool) -> Result<Way, Error> {
+        let settings = self.context.settings;
+        let has_device = metadata.device_authorization_endpoint.is_some();
+        // GitHub's browser flow wants a client secret, its device flow does not.
+        let wants_device = self.provider.device_only_without_secret && !has_secret;
+        let browser = launch::choose(self.context.env, settings.browser.as_deref());
+        match settings.flow {
+            Flow::Device if has_device => Ok(Way::Device),
+            Flow::Device => Err(Error::NoEndpoint("device_authorization_endpoint")),
+            Flow::Auto if wants_device && has_device => Ok(Way::Device),
+            Flow::Auto | Flow::Browser => match browser {
+                Some(browser) => Ok(Way::Browser(browser)),
+                None if settings.flow == Flow::Auto && has_device => Ok(Way::Device),
+                None => Ok(Way::ShownUrl),
+            },
+        }
+    }
+
+    /// Says who is signing in, and waits for them.
+    fn waited_for_login(&self) -> Result<Lock, Error> {
+        let who = self
+            .last_attempt()?
+            .filter(|attempt| attempt.ended.is_none())
+            .map_or_else(String::new, |attempt| format!(" (process {})", attempt.pid));
+        self.context.terminal.say(&format!(
+            "waiting for another hallpass{who} that is signing in to {}",
+            self.purpose()
+        ));
+        let deadline = Instant::now() + self.context.settings.sign_in_timeout + PATIENCE;
+        Ok(self
+            .context
+            .store
+            .lock(&self.name, LockKind::Login, deadline)?)
+    }
+
+    /// What a process gets that waited for another one's sign-in: its result, or its failure.
+    fn shared_result(
+        &self,
+        last: &Attempt,
+        kept: Option<Kept<Session>>,
+        want: &Want,
+    ) -> Result<Kept<Session>, Error> {
+        let login = self.login.this.clone();
+        let Some(ended) = &last.ended else {
+            return Err(Error::LeaderDied {
+                pid: last.pid,
+                login,
+            });
+        };
+        match ended.outcome {
+            Outcome::SignedIn => kept
+                .filter(|kept| {
+                    !is_refused(kept, want) && kept.value.tokens.token(want.token).is_some()
+                })
+                .ok_or(Error::Vanished),
+            Outcome::Declined => Err(Error::Declined { cause: None, login }),
+            Outcome::TimedOut => Err(Error::TimedOut { login }),
+            Outcome::Failed | Outcome::NotOpened => Err(Error::LeaderFailed {
+                message: ended.message.clone(),
+                login,
+            }),
+        }
+    }
+
+    /// Signs in under the login lock, and leaves the trace that others read.
+    fn sign_in_alone(&self, _lock: &Lock) -> Result<Kept<Session>, Error> {
+        let last = self.last_attempt()?;
+        self.was_shown.set(false);
+        let started = Attempt::started(last.as_ref(), self.context.now());
+        // A folder that cannot be written is found before a browser opens.
+        let keeps = self.context.store.ensure_key()? != Place::None;
+        if keeps {
+            drop(self.context.store.reserve(&self.name, RESERVED)?);
+            self.leave_trace(&started)?;
+        } else if self.context.settings.store == Setting::Auto {
+            self.context.terminal.warn(
+                "there is no keyring here, so nothing is kept and each call signs in anew; to keep \
+                 it in a file that only you can read, set `store = \"file\"` in config.toml or \
+                 HALLPASS_STORE=file",
+            );
+        }
+        let result = self.grant(keeps);
+        let (outcome, message) = match &result {
+            Ok(_) => (Outcome::SignedIn, String::new()),
+            Err(error) => (self.outcome(error), error.to_string()),
+        };
+        if keeps
+            && let Err(error) =
+                self.leave_trace(&started.ended(outcome, message, self.context.now()))
+        {
+            // How it ended is what the caller has to hear.
+            self.context
+                .terminal
+                .explain(1, || format!("how it ended could not be kept: {error}"));
+        }
+        result
+    }
+
+    fn outcome(&self, error: &Error) -> Outcome {
+        if matches!(error, Error::Declined { .. }) {
+            Outcome::Declined
+        } else if matches!(error, Error::TimedOut { .. }) {
+            Outcome::TimedOut
+        } else if self.was_shown.get() {
+            Outcome::Failed
+        } else {
+            Outcome::NotOpened
+        }
+    }
+
+    fn grant(&self, keeps: bool) -> Result<Kept<Session>, Error> {
+        let metadata = self.documents().metadata()?;
+        let secret = self.provider.client_secret()?;
+        let client = self.client(&metadata, secret.as_ref());
+        let pinned = self.pinned()?;
+        let deadline = Instant::now() + self.context.settings.sign_in_timeout;
+        match self.way(&metadata, secret.is_some())? {
+            Way::Device => self.by_device(&metadata, &client, pinned.as_ref(), deadline, keeps),
+            Way::Browser(browser) => {
+                let by_browser = self.by_browser(
+                    &metadata,
+                    &client,
+                    Some(&browser),
+                    pinned.as_ref(),
+                    deadline,
+                    keeps,
+                );
+                match by_browser {
+                    Err(Error::Browser(BrowserError::Launch(cause)))
+                        if self.context.settings.flow == Flow::Auto
+                            && metadata.device_authorization_endpoint.is_some() =>
+                    {
+                        self.context
+                            .terminal
+                            .warn(&format!("{cause}; a device code goes without"));
+                        self.by_device(&metadata, &client, pinned.as_ref(), deadline, keeps)
+                    }
+                    other => other,
+                }
+            }
+            Way::ShownUrl => {
+                self.by_browser(&metadata, &client, None, pinned.as_ref(), deadline, keeps)
+            }
+        }
+    }
+
+    fn by_browser(
+        &self,
+        metadata: &Metadata,
+        client: &Client<'_>,
+        browser: Option<&Browser>,
+        pinned: Option<&Person>,
+        deadline: Instant,
+        keeps: bool,
+    ) -> Result<Kept<Session>, Error> {
+        let provider = &self.provider;
+        if !provider.pkce_unlisted_ok {
+            metadata.pkce()?;
+        }
+        let hint = pinned.and_then(|person| person.name.as_deref());
+        let ask = browser::Ask {
+            endpoint: endpoint(
+                metadata.authorization_endpoint.as_ref(),
+                "authorization_endpoint",
+            )?,
+            client_id: client.id,
+            redirect_uri: &provider.redirect_uri,
+            scopes: &provider.scopes,
+            is_openid: provider.is_openid(),
+            resources: &provider.resources,
+            audience: provider.audience.as_deref(),
+            login_hint: hint.map(|hint| {
+                (
+                    provider.login_hint_param.as_deref().unwrap_or("login_hint"),
+                    hint,
+                )
+            }),
+            prompt: prompt_for(&provider.scopes, &provider.extra_params),
+            extra: &provider.extra_params,
+            issuer: provider.issuer.as_deref(),
+            issuer_required: metadata.authorization_response_iss_parameter_supported,
+            purpose: &self.purpose(),
+            deadline,
+        };
+        let prepared = browser::prepare(&ask, |request| self.pushed(metadata, client, request))?;
+        let token_endpoint = endpoint(metadata.token_endpoint.as_ref(), "token_endpoint")?;
+        self.was_shown.set(true);
+        let answered = match prepared.answered(&ask, browser, self.context.terminal) {
+            Ok(answered) => answered,
+            Err(error) => return Err(self.not_answered(error)),
+        };
+        let request = token::code_request(
+            client,
+            &answered.code,
+            &answered.redirect_uri,
+            &answered.verifier,
+            &provider.resources,
+            provider.audience.as_deref(),
+        );
+        let result = self
+            .posted(token_endpoint, &request)
+            .and_then(|response| {
+                Ok(parse_token_response(
+                    response.status,
+                    response.body.expose(),
+                )?)
+            })
+            .and_then(|tokens| {
+                self.accepted(
+                    metadata,
+                    client,
+                    tokens,
+                    answered.nonce.as_ref(),
+                    pinned,
+                    keeps,
+                )
+            });
+        let told = match &result {
+            Ok(kept) => Told::SignedIn {
+                who: kept
+                    .value
+                    .person
+                    .as_ref()
+                    .map(|person| person.shown().to_owned()),
+            },
+            Err(error) => error.told(),
+        };
+        self.waiting_tab.replace(Some((answered.tab, told)));
+        result
+    }
+
+    /// The browser brought no code: the tab, if one waits, will be told.
+    fn not_answered(&self, error: BrowserError) -> Error {
+        let login = self.login.this.clone();
+        match error {
+            BrowserError::TimedOut => Error::TimedOut { login },
+            BrowserError::Refused { code, tab } => {
+                let declined = matches!(
+                    code.as_str(),
+                    "access_denied"
+                        | "consent_required"
+                        | "login_required"
+                        | "interaction_required"
+                );
+                let told = if declined {
+                    Told::Declined
+                } else {
+                    Told::Failed(Failure::Provider)
+                };
+                self.waiting_tab.replace(Some((tab, told)));
+                if declined {
+                    Error::Declined {
+                        cause: Some(code),
+                        login,
+                    }
+                } else {
+                    Error::ProviderRefused { code, login }
+                }
+            }
+            BrowserError::Mixup { cause, tab } => {
+                self.waiting_tab
+                    .replace(Some((tab, Told::Failed(Failure::Provider))));
+                Error::Mixup(cause)
+            }
+            BrowserError::Launch(_) => {
+                // Nobody has seen anything but a line on stderr.
+                self.was_shown.set(false);
+                Error::Browser(error)
+            }
+            BrowserError::Listener(_)
+            | BrowserError::NowhereToPush
+            | BrowserError::NotSent(_)
+            | BrowserError::NotTaken(_) => Error::Browser(error),
+        }
+    }
+
+    /// Pushes the request first where the provider demands it (RFC 9126 §5), and makes the short
+    /// URL that stands for it.
+    fn pushed(
+        &self,
+        metadata: &Metadata,
+        client: &Client<'_>,
+        request: &AuthorizationRequest<'_>,
+    ) -> Option<Result<Url, BrowserError>> {
+        if !metadata.require_pushed_authorization_requests {
+            return None;
+        }
+        let Some(endpoint) = &metadata.pushed_authorization_request_endpoint else {
+            return Some(Err(BrowserError::NowhereToPush));
+        };
+        let push = token::pushed_authorization_request(client, &request.parameters());
+        let response = match self
+            .http
+            .post(endpoint, &push.body(), push.authorization().as_ref())
+        {
+            Ok(response) => response,
+            Err(error) => return Some(Err(BrowserError::NotSent(error))),
+        };
+        let request_uri = match token::parse_pushed(response.status, response.body.expose()) {
+            Ok(request_uri) => request_uri,
+            Err(fault) => return Some(Err(BrowserError::NotTaken(fault))),
+        };
+        let mut url = request.endpoint.clone();
+        url.query_pairs_mut()
+            .append_pair("client_id", client.id)
+            .append_pair("request_uri", &request_uri);
+        Some(Ok(url))
+    }
+
+    fn by_device(
+        &self,
+        metadata: &Metadata,
+        client: &Client<'_>,
+        pinned: Option<&Person>,
+        deadline: Instant,
+        keeps: bool,
+    ) -> Result<Kept<Session>, Error> {
+        let provider = &self.provider;
+        self.was_shown.set(true);
+        let ask = device::Ask {
+            device_endpoint: endpoint(
+                metadata.device_authorization_endpoint.as_ref(),
+                "device_authorization_endpoint",
+            )?,
+            token_endpoint: endpoint(metadata.token_endpoint.as_ref(), "token_endpoint")?,
+            client: *client,
+            request: token::device_authorization_request(
+                client,
+                &provider.scopes,
+                &provider.resources,
+                provider.audience.as_deref(),
+                &provider.extra_params,
+            ),
+            purpose: &self.purpose(),
+            deadline,
+        };
+        let login = self.login.this.clone();
+        let tokens = device::authorize(&ask, &self.http, self.context.terminal).map_err(
+            |error| match error {
+                DeviceError::Declined => Error::Declined { cause: None, login },
+                DeviceError::TimedOut => Error::TimedOut { login },
+                DeviceError::NotBegun(_) => {
+                    self.was_shown.set(false);
+                    Error::Device(error)
+                }
+                DeviceError::Http(_) | DeviceError::Failed(_) => Error::Device(error),
+            },
+        )?;
+        self.accepted(metadata, client, tokens, None, pinned, keeps)
+    }
+
+    /// Checks what the provider handed out, whom it is for, and keeps it.
+    fn accepted(
+        &self,
+        metadata: &Metadata,
+        client: &Client<'_>,
+        tokens: TokenResponse,
+        nonce: Option<&Secret<String>>,
+        pinned: Option<&Person>,
+        keeps: bool,
+    ) -> Result<Kept<Session>, Error> {
+        let now = self.context.now();
+        let claims = self.checked_id_token(metadata, &tokens, nonce, now)?;
+        let person = match &claims {
+            Some(claims) => Some(person_of(claims)),
+            None => self.asked_who(metadata, &tokens),
+        };
+        match (pinned, &person) {
+            (Some(pinned), Some(person)) if !pinned.is_same(person) => {
+                return Err(self.other_person(pinned, person));
+            }
+            (Some(pinned), None) => {
+                return Err(Error::UnknownPerson {
+                    pinned: pinned.shown().to_owned(),
+                });
+            }
+            (Some(_), Some(_)) | (None, _) => (),
+        }
+        let session = Session {
+            identity: self.identity.clone(),
+            provider: self.provider.name.clone(),
+            person,
+            tokens: first_tokens(tokens, claims.as_ref(), &self.provider.scopes, now),
+            refused: None,
+            forced_at: None,
+            registration: Registration {
+                revocation_endpoint: metadata.revocation_endpoint.clone(),
+                client_auth: client.auth,
+                client_secret_file: self.provider.client_secret_file.clone(),
+                ca_file: self.provider.ca_file.clone(),
+            },
+        };
+        if !keeps {
+            return Ok(Kept {
+                value: session,
+                generation: 1,
+            });
+        }
+        let generation = self.stored(&session).unwrap_or_else(|error| {
+            self.context.terminal.warn(&format!(
+                "you are signed in, but this could not be stored: {error}"
+            ));
+            1
+        });
+        Ok(Kept {
+            value: session,
+            generation,
+        })
+    }
+
+    /// Keeps a new session in place of what was there; its generation.
+    fn stored(&self, session: &Session) -> Result<Generation, Error> {
+        let store = self.context.store;
+        let lock = store.lock(&self.name, LockKind::Record, self.context.record_deadline())?;
+        let generation = self.kept()?.map_or(0, |kept| kept.generation) + 1;
+        let room = || store.reserve(&self.name, RESERVED);
+        let reservation = room().or_else(|_| room())?;
+        self.committed(reservation, session, generation, &lock)?;
+        Ok(generation)
+    }
+
+    /// Who this account was first signed in as, whatever scopes that was for.
+    fn pinned(&self) -> Result<Option<Person>, Error> {
+        if let Some(person) = self.kept()?.and_then(|kept| kept.value.person) {
+            return Ok(Some(person));
+        }
+        for Listed { name } in self.context.store.sessions()? {
+            // A record that cannot be opened says nothing about this account.
+            let Ok(Some(kept)) = self.context.store.read::<Session>(&name) else {
+                continue;
+            };
+            let Session {
+                identity, person, ..
+            } = kept.value;
+            if person.is_some()
+                && identity.is_at(&self.provider)
+                && identity.account == self.identity.account
+            {
+                return Ok(person);
+            }
+        }
+        Ok(None)
+    }
+}
