@@ -17,7 +17,7 @@ pub(crate) struct Build {
     pub(crate) bytes: u64,
     /// Crates that the program is made of, without itself.
     pub(crate) dependencies: usize,
-    pub(crate) clean_build: Option<Duration>,
+    pub(crate) from_nothing: Option<Duration>,
 }
 
 impl Build {
@@ -52,7 +52,7 @@ fn one(target: Option<&'static str>, clean_build: bool) -> Option<Build> {
         eprintln!("hits: no build for {MUSL}: it takes `rustup target add {MUSL}` and musl-tools");
         return None;
     }
-    let clean_build = clean_build.then(|| {
+    let from_nothing = clean_build.then(|| {
         let folder = folder.join("hits-clean-build");
         let started = Instant::now();
         assert!(cargo_build(target, &folder), "the clean build failed");
@@ -68,7 +68,7 @@ fn one(target: Option<&'static str>, clean_build: bool) -> Option<Build> {
         bytes: std::fs::metadata(&program).expect("the program").len(),
         program,
         dependencies: dependencies(target),
-        clean_build,
+        from_nothing,
     })
 }
 

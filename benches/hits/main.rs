@@ -15,9 +15,6 @@
     clippy::print_stdout,
     clippy::print_stderr,
     clippy::expect_used,
-    clippy::format_push_string,
-    clippy::items_after_statements,
-    clippy::struct_field_names,
     reason = "a benchmark prints, and stops where it cannot go on"
 )]
 

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use rand::seq::SliceRandom as _;
+
 use crate::build::Floors;
 
 /// One command line that is measured.
@@ -169,10 +171,12 @@ pub(crate) fn all(programs: &[Program], floors: &Floors, rounds: usize) -> Vec<C
         program.check();
     }
     let mut times = vec![Vec::with_capacity(rounds); programs.len()];
-    for round in 0..rounds {
-        for step in 0..programs.len() {
-            let at = (round + step) % programs.len();
-            times[at].push(programs[at].timed());
+    let mut order: Vec<usize> = (0..programs.len()).collect();
+    for _ in 0..rounds {
+        // What ran just before has warmed the caches for its like.
+        order.shuffle(&mut rand::rng());
+        for at in &order {
+            times[*at].push(programs[*at].timed());
         }
     }
     eprintln!("hits: instructions, system calls, memory");

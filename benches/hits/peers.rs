@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::measure::{Program, which};
-use crate::sandbox::Sandbox;
+use crate::provider;
+use crate::sandbox::{AUTHORITY, Sandbox};
 
 const HOST: &str = "git.corp.example";
 const REGISTRY: &str = "https://registry.corp.example";
@@ -15,13 +16,20 @@ pub(crate) struct Peers<'a> {
     secret: String,
     found: Vec<Peer>,
     cache: Option<String>,
+    agent: Option<Agent>,
 }
 
 struct Peer {
     name: &'static str,
     words: Vec<String>,
     question: String,
-    answers: bool,
+    answers: Option<String>,
+}
+
+/// A running oidc-agent.
+struct Agent {
+    /// How its clients find it.
+    env: Vec<(String, String)>,
 }
 
 pub(crate) fn installed(sandbox: &Sandbox, has_keyring: bool) -> Peers<'_> {
@@ -31,6 +39,7 @@ pub(crate) fn installed(sandbox: &Sandbox, has_keyring: bool) -> Peers<'_> {
         secret: "s".repeat(1200),
         found: Vec::new(),
         cache: None,
+        agent: None,
     };
     peers.add_gits_own();
     if has_keyring {
@@ -38,6 +47,7 @@ pub(crate) fn installed(sandbox: &Sandbox, has_keyring: bool) -> Peers<'_> {
     } else {
         eprintln!("hits: without a Secret Service its clients are not measured");
     }
+    peers.add_oidc_agent();
     peers.add_git_credential_oauth();
     peers
 }
@@ -55,7 +65,7 @@ impl Peers<'_> {
         }
         if let Some(program) = of_git("git-credential-cache") {
             let store = [program.clone(), "store".to_owned()];
-            if self.give(&store, &self.git_secret()) {
+            if self.give(&store, &git_secret(&self.secret)) {
                 self.cache = Some(program.clone());
                 let get = vec![program, "get".to_owned()];
                 self.add("git credential-cache", get, git_question());
@@ -70,14 +80,16 @@ impl Peers<'_> {
                 .map(|word| (*word).to_owned())
                 .collect::<Vec<_>>()
         };
-        if let Some(program) = of_git("git-credential-libsecret")
-            && self.give(&words(&[&program, "store"]), &self.git_secret())
-        {
-            self.add(
-                "git-credential-libsecret",
-                words(&[&program, "get"]),
-                git_question(),
-            );
+        if let Some(program) = of_git("git-credential-libsecret") {
+            // It reads lines of up to 1,024 characters.
+            let secret = "s".repeat(900);
+            if self.give(&words(&[&program, "store"]), &git_secret(&secret)) {
+                let get = words(&[&program, "get"]);
+                self.add("git-credential-libsecret", get, git_question());
+                if let Some(peer) = self.found.last_mut() {
+                    peer.answers = Some(secret);
+                }
+            }
         }
         if let Some(program) = installed_program("secret-tool")
             && self.give(
@@ -99,6 +111,39 @@ impl Peers<'_> {
         }
     }
 
+    fn add_oidc_agent(&mut self) {
+        let names = ["oidc-agent", "oidc-gen", "oidc-token"].map(installed_program);
+        let [Some(agent), Some(generate), Some(token)] = names else {
+            return;
+        };
+        let folder = self.sandbox.home().join(".config/oidc-agent");
+        let _ = std::fs::create_dir_all(folder);
+        self.agent = Agent::start(self.sandbox, &agent);
+        let account = [
+            generate,
+            "hits".to_owned(),
+            "--manual".to_owned(),
+            format!("--issuer={}", self.sandbox.issuer()),
+            format!("--client-id={}", provider::CLIENT),
+            "--client-secret=none".to_owned(),
+            "--redirect-uri=http://localhost:4242".to_owned(),
+            "--scope=openid offline_access".to_owned(),
+            "--flow=refresh".to_owned(),
+            "--rt=r".to_owned(),
+            format!("--cp={AUTHORITY}"),
+            "--pw-cmd=echo hits".to_owned(),
+            "--prompt=none".to_owned(),
+            "--confirm-yes".to_owned(),
+        ];
+        if self.agent.is_some() && self.give(&account, "") {
+            let words = vec![token, "hits".to_owned()];
+            self.add("oidc-token", words, String::new());
+            if let Some(peer) = self.found.last_mut() {
+                peer.answers = Some(provider::token());
+            }
+        }
+    }
+
     /// It keeps nothing itself, and stands before a keeper: what it costs is its start.
     fn add_git_credential_oauth(&mut self) {
         if let Some(program) = of_git("git-credential-oauth") {
@@ -109,7 +154,7 @@ impl Peers<'_> {
                 question,
             );
             if let Some(peer) = self.found.last_mut() {
-                peer.answers = false;
+                peer.answers = None;
             }
         }
     }
@@ -119,7 +164,7 @@ impl Peers<'_> {
             name,
             words,
             question,
-            answers: true,
+            answers: Some(self.secret.clone()),
         });
     }
 
@@ -127,7 +172,7 @@ impl Peers<'_> {
         let given = Command::new(&words[0])
             .args(&words[1..])
             .env_clear()
-            .envs(self.sandbox.env())
+            .envs(self.env())
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -146,11 +191,10 @@ impl Peers<'_> {
         taken
     }
 
-    fn git_secret(&self) -> String {
-        format!(
-            "protocol=https\nhost={HOST}\nusername=me\npassword={}\n\n",
-            self.secret
-        )
+    fn env(&self) -> Vec<(String, String)> {
+        let mut env = self.sandbox.env();
+        env.extend(self.agent.iter().flat_map(|agent| agent.env.clone()));
+        env
     }
 
     pub(crate) fn programs(&self) -> Vec<Program> {
@@ -160,9 +204,9 @@ impl Peers<'_> {
             .map(|(number, peer)| Program {
                 name: peer.name.to_owned(),
                 words: peer.words.clone(),
-                env: self.sandbox.env(),
+                env: self.env(),
                 stdin: Some(self.question(number, &peer.question)),
-                answers: peer.answers.then(|| self.secret.clone()),
+                answers: peer.answers.clone(),
             })
             .collect()
     }
@@ -180,6 +224,38 @@ impl Drop for Peers<'_> {
             self.give(&[cache.clone(), "exit".to_owned()], "");
         }
     }
+}
+
+impl Agent {
+    /// It goes to the background by itself, and prints how to find it, for a shell.
+    fn start(sandbox: &Sandbox, program: &str) -> Option<Self> {
+        let said = Command::new(program)
+            .env_clear()
+            .envs(sandbox.env())
+            .stdin(Stdio::null())
+            .stderr(Stdio::null())
+            .output()
+            .ok()?;
+        let said = String::from_utf8(said.stdout).ok()?;
+        let env: Vec<_> = said
+            .split([';', '\n'])
+            .filter_map(|word| word.split_once('='))
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect();
+        (!env.is_empty()).then_some(Self { env })
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        if let Some((_, pid)) = self.env.iter().find(|(name, _)| name == "OIDCD_PID") {
+            let _ = Command::new("kill").arg(pid).status();
+        }
+    }
+}
+
+fn git_secret(secret: &str) -> String {
+    format!("protocol=https\nhost={HOST}\nusername=me\npassword={secret}\n\n")
 }
 
 fn git_question() -> String {

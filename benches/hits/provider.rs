@@ -18,11 +18,13 @@ use serde_json::{Value, json};
 
 /// Whose tokens live a day.
 pub(crate) const CLIENT: &str = "hits";
+/// The access token of each answer: as long as a JSON Web Token with the usual claims and groups.
+pub(crate) fn token() -> String {
+    "t".repeat(1200)
+}
+
 /// Whose tokens are stale as soon as they are issued: each call is a miss.
 pub(crate) const STALE_CLIENT: &str = "hits-stale";
-
-/// The length of a JSON Web Token with the usual claims and a few groups.
-const TOKEN_LEN: usize = 1200;
 
 pub(crate) struct Provider {
     issuer: String,
@@ -139,6 +141,8 @@ impl Server {
                 "revocation_endpoint": at("/revoke"),
                 "jwks_uri": at("/keys"),
                 "response_types_supported": ["code"],
+                "grant_types_supported": ["authorization_code", "refresh_token"],
+                "scopes_supported": ["openid", "offline_access"],
                 "subject_types_supported": ["public"],
                 "id_token_signing_alg_values_supported": ["ES256"],
                 "code_challenge_methods_supported": ["S256"],
@@ -172,7 +176,7 @@ impl Server {
             claims["nonce"] = code.into();
         }
         json!({
-            "access_token": "t".repeat(TOKEN_LEN),
+            "access_token": token(),
             "token_type": "Bearer",
             "expires_in": if client == STALE_CLIENT { 0 } else { 86400 },
             "refresh_token": "r".repeat(43),

@@ -20,7 +20,7 @@ pub(crate) struct Report<'a> {
 /// A goal, and what came of it.
 struct Goal {
     what: String,
-    goal: String,
+    limit: String,
     measured: String,
     met: bool,
 }
@@ -64,7 +64,7 @@ impl Report<'_> {
                 let others = calls.threads + calls.children + calls.sockets;
                 goals.push(Goal {
                     what: format!("{label}: threads, children and sockets"),
-                    goal: "0".to_owned(),
+                    limit: "0".to_owned(),
                     measured: others.to_string(),
                     met: others == 0,
                 });
@@ -72,9 +72,9 @@ impl Report<'_> {
             if let Some(kb) = hit.peak_kb {
                 goals.push(Goal {
                     what: format!("{label}: peak memory"),
-                    goal: "≤ 3000 kB".to_owned(),
-                    measured: format!("{kb} kB"),
-                    met: kb <= 3000,
+                    limit: "≤ 3072 KiB".to_owned(),
+                    measured: format!("{kb} KiB"),
+                    met: kb <= 3072,
                 });
             }
             for many in [", 10,000 records", ", 100 resources"] {
@@ -94,7 +94,7 @@ impl Report<'_> {
             let own = miss.own();
             goals.push(Goal {
                 what: format!("{}: beyond the server", plain(&miss.name)),
-                goal: "≤ 5 ms, 1 request".to_owned(),
+                limit: "≤ 5 ms, 1 request".to_owned(),
                 measured: format!("{:.1} ms, {:.0} request", millis(own), miss.requests),
                 met: own <= Duration::from_millis(5) && (miss.requests - 1.0).abs() < 0.001,
             });
@@ -128,10 +128,10 @@ impl Report<'_> {
                 "target": build.label(),
                 "bytes": build.bytes,
                 "dependencies": build.dependencies,
-                "clean_build_s": build.clean_build.map(|time| time.as_secs()),
+                "clean_build_s": build.from_nothing.map(|time| time.as_secs()),
             })).collect::<Vec<_>>(),
             "goals": self.goals().iter().map(|goal| json!({
-                "what": goal.what, "goal": goal.goal, "measured": goal.measured, "met": goal.met,
+                "what": goal.what, "goal": goal.limit, "measured": goal.measured, "met": goal.met,
             })).collect::<Vec<_>>(),
         })
     }
@@ -154,7 +154,7 @@ impl fmt::Display for Report<'_> {
         writeln!(
             f,
             "| program | µs | × bare Rust | × hallpass | instructions | system calls | threads | \
-             children | sockets | peak kB |\n|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|"
+             children | sockets | peak KiB |\n|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|"
         )?;
         let floor = self.cost("bare Rust, default");
         let own = self.hit("default", "");
@@ -212,20 +212,20 @@ impl fmt::Display for Report<'_> {
                 build.bytes / 1000,
                 build.dependencies,
                 build
-                    .clean_build
+                    .from_nothing
                     .map_or(String::new(), |time| time.as_secs().to_string())
             )?;
         }
         writeln!(f, "\n| goal | | measured | |\n|---|--:|--:|---|")?;
         for Goal {
             what,
-            goal,
+            limit,
             measured,
             met,
         } in self.goals()
         {
             let met = if met { "met" } else { "**not met**" };
-            writeln!(f, "| {what} | {goal} | {measured} | {met} |")?;
+            writeln!(f, "| {what} | {limit} | {measured} | {met} |")?;
         }
         Ok(())
     }
@@ -241,7 +241,7 @@ impl Miss {
 fn at_most(what: &str, limit: f64, measured: f64) -> Goal {
     Goal {
         what: what.to_owned(),
-        goal: format!("≤ {limit} ×"),
+        limit: format!("≤ {limit} ×"),
         measured: format!("{measured:.2} ×"),
         met: measured <= limit,
     }

@@ -1,5 +1,6 @@
 //! A HOME for the length of the benchmark: configuration, keyring, a sign-in.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
@@ -12,6 +13,17 @@ use crate::provider::{CLIENT, STALE_CLIENT};
 
 /// Makes this program the browser: the URL follows it.
 pub(crate) const BROWSE: &str = "browse";
+
+/// The pass phrase comes by stdin, as at a login; the bus ends when stdin is closed.
+const INSIDE: &str =
+    "printf hits | gnome-keyring-daemon --unlock --components=secrets >&2 || exit 1
+    echo \"$DBUS_SESSION_BUS_ADDRESS\"; cat >/dev/null";
+
+/// Who issued the provider's certificate.
+pub(crate) const AUTHORITY: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/tests/it/provider/keys/tls-authority.pem"
+);
 
 pub(crate) struct Sandbox {
     root: tempfile::TempDir,
@@ -59,6 +71,10 @@ impl Sandbox {
         self.env.clone()
     }
 
+    pub(crate) fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
     /// Where the data key is.
     pub(crate) fn place(&self) -> &'static str {
         self.place
@@ -74,14 +90,16 @@ impl Sandbox {
             Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/provider/keys/tls-authority.pem");
         let mut text = format!("ca_file = \"{}\"\n", ca.display());
         for (name, client) in [("corp", CLIENT), ("stale", STALE_CLIENT)] {
-            text += &format!(
+            let _ = write!(
+                text,
                 "\n[providers.{name}]\nissuer = \"{}\"\nclient_id = \"{client}\"\n\
                  scopes = [\"openid\", \"offline_access\"]\n",
                 self.issuer
             );
         }
         for number in 1..=resources {
-            text += &format!(
+            let _ = write!(
+                text,
                 "\n[[resources]]\nmatch = \"https://git{number}.corp.example/team\"\n\
                  provider = \"corp\"\nusername = \"oauth2\"\n"
             );
@@ -101,9 +119,6 @@ impl Sandbox {
             );
             return None;
         }
-        // The pass phrase comes by stdin, as at a login; the bus ends when stdin is closed.
-        const INSIDE: &str = "printf hits | gnome-keyring-daemon --unlock --components=secrets >&2 \
-             || exit 1; echo \"$DBUS_SESSION_BUS_ADDRESS\"; cat >/dev/null";
         let mut session = Command::new("dbus-run-session")
             .args(["--", "sh", "-c", INSIDE])
             .env_clear()

@@ -78,33 +78,35 @@ pub(crate) fn hits(sandbox: &Sandbox, builds: &[Build]) -> Vec<Program> {
 /// The data folder with many more records in it, which are copies under other names.
 fn crowded_folder(sandbox: &Sandbox) -> PathBuf {
     let crowded = sandbox.root().join("crowded");
-    let plain = sandbox.home().join(".local/share/hallpass");
     private_folder(&crowded);
-    private_folder(&crowded.join("sessions"));
-    let copy = |name: &Path| {
-        fs::copy(plain.join(name), crowded.join(name)).expect("a copy");
-    };
-    let mut record = None;
-    for folder in [Path::new(""), Path::new("sessions")] {
-        for entry in fs::read_dir(plain.join(folder))
-            .expect("the data folder")
-            .flatten()
-        {
-            if entry.file_type().is_ok_and(|kind| kind.is_file()) {
-                let name = folder.join(entry.file_name());
-                copy(&name);
-                if folder.as_os_str() == "sessions" && name.extension().is_none() {
-                    record = Some(plain.join(name));
-                }
-            }
-        }
-    }
-    let record = record.expect("a record");
+    let record = copy_data(sandbox, &crowded);
     for number in 0..MANY_RECORDS {
         let name = crowded.join(format!("sessions/{number:064x}"));
         fs::copy(&record, name).expect("a copy");
     }
     crowded
+}
+
+/// Copies the data folder into a new one; where one of its records is.
+fn copy_data(sandbox: &Sandbox, to: &Path) -> PathBuf {
+    let from = sandbox.home().join(".local/share/hallpass");
+    let mut record = None;
+    for folder in ["", "sessions", "metadata"] {
+        if !folder.is_empty() {
+            private_folder(&to.join(folder));
+        }
+        let entries = fs::read_dir(from.join(folder)).expect("the data folder");
+        for entry in entries.flatten() {
+            if entry.file_type().is_ok_and(|kind| kind.is_file()) {
+                let copy = to.join(folder).join(entry.file_name());
+                fs::copy(entry.path(), &copy).expect("a copy");
+                if folder == "sessions" && copy.extension().is_none() {
+                    record = Some(copy);
+                }
+            }
+        }
+    }
+    record.expect("a record")
 }
 
 /// What a miss costs: a token that is stale, metadata that is known.
@@ -123,31 +125,58 @@ pub(crate) fn misses(
     rounds: usize,
 ) -> Vec<Miss> {
     eprintln!("hits: misses, {rounds} rounds");
-    builds
-        .iter()
-        .map(|build| {
-            let words = ["get-token", "stale"].map(str::to_owned);
-            let program = Program {
-                name: format!("**hallpass** get-token, {}, stale token", build.label()),
-                words: std::iter::once(build.program.to_string_lossy().into_owned())
-                    .chain(words)
-                    .collect(),
-                env: sandbox.env(),
-                stdin: None,
-                answers: None,
-            };
-            program.timed();
-            provider.seen();
-            let times = (0..rounds).map(|_| program.timed()).collect();
-            let (requests, busy) = provider.seen();
-            let rounds = u32::try_from(rounds).expect("a few rounds");
-            Miss {
-                name: program.name,
-                quartiles: quartiles(times),
-                server: busy / rounds,
-                #[expect(clippy::cast_precision_loss, reason = "a few requests")]
-                requests: requests as f64 / f64::from(rounds),
-            }
-        })
-        .collect()
+    // What a disk takes to keep what it is given says nothing of the program.
+    let memory = tempfile::TempDir::with_prefix_in("hits-", "/dev/shm").ok();
+    if let Some(memory) = &memory {
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+        fs::set_permissions(memory.path(), mode).expect("a folder's mode");
+        copy_data(sandbox, memory.path());
+    }
+    let mut misses = Vec::new();
+    for build in builds {
+        misses.push(miss(sandbox, build, provider, rounds, None));
+        if let Some(memory) = &memory {
+            misses.push(miss(sandbox, build, provider, rounds, Some(memory.path())));
+        }
+    }
+    misses
+}
+
+fn miss(
+    sandbox: &Sandbox,
+    build: &Build,
+    provider: &Provider,
+    rounds: usize,
+    memory: Option<&Path>,
+) -> Miss {
+    let mut env = sandbox.env();
+    if let Some(folder) = memory {
+        let folder = folder.to_string_lossy().into_owned();
+        env.push(("HALLPASS_DATA_DIR".to_owned(), folder));
+    }
+    let on = memory.map_or("on disk", |_| "in memory");
+    let program = Program {
+        name: format!(
+            "**hallpass** get-token, {}, stale, records {on}",
+            build.label()
+        ),
+        words: [&build.program.to_string_lossy(), "get-token", "stale"]
+            .map(str::to_owned)
+            .to_vec(),
+        env,
+        stdin: None,
+        answers: None,
+    };
+    program.timed();
+    provider.seen();
+    let times = (0..rounds).map(|_| program.timed()).collect();
+    let (requests, busy) = provider.seen();
+    let rounds = u32::try_from(rounds).expect("a few rounds");
+    Miss {
+        name: program.name,
+        quartiles: quartiles(times),
+        server: busy / rounds,
+        #[expect(clippy::cast_precision_loss, reason = "a few requests")]
+        requests: requests as f64 / f64::from(rounds),
+    }
 }
