@@ -151,12 +151,7 @@ pub(crate) struct Prepared<'a> {
 
 impl<'a> Prepared<'a> {
     fn new(env: &'a Env, common: &Common, asking: Option<&Asking>) -> Result<Self, Error> {
-        let flags = Flags {
-            store: common.store,
-            interactive: asking.and_then(|asking| asking.interactive),
-            flow: asking.and_then(|asking| asking.flow),
-            verbose: (common.verbose > 0).then_some(common.verbose),
-        };
+        let flags = flags_of(common, asking);
         let config = Config::load(env, &flags)?;
         let settings = &config.settings;
         let terminal = Terminal::new(settings.verbose);
@@ -183,6 +178,16 @@ impl<'a> Prepared<'a> {
             store: &self.store,
             terminal: self.terminal,
         }
+    }
+}
+
+/// The strongest layer of the configuration.
+fn flags_of(common: &Common, asking: Option<&Asking>) -> Flags {
+    Flags {
+        store: common.store,
+        interactive: asking.and_then(|asking| asking.interactive),
+        flow: asking.and_then(|asking| asking.flow),
+        verbose: (common.verbose > 0).then_some(common.verbose),
     }
 }
 

@@ -4,20 +4,20 @@
 //! An empty `helper` stands before ours, for git hands every helper whatever worked, and nobody
 //! else shall keep a token.
 
-use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
-use url::Url;
-
-use super::super::{print, quoted};
+use super::super::{flags_of, print, quoted};
 use super::git_config;
-use crate::cli::SetupGit;
-use crate::config::{Config, ConfigError, Flags, UserFile};
+use super::host::Host;
+use super::opener::{Opened, toml_text};
+use super::program;
+use super::shown::Shown;
+use crate::cli::{Changing, SetupGit};
+use crate::config::{Config, UserFile};
 use crate::env::Env;
 use crate::error::Error;
-use crate::provider::{Provider, Realm, resource::Pattern};
-use crate::report::{Exit, printable};
+use crate::report::Exit;
 
 /// The presets that are a git server themselves, and so need not be named beside its host.
 const HOSTS_OF_THEIR_OWN: &[&str] = &["github", "gitlab", "codeberg", "gitea"];
@@ -26,18 +26,12 @@ const HOSTS_OF_THEIR_OWN: &[&str] = &["github", "gitlab", "codeberg", "gitea"];
 const FORGES: &[&str] = &["gitlab", "gitea", "forgejo"];
 
 pub(in super::super) fn run(env: &Env, args: &SetupGit) -> Result<ExitCode, Error> {
-    let flags = Flags {
-        store: args.common.store,
-        verbose: (args.common.verbose > 0).then_some(args.common.verbose),
-        ..Flags::default()
-    };
+    let flags = flags_of(&args.common, None);
     let config = Config::load(env, &flags)?;
+    let Changing { dry_run, undo } = args.changing;
     let hosts = match &args.host {
-        Some(host) => vec![parsed(host)?],
-        None => config
-            .patterns()
-            .map(parsed_pattern)
-            .collect::<Result<_, _>>()?,
+        Some(host) => vec![Host::parse("--host", host)?],
+        None => config.patterns().map(Host::of).collect::<Result<_, _>>()?,
     };
     if hosts.is_empty() && !args.default {
         return Err(Error::Usage(
@@ -48,32 +42,32 @@ pub(in super::super) fn run(env: &Env, args: &SetupGit) -> Result<ExitCode, Erro
     }
     let mut file = UserFile::read(env)?;
     let mut edited = None;
-    if let (Some(_), [host]) = (&args.host, hosts.as_slice()) {
-        edited = if args.undo {
-            let removed = file.remove(&host.title());
+    if let (Some(given), [host]) = (&args.host, hosts.as_slice()) {
+        edited = if undo {
+            let removed = file.remove(&title(host));
             // Something else may have come to need what this would take away.
             Config::load_edited(env, &flags, &file)?;
             removed
         } else {
-            added(env, &flags, &config, args, host, &mut file)?
+            opened(args, given, host).add(env, &flags, &config, &mut file)?
         };
     }
     let helper = helper(env)?;
     let mut changes = Vec::new();
     for host in &hosts {
-        changes.push(Change::of(&host.key("helper"), &helper, args.undo)?);
+        changes.push(Change::of(&key(host, "helper"), &helper, undo)?);
         if host.has_path {
             // Without it git does not say which path it wants.
-            changes.push(Change::of_path(&host.key("useHttpPath"), args.undo)?);
+            changes.push(Change::of_path(&key(host, "useHttpPath"), undo)?);
         }
     }
     if args.default {
-        changes.push(Change::of("credential.helper", &helper, args.undo)?);
+        changes.push(Change::of("credential.helper", &helper, undo)?);
     }
     changes.retain(|change| change.before != change.after);
 
     print(&shown(&changes, &file, edited.as_deref(), args)?);
-    if args.dry_run {
+    if dry_run {
         return Ok(Exit::Answered.into());
     }
     if edited.is_some() {
@@ -83,204 +77,31 @@ pub(in super::super) fn run(env: &Env, args: &SetupGit) -> Result<ExitCode, Erro
     Ok(Exit::Answered.into())
 }
 
-// --- the host ---
-
-struct Host {
-    url: Url,
-    /// As git and the configuration write it.
-    text: String,
-    has_path: bool,
+fn key(host: &Host, name: &str) -> String {
+    format!("credential.{}.{name}", host.text)
 }
 
-impl Host {
-    fn key(&self, name: &str) -> String {
-        format!("credential.{}.{name}", self.text)
-    }
-
-    /// Of the block in the user's file.
-    fn title(&self) -> String {
-        format!("hallpass setup git --host {}", self.text)
-    }
+/// Of the block in the user's file.
+fn title(host: &Host) -> String {
+    format!("hallpass setup git --host {}", host.text)
 }
 
-fn parsed(host: &str) -> Result<Host, Error> {
-    let text = if host.contains("://") {
-        host.to_owned()
-    } else {
-        format!("https://{host}")
-    };
-    let pattern = Pattern::parse(&text)
-        .map_err(|why| Error::Usage(format!("--host {}: it {why}", printable(host))))?;
-    parsed_pattern(&pattern)
-}
-
-fn parsed_pattern(pattern: &Pattern) -> Result<Host, Error> {
-    let text = pattern.to_string();
-    let url = Url::parse(&text).map_err(|_| Error::Usage(format!("{text} is not a URL")))?;
-    Ok(Host {
-        url,
-        text,
-        has_path: pattern.has_path(),
-    })
-}
-
-// --- the configuration of hallpass ---
-
-/// Adds what makes a provider open the host; `None` where the configuration says it already.
-fn added(
-    env: &Env,
-    flags: &Flags,
-    config: &Config,
-    args: &SetupGit,
-    host: &Host,
-    file: &mut UserFile,
-) -> Result<Option<String>, Error> {
-    // What an earlier run has added is made anew.
-    let earlier = file.remove(&host.title());
-    let config = match &earlier {
-        Some(_) => &Config::load_edited(env, flags, file)?,
-        None => config,
-    };
-    let says_more = args.provider.is_some() || args.client_id.is_some() || args.account.is_some();
-    if !says_more {
-        if let Some(lines) = earlier {
-            file.add(&host.title(), &lines);
-            return Ok(None);
-        }
-        if config.resource(&host.url)?.is_some() {
-            return Ok(None);
-        }
+fn opened<'a>(args: &'a SetupGit, given: &str, host: &'a Host) -> Opened<'a> {
+    let bearer = args.bearer.then(|| ("git_bearer", "true".to_owned()));
+    let username = args.username.as_deref();
+    let username = username.map(|name| ("username", toml_text(name)));
+    Opened {
+        host,
+        opener: &args.opener,
+        title: title(host),
+        command: format!("hallpass setup git --host {}", quoted(given)),
+        homes: HOSTS_OF_THEIR_OWN,
+        instances: FORGES,
+        advice: "`--provider gitlab` (or gitea, forgejo, or one of the configuration), or \
+                 `--issuer-url URL --client-id ID`",
+        provider_keys: bearer.into_iter().collect(),
+        resource_keys: username.into_iter().collect(),
     }
-    let (name, section) = provider_of(config, args, host)?;
-    let mut lines = section;
-    let _ = write!(
-        lines,
-        "[[resources]]\nmatch = {}\nprovider = {}\n",
-        toml_text(&host.text),
-        toml_text(&name)
-    );
-    for (key, value) in [("account", &args.account), ("username", &args.username)] {
-        if let Some(value) = value {
-            let _ = writeln!(lines, "{key} = {}", toml_text(value));
-        }
-    }
-    file.add(&host.title(), &lines);
-    let edited = Config::load_edited(env, flags, file)?;
-    match edited.provider(&name)?.client_id() {
-        Ok(_) => Ok(Some(lines)),
-        Err(ConfigError::Unregistered(unregistered)) => Err(Error::NotRegistered {
-            at: name.clone(),
-            where_to: unregistered.where_to(),
-            again: again(args, &name, unregistered.secret_wanted),
-        }),
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// The name of the provider, and its section where it has none.
-fn provider_of(config: &Config, args: &SetupGit, host: &Host) -> Result<(String, String), Error> {
-    let own_name = || {
-        let name = host.text.split_once("://").map_or("", |(_, rest)| rest);
-        let plain = |c: char| {
-            if c.is_ascii_alphanumeric() || "-_.".contains(c) {
-                c
-            } else {
-                '-'
-            }
-        };
-        let name: String = name.chars().map(plain).collect();
-        name.trim_matches(['-', '.']).to_owned()
-    };
-    let mut keys = Vec::new();
-    let name = match &args.provider {
-        Some(name) if config.providers().any(|known| known == name) => {
-            if args.client_id.is_some() || args.issuer_url.is_some() {
-                return Err(Error::Usage(format!(
-                    "the provider {name} is configured: change it there, or name another one"
-                )));
-            }
-            return Ok((name.clone(), String::new()));
-        }
-        Some(name) if args.issuer_url.is_some() => name.clone(),
-        Some(preset) => {
-            let provider = config.provider(preset)?;
-            keys.push(("preset", toml_text(preset)));
-            if is_home_of(&provider, &host.url) || !FORGES.contains(&preset.as_str()) {
-                preset.clone()
-            } else {
-                keys.push(("base", toml_text(&host.text)));
-                own_name()
-            }
-        }
-        None if args.issuer_url.is_some() => own_name(),
-        None => {
-            let at_home = |preset: &&&str| {
-                let provider = config.provider(preset);
-                provider.is_ok_and(|provider| is_home_of(&provider, &host.url))
-            };
-            let Some(preset) = HOSTS_OF_THEIR_OWN.iter().find(at_home) else {
-                return Err(Error::Usage(format!(
-                    "which provider opens {0}? add `--provider gitlab` (or gitea, forgejo, or one \
-                     of the configuration), or `--issuer-url URL --client-id ID`",
-                    host.text
-                )));
-            };
-            if config.providers().any(|known| known == *preset) {
-                return Ok(((*preset).to_owned(), String::new()));
-            }
-            keys.push(("preset", toml_text(preset)));
-            (*preset).to_owned()
-        }
-    };
-    if let Some(issuer) = &args.issuer_url {
-        keys.push(("issuer", toml_text(issuer)));
-    }
-    if let Some(client_id) = &args.client_id {
-        keys.push(("client_id", toml_text(client_id)));
-    }
-    if let Some(path) = &args.client_secret_file {
-        let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
-        keys.push(("client_secret_file", toml_text(&path.to_string_lossy())));
-    }
-    if !args.scopes.is_empty() {
-        let scopes: Vec<_> = args.scopes.iter().map(|scope| toml_text(scope)).collect();
-        keys.push(("scopes", format!("[{}]", scopes.join(", "))));
-    }
-    if args.bearer {
-        keys.push(("git_bearer", "true".to_owned()));
-    }
-    let mut section = format!("[providers.{}]\n", toml_text(&name));
-    for (key, value) in keys {
-        let _ = writeln!(section, "{key} = {value}");
-    }
-    section.push('\n');
-    Ok((name, section))
-}
-
-fn is_home_of(provider: &Provider, url: &Url) -> bool {
-    let home = provider.authorization_endpoint.as_ref().and_then(Realm::of);
-    home.is_some() && home == Realm::of(url)
-}
-
-fn again(args: &SetupGit, name: &str, secret_wanted: bool) -> String {
-    let host = args.host.as_deref().unwrap_or_default();
-    let provider = args.provider.as_deref().unwrap_or(name);
-    let mut line = format!(
-        "hallpass setup git --host {} --provider {} --client-id ID",
-        quoted(host),
-        quoted(provider)
-    );
-    if secret_wanted {
-        line.push_str(" --client-secret-file FILE");
-    }
-    line
-}
-
-/// A TOML basic string; JSON's escapes are TOML's too, but for DEL.
-fn toml_text(text: &str) -> String {
-    serde_json::Value::from(text)
-        .to_string()
-        .replace('\u{7f}', "\\u007F")
 }
 
 // --- git's configuration ---
@@ -357,24 +178,9 @@ fn is_ours(helper: &str) -> bool {
     name.is_some_and(|name| name == "hallpass")
 }
 
-/// How git starts this program: by the path that `PATH` leads to, which outlives an update,
-/// where that is this program.
+/// How git starts this program.
 fn helper(env: &Env) -> Result<String, Error> {
-    let own = std::env::current_exe().map_err(|cause| Error::GitConfig {
-        action: "find the path of this program".to_owned(),
-        cause,
-    })?;
-    let own = std::fs::canonicalize(&own).unwrap_or(own);
-    let name = PathBuf::from(format!("hallpass{}", std::env::consts::EXE_SUFFIX));
-    let folders = env.var_os("PATH").map(std::env::split_paths);
-    let found = folders
-        .into_iter()
-        .flatten()
-        .map(|folder| folder.join(&name))
-        .find(|path| {
-            path.is_absolute() && std::fs::canonicalize(path).is_ok_and(|path| path == own)
-        });
-    let path = found.unwrap_or(own).to_string_lossy().into_owned();
+    let path = program::path(env)?.to_string_lossy().into_owned();
     // git hands it to a shell, also on Windows.
     let path = if cfg!(windows) {
         path.trim_start_matches(r"\\?\").replace('\\', "/")
@@ -400,69 +206,58 @@ fn shown(
     edited: Option<&str>,
     args: &SetupGit,
 ) -> Result<String, Error> {
-    let mut text = String::new();
-    let mut line = |line: &str| {
-        text.push_str(&printable(line));
-        text.push('\n');
-    };
+    let mut shown = Shown::new(args.changing);
+    let undo = args.changing.undo;
     if changes.is_empty() && edited.is_none() {
-        line("nothing to change");
-        return Ok(text);
+        shown.line("nothing to change");
+        return Ok(shown.text().to_owned());
     }
-    let (would, sign) = match (args.dry_run, args.undo) {
-        (true, true) => ("would be taken out of", "-"),
-        (true, false) => ("would be added to", "+"),
-        (false, true) => ("taken out of", "-"),
-        (false, false) => ("added to", "+"),
-    };
     if let Some(lines) = edited {
-        line(&format!("{would} {}:", file.shown));
-        for one in lines.lines() {
-            line(format!("  {sign} {one}").trim_end());
-        }
+        shown.heading(&file.shown);
+        lines.lines().for_each(|line| shown.changed(line));
     }
     if !changes.is_empty() {
-        line(&format!("{would} your git configuration:"));
+        shown.heading("your git configuration");
     }
     for change in changes {
         let Change { key, before, after } = change;
-        let differing = if args.undo { before } else { after };
-        let same = if args.undo { after } else { before };
+        let differing = if undo { before } else { after };
+        let same = if undo { after } else { before };
         for value in differing
             .iter()
             .filter(|value| !same.contains(value) || value.is_empty())
         {
-            line(&format!("  {sign} {key} = {value:?}"));
+            shown.changed(&format!("{key} = {value:?}"));
         }
     }
-    if !args.undo {
-        let mut shadowed: Vec<String> = Vec::new();
-        for key in changes.iter().map(|change| change.key.as_str()) {
-            if key.ends_with(".helper") {
-                shadowed.extend(git_config::helpers_everywhere(key)?);
-            }
-        }
-        shadowed.extend(git_config::helpers_everywhere("credential.helper")?);
-        shadowed.dedup();
-        shadowed.retain(|helper| !helper.split(" (").next().is_some_and(is_ours));
-        if !shadowed.is_empty() && !changes.is_empty() {
-            line("git no longer asks for these hosts:");
+    if !undo && !changes.is_empty() {
+        let shadowed = shadowed(changes)?;
+        if !shadowed.is_empty() {
+            shown.line("git no longer asks for these hosts:");
             for helper in shadowed {
-                line(&format!("  {helper}"));
+                shown.line(&format!("  {helper}"));
             }
         }
-        if !args.dry_run {
-            let host = args
-                .host
-                .as_deref()
-                .map_or_else(String::new, |h| format!(" --host {}", quoted(h)));
-            let default = if args.default { " --default" } else { "" };
-            line(&format!(
-                "to take it back: hallpass setup git{host}{default} --undo"
-            ));
+    }
+    let host = args.host.as_deref();
+    let host = host.map_or_else(String::new, |host| format!(" --host {}", quoted(host)));
+    let default = if args.default { " --default" } else { "" };
+    shown.way_back(&format!("hallpass setup git{host}{default}"));
+    Ok(shown.text().to_owned())
+}
+
+/// The helpers of others that git asks no more, each with where it stands.
+fn shadowed(changes: &[Change]) -> Result<Vec<String>, Error> {
+    let mut shadowed: Vec<String> = Vec::new();
+    for key in changes.iter().map(|change| change.key.as_str()) {
+        if key.ends_with(".helper") {
+            shadowed.extend(git_config::helpers_everywhere(key)?);
         }
     }
-    Ok(text)
+    shadowed.extend(git_config::helpers_everywhere("credential.helper")?);
+    shadowed.dedup();
+    shadowed.retain(|helper| !helper.split(" (").next().is_some_and(is_ours));
+    Ok(shadowed)
 }
 
 #[cfg(test)]
