@@ -14,6 +14,7 @@ use super::super::{print, quoted};
 use super::git_config;
 use crate::cli::SetupGit;
 use crate::config::{Config, ConfigError, Flags, UserFile};
+use crate::credential::Tool;
 use crate::env::Env;
 use crate::error::Error;
 use crate::provider::{Provider, Realm, resource::Pattern};
@@ -35,7 +36,7 @@ pub(in super::super) fn run(env: &Env, args: &SetupGit) -> Result<ExitCode, Erro
     let hosts = match &args.host {
         Some(host) => vec![parsed(host)?],
         None => config
-            .patterns()
+            .patterns(Tool::Git)
             .map(parsed_pattern)
             .collect::<Result<_, _>>()?,
     };
@@ -147,7 +148,7 @@ fn added(
             file.add(&host.title(), &lines);
             return Ok(None);
         }
-        if config.resource(&host.url)?.is_some() {
+        if config.resource(&host.url, Tool::Git)?.is_some() {
             return Ok(None);
         }
     }
