@@ -13,6 +13,7 @@ use crate::error::Error;
 use crate::kept::{Keeping, KeptCredentials};
 use crate::provider::Realm;
 use crate::report::{Exit, Report};
+use crate::resolution::Resolution;
 use crate::session::record::Session;
 use crate::session::{self, Account, Context, DEFAULT_ACCOUNT};
 use crate::store::{Place, Setting, StoreError};
@@ -41,21 +42,40 @@ struct Target {
 struct Opened {
     found: Match,
     account: String,
+    by: ChosenBy,
+}
+
+/// What chose the account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ChosenBy {
+    /// The configuration, and nothing else had a say.
+    Configuration,
+    /// What git asked for, the repository, or who is signed in.
+    Circumstances,
+}
+
+/// What stays when a request has been answered.
+#[derive(Default)]
+pub(super) struct Served<'p> {
+    /// Who was asked for it: a tab may be waiting.
+    pub(super) asked: Option<Account<'p>>,
+    /// What the question came to, where it would come to the same again.
+    pub(super) resolution: Option<Resolution>,
 }
 
 impl<'p> Desk<'p> {
-    /// Answers one request; who was asked for it stays in `asked`, for a tab may be waiting.
+    /// Answers one request.
     pub(super) fn answer(
         &self,
         request: &Request,
-        asked: &mut Option<Account<'p>>,
+        served: &mut Served<'p>,
     ) -> Result<Reply, Refusal> {
         let Some(resource) = &request.resource else {
             return Err(Refusal::NotMine);
         };
         let target = Target::of(resource)?;
         match &request.action {
-            Action::Get => self.get(request, &target, asked),
+            Action::Get => self.get(request, &target, served),
             Action::Store(handed) => self.store(handed, &target),
             Action::Erase(refused) => self.erase(refused, &target),
         }
@@ -69,7 +89,7 @@ impl<'p> Desk<'p> {
         &self,
         request: &Request,
         target: &Target,
-        asked: &mut Option<Account<'p>>,
+        Served { asked, resolution }: &mut Served<'p>,
     ) -> Result<Reply, Stop> {
         let wanted = KeptCredential {
             path: target.path.clone(),
@@ -114,8 +134,16 @@ impl<'p> Desk<'p> {
         let kept = kept.map_err(|error| refused_for_good(error.into()))?;
         let now = crate::clock::now(self.prepared.env);
         let username = opened.username();
-        let provider = asked.as_ref().map(Account::provider);
-        let bearer = provider.is_some_and(|provider| provider.git_bearer);
+        let bearer = opened.found.provider.git_bearer;
+        if request.username.is_none() && opened.by == ChosenBy::Configuration {
+            *resolution = asked.as_ref().map(|account| Resolution {
+                record: account.record().clone(),
+                token: want.token,
+                username: username.clone(),
+                bearer,
+                form: String::new(),
+            });
+        }
         let credential = answer::credential_of(kept, want.token, username, bearer);
         let credential = credential.map_err(Error::from)?;
         Ok(Reply::Credential(Credential {
@@ -213,6 +241,7 @@ impl<'p> Desk<'p> {
             return Ok(Opened {
                 found: first,
                 account,
+                by: ChosenBy::Configuration,
             });
         };
         let labels: Vec<String> = config.accounts(url).into_iter().map(label).collect();
@@ -231,6 +260,7 @@ impl<'p> Desk<'p> {
             return Ok(Opened {
                 found: first,
                 account,
+                by: ChosenBy::Circumstances,
             });
         };
         let known = labels.contains(&wanted) || self.is_signed_in(&first, &wanted, target)?;
@@ -256,6 +286,7 @@ impl<'p> Desk<'p> {
         Ok(Opened {
             found: found.unwrap_or(first),
             account,
+            by: ChosenBy::Circumstances,
         })
     }
 
@@ -295,6 +326,7 @@ impl<'p> Desk<'p> {
         let opened = Opened {
             found: first.clone(),
             account: account.to_owned(),
+            by: ChosenBy::Circumstances,
         };
         let account = self.account(&opened, target, self.unattended)?;
         Ok(account.kept().map_err(Error::from)?.map(|kept| kept.value))
@@ -306,7 +338,11 @@ impl<'p> Desk<'p> {
         target: &Target,
         settings: &'p Settings,
     ) -> Result<Account<'p>, Error> {
-        let Opened { found, account } = opened;
+        let Opened {
+            found,
+            account,
+            by: _,
+        } = opened;
         let context = Context {
             settings,
             ..self.prepared.context()

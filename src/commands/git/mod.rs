@@ -7,20 +7,20 @@ mod repository;
 
 use std::cell::OnceCell;
 use std::ffi::OsString;
-use std::io;
 use std::process::ExitCode;
 
 use clap::{Args as _, FromArgMatches as _};
 
+use super::recall::Recall;
 use super::{Prepared, answer};
 use crate::cli::{Asking, Common, Git as GitArgs};
 use crate::config::{Interactive, Settings};
-use crate::credential::{Call, Refusal, Reply, Request};
+use crate::credential::{Action, Credential, Refusal, Reply, Request, Resource, Want};
 use crate::env::Env;
 use crate::error::Error;
 use crate::protocol::Protocol as _;
 use crate::protocol::git::Git;
-use desk::Desk;
+use desk::{Desk, Served};
 use repository::Repository;
 
 /// What follows the verb. git's usual call has its operation alone, and a command line of one
@@ -41,13 +41,19 @@ pub(super) fn parsed(args: &[OsString]) -> Result<GitArgs, clap::Error> {
     GitArgs::from_arg_matches(&matches)
 }
 
-/// The tool has its reply before a waiting browser tab is told how it ended.
-pub(super) fn run(env: &Env, args: &GitArgs) -> Result<ExitCode, Error> {
+/// The tool has its reply before a waiting browser tab is told how it ended. `words` are what
+/// `args` was parsed from.
+pub(super) fn run(env: &Env, args: &GitArgs, words: &[OsString]) -> Result<ExitCode, Error> {
     let prepared = OnceCell::new();
     let unattended = OnceCell::new();
     let repository = Repository::new(env);
-    let mut asked = None;
+    let mut served = Served::default();
+    let mut recall = None;
     let mut answer = |request: &Request| -> Result<Reply, Refusal> {
+        recall = question(env, words, request, &repository);
+        if let Some(credential) = recall.as_ref().and_then(|recall| again(recall, request)) {
+            return Ok(Reply::Credential(credential));
+        }
         let prepared = if let Some(prepared) = prepared.get() {
             prepared
         } else {
@@ -63,20 +69,59 @@ pub(super) fn run(env: &Env, args: &GitArgs) -> Result<ExitCode, Error> {
             }),
             repository: &repository,
         };
-        desk.answer(request, &mut asked)
+        desk.answer(request, &mut served)
     };
-    let mut call = Call {
-        args: std::slice::from_ref(&args.operation),
-        env,
-        stdin: &mut io::stdin().lock(),
-        stdout: &mut io::stdout().lock(),
-        stderr: &mut io::stderr(),
-    };
-    let served = Git.serve(&mut call, &mut answer).map_err(Error::Reply);
-    if let Some(account) = &asked {
+    let operation = std::slice::from_ref(&args.operation);
+    let ended = answer::call(env, operation, |call| Git.serve(call, &mut answer));
+    let Served { asked, resolution } = &served;
+    if let Some(account) = asked {
         account.tell_tab();
     }
-    served
+    if let (Some(recall), Some(prepared), Some(resolution)) = (&recall, prepared.get(), resolution)
+    {
+        recall.remember(prepared, resolution);
+    }
+    ended
+}
+
+/// A request as a question that may have been answered before: who else could have a say in whose
+/// token it is, a user name or the repository, has none.
+fn question<'e>(
+    env: &'e Env,
+    words: &[OsString],
+    request: &Request,
+    repository: &Repository<'_>,
+) -> Option<Recall<'e>> {
+    let Request {
+        action: Action::Get,
+        resource:
+            Some(Resource {
+                protocol,
+                host,
+                path,
+            }),
+        username: None,
+        ..
+    } = request
+    else {
+        return None;
+    };
+    if repository.may_name_an_account() {
+        return None;
+    }
+    let asked = [Some(protocol), Some(host), path.as_ref()];
+    let asked = asked.map(|text| text.map(String::as_bytes));
+    Some(Recall::new(env, Git.name(), words, asked))
+}
+
+fn again(recall: &Recall<'_>, request: &Request) -> Option<Credential> {
+    let Want {
+        token: _,
+        fresh_for,
+        refused,
+    } = request.want;
+    let recalled = recall.credential(fresh_for, refused)?;
+    Some(recalled.credential)
 }
 
 fn prepare<'e>(
