@@ -189,6 +189,16 @@ pub struct Git {
     pub operation: OsString,
 }
 
+impl From<OsString> for Git {
+    fn from(operation: OsString) -> Self {
+        Self {
+            asking: Asking::default(),
+            common: Common::default(),
+            operation,
+        }
+    }
+}
+
 /// Which account, of which provider.
 #[derive(Debug, Args)]
 pub struct Target {

@@ -26,7 +26,7 @@ pub use error::ConfigError;
 pub use settings::{Flags, Flow, Interactive, Settings};
 pub(crate) use user_file::UserFile;
 
-use crate::credential::TokenKind;
+use crate::credential::{TokenKind, Tool};
 use crate::env::Env;
 use crate::provider::layer::{self, ProviderLayer};
 use crate::provider::resource::Pattern;
@@ -43,6 +43,14 @@ pub struct Config {
     providers: BTreeMap<String, ProviderLayer>,
     /// The user's entries first: of two that fit alike, the first wins.
     resources: Vec<Resource>,
+    sources: Sources,
+}
+
+/// The files that a configuration is made of, as they were read: each was looked at first, for who
+/// could have written it.
+pub struct Sources {
+    system: Option<Source>,
+    user: Option<Source>,
     /// The user's file as a person sees its path, whether or not it is there.
     file: String,
 }
@@ -112,27 +120,7 @@ impl Asked {
 impl Config {
     /// Reads the system's and the user's file, the environment and the flags.
     pub fn load(env: &Env, flags: &Flags) -> Result<Self, ConfigError> {
-        Self::load_files(folders::system_file(), env, flags)
-    }
-
-    fn load_files(
-        system_file: Option<&Path>,
-        env: &Env,
-        flags: &Flags,
-    ) -> Result<Self, ConfigError> {
-        let (user_path, must_exist) = folders::user_file(env)?;
-        let home = folders::home(env).ok();
-        let shown = folders::shown(&user_path, home.as_deref());
-
-        let system = system_file
-            .map(|path| read(path, home.clone()))
-            .transpose()?
-            .flatten();
-        let user = read(&user_path, home)?;
-        if user.is_none() && must_exist {
-            return Err(ConfigError::Absent { file: shown });
-        }
-        Self::load_sources(system.as_ref(), user.as_ref(), shown, env, flags)
+        Self::of(Sources::read(env)?, env, flags)
     }
 
     /// What holds if the user's file is written as it was edited.
@@ -146,25 +134,26 @@ impl Config {
             .transpose()?
             .flatten();
         let user = edited.source();
-        let shown = user.shown.clone();
-        Self::load_sources(system.as_ref(), Some(&user), shown, env, flags)
+        let sources = Sources {
+            system,
+            file: user.shown.clone(),
+            user: Some(user),
+        };
+        Self::of(sources, env, flags)
     }
 
-    fn load_sources(
-        system: Option<&Source>,
-        user: Option<&Source>,
-        shown: String,
-        env: &Env,
-        flags: &Flags,
-    ) -> Result<Self, ConfigError> {
-        let system_layer = system.map(FileLayer::of).transpose()?.unwrap_or_default();
-        let user_layer = user.map(FileLayer::of).transpose()?.unwrap_or_default();
+    fn of(sources: Sources, env: &Env, flags: &Flags) -> Result<Self, ConfigError> {
+        let Sources { system, user, .. } = &sources;
+        let system_layer = system.as_ref().map(FileLayer::of).transpose()?;
+        let user_layer = user.as_ref().map(FileLayer::of).transpose()?;
 
         let FileLayer {
             settings,
             providers,
             resources,
-        } = user_layer.over(system_layer);
+        } = user_layer
+            .unwrap_or_default()
+            .over(system_layer.unwrap_or_default());
         let settings = SettingsLayer::of_flags(flags)
             .over(SettingsLayer::of_env(env)?)
             .over(settings)
@@ -177,8 +166,13 @@ impl Config {
             settings,
             providers,
             resources,
-            file: shown,
+            sources,
         })
+    }
+
+    /// The files that it was made of.
+    pub fn sources(&self) -> &Sources {
+        &self.sources
     }
 
     /// A configured provider, or a preset by its bare name.
@@ -191,7 +185,7 @@ impl Config {
         };
         let origin = Origin {
             configured: configured.is_some(),
-            file: self.file.clone(),
+            file: self.sources.file.clone(),
         };
         layer.resolve(name.to_owned(), origin, self.settings.ca_file.clone())
     }
@@ -210,7 +204,7 @@ impl Config {
         match (names.next(), names.next()) {
             (Some(name), None) => self.provider(name),
             (None, _) => Err(ConfigError::NoProvider {
-                file: self.file.clone(),
+                file: self.sources.file.clone(),
             }),
             (Some(_), Some(_)) => Err(ConfigError::SeveralProviders {
                 known: self.providers().map(str::to_owned).collect(),
@@ -218,18 +212,19 @@ impl Config {
         }
     }
 
-    /// What answers for a URL: the entry that fits it most closely, or nothing.
-    pub fn resource(&self, url: &Url) -> Result<Option<Match>, ConfigError> {
-        self.resource_of(url, None)
+    /// What answers a tool for a URL: the entry that fits it most closely, or nothing.
+    pub fn resource(&self, url: &Url, tool: Tool) -> Result<Option<Match>, ConfigError> {
+        self.resource_of(url, tool, None)
     }
 
     /// As [`Self::resource`]; of several that fit alike, the one with this account.
     pub fn resource_of(
         &self,
         url: &Url,
+        tool: Tool,
         account: Option<&str>,
     ) -> Result<Option<Match>, ConfigError> {
-        let closest = self.closest(url);
+        let closest = self.closest(url, tool);
         let named = account.and_then(|account| {
             let mut all = closest.iter();
             all.find(|resource| resource.account.as_deref() == Some(account))
@@ -247,24 +242,45 @@ impl Config {
 
     /// The accounts of those entries that fit a URL most closely, the first one first; `None` is
     /// the default one. Empty where nothing fits.
-    pub fn accounts(&self, url: &Url) -> Vec<Option<&str>> {
-        let closest = self.closest(url);
+    pub fn accounts(&self, url: &Url, tool: Tool) -> Vec<Option<&str>> {
+        let closest = self.closest(url, tool);
         closest.into_iter().map(|r| r.account.as_deref()).collect()
     }
 
-    /// The patterns of all entries, as they are written.
-    pub fn patterns(&self) -> impl Iterator<Item = &Pattern> {
-        self.resources.iter().map(|resource| &resource.pattern)
+    /// The patterns of a tool's entries, as they are written.
+    pub fn patterns(&self, tool: Tool) -> impl Iterator<Item = &Pattern> {
+        let all = self.resources.iter();
+        all.filter(move |resource| resource.is_for(tool))
+            .map(|resource| &resource.pattern)
+    }
+
+    /// Whether an entry lets a provider answer a tool for a URL.
+    pub fn opens(&self, provider: &str, url: &Url, tool: Tool) -> bool {
+        Realm::of(url).is_some_and(|realm| {
+            self.resources.iter().any(|resource| {
+                resource.provider == provider
+                    && resource.is_for(tool)
+                    && resource.pattern.fits(&realm, url).is_some()
+            })
+        })
+    }
+
+    /// Whether a provider has entries that are said to be for this tool.
+    pub fn has_entries_of(&self, provider: &str, tool: Tool) -> bool {
+        self.resources.iter().any(|resource| {
+            let said = resource.tools.as_deref();
+            resource.provider == provider && said.is_some_and(|tools| tools.contains(&tool))
+        })
     }
 
     /// The entries that fit a URL, and that no other one fits more closely.
-    fn closest(&self, url: &Url) -> Vec<&Resource> {
+    fn closest(&self, url: &Url, tool: Tool) -> Vec<&Resource> {
         let Some(realm) = Realm::of(url) else {
             return Vec::new();
         };
         let mut closest = Vec::new();
         let mut closeness = None;
-        for resource in &self.resources {
+        for resource in self.resources.iter().filter(|one| one.is_for(tool)) {
             let Some(fit) = resource.pattern.fits(&realm, url) else {
                 continue;
             };
@@ -296,7 +312,7 @@ impl Config {
             ca_file: self.settings.ca_file.clone(),
             origin: Origin {
                 configured: false,
-                file: self.file.clone(),
+                file: self.sources.file.clone(),
             },
             ..Provider::default()
         };
@@ -312,6 +328,42 @@ impl Config {
             similar: similar::nearest(name, known.iter().copied()),
             known: known.into_iter().map(str::to_owned).collect(),
         }
+    }
+}
+
+impl Sources {
+    /// Reads the system's and the user's file.
+    pub fn read(env: &Env) -> Result<Self, ConfigError> {
+        Self::read_files(folders::system_file(), env)
+    }
+
+    fn read_files(system_file: Option<&Path>, env: &Env) -> Result<Self, ConfigError> {
+        let (user_path, must_exist) = folders::user_file(env)?;
+        let home = folders::home(env).ok();
+        let file = folders::shown(&user_path, home.as_deref());
+
+        let system = system_file
+            .map(|path| read(path, home.clone()))
+            .transpose()?
+            .flatten();
+        let user = read(&user_path, home)?;
+        if user.is_none() && must_exist {
+            return Err(ConfigError::Absent { file });
+        }
+        Ok(Self { system, user, file })
+    }
+
+    /// What stands in the system's and in the user's file, to the byte.
+    pub fn texts(&self) -> [Option<&str>; 2] {
+        [&self.system, &self.user].map(|source| source.as_ref().map(|source| source.text.as_str()))
+    }
+}
+
+impl std::fmt::Debug for Sources {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sources")
+            .field("file", &self.file)
+            .finish_non_exhaustive()
     }
 }
 
@@ -416,6 +468,15 @@ struct Resource {
     account: Option<String>,
     username: Option<String>,
     token: Option<TokenKind>,
+    /// `None`: for each of them.
+    tools: Option<Vec<Tool>>,
+}
+
+impl Resource {
+    fn is_for(&self, tool: Tool) -> bool {
+        let tools = self.tools.as_deref();
+        tools.is_none_or(|tools| tools.contains(&tool))
+    }
 }
 
 /// An entry whose provider has still to be looked up in all the files.
@@ -425,6 +486,13 @@ struct ResourceEntry<'s> {
     /// Where it names its provider.
     at: usize,
 }
+
+const TOOLS: &[(&str, Tool)] = &[
+    ("git", Tool::Git),
+    ("docker", Tool::Docker),
+    ("kubectl", Tool::Kubectl),
+    ("get-token", Tool::GetToken),
+];
 
 const TOKENS: &[(&str, TokenKind)] = &[("access", TokenKind::Access), ("id", TokenKind::Id)];
 
@@ -442,6 +510,7 @@ impl<'s> ResourceEntry<'s> {
         let account = section.text("account")?;
         let username = section.text("username")?;
         let token = section.parsed("token", |text| choice(text, TOKENS))?;
+        let tools = section.list("tools", |text| choice(text, TOOLS))?;
         // Before what is missing: a key may be missing because it is misspelt.
         section.end()?;
         let resource = Resource {
@@ -450,6 +519,7 @@ impl<'s> ResourceEntry<'s> {
             account,
             username,
             token,
+            tools,
         };
         let at = at.map_or(header.start, |at| at.start);
         Ok(Self {

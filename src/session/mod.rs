@@ -169,6 +169,11 @@ impl<'a> Account<'a> {
         &self.provider
     }
 
+    /// The record that holds it.
+    pub fn record(&self) -> &RecordName {
+        &self.name
+    }
+
     /// What is kept of it now, as it stands.
     pub fn kept(&self) -> Result<Option<Kept<Session>>, Error> {
         Ok(self.context.store.read(&self.name)?)

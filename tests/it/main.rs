@@ -35,6 +35,7 @@ mod harness;
 mod id_token;
 mod network;
 mod refresh;
+mod resolution;
 mod setup_git;
 mod sign_in;
 mod store;
