@@ -165,6 +165,10 @@ fn where_no_application_is_registered_it_says_where_and_what_to_type_then() {
         ],
     );
     assert_eq!(desk.git_config(), GIT_CONFIG);
+    desk.setup(&["--host", "bitbucket.org"]).fails_saying(
+        2,
+        &["--provider bitbucket --client-id ID --client-secret-file FILE"],
+    );
     desk.setup(&["--host", "git.corp.example"])
         .fails_saying(2, &["--provider", "--issuer-url"]);
 }
