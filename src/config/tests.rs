@@ -967,7 +967,7 @@ const DOCUMENTATION: &str = include_str!("../../docs/configuration.md");
 
 fn source(text: &str) -> Source {
     Source {
-        shown: FILE.to_owned(),
+        name: Name::Preset("test"),
         text: Zeroizing::new(text.to_owned()),
         folder: PathBuf::new(),
         home: None,
