@@ -24,6 +24,7 @@ use crate::terminal::Terminal;
 mod answer;
 mod get_token;
 mod git;
+mod kubectl;
 mod lock;
 mod login;
 mod logout;
@@ -78,6 +79,7 @@ pub fn run(env: &Env) -> ExitCode {
         Verb::Lock(args) => lock::run(env, &args),
         Verb::Status(args) => status::run(env, &args),
         Verb::Git(args) => git::run(env, &args, command.words(env)),
+        Verb::Kubectl(args) => kubectl::run(env, &args),
         Verb::Setup(Setup::Git(args)) => setup::git::run(env, &args),
     })
 }
@@ -145,6 +147,7 @@ impl<'e> Command<'e> {
                 GetToken::from_arg_matches(&matches).map(Verb::GetToken)
             }
             Self::Tool("git", rest) => git::parsed(rest).map(Verb::Git),
+            Self::Tool("kubectl", rest) => kubectl::parsed(rest).map(Verb::Kubectl),
             Self::Tool(..) | Self::Other => Cli::try_parse_from(&env.args).map(|cli| cli.verb),
         }
     }
