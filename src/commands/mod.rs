@@ -11,6 +11,7 @@ use clap::{Args as _, FromArgMatches as _, Parser as _};
 
 use crate::cli::{AdHocArgs, Asking, Cli, Common, GetToken, Setup, Target, Verb};
 use crate::config::{Asked, Config, Flags, Interactive};
+use crate::credential::Tool;
 use crate::env::Env;
 use crate::error::Error;
 use crate::protocol;
@@ -23,12 +24,14 @@ use crate::terminal::Terminal;
 mod answer;
 mod get_token;
 mod git;
+mod kubectl;
 mod lock;
 mod login;
 mod logout;
 mod recall;
 mod setup;
 mod status;
+mod tool;
 
 /// Runs what the command line says.
 pub fn run(env: &Env) -> ExitCode {
@@ -76,6 +79,7 @@ pub fn run(env: &Env) -> ExitCode {
         Verb::Lock(args) => lock::run(env, &args),
         Verb::Status(args) => status::run(env, &args),
         Verb::Git(args) => git::run(env, &args, command.words(env)),
+        Verb::Kubectl(args) => kubectl::run(env, &args),
         Verb::Setup(Setup::Git(args)) => setup::git::run(env, &args),
     })
 }
@@ -143,6 +147,7 @@ impl<'e> Command<'e> {
                 GetToken::from_arg_matches(&matches).map(Verb::GetToken)
             }
             Self::Tool("git", rest) => git::parsed(rest).map(Verb::Git),
+            Self::Tool("kubectl", rest) => kubectl::parsed(rest).map(Verb::Kubectl),
             Self::Tool(..) | Self::Other => Cli::try_parse_from(&env.args).map(|cli| cli.verb),
         }
     }
@@ -160,6 +165,23 @@ fn tool_named(program: &OsStr) -> Option<&'static str> {
     Some(tool.name())
 }
 
+/// What follows a tool's verb. The tool's usual call has its operation alone, and a command line of
+/// one plain word is read without building a parser for it.
+fn one_word_or_parsed<T: clap::Args + From<OsString>>(
+    name: &'static str,
+    args: &[OsString],
+) -> Result<T, clap::Error> {
+    if let [operation] = args
+        && !operation.as_encoded_bytes().starts_with(b"-")
+    {
+        return Ok(T::from(operation.clone()));
+    }
+    let command = T::augment_args(clap::Command::new(name));
+    let name = OsString::from(name);
+    let matches = command.try_get_matches_from([&name].into_iter().chain(args))?;
+    T::from_arg_matches(&matches)
+}
+
 /// What a command works with: the configuration, and the store that it names.
 pub(crate) struct Prepared<'a> {
     env: &'a Env,
@@ -170,12 +192,7 @@ pub(crate) struct Prepared<'a> {
 
 impl<'a> Prepared<'a> {
     fn new(env: &'a Env, common: &Common, asking: Option<&Asking>) -> Result<Self, Error> {
-        let flags = Flags {
-            store: common.store,
-            interactive: asking.and_then(|asking| asking.interactive),
-            flow: asking.and_then(|asking| asking.flow),
-            verbose: (common.verbose > 0).then_some(common.verbose),
-        };
+        let flags = flags_of(common, asking);
         let config = Config::load(env, &flags)?;
         let settings = &config.settings;
         let terminal = Terminal::new(settings.verbose);
@@ -202,6 +219,16 @@ impl<'a> Prepared<'a> {
             store: &self.store,
             terminal: self.terminal,
         }
+    }
+}
+
+/// The strongest layer of the configuration.
+fn flags_of(common: &Common, asking: Option<&Asking>) -> Flags {
+    Flags {
+        store: common.store,
+        interactive: asking.and_then(|asking| asking.interactive),
+        flow: asking.and_then(|asking| asking.flow),
+        verbose: (common.verbose > 0).then_some(common.verbose),
     }
 }
 
@@ -273,7 +300,7 @@ pub(crate) fn chosen(
             let url = url::Url::parse(target)
                 .map_err(|_| Error::Usage(format!("{target} is not a URL")))?;
             let found = config
-                .resource(&url)?
+                .resource(&url, Tool::GetToken)?
                 .ok_or_else(|| Error::NoResource(target.clone()))?;
             username = found.username;
             token = found.token;

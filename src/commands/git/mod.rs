@@ -5,83 +5,45 @@
 mod desk;
 mod repository;
 
-use std::cell::OnceCell;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::{Args as _, FromArgMatches as _};
-
 use super::recall::Recall;
-use super::{Prepared, answer};
-use crate::cli::{Asking, Common, Git as GitArgs};
-use crate::config::{Interactive, Settings};
-use crate::credential::{Action, Credential, Refusal, Reply, Request, Resource, Want};
+use super::{one_word_or_parsed, tool};
+use crate::cli::Git as GitArgs;
+use crate::credential::{Action, Request, Resource};
 use crate::env::Env;
 use crate::error::Error;
 use crate::protocol::Protocol as _;
 use crate::protocol::git::Git;
-use desk::{Desk, Served};
+use desk::Desk;
 use repository::Repository;
 
-/// What follows the verb. git's usual call has its operation alone, and a command line of one
-/// plain word is read without building a parser for it.
+/// What follows the verb.
 pub(super) fn parsed(args: &[OsString]) -> Result<GitArgs, clap::Error> {
-    if let [operation] = args
-        && !operation.as_encoded_bytes().starts_with(b"-")
-    {
-        return Ok(GitArgs {
-            operation: operation.clone(),
-            asking: Asking::default(),
-            common: Common::default(),
-        });
-    }
-    let command = GitArgs::augment_args(clap::Command::new("hallpass git"));
-    let name = OsString::from("hallpass git");
-    let matches = command.try_get_matches_from([&name].into_iter().chain(args))?;
-    GitArgs::from_arg_matches(&matches)
+    one_word_or_parsed("hallpass git", args)
 }
 
-/// The tool has its reply before a waiting browser tab is told how it ended. `words` are what
-/// `args` was parsed from.
+/// `words` are what `args` was parsed from.
 pub(super) fn run(env: &Env, args: &GitArgs, words: &[OsString]) -> Result<ExitCode, Error> {
-    let prepared = OnceCell::new();
-    let unattended = OnceCell::new();
     let repository = Repository::new(env);
-    let mut served = Served::default();
-    let mut recall = None;
-    let mut answer = |request: &Request| -> Result<Reply, Refusal> {
-        recall = question(env, words, request, &repository);
-        if let Some(credential) = recall.as_ref().and_then(|recall| again(recall, request)) {
-            return Ok(Reply::Credential(credential));
-        }
-        let prepared = if let Some(prepared) = prepared.get() {
-            prepared
-        } else {
-            let fresh = prepare(env, args, request, &repository);
-            let fresh = fresh.map_err(|error| answer::refusal(&error))?;
-            prepared.get_or_init(|| fresh)
-        };
-        let desk = Desk {
-            prepared,
-            unattended: unattended.get_or_init(|| Settings {
-                interactive: Interactive::Never,
-                ..prepared.config.settings.clone()
-            }),
-            repository: &repository,
-        };
-        desk.answer(request, &mut served)
-    };
-    let operation = std::slice::from_ref(&args.operation);
-    let ended = answer::call(env, operation, |call| Git.serve(call, &mut answer));
-    let Served { asked, resolution } = &served;
-    if let Some(account) = asked {
-        account.tell_tab();
-    }
-    if let (Some(recall), Some(prepared), Some(resolution)) = (&recall, prepared.get(), resolution)
-    {
-        recall.remember(prepared, resolution);
-    }
-    ended
+    tool::serve(
+        env,
+        &Git,
+        &args.operation,
+        |request| question(env, words, request, &repository),
+        |request| {
+            let nobody = !request.interactive || repository.rules_asking_out_on_the_command_line();
+            tool::prepared(env, &args.common, &args.asking, nobody)
+        },
+        |tool, request, outcome| {
+            let desk = Desk {
+                tool,
+                repository: &repository,
+            };
+            desk.answer(request, outcome)
+        },
+    )
 }
 
 /// A request as a question that may have been answered before: who else could have a say in whose
@@ -112,31 +74,4 @@ fn question<'e>(
     let asked = [Some(protocol), Some(host), path.as_ref()];
     let asked = asked.map(|text| text.map(String::as_bytes));
     Some(Recall::new(env, Git.name(), words, asked))
-}
-
-fn again(recall: &Recall<'_>, request: &Request) -> Option<Credential> {
-    let Want {
-        token: _,
-        fresh_for,
-        refused,
-    } = request.want;
-    let recalled = recall.credential(fresh_for, refused)?;
-    Some(recalled.credential)
-}
-
-fn prepare<'e>(
-    env: &'e Env,
-    args: &GitArgs,
-    request: &Request,
-    repository: &Repository<'_>,
-) -> Result<Prepared<'e>, Error> {
-    let nobody = !request.interactive || repository.rules_asking_out_on_the_command_line();
-    let asking = Asking {
-        flow: args.asking.flow,
-        interactive: match args.asking.interactive {
-            None if nobody => Some(Interactive::Never),
-            said => said,
-        },
-    };
-    Prepared::new(env, &args.common, Some(&asking))
 }
