@@ -121,33 +121,14 @@ pub enum Setup {
 }
 
 #[derive(Debug, Args)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "flags of a command line, independent of each other"
-)]
+#[command(mut_group("opener", |group| group.requires("host")))]
 pub struct SetupGit {
     /// The git server, as HOST, HOST:PORT, or a URL that may have a path; without it each
     /// resource of the configuration
     #[arg(long, value_name = "HOST")]
     pub host: Option<String>,
-    /// A provider of the configuration, or a preset
-    #[arg(long, value_name = "NAME", requires = "host")]
-    pub provider: Option<String>,
-    /// The issuer of a provider that is not configured
-    #[arg(long, value_name = "URL", requires_all = ["host", "client_id"])]
-    pub issuer_url: Option<String>,
-    /// The ID of the application that was registered for hallpass
-    #[arg(long, value_name = "ID", requires = "host")]
-    pub client_id: Option<String>,
-    /// A file that holds the client secret
-    #[arg(long, value_name = "FILE", requires = "client_id")]
-    pub client_secret_file: Option<PathBuf>,
-    /// A scope to ask for; may be repeated
-    #[arg(long = "scope", value_name = "SCOPE", requires = "client_id")]
-    pub scopes: Vec<String>,
-    /// Which of several accounts at that provider
-    #[arg(long, value_name = "NAME", requires = "host")]
-    pub account: Option<String>,
+    #[command(flatten)]
+    pub opener: Opener,
     /// The user name that the server wants beside the token
     #[arg(long, value_name = "NAME", requires = "host")]
     pub username: Option<String>,
@@ -157,14 +138,45 @@ pub struct SetupGit {
     /// For every host: those that no provider opens are kept and answered as well
     #[arg(long)]
     pub default: bool,
+    #[command(flatten)]
+    pub changing: Changing,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// The provider that opens what a tool is set up for: one that is there, or what makes one.
+#[derive(Debug, Default, Args)]
+#[group(id = "opener", multiple = true)]
+pub struct Opener {
+    /// A provider of the configuration, or a preset
+    #[arg(long, value_name = "NAME")]
+    pub provider: Option<String>,
+    /// The issuer of a provider that is not configured
+    #[arg(long, value_name = "URL", requires = "client_id")]
+    pub issuer_url: Option<String>,
+    /// The ID of the application that was registered for hallpass
+    #[arg(long, value_name = "ID")]
+    pub client_id: Option<String>,
+    /// A file that holds the client secret
+    #[arg(long, value_name = "FILE", requires = "client_id")]
+    pub client_secret_file: Option<PathBuf>,
+    /// A scope to ask for; may be repeated
+    #[arg(long = "scope", value_name = "SCOPE", requires = "client_id")]
+    pub scopes: Vec<String>,
+    /// Which of several accounts at that provider
+    #[arg(long, value_name = "NAME")]
+    pub account: Option<String>,
+}
+
+/// What a set-up does with what it would write.
+#[derive(Debug, Default, Clone, Copy, Args)]
+pub struct Changing {
     /// Show what would be changed, and change nothing
     #[arg(long)]
     pub dry_run: bool,
     /// Take back what this command has written
     #[arg(long)]
     pub undo: bool,
-    #[command(flatten)]
-    pub common: Common,
 }
 
 /// git starts it with an operation: get, store, erase, capability.
@@ -177,6 +189,16 @@ pub struct Git {
     /// What git asks for; it is always last
     #[arg(value_name = "get|store|erase|capability")]
     pub operation: OsString,
+}
+
+impl From<OsString> for Git {
+    fn from(operation: OsString) -> Self {
+        Self {
+            asking: Asking::default(),
+            common: Common::default(),
+            operation,
+        }
+    }
 }
 
 /// Started by the exec entry of a kubeconfig, with its request in `KUBERNETES_EXEC_INFO`.

@@ -39,6 +39,8 @@ pub enum Error {
         #[source]
         cause: std::io::Error,
     },
+    #[error("the path of this program cannot be found")]
+    Program(#[source] std::io::Error),
     #[error("the reply could not be written")]
     Reply(#[source] std::io::Error),
     #[error(transparent)]
@@ -100,9 +102,11 @@ impl Error {
             Self::Session(S::Declined { .. } | S::TimedOut { .. } | S::CoolingDown { .. }) => {
                 Exit::NotSignedIn
             }
-            Self::Store(_) | Self::Reply(_) | Self::GitConfig { .. } | Self::Session(_) => {
-                Exit::Failed
-            }
+            Self::Store(_)
+            | Self::Reply(_)
+            | Self::Program(_)
+            | Self::GitConfig { .. }
+            | Self::Session(_) => Exit::Failed,
         }
     }
 
@@ -121,6 +125,7 @@ impl Error {
             Self::GitConfig { .. } => {
                 Some("see that git is installed, and run `git config --global --list`".to_owned())
             }
+            Self::Program(_) => Some("start hallpass by its absolute path".to_owned()),
             Self::Reply(_) => None,
             Self::Config(error) => error.hint(),
             Self::Store(error) => store_hint(error),

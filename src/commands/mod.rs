@@ -30,6 +30,7 @@ mod login;
 mod logout;
 mod setup;
 mod status;
+mod tool;
 
 /// Runs what the command line says.
 pub fn run(env: &Env) -> ExitCode {
@@ -127,6 +128,23 @@ fn of_tool(tool: &str, rest: &[OsString]) -> Result<Verb, clap::Error> {
     }
 }
 
+/// What follows a tool's verb. The tool's usual call has its operation alone, and a command line of
+/// one plain word is read without building a parser for it.
+fn one_word_or_parsed<T: clap::Args + From<OsString>>(
+    name: &'static str,
+    args: &[OsString],
+) -> Result<T, clap::Error> {
+    if let [operation] = args
+        && !operation.as_encoded_bytes().starts_with(b"-")
+    {
+        return Ok(T::from(operation.clone()));
+    }
+    let command = T::augment_args(clap::Command::new(name));
+    let name = OsString::from(name);
+    let matches = command.try_get_matches_from([&name].into_iter().chain(args))?;
+    T::from_arg_matches(&matches)
+}
+
 /// What a command works with: the configuration, and the store that it names.
 pub(crate) struct Prepared<'a> {
     env: &'a Env,
@@ -137,12 +155,7 @@ pub(crate) struct Prepared<'a> {
 
 impl<'a> Prepared<'a> {
     fn new(env: &'a Env, common: &Common, asking: Option<&Asking>) -> Result<Self, Error> {
-        let flags = Flags {
-            store: common.store,
-            interactive: asking.and_then(|asking| asking.interactive),
-            flow: asking.and_then(|asking| asking.flow),
-            verbose: (common.verbose > 0).then_some(common.verbose),
-        };
+        let flags = flags_of(common, asking);
         let config = Config::load(env, &flags)?;
         let settings = &config.settings;
         let terminal = Terminal::new(settings.verbose);
@@ -169,6 +182,16 @@ impl<'a> Prepared<'a> {
             store: &self.store,
             terminal: self.terminal,
         }
+    }
+}
+
+/// The strongest layer of the configuration.
+fn flags_of(common: &Common, asking: Option<&Asking>) -> Flags {
+    Flags {
+        store: common.store,
+        interactive: asking.and_then(|asking| asking.interactive),
+        flow: asking.and_then(|asking| asking.flow),
+        verbose: (common.verbose > 0).then_some(common.verbose),
     }
 }
 

@@ -4,21 +4,22 @@
 //! An empty `helper` stands before ours, for git hands every helper whatever worked, and nobody
 //! else shall keep a token.
 
-use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::collections::BTreeSet;
+use std::path::Path;
 use std::process::ExitCode;
 
-use url::Url;
-
-use super::super::{print, quoted};
+use super::super::{flags_of, print, quoted};
 use super::git_config;
+use super::host::Host;
+use super::opener::{Opened, toml_text};
+use super::program;
+use super::shown::Shown;
 use crate::cli::SetupGit;
-use crate::config::{Config, ConfigError, Flags, UserFile};
+use crate::config::{Config, UserFile};
 use crate::credential::Tool;
 use crate::env::Env;
 use crate::error::Error;
-use crate::provider::{Provider, Realm, resource::Pattern};
-use crate::report::{Exit, printable};
+use crate::report::Exit;
 
 /// The presets that are a git server themselves, and so need not be named beside its host.
 const HOSTS_OF_THEIR_OWN: &[&str] = &["github", "gitlab", "codeberg", "gitea"];
@@ -26,327 +27,261 @@ const HOSTS_OF_THEIR_OWN: &[&str] = &["github", "gitlab", "codeberg", "gitea"];
 /// The presets that people run instances of.
 const FORGES: &[&str] = &["gitlab", "gitea", "forgejo"];
 
-pub(in super::super) fn run(env: &Env, args: &SetupGit) -> Result<ExitCode, Error> {
-    let flags = Flags {
-        store: args.common.store,
-        verbose: (args.common.verbose > 0).then_some(args.common.verbose),
-        ..Flags::default()
-    };
-    let config = Config::load(env, &flags)?;
-    let hosts = match &args.host {
-        Some(host) => vec![parsed(host)?],
-        None => config
-            .patterns(Tool::Git)
-            .map(parsed_pattern)
-            .collect::<Result<_, _>>()?,
-    };
-    if hosts.is_empty() && !args.default {
-        return Err(Error::Usage(
-            "no resource is configured: name a host with `hallpass setup git --host HOST`, or \
-             keep every host's password with `hallpass setup git --default`"
-                .to_owned(),
-        ));
-    }
-    let mut file = UserFile::read(env)?;
-    let mut edited = None;
-    if let (Some(_), [host]) = (&args.host, hosts.as_slice()) {
-        edited = if args.undo {
-            let removed = file.remove(&host.title());
-            // Something else may have come to need what this would take away.
-            Config::load_edited(env, &flags, &file)?;
-            removed
-        } else {
-            added(env, &flags, &config, args, host, &mut file)?
-        };
-    }
-    let helper = helper(env)?;
-    let mut changes = Vec::new();
-    for host in &hosts {
-        changes.push(Change::of(&host.key("helper"), &helper, args.undo)?);
-        if host.has_path {
-            // Without it git does not say which path it wants.
-            changes.push(Change::of_path(&host.key("useHttpPath"), args.undo)?);
-        }
-    }
-    if args.default {
-        changes.push(Change::of("credential.helper", &helper, args.undo)?);
-    }
-    changes.retain(|change| change.before != change.after);
+/// The keys that git has a helper in: of all hosts, and of one.
+const HELPER_KEYS: &str = r"^credential\.(.*\.)?helper$";
 
-    print(&shown(&changes, &file, edited.as_deref(), args)?);
-    if args.dry_run {
+pub(in super::super) fn run(env: &Env, args: &SetupGit) -> Result<ExitCode, Error> {
+    let flags = flags_of(&args.common, None);
+    let config = Config::load(env, &flags)?;
+    let host = args.host.as_deref();
+    let host = host.map(|host| Host::parse("--host", host)).transpose()?;
+    let mut file = UserFile::read(env)?;
+    let mut edited = Vec::new();
+    let mut changes;
+    if args.changing.undo {
+        let titles = match &host {
+            Some(host) => vec![title(host)],
+            None => file.titles(TITLE),
+        };
+        edited.extend(titles.iter().filter_map(|title| file.remove(title)));
+        // Something else may have come to need what this would take away.
+        Config::load_edited(env, &flags, &file)?;
+        changes = taken_back(host.as_ref(), args.default)?;
+    } else {
+        let mut hosts = Vec::new();
+        if let (Some(host), Some(given)) = (host, &args.host) {
+            edited.extend(opened(args, given, &host).add(env, &flags, &config, &mut file)?);
+            hosts.push(host);
+        } else {
+            hosts = config
+                .patterns(Tool::Git)
+                .map(Host::of)
+                .collect::<Result<_, _>>()?;
+            // Several accounts at one host are one host to git.
+            let mut seen = BTreeSet::new();
+            hosts.retain(|host| seen.insert(host.text.clone()));
+        }
+        if hosts.is_empty() && !args.default {
+            return Err(Error::Usage(
+                "no resource is configured: name a host with `hallpass setup git --host HOST`, \
+                 or keep every host's password with `hallpass setup git --default`"
+                    .to_owned(),
+            ));
+        }
+        changes = made(&hosts, args.default, &helper(env)?)?;
+    }
+    changes.retain(|change| !change.taken.is_empty() || !change.added.is_empty());
+
+    print(&shown(&changes, &file, &edited, args)?);
+    if args.changing.dry_run {
         return Ok(Exit::Answered.into());
     }
-    if edited.is_some() {
+    // git asks only while there is something to ask for.
+    if args.changing.undo {
+        made_in_git(&changes)?;
+    }
+    if !edited.is_empty() {
         file.write()?;
     }
-    changes.iter().try_for_each(Change::make)?;
+    if !args.changing.undo {
+        made_in_git(&changes)?;
+    }
     Ok(Exit::Answered.into())
 }
 
-// --- the host ---
-
-struct Host {
-    url: Url,
-    /// As git and the configuration write it.
-    text: String,
-    has_path: bool,
-}
-
-impl Host {
-    fn key(&self, name: &str) -> String {
-        format!("credential.{}.{name}", self.text)
-    }
-
-    /// Of the block in the user's file.
-    fn title(&self) -> String {
-        format!("hallpass setup git --host {}", self.text)
-    }
-}
-
-fn parsed(host: &str) -> Result<Host, Error> {
-    let text = if host.contains("://") {
-        host.to_owned()
-    } else {
-        format!("https://{host}")
-    };
-    let pattern = Pattern::parse(&text)
-        .map_err(|why| Error::Usage(format!("--host {}: it {why}", printable(host))))?;
-    parsed_pattern(&pattern)
-}
-
-fn parsed_pattern(pattern: &Pattern) -> Result<Host, Error> {
-    let text = pattern.to_string();
-    let url = Url::parse(&text).map_err(|_| Error::Usage(format!("{text} is not a URL")))?;
-    Ok(Host {
-        url,
-        text,
-        has_path: pattern.has_path(),
-    })
-}
-
-// --- the configuration of hallpass ---
-
-/// Adds what makes a provider open the host; `None` where the configuration says it already.
-fn added(
-    env: &Env,
-    flags: &Flags,
-    config: &Config,
-    args: &SetupGit,
-    host: &Host,
-    file: &mut UserFile,
-) -> Result<Option<String>, Error> {
-    // What an earlier run has added is made anew.
-    let earlier = file.remove(&host.title());
-    let config = match &earlier {
-        Some(_) => &Config::load_edited(env, flags, file)?,
-        None => config,
-    };
-    let says_more = args.provider.is_some() || args.client_id.is_some() || args.account.is_some();
-    if !says_more {
-        if let Some(lines) = earlier {
-            file.add(&host.title(), &lines);
-            return Ok(None);
-        }
-        if config.resource(&host.url, Tool::Git)?.is_some() {
-            return Ok(None);
+/// What git has to be told for these hosts.
+fn made(hosts: &[Host], default: bool, helper: &str) -> Result<Vec<Change>, Error> {
+    let mut changes = Vec::new();
+    for host in hosts {
+        let is_set_up = Change::ours(&key(host, "helper"))?.has_taken();
+        changes.push(Change::to(&key(host, "helper"), helper)?);
+        if host.has_path {
+            // Without it git does not say which path it wants.
+            changes.push(Change::to_name_the_path(host, is_set_up)?);
         }
     }
-    let (name, section) = provider_of(config, args, host)?;
-    let mut lines = section;
-    let _ = write!(
-        lines,
-        "[[resources]]\nmatch = {}\nprovider = {}\n",
-        toml_text(&host.text),
-        toml_text(&name)
-    );
-    for (key, value) in [("account", &args.account), ("username", &args.username)] {
-        if let Some(value) = value {
-            let _ = writeln!(lines, "{key} = {}", toml_text(value));
-        }
+    if default {
+        changes.push(Change::to(DEFAULT, helper)?);
     }
-    file.add(&host.title(), &lines);
-    let edited = Config::load_edited(env, flags, file)?;
-    match edited.provider(&name)?.client_id() {
-        Ok(_) => Ok(Some(lines)),
-        Err(ConfigError::Unregistered(unregistered)) => Err(Error::NotRegistered {
-            at: name.clone(),
-            where_to: unregistered.where_to(),
-            again: again(args, &name, unregistered.secret_wanted),
-        }),
-        Err(error) => Err(error.into()),
-    }
+    Ok(changes)
 }
 
-/// The name of the provider, and its section where it has none.
-fn provider_of(config: &Config, args: &SetupGit, host: &Host) -> Result<(String, String), Error> {
-    let own_name = || {
-        let name = host.text.split_once("://").map_or("", |(_, rest)| rest);
-        let plain = |c: char| {
-            if c.is_ascii_alphanumeric() || "-_.".contains(c) {
-                c
-            } else {
-                '-'
-            }
-        };
-        let name: String = name.chars().map(plain).collect();
-        name.trim_matches(['-', '.']).to_owned()
-    };
+/// What git has to forget: one host, or wherever it asks us.
+fn taken_back(host: Option<&Host>, default: bool) -> Result<Vec<Change>, Error> {
     let mut keys = Vec::new();
-    let name = match &args.provider {
-        Some(name) if config.providers().any(|known| known == name) => {
-            if args.client_id.is_some() || args.issuer_url.is_some() {
-                return Err(Error::Usage(format!(
-                    "the provider {name} is configured: change it there, or name another one"
-                )));
-            }
-            return Ok((name.clone(), String::new()));
+    if let Some(host) = host {
+        keys.push(key(host, "helper"));
+        keys.extend(default.then(|| DEFAULT.to_owned()));
+    } else {
+        keys.extend(
+            git_config::matching(HELPER_KEYS)?
+                .into_iter()
+                .map(|(key, _)| key),
+        );
+        let mut seen = BTreeSet::new();
+        keys.retain(|key| seen.insert(key.clone()));
+    }
+    let mut changes = Vec::new();
+    for key in keys {
+        let change = Change::ours(&key)?;
+        if change.has_taken() {
+            let path = key.strip_suffix(".helper").unwrap_or(&key);
+            let path = Change::not_to_name_the_path(&format!("{path}.useHttpPath"))?;
+            changes.extend([change, path]);
         }
-        Some(name) if args.issuer_url.is_some() => name.clone(),
-        Some(preset) => {
-            let provider = config.provider(preset)?;
-            keys.push(("preset", toml_text(preset)));
-            if is_home_of(&provider, &host.url) || !FORGES.contains(&preset.as_str()) {
-                preset.clone()
-            } else {
-                keys.push(("base", toml_text(&host.text)));
-                own_name()
-            }
-        }
-        None if args.issuer_url.is_some() => own_name(),
-        None => {
-            let at_home = |preset: &&&str| {
-                let provider = config.provider(preset);
-                provider.is_ok_and(|provider| is_home_of(&provider, &host.url))
-            };
-            let Some(preset) = HOSTS_OF_THEIR_OWN.iter().find(at_home) else {
-                return Err(Error::Usage(format!(
-                    "which provider opens {0}? add `--provider gitlab` (or gitea, forgejo, or one \
-                     of the configuration), or `--issuer-url URL --client-id ID`",
-                    host.text
-                )));
-            };
-            if config.providers().any(|known| known == *preset) {
-                return Ok(((*preset).to_owned(), String::new()));
-            }
-            keys.push(("preset", toml_text(preset)));
-            (*preset).to_owned()
-        }
-    };
-    if let Some(issuer) = &args.issuer_url {
-        keys.push(("issuer", toml_text(issuer)));
     }
-    if let Some(client_id) = &args.client_id {
-        keys.push(("client_id", toml_text(client_id)));
-    }
-    if let Some(path) = &args.client_secret_file {
-        let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
-        keys.push(("client_secret_file", toml_text(&path.to_string_lossy())));
-    }
-    if !args.scopes.is_empty() {
-        let scopes: Vec<_> = args.scopes.iter().map(|scope| toml_text(scope)).collect();
-        keys.push(("scopes", format!("[{}]", scopes.join(", "))));
-    }
-    if args.bearer {
-        keys.push(("git_bearer", "true".to_owned()));
-    }
-    let mut section = format!("[providers.{}]\n", toml_text(&name));
-    for (key, value) in keys {
-        let _ = writeln!(section, "{key} = {value}");
-    }
-    section.push('\n');
-    Ok((name, section))
+    Ok(changes)
 }
 
-fn is_home_of(provider: &Provider, url: &Url) -> bool {
-    let home = provider.authorization_endpoint.as_ref().and_then(Realm::of);
-    home.is_some() && home == Realm::of(url)
-}
-
-fn again(args: &SetupGit, name: &str, secret_wanted: bool) -> String {
-    let host = args.host.as_deref().unwrap_or_default();
-    let provider = args.provider.as_deref().unwrap_or(name);
-    let mut line = format!(
-        "hallpass setup git --host {} --provider {} --client-id ID",
-        quoted(host),
-        quoted(provider)
-    );
-    if secret_wanted {
-        line.push_str(" --client-secret-file FILE");
+fn made_in_git(changes: &[Change]) -> Result<(), Error> {
+    for change in changes {
+        if change.added.is_empty() {
+            change.take_back()?;
+        } else {
+            change.make()?;
+        }
     }
-    line
+    Ok(())
 }
 
-/// A TOML basic string; JSON's escapes are TOML's too, but for DEL.
-fn toml_text(text: &str) -> String {
-    serde_json::Value::from(text)
-        .to_string()
-        .replace('\u{7f}', "\\u007F")
+/// Every host's key.
+const DEFAULT: &str = "credential.helper";
+
+fn key(host: &Host, name: &str) -> String {
+    format!("credential.{}.{name}", host.text)
+}
+
+/// Our spelling of a true value (git-config(1)): seldom anybody else's, so git can take ours out
+/// from beside theirs.
+const YES: &str = "yes";
+
+/// How the title of each block in the user's file begins.
+const TITLE: &str = "hallpass setup git --host ";
+
+fn title(host: &Host) -> String {
+    format!("{TITLE}{}", host.text)
+}
+
+fn opened<'a>(args: &'a SetupGit, given: &str, host: &'a Host) -> Opened<'a> {
+    let bearer = args.bearer.then(|| ("git_bearer", "true".to_owned()));
+    let username = args.username.as_deref();
+    let username = username.map(|name| ("username", toml_text(name)));
+    Opened {
+        tool: Tool::Git,
+        host,
+        opener: &args.opener,
+        title: title(host),
+        command: format!("{TITLE}{}", quoted(given)),
+        homes: HOSTS_OF_THEIR_OWN,
+        instances: FORGES,
+        advice: "`--provider gitlab` (or gitea, forgejo, or one of the configuration), or \
+                 `--issuer-url URL --client-id ID`",
+        provider_keys: bearer.into_iter().collect(),
+        resource_keys: username.into_iter().collect(),
+    }
 }
 
 // --- git's configuration ---
 
-/// What becomes of one key.
+/// What becomes of one key: of its values some go, the rest stays, and others come behind it.
 struct Change {
     key: String,
-    before: Vec<String>,
-    after: Vec<String>,
+    taken: Vec<String>,
+    rest: Vec<String>,
+    added: Vec<String>,
 }
 
 impl Change {
     /// Ours comes last, behind an empty one that ends the list before it.
-    fn of(key: &str, helper: &str, undo: bool) -> Result<Self, Error> {
-        let before = git_config::values(key)?;
-        let mut after = without_ours(&before);
-        if !undo {
-            after.extend([String::new(), helper.to_owned()]);
+    fn to(key: &str, helper: &str) -> Result<Self, Error> {
+        let ours = [String::new(), helper.to_owned()];
+        let change = Self::ours(key)?;
+        if change.taken == ours && git_config::values(key)?.ends_with(&ours) {
+            return Ok(Self::none(key));
         }
         Ok(Self {
-            key: key.to_owned(),
-            before,
-            after,
+            added: ours.into(),
+            ..change
         })
     }
 
-    fn of_path(key: &str, undo: bool) -> Result<Self, Error> {
-        let before = git_config::values(key)?;
-        let mut after = before.clone();
-        if undo && after.last().is_some_and(|last| last == "true") {
-            after.pop();
-        } else if !undo && after.is_empty() {
-            after.push("true".to_owned());
-        }
+    /// Takes our helper out, with the empty one that stands before it.
+    fn ours(key: &str) -> Result<Self, Error> {
+        let (taken, rest) = parted(git_config::values(key)?);
         Ok(Self {
             key: key.to_owned(),
-            before,
-            after,
+            taken,
+            rest,
+            added: Vec::new(),
         })
+    }
+
+    /// Ours is added also where somebody's says the same, so that taking it back leaves that.
+    fn to_name_the_path(host: &Host, is_set_up: bool) -> Result<Self, Error> {
+        let key = key(host, "useHttpPath");
+        let last = git_config::values(&key)?.pop();
+        let mut change = Self::none(&key);
+        if !(is_set_up && last.as_deref() == Some(YES)) {
+            change.added.push(YES.to_owned());
+        }
+        Ok(change)
+    }
+
+    fn not_to_name_the_path(key: &str) -> Result<Self, Error> {
+        let mut change = Self::none(key);
+        change.rest = git_config::values(key)?;
+        if change.rest.last().is_some_and(|last| last == YES) {
+            change.taken.extend(change.rest.pop());
+        }
+        Ok(change)
+    }
+
+    fn none(key: &str) -> Self {
+        Self {
+            key: key.to_owned(),
+            taken: Vec::new(),
+            rest: Vec::new(),
+            added: Vec::new(),
+        }
+    }
+
+    fn has_taken(&self) -> bool {
+        !self.taken.is_empty()
+    }
+
+    /// As if it had never been there.
+    fn take_back(&self) -> Result<(), Error> {
+        let file = git_config::file_of(&self.key)?;
+        self.make()?;
+        if let Some(file) = file {
+            git_config::remove_section_if_empty(&file, &self.key)?;
+            git_config::remove_if_empty(&file);
+        }
+        Ok(())
     }
 
     fn make(&self) -> Result<(), Error> {
-        // What stands there already stays where it is.
-        if let Some(more) = self.after.strip_prefix(self.before.as_slice()) {
-            return more
-                .iter()
-                .try_for_each(|value| git_config::add(&self.key, value));
+        if self.has_taken() {
+            git_config::take(&self.key, &self.taken, &self.rest)?;
         }
-        git_config::leave(&self.key, &self.after)
+        let mut added = self.added.iter();
+        added.try_for_each(|value| git_config::add(&self.key, value))
     }
 }
 
-/// The helpers that are not ours, without the empty one that we put before ours.
-fn without_ours(values: &[String]) -> Vec<String> {
-    let mut rest: Vec<String> = Vec::new();
+/// Our helpers, each with the empty one that stands before it, and all others.
+fn parted(values: Vec<String>) -> (Vec<String>, Vec<String>) {
+    let mut ours = Vec::new();
+    let mut others: Vec<String> = Vec::new();
     for value in values {
-        if is_ours(value) {
-            if rest.last().is_some_and(String::is_empty) {
-                rest.pop();
-            }
+        if is_ours(&value) {
+            ours.extend(others.pop_if(|last| last.is_empty()));
+            ours.push(value);
         } else {
-            rest.push(value.clone());
+            others.push(value);
         }
     }
-    rest
+    (ours, others)
 }
 
 fn is_ours(helper: &str) -> bool {
@@ -358,24 +293,9 @@ fn is_ours(helper: &str) -> bool {
     name.is_some_and(|name| name == "hallpass")
 }
 
-/// How git starts this program: by the path that `PATH` leads to, which outlives an update,
-/// where that is this program.
+/// How git starts this program.
 fn helper(env: &Env) -> Result<String, Error> {
-    let own = std::env::current_exe().map_err(|cause| Error::GitConfig {
-        action: "find the path of this program".to_owned(),
-        cause,
-    })?;
-    let own = std::fs::canonicalize(&own).unwrap_or(own);
-    let name = PathBuf::from(format!("hallpass{}", std::env::consts::EXE_SUFFIX));
-    let folders = env.var_os("PATH").map(std::env::split_paths);
-    let found = folders
-        .into_iter()
-        .flatten()
-        .map(|folder| folder.join(&name))
-        .find(|path| {
-            path.is_absolute() && std::fs::canonicalize(path).is_ok_and(|path| path == own)
-        });
-    let path = found.unwrap_or(own).to_string_lossy().into_owned();
+    let path = program::path(env)?.to_string_lossy().into_owned();
     // git hands it to a shell, also on Windows.
     let path = if cfg!(windows) {
         path.trim_start_matches(r"\\?\").replace('\\', "/")
@@ -398,72 +318,58 @@ fn as_git_reads_it(path: &str) -> String {
 fn shown(
     changes: &[Change],
     file: &UserFile,
-    edited: Option<&str>,
+    edited: &[String],
     args: &SetupGit,
 ) -> Result<String, Error> {
-    let mut text = String::new();
-    let mut line = |line: &str| {
-        text.push_str(&printable(line));
-        text.push('\n');
-    };
-    if changes.is_empty() && edited.is_none() {
-        line("nothing to change");
-        return Ok(text);
+    let mut shown = Shown::new(args.changing);
+    let undo = args.changing.undo;
+    if changes.is_empty() && edited.is_empty() {
+        shown.line("nothing to change");
+        return Ok(shown.text().to_owned());
     }
-    let (would, sign) = match (args.dry_run, args.undo) {
-        (true, true) => ("would be taken out of", "-"),
-        (true, false) => ("would be added to", "+"),
-        (false, true) => ("taken out of", "-"),
-        (false, false) => ("added to", "+"),
-    };
-    if let Some(lines) = edited {
-        line(&format!("{would} {}:", file.shown));
-        for one in lines.lines() {
-            line(format!("  {sign} {one}").trim_end());
-        }
+    if !edited.is_empty() {
+        shown.heading(&file.shown);
+    }
+    for line in edited.iter().flat_map(|lines| lines.lines()) {
+        shown.changed(line);
     }
     if !changes.is_empty() {
-        line(&format!("{would} your git configuration:"));
+        shown.heading("your git configuration");
     }
     for change in changes {
-        let Change { key, before, after } = change;
-        let differing = if args.undo { before } else { after };
-        let same = if args.undo { after } else { before };
-        for value in differing
-            .iter()
-            .filter(|value| !same.contains(value) || value.is_empty())
-        {
-            line(&format!("  {sign} {key} = {value:?}"));
+        let values = if undo { &change.taken } else { &change.added };
+        for value in values {
+            shown.changed(&format!("{} = {value:?}", change.key));
         }
     }
-    if !args.undo {
-        let mut shadowed: Vec<String> = Vec::new();
-        for key in changes.iter().map(|change| change.key.as_str()) {
-            if key.ends_with(".helper") {
-                shadowed.extend(git_config::helpers_everywhere(key)?);
-            }
-        }
-        shadowed.extend(git_config::helpers_everywhere("credential.helper")?);
-        shadowed.dedup();
-        shadowed.retain(|helper| !helper.split(" (").next().is_some_and(is_ours));
-        if !shadowed.is_empty() && !changes.is_empty() {
-            line("git no longer asks for these hosts:");
+    if !undo && !changes.is_empty() {
+        let shadowed = shadowed(changes)?;
+        if !shadowed.is_empty() {
+            shown.line("git no longer asks for these hosts:");
             for helper in shadowed {
-                line(&format!("  {helper}"));
+                shown.line(&format!("  {helper}"));
             }
         }
-        if !args.dry_run {
-            let host = args
-                .host
-                .as_deref()
-                .map_or_else(String::new, |h| format!(" --host {}", quoted(h)));
-            let default = if args.default { " --default" } else { "" };
-            line(&format!(
-                "to take it back: hallpass setup git{host}{default} --undo"
-            ));
+    }
+    let host = args.host.as_deref();
+    let host = host.map_or_else(String::new, |host| format!(" --host {}", quoted(host)));
+    let default = if args.default { " --default" } else { "" };
+    shown.way_back(&format!("hallpass setup git{host}{default}"));
+    Ok(shown.text().to_owned())
+}
+
+/// The helpers of others that git asks no more, each with where it stands.
+fn shadowed(changes: &[Change]) -> Result<Vec<String>, Error> {
+    let mut shadowed: Vec<String> = Vec::new();
+    for key in changes.iter().map(|change| change.key.as_str()) {
+        if key.ends_with(".helper") {
+            shadowed.extend(git_config::helpers_everywhere(key)?);
         }
     }
-    Ok(text)
+    shadowed.extend(git_config::helpers_everywhere("credential.helper")?);
+    shadowed.dedup();
+    shadowed.retain(|helper| !helper.split(" (").next().is_some_and(is_ours));
+    Ok(shadowed)
 }
 
 #[cfg(test)]
@@ -473,19 +379,27 @@ mod tests {
     #[test]
     fn ours_is_taken_out_with_its_empty_one_and_no_other() {
         let ours = "/usr/local/bin/hallpass git";
-        for (before, after) in [
-            (vec!["", ours], vec![]),
-            (vec!["store", "", ours], vec!["store"]),
+        let quoted = "!'/opt/a b/hallpass' git";
+        for (before, taken, rest) in [
+            (vec!["", ours], vec!["", ours], vec![]),
+            (vec!["store", "", ours], vec!["", ours], vec!["store"]),
             (
-                vec!["", "store", "", "!'/opt/a b/hallpass' git"],
+                vec!["", "store", "", quoted],
+                vec!["", quoted],
                 vec!["", "store"],
             ),
-            (vec!["", "store"], vec!["", "store"]),
-            (vec![ours, "cache"], vec!["cache"]),
-            (vec!["/x/nothallpass git"], vec!["/x/nothallpass git"]),
+            (vec!["", "store"], vec![], vec!["", "store"]),
+            (vec![ours, "cache"], vec![ours], vec!["cache"]),
+            (
+                vec!["/x/nothallpass git"],
+                vec![],
+                vec!["/x/nothallpass git"],
+            ),
         ] {
-            let before: Vec<String> = before.into_iter().map(str::to_owned).collect();
-            assert_eq!(without_ours(&before), after, "{before:?}");
+            let values = before.iter().map(|value| (*value).to_owned()).collect();
+            let (ours, others) = parted(values);
+            assert_eq!(ours, taken, "{before:?}");
+            assert_eq!(others, rest, "{before:?}");
         }
     }
 }

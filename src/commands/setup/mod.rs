@@ -1,4 +1,11 @@
-//! `hallpass setup TOOL`: tells a tool to ask hallpass, and can take that back. One file a tool.
+//! `hallpass setup TOOL`: tells a tool to ask hallpass, and can take that back. One file a tool;
+//! what they share stands in `host` (what is set up), `opener` (the provider that opens it, and
+//! the block of the user's file that says so), `program` (how a tool starts this program) and
+//! `shown` (what a person sees of it all).
 
 pub(super) mod git;
 mod git_config;
+mod host;
+mod opener;
+mod program;
+mod shown;

@@ -1,0 +1,219 @@
+//! The provider that opens what a tool is set up for, and the block of the user's file that says
+//! so. What is there already is used as it is; an earlier block of the same title is made anew.
+
+use std::fmt::Write as _;
+
+use url::Url;
+
+use super::super::quoted;
+use super::host::Host;
+use crate::cli::Opener;
+use crate::config::{Config, ConfigError, Flags, UserFile};
+use crate::credential::Tool;
+use crate::env::Env;
+use crate::error::Error;
+use crate::provider::{Provider, Realm};
+
+/// What a tool's set-up asks to be opened, and how that tool speaks of it.
+pub(super) struct Opened<'a> {
+    pub(super) tool: Tool,
+    pub(super) host: &'a Host,
+    pub(super) opener: &'a Opener,
+    /// The block's title: the command that writes it, with what tells it from another one.
+    pub(super) title: String,
+    /// The same command as it was typed, for a line that can be typed again.
+    pub(super) command: String,
+    /// The presets that are looked through where no provider is named: one that has its home at
+    /// this host is meant.
+    pub(super) homes: &'static [&'static str],
+    /// The presets of which this host is an instance where they are named, and so their `base`.
+    pub(super) instances: &'static [&'static str],
+    /// What to add to the command where nothing says which provider it is.
+    pub(super) advice: &'static str,
+    /// More keys for a provider's section that is made here, with their values in TOML.
+    pub(super) provider_keys: Vec<(&'static str, String)>,
+    /// More keys for the entry in `[[resources]]`, with their values in TOML.
+    pub(super) resource_keys: Vec<(&'static str, String)>,
+}
+
+impl Opened<'_> {
+    /// Adds to the file what makes a provider open the host. What was added; `None` where the
+    /// configuration says it already.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotRegistered`] where the provider has no client id; an error of usage where
+    /// nothing says which provider it is; whatever is wrong with the configuration as edited.
+    pub(super) fn add(
+        &self,
+        env: &Env,
+        flags: &Flags,
+        config: &Config,
+        file: &mut UserFile,
+    ) -> Result<Option<String>, Error> {
+        // What an earlier run has added is made anew.
+        let earlier = file.remove(&self.title);
+        let config = match &earlier {
+            Some(_) => &Config::load_edited(env, flags, file)?,
+            None => config,
+        };
+        let Opener {
+            provider,
+            client_id,
+            account,
+            ..
+        } = self.opener;
+        let says_more = provider.is_some() || client_id.is_some() || account.is_some();
+        if !says_more {
+            if let Some(lines) = earlier {
+                file.add(&self.title, &lines);
+                return Ok(None);
+            }
+            if config.resource(&self.host.url, self.tool)?.is_some() {
+                return Ok(None);
+            }
+        }
+        let (name, section) = self.provider(config)?;
+        let mut lines = section;
+        let _ = write!(
+            lines,
+            "[[resources]]\nmatch = {}\nprovider = {}\n",
+            toml_text(&self.host.text),
+            toml_text(&name)
+        );
+        if let Some(account) = account {
+            let _ = writeln!(lines, "account = {}", toml_text(account));
+        }
+        for (key, value) in &self.resource_keys {
+            let _ = writeln!(lines, "{key} = {value}");
+        }
+        file.add(&self.title, &lines);
+        let edited = Config::load_edited(env, flags, file)?;
+        match edited.provider(&name)?.client_id() {
+            Ok(_) => Ok(Some(lines)),
+            Err(ConfigError::Unregistered(unregistered)) => Err(Error::NotRegistered {
+                at: name.clone(),
+                where_to: unregistered.where_to(),
+                again: self.again(&name, unregistered.secret_wanted),
+            }),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The name of the provider, and its section where it has none.
+    fn provider(&self, config: &Config) -> Result<(String, String), Error> {
+        let Opener {
+            provider,
+            issuer_url,
+            client_id,
+            client_secret_file,
+            scopes,
+            account: _,
+        } = self.opener;
+        let mut keys = Vec::new();
+        let name = match provider {
+            Some(name) if config.providers().any(|known| known == name) => {
+                if client_id.is_some() || issuer_url.is_some() {
+                    return Err(Error::Usage(format!(
+                        "the provider {name} is configured: change it there, or name another one"
+                    )));
+                }
+                return Ok((name.clone(), String::new()));
+            }
+            Some(name) if issuer_url.is_some() => name.clone(),
+            Some(preset) => {
+                keys.push(("preset", toml_text(preset)));
+                let is_instance = self.instances.contains(&preset.as_str());
+                match config.provider(preset) {
+                    // A preset may lack its base: the host is that.
+                    Ok(provider) if is_home_of(&provider, &self.host.url) => preset.clone(),
+                    Ok(_) | Err(_) if is_instance => {
+                        keys.push(("base", toml_text(&self.host.text)));
+                        self.own_name()
+                    }
+                    Ok(_) => preset.clone(),
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            None if issuer_url.is_some() => self.own_name(),
+            None => {
+                let at_home = |preset: &&&str| {
+                    let provider = config.provider(preset);
+                    provider.is_ok_and(|provider| is_home_of(&provider, &self.host.url))
+                };
+                let Some(preset) = self.homes.iter().find(at_home) else {
+                    return Err(Error::Usage(format!(
+                        "which provider opens {}? add {}",
+                        self.host.text, self.advice
+                    )));
+                };
+                if config.providers().any(|known| known == *preset) {
+                    return Ok(((*preset).to_owned(), String::new()));
+                }
+                keys.push(("preset", toml_text(preset)));
+                (*preset).to_owned()
+            }
+        };
+        if let Some(issuer) = issuer_url {
+            keys.push(("issuer", toml_text(issuer)));
+        }
+        if let Some(client_id) = client_id {
+            keys.push(("client_id", toml_text(client_id)));
+        }
+        if let Some(path) = client_secret_file {
+            let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+            keys.push(("client_secret_file", toml_text(&path.to_string_lossy())));
+        }
+        if !scopes.is_empty() {
+            let scopes: Vec<_> = scopes.iter().map(|scope| toml_text(scope)).collect();
+            keys.push(("scopes", format!("[{}]", scopes.join(", "))));
+        }
+        keys.extend(self.provider_keys.iter().cloned());
+        let mut section = format!("[providers.{}]\n", toml_text(&name));
+        for (key, value) in keys {
+            let _ = writeln!(section, "{key} = {value}");
+        }
+        section.push('\n');
+        Ok((name, section))
+    }
+
+    /// A provider's name that is made of the host's.
+    fn own_name(&self) -> String {
+        let text = &self.host.text;
+        let name = text.split_once("://").map_or("", |(_, rest)| rest);
+        let plain = |c: char| {
+            if c.is_ascii_alphanumeric() || "-_.".contains(c) {
+                c
+            } else {
+                '-'
+            }
+        };
+        let name: String = name.chars().map(plain).collect();
+        name.trim_matches(['-', '.']).to_owned()
+    }
+
+    fn again(&self, name: &str, secret_wanted: bool) -> String {
+        let provider = self.opener.provider.as_deref().unwrap_or(name);
+        let mut line = format!(
+            "{} --provider {} --client-id ID",
+            self.command,
+            quoted(provider)
+        );
+        if secret_wanted {
+            line.push_str(" --client-secret-file FILE");
+        }
+        line
+    }
+}
+
+fn is_home_of(provider: &Provider, url: &Url) -> bool {
+    let home = provider.authorization_endpoint.as_ref().and_then(Realm::of);
+    home.is_some() && home == Realm::of(url)
+}
+
+/// A TOML basic string; JSON's escapes are TOML's too, but for DEL.
+pub(super) fn toml_text(text: &str) -> String {
+    serde_json::Value::from(text)
+        .to_string()
+        .replace('\u{7f}', "\\u007F")
+}
