@@ -36,6 +36,7 @@ mod id_token;
 mod kubectl;
 mod network;
 mod refresh;
+mod resolution;
 mod setup_git;
 mod sign_in;
 mod store;
