@@ -79,7 +79,7 @@ pub fn run(env: &Env) -> ExitCode {
         Verb::Lock(args) => lock::run(env, &args),
         Verb::Status(args) => status::run(env, &args),
         Verb::Git(args) => git::run(env, &args, command.words(env)),
-        Verb::Kubectl(args) => kubectl::run(env, &args),
+        Verb::Kubectl(args) => kubectl::run(env, &args, command.words(env)),
         Verb::Setup(Setup::Git(args)) => setup::git::run(env, &args),
     })
 }
