@@ -45,6 +45,7 @@ pub(crate) struct ProviderLayer {
     git_username: Option<String>,
     registry_username: Option<String>,
     git_bearer: Option<bool>,
+    use_cluster_proxy: Option<bool>,
 }
 
 /// What belongs to one authorization server.
@@ -126,6 +127,7 @@ impl ProviderLayer {
             git_username: section.text("git_username")?,
             registry_username: section.text("registry_username")?,
             git_bearer: section.flag("git_bearer")?,
+            use_cluster_proxy: section.flag("use_cluster_proxy")?,
         })
     }
 
@@ -155,6 +157,7 @@ impl ProviderLayer {
             git_username,
             registry_username,
             git_bearer,
+            use_cluster_proxy,
         } = self;
         let mut all_params = lower.extra_params;
         all_params.extend(extra_params);
@@ -186,6 +189,7 @@ impl ProviderLayer {
             git_username: git_username.or(lower.git_username),
             registry_username: registry_username.or(lower.registry_username),
             git_bearer: git_bearer.or(lower.git_bearer),
+            use_cluster_proxy: use_cluster_proxy.or(lower.use_cluster_proxy),
         }
     }
 
@@ -252,6 +256,7 @@ impl ProviderLayer {
             git_username,
             registry_username,
             git_bearer,
+            use_cluster_proxy,
         } = self;
         let Server {
             issuer,
@@ -294,6 +299,7 @@ impl ProviderLayer {
             git_username,
             registry_username,
             git_bearer: git_bearer.unwrap_or(unset.git_bearer),
+            use_cluster_proxy: use_cluster_proxy.unwrap_or(unset.use_cluster_proxy),
             origin,
         }
     }

@@ -7,7 +7,7 @@ use super::super::{Prepared, login_of, quoted};
 use super::repository::Repository;
 use crate::config::{Interactive, Match, Settings};
 use crate::credential::{
-    Action, Credential, KeptCredential, Refusal, Reply, Request, Resource, Want,
+    Action, Credential, KeptCredential, Refusal, Reply, Request, Resource, Tool, Want,
 };
 use crate::error::Error;
 use crate::kept::{Keeping, KeptCredentials};
@@ -77,7 +77,11 @@ impl<'p> Desk<'p> {
             ..KeptCredential::default()
         };
         let opened = match &target.url {
-            Some(url) => self.prepared.config.resource(url).map_err(Error::from)?,
+            Some(url) => self
+                .prepared
+                .config
+                .resource(url, Tool::Git)
+                .map_err(Error::from)?,
             None => None,
         };
         let Some(first) = opened else {
@@ -189,7 +193,8 @@ impl<'p> Desk<'p> {
         let Some(url) = &target.url else {
             return Ok(None);
         };
-        let Some(first) = self.prepared.config.resource(url).map_err(Error::from)? else {
+        let config = &self.prepared.config;
+        let Some(first) = config.resource(url, Tool::Git).map_err(Error::from)? else {
             return Ok(None);
         };
         match self.account_of(first, target, username) {
@@ -215,7 +220,11 @@ impl<'p> Desk<'p> {
                 account,
             });
         };
-        let labels: Vec<String> = config.accounts(url).into_iter().map(label).collect();
+        let labels: Vec<String> = config
+            .accounts(url, Tool::Git)
+            .into_iter()
+            .map(label)
+            .collect();
         if let Some(username) = username.filter(|name| !is_for_anybody(&first, name)) {
             if let Some(account) = self.named(&first, &labels, username, target)? {
                 return self.opened(first, url, account);
@@ -244,14 +253,14 @@ impl<'p> Desk<'p> {
     fn may_vary(&self, target: &Target, first: &Match, username: Option<&str>) -> bool {
         let url = target.url.as_ref();
         username.is_some_and(|name| !is_for_anybody(first, name))
-            || url.is_some_and(|url| self.prepared.config.accounts(url).len() > 1)
+            || url.is_some_and(|url| self.prepared.config.accounts(url, Tool::Git).len() > 1)
             || self.repository.may_name_an_account()
     }
 
     fn opened(&self, first: Match, url: &Url, account: String) -> Result<Opened, Stop> {
         let config = &self.prepared.config;
         let found = config
-            .resource_of(url, Some(&account))
+            .resource_of(url, Tool::Git, Some(&account))
             .map_err(Error::from)?;
         Ok(Opened {
             found: found.unwrap_or(first),

@@ -9,12 +9,14 @@ use super::super::quoted;
 use super::host::Host;
 use crate::cli::Opener;
 use crate::config::{Config, ConfigError, Flags, UserFile};
+use crate::credential::Tool;
 use crate::env::Env;
 use crate::error::Error;
 use crate::provider::{Provider, Realm};
 
 /// What a tool's set-up asks to be opened, and how that tool speaks of it.
 pub(super) struct Opened<'a> {
+    pub(super) tool: Tool,
     pub(super) host: &'a Host,
     pub(super) opener: &'a Opener,
     /// The block's title: the command that writes it, with what tells it from another one.
@@ -67,7 +69,7 @@ impl Opened<'_> {
                 file.add(&self.title, &lines);
                 return Ok(None);
             }
-            if config.resource(&self.host.url)?.is_some() {
+            if config.resource(&self.host.url, self.tool)?.is_some() {
                 return Ok(None);
             }
         }
@@ -177,17 +179,7 @@ impl Opened<'_> {
 
     /// A provider's name that is made of the host's.
     fn own_name(&self) -> String {
-        let text = &self.host.text;
-        let name = text.split_once("://").map_or("", |(_, rest)| rest);
-        let plain = |c: char| {
-            if c.is_ascii_alphanumeric() || "-_.".contains(c) {
-                c
-            } else {
-                '-'
-            }
-        };
-        let name: String = name.chars().map(plain).collect();
-        name.trim_matches(['-', '.']).to_owned()
+        name_of(&self.host.text)
     }
 
     fn again(&self, name: &str, secret_wanted: bool) -> String {
@@ -203,6 +195,23 @@ impl Opened<'_> {
         line
     }
 }
+
+/// A provider's name that is made of a URL's host and path.
+pub(super) fn name_of(url: &str) -> String {
+    let name = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let plain = |c: char| {
+        if c.is_ascii_alphanumeric() || "-_.".contains(c) {
+            c
+        } else {
+            '-'
+        }
+    };
+    let name: String = name.chars().take(LONGEST_NAME).map(plain).collect();
+    name.trim_matches(['-', '.', '_']).to_owned()
+}
+
+/// Shorter than a name may be (64), so that a number has room behind it.
+const LONGEST_NAME: usize = 60;
 
 fn is_home_of(provider: &Provider, url: &Url) -> bool {
     let home = provider.authorization_endpoint.as_ref().and_then(Realm::of);
