@@ -116,6 +116,8 @@ pub struct Status {
 pub enum Setup {
     /// Make hallpass git's credential helper
     Git(SetupGit),
+    /// Make hallpass kubectl's credential plugin for a user of the kubeconfig
+    Kubectl(SetupKubectl),
 }
 
 #[derive(Debug, Args)]
@@ -142,8 +144,30 @@ pub struct SetupGit {
     pub common: Common,
 }
 
+#[derive(Debug, Args)]
+pub struct SetupKubectl {
+    /// The context whose user is set up; without it the current one
+    #[arg(long, value_name = "NAME", conflicts_with = "user")]
+    pub context: Option<String>,
+    /// The user of the kubeconfig that is set up
+    #[arg(long, value_name = "NAME")]
+    pub user: Option<String>,
+    #[command(flatten)]
+    pub opener: Opener,
+    /// Take over what the user's kubelogin (kubectl oidc-login) was told
+    #[arg(long, conflicts_with_all = ["issuer_url", "client_id"])]
+    pub from_kubelogin: bool,
+    /// Let kubectl run hallpass: add it to the allow-list in kuberc, where there is one
+    #[arg(long)]
+    pub kuberc: bool,
+    #[command(flatten)]
+    pub changing: Changing,
+    #[command(flatten)]
+    pub common: Common,
+}
+
 /// The provider that opens what a tool is set up for: one that is there, or what makes one.
-#[derive(Debug, Default, Args)]
+#[derive(Debug, Default, Clone, Args)]
 #[group(id = "opener", multiple = true)]
 pub struct Opener {
     /// A provider of the configuration, or a preset

@@ -24,6 +24,7 @@ use crate::terminal::Terminal;
 mod answer;
 mod get_token;
 mod git;
+mod kubeconfig;
 mod lock;
 mod login;
 mod logout;
@@ -59,6 +60,7 @@ pub fn run(env: &Env) -> ExitCode {
         Verb::Status(args) => status::run(env, &args),
         Verb::Git(args) => git::run(env, &args),
         Verb::Setup(Setup::Git(args)) => setup::git::run(env, &args),
+        Verb::Setup(Setup::Kubectl(args)) => setup::kubectl::run(env, &args),
     };
     result.unwrap_or_else(|error| {
         let report = error.report();

@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
+use crate::secret::Secret;
+
 /// Nobody writes a megabyte by hand.
 const LARGEST: u64 = 1 << 20;
 
@@ -165,6 +167,12 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
         let _ = std::fs::remove_file(&temp);
     }
     result
+}
+
+/// Writes a secret's own file: one line, for nobody but its owner.
+pub(crate) fn write_secret(path: &Path, secret: &Secret<String>) -> io::Result<()> {
+    let line = Zeroizing::new(format!("{}\n", secret.expose()));
+    replace(path, line.as_bytes())
 }
 
 /// What a path leads to. Many keep theirs in a repository, and a link to it in its place.

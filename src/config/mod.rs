@@ -337,6 +337,11 @@ impl Config {
     }
 }
 
+/// The user's home.
+pub(crate) fn home(env: &Env) -> Result<PathBuf, ConfigError> {
+    folders::home(env)
+}
+
 /// A path as a person sees it, where the home does not matter.
 pub(crate) fn shown(path: &Path) -> String {
     folders::shown(path, None)

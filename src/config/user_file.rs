@@ -17,7 +17,7 @@ use crate::env::Env;
 const OPENS: &str = "# >>> ";
 const CLOSES: &str = "# <<< ";
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct UserFile {
     path: PathBuf,
     home: Option<PathBuf>,
@@ -47,6 +47,11 @@ impl UserFile {
             shown,
             text,
         })
+    }
+
+    /// The folder that it stands in, which need not exist.
+    pub(crate) fn folder(&self) -> &Path {
+        self.path.parent().unwrap_or(Path::new("/"))
     }
 
     /// Adds a block, in the place of an older one of that title.
@@ -98,7 +103,7 @@ impl UserFile {
         Source {
             shown: self.shown.clone(),
             text: self.text.clone(),
-            folder: self.path.parent().unwrap_or(Path::new("/")).to_owned(),
+            folder: self.folder().to_owned(),
             home: self.home.clone(),
         }
     }

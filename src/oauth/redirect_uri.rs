@@ -107,10 +107,7 @@ mod tests {
                 "http://127.0.0.1:8400/",
                 Ok((LoopbackHost::V4, Some(8400), "/")),
             ),
-            (
-                "http://localhost",
-                Ok((LoopbackHost::Localhost, None, "")),
-            ),
+            ("http://localhost", Ok((LoopbackHost::Localhost, None, ""))),
             (
                 "http://[::1]:8400/a/b",
                 Ok((LoopbackHost::V6, Some(8400), "/a/b")),
