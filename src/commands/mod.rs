@@ -14,7 +14,7 @@ use crate::config::{Asked, Config, Flags, Interactive};
 use crate::credential::Tool;
 use crate::env::Env;
 use crate::error::Error;
-use crate::protocol::{self, Protocol as _};
+use crate::protocol;
 use crate::provider::Provider;
 use crate::report::{Exit, Report};
 use crate::session::{Context, DEFAULT_ACCOUNT, LoginLine};
@@ -25,6 +25,7 @@ mod answer;
 mod get_token;
 mod git;
 mod kubeconfig;
+mod kubectl;
 mod lock;
 mod login;
 mod logout;
@@ -59,6 +60,7 @@ pub fn run(env: &Env) -> ExitCode {
         Verb::Lock(args) => lock::run(env, &args),
         Verb::Status(args) => status::run(env, &args),
         Verb::Git(args) => git::run(env, &args),
+        Verb::Kubectl(args) => kubectl::run(env, &args),
         Verb::Setup(Setup::Git(args)) => setup::git::run(env, &args),
         Verb::Setup(Setup::Kubectl(args)) => setup::kubectl::run(env, &args),
     };
@@ -95,9 +97,9 @@ fn parsed(env: &Env) -> Result<Verb, clap::Error> {
         }
     }
     if let Some((verb, rest)) = rest.split_first()
-        && verb == protocol::git::Git.name()
+        && let Some(tool) = protocol::ALL.iter().find(|tool| verb == tool.name())
     {
-        return of_tool(verb.to_str().unwrap_or_default(), rest);
+        return of_tool(tool.name(), rest);
     }
     if env.args.get(1).is_some_and(|verb| verb == "get-token") {
         let command = GetToken::augment_args(clap::Command::new("hallpass get-token"));
@@ -122,6 +124,7 @@ fn tool_named(program: &OsStr) -> Option<&'static str> {
 fn of_tool(tool: &str, rest: &[OsString]) -> Result<Verb, clap::Error> {
     match tool {
         "git" => git::parsed(rest).map(Verb::Git),
+        "kubectl" => kubectl::parsed(rest).map(Verb::Kubectl),
         _ => Cli::try_parse_from([OsStr::new("hallpass"), OsStr::new(tool)]).map(|cli| cli.verb),
     }
 }

@@ -14,7 +14,7 @@ pub(crate) mod settings;
 pub(crate) mod similar;
 mod user_file;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -271,12 +271,14 @@ impl Config {
         })
     }
 
-    /// Whether a provider has entries that are said to be for this tool.
-    pub fn has_entries_of(&self, provider: &str, tool: Tool) -> bool {
-        self.resources.iter().any(|resource| {
-            let said = resource.tools.as_deref();
-            resource.provider == provider && said.is_some_and(|tools| tools.contains(&tool))
-        })
+    /// The providers of those entries that are said to be for this tool.
+    pub fn providers_for(&self, tool: Tool) -> BTreeSet<&str> {
+        let is_said_for = |resource: &&Resource| {
+            let tools = resource.tools.as_deref();
+            tools.is_some_and(|tools| tools.contains(&tool))
+        };
+        let entries = self.resources.iter().filter(is_said_for);
+        entries.map(|resource| resource.provider.as_str()).collect()
     }
 
     /// The entries that fit a URL, and that no other one fits more closely.

@@ -12,6 +12,7 @@
 //!   sessions/<hash>         a record; <hash>.lock and <hash>.login.lock beside it
 //!   kept/<hash>             credentials that tools handed over
 //!   metadata/  attempts/    JSON, no secrets
+//!   runtime/                journals, where there is no runtime folder
 //! ```
 //!
 //! The cipher is XChaCha20-Poly1305: <https://datatracker.ietf.org/doc/html/draft-irtf-cfrg-xchacha>.
@@ -20,6 +21,7 @@ mod data_dir;
 mod error;
 mod folder;
 mod hex;
+mod journal;
 mod kernel;
 mod key;
 mod keyring;
@@ -36,17 +38,19 @@ use std::time::{Duration, Instant, SystemTime};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
+use crate::env::Env;
 use folder::Folder;
 use key::{DataKey, Found, KeyFile, Keys};
 use seal::{Header, Unreadable};
 
 pub use data_dir::{data_dir, in_container};
 pub use error::StoreError;
+pub use journal::Journal;
 pub use kernel::KernelError;
 pub use keyring::{KeyringError, UNATTENDED};
 pub use lock::{Lock, LockKind};
 pub use plain::Plain;
-pub use record::{Kept, Listed, RecordName, Reservation};
+pub use record::{Kept, Listed, RecordName, Reservation, digest};
 
 /// Where somebody wants the data key kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -450,6 +454,27 @@ impl Store {
             Ok(false) => KernelCache::Empty,
             Err(error) => KernelCache::Unavailable(error),
         }
+    }
+
+    /// A journal in the user's runtime folder. Where there is none that is safe to use, it is in
+    /// the data folder, and `explain` is told why.
+    pub fn journal(
+        &self,
+        env: &Env,
+        name: &'static str,
+        explain: impl FnOnce(String),
+    ) -> Result<Journal, StoreError> {
+        let data_dir = &self.options.data_dir;
+        let runtime = env.var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
+        let why = match runtime.filter(|path| path.is_absolute()) {
+            None => "XDG_RUNTIME_DIR names no folder".to_owned(),
+            Some(runtime) => match Journal::open(Some(&runtime), data_dir, name) {
+                Ok(journal) => return Ok(journal),
+                Err(error) => error.to_string(),
+            },
+        };
+        explain(format!("{why}: the data folder serves instead"));
+        Journal::open(None, data_dir, name)
     }
 
     fn key_file(&self) -> Result<Option<KeyFile>, StoreError> {

@@ -33,6 +33,7 @@ mod discovery;
 mod git;
 mod harness;
 mod id_token;
+mod kubectl;
 mod network;
 mod refresh;
 mod setup_git;
@@ -45,4 +46,10 @@ mod token_response;
 #[ignore = "the browser of the other tests, which hallpass starts"]
 fn form_browser() {
     browser::play();
+}
+
+#[test]
+#[ignore = "the kubectl of the other tests, which starts hallpass"]
+fn kubectl_parent() {
+    kubectl::play();
 }
