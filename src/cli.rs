@@ -44,6 +44,9 @@ pub enum Verb {
     /// Tell a tool to ask hallpass
     #[command(subcommand)]
     Setup(Setup),
+    /// Say what is off where a tool is refused, and what to type
+    #[command(subcommand)]
+    Doctor(Doctor),
     /// Answer git, as its credential helper
     Git(Git),
     /// Answer kubectl, as its credential plugin
@@ -167,6 +170,32 @@ pub struct SetupKubectl {
     #[command(flatten)]
     pub common: Common,
 }
+
+#[derive(Debug, Subcommand)]
+pub enum Doctor {
+    /// Look at what stands between kubectl and a cluster that answers 401
+    Kubectl(DoctorKubectl),
+}
+
+/// It refreshes nothing, and asks nobody to sign in.
+#[derive(Debug, Args)]
+#[command(after_help = DOCTOR_EXITS)]
+pub struct DoctorKubectl {
+    /// The context that is looked at; without it the current one
+    #[arg(long, value_name = "NAME")]
+    pub context: Option<String>,
+    /// Ask the API server, too: it is sent the token, as kubectl sends it
+    #[arg(long)]
+    pub ask_server: bool,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// A doctor's own.
+pub const DOCTOR_EXITS: &str = "Exit codes:
+  0  all is well
+  1  something is off
+  2  the command line or the configuration is at fault";
 
 /// The provider that opens what a tool is set up for: one that is there, or what makes one.
 #[derive(Debug, Default, Clone, Args)]

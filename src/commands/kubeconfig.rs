@@ -35,6 +35,12 @@ impl Kubeconfig {
         Self::view(&[])
     }
 
+    /// One context alone, with what its files hold in the place of their paths.
+    pub(super) fn of_context(name: &str) -> Result<Self, Error> {
+        let flag = format!("--context={name}");
+        Self::view(&["--minify".into(), "--flatten".into(), flag.into()])
+    }
+
     /// One file by itself.
     pub(super) fn of_file(path: &Path) -> Result<Self, Error> {
         let mut flag = std::ffi::OsString::from("--kubeconfig=");
@@ -148,6 +154,13 @@ impl<'a> Cluster<'a> {
     pub(super) fn text(&self, key: &str) -> Option<&'a str> {
         let text = self.entry.get(key)?.as_str()?;
         (!text.is_empty()).then_some(text)
+    }
+
+    /// What one of the cluster's extensions holds.
+    pub(super) fn extension(&self, name: &str) -> Option<&'a Value> {
+        let mut all = self.entry.get("extensions")?.as_array()?.iter();
+        let named = |one: &&Value| one.get("name").and_then(Value::as_str) == Some(name);
+        all.find(named)?.get("extension")
     }
 }
 

@@ -17,7 +17,7 @@ use super::answer::refusal;
 use super::{Chosen, Prepared, answer};
 use crate::cli::Kubectl as KubectlArgs;
 use crate::config::{Interactive, Settings};
-use crate::credential::{Call, Credential, Refusal, Reply, Request, TokenKind, Want};
+use crate::credential::{Call, Cluster, Credential, Refusal, Reply, Request, TokenKind, Want};
 use crate::env::Env;
 use crate::error::Error;
 use crate::protocol::Protocol as _;
@@ -26,6 +26,7 @@ use crate::report::{Exit, Report};
 use crate::session::record::Session;
 use crate::session::{self, Account, Context};
 use crate::store::{Kept, Place, StoreError};
+pub(super) use cluster::Opened;
 use handouts::{Handouts, Turn};
 
 /// What follows the verb.
@@ -34,6 +35,28 @@ pub(super) fn parsed(args: &[OsString]) -> Result<KubectlArgs, clap::Error> {
     let name = OsString::from("hallpass kubectl");
     let matches = command.try_get_matches_from([&name].into_iter().chain(args))?;
     KubectlArgs::from_arg_matches(&matches)
+}
+
+/// Who answers, for somebody who only looks.
+pub(super) fn opened(
+    prepared: &Prepared<'_>,
+    args: &KubectlArgs,
+    cluster: Option<&Cluster>,
+) -> Result<Opened, Report> {
+    cluster::opened(prepared, args, cluster).map_err(|stop| match stop {
+        Stop::Failed(error) => error.report(),
+        Stop::Refused(refusal) => match *refusal {
+            Refusal::NotSignedIn(report) | Refusal::Declined(report) | Refusal::Failed(report) => {
+                report
+            }
+            Refusal::NotMine => Report {
+                error: "hallpass does not answer for this cluster".to_owned(),
+                causes: Vec::new(),
+                hint: None,
+                exit: Exit::Failed,
+            },
+        },
+    })
 }
 
 /// kubectl has its reply before a waiting browser tab is told how it ended.
