@@ -244,6 +244,16 @@ pub struct Git {
     pub operation: OsString,
 }
 
+impl From<OsString> for Git {
+    fn from(operation: OsString) -> Self {
+        Self {
+            asking: Asking::default(),
+            common: Common::default(),
+            operation,
+        }
+    }
+}
+
 /// Started by the exec entry of a kubeconfig, with its request in `KUBERNETES_EXEC_INFO`.
 #[derive(Debug, Args)]
 #[command(after_help = EXITS)]

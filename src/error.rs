@@ -51,6 +51,12 @@ pub enum Error {
         user: String,
         why: String,
     },
+    #[error("{file} {why}")]
+    KubeconfigBusy {
+        file: String,
+        why: &'static str,
+        hint: String,
+    },
     #[error("the user {user} cannot be converted: {why}")]
     NotConverted {
         user: String,
@@ -128,6 +134,7 @@ impl Error {
             | Self::GitConfig { .. }
             | Self::Kubectl { .. }
             | Self::KubeconfigUnfit { .. }
+            | Self::KubeconfigBusy { .. }
             | Self::Session(_) => Exit::Failed,
         }
     }
@@ -156,6 +163,7 @@ impl Error {
                  it again; nothing was changed"
                     .to_owned(),
             ),
+            Self::KubeconfigBusy { hint, .. } => Some(hint.clone()),
             Self::NotConverted { again, .. } => Some(format!(
                 "nothing was changed; to set it up by hand, run `{again} --issuer-url URL \
                  --client-id ID --scope openid`"

@@ -32,6 +32,7 @@ mod login;
 mod logout;
 mod setup;
 mod status;
+mod tool;
 
 /// Runs what the command line says.
 pub fn run(env: &Env) -> ExitCode {
@@ -129,6 +130,23 @@ fn of_tool(tool: &str, rest: &[OsString]) -> Result<Verb, clap::Error> {
         "kubectl" => kubectl::parsed(rest).map(Verb::Kubectl),
         _ => Cli::try_parse_from([OsStr::new("hallpass"), OsStr::new(tool)]).map(|cli| cli.verb),
     }
+}
+
+/// What follows a tool's verb. The tool's usual call has its operation alone, and a command line of
+/// one plain word is read without building a parser for it.
+fn one_word_or_parsed<T: clap::Args + From<OsString>>(
+    name: &'static str,
+    args: &[OsString],
+) -> Result<T, clap::Error> {
+    if let [operation] = args
+        && !operation.as_encoded_bytes().starts_with(b"-")
+    {
+        return Ok(T::from(operation.clone()));
+    }
+    let command = T::augment_args(clap::Command::new(name));
+    let name = OsString::from(name);
+    let matches = command.try_get_matches_from([&name].into_iter().chain(args))?;
+    T::from_arg_matches(&matches)
 }
 
 /// What a command works with: the configuration, and the store that it names.

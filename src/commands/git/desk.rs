@@ -2,29 +2,23 @@
 
 use url::Url;
 
-use super::super::answer::{self, refusal};
-use super::super::{Prepared, login_of, quoted};
+use super::super::answer;
+use super::super::tool::{Opened, Served, Stop, has_secret_of, label};
+use super::super::{login_of, quoted};
 use super::repository::Repository;
 use crate::config::{Interactive, Match, Settings};
 use crate::credential::{
     Action, Credential, KeptCredential, Refusal, Reply, Request, Resource, Tool, Want,
 };
 use crate::error::Error;
-use crate::kept::{Keeping, KeptCredentials};
 use crate::provider::Realm;
 use crate::report::{Exit, Report};
 use crate::session::record::Session;
-use crate::session::{self, Account, Context, DEFAULT_ACCOUNT};
-use crate::store::{Place, Setting, StoreError};
+use crate::session::{self, Account};
 
-/// Under this name what git handed over is kept.
-const TOOL: &str = "git";
-
-pub(super) struct Desk<'p> {
-    pub(super) prepared: &'p Prepared<'p>,
-    /// The settings with nobody to ask: a kept token, and a refresh, need nobody.
-    pub(super) unattended: &'p Settings,
-    pub(super) repository: &'p Repository<'p>,
+pub(super) struct Desk<'d, 'p> {
+    pub(super) tool: &'d Served<'p>,
+    pub(super) repository: &'d Repository<'d>,
 }
 
 /// What git wants to reach, parsed.
@@ -37,13 +31,7 @@ struct Target {
     path: Option<String>,
 }
 
-/// A provider's answer for a target.
-struct Opened {
-    found: Match,
-    account: String,
-}
-
-impl<'p> Desk<'p> {
+impl<'p> Desk<'_, 'p> {
     /// Answers one request; who was asked for it stays in `asked`, for a tab may be waiting.
     pub(super) fn answer(
         &self,
@@ -59,10 +47,7 @@ impl<'p> Desk<'p> {
             Action::Store(handed) => self.store(handed, &target),
             Action::Erase(refused) => self.erase(refused, &target),
         }
-        .map_err(|stop| match stop {
-            Stop::Refused(refusal) => *refusal,
-            Stop::Failed(error) => refusal(&error),
-        })
+        .map_err(Refusal::from)
     }
 
     fn get(
@@ -78,6 +63,7 @@ impl<'p> Desk<'p> {
         };
         let opened = match &target.url {
             Some(url) => self
+                .tool
                 .prepared
                 .config
                 .resource(url, Tool::Git)
@@ -85,7 +71,10 @@ impl<'p> Desk<'p> {
             None => None,
         };
         let Some(first) = opened else {
-            let kept = self.kept(target).find(&wanted, request.takes_authtype);
+            let kept = self
+                .tool
+                .kept(&target.realm)
+                .find(&wanted, request.takes_authtype);
             return match kept.map_err(Error::from)? {
                 Some(kept) => Ok(Reply::Kept(kept)),
                 None => Err(self.unknown(request, target)),
@@ -94,30 +83,30 @@ impl<'p> Desk<'p> {
         // Whoever names a user whose password is kept means that one.
         if request.username.is_some()
             && let Some(kept) = self
-                .kept(target)
+                .tool
+                .kept(&target.realm)
                 .find(&wanted, request.takes_authtype)
                 .map_err(Error::from)?
         {
             return Ok(Reply::Kept(kept));
         }
         let opened = self.account_of(first, target, request.username.as_deref())?;
-        let account = asked.insert(self.account(&opened, target, self.unattended)?);
         let want = Want {
             token: opened.found.token.unwrap_or(request.want.token),
             ..request.want
         };
-        let nobody_asked = account.token(&want);
-        let kept = match nobody_asked {
-            Err(session::Error::SignInNeeded { .. }) if self.may_ask()? => {
-                let attended = &self.prepared.config.settings;
-                let account = asked.insert(self.account(&opened, target, attended)?);
-                account.token(&want)
-            }
-            other => other,
-        };
-        let kept = kept.map_err(|error| refused_for_good(error.into()))?;
-        let now = crate::clock::now(self.prepared.env);
-        let username = opened.username();
+        let kept = self
+            .tool
+            .token(
+                &opened,
+                &want,
+                |settings| self.purpose(target, settings),
+                || self.repository.said().interactive == Some(false),
+                asked,
+            )
+            .map_err(|error| refused_for_good(error.into()))?;
+        let now = crate::clock::now(self.tool.prepared.env);
+        let username = username_of(&opened);
         let provider = asked.as_ref().map(Account::provider);
         let bearer = provider.is_some_and(|provider| provider.git_bearer);
         let credential = answer::credential_of(kept, want.token, username, bearer);
@@ -135,26 +124,23 @@ impl<'p> Desk<'p> {
         if !whole || self.is_ours(handed, target)? {
             return Ok(Reply::Done);
         }
-        let kept = self
-            .kept(target)
-            .keep(handed.clone())
+        self.tool
+            .keep(&target.realm, handed.clone())
             .map_err(Error::from)?;
-        let terminal = self.prepared.terminal;
-        if kept == Keeping::NowhereToKeepIt && self.unattended.store == Setting::Auto {
-            terminal.warn(
-                "there is no keyring here, so the password is not kept; to keep it in a file that \
-                 only you can read, set `store = \"file\"` in config.toml or HALLPASS_STORE=file",
-            );
-        }
         Ok(Reply::Done)
     }
 
     fn erase(&self, refused: &KeptCredential, target: &Target) -> Result<Reply, Stop> {
-        self.kept(target).forget(refused).map_err(Error::from)?;
+        self.tool
+            .kept(&target.realm)
+            .forget(refused)
+            .map_err(Error::from)?;
         let Some(opened) = self.opened_without_asking(target, refused.username.as_deref())? else {
             return Ok(Reply::Done);
         };
-        let account = self.account(&opened, target, self.unattended)?;
+        let account = self
+            .tool
+            .account(&opened, self.tool.unattended, String::new())?;
         // An older token than the kept one was refused long ago.
         account
             .refuse(|session| has_secret_of(refused, session))
@@ -168,18 +154,13 @@ impl<'p> Desk<'p> {
         let Some(opened) = self.opened_without_asking(target, handed.username.as_deref())? else {
             return Ok(false);
         };
-        if handed.username.as_deref() == Some(opened.username().as_str())
+        if handed.username.as_deref() == Some(username_of(&opened).as_str())
             || handed.authtype.as_deref() == Some("Bearer")
         {
             return Ok(true);
         }
-        let account = self.account(&opened, target, self.unattended)?;
-        let kept = account.kept().map_err(Error::from)?;
-        Ok(kept.is_some_and(|kept| has_secret_of(handed, &kept.value)))
-    }
-
-    fn kept(&self, target: &Target) -> KeptCredentials<'p> {
-        KeptCredentials::new(&self.prepared.store, TOOL, &target.realm)
+        let session = self.tool.session(&opened)?;
+        Ok(session.is_some_and(|session| has_secret_of(handed, &session)))
     }
 
     // --- which account ---
@@ -193,8 +174,13 @@ impl<'p> Desk<'p> {
         let Some(url) = &target.url else {
             return Ok(None);
         };
-        let config = &self.prepared.config;
-        let Some(first) = config.resource(url, Tool::Git).map_err(Error::from)? else {
+        let Some(first) = self
+            .tool
+            .prepared
+            .config
+            .resource(url, Tool::Git)
+            .map_err(Error::from)?
+        else {
             return Ok(None);
         };
         match self.account_of(first, target, username) {
@@ -212,13 +198,9 @@ impl<'p> Desk<'p> {
         target: &Target,
         username: Option<&str>,
     ) -> Result<Opened, Stop> {
-        let config = &self.prepared.config;
+        let config = &self.tool.prepared.config;
         let (Some(url), true) = (&target.url, self.may_vary(target, &first, username)) else {
-            let account = label(first.account.as_deref());
-            return Ok(Opened {
-                found: first,
-                account,
-            });
+            return Ok(Opened::first(first));
         };
         let labels: Vec<String> = config
             .accounts(url, Tool::Git)
@@ -226,7 +208,7 @@ impl<'p> Desk<'p> {
             .map(label)
             .collect();
         if let Some(username) = username.filter(|name| !is_for_anybody(&first, name)) {
-            if let Some(account) = self.named(&first, &labels, username, target)? {
+            if let Some(account) = self.named(&first, &labels, username)? {
                 return self.opened(first, url, account);
             }
             if labels.len() > 1 {
@@ -236,13 +218,9 @@ impl<'p> Desk<'p> {
         let asks_repository = labels.len() > 1 || self.repository.may_name_an_account();
         let named = asks_repository.then(|| self.repository.said().account.clone());
         let Some(wanted) = named.flatten() else {
-            let account = label(first.account.as_deref());
-            return Ok(Opened {
-                found: first,
-                account,
-            });
+            return Ok(Opened::first(first));
         };
-        let known = labels.contains(&wanted) || self.is_signed_in(&first, &wanted, target)?;
+        let known = labels.contains(&wanted) || self.is_signed_in(&first, &wanted)?;
         if known {
             return self.opened(first, url, wanted);
         }
@@ -253,12 +231,12 @@ impl<'p> Desk<'p> {
     fn may_vary(&self, target: &Target, first: &Match, username: Option<&str>) -> bool {
         let url = target.url.as_ref();
         username.is_some_and(|name| !is_for_anybody(first, name))
-            || url.is_some_and(|url| self.prepared.config.accounts(url, Tool::Git).len() > 1)
+            || url.is_some_and(|url| self.tool.prepared.config.accounts(url, Tool::Git).len() > 1)
             || self.repository.may_name_an_account()
     }
 
     fn opened(&self, first: Match, url: &Url, account: String) -> Result<Opened, Stop> {
-        let config = &self.prepared.config;
+        let config = &self.tool.prepared.config;
         let found = config
             .resource_of(url, Tool::Git, Some(&account))
             .map_err(Error::from)?;
@@ -274,15 +252,12 @@ impl<'p> Desk<'p> {
         first: &Match,
         labels: &[String],
         username: &str,
-        target: &Target,
     ) -> Result<Option<String>, Stop> {
-        if labels.iter().any(|label| label == username)
-            || self.is_signed_in(first, username, target)?
-        {
+        if labels.iter().any(|label| label == username) || self.is_signed_in(first, username)? {
             return Ok(Some(username.to_owned()));
         }
         for label in labels {
-            let kept = self.session(first, label, target)?;
+            let kept = self.session(first, label)?;
             let person = kept.and_then(|session| session.person);
             if person.is_some_and(|person| person.name.as_deref() == Some(username)) {
                 return Ok(Some(label.clone()));
@@ -291,58 +266,28 @@ impl<'p> Desk<'p> {
         Ok(None)
     }
 
-    fn is_signed_in(&self, first: &Match, account: &str, target: &Target) -> Result<bool, Stop> {
-        Ok(self.session(first, account, target)?.is_some())
+    fn is_signed_in(&self, first: &Match, account: &str) -> Result<bool, Stop> {
+        Ok(self.session(first, account)?.is_some())
     }
 
-    fn session(
-        &self,
-        first: &Match,
-        account: &str,
-        target: &Target,
-    ) -> Result<Option<Session>, Stop> {
+    fn session(&self, first: &Match, account: &str) -> Result<Option<Session>, Stop> {
         let opened = Opened {
             found: first.clone(),
             account: account.to_owned(),
         };
-        let account = self.account(&opened, target, self.unattended)?;
-        Ok(account.kept().map_err(Error::from)?.map(|kept| kept.value))
+        Ok(self.tool.session(&opened)?)
     }
 
-    fn account(
-        &self,
-        opened: &Opened,
-        target: &Target,
-        settings: &'p Settings,
-    ) -> Result<Account<'p>, Error> {
-        let Opened { found, account } = opened;
-        let context = Context {
-            settings,
-            ..self.prepared.context()
-        };
-        let provider = found.provider.clone();
-        let login = login_of(&provider, account);
-        let mut what = format!("git at {}", target.shown());
+    /// What a person who is asked reads.
+    fn purpose(&self, target: &Target, settings: &Settings) -> String {
+        let what = format!("git at {}", target.shown());
         // Only a person who is asked reads it.
-        if settings.interactive == Interactive::Auto
-            && let Some(folder) = self.repository.folder()
-        {
-            what = format!("{what} (repository {folder})");
+        match self.repository.folder() {
+            Some(folder) if settings.interactive == Interactive::Auto => {
+                format!("{what} (repository {folder})")
+            }
+            Some(_) | None => what,
         }
-        Ok(Account::new(context, provider, account, login)?.wanted_for(what))
-    }
-
-    /// Whether a person may be asked now. Where nothing is kept, each call would ask anew.
-    fn may_ask(&self) -> Result<bool, Stop> {
-        if self.prepared.config.settings.interactive == Interactive::Never
-            || self.repository.said().interactive == Some(false)
-        {
-            return Ok(false);
-        }
-        if self.prepared.store.place().map_err(Error::from)? == Place::None {
-            return Err(Stop::Failed(StoreError::NothingKept.into()));
-        }
-        Ok(true)
     }
 
     // --- when nobody answers ---
@@ -356,7 +301,7 @@ impl<'p> Desk<'p> {
             } else {
                 ""
             };
-            self.prepared.terminal.say(&format!(
+            self.tool.prepared.terminal.say(&format!(
                 "{host} looks like a {preset}; to sign in to it with the browser, run `hallpass \
                  setup git --host {host} --provider {preset}{client}`"
             ));
@@ -406,29 +351,9 @@ impl<'p> Desk<'p> {
     }
 }
 
-impl Opened {
-    /// What git is told to send beside the token.
-    fn username(&self) -> String {
-        answer::username(self.found.username.as_deref(), &self.found.provider)
-    }
-}
-
-/// Why there is no reply.
-enum Stop {
-    Refused(Box<Refusal>),
-    Failed(Error),
-}
-
-impl Stop {
-    fn refused(refusal: Refusal) -> Self {
-        Self::Refused(Box::new(refusal))
-    }
-}
-
-impl<E: Into<Error>> From<E> for Stop {
-    fn from(error: E) -> Self {
-        Self::Failed(error.into())
-    }
+/// What git is told to send beside the token.
+fn username_of(opened: &Opened) -> String {
+    answer::username(opened.found.username.as_deref(), &opened.found.provider)
 }
 
 impl Target {
@@ -488,10 +413,6 @@ fn no_host() -> Refusal {
     })
 }
 
-fn label(account: Option<&str>) -> String {
-    account.unwrap_or(DEFAULT_ACCOUNT).to_owned()
-}
-
 /// Whether the name is one that goes with any account's token.
 fn is_for_anybody(found: &Match, username: &str) -> bool {
     let sent = found
@@ -499,17 +420,6 @@ fn is_for_anybody(found: &Match, username: &str) -> bool {
         .as_deref()
         .or(found.provider.git_username.as_deref());
     matches!(username, "" | "oauth2" | "x-access-token") || sent == Some(username)
-}
-
-/// Whether it names the session's token, or names none.
-fn has_secret_of(credential: &KeptCredential, session: &Session) -> bool {
-    let token = &session.tokens;
-    match (&credential.password, &credential.credential) {
-        (None, None) => true,
-        (Some(secret), _) | (None, Some(secret)) => {
-            *secret == token.access_token || Some(secret) == token.id_token.as_ref()
-        }
-    }
 }
 
 /// A token that is refused straight after it was made is a "no" that asking again does not change.

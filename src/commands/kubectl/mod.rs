@@ -1,26 +1,23 @@
 //! `hallpass kubectl`: serves kubectl, and whatever else reads a kubeconfig.
 //!
-//! Nothing is read and nothing is opened before the request has been understood.
+//! `cluster` decides who answers, and `handouts` what kind of a request it is.
 
 mod cluster;
 mod handouts;
 
-use std::cell::OnceCell;
 use std::ffi::OsString;
-use std::io;
 use std::process::ExitCode;
 
 use clap::{Args as _, FromArgMatches as _};
 use time::{Duration, OffsetDateTime};
 
-use super::answer::refusal;
+use super::tool::{self, Served, Stop};
 use super::{Chosen, Prepared, answer};
 use crate::cli::Kubectl as KubectlArgs;
-use crate::config::{Interactive, Settings};
-use crate::credential::{Call, Cluster, Credential, Refusal, Reply, Request, TokenKind, Want};
+use crate::config::Settings;
+use crate::credential::{Cluster, Credential, Refusal, Reply, Request, TokenKind, Want};
 use crate::env::Env;
 use crate::error::Error;
-use crate::protocol::Protocol as _;
 use crate::protocol::kubectl::{INFO, Kubectl};
 use crate::report::{Exit, Report};
 use crate::session::record::Session;
@@ -43,95 +40,54 @@ pub(super) fn opened(
     args: &KubectlArgs,
     cluster: Option<&Cluster>,
 ) -> Result<Opened, Report> {
-    cluster::opened(prepared, args, cluster).map_err(|stop| match stop {
-        Stop::Failed(error) => error.report(),
-        Stop::Refused(refusal) => match *refusal {
-            Refusal::NotSignedIn(report) | Refusal::Declined(report) | Refusal::Failed(report) => {
-                report
-            }
-            Refusal::NotMine => Report {
-                error: "hallpass does not answer for this cluster".to_owned(),
-                causes: Vec::new(),
-                hint: None,
-                exit: Exit::Failed,
-            },
+    cluster::opened(prepared, args, cluster).map_err(|stop| match Refusal::from(stop) {
+        Refusal::NotSignedIn(report) | Refusal::Declined(report) | Refusal::Failed(report) => {
+            report
+        }
+        Refusal::NotMine => Report {
+            error: "hallpass does not answer for this cluster".to_owned(),
+            causes: Vec::new(),
+            hint: None,
+            exit: Exit::Failed,
         },
     })
 }
 
-/// kubectl has its reply before a waiting browser tab is told how it ended.
 pub(super) fn run(env: &Env, args: &KubectlArgs) -> Result<ExitCode, Error> {
-    let prepared = OnceCell::new();
-    let unattended = OnceCell::new();
-    let mut asked = None;
-    let mut answer = |request: &Request| -> Result<Reply, Refusal> {
-        let fresh = Prepared::new(env, &args.common, Some(&args.asking));
-        let fresh = fresh.map_err(|error| refusal(&error))?;
-        let prepared = prepared.get_or_init(|| fresh);
-        let unattended = unattended.get_or_init(|| Settings {
-            interactive: Interactive::Never,
-            ..prepared.config.settings.clone()
-        });
-        let credential = credential(prepared, unattended, args, request, &mut asked);
-        credential
-            .map(Reply::Credential)
-            .map_err(|stop| match stop {
-                Stop::Refused(refusal) => *refusal,
-                Stop::Failed(error) => refusal(&error),
-            })
-    };
-    let mut call = Call {
-        args: &[],
+    tool::serve(
         env,
-        stdin: &mut io::empty(),
-        stdout: &mut io::stdout().lock(),
-        stderr: &mut io::stderr(),
+        &Kubectl,
+        &OsString::new(),
+        |_| tool::prepared(env, &args.common, &args.asking, false),
+        |served, request, asked| {
+            let credential = credential(served, args, request, asked);
+            Ok(credential.map(Reply::Credential)?)
+        },
+    )
+}
+
+/// An error that only kubectl's users get, and what to do about it.
+fn because(error: String, hint: String, exit: Exit) -> Stop {
+    let report = Report {
+        error,
+        causes: Vec::new(),
+        hint: Some(hint),
+        exit,
     };
-    let served = Kubectl.serve(&mut call, &mut answer).map_err(Error::Reply);
-    if let Some(account) = &asked {
-        account.tell_tab();
-    }
-    served
-}
-
-/// Why there is no credential.
-enum Stop {
-    Refused(Box<Refusal>),
-    Failed(Error),
-}
-
-impl Stop {
-    /// An error that is nobody else's, and what to do about it.
-    fn because(error: String, hint: String, exit: Exit) -> Self {
-        let report = Report {
-            error,
-            causes: Vec::new(),
-            hint: Some(hint),
-            exit,
-        };
-        Self::Refused(Box::new(match exit {
-            Exit::SignInNeeded => Refusal::NotSignedIn(report),
-            Exit::Answered | Exit::Failed | Exit::Usage | Exit::NotSignedIn => {
-                Refusal::Failed(report)
-            }
-        }))
-    }
-}
-
-impl<E: Into<Error>> From<E> for Stop {
-    fn from(error: E) -> Self {
-        Self::Failed(error.into())
-    }
+    Stop::refused(match exit {
+        Exit::SignInNeeded => Refusal::NotSignedIn(report),
+        Exit::Answered | Exit::Failed | Exit::Usage | Exit::NotSignedIn => Refusal::Failed(report),
+    })
 }
 
 /// The credential; who was asked for it stays in `asked`, for a tab may be waiting.
 fn credential<'p>(
-    prepared: &'p Prepared<'p>,
-    unattended: &'p Settings,
+    served: &Served<'p>,
     args: &KubectlArgs,
     request: &Request,
     asked: &mut Option<Account<'p>>,
 ) -> Result<Credential, Stop> {
+    let prepared = served.prepared;
     let opened = cluster::opened(prepared, args, request.cluster.as_ref())?;
     // Where nothing is kept, each run would sign in anew, and kubectl makes up to six.
     if prepared.store.place()? == Place::None {
@@ -153,7 +109,7 @@ fn credential<'p>(
     );
     let was_in_vain = handouts.was_in_vain();
     if was_in_vain {
-        chosen = account(unattended)?;
+        chosen = account(served.unattended)?;
     }
     let account = asked.insert(chosen);
     let turn = handouts.turn(crate::clock::now(prepared.env));
@@ -253,7 +209,7 @@ fn not_again(error: session::Error) -> Stop {
         "a sign-in that the same program asked for did not succeed, so it is not asked for again"
             .to_owned(),
     );
-    Stop::Refused(Box::new(Refusal::NotSignedIn(report)))
+    Stop::refused(Refusal::NotSignedIn(report))
 }
 
 /// How much before its end a token is said to expire: what is on its way must still be taken.
@@ -268,7 +224,7 @@ fn reported(expires_at: OffsetDateTime, now: OffsetDateTime) -> Option<OffsetDat
 }
 
 fn expired() -> Stop {
-    Stop::because(
+    because(
         "the token has expired already, by this machine's clock".to_owned(),
         "check the clock with `date`; if it is right, the provider's tokens live too short"
             .to_owned(),

@@ -53,8 +53,10 @@ pub(in super::super) fn run(env: &Env, args: &SetupGit) -> Result<ExitCode, Erro
             edited.extend(opened(args, given, &host).add(env, &flags, &config, &mut file)?);
             hosts.push(host);
         } else {
-            let patterns = config.patterns(Tool::Git);
-            hosts = patterns.map(Host::of).collect::<Result<_, _>>()?;
+            hosts = config
+                .patterns(Tool::Git)
+                .map(Host::of)
+                .collect::<Result<_, _>>()?;
             // Several accounts at one host are one host to git.
             let mut seen = BTreeSet::new();
             hosts.retain(|host| seen.insert(host.text.clone()));

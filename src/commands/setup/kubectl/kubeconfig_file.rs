@@ -162,10 +162,11 @@ impl KubeconfigFile {
         }
         let _lock = Lock::take(&self.path)?;
         if read(&self.path)? != self.text {
-            return Err(Error::Usage(format!(
-                "{} was changed meanwhile: run it again",
-                shown(&self.path)
-            )));
+            return Err(Error::KubeconfigBusy {
+                file: shown(&self.path),
+                why: "was changed meanwhile",
+                hint: "run it again".to_owned(),
+            });
         }
         if self.edited.is_empty() {
             return record::remove(&self.path);
@@ -322,10 +323,14 @@ impl Lock {
         match File::options().write(true).create_new(true).open(&lock) {
             Ok(_) => Ok(Self(lock)),
             Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists => {
-                Err(Error::Usage(format!(
-                    "another program is writing {0}: if none is, remove {0}.lock and run it again",
-                    shown(path)
-                )))
+                Err(Error::KubeconfigBusy {
+                    file: shown(path),
+                    why: "is being written by another program",
+                    hint: format!(
+                        "run it again; if none is writing it, run `rm {}` first",
+                        lock.display()
+                    ),
+                })
             }
             // The folder is made with the file.
             Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(Self(lock)),

@@ -98,7 +98,15 @@ fn set_up(env: &Env, flags: &Flags, args: &SetupKubectl) -> Result<ExitCode, Err
         config = Config::load_edited(env, flags, &file)?;
     }
     if hosts.is_empty() {
-        // Nothing binds it to a server, so it must be there already.
+        let is_there = config.providers().any(|name| name == plan.name);
+        if !is_there || kubeconfig.user(&user).is_none() {
+            return Err(Error::Usage(format!(
+                "no context uses the user {}, so nothing says which server may have the token: \
+                 make one first, with `kubectl config set-context NAME --cluster CLUSTER --user {}`",
+                printable(&user),
+                quoted(&user)
+            )));
+        }
         config.provider(&plan.name)?.client_id()?;
     }
     let earlier: Vec<_> = earlier.into_iter().filter_map(|(_, lines)| lines).collect();
@@ -696,14 +704,23 @@ fn undo(env: &Env, flags: &Flags, args: &SetupKubectl) -> Result<ExitCode, Error
         records.retain(|record| record.user == user && files.contains(&record.file));
         begin = title(&user, "");
     }
-    let mut text = Shown::new(args.changing);
     let titles = file.titles(&begin);
-    let mut removed = Vec::new();
-    for title in &titles {
-        removed.extend(file.remove(title));
-    }
+    let removed: Vec<String> = titles
+        .iter()
+        .filter_map(|title| file.remove(title))
+        .collect();
     // Something else may have come to need what this would take away.
     Config::load_edited(env, flags, &file)?;
+    if removed.is_empty() && records.is_empty() {
+        print("nothing to take back\n");
+        return Ok(Exit::Answered.into());
+    }
+    // kubectl asks only while there is something to ask for. One after the other: several users
+    // may stand in one file.
+    for record in records {
+        take_back(&record, &folder, args.changing)?;
+    }
+    let mut text = Shown::new(args.changing);
     if !removed.is_empty() {
         text.heading(&file.shown);
         removed
@@ -711,47 +728,19 @@ fn undo(env: &Env, flags: &Flags, args: &SetupKubectl) -> Result<ExitCode, Error
             .flat_map(|lines| lines.lines())
             .for_each(|line| text.changed(line));
     }
-    let mut undone = Vec::new();
-    for record in records {
-        undone.push(taken_back(record, &mut text)?);
-    }
-    if removed.is_empty() && undone.is_empty() {
-        text.line("nothing to take back");
-    }
     print(text.text());
-    let Changing { dry_run, .. } = args.changing;
-    if dry_run {
-        return Ok(Exit::Answered.into());
-    }
-    // kubectl asks only while there is something to ask for.
-    for (_, target, kuberc) in &undone {
-        if let Some(target) = target {
-            target.write()?;
-        }
-        if let Some((path, text)) = kuberc {
-            let written = file::replace(path, text.as_bytes());
-            written.map_err(|cause| record::unwritable(path, cause))?;
-        }
-    }
-    if !removed.is_empty() {
+    if !removed.is_empty() && !args.changing.dry_run {
         file.write()?;
-    }
-    for (record, ..) in &undone {
-        for made in [&record.secret_file, &record.ca_file].into_iter().flatten() {
-            record::remove(made)?;
-        }
-        record.remove(&folder)?;
     }
     Ok(Exit::Answered.into())
 }
 
-type Undone = (Record, Option<KubeconfigFile>, Option<(PathBuf, String)>);
-
-/// What stood in a kubeconfig, and in kuberc, before a record was made.
-fn taken_back(record: Record, text: &mut Shown) -> Result<Undone, Error> {
-    let target = KubeconfigFile::without(&record)?;
+/// Puts back what stood in a kubeconfig, and in kuberc, before a record was made.
+fn take_back(record: &Record, folder: &Path, changing: Changing) -> Result<(), Error> {
+    let mut text = Shown::new(changing);
+    let target = KubeconfigFile::without(record)?;
     match &target {
-        Some(target) => target.show(text),
+        Some(target) => target.show(&mut text),
         None => text.line(&format!(
             "{}: the user {} no longer runs hallpass, and is left as it is",
             shown(&record.file),
@@ -764,7 +753,7 @@ fn taken_back(record: Record, text: &mut Shown) -> Result<Undone, Error> {
         if let Some(undone) = edit.undone(&now) {
             text.heading(&shown(file));
             edit.new.trim().lines().for_each(|line| text.changed(line));
-            kuberc = Some((file.clone(), undone));
+            kuberc = Some((file, undone));
         } else {
             text.line(&format!(
                 "{} was changed since: take the entry for hallpass out of it by hand",
@@ -772,8 +761,25 @@ fn taken_back(record: Record, text: &mut Shown) -> Result<Undone, Error> {
             ));
         }
     }
-    for made in [&record.secret_file, &record.ca_file].into_iter().flatten() {
-        text.line(&format!("{} is removed", shown(made)));
+    let made = [&record.secret_file, &record.ca_file];
+    let made: Vec<&PathBuf> = made.into_iter().flatten().collect();
+    for path in &made {
+        let becomes = if changing.dry_run { "would be" } else { "is" };
+        text.line(&format!("{} {becomes} removed", shown(path)));
     }
-    Ok((record, target, kuberc))
+    print(text.text());
+    if changing.dry_run {
+        return Ok(());
+    }
+    if let Some(target) = &target {
+        target.write()?;
+    }
+    if let Some((path, text)) = kuberc {
+        let written = file::replace(path, text.as_bytes());
+        written.map_err(|cause| record::unwritable(path, cause))?;
+    }
+    for path in made {
+        record::remove(path)?;
+    }
+    record.remove(folder)
 }

@@ -1,0 +1,224 @@
+//! A tool that asks for the credentials of many resources: a provider's token where one opens the
+//! resource, else what the tool handed over.
+//!
+//! What tools share is here, and nothing that one of them alone does. Nothing is read and nothing
+//! is opened before the tool's request has been understood.
+
+use std::cell::OnceCell;
+use std::ffi::OsString;
+use std::io;
+use std::process::ExitCode;
+
+use super::answer::refusal;
+use super::{Prepared, login_of};
+use crate::cli::{Asking, Common};
+use crate::config::{Interactive, Match, Settings};
+use crate::credential::{Call, KeptCredential, Refusal, Reply, Request, Want};
+use crate::env::Env;
+use crate::error::Error;
+use crate::kept::{Keeping, KeptCredentials};
+use crate::protocol::Protocol;
+use crate::session::record::Session;
+use crate::session::{self, Account, Context, DEFAULT_ACCOUNT};
+use crate::store::{Kept, Place, Setting, StoreError};
+
+/// A tool that is being served.
+pub(super) struct Served<'p> {
+    /// Under this name what it handed over is kept.
+    pub(super) name: &'static str,
+    pub(super) prepared: &'p Prepared<'p>,
+    /// The settings with nobody to ask: a kept token, and a refresh, need nobody.
+    pub(super) unattended: &'p Settings,
+}
+
+/// A provider's answer for what a tool wants to reach.
+pub(super) struct Opened {
+    pub(super) found: Match,
+    pub(super) account: String,
+}
+
+impl Opened {
+    /// By the first entry that fits.
+    pub(super) fn first(found: Match) -> Self {
+        let account = label(found.account.as_deref());
+        Self { found, account }
+    }
+}
+
+/// Why there is no reply.
+pub(super) enum Stop {
+    Refused(Box<Refusal>),
+    Failed(Error),
+}
+
+impl Stop {
+    pub(super) fn refused(refusal: Refusal) -> Self {
+        Self::Refused(Box::new(refusal))
+    }
+}
+
+impl<E: Into<Error>> From<E> for Stop {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl From<Stop> for Refusal {
+    fn from(stop: Stop) -> Self {
+        match stop {
+            Stop::Refused(refusal) => *refusal,
+            Stop::Failed(error) => refusal(&error),
+        }
+    }
+}
+
+/// Serves one run of a tool's protocol. The tool has its reply before a waiting browser tab is
+/// told how it ended.
+pub(super) fn serve<'e>(
+    env: &'e Env,
+    protocol: &dyn Protocol,
+    operation: &OsString,
+    prepare: impl Fn(&Request) -> Result<Prepared<'e>, Error>,
+    answer: impl for<'p> Fn(&Served<'p>, &Request, &mut Option<Account<'p>>) -> Result<Reply, Refusal>,
+) -> Result<ExitCode, Error> {
+    let prepared = OnceCell::new();
+    let unattended = OnceCell::new();
+    let mut asked = None;
+    let mut answer = |request: &Request| -> Result<Reply, Refusal> {
+        let prepared = if let Some(prepared) = prepared.get() {
+            prepared
+        } else {
+            let fresh = prepare(request).map_err(|error| refusal(&error))?;
+            prepared.get_or_init(|| fresh)
+        };
+        let tool = Served {
+            name: protocol.name(),
+            prepared,
+            unattended: unattended.get_or_init(|| Settings {
+                interactive: Interactive::Never,
+                ..prepared.config.settings.clone()
+            }),
+        };
+        answer(&tool, request, &mut asked)
+    };
+    let mut call = Call {
+        args: std::slice::from_ref(operation),
+        env,
+        stdin: &mut io::stdin().lock(),
+        stdout: &mut io::stdout().lock(),
+        stderr: &mut io::stderr(),
+    };
+    let served = protocol.serve(&mut call, &mut answer).map_err(Error::Reply);
+    if let Some(account) = &asked {
+        account.tell_tab();
+    }
+    served
+}
+
+/// What a tool's command works with, where its request may rule out that anybody is asked.
+pub(super) fn prepared<'e>(
+    env: &'e Env,
+    common: &Common,
+    asking: &Asking,
+    nobody: bool,
+) -> Result<Prepared<'e>, Error> {
+    let asking = Asking {
+        flow: asking.flow,
+        interactive: match asking.interactive {
+            None if nobody => Some(Interactive::Never),
+            said => said,
+        },
+    };
+    Prepared::new(env, common, Some(&asking))
+}
+
+impl<'p> Served<'p> {
+    /// A token of who is opened, without asking anybody where that is possible. `what` names what
+    /// it is for; who was asked stays in `asked`, for a tab may be waiting.
+    pub(super) fn token(
+        &self,
+        opened: &Opened,
+        want: &Want,
+        what: impl Fn(&Settings) -> String,
+        nobody_may_be_asked: impl FnOnce() -> bool,
+        asked: &mut Option<Account<'p>>,
+    ) -> Result<Kept<Session>, session::Error> {
+        let unattended = self.unattended;
+        let account = asked.insert(self.account(opened, unattended, what(unattended))?);
+        match account.token(want) {
+            Err(session::Error::SignInNeeded { .. }) if self.may_ask(nobody_may_be_asked)? => {
+                let attended = &self.prepared.config.settings;
+                let account = asked.insert(self.account(opened, attended, what(attended))?);
+                account.token(want)
+            }
+            other => other,
+        }
+    }
+
+    /// Whether a person may be asked now. Where nothing is kept, each call would ask anew.
+    fn may_ask(&self, nobody_may_be_asked: impl FnOnce() -> bool) -> Result<bool, session::Error> {
+        if self.prepared.config.settings.interactive == Interactive::Never || nobody_may_be_asked()
+        {
+            return Ok(false);
+        }
+        if self.prepared.store.place()? == Place::None {
+            return Err(StoreError::NothingKept.into());
+        }
+        Ok(true)
+    }
+
+    pub(super) fn account(
+        &self,
+        opened: &Opened,
+        settings: &'p Settings,
+        what: String,
+    ) -> Result<Account<'p>, session::Error> {
+        let Opened { found, account } = opened;
+        let context = Context {
+            settings,
+            ..self.prepared.context()
+        };
+        let provider = found.provider.clone();
+        let login = login_of(&provider, account);
+        Ok(Account::new(context, provider, account, login)?.wanted_for(what))
+    }
+
+    /// The session of who is opened, as it is kept now.
+    pub(super) fn session(&self, opened: &Opened) -> Result<Option<Session>, session::Error> {
+        let account = self.account(opened, self.unattended, String::new())?;
+        Ok(account.kept()?.map(|kept| kept.value))
+    }
+
+    /// What the tool handed over for a realm.
+    pub(super) fn kept(&self, realm: &str) -> KeptCredentials<'p> {
+        KeptCredentials::new(&self.prepared.store, self.name, realm)
+    }
+
+    /// Keeps what the tool hands over; where nothing is kept it says so once, unless somebody
+    /// wants it so.
+    pub(super) fn keep(&self, realm: &str, handed: KeptCredential) -> Result<Keeping, StoreError> {
+        let kept = self.kept(realm).keep(handed)?;
+        if kept == Keeping::NowhereToKeepIt && self.unattended.store == Setting::Auto {
+            self.prepared.terminal.warn(
+                "there is no keyring here, so the password is not kept; to keep it in a file that \
+                 only you can read, set `store = \"file\"` in config.toml or HALLPASS_STORE=file",
+            );
+        }
+        Ok(kept)
+    }
+}
+
+pub(super) fn label(account: Option<&str>) -> String {
+    account.unwrap_or(DEFAULT_ACCOUNT).to_owned()
+}
+
+/// Whether it names the session's token, or names none.
+pub(super) fn has_secret_of(credential: &KeptCredential, session: &Session) -> bool {
+    let token = &session.tokens;
+    match (&credential.password, &credential.credential) {
+        (None, None) => true,
+        (Some(secret), _) | (None, Some(secret)) => {
+            *secret == token.access_token || Some(secret) == token.id_token.as_ref()
+        }
+    }
+}
