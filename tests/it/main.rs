@@ -30,6 +30,8 @@ mod commands;
 mod config_errors;
 mod device;
 mod discovery;
+#[cfg(unix)]
+mod doctor;
 mod git;
 mod harness;
 mod id_token;
@@ -37,6 +39,8 @@ mod kubectl;
 mod network;
 mod refresh;
 mod setup_git;
+#[cfg(unix)]
+mod setup_kubectl;
 mod sign_in;
 mod store;
 mod tidy;

@@ -237,7 +237,6 @@ fn base(text: &str, record: &Record) -> Option<String> {
     let root = yaml::parse(text).ok()??;
     let users = root.value(LIST)?;
     let item = item(&root, &record.user)?;
-    let entry = item.value("user")?;
     let Some(before) = &record.before else {
         if let Some(undone) = record.edit.undone(text) {
             return Some(undone);
@@ -247,8 +246,8 @@ fn base(text: &str, record: &Record) -> Option<String> {
             .then(|| yaml::removed(text, users, index))?
             .map(|edit| edit.applied(text));
     };
-    if entry.source(text) == record.edit.new {
-        return yaml::put_back(text, item, "user", &record.edit.old);
+    if let Some(undone) = yaml::put_back(text, item, "user", &record.edit) {
+        return Some(undone);
     }
     if !is_ours(text, record) {
         return None;

@@ -277,11 +277,6 @@ impl Node {
         }
     }
 
-    /// Its bytes, as they stand in the file.
-    pub(super) fn source<'t>(&self, text: &'t str) -> &'t str {
-        text.get(self.start..self.end).unwrap_or_default()
-    }
-
     fn is_null(&self) -> bool {
         matches!(self.text(), Some("" | "~" | "null" | "Null" | "NULL"))
     }
@@ -305,18 +300,20 @@ pub(super) fn replaced(
         let new = block(value, column(text, node.start));
         return Ok(edit(text, node.start, node.end, new));
     }
-    Ok(edit(
-        text,
-        behind_colon(text, key),
-        node.end,
-        format!(" {value}"),
-    ))
+    if node.is_null() {
+        let new = format!(" {value}");
+        return Ok(edit(text, behind_colon(text, key), node.end, new));
+    }
+    Ok(edit(text, node.start, node.end, value.to_string()))
 }
 
-/// Puts one of these bytes, which stood there once, in the place of a mapping's value.
-pub(super) fn put_back(text: &str, mapping: &Node, key: &str, old: &str) -> Option<String> {
+/// Takes back what an edit wrote as a mapping's value; `None` where something else stands there.
+pub(super) fn put_back(text: &str, mapping: &Node, key: &str, done: &Edit) -> Option<String> {
     let (_, node) = mapping.pair(key)?;
-    Some(edit(text, node.start, node.end, old.to_owned()).applied(text))
+    let parted = done.new.len() - done.new.trim_start().len();
+    let from = node.start.checked_sub(parted)?;
+    let stands = text.get(from..node.end)? == done.new;
+    stands.then(|| edit(text, from, node.end, done.old.clone()).applied(text))
 }
 
 /// Adds an item to the list that the top level has under this key, and the list where there is
@@ -535,6 +532,12 @@ mod tests {
         let edit = replaced(text, item, "user", value).unwrap();
         let edited = edit.applied(text);
         assert_eq!(edit.undone(&edited).as_deref(), Some(text));
+        let root = parse(&edited).unwrap().unwrap();
+        let item = &root.value("users").unwrap().items()[0];
+        assert_eq!(
+            put_back(&edited, item, "user", &edit).as_deref(),
+            Some(text)
+        );
         edited
     }
 
@@ -559,7 +562,7 @@ mod tests {
             ),
             (
                 "{\"users\":[{\"name\":\"a\",\"user\":{\"token\":\"x\"}}]}\n",
-                "{\"users\":[{\"name\":\"a\",\"user\": {\"exec\":{\"args\":[\"kubectl\",\
+                "{\"users\":[{\"name\":\"a\",\"user\":{\"exec\":{\"args\":[\"kubectl\",\
                  \"--provider\",\"a b\"],\"env\":null}}}]}\n",
             ),
             (
