@@ -265,7 +265,8 @@ fn a_kubelogin_is_converted_and_its_secret_stands_in_a_file_of_its_own() {
     }
     // The other places that hold it are for their owner alone, too.
     for path in files_below(root) {
-        let is_private = fs::metadata(&path).unwrap().permissions().mode() & 0o077 == 0;
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        let is_private = mode.trailing_zeros() >= 6;
         assert!(
             is_private || !leaks(&fs::read(&path).unwrap(), "hush"),
             "{}",

@@ -17,7 +17,7 @@ use time::{Duration, OffsetDateTime};
 use url::Url;
 
 use super::super::kubeconfig::{self, Cluster, Kubeconfig};
-use super::super::{Prepared, flags_of, kubectl, quoted};
+use super::super::{Chosen, Prepared, flags_of, kubectl, quoted};
 use super::Findings;
 use crate::cli::{Asking, DoctorKubectl};
 use crate::config::{Config, Interactive};
@@ -45,37 +45,40 @@ pub(in super::super) fn run(env: &Env, args: &DoctorKubectl) -> Result<ExitCode,
     // What is wrong with the configuration is an error of its own.
     Config::load(env, &flags_of(&args.common, None))?;
     let kubeconfig = Kubeconfig::load()?;
-    let name = match args.context.as_deref().or(kubeconfig.current_context()) {
-        Some(name) => name.to_owned(),
-        None => {
-            return Err(Error::Usage(
-                "the kubeconfig has no current context: add `--context NAME`".to_owned(),
-            ));
-        }
+    let name = args.context.as_deref().or(kubeconfig.current_context());
+    let Some(name) = name else {
+        return Err(Error::Usage(
+            "the kubeconfig has no current context: add `--context NAME`".to_owned(),
+        ));
     };
-    kubeconfig.context(&name)?;
+    kubeconfig.context(name)?;
     let mut findings = Findings::default();
-    let kubeconfig = match Kubeconfig::of_context(&name) {
-        Ok(kubeconfig) => kubeconfig,
-        Err(error) => {
-            findings.refused(&error.report());
-            return Ok(findings.end());
-        }
-    };
-    let context = kubeconfig.context(&name)?;
-    let setup = format!("hallpass setup kubectl --context {}", quoted(&name));
+    match Kubeconfig::of_context(name) {
+        Ok(alone) => look_at_context(env, args, &alone, name, &mut findings)?,
+        Err(error) => findings.refused(&error.report()),
+    }
+    Ok(findings.end())
+}
+
+fn look_at_context(
+    env: &Env,
+    args: &DoctorKubectl,
+    kubeconfig: &Kubeconfig,
+    name: &str,
+    findings: &mut Findings,
+) -> Result<(), Error> {
+    let context = kubeconfig.context(name)?;
+    let setup = format!("hallpass setup kubectl --context {}", quoted(name));
     let (Some(user), Some(cluster)) = (
         kubeconfig.user(context.user),
         kubeconfig.cluster(context.cluster),
     ) else {
+        let (user, cluster) = (context.user, context.cluster);
         findings.off(
-            &format!(
-                "context {name}: its user {} or its cluster {} is not in the kubeconfig",
-                context.user, context.cluster
-            ),
+            &format!("context {name}: its user {user} or its cluster {cluster} is not there"),
             "look at it with `kubectl config view`",
         );
-        return Ok(findings.end());
+        return Ok(());
     };
     findings.note(&format!(
         "context {name}: user {}, cluster {} at {}",
@@ -87,54 +90,64 @@ pub(in super::super) fn run(env: &Env, args: &DoctorKubectl) -> Result<ExitCode,
             |(command, _)| format!("runs {command}, not hallpass"),
         );
         findings.off(&format!("the user {} {runs}", context.user), &setup);
-        return Ok(findings.end());
+        return Ok(());
     };
-    look_at_entry(env, user, &setup, &mut findings);
+    look_at_entry(env, user, &setup, findings);
     let words: Vec<OsString> = words.into_iter().map(OsString::from).collect();
-    let mut exec = match kubectl::parsed(&words) {
+    let exec = match kubectl::parsed(&words) {
         Ok(exec) => exec,
         Err(said) => {
             let said = said.to_string();
             let first = said.lines().next().unwrap_or_default();
             findings.off(&format!("the exec entry's arguments: {first}"), &setup);
-            return Ok(findings.end());
+            return Ok(());
         }
     };
-    exec.asking.interactive = Some(Interactive::Never);
+    let is_told = user.pointer("/exec/provideClusterInfo") == Some(&Value::Bool(true));
+    match handed(&cluster) {
+        Ok(handed) => {
+            let handed = is_told.then_some(handed);
+            look_at_answer(env, args, &exec, &cluster, handed.as_ref(), findings)?;
+        }
+        Err(why) => findings.off(&why, "look at it with `kubectl config view`"),
+    }
+    Ok(())
+}
+
+/// What hallpass would answer, with nobody to ask.
+fn look_at_answer(
+    env: &Env,
+    args: &DoctorKubectl,
+    exec: &crate::cli::Kubectl,
+    cluster: &Cluster<'_>,
+    handed: Option<&credential::Cluster>,
+    findings: &mut Findings,
+) -> Result<(), Error> {
     let asking = Asking {
         flow: exec.asking.flow,
         interactive: Some(Interactive::Never),
     };
     let prepared = Prepared::new(env, &args.common, Some(&asking))?;
-
-    let is_told = user.pointer("/exec/provideClusterInfo") == Some(&Value::Bool(true));
-    let handed = match handed(&cluster) {
-        Ok(handed) => is_told.then_some(handed),
-        Err(why) => {
-            findings.off(&why, "look at it with `kubectl config view`");
-            return Ok(findings.end());
-        }
-    };
-    let opened = match kubectl::opened(&prepared, &exec, handed.as_ref()) {
+    let opened = match kubectl::opened(&prepared, exec, handed) {
         Ok(opened) => opened,
         Err(report) => {
             findings.refused(&report);
-            return Ok(findings.end());
+            return Ok(());
         }
     };
+    let Chosen {
+        provider,
+        account: label,
+        login,
+        ..
+    } = opened.chosen;
     findings.well(&format!(
-        "hallpass answers for this cluster with {}'s {} (account {})",
-        opened.chosen.provider.name,
+        "hallpass answers for this cluster with {}'s {} (account {label})",
+        provider.name,
         named(opened.token),
-        opened.chosen.account
     ));
-    let login = opened.chosen.login.this.clone();
-    let account = Account::new(
-        prepared.context(),
-        opened.chosen.provider,
-        &opened.chosen.account,
-        opened.chosen.login,
-    )?;
+    let this = login.this.clone();
+    let account = Account::new(prepared.context(), provider, &label, login)?;
     let account = match opened.proxy {
         Some(proxy) => account.through(proxy),
         None => account,
@@ -142,29 +155,30 @@ pub(in super::super) fn run(env: &Env, args: &DoctorKubectl) -> Result<ExitCode,
     let checks = Checks {
         account: &account,
         token: opened.token,
-        login: &login,
+        login: &this,
         now: crate::clock::now(env),
     };
-    checks.look_at_provider(&mut findings);
+    checks.look_at_provider(findings);
     let Some(kept) = account.kept()? else {
         findings.off(
             "nobody is signed in, so there is no token to look at",
-            &format!("run `{login}`"),
+            &format!("run `{this}`"),
         );
-        return Ok(findings.end());
+        return Ok(());
     };
-    if checks.look_at_token(&kept, &mut findings) {
-        if args.ask_server {
-            let settings = &prepared.config.settings;
-            let http = Http::new(settings.http_timeout, None, env, prepared.terminal);
-            ask(http, &cluster, &kept.value, &checks, &mut findings);
-        } else {
-            findings.note(
-                "the API server was not asked: `--ask-server` sends it the token, as kubectl does",
-            );
-        }
+    if !checks.look_at_token(&kept, findings) {
+        return Ok(());
     }
-    Ok(findings.end())
+    if args.ask_server {
+        let settings = &prepared.config.settings;
+        let http = Http::new(settings.http_timeout, None, env, prepared.terminal);
+        ask(http, cluster, &kept.value, &checks, findings);
+    } else {
+        findings.note(
+            "the API server was not asked: `--ask-server` sends it the token, as kubectl does",
+        );
+    }
+    Ok(())
 }
 
 fn named(token: TokenKind) -> &'static str {
@@ -311,7 +325,7 @@ impl Checks<'_> {
         self.look_at_issuer(&read, findings);
         self.look_at_audience(&read, findings);
         self.look_at_times(&read, session, findings);
-        self.look_at_person(&read, findings);
+        look_at_person(&read, findings);
         true
     }
 
@@ -446,42 +460,42 @@ impl Checks<'_> {
             ),
         }
     }
+}
 
-    fn look_at_person(&self, read: &Unverified, findings: &mut Findings) {
-        let shown = |claim: &str| {
-            let text = read.text(claim)?;
-            Some(format!("{claim} {text}"))
-        };
-        let who = ["sub", "email", "preferred_username", "name"];
-        let who: Vec<String> = who.into_iter().filter_map(shown).collect();
-        findings.note(&format!(
-            "who: {}; the API server's --oidc-username-claim is sub unless it is set",
-            who.join(", ")
-        ));
-        if read.claims().get("email_verified") == Some(&Value::Bool(false)) {
-            findings.note(
-                "email_verified is false: with --oidc-username-claim=email the API server refuses \
-                 the token",
-            );
-        }
-        let groups = read.texts("groups");
-        if read
-            .claims()
-            .get("_claim_names")
-            .is_some_and(|names| names.get("groups").is_some())
-        {
-            findings.off(
-                "groups: there are so many that the token only says where to ask for them",
-                "let the provider send only the groups that are assigned to the application",
-            );
-        } else if groups.is_empty() {
-            findings.note(
-                "groups: none in the token, so no binding to a group applies; a scope (often \
-                 `groups`) or a setting at the provider brings them",
-            );
-        } else {
-            findings.well(&format!("groups: {}", groups.join(", ")));
-        }
+fn look_at_person(read: &Unverified, findings: &mut Findings) {
+    let shown = |claim: &str| {
+        let text = read.text(claim)?;
+        Some(format!("{claim} {text}"))
+    };
+    let who = ["sub", "email", "preferred_username", "name"];
+    let who: Vec<String> = who.into_iter().filter_map(shown).collect();
+    findings.note(&format!(
+        "who: {}; the API server's --oidc-username-claim is sub unless it is set",
+        who.join(", ")
+    ));
+    if read.claims().get("email_verified") == Some(&Value::Bool(false)) {
+        findings.note(
+            "email_verified is false: with --oidc-username-claim=email the API server refuses \
+             the token",
+        );
+    }
+    let groups = read.texts("groups");
+    if read
+        .claims()
+        .get("_claim_names")
+        .is_some_and(|names| names.get("groups").is_some())
+    {
+        findings.off(
+            "groups: there are so many that the token only says where to ask for them",
+            "let the provider send only the groups that are assigned to the application",
+        );
+    } else if groups.is_empty() {
+        findings.note(
+            "groups: none in the token, so no binding to a group applies; a scope (often \
+             `groups`) or a setting at the provider brings them",
+        );
+    } else {
+        findings.well(&format!("groups: {}", groups.join(", ")));
     }
 }
 

@@ -278,16 +278,15 @@ fn redirect_uri(given: &Given<'_>, notes: &mut Vec<String>) -> Result<String, Re
     } else {
         "--oidc-redirect-url-hostname"
     };
-    let text = match given.last("oidc-redirect-url") {
-        Some(text) => text.to_owned(),
-        None => {
-            let host = given.last("oidc-redirect-url-hostname");
-            let host = host.unwrap_or("localhost");
-            if port == 0 {
-                format!("http://{host}")
-            } else {
-                format!("http://{host}:{port}")
-            }
+    let text = if let Some(text) = given.last("oidc-redirect-url") {
+        text.to_owned()
+    } else {
+        let host = given.last("oidc-redirect-url-hostname");
+        let host = host.unwrap_or("localhost");
+        if port == 0 {
+            format!("http://{host}")
+        } else {
+            format!("http://{host}:{port}")
         }
     };
     let parsed = RedirectUri::parse(&text)
@@ -660,6 +659,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "a table")]
     fn each_option_comes_to_what_it_means_here() {
         type Changed = fn(&mut Converted);
         let table: &[(&[&str], Changed)] = &[
@@ -677,7 +677,7 @@ mod tests {
                 |c| c.scopes = texts(&["openid", "email", "groups"]),
             ),
             (&["--oidc-use-access-token"], |c| {
-                c.token = TokenKind::Access
+                c.token = TokenKind::Access;
             }),
             (&["--oidc-use-access-token=false"], |_| ()),
             (&["--oidc-redirect-url=http://127.0.0.1:9000/cb"], |c| {
@@ -750,7 +750,7 @@ mod tests {
                 c.notes = texts(&["--oidc-pkce-method=no: hallpass uses PKCE all the same"]);
             }),
             (&["--skip-open-browser"], |c| {
-                c.env = vec![("BROWSER", "none".to_owned())]
+                c.env = vec![("BROWSER", "none".to_owned())];
             }),
             (&["--browser-command=firefox"], |c| {
                 c.env = vec![("BROWSER", "firefox".to_owned())];

@@ -69,34 +69,7 @@ fn set_up(env: &Env, flags: &Flags, args: &SetupKubectl) -> Result<ExitCode, Err
     let mut notes = Vec::new();
     let hosts = hosts(&kubeconfig, &user, &mut notes)?;
     let plan = plan(env, flags, args, &config, &file, &target, &hosts)?;
-    let mut added = Vec::new();
-    let mut config = config;
-    for (index, host) in hosts.iter().enumerate() {
-        let rest = Opener {
-            provider: Some(plan.name.clone()),
-            account: plan.opener.account.clone(),
-            ..Opener::default()
-        };
-        let is_first = index == 0;
-        let opened = Opened {
-            tool: Tool::Kubectl,
-            host,
-            opener: if is_first { &plan.opener } else { &rest },
-            title: title(&user, &host.text),
-            command: command(&user),
-            homes: &[],
-            instances: &[],
-            advice: ADVICE,
-            provider_keys: if is_first {
-                plan.keys.clone()
-            } else {
-                Vec::new()
-            },
-            resource_keys: vec![("tools", "[\"kubectl\"]".to_owned())],
-        };
-        added.extend(opened.add(env, flags, &config, &mut file)?);
-        config = Config::load_edited(env, flags, &file)?;
-    }
+    let added = opened_by(env, flags, &config, &plan, &user, &hosts, &mut file)?;
     if hosts.is_empty() {
         let is_there = config.providers().any(|name| name == plan.name);
         if !is_there || kubeconfig.user(&user).is_none() {
@@ -139,9 +112,9 @@ fn set_up(env: &Env, flags: &Flags, args: &SetupKubectl) -> Result<ExitCode, Err
     let kuberc_changes = show_kuberc(&mut text, kuberc.as_ref());
     let is_changed = config_changes || target.is_changed() || kuberc_changes || plan.has_files();
     if is_changed {
-        notes
-            .iter()
-            .for_each(|note| text.line(&format!("note: {note}")));
+        for note in &notes {
+            text.line(&format!("note: {note}"));
+        }
         text.way_back(&command(&user));
     } else {
         text.line("nothing to change");
@@ -152,17 +125,7 @@ fn set_up(env: &Env, flags: &Flags, args: &SetupKubectl) -> Result<ExitCode, Err
     }
 
     // First what takes it back, last what makes kubectl ask.
-    let mut record = target.record();
-    record.secret_file = plan.secret.as_ref().map(|(path, _)| path.clone());
-    record.ca_file = plan.authorities.as_ref().map(|(path, _)| path.clone());
-    record.kuberc = match &kuberc {
-        Some(Allowed::Added { file, edit, .. }) => Some(Kuberc {
-            file: file.clone(),
-            edit: edit.clone(),
-        }),
-        _ => target.earlier_kuberc(),
-    };
-    record.write(&folder)?;
+    record_of(&plan, &mut target, kuberc.as_ref()).write(&folder)?;
     plan.write_files()?;
     if config_changes {
         file.write()?;
@@ -173,6 +136,62 @@ fn set_up(env: &Env, flags: &Flags, args: &SetupKubectl) -> Result<ExitCode, Err
     }
     target.write()?;
     Ok(Exit::Answered.into())
+}
+
+fn record_of(plan: &Plan, target: &mut KubeconfigFile, kuberc: Option<&Allowed>) -> Record {
+    let mut record = target.record();
+    record.secret_file = plan.secret.as_ref().map(|(path, _)| path.clone());
+    record.ca_file = plan.authorities.as_ref().map(|(path, _)| path.clone());
+    record.kuberc = match kuberc {
+        Some(Allowed::Added { file, edit, .. }) => Some(Kuberc {
+            file: file.clone(),
+            edit: edit.clone(),
+        }),
+        Some(Allowed::Already | Allowed::Told { .. }) | None => target.earlier_kuberc(),
+    };
+    record
+}
+
+/// Adds to the user's file what makes the provider open these servers: what was added.
+fn opened_by(
+    env: &Env,
+    flags: &Flags,
+    config: &Config,
+    plan: &Plan,
+    user: &str,
+    hosts: &[Host],
+    file: &mut UserFile,
+) -> Result<Vec<String>, Error> {
+    let rest = Opener {
+        provider: Some(plan.name.clone()),
+        account: plan.opener.account.clone(),
+        ..Opener::default()
+    };
+    let mut added = Vec::new();
+    let mut edited = None;
+    for (index, host) in hosts.iter().enumerate() {
+        let is_first = index == 0;
+        let opened = Opened {
+            tool: Tool::Kubectl,
+            host,
+            opener: if is_first { &plan.opener } else { &rest },
+            title: title(user, &host.text),
+            command: command(user),
+            homes: &[],
+            instances: &[],
+            advice: ADVICE,
+            provider_keys: if is_first {
+                plan.keys.clone()
+            } else {
+                Vec::new()
+            },
+            resource_keys: vec![("tools", "[\"kubectl\"]".to_owned())],
+        };
+        let config = edited.as_ref().unwrap_or(config);
+        added.extend(opened.add(env, flags, config, file)?);
+        edited = Some(Config::load_edited(env, flags, file)?);
+    }
+    Ok(added)
 }
 
 /// Whose entry it is: the one that is named, the context's, or the current context's.

@@ -3,6 +3,7 @@
 //! A user's earlier entry may hold secrets, a client secret of kubelogin's say, so a record is a
 //! file beside config.toml that only its owner can read, and it goes when it was used.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -130,9 +131,9 @@ fn path(config: &Path, file: &Path, user: &str) -> PathBuf {
     digest.update(file.as_os_str().as_encoded_bytes());
     digest.update([0]);
     digest.update(user.as_bytes());
-    let name: String = digest.finalize()[..8]
-        .iter()
-        .map(|b| format!("{b:02x}"))
-        .collect();
+    let mut name = String::new();
+    for byte in &digest.finalize()[..8] {
+        let _ = write!(name, "{byte:02x}");
+    }
     config.join(FOLDER).join(format!("{name}.json"))
 }

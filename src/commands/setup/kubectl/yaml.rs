@@ -217,10 +217,11 @@ impl<'t> Events<'t> {
     fn end_of_scalar(&self, start: usize, end: usize, style: ScalarStyle) -> usize {
         let text = &self.text[start..end];
         let length = match style {
-            ScalarStyle::Plain => Some(text.trim_end().len()),
             ScalarStyle::SingleQuoted => end_of_quoted(text, '\''),
             ScalarStyle::DoubleQuoted => end_of_quoted(text, '"'),
-            ScalarStyle::Literal | ScalarStyle::Folded => Some(text.trim_end().len()),
+            ScalarStyle::Plain | ScalarStyle::Literal | ScalarStyle::Folded => {
+                Some(text.trim_end().len())
+            }
         };
         start + length.unwrap_or(text.len())
     }
@@ -609,12 +610,12 @@ mod tests {
             assert_eq!(edit.undone(&edited).as_deref(), Some(before));
             let root = parse(&edited).unwrap().unwrap();
             let list = root.value("l").unwrap();
-            let last = list.items().len() - 1;
-            let command = list.items()[last].value("command").and_then(Node::text);
+            let index = list.items().len() - 1;
+            let command = list.items()[index].value("command").and_then(Node::text);
             assert_eq!(command, Some("hallpass"), "{edited}");
-            let removed = removed(&edited, list, last).unwrap().applied(&edited);
+            let removed = removed(&edited, list, index).unwrap().applied(&edited);
             let root = parse(&removed).unwrap().unwrap();
-            assert_eq!(root.value("l").unwrap().items().len(), last, "{removed}");
+            assert_eq!(root.value("l").unwrap().items().len(), index, "{removed}");
         }
     }
 
