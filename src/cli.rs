@@ -152,10 +152,15 @@ pub struct SetupGit {
 #[derive(Debug, Args)]
 pub struct SetupKubectl {
     /// The context whose user is set up; without it the current one
-    #[arg(long, value_name = "NAME", conflicts_with = "user")]
+    #[arg(
+        long,
+        value_name = "NAME",
+        conflicts_with = "user",
+        allow_hyphen_values = true
+    )]
     pub context: Option<String>,
     /// The user of the kubeconfig that is set up
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
     pub user: Option<String>,
     #[command(flatten)]
     pub opener: Opener,

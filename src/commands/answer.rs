@@ -1,10 +1,12 @@
 //! Serves a tool: a protocol's request, answered from a session.
 
+use std::ffi::OsString;
 use std::io;
 use std::process::ExitCode;
 
 use super::Prepared;
 use crate::credential::{Action, Call, Credential, Refusal, Reply, Request, TokenKind};
+use crate::env::Env;
 use crate::error::Error;
 use crate::protocol::Protocol;
 use crate::provider::Provider;
@@ -21,18 +23,27 @@ pub(super) fn serve(
     account: &Account<'_>,
     username: &str,
 ) -> Result<ExitCode, Error> {
-    let mut call = Call {
-        args: &[],
-        env: prepared.env,
+    let served = call(prepared.env, &[], |call| {
+        protocol.serve(call, &mut |request| answer(request, account, username))
+    });
+    account.tell_tab();
+    served
+}
+
+/// One call of a tool, with this process's own streams.
+pub(super) fn call(
+    env: &Env,
+    args: &[OsString],
+    serve: impl FnOnce(&mut Call<'_>) -> io::Result<ExitCode>,
+) -> Result<ExitCode, Error> {
+    serve(&mut Call {
+        args,
+        env,
         stdin: &mut io::stdin().lock(),
         stdout: &mut io::stdout().lock(),
         stderr: &mut io::stderr(),
-    };
-    let served = protocol
-        .serve(&mut call, &mut |request| answer(request, account, username))
-        .map_err(Error::Reply);
-    account.tell_tab();
-    served
+    })
+    .map_err(Error::Reply)
 }
 
 fn answer(request: &Request, account: &Account<'_>, username: &str) -> Result<Reply, Refusal> {

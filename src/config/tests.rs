@@ -65,7 +65,9 @@ impl Machine {
     }
 
     fn load_with(&self, vars: &[(&str, &str)], flags: &Flags) -> Result<Config, ConfigError> {
-        Config::load_files(Some(&self.path("system.toml")), &self.env(vars), flags)
+        let env = self.env(vars);
+        let sources = Sources::read_files(Some(&self.path("system.toml")), &env)?;
+        Config::of(sources, &env, flags)
     }
 
     fn load(&self) -> Result<Config, ConfigError> {
@@ -1005,7 +1007,8 @@ fn a_file_that_is_not_there_is_fine_unless_it_was_named() {
         Vec::<&str>::new(),
         [("HOME", home), ("USERPROFILE", home), ("APPDATA", home)],
     );
-    let config = Config::load_files(None, &env, &Flags::default()).unwrap();
+    let sources = Sources::read_files(None, &env).unwrap();
+    let config = Config::of(sources, &env, &Flags::default()).unwrap();
     assert_eq!(config.settings, Settings::default());
 }
 

@@ -12,11 +12,13 @@
 //!   sessions/<hash>         a record; <hash>.lock and <hash>.login.lock beside it
 //!   kept/<hash>             credentials that tools handed over
 //!   metadata/  attempts/    JSON, no secrets
+//!   resolutions/<slot>      what a question came to, sealed; see `crate::resolution`
 //!   runtime/                journals, where there is no runtime folder
 //! ```
 //!
 //! The cipher is XChaCha20-Poly1305: <https://datatracker.ietf.org/doc/html/draft-irtf-cfrg-xchacha>.
 
+mod at_hand;
 mod data_dir;
 mod error;
 mod folder;
@@ -37,12 +39,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use zeroize::Zeroizing;
 
-use crate::env::Env;
 use folder::Folder;
 use key::{DataKey, Found, KeyFile, Keys};
 use seal::{Header, Unreadable};
 
+pub use at_hand::{AtHand, NotAtHand, Remembered};
 pub use data_dir::{data_dir, in_container};
 pub use error::StoreError;
 pub use journal::Journal;
@@ -193,7 +196,7 @@ impl Store {
                 });
             }
         };
-        let value = seal::open(&key, name, &header, record).map_err(unreadable)?;
+        let value = seal::open(&key, name, &header, &record).map_err(unreadable)?;
         Ok(Some(Kept {
             value,
             generation: header.generation,
@@ -335,7 +338,7 @@ impl Store {
         };
         sweep(&data)?;
         let mut listed = Vec::new();
-        for name in [record::SESSIONS, record::KEPT]
+        for name in [record::SESSIONS, record::KEPT, record::RESOLUTIONS]
             .into_iter()
             .chain(Plain::FOLDERS)
         {
@@ -381,6 +384,23 @@ impl Store {
         }
         let data = Folder::open_or_create(&self.options.data_dir)?;
         plain::write(&data, kind, name, value)
+    }
+
+    /// Remembers what a question came to, sealed. Where the key is not at hand without the OS
+    /// keyring, or may not be, it does nothing.
+    pub fn remember(
+        &self,
+        slot: u8,
+        question: &[u8],
+        answer: Zeroizing<Vec<u8>>,
+    ) -> Result<(), StoreError> {
+        let Some(data) = self.folder()? else {
+            return Ok(());
+        };
+        if self.options.kernel_cache.is_none() && self.place()? == Place::Keyring {
+            return Ok(());
+        }
+        at_hand::remember(&data, slot, question, answer)
     }
 
     /// Drops the key from the kernel keyring, where that is only a cache; says whether it was
@@ -454,27 +474,6 @@ impl Store {
             Ok(false) => KernelCache::Empty,
             Err(error) => KernelCache::Unavailable(error),
         }
-    }
-
-    /// A journal in the user's runtime folder. Where there is none that is safe to use, it is in
-    /// the data folder, and `explain` is told why.
-    pub fn journal(
-        &self,
-        env: &Env,
-        name: &'static str,
-        explain: impl FnOnce(String),
-    ) -> Result<Journal, StoreError> {
-        let data_dir = &self.options.data_dir;
-        let runtime = env.var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
-        let why = match runtime.filter(|path| path.is_absolute()) {
-            None => "XDG_RUNTIME_DIR names no folder".to_owned(),
-            Some(runtime) => match Journal::open(Some(&runtime), data_dir, name) {
-                Ok(journal) => return Ok(journal),
-                Err(error) => error.to_string(),
-            },
-        };
-        explain(format!("{why}: the data folder serves instead"));
-        Journal::open(None, data_dir, name)
     }
 
     fn key_file(&self) -> Result<Option<KeyFile>, StoreError> {

@@ -23,11 +23,22 @@ pub struct RecordName {
 
 pub(super) const SESSIONS: &str = "sessions";
 pub(super) const KEPT: &str = "kept";
+pub(super) const RESOLUTIONS: &str = "resolutions";
 
 impl RecordName {
     /// A session's, by everything that makes it this session (issuer, client, account, …).
     pub fn session(identity_json: &[u8]) -> Self {
         Self::of(SESSIONS, &digest(&[identity_json]))
+    }
+
+    /// A session's, by the name of its file.
+    pub fn session_named(file: &str) -> Option<Self> {
+        is_record(file).then(|| Self::of(SESSIONS, file))
+    }
+
+    /// That of what a question came to.
+    pub(super) fn resolution(slot: u8) -> Self {
+        Self::of(RESOLUTIONS, &hex::encode(&[slot]))
     }
 
     /// That of the credentials which a tool handed over for a realm.
@@ -51,7 +62,8 @@ impl RecordName {
         self.folder
     }
 
-    pub(super) fn file(&self) -> &str {
+    /// The file alone.
+    pub fn file(&self) -> &str {
         &self.full[self.folder.len() + 1..]
     }
 }

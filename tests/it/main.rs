@@ -38,6 +38,7 @@ mod id_token;
 mod kubectl;
 mod network;
 mod refresh;
+mod resolution;
 mod setup_git;
 #[cfg(unix)]
 mod setup_kubectl;

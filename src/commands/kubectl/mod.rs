@@ -11,18 +11,22 @@ use std::process::ExitCode;
 use clap::{Args as _, FromArgMatches as _};
 use time::{Duration, OffsetDateTime};
 
-use super::tool::{self, Served, Stop};
+use super::recall::{Recall, Recalled};
+use super::tool::{self, Outcome, Served, Stop};
 use super::{Chosen, Prepared, answer};
 use crate::cli::Kubectl as KubectlArgs;
 use crate::config::Settings;
 use crate::credential::{Cluster, Credential, Refusal, Reply, Request, TokenKind, Want};
 use crate::env::Env;
 use crate::error::Error;
-use crate::protocol::kubectl::{INFO, Kubectl};
+use crate::protocol::Protocol as _;
+use crate::protocol::kubectl::{self, Kubectl};
 use crate::report::{Exit, Report};
+use crate::resolution::Resolution;
 use crate::session::record::Session;
 use crate::session::{self, Account, Context};
-use crate::store::{Kept, Place, StoreError};
+use crate::store::{Kept, Place, RecordName, StoreError};
+use crate::terminal::Terminal;
 pub(super) use cluster::Opened;
 use handouts::{Handouts, Turn};
 
@@ -53,17 +57,53 @@ pub(super) fn opened(
     })
 }
 
-pub(super) fn run(env: &Env, args: &KubectlArgs) -> Result<ExitCode, Error> {
+/// `words` are what `args` was parsed from.
+pub(super) fn run(env: &Env, args: &KubectlArgs, words: &[OsString]) -> Result<ExitCode, Error> {
     tool::serve(
         env,
         &Kubectl,
         &OsString::new(),
+        |_| Some(question(env, words)),
         |_| tool::prepared(env, &args.common, &args.asking, false),
-        |served, request, asked| {
-            let credential = credential(served, args, request, asked);
+        |served, request, outcome| {
+            let credential = credential(served, args, request, outcome);
             Ok(credential.map(Reply::Credential)?)
         },
     )
+}
+
+/// A request as a question that may have been answered before. What it came to is handed out if
+/// it is no repeat.
+fn question<'e>(env: &'e Env, words: &[OsString]) -> Recall<'e> {
+    let asked = kubectl::info(env).map(str::as_bytes);
+    Recall::new(env, Kubectl.name(), words, [asked]).checked(move |recalled| {
+        // With `-v` nothing is recalled.
+        let handouts = handouts(env, Terminal::new(0), &recalled.record, recalled.token);
+        let now = crate::clock::now(env);
+        let turn = handouts.turn(now);
+        if matches!(turn, Turn::Repeat(_)) {
+            return None;
+        }
+        let until = match recalled.credential.expires_at {
+            None => None,
+            Some(expires_at) => Some(reported(expires_at, now)?),
+        };
+        handouts.handed_out(turn, recalled.credential.generation, until);
+        Some(Recalled {
+            credential: Credential {
+                expires_at: until,
+                ..recalled.credential
+            },
+            ..recalled
+        })
+    })
+}
+
+/// What this parent was handed of a record, for all that it says now.
+fn handouts(env: &Env, terminal: Terminal, record: &RecordName, token: TokenKind) -> Handouts {
+    let info = kubectl::info(env).unwrap_or_default();
+    let request = [info.as_bytes(), &[u8::from(token == TokenKind::Id)]];
+    Handouts::open(env, terminal, record.as_str(), &request)
 }
 
 /// An error that only kubectl's users get, and what to do about it.
@@ -85,7 +125,7 @@ fn credential<'p>(
     served: &Served<'p>,
     args: &KubectlArgs,
     request: &Request,
-    asked: &mut Option<Account<'p>>,
+    outcome: &mut Outcome<'p>,
 ) -> Result<Credential, Stop> {
     let prepared = served.prepared;
     let opened = cluster::opened(prepared, args, request.cluster.as_ref())?;
@@ -97,21 +137,12 @@ fn credential<'p>(
     let username = answer::username(opened.chosen.username.as_deref(), &opened.chosen.provider);
     let account = |settings| account(prepared, settings, &opened, request);
     let mut chosen = account(&prepared.config.settings)?;
-    let handouts = Handouts::open(
-        &prepared.store,
-        prepared.env,
-        prepared.terminal,
-        chosen.record().as_str(),
-        &[
-            prepared.env.var(INFO).unwrap_or_default().as_bytes(),
-            &[u8::from(token == TokenKind::Id)],
-        ],
-    );
+    let handouts = handouts(prepared.env, prepared.terminal, chosen.record(), token);
     let was_in_vain = handouts.was_in_vain();
     if was_in_vain {
         chosen = account(served.unattended)?;
     }
-    let account = asked.insert(chosen);
+    let account = outcome.asked.insert(chosen);
     let turn = handouts.turn(crate::clock::now(prepared.env));
     let kept = match replaced(prepared, account, token, turn) {
         Some(kept) => Ok(kept),
@@ -139,6 +170,14 @@ fn credential<'p>(
         Some(expires_at) => Some(reported(expires_at, now).ok_or_else(expired)?),
     };
     handouts.handed_out(turn, credential.generation, until);
+    // The command line, the request and the configuration decided it, and would again.
+    outcome.resolution = Some(Resolution {
+        record: account.record().clone(),
+        token,
+        username: credential.username.clone(),
+        bearer: false,
+        form: String::new(),
+    });
     Ok(Credential {
         expires_at: until,
         ..credential

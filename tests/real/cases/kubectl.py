@@ -431,10 +431,12 @@ def one_client_at_two_clusters_repeats_nothing_and_heals_the_one_that_refuses(ri
 
 
 CLIENT = """
-import json, os, subprocess, sys
+import json, os, subprocess, sys, time
 plugin, *clusters = sys.argv[1:]
 tokens = []
 for name in clusters:
+    if len(tokens) == 2:
+        time.sleep(1.1)  # Two ID tokens of one second are the same.
     cluster = {"server": f"https://{name}.corp.example", "config": None}
     info = {"kind": "ExecCredential", "apiVersion": "client.authentication.k8s.io/v1",
             "spec": {"cluster": cluster, "interactive": False}}
