@@ -211,7 +211,8 @@ impl Input {
     }
 }
 
-fn cluster_of(fields: &Map<String, Value>) -> Result<Cluster, Malformed> {
+/// Reads `spec.cluster`.
+pub fn cluster_of(fields: &Map<String, Value>) -> Result<Cluster, Malformed> {
     let text = |key: &'static str| match fields.get(key) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) => Ok(Some(text.clone()).filter(|text| !text.is_empty())),

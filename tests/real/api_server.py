@@ -27,7 +27,7 @@ DOCUMENTS = {
 
 
 class ApiServer:
-    """Takes ID tokens of `provider` for the client `hallpass`, as --oidc-issuer-url makes a real one
+    """Takes ID tokens of `provider` for one client, as --oidc-issuer-url makes a real one
     do, or with `introspects` its access tokens."""
 
     def __init__(self, provider, authority, folder, introspects=False):
@@ -35,6 +35,7 @@ class ApiServer:
         self.seen = []  # (path, token, status)
         self.refused = set()  # tokens that are good by themselves
         self.refuses_all = False
+        self.client = "hallpass"
         self._lock = threading.Lock()
         self._keys = None
         certificate = authority.certificate()
@@ -112,7 +113,7 @@ class ApiServer:
             claims = self._verified(token)
         except (ValueError, KeyError):
             return False
-        return claims["iss"] == self.provider.issuer and claims["aud"] == "hallpass" and claims["exp"] > time.time()
+        return claims["iss"] == self.provider.issuer and claims["aud"] == self.client and claims["exp"] > time.time()
 
     def _verified(self, token):
         """The claims of a token whose RS256 signature is the provider's (RFC 7515, RFC 8017 §8.2.2)."""

@@ -25,11 +25,11 @@ use crate::report::{Exit, printable};
 use crate::session::{Account, DEFAULT_ACCOUNT};
 
 /// Who answers.
-pub(super) struct Opened {
-    pub(super) chosen: Chosen,
-    pub(super) token: TokenKind,
+pub(in super::super) struct Opened {
+    pub(in super::super) chosen: Chosen,
+    pub(in super::super) token: TokenKind,
     /// How to reach the provider.
-    pub(super) proxy: Option<Url>,
+    pub(in super::super) proxy: Option<Url>,
 }
 
 /// Finds the provider and the account, by the command line, then by the cluster's extension, then

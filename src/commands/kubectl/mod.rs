@@ -16,7 +16,7 @@ use super::tool::{self, Outcome, Served, Stop};
 use super::{Chosen, Prepared, answer};
 use crate::cli::Kubectl as KubectlArgs;
 use crate::config::Settings;
-use crate::credential::{Credential, Refusal, Reply, Request, TokenKind, Want};
+use crate::credential::{Cluster, Credential, Refusal, Reply, Request, TokenKind, Want};
 use crate::env::Env;
 use crate::error::Error;
 use crate::protocol::Protocol as _;
@@ -27,6 +27,7 @@ use crate::session::record::Session;
 use crate::session::{self, Account, Context};
 use crate::store::{Kept, Place, RecordName, StoreError};
 use crate::terminal::Terminal;
+pub(super) use cluster::Opened;
 use handouts::{Handouts, Turn};
 
 /// What follows the verb.
@@ -35,6 +36,25 @@ pub(super) fn parsed(args: &[OsString]) -> Result<KubectlArgs, clap::Error> {
     let name = OsString::from("hallpass kubectl");
     let matches = command.try_get_matches_from([&name].into_iter().chain(args))?;
     KubectlArgs::from_arg_matches(&matches)
+}
+
+/// Who answers, for somebody who only looks.
+pub(super) fn opened(
+    prepared: &Prepared<'_>,
+    args: &KubectlArgs,
+    cluster: Option<&Cluster>,
+) -> Result<Opened, Report> {
+    cluster::opened(prepared, args, cluster).map_err(|stop| match Refusal::from(stop) {
+        Refusal::NotSignedIn(report) | Refusal::Declined(report) | Refusal::Failed(report) => {
+            report
+        }
+        Refusal::NotMine => Report {
+            error: "hallpass does not answer for this cluster".to_owned(),
+            causes: Vec::new(),
+            hint: None,
+            exit: Exit::Failed,
+        },
+    })
 }
 
 /// `words` are what `args` was parsed from.
