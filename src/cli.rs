@@ -44,8 +44,13 @@ pub enum Verb {
     /// Tell a tool to ask hallpass
     #[command(subcommand)]
     Setup(Setup),
+    /// Say what is off where a tool is refused, and what to type
+    #[command(subcommand)]
+    Doctor(Doctor),
     /// Answer git, as its credential helper
     Git(Git),
+    /// Answer kubectl, as its credential plugin
+    Kubectl(Kubectl),
 }
 
 #[derive(Debug, Args)]
@@ -116,6 +121,8 @@ pub struct Status {
 pub enum Setup {
     /// Make hallpass git's credential helper
     Git(SetupGit),
+    /// Make hallpass kubectl's credential plugin for a user of the kubeconfig
+    Kubectl(SetupKubectl),
 }
 
 #[derive(Debug, Args)]
@@ -142,8 +149,61 @@ pub struct SetupGit {
     pub common: Common,
 }
 
+#[derive(Debug, Args)]
+pub struct SetupKubectl {
+    /// The context whose user is set up; without it the current one
+    #[arg(
+        long,
+        value_name = "NAME",
+        conflicts_with = "user",
+        allow_hyphen_values = true
+    )]
+    pub context: Option<String>,
+    /// The user of the kubeconfig that is set up
+    #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
+    pub user: Option<String>,
+    #[command(flatten)]
+    pub opener: Opener,
+    /// Take over what the user's kubelogin (kubectl oidc-login) was told
+    #[arg(long, conflicts_with_all = ["issuer_url", "client_id"])]
+    pub from_kubelogin: bool,
+    /// Let kubectl run hallpass: add it to the allow-list in kuberc, where there is one
+    #[arg(long)]
+    pub kuberc: bool,
+    #[command(flatten)]
+    pub changing: Changing,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Doctor {
+    /// Look at what stands between kubectl and a cluster that answers 401
+    Kubectl(DoctorKubectl),
+}
+
+/// It refreshes nothing, and asks nobody to sign in.
+#[derive(Debug, Args)]
+#[command(after_help = DOCTOR_EXITS)]
+pub struct DoctorKubectl {
+    /// The context that is looked at; without it the current one
+    #[arg(long, value_name = "NAME")]
+    pub context: Option<String>,
+    /// Ask the API server, too: it is sent the token, as kubectl sends it
+    #[arg(long)]
+    pub ask_server: bool,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// A doctor's own.
+pub const DOCTOR_EXITS: &str = "Exit codes:
+  0  all is well
+  1  something is off
+  2  the command line or the configuration is at fault";
+
 /// The provider that opens what a tool is set up for: one that is there, or what makes one.
-#[derive(Debug, Default, Args)]
+#[derive(Debug, Default, Clone, Args)]
 #[group(id = "opener", multiple = true)]
 pub struct Opener {
     /// A provider of the configuration, or a preset
@@ -199,6 +259,27 @@ impl From<OsString> for Git {
     }
 }
 
+/// Started by the exec entry of a kubeconfig, with its request in `KUBERNETES_EXEC_INFO`.
+#[derive(Debug, Args)]
+#[command(after_help = EXITS)]
+pub struct Kubectl {
+    /// A provider of the configuration, or a preset; without it the one that opens the cluster
+    #[arg(long, value_name = "NAME", conflicts_with = "issuer_url")]
+    pub provider: Option<String>,
+    #[command(flatten)]
+    pub ad_hoc: AdHocArgs,
+    /// Which of several accounts at that provider
+    #[arg(long, value_name = "NAME")]
+    pub account: Option<String>,
+    /// Which token: the ID token, or the access token
+    #[arg(long, value_parser = token_kind, value_name = "access|id")]
+    pub token: Option<TokenKind>,
+    #[command(flatten)]
+    pub asking: Asking,
+    #[command(flatten)]
+    pub common: Common,
+}
+
 /// Which account, of which provider.
 #[derive(Debug, Args)]
 pub struct Target {
@@ -211,7 +292,7 @@ pub struct Target {
 }
 
 /// A provider that stands in no configuration, or what to ask for other than it says.
-#[derive(Debug, Default, Args)]
+#[derive(Debug, Default, Clone, Args)]
 pub struct AdHocArgs {
     /// The issuer of a provider that is not configured
     #[arg(long, value_name = "URL", requires = "client_id")]

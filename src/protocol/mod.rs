@@ -10,10 +10,11 @@ use std::process::ExitCode;
 use crate::credential::{Answer, Call};
 
 pub mod git;
+pub mod kubectl;
 pub mod plain;
 
 /// The tools that start this program themselves.
-pub const ALL: &[&dyn Protocol] = &[&git::Git];
+pub const ALL: &[&dyn Protocol] = &[&git::Git, &kubectl::Kubectl];
 
 /// One tool's way of asking for a credential.
 pub trait Protocol: Sync {

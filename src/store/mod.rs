@@ -13,6 +13,7 @@
 //!   kept/<hash>             credentials that tools handed over
 //!   metadata/  attempts/    JSON, no secrets
 //!   resolutions/<slot>      what a question came to, sealed; see `crate::resolution`
+//!   runtime/                journals, where there is no runtime folder
 //! ```
 //!
 //! The cipher is XChaCha20-Poly1305: <https://datatracker.ietf.org/doc/html/draft-irtf-cfrg-xchacha>.
@@ -22,6 +23,7 @@ mod data_dir;
 mod error;
 mod folder;
 mod hex;
+mod journal;
 mod kernel;
 mod key;
 mod keyring;
@@ -46,11 +48,12 @@ use seal::{Header, Unreadable};
 pub use at_hand::{AtHand, NotAtHand, Remembered};
 pub use data_dir::{data_dir, in_container};
 pub use error::StoreError;
+pub use journal::Journal;
 pub use kernel::KernelError;
 pub use keyring::{KeyringError, UNATTENDED};
 pub use lock::{Lock, LockKind};
 pub use plain::Plain;
-pub use record::{Kept, Listed, RecordName, Reservation};
+pub use record::{Kept, Listed, RecordName, Reservation, digest};
 
 /// Where somebody wants the data key kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]

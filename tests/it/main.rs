@@ -30,13 +30,18 @@ mod commands;
 mod config_errors;
 mod device;
 mod discovery;
+#[cfg(unix)]
+mod doctor;
 mod git;
 mod harness;
 mod id_token;
+mod kubectl;
 mod network;
 mod refresh;
 mod resolution;
 mod setup_git;
+#[cfg(unix)]
+mod setup_kubectl;
 mod sign_in;
 mod store;
 mod tidy;
@@ -46,4 +51,10 @@ mod token_response;
 #[ignore = "the browser of the other tests, which hallpass starts"]
 fn form_browser() {
     browser::play();
+}
+
+#[test]
+#[ignore = "the kubectl of the other tests, which starts hallpass"]
+fn kubectl_parent() {
+    kubectl::play();
 }

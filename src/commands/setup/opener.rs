@@ -188,17 +188,7 @@ impl Opened<'_> {
 
     /// A provider's name that is made of the host's.
     fn own_name(&self) -> String {
-        let text = &self.host.text;
-        let name = text.split_once("://").map_or("", |(_, rest)| rest);
-        let plain = |c: char| {
-            if c.is_ascii_alphanumeric() || "-_.".contains(c) {
-                c
-            } else {
-                '-'
-            }
-        };
-        let name: String = name.chars().map(plain).collect();
-        name.trim_matches(['-', '.']).to_owned()
+        name_of(&self.host.text)
     }
 
     fn again(&self, name: &str, secret_wanted: bool) -> String {
@@ -214,6 +204,23 @@ impl Opened<'_> {
         line
     }
 }
+
+/// A provider's name that is made of a URL's host and path.
+pub(super) fn name_of(url: &str) -> String {
+    let name = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let plain = |c: char| {
+        if c.is_ascii_alphanumeric() || "-_.".contains(c) {
+            c
+        } else {
+            '-'
+        }
+    };
+    let name: String = name.chars().take(LONGEST_NAME).map(plain).collect();
+    name.trim_matches(['-', '.', '_']).to_owned()
+}
+
+/// Shorter than a name may be (64), so that a number has room behind it.
+const LONGEST_NAME: usize = 60;
 
 fn is_home_of(provider: &Provider, url: &Url) -> bool {
     let home = provider.authorization_endpoint.as_ref().and_then(Realm::of);

@@ -1,0 +1,298 @@
+//! `hallpass kubectl`: serves kubectl, and whatever else reads a kubeconfig.
+//!
+//! `cluster` decides who answers, and `handouts` what kind of a request it is.
+
+mod cluster;
+mod handouts;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{Args as _, FromArgMatches as _};
+use time::{Duration, OffsetDateTime};
+
+use super::recall::{Recall, Recalled};
+use super::tool::{self, Outcome, Served, Stop};
+use super::{Chosen, Prepared, answer};
+use crate::cli::Kubectl as KubectlArgs;
+use crate::config::Settings;
+use crate::credential::{Cluster, Credential, Refusal, Reply, Request, TokenKind, Want};
+use crate::env::Env;
+use crate::error::Error;
+use crate::protocol::Protocol as _;
+use crate::protocol::kubectl::{self, Kubectl};
+use crate::report::{Exit, Report};
+use crate::resolution::Resolution;
+use crate::session::record::Session;
+use crate::session::{self, Account, Context};
+use crate::store::{Kept, Place, RecordName, StoreError};
+use crate::terminal::Terminal;
+pub(super) use cluster::Opened;
+use handouts::{Handouts, Turn};
+
+/// What follows the verb.
+pub(super) fn parsed(args: &[OsString]) -> Result<KubectlArgs, clap::Error> {
+    let command = KubectlArgs::augment_args(clap::Command::new("hallpass kubectl"));
+    let name = OsString::from("hallpass kubectl");
+    let matches = command.try_get_matches_from([&name].into_iter().chain(args))?;
+    KubectlArgs::from_arg_matches(&matches)
+}
+
+/// Who answers, for somebody who only looks.
+pub(super) fn opened(
+    prepared: &Prepared<'_>,
+    args: &KubectlArgs,
+    cluster: Option<&Cluster>,
+) -> Result<Opened, Report> {
+    cluster::opened(prepared, args, cluster).map_err(|stop| match Refusal::from(stop) {
+        Refusal::NotSignedIn(report) | Refusal::Declined(report) | Refusal::Failed(report) => {
+            report
+        }
+        Refusal::NotMine => Report {
+            error: "hallpass does not answer for this cluster".to_owned(),
+            causes: Vec::new(),
+            hint: None,
+            exit: Exit::Failed,
+        },
+    })
+}
+
+/// `words` are what `args` was parsed from.
+pub(super) fn run(env: &Env, args: &KubectlArgs, words: &[OsString]) -> Result<ExitCode, Error> {
+    tool::serve(
+        env,
+        &Kubectl,
+        &OsString::new(),
+        |_| Some(question(env, words)),
+        |_| tool::prepared(env, &args.common, &args.asking, false),
+        |served, request, outcome| {
+            let credential = credential(served, args, request, outcome);
+            Ok(credential.map(Reply::Credential)?)
+        },
+    )
+}
+
+/// A request as a question that may have been answered before. What it came to is handed out if
+/// it is no repeat.
+fn question<'e>(env: &'e Env, words: &[OsString]) -> Recall<'e> {
+    let asked = kubectl::info(env).map(str::as_bytes);
+    Recall::new(env, Kubectl.name(), words, [asked]).checked(move |recalled| {
+        // With `-v` nothing is recalled.
+        let handouts = handouts(env, Terminal::new(0), &recalled.record, recalled.token);
+        let now = crate::clock::now(env);
+        let turn = handouts.turn(now);
+        if matches!(turn, Turn::Repeat(_)) {
+            return None;
+        }
+        let until = match recalled.credential.expires_at {
+            None => None,
+            Some(expires_at) => Some(reported(expires_at, now)?),
+        };
+        handouts.handed_out(turn, recalled.credential.generation, until);
+        Some(Recalled {
+            credential: Credential {
+                expires_at: until,
+                ..recalled.credential
+            },
+            ..recalled
+        })
+    })
+}
+
+/// What this parent was handed of a record, for all that it says now.
+fn handouts(env: &Env, terminal: Terminal, record: &RecordName, token: TokenKind) -> Handouts {
+    let info = kubectl::info(env).unwrap_or_default();
+    let request = [info.as_bytes(), &[u8::from(token == TokenKind::Id)]];
+    Handouts::open(env, terminal, record.as_str(), &request)
+}
+
+/// An error that only kubectl's users get, and what to do about it.
+fn because(error: String, hint: String, exit: Exit) -> Stop {
+    let report = Report {
+        error,
+        causes: Vec::new(),
+        hint: Some(hint),
+        exit,
+    };
+    Stop::refused(match exit {
+        Exit::SignInNeeded => Refusal::NotSignedIn(report),
+        Exit::Answered | Exit::Failed | Exit::Usage | Exit::NotSignedIn => Refusal::Failed(report),
+    })
+}
+
+/// The credential; who was asked for it stays in `asked`, for a tab may be waiting.
+fn credential<'p>(
+    served: &Served<'p>,
+    args: &KubectlArgs,
+    request: &Request,
+    outcome: &mut Outcome<'p>,
+) -> Result<Credential, Stop> {
+    let prepared = served.prepared;
+    let opened = cluster::opened(prepared, args, request.cluster.as_ref())?;
+    // Where nothing is kept, each run would sign in anew, and kubectl makes up to six.
+    if prepared.store.place()? == Place::None {
+        return Err(StoreError::NothingKept.into());
+    }
+    let token = opened.token;
+    let username = answer::username(opened.chosen.username.as_deref(), &opened.chosen.provider);
+    let account = |settings| account(prepared, settings, &opened, request);
+    let mut chosen = account(&prepared.config.settings)?;
+    let handouts = handouts(prepared.env, prepared.terminal, chosen.record(), token);
+    let was_in_vain = handouts.was_in_vain();
+    if was_in_vain {
+        chosen = account(served.unattended)?;
+    }
+    let account = outcome.asked.insert(chosen);
+    let turn = handouts.turn(crate::clock::now(prepared.env));
+    let kept = match replaced(prepared, account, token, turn) {
+        Some(kept) => Ok(kept),
+        None => account.token(&Want {
+            token,
+            ..request.want
+        }),
+    };
+    let kept = match kept {
+        Ok(kept) => kept,
+        Err(error @ session::Error::SignInNeeded { .. }) if was_in_vain => {
+            return Err(not_again(error));
+        }
+        Err(error) => {
+            if account.has_asked() || is_heard_from_another(&error) {
+                handouts.asked_in_vain();
+            }
+            return Err(error.into());
+        }
+    };
+    let credential = answer::credential_of(kept, token, username, false)?;
+    let now = crate::clock::now(prepared.env);
+    let until = match credential.expires_at {
+        None => None,
+        Some(expires_at) => Some(reported(expires_at, now).ok_or_else(expired)?),
+    };
+    handouts.handed_out(turn, credential.generation, until);
+    // The command line, the request and the configuration decided it, and would again.
+    outcome.resolution = Some(Resolution {
+        record: account.record().clone(),
+        token,
+        username: credential.username.clone(),
+        bearer: false,
+        form: String::new(),
+    });
+    Ok(Credential {
+        expires_at: until,
+        ..credential
+    })
+}
+
+fn account<'p>(
+    prepared: &'p Prepared<'p>,
+    settings: &'p Settings,
+    opened: &cluster::Opened,
+    request: &Request,
+) -> Result<Account<'p>, Error> {
+    let Chosen {
+        provider,
+        account,
+        login,
+        ..
+    } = &opened.chosen;
+    let context = Context {
+        settings,
+        ..prepared.context()
+    };
+    let what = match &request.cluster {
+        Some(cluster) => format!("kubectl at {}", cluster.server),
+        None => "kubectl".to_owned(),
+    };
+    let chosen = Account::new(context, provider.clone(), account, login.clone())?;
+    let chosen = chosen.wanted_for(what);
+    Ok(match &opened.proxy {
+        Some(proxy) => chosen.through(proxy.clone()),
+        None => chosen,
+    })
+}
+
+/// Another token for a parent that comes back before its time, if there is one to be had.
+fn replaced(
+    prepared: &Prepared<'_>,
+    account: &Account<'_>,
+    token: TokenKind,
+    turn: Turn,
+) -> Option<Kept<Session>> {
+    let Turn::Repeat(refused) = turn else {
+        return None;
+    };
+    account.replaced(token, refused).unwrap_or_else(|error| {
+        let Report { error, causes, .. } = Error::from(error).report();
+        let why = [vec![error], causes].concat().join(": ");
+        prepared.terminal.warn(&format!(
+            "the API server seems to have refused the token, and it could not be refreshed: {why}"
+        ));
+        None
+    })
+}
+
+/// Whether a sign-in failed that another process was at.
+fn is_heard_from_another(error: &session::Error) -> bool {
+    use session::Error as E;
+    matches!(
+        error,
+        E::Declined { .. } | E::TimedOut { .. } | E::LeaderFailed { .. }
+    )
+}
+
+/// A sign-in is needed, and this parent has had somebody asked before.
+fn not_again(error: session::Error) -> Stop {
+    let mut report = Error::from(error).report();
+    report.causes.push(
+        "a sign-in that the same program asked for did not succeed, so it is not asked for again"
+            .to_owned(),
+    );
+    Stop::refused(Refusal::NotSignedIn(report))
+}
+
+/// How much before its end a token is said to expire: what is on its way must still be taken.
+const EARLY: Duration = Duration::seconds(60);
+
+/// The expiry that kubectl is told, in whole seconds: a little early, and never in the past, for
+/// kubectl runs its plugin again for each request after it.
+fn reported(expires_at: OffsetDateTime, now: OffsetDateTime) -> Option<OffsetDateTime> {
+    let early = EARLY.min((expires_at - now) / 10);
+    let until = (expires_at - early).replace_nanosecond(0).ok()?;
+    (until > now).then_some(until)
+}
+
+fn expired() -> Stop {
+    because(
+        "the token has expired already, by this machine's clock".to_owned(),
+        "check the clock with `date`; if it is right, the provider's tokens live too short"
+            .to_owned(),
+        Exit::Failed,
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_expiry_is_reported_a_little_early_and_never_in_the_past() {
+        let at = |milliseconds: i64| {
+            OffsetDateTime::UNIX_EPOCH + Duration::milliseconds(1_000_000_000 + milliseconds)
+        };
+        for (expires_at, now, expected) in [
+            (3_600_000, 0, Some(3_540_000)),
+            (600_000, 0, Some(540_000)),
+            (100_000, 0, Some(90_000)),
+            (10_000, 0, Some(9_000)),
+            (10_000, 500, Some(9_000)),
+            (2_000, 0, Some(1_000)),
+            (1_000, 0, None),
+            (0, 0, None),
+            (-5_000, 0, None),
+        ] {
+            let found = reported(at(expires_at), at(now));
+            assert_eq!(found, expected.map(at), "{expires_at} {now}");
+        }
+    }
+}
