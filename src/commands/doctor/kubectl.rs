@@ -19,7 +19,7 @@ use url::Url;
 use super::super::kubeconfig::{self, Cluster, Kubeconfig};
 use super::super::{Chosen, Prepared, flags_of, kubectl, quoted};
 use super::Findings;
-use crate::cli::{Asking, DoctorKubectl};
+use crate::cli::{Asking, Common, DoctorKubectl, Kubectl};
 use crate::config::{Config, Interactive};
 use crate::credential::{self, TokenKind};
 use crate::env::Env;
@@ -103,6 +103,8 @@ fn look_at_context(
             return Ok(());
         }
     };
+    // As it would find it.
+    let env = &env.with(kubeconfig::variables(user));
     let is_told = user.pointer("/exec/provideClusterInfo") == Some(&Value::Bool(true));
     match handed(&cluster) {
         Ok(handed) => {
@@ -118,7 +120,7 @@ fn look_at_context(
 fn look_at_answer(
     env: &Env,
     args: &DoctorKubectl,
-    exec: &crate::cli::Kubectl,
+    exec: &Kubectl,
     cluster: &Cluster<'_>,
     handed: Option<&credential::Cluster>,
     findings: &mut Findings,
@@ -127,7 +129,11 @@ fn look_at_answer(
         flow: exec.asking.flow,
         interactive: Some(Interactive::Never),
     };
-    let prepared = Prepared::new(env, &args.common, Some(&asking))?;
+    let common = Common {
+        store: args.common.store.or(exec.common.store),
+        verbose: args.common.verbose,
+    };
+    let prepared = Prepared::new(env, &common, Some(&asking))?;
     let opened = match kubectl::opened(&prepared, exec, handed) {
         Ok(opened) => opened,
         Err(report) => {
