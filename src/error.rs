@@ -141,7 +141,7 @@ impl Error {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Usage(_) => Some("run `hallpass get-token --help`".to_owned()),
+            Self::Usage(_) => Some("run the same command with `--help`".to_owned()),
             Self::NoResource(url) => Some(format!(
                 "add to config.toml:\n[[resources]]\nmatch = \"{url}\"\nprovider = \"…\""
             )),

@@ -33,7 +33,7 @@ use crate::provider::resource::Pattern;
 use crate::provider::{Origin, Provider, Realm, presets};
 use error::{Problem, What, shown_name};
 use file::{Readers, Unusable};
-use section::{Section, Source, Title, issuer, printable};
+use section::{Name, Section, Source, Title, issuer, printable};
 use settings::{SettingsLayer, choice};
 
 /// All that was configured, before any provider is asked for.
@@ -51,8 +51,8 @@ pub struct Config {
 pub struct Sources {
     system: Option<Source>,
     user: Option<Source>,
-    /// The user's file as a person sees its path, whether or not it is there.
-    file: String,
+    /// The user's, whether or not it is there.
+    file: Name,
 }
 
 /// What a resource is answered with.
@@ -136,7 +136,7 @@ impl Config {
         let user = edited.source();
         let sources = Sources {
             system,
-            file: user.shown.clone(),
+            file: user.name.clone(),
             user: Some(user),
         };
         Self::of(sources, env, flags)
@@ -185,7 +185,7 @@ impl Config {
         };
         let origin = Origin {
             configured: configured.is_some(),
-            file: self.sources.file.clone(),
+            file: self.sources.file.shown(),
         };
         layer.resolve(name.to_owned(), origin, self.settings.ca_file.clone())
     }
@@ -204,7 +204,7 @@ impl Config {
         match (names.next(), names.next()) {
             (Some(name), None) => self.provider(name),
             (None, _) => Err(ConfigError::NoProvider {
-                file: self.sources.file.clone(),
+                file: self.sources.file.shown(),
             }),
             (Some(_), Some(_)) => Err(ConfigError::SeveralProviders {
                 known: self.providers().map(str::to_owned).collect(),
@@ -314,7 +314,7 @@ impl Config {
             ca_file: self.settings.ca_file.clone(),
             origin: Origin {
                 configured: false,
-                file: self.sources.file.clone(),
+                file: self.sources.file.shown(),
             },
             ..Provider::default()
         };
@@ -342,15 +342,18 @@ impl Sources {
     fn read_files(system_file: Option<&Path>, env: &Env) -> Result<Self, ConfigError> {
         let (user_path, must_exist) = folders::user_file(env)?;
         let home = folders::home(env).ok();
-        let file = folders::shown(&user_path, home.as_deref());
 
         let system = system_file
             .map(|path| read(path, home.clone()))
             .transpose()?
             .flatten();
-        let user = read(&user_path, home)?;
+        let user = read(&user_path, home.clone())?;
+        let file = Name::File {
+            path: user_path,
+            home,
+        };
         if user.is_none() && must_exist {
-            return Err(ConfigError::Absent { file });
+            return Err(ConfigError::Absent { file: file.shown() });
         }
         Ok(Self { system, user, file })
     }
@@ -385,18 +388,25 @@ fn given<T>(name: &'static str, value: Result<T, What>) -> Result<T, ConfigError
 
 /// Reads one file, if it is there and nobody else can have written it.
 fn read(path: &Path, home: Option<PathBuf>) -> Result<Option<Source>, ConfigError> {
-    let shown = folders::shown(path, home.as_deref());
+    let name = Name::File {
+        path: path.to_owned(),
+        home: home.clone(),
+    };
     let text: Zeroizing<String> = match file::read(path, Readers::Anyone) {
         Ok(Some(text)) => text,
         Ok(None) => return Ok(None),
-        Err(Unusable::Untrusted(why)) => return Err(ConfigError::Untrusted { file: shown, why }),
+        Err(Unusable::Untrusted(why)) => {
+            let file = name.shown();
+            return Err(ConfigError::Untrusted { file, why });
+        }
         Err(Unusable::Unreadable(cause)) => {
-            return Err(ConfigError::Unreadable { file: shown, cause });
+            let file = name.shown();
+            return Err(ConfigError::Unreadable { file, cause });
         }
     };
     let folder = path.parent().unwrap_or(Path::new("/")).to_owned();
     Ok(Some(Source {
-        shown,
+        name,
         text,
         folder,
         home,

@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use super::error::ConfigError;
 use super::file::{self, Readers, Unusable};
 use super::folders;
-use super::section::Source;
+use super::section::{Name, Source};
 use crate::env::Env;
 
 const OPENS: &str = "# >>> ";
@@ -101,7 +101,10 @@ impl UserFile {
 
     pub(super) fn source(&self) -> Source {
         Source {
-            shown: self.shown.clone(),
+            name: Name::File {
+                path: self.path.clone(),
+                home: self.home.clone(),
+            },
             text: self.text.clone(),
             folder: self.folder().to_owned(),
             home: self.home.clone(),

@@ -202,12 +202,24 @@ fn owners(
     Ok(owners)
 }
 
+/// The same client at the same host: one of the two may name the issuer, and the other what its
+/// metadata would say.
 fn is_same_registration(one: &Provider, other: &Provider) -> bool {
     let is_same_client = one.client_id.is_some() && one.client_id == other.client_id;
-    let has_same_issuer = one.issuer.is_some() && one.issuer == other.issuer;
-    let has_same_endpoint =
-        one.token_endpoint.is_some() && one.token_endpoint == other.token_endpoint;
-    is_same_client && (has_same_issuer || has_same_endpoint)
+    let theirs = realms(other);
+    is_same_client && realms(one).iter().any(|realm| theirs.contains(realm))
+}
+
+fn realms(provider: &Provider) -> Vec<Realm> {
+    let issuer = provider.issuer.as_deref();
+    let issuer = issuer.and_then(|issuer| Url::parse(issuer).ok());
+    let endpoints = [&provider.token_endpoint, &provider.authorization_endpoint];
+    let endpoints = endpoints.into_iter().filter_map(Option::as_ref);
+    issuer
+        .iter()
+        .chain(endpoints)
+        .filter_map(Realm::of)
+        .collect()
 }
 
 /// An account that the kubeconfig names has to be one that is configured or signed in.

@@ -14,6 +14,10 @@ use crate::env::Env;
 use crate::error::Error;
 use crate::provider::{Provider, Realm};
 
+/// What is asked of an issuer where nothing else is said: who signed in, and a token that is
+/// refreshed without asking again (OpenID Connect Core, section 11).
+const OF_ANY_ISSUER: &[&str] = &["openid", "offline_access"];
+
 /// What a tool's set-up asks to be opened, and how that tool speaks of it.
 pub(super) struct Opened<'a> {
     pub(super) tool: Tool,
@@ -164,9 +168,14 @@ impl Opened<'_> {
             let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
             keys.push(("client_secret_file", toml_text(&path.to_string_lossy())));
         }
-        if !scopes.is_empty() {
-            let scopes: Vec<_> = scopes.iter().map(|scope| toml_text(scope)).collect();
-            keys.push(("scopes", format!("[{}]", scopes.join(", "))));
+        let asked: Vec<&str> = if scopes.is_empty() && issuer_url.is_some() {
+            OF_ANY_ISSUER.to_vec()
+        } else {
+            scopes.iter().map(String::as_str).collect()
+        };
+        if !asked.is_empty() {
+            let texts: Vec<_> = asked.into_iter().map(toml_text).collect();
+            keys.push(("scopes", format!("[{}]", texts.join(", "))));
         }
         keys.extend(self.provider_keys.iter().cloned());
         let mut section = format!("[providers.{}]\n", toml_text(&name));
