@@ -17,6 +17,7 @@ use time::{Duration, OffsetDateTime};
 use url::Url;
 
 use super::super::kubeconfig::{self, Cluster, Kubeconfig};
+use super::super::setup::kubectl::kuberc::{self, FIRST_WITH_POLICY, Rule};
 use super::super::{Chosen, Prepared, flags_of, kubectl, quoted};
 use super::Findings;
 use crate::cli::{Asking, Common, DoctorKubectl, Kubectl};
@@ -231,6 +232,7 @@ fn look_at_entry(env: &Env, user: &Value, setup: &str, findings: &mut Findings) 
         );
     }
     let command = text("/exec/command");
+    look_at_kuberc(env, command, setup, findings);
     if is_found(env, command) {
         findings.well(&format!("the exec entry runs {command}"));
     } else {
@@ -238,6 +240,30 @@ fn look_at_entry(env: &Env, user: &Value, setup: &str, findings: &mut Findings) 
             &format!("the exec entry runs {command}, which is not there, or not on PATH"),
             setup,
         );
+    }
+}
+
+/// kubectl's own rule about plugins, where this kubectl has one.
+fn look_at_kuberc(env: &Env, command: &str, setup: &str, findings: &mut Findings) {
+    let is_ruled = |rule: &Rule| matches!(rule, Rule::Denied(_) | Rule::Unlisted(_));
+    let rule = match kuberc::rule(env, command) {
+        Ok(rule) => rule,
+        Err(error) => return findings.refused(&error.report()),
+    };
+    if is_ruled(&rule) && kuberc::client_minor().is_some_and(|minor| minor < FIRST_WITH_POLICY) {
+        return findings.note("this kubectl does not know the plugin policy that kuberc has");
+    }
+    match rule {
+        Rule::Denied(why) => findings.off(
+            &why,
+            &format!("to have it run, set credentialPluginPolicy: Allowlist there, then `{setup} --kuberc`"),
+        ),
+        Rule::Unlisted(_) => findings.off(
+            &format!("kuberc's allow-list does not have {command}, so kubectl does not run it"),
+            &format!("{setup} --kuberc"),
+        ),
+        Rule::Listed => findings.well("kuberc's allow-list has it"),
+        Rule::Unrestricted(_) | Rule::Unknown(_) => (),
     }
 }
 

@@ -7,7 +7,7 @@
 
 mod kubeconfig_file;
 mod kubelogin;
-mod kuberc;
+pub(in super::super) mod kuberc;
 mod record;
 mod yaml;
 
