@@ -324,7 +324,10 @@ fn one_provider_is_enough_for_two_users_of_one_kubelogin() {
     assert_eq!(written.matches("[providers.").count(), 2, "{written}");
     // What the other one needs is not taken away.
     let kept = desk.state();
-    desk.setup(&["--context", "here", "--undo"]).fails_with(2);
+    desk.setup(&["--context", "here", "--undo"]).fails_saying(
+        2,
+        &["need", "config.toml", "`hallpass setup kubectl --undo`"],
+    );
     assert_eq!(desk.state(), kept);
     desk.setup(&["--undo"]).succeeds();
     assert_eq!(desk.state(), before);
