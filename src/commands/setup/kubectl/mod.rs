@@ -501,6 +501,18 @@ fn made_of(
         scopes: converted.scopes.clone(),
         account: args.opener.account.clone(),
     };
+    let mut notes = converted.notes.clone();
+    if !converted
+        .scopes
+        .iter()
+        .any(|scope| scope == "offline_access")
+    {
+        notes.push(
+            "this kubelogin does not ask for `offline_access`: where the provider wants it, add it \
+             to `scopes` in config.toml, and the session is refreshed without you"
+                .to_owned(),
+        );
+    }
     Ok(Plan {
         keys,
         token: (converted.token == TokenKind::Access).then_some(TokenKind::Access),
@@ -509,7 +521,7 @@ fn made_of(
         files_are_there: are_there(secret.as_ref(), authorities.as_ref())?,
         secret,
         authorities,
-        notes: converted.notes.clone(),
+        notes,
         ..Plan::of(name.to_owned(), opener)
     })
 }
