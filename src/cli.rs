@@ -46,6 +46,8 @@ pub enum Verb {
     Setup(Setup),
     /// Answer git, as its credential helper
     Git(Git),
+    /// Answer docker, podman and other clients of registries, as their credential helper
+    Docker(Docker),
 }
 
 #[derive(Debug, Args)]
@@ -190,6 +192,28 @@ pub struct Git {
 }
 
 impl From<OsString> for Git {
+    fn from(operation: OsString) -> Self {
+        Self {
+            asking: Asking::default(),
+            common: Common::default(),
+            operation,
+        }
+    }
+}
+
+/// A client of registries starts it with an operation and no more.
+#[derive(Debug, Args)]
+pub struct Docker {
+    #[command(flatten)]
+    pub asking: Asking,
+    #[command(flatten)]
+    pub common: Common,
+    /// What the client asks for; it is always last
+    #[arg(value_name = "get|store|erase|list|version")]
+    pub operation: OsString,
+}
+
+impl From<OsString> for Docker {
     fn from(operation: OsString) -> Self {
         Self {
             asking: Asking::default(),

@@ -41,7 +41,7 @@ fn answer(request: &Request, account: &Account<'_>, username: &str) -> Result<Re
             .map(Reply::Credential)
             .map_err(|error| refusal(&error)),
         // A session keeps its own tokens, and nobody else's.
-        Action::Store(_) | Action::Erase(_) => Ok(Reply::Done),
+        Action::Store(_) | Action::Erase(_) | Action::List => Ok(Reply::Done),
     }
 }
 

@@ -13,7 +13,7 @@ use crate::cli::{AdHocArgs, Asking, Cli, Common, GetToken, Setup, Target, Verb};
 use crate::config::{Asked, Config, Flags, Interactive};
 use crate::env::Env;
 use crate::error::Error;
-use crate::protocol::{self, Protocol as _};
+use crate::protocol;
 use crate::provider::Provider;
 use crate::report::{Exit, Report};
 use crate::session::{Context, DEFAULT_ACCOUNT, LoginLine};
@@ -21,6 +21,7 @@ use crate::store::{self, Options, Store, UNATTENDED};
 use crate::terminal::Terminal;
 
 mod answer;
+mod docker;
 mod get_token;
 mod git;
 mod lock;
@@ -58,6 +59,7 @@ pub fn run(env: &Env) -> ExitCode {
         Verb::Lock(args) => lock::run(env, &args),
         Verb::Status(args) => status::run(env, &args),
         Verb::Git(args) => git::run(env, &args),
+        Verb::Docker(args) => docker::run(env, &args),
         Verb::Setup(Setup::Git(args)) => setup::git::run(env, &args),
     };
     result.unwrap_or_else(|error| {
@@ -93,9 +95,9 @@ fn parsed(env: &Env) -> Result<Verb, clap::Error> {
         }
     }
     if let Some((verb, rest)) = rest.split_first()
-        && verb == protocol::git::Git.name()
+        && let Some(tool) = protocol::ALL.iter().find(|tool| verb == tool.name())
     {
-        return of_tool(verb.to_str().unwrap_or_default(), rest);
+        return of_tool(tool.name(), rest);
     }
     if env.args.get(1).is_some_and(|verb| verb == "get-token") {
         let command = GetToken::augment_args(clap::Command::new("hallpass get-token"));
@@ -120,6 +122,7 @@ fn tool_named(program: &OsStr) -> Option<&'static str> {
 fn of_tool(tool: &str, rest: &[OsString]) -> Result<Verb, clap::Error> {
     match tool {
         "git" => git::parsed(rest).map(Verb::Git),
+        "docker" => docker::parsed(rest).map(Verb::Docker),
         _ => Cli::try_parse_from([OsStr::new("hallpass"), OsStr::new(tool)]).map(|cli| cli.verb),
     }
 }

@@ -9,11 +9,12 @@ use std::process::ExitCode;
 
 use crate::credential::{Answer, Call};
 
+pub mod docker;
 pub mod git;
 pub mod plain;
 
 /// The tools that start this program themselves.
-pub const ALL: &[&dyn Protocol] = &[&git::Git];
+pub const ALL: &[&dyn Protocol] = &[&git::Git, &docker::Docker];
 
 /// One tool's way of asking for a credential.
 pub trait Protocol: Sync {

@@ -23,6 +23,8 @@ pub struct RecordName {
 
 pub(super) const SESSIONS: &str = "sessions";
 pub(super) const KEPT: &str = "kept";
+/// Where there are sealed records.
+pub(super) const FOLDERS: [&str; 2] = [SESSIONS, KEPT];
 
 impl RecordName {
     /// A session's, by everything that makes it this session (issuer, client, account, …).

@@ -30,6 +30,7 @@ mod commands;
 mod config_errors;
 mod device;
 mod discovery;
+mod docker;
 mod git;
 mod harness;
 mod id_token;

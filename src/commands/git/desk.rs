@@ -46,6 +46,7 @@ impl<'p> Desk<'_, 'p> {
             Action::Get => self.get(request, &target, asked),
             Action::Store(handed) => self.store(handed, &target),
             Action::Erase(refused) => self.erase(refused, &target),
+            Action::List => Ok(Reply::Done),
         }
         .map_err(Refusal::from)
     }

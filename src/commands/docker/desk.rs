@@ -1,0 +1,234 @@
+//! Whose the credential for a registry is: one that somebody typed, a provider's, or nobody's.
+
+use super::super::answer;
+use super::super::tool::{Opened, Stop, Tool, has_secret_of};
+use super::server::{Server, shown};
+use crate::credential::{
+    Action, AtHand, Credential, KeptCredential, Refusal, Reply, Request, Resource, Want,
+};
+use crate::error::Error;
+use crate::kept::{self, Keeping};
+use crate::provider::resource::Pattern;
+use crate::session::Account;
+use crate::session::record::{Person, Session};
+use crate::store::StoreError;
+
+/// The user name of a token that a registry has made of a password (an "identity token").
+const IDENTITY_TOKEN: &str = "<token>";
+
+pub(super) struct Desk<'d, 'p> {
+    pub(super) tool: &'d Tool<'p>,
+}
+
+impl<'p> Desk<'_, 'p> {
+    /// Answers one request; who was asked for it stays in `asked`, for a tab may be waiting.
+    pub(super) fn answer(
+        &self,
+        request: &Request,
+        asked: &mut Option<Account<'p>>,
+    ) -> Result<Reply, Refusal> {
+        let server = match &request.resource {
+            Some(resource) => Some(Server::of(resource)?),
+            None => None,
+        };
+        match (&request.action, server) {
+            (Action::List, _) => Ok(Reply::List(self.list(request))),
+            (_, None) => Err(Refusal::NotMine),
+            (Action::Get, Some(server)) => Ok(self.get(request, &server, asked)?),
+            (Action::Store(handed), Some(server)) => Ok(self.store(handed, &server)?),
+            (Action::Erase(_), Some(server)) => Ok(self.erase(&server)?),
+        }
+    }
+
+    fn get(
+        &self,
+        request: &Request,
+        server: &Server,
+        asked: &mut Option<Account<'p>>,
+    ) -> Result<Reply, Stop> {
+        if let Some(typed) = self.typed(server, &server.path)? {
+            return Ok(Reply::Kept(typed));
+        }
+        let Some(opened) = self.opened(server)? else {
+            return Err(Stop::refused(Refusal::NotMine));
+        };
+        // crane asks for a repository first, and what somebody typed goes for all of them.
+        if !server.path.is_empty()
+            && let Some(typed) = self.typed(server, "")?
+        {
+            return Ok(Reply::Kept(typed));
+        }
+        self.token(request, server, &opened, asked)
+            .map(Reply::Credential)
+    }
+
+    fn token(
+        &self,
+        request: &Request,
+        server: &Server,
+        opened: &Opened,
+        asked: &mut Option<Account<'p>>,
+    ) -> Result<Credential, Stop> {
+        let want = Want {
+            token: opened.found.token.unwrap_or(request.want.token),
+            ..request.want
+        };
+        let what = |_: &_| format!("docker at {}", server.shown());
+        let kept = self
+            .tool
+            .token(opened, &want, what, || !request.interactive, asked)?;
+        let username = username_of(opened, &kept.value);
+        Ok(answer::credential_of(kept, want.token, username, false)?)
+    }
+
+    fn store(&self, handed: &KeptCredential, server: &Server) -> Result<Reply, Stop> {
+        let opened = self.opened(server)?;
+        let terminal = self.tool.prepared.terminal;
+        if let Some(opened) = &opened {
+            if self.is_ours(handed, opened)? {
+                return Ok(Reply::Done);
+            }
+            let provider = &opened.found.provider.name;
+            let shown = server.shown();
+            if handed.username.as_deref() == Some(IDENTITY_TOKEN) {
+                // The registry made it of what it was sent, which may have been a token of ours,
+                // and it ends long before anybody would think of `docker logout`.
+                terminal.say(&format!(
+                    "the identity token of {shown} is not kept: the provider {provider} opens it"
+                ));
+                return Ok(Reply::Done);
+            }
+            terminal.say(&format!(
+                "what you typed for {shown} is kept and goes before the token of the provider \
+                 {provider}, until `docker logout {shown}`"
+            ));
+        }
+        let handed = KeptCredential {
+            path: Some(server.path.clone()),
+            ..handed.clone()
+        };
+        match self.tool.keep(&server.realm, handed)? {
+            Keeping::Kept => Ok(Reply::Done),
+            // A client that is told of a success says "login succeeded".
+            Keeping::NowhereToKeepIt => Err(StoreError::NothingKept.into()),
+        }
+    }
+
+    fn erase(&self, server: &Server) -> Result<Reply, Stop> {
+        let all = KeptCredential {
+            path: Some(server.path.clone()),
+            ..KeptCredential::default()
+        };
+        self.tool.kept(&server.realm).forget(&all)?;
+        if server.is_bare
+            && let Some(opened) = self.opened(server)?
+        {
+            let provider = &opened.found.provider.name;
+            self.tool.prepared.terminal.say(&format!(
+                "the provider {provider} opens {}, also for other tools: `hallpass logout \
+                 {provider}` signs out",
+                server.shown()
+            ));
+        }
+        Ok(Reply::Done)
+    }
+
+    /// What can be had without asking anybody: a client that lists then gets each of them, and
+    /// fails where one fails.
+    fn list(&self, request: &Request) -> Vec<AtHand> {
+        let terminal = self.tool.prepared.terminal;
+        let (kept, trouble) = kept::listed(&self.tool.prepared.store, self.tool.name);
+        if let Some(trouble) = trouble {
+            terminal.warn(&format!("not all that is kept can be listed: {trouble}"));
+        }
+        let mut list: Vec<AtHand> = kept
+            .into_iter()
+            .map(|one| AtHand {
+                resource: shown(&one.realm, one.path.as_deref().unwrap_or_default()),
+                username: one.username.unwrap_or_default(),
+            })
+            .collect();
+        for pattern in self.tool.prepared.config.patterns() {
+            let Some(server) = named(pattern) else {
+                continue;
+            };
+            let shown = server.shown();
+            if list.iter().any(|one| one.resource == shown) {
+                continue;
+            }
+            match self.at_hand(request, &server) {
+                Ok(Some(username)) => list.push(AtHand {
+                    resource: shown,
+                    username,
+                }),
+                Ok(None) => (),
+                Err(_) => terminal.explain(1, || format!("{shown} is not listed: not at hand")),
+            }
+        }
+        list.sort();
+        list
+    }
+
+    /// The user name for a registry whose token is kept, or refreshed without asking anybody.
+    fn at_hand(&self, request: &Request, server: &Server) -> Result<Option<String>, Stop> {
+        let Some(opened) = self.opened(server)? else {
+            return Ok(None);
+        };
+        if self.tool.session(&opened)?.is_none() {
+            return Ok(None);
+        }
+        let credential = self.token(request, server, &opened, &mut None)?;
+        Ok(Some(credential.username))
+    }
+
+    fn typed(&self, server: &Server, path: &str) -> Result<Option<KeptCredential>, StoreError> {
+        let wanted = KeptCredential {
+            path: Some(path.to_owned()),
+            ..KeptCredential::default()
+        };
+        self.tool.kept(&server.realm).find(&wanted, false)
+    }
+
+    fn opened(&self, server: &Server) -> Result<Option<Opened>, Error> {
+        for url in &server.urls {
+            if let Some(found) = self.tool.prepared.config.resource(url)? {
+                return Ok(Some(Opened::first(found)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether it is what was handed out: `docker login` stores what it was given.
+    fn is_ours(&self, handed: &KeptCredential, opened: &Opened) -> Result<bool, Stop> {
+        let session = self.tool.session(opened)?;
+        Ok(session.is_some_and(|session| has_secret_of(handed, &session)))
+    }
+}
+
+/// The registry that an entry names, if it names one as a whole.
+fn named(pattern: &Pattern) -> Option<Server> {
+    let text = pattern.to_string();
+    let (protocol, host) = text.split_once("://")?;
+    if pattern.has_path() || host.starts_with('*') {
+        return None;
+    }
+    Server::of(&Resource {
+        protocol: protocol.to_owned(),
+        host: host.to_owned(),
+        path: None,
+    })
+    .ok()
+}
+
+/// What goes with the token: what is configured, else who signed in. Basic authentication ends a
+/// user name at a colon (RFC 7617 §2).
+fn username_of(opened: &Opened, session: &Session) -> String {
+    let configured = opened.found.username.as_deref();
+    let configured = configured.or(opened.found.provider.registry_username.as_deref());
+    let person = session.person.as_ref().map(Person::shown);
+    configured
+        .or(person)
+        .filter(|name| !name.is_empty() && !name.contains(|c: char| c == ':' || c.is_control()))
+        .unwrap_or("oauth2")
+        .to_owned()
+}
