@@ -69,6 +69,16 @@ impl UserFile {
         }
     }
 
+    /// The titles of the blocks that begin like this, in their order.
+    pub(crate) fn titles(&self, begin: &str) -> Vec<String> {
+        let titles = self
+            .text
+            .lines()
+            .filter_map(|line| line.strip_prefix(OPENS));
+        let titles = titles.filter(|title| title.starts_with(begin));
+        titles.map(str::to_owned).collect()
+    }
+
     /// Takes a block out; what it held, or `None` where there is none.
     pub(crate) fn remove(&mut self, title: &str) -> Option<String> {
         let opens = format!("{OPENS}{title}\n");
@@ -172,6 +182,8 @@ mod tests {
             file.add("one", "[a]\nb = 1\n");
             let with_one = file.text.clone();
             file.add("two", "[c]");
+            assert_eq!(file.titles("t"), ["two"]);
+            assert_eq!(file.titles(""), ["one", "two"]);
             assert_eq!(file.remove("two").as_deref(), Some("[c]\n"));
             assert_eq!(file.text, with_one);
             file.add("one", "[a]\nb = 2\n");

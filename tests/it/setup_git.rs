@@ -182,7 +182,10 @@ fn a_host_is_shown_in_its_ascii_form_and_a_path_makes_git_name_it() {
     let host = "https://xn--bcher-kva.example/team";
     assert!(outcome.stdout.contains(host), "{outcome}");
     let key = format!("credential.{host}.useHttpPath");
-    assert_eq!(desk.git(&["config", "--global", &key]), "true\n");
+    assert_eq!(
+        desk.git(&["config", "--global", "--type=bool", &key]),
+        "true\n"
+    );
     for host in [
         "https://me@git.example",
         "http://git.example",
@@ -223,4 +226,135 @@ fn git_finds_a_program_whose_path_has_a_space() {
     assert_eq!(filled.succeeds().stdout, credential);
     run(&program, &["setup", "git", "--default", "--undo"], "").succeeds();
     assert_eq!(desk.git_config(), GIT_CONFIG);
+}
+
+// --- taking it back ---
+
+/// As people have it: comments in and after sections, a helper with a note, no order.
+const LIVED_IN: &str = "# top\n[credential] ; all of them\n\thelper = store # why\n\
+    \tuseHttpPath = false\n\n# about me\n[user]\n  name = Me\n\n\
+    [credential \"https://codeberg.org\"]\n\tusername = me\n\
+    [credential \"https://git.corp.example/team\"]\n\tuseHttpPath=true ; mine\n# end\n";
+
+#[test]
+fn undo_without_a_host_takes_back_all_that_was_ever_written_to_the_byte() {
+    let mut desk = Desk::new();
+    let config = desk.config_path();
+    let own = "# mine\n\n[[resources]]\nmatch = \"https://*.known.example\"\nprovider = \"codeberg\"\n\
+        account = \"a\"\n\n[[resources]]\nmatch = \"https://*.known.example\"\n\
+        provider = \"codeberg\"\naccount = \"b\" # two";
+    crate::sandbox::private_file(&config, own);
+    let git_config = desk.sandbox.home().join(".gitconfig");
+    fs::write(&git_config, LIVED_IN).unwrap();
+
+    for arguments in [
+        &["--host", "codeberg.org"][..],
+        &[
+            "--host",
+            "https://git.corp.example/team",
+            "--provider",
+            "gitea",
+        ],
+        &[
+            "--host",
+            "https://b\u{fc}cher.example:8443",
+            "--provider",
+            "forgejo",
+        ],
+        &[
+            "--host",
+            "https://git.corp.example/team",
+            "--provider",
+            "forgejo",
+        ],
+        &[],
+        &["--default"],
+    ] {
+        desk.setup(arguments).succeeds();
+    }
+    assert_eq!(desk.helpers("https://*.known.example").len(), 2);
+    let blocks = fs::read_to_string(&config)
+        .unwrap()
+        .matches("# >>> ")
+        .count();
+    assert_eq!(blocks, 3);
+    let before = (fs::read_to_string(&config).unwrap(), desk.git_config());
+
+    let dry = desk.setup(&["--undo", "--dry-run"]);
+    assert_eq!(
+        before,
+        (fs::read_to_string(&config).unwrap(), desk.git_config())
+    );
+    let outcome = desk.setup(&["--undo"]);
+    outcome.succeeds();
+    for words in [
+        "hallpass git",
+        "- [[resources]]",
+        "credential.https://xn--bcher-kva.example:8443.helper",
+        "credential.https://*.known.example.helper",
+        "credential.helper",
+        "credential.https://git.corp.example/team.useHttpPath",
+    ] {
+        assert!(outcome.stdout.contains(words), "{words}: {outcome}");
+        assert!(dry.stdout.contains(words), "{words}: {dry}");
+    }
+    assert_eq!(fs::read_to_string(&config).unwrap(), own);
+    assert_eq!(desk.git_config(), LIVED_IN);
+    assert_eq!(desk.setup(&["--undo"]).stdout, "nothing to change\n");
+}
+
+#[test]
+fn undo_with_a_host_takes_back_that_one_to_the_byte_and_no_other() {
+    let mut desk = Desk::new();
+    let config = desk.config_path();
+    fs::write(desk.sandbox.home().join(".gitconfig"), LIVED_IN).unwrap();
+    desk.setup(&["--host", "codeberg.org"]).succeeds();
+    let with_one = (fs::read_to_string(&config).unwrap(), desk.git_config());
+    let other = ["--host", "https://git.corp.example/team"];
+    desk.setup(&[&other[..], &["--provider", "gitea"]].concat())
+        .succeeds();
+    desk.setup(&["--default"]).succeeds();
+    // What somebody writes behind it stays.
+    let more = "\n[user]\n\temail = me@people.example # late\n";
+    fs::write(
+        desk.sandbox.home().join(".gitconfig"),
+        desk.git_config() + more,
+    )
+    .unwrap();
+    desk.setup(&[&other[..], &["--undo", "--default"]].concat())
+        .succeeds();
+    assert_eq!(
+        (fs::read_to_string(&config).unwrap(), desk.git_config()),
+        (with_one.0, with_one.1 + more)
+    );
+}
+
+#[test]
+fn what_was_not_there_before_is_not_there_afterwards() {
+    let desk = Desk::new();
+    fs::remove_file(desk.sandbox.home().join(".gitconfig")).unwrap();
+    let before = files_below(&desk.sandbox.home());
+    desk.setup(&["--host", "codeberg.org", "--default"])
+        .succeeds();
+    assert_ne!(files_below(&desk.sandbox.home()), before);
+    desk.setup(&["--undo"]).succeeds();
+    assert_eq!(files_below(&desk.sandbox.home()), before);
+}
+
+#[test]
+fn a_block_that_something_else_needs_by_now_is_not_taken_away() {
+    let mut desk = Desk::new();
+    let config = desk.config_path();
+    desk.setup(&["--host", "git.corp.example", "--provider", "gitea"])
+        .succeeds();
+    let text = fs::read_to_string(&config).unwrap()
+        + "\n[[resources]]\nmatch = \"https://api.corp.example\"\nprovider = \"git.corp.example\"\n";
+    fs::write(&config, &text).unwrap();
+    let before = desk.git_config();
+    for more in [&["--undo"][..], &["--undo", "--host", "git.corp.example"]] {
+        desk.setup(more)
+            .fails_saying(2, &["config.toml", "provider"]);
+        assert_eq!(fs::read_to_string(&config).unwrap(), text);
+        assert_eq!(desk.git_config(), before);
+    }
 }

@@ -4,6 +4,7 @@
 //! An empty `helper` stands before ours, for git hands every helper whatever worked, and nobody
 //! else shall keep a token.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -13,7 +14,7 @@ use super::host::Host;
 use super::opener::{Opened, toml_text};
 use super::program;
 use super::shown::Shown;
-use crate::cli::{Changing, SetupGit};
+use crate::cli::SetupGit;
 use crate::config::{Config, UserFile};
 use crate::env::Env;
 use crate::error::Error;
@@ -25,65 +26,136 @@ const HOSTS_OF_THEIR_OWN: &[&str] = &["github", "gitlab", "codeberg", "gitea"];
 /// The presets that people run instances of.
 const FORGES: &[&str] = &["gitlab", "gitea", "forgejo"];
 
+/// The keys that git has a helper in: of all hosts, and of one.
+const HELPER_KEYS: &str = r"^credential\.(.*\.)?helper$";
+
 pub(in super::super) fn run(env: &Env, args: &SetupGit) -> Result<ExitCode, Error> {
     let flags = flags_of(&args.common, None);
     let config = Config::load(env, &flags)?;
-    let Changing { dry_run, undo } = args.changing;
-    let hosts = match &args.host {
-        Some(host) => vec![Host::parse("--host", host)?],
-        None => config.patterns().map(Host::of).collect::<Result<_, _>>()?,
-    };
-    if hosts.is_empty() && !args.default {
-        return Err(Error::Usage(
-            "no resource is configured: name a host with `hallpass setup git --host HOST`, or \
-             keep every host's password with `hallpass setup git --default`"
-                .to_owned(),
-        ));
-    }
+    let host = args.host.as_deref();
+    let host = host.map(|host| Host::parse("--host", host)).transpose()?;
     let mut file = UserFile::read(env)?;
-    let mut edited = None;
-    if let (Some(given), [host]) = (&args.host, hosts.as_slice()) {
-        edited = if undo {
-            let removed = file.remove(&title(host));
-            // Something else may have come to need what this would take away.
-            Config::load_edited(env, &flags, &file)?;
-            removed
-        } else {
-            opened(args, given, host).add(env, &flags, &config, &mut file)?
+    let mut edited = Vec::new();
+    let mut changes;
+    if args.changing.undo {
+        let titles = match &host {
+            Some(host) => vec![title(host)],
+            None => file.titles(TITLE),
         };
-    }
-    let helper = helper(env)?;
-    let mut changes = Vec::new();
-    for host in &hosts {
-        changes.push(Change::of(&key(host, "helper"), &helper, undo)?);
-        if host.has_path {
-            // Without it git does not say which path it wants.
-            changes.push(Change::of_path(&key(host, "useHttpPath"), undo)?);
+        edited.extend(titles.iter().filter_map(|title| file.remove(title)));
+        // Something else may have come to need what this would take away.
+        Config::load_edited(env, &flags, &file)?;
+        changes = taken_back(host.as_ref(), args.default)?;
+    } else {
+        let mut hosts = Vec::new();
+        if let (Some(host), Some(given)) = (host, &args.host) {
+            edited.extend(opened(args, given, &host).add(env, &flags, &config, &mut file)?);
+            hosts.push(host);
+        } else {
+            hosts = config.patterns().map(Host::of).collect::<Result<_, _>>()?;
+            // Several accounts at one host are one host to git.
+            let mut seen = BTreeSet::new();
+            hosts.retain(|host| seen.insert(host.text.clone()));
         }
+        if hosts.is_empty() && !args.default {
+            return Err(Error::Usage(
+                "no resource is configured: name a host with `hallpass setup git --host HOST`, \
+                 or keep every host's password with `hallpass setup git --default`"
+                    .to_owned(),
+            ));
+        }
+        changes = made(&hosts, args.default, &helper(env)?)?;
     }
-    if args.default {
-        changes.push(Change::of("credential.helper", &helper, undo)?);
-    }
-    changes.retain(|change| change.before != change.after);
+    changes.retain(|change| !change.taken.is_empty() || !change.added.is_empty());
 
-    print(&shown(&changes, &file, edited.as_deref(), args)?);
-    if dry_run {
+    print(&shown(&changes, &file, &edited, args)?);
+    if args.changing.dry_run {
         return Ok(Exit::Answered.into());
     }
-    if edited.is_some() {
+    // git asks only while there is something to ask for.
+    if args.changing.undo {
+        made_in_git(&changes)?;
+    }
+    if !edited.is_empty() {
         file.write()?;
     }
-    changes.iter().try_for_each(Change::make)?;
+    if !args.changing.undo {
+        made_in_git(&changes)?;
+    }
     Ok(Exit::Answered.into())
 }
+
+/// What git has to be told for these hosts.
+fn made(hosts: &[Host], default: bool, helper: &str) -> Result<Vec<Change>, Error> {
+    let mut changes = Vec::new();
+    for host in hosts {
+        let is_set_up = Change::ours(&key(host, "helper"))?.has_taken();
+        changes.push(Change::to(&key(host, "helper"), helper)?);
+        if host.has_path {
+            // Without it git does not say which path it wants.
+            changes.push(Change::to_name_the_path(host, is_set_up)?);
+        }
+    }
+    if default {
+        changes.push(Change::to(DEFAULT, helper)?);
+    }
+    Ok(changes)
+}
+
+/// What git has to forget: one host, or wherever it asks us.
+fn taken_back(host: Option<&Host>, default: bool) -> Result<Vec<Change>, Error> {
+    let mut keys = Vec::new();
+    if let Some(host) = host {
+        keys.push(key(host, "helper"));
+        keys.extend(default.then(|| DEFAULT.to_owned()));
+    } else {
+        keys.extend(
+            git_config::matching(HELPER_KEYS)?
+                .into_iter()
+                .map(|(key, _)| key),
+        );
+        let mut seen = BTreeSet::new();
+        keys.retain(|key| seen.insert(key.clone()));
+    }
+    let mut changes = Vec::new();
+    for key in keys {
+        let change = Change::ours(&key)?;
+        if change.has_taken() {
+            let path = key.strip_suffix(".helper").unwrap_or(&key);
+            let path = Change::not_to_name_the_path(&format!("{path}.useHttpPath"))?;
+            changes.extend([change, path]);
+        }
+    }
+    Ok(changes)
+}
+
+fn made_in_git(changes: &[Change]) -> Result<(), Error> {
+    for change in changes {
+        if change.added.is_empty() {
+            change.take_back()?;
+        } else {
+            change.make()?;
+        }
+    }
+    Ok(())
+}
+
+/// Every host's key.
+const DEFAULT: &str = "credential.helper";
 
 fn key(host: &Host, name: &str) -> String {
     format!("credential.{}.{name}", host.text)
 }
 
-/// Of the block in the user's file.
+/// Our spelling of a true value (git-config(1)): seldom anybody else's, so git can take ours out
+/// from beside theirs.
+const YES: &str = "yes";
+
+/// How the title of each block in the user's file begins.
+const TITLE: &str = "hallpass setup git --host ";
+
 fn title(host: &Host) -> String {
-    format!("hallpass setup git --host {}", host.text)
+    format!("{TITLE}{}", host.text)
 }
 
 fn opened<'a>(args: &'a SetupGit, given: &str, host: &'a Host) -> Opened<'a> {
@@ -94,7 +166,7 @@ fn opened<'a>(args: &'a SetupGit, given: &str, host: &'a Host) -> Opened<'a> {
         host,
         opener: &args.opener,
         title: title(host),
-        command: format!("hallpass setup git --host {}", quoted(given)),
+        command: format!("{TITLE}{}", quoted(given)),
         homes: HOSTS_OF_THEIR_OWN,
         instances: FORGES,
         advice: "`--provider gitlab` (or gitea, forgejo, or one of the configuration), or \
@@ -106,67 +178,105 @@ fn opened<'a>(args: &'a SetupGit, given: &str, host: &'a Host) -> Opened<'a> {
 
 // --- git's configuration ---
 
-/// What becomes of one key.
+/// What becomes of one key: of its values some go, the rest stays, and others come behind it.
 struct Change {
     key: String,
-    before: Vec<String>,
-    after: Vec<String>,
+    taken: Vec<String>,
+    rest: Vec<String>,
+    added: Vec<String>,
 }
 
 impl Change {
     /// Ours comes last, behind an empty one that ends the list before it.
-    fn of(key: &str, helper: &str, undo: bool) -> Result<Self, Error> {
-        let before = git_config::values(key)?;
-        let mut after = without_ours(&before);
-        if !undo {
-            after.extend([String::new(), helper.to_owned()]);
+    fn to(key: &str, helper: &str) -> Result<Self, Error> {
+        let ours = [String::new(), helper.to_owned()];
+        let change = Self::ours(key)?;
+        if change.taken == ours && git_config::values(key)?.ends_with(&ours) {
+            return Ok(Self::none(key));
         }
         Ok(Self {
-            key: key.to_owned(),
-            before,
-            after,
+            added: ours.into(),
+            ..change
         })
     }
 
-    fn of_path(key: &str, undo: bool) -> Result<Self, Error> {
-        let before = git_config::values(key)?;
-        let mut after = before.clone();
-        if undo && after.last().is_some_and(|last| last == "true") {
-            after.pop();
-        } else if !undo && after.is_empty() {
-            after.push("true".to_owned());
-        }
+    /// Takes our helper out, with the empty one that stands before it.
+    fn ours(key: &str) -> Result<Self, Error> {
+        let (taken, rest) = parted(git_config::values(key)?);
         Ok(Self {
             key: key.to_owned(),
-            before,
-            after,
+            taken,
+            rest,
+            added: Vec::new(),
         })
+    }
+
+    /// Ours is added also where somebody's says the same, so that taking it back leaves that.
+    fn to_name_the_path(host: &Host, is_set_up: bool) -> Result<Self, Error> {
+        let key = key(host, "useHttpPath");
+        let last = git_config::values(&key)?.pop();
+        let mut change = Self::none(&key);
+        if !(is_set_up && last.as_deref() == Some(YES)) {
+            change.added.push(YES.to_owned());
+        }
+        Ok(change)
+    }
+
+    fn not_to_name_the_path(key: &str) -> Result<Self, Error> {
+        let mut change = Self::none(key);
+        change.rest = git_config::values(key)?;
+        if change.rest.last().is_some_and(|last| last == YES) {
+            change.taken.extend(change.rest.pop());
+        }
+        Ok(change)
+    }
+
+    fn none(key: &str) -> Self {
+        Self {
+            key: key.to_owned(),
+            taken: Vec::new(),
+            rest: Vec::new(),
+            added: Vec::new(),
+        }
+    }
+
+    fn has_taken(&self) -> bool {
+        !self.taken.is_empty()
+    }
+
+    /// As if it had never been there.
+    fn take_back(&self) -> Result<(), Error> {
+        let file = git_config::file_of(&self.key)?;
+        self.make()?;
+        if let Some(file) = file {
+            git_config::remove_section_if_empty(&file, &self.key)?;
+            git_config::remove_if_empty(&file);
+        }
+        Ok(())
     }
 
     fn make(&self) -> Result<(), Error> {
-        // What stands there already stays where it is.
-        if let Some(more) = self.after.strip_prefix(self.before.as_slice()) {
-            return more
-                .iter()
-                .try_for_each(|value| git_config::add(&self.key, value));
+        if self.has_taken() {
+            git_config::take(&self.key, &self.taken, &self.rest)?;
         }
-        git_config::leave(&self.key, &self.after)
+        let mut added = self.added.iter();
+        added.try_for_each(|value| git_config::add(&self.key, value))
     }
 }
 
-/// The helpers that are not ours, without the empty one that we put before ours.
-fn without_ours(values: &[String]) -> Vec<String> {
-    let mut rest: Vec<String> = Vec::new();
+/// Our helpers, each with the empty one that stands before it, and all others.
+fn parted(values: Vec<String>) -> (Vec<String>, Vec<String>) {
+    let mut ours = Vec::new();
+    let mut others: Vec<String> = Vec::new();
     for value in values {
-        if is_ours(value) {
-            if rest.last().is_some_and(String::is_empty) {
-                rest.pop();
-            }
+        if is_ours(&value) {
+            ours.extend(others.pop_if(|last| last.is_empty()));
+            ours.push(value);
         } else {
-            rest.push(value.clone());
+            others.push(value);
         }
     }
-    rest
+    (ours, others)
 }
 
 fn is_ours(helper: &str) -> bool {
@@ -203,31 +313,28 @@ fn as_git_reads_it(path: &str) -> String {
 fn shown(
     changes: &[Change],
     file: &UserFile,
-    edited: Option<&str>,
+    edited: &[String],
     args: &SetupGit,
 ) -> Result<String, Error> {
     let mut shown = Shown::new(args.changing);
     let undo = args.changing.undo;
-    if changes.is_empty() && edited.is_none() {
+    if changes.is_empty() && edited.is_empty() {
         shown.line("nothing to change");
         return Ok(shown.text().to_owned());
     }
-    if let Some(lines) = edited {
+    if !edited.is_empty() {
         shown.heading(&file.shown);
-        lines.lines().for_each(|line| shown.changed(line));
+    }
+    for line in edited.iter().flat_map(|lines| lines.lines()) {
+        shown.changed(line);
     }
     if !changes.is_empty() {
         shown.heading("your git configuration");
     }
     for change in changes {
-        let Change { key, before, after } = change;
-        let differing = if undo { before } else { after };
-        let same = if undo { after } else { before };
-        for value in differing
-            .iter()
-            .filter(|value| !same.contains(value) || value.is_empty())
-        {
-            shown.changed(&format!("{key} = {value:?}"));
+        let values = if undo { &change.taken } else { &change.added };
+        for value in values {
+            shown.changed(&format!("{} = {value:?}", change.key));
         }
     }
     if !undo && !changes.is_empty() {
@@ -267,19 +374,27 @@ mod tests {
     #[test]
     fn ours_is_taken_out_with_its_empty_one_and_no_other() {
         let ours = "/usr/local/bin/hallpass git";
-        for (before, after) in [
-            (vec!["", ours], vec![]),
-            (vec!["store", "", ours], vec!["store"]),
+        let quoted = "!'/opt/a b/hallpass' git";
+        for (before, taken, rest) in [
+            (vec!["", ours], vec!["", ours], vec![]),
+            (vec!["store", "", ours], vec!["", ours], vec!["store"]),
             (
-                vec!["", "store", "", "!'/opt/a b/hallpass' git"],
+                vec!["", "store", "", quoted],
+                vec!["", quoted],
                 vec!["", "store"],
             ),
-            (vec!["", "store"], vec!["", "store"]),
-            (vec![ours, "cache"], vec!["cache"]),
-            (vec!["/x/nothallpass git"], vec!["/x/nothallpass git"]),
+            (vec!["", "store"], vec![], vec!["", "store"]),
+            (vec![ours, "cache"], vec![ours], vec!["cache"]),
+            (
+                vec!["/x/nothallpass git"],
+                vec![],
+                vec!["/x/nothallpass git"],
+            ),
         ] {
-            let before: Vec<String> = before.into_iter().map(str::to_owned).collect();
-            assert_eq!(without_ours(&before), after, "{before:?}");
+            let values = before.iter().map(|value| (*value).to_owned()).collect();
+            let (ours, others) = parted(values);
+            assert_eq!(ours, taken, "{before:?}");
+            assert_eq!(others, rest, "{before:?}");
         }
     }
 }

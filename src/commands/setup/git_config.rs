@@ -1,6 +1,7 @@
 //! The user's own git configuration, read and written by `git config` alone.
 
 use std::io;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use crate::error::Error;
@@ -8,15 +9,20 @@ use crate::error::Error;
 /// The values of a key in the user's own configuration, in their order.
 pub(super) fn values(key: &str) -> Result<Vec<String>, Error> {
     let output = git(&["--null", "--get-all", key])?;
-    // 1: there is none (git-config(1)).
-    if output.status.code() == Some(1) {
-        return Ok(Vec::new());
-    }
-    let text = checked(output, || format!("read {key}"))?;
-    let text = String::from_utf8_lossy(&text);
-    let mut values: Vec<String> = text.split('\0').map(str::to_owned).collect();
-    values.pop();
-    Ok(values)
+    parts(output, || format!("read {key}"))
+}
+
+/// Every value of the keys that match a pattern in the user's own configuration: (key, value), in
+/// their order.
+pub(super) fn matching(keys: &str) -> Result<Vec<(String, String)>, Error> {
+    let output = git(&["--null", "--get-regexp", keys])?;
+    let pairs = parts(output, || format!("read {keys}"))?;
+    let pair = |text: &String| {
+        // A key without any value stands alone.
+        let (key, value) = text.split_once('\n').unwrap_or((text, ""));
+        (key.to_owned(), value.to_owned())
+    };
+    Ok(pairs.iter().map(pair).collect())
 }
 
 /// The helpers that git asks by all its configuration files, each with where it stands.
@@ -40,15 +46,79 @@ pub(super) fn add(key: &str, value: &str) -> Result<(), Error> {
     checked(output, || format!("set {key}")).map(drop)
 }
 
-/// Leaves a key with these values. Values that stay are not touched where all of ours are at the
-/// end.
-pub(super) fn leave(key: &str, values: &[String]) -> Result<(), Error> {
-    if self::values(key)?.is_empty() {
+/// Takes values from a key; `rest` are those that stay. git touches no other line of the file,
+/// but where one that stays is equal to one that is taken: then all are written anew.
+pub(super) fn take(key: &str, taken: &[String], rest: &[String]) -> Result<(), Error> {
+    if rest.iter().any(|value| taken.contains(value)) {
+        let output = git(&["--unset-all", key])?;
+        checked(output, || format!("unset {key}"))?;
+        return rest.iter().try_for_each(|value| add(key, value));
+    }
+    let mut done: Vec<&String> = Vec::new();
+    for value in taken {
+        if done.contains(&value) {
+            continue;
+        }
+        let output = git(&["--unset-all", key, &exactly(value)])?;
+        checked(output, || format!("unset {key}"))?;
+        done.push(value);
+    }
+    Ok(())
+}
+
+/// The file that a key stands in.
+pub(super) fn file_of(key: &str) -> Result<Option<PathBuf>, Error> {
+    let output = git(&["--null", "--show-origin", "--get-all", key])?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let origin = text.split('\0').next().unwrap_or_default();
+    let path = origin.strip_prefix("file:").map(PathBuf::from);
+    Ok(path.filter(|path| path.is_absolute()))
+}
+
+/// Removes the section of a key where nothing is left in it. git keeps the heading of one that
+/// stands behind a comment, for the comment may be about it.
+pub(super) fn remove_section_if_empty(file: &Path, key: &str) -> Result<(), Error> {
+    let Some((section, _)) = key.rsplit_once('.') else {
+        return Ok(());
+    };
+    let heading = match section.split_once('.') {
+        Some((name, of)) => format!("[{name} \"{of}\"]"),
+        None => format!("[{section}]"),
+    };
+    let text = std::fs::read_to_string(file).unwrap_or_default();
+    let mut lines = text.lines().skip_while(|line| *line != heading);
+    let is_bare = lines.next().is_some() && lines.next().is_none_or(|next| next.starts_with('['));
+    let keys = exactly(&format!("{section}."));
+    let keys = keys.strip_suffix('$').unwrap_or(&keys);
+    if !is_bare || text.matches(&heading).count() != 1 || !matching(keys)?.is_empty() {
         return Ok(());
     }
-    let output = git(&["--unset-all", key])?;
-    checked(output, || format!("unset {key}"))?;
-    values.iter().try_for_each(|value| add(key, value))
+    let output = git(&["--remove-section", section])?;
+    checked(output, || format!("remove {section}")).map(drop)
+}
+
+/// Removes a configuration that is left empty: it was made by what has been taken back. One that
+/// is a link is somebody's arrangement and stays.
+pub(super) fn remove_if_empty(file: &Path) {
+    let is_empty = std::fs::symlink_metadata(file)
+        .is_ok_and(|metadata| metadata.is_file() && metadata.len() == 0);
+    if is_empty {
+        // An empty file says the same as none.
+        let _ = std::fs::remove_file(file);
+    }
+}
+
+/// An extended regular expression (POSIX) that matches this value and no other.
+fn exactly(value: &str) -> String {
+    let mut pattern = String::from("^");
+    for c in value.chars() {
+        if r"\^$.[]|()*+?{}".contains(c) {
+            pattern.push('\\');
+        }
+        pattern.push(c);
+    }
+    pattern.push('$');
+    pattern
 }
 
 fn git(arguments: &[&str]) -> Result<Output, Error> {
@@ -65,6 +135,18 @@ fn ran(command: &mut Command, action: impl Fn() -> String) -> Result<Output, Err
     })
 }
 
+/// What `--null` prints, each part up to a NUL; nothing where there is none.
+fn parts(output: Output, action: impl Fn() -> String) -> Result<Vec<String>, Error> {
+    // git-config(1).
+    const NO_SUCH_KEY: i32 = 1;
+    if output.status.code() == Some(NO_SUCH_KEY) {
+        return Ok(Vec::new());
+    }
+    let text = checked(output, action)?;
+    let text = String::from_utf8_lossy(&text);
+    Ok(text.split_terminator('\0').map(str::to_owned).collect())
+}
+
 fn checked(output: Output, action: impl Fn() -> String) -> Result<Vec<u8>, Error> {
     if output.status.success() {
         return Ok(output.stdout);
@@ -74,4 +156,20 @@ fn checked(output: Output, action: impl Fn() -> String) -> Result<Vec<u8>, Error
         action: action(),
         cause: io::Error::other(said.trim().to_owned()),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_is_matched_by_itself_alone() {
+        for (value, expected) in [
+            ("", "^$"),
+            ("/opt/a.b/hallpass git", r"^/opt/a\.b/hallpass git$"),
+            ("!'/a (b)/hallpass' git", r"^!'/a \(b\)/hallpass' git$"),
+        ] {
+            assert_eq!(exactly(value), expected);
+        }
+    }
 }

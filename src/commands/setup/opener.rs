@@ -120,14 +120,17 @@ impl Opened<'_> {
             }
             Some(name) if issuer_url.is_some() => name.clone(),
             Some(preset) => {
-                let provider = config.provider(preset)?;
                 keys.push(("preset", toml_text(preset)));
                 let is_instance = self.instances.contains(&preset.as_str());
-                if is_home_of(&provider, &self.host.url) || !is_instance {
-                    preset.clone()
-                } else {
-                    keys.push(("base", toml_text(&self.host.text)));
-                    self.own_name()
+                match config.provider(preset) {
+                    // A preset may lack its base: the host is that.
+                    Ok(provider) if is_home_of(&provider, &self.host.url) => preset.clone(),
+                    Ok(_) | Err(_) if is_instance => {
+                        keys.push(("base", toml_text(&self.host.text)));
+                        self.own_name()
+                    }
+                    Ok(_) => preset.clone(),
+                    Err(error) => return Err(error.into()),
                 }
             }
             None if issuer_url.is_some() => self.own_name(),
