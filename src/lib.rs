@@ -17,6 +17,7 @@ pub mod protocol;
 pub mod kept;
 pub mod session;
 
+pub mod exchange;
 pub mod grant;
 pub mod oauth;
 

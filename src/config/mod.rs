@@ -30,7 +30,7 @@ use crate::credential::TokenKind;
 use crate::env::Env;
 use crate::provider::layer::{self, ProviderLayer};
 use crate::provider::resource::Pattern;
-use crate::provider::{Origin, Provider, Realm, presets};
+use crate::provider::{Origin, Provider, Realm, RegistryExchange, presets};
 use error::{Problem, What, shown_name};
 use file::{Readers, Unusable};
 use section::{Section, Source, Title, issuer, printable};
@@ -56,6 +56,8 @@ pub struct Match {
     /// What git and docker send along; `None`: as the provider has it.
     pub username: Option<String>,
     pub token: Option<TokenKind>,
+    /// How the registry makes its own credential; `None`: as the provider has it.
+    pub registry_exchange: Option<RegistryExchange>,
 }
 
 /// What the command line asks of a provider, in place of what is configured.
@@ -242,6 +244,7 @@ impl Config {
             account: resource.account.clone(),
             username: resource.username.clone(),
             token: resource.token,
+            registry_exchange: resource.registry_exchange,
         }))
     }
 
@@ -416,6 +419,7 @@ struct Resource {
     account: Option<String>,
     username: Option<String>,
     token: Option<TokenKind>,
+    registry_exchange: Option<RegistryExchange>,
 }
 
 /// An entry whose provider has still to be looked up in all the files.
@@ -442,6 +446,9 @@ impl<'s> ResourceEntry<'s> {
         let account = section.text("account")?;
         let username = section.text("username")?;
         let token = section.parsed("token", |text| choice(text, TOKENS))?;
+        let registry_exchange = section.parsed("registry_exchange", |text| {
+            choice(text, RegistryExchange::ALL)
+        })?;
         // Before what is missing: a key may be missing because it is misspelt.
         section.end()?;
         let resource = Resource {
@@ -450,6 +457,7 @@ impl<'s> ResourceEntry<'s> {
             account,
             username,
             token,
+            registry_exchange,
         };
         let at = at.map_or(header.start, |at| at.start);
         Ok(Self {

@@ -11,6 +11,7 @@
 //!   key.lock  keyring.lock  one maker of keys, one caller of the OS keyring
 //!   sessions/<hash>         a record; <hash>.lock and <hash>.login.lock beside it
 //!   kept/<hash>             credentials that tools handed over
+//!   exchanged/<hash>        what a registry made of a session's token
 //!   metadata/  attempts/    JSON, no secrets
 //! ```
 //!
@@ -342,6 +343,14 @@ impl Store {
     pub fn kept(&self) -> Result<Vec<Listed>, StoreError> {
         match self.folder()? {
             Some(data) => listed(&data, record::KEPT),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// What registries made of sessions' tokens, unopened.
+    pub fn exchanged(&self) -> Result<Vec<Listed>, StoreError> {
+        match self.folder()? {
+            Some(data) => listed(&data, record::EXCHANGED),
             None => Ok(Vec::new()),
         }
     }

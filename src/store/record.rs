@@ -23,8 +23,9 @@ pub struct RecordName {
 
 pub(super) const SESSIONS: &str = "sessions";
 pub(super) const KEPT: &str = "kept";
+pub(super) const EXCHANGED: &str = "exchanged";
 /// Where there are sealed records.
-pub(super) const FOLDERS: [&str; 2] = [SESSIONS, KEPT];
+pub(super) const FOLDERS: [&str; 3] = [SESSIONS, KEPT, EXCHANGED];
 
 impl RecordName {
     /// A session's, by everything that makes it this session (issuer, client, account, …).
@@ -35,6 +36,12 @@ impl RecordName {
     /// That of the credentials which a tool handed over for a realm.
     pub fn kept(tool: &str, realm: &str) -> Self {
         Self::of(KEPT, &digest(&[tool.as_bytes(), realm.as_bytes()]))
+    }
+
+    /// That of the credential which a registry made of a session's token.
+    pub fn exchanged(session: &str, exchange: &str, registry: &str) -> Self {
+        let parts = [session, exchange, registry].map(str::as_bytes);
+        Self::of(EXCHANGED, &digest(&parts))
     }
 
     pub(super) fn of(folder: &'static str, file: &str) -> Self {
@@ -217,6 +224,8 @@ mod tests {
             RecordName::kept("a", "b"),
             RecordName::kept("ab", ""),
             RecordName::kept("", "ab"),
+            RecordName::exchanged("a", "b", "c"),
+            RecordName::exchanged("a", "bc", ""),
         ];
         for (i, one) in names.iter().enumerate() {
             assert!(is_record(one.file()), "{one}");

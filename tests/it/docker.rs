@@ -6,7 +6,8 @@ use std::fs;
 use serde_json::{Value, json};
 
 use crate::provider::Endpoint;
-use crate::sandbox::{Outcome, Sandbox};
+use crate::registry::Registry;
+use crate::sandbox::{Outcome, Running, Sandbox, files_below, leaks};
 use crate::scene::Scene;
 
 const HOST: &str = "registry.corp.example";
@@ -233,7 +234,7 @@ fn ten_clients_at_once_open_one_tab() {
         .map(|_| {
             let mut command = scene.sandbox.command();
             command.args(["docker", "get"]);
-            crate::sandbox::Running::with_input(command, &["docker", "get"], HOST.as_bytes())
+            Running::with_input(command, &["docker", "get"], HOST.as_bytes())
         })
         .collect();
     let tokens: Vec<_> = running
@@ -289,6 +290,205 @@ fn a_resource_may_want_the_id_token() {
     let (_, secret) = answered(&scene.sandbox.docker("get", HOST), HOST);
     assert_eq!(secret.split('.').count(), 3);
     assert_eq!(scene.get_token(&["--token", "id"]).token(), secret);
+}
+
+// --- a registry that makes a credential of its own ---
+
+const ACR_USER: &str = "00000000-0000-0000-0000-000000000000";
+
+fn scene_of(registry: &Registry, exchange: &str) -> Scene {
+    let mut scene = Scene::new();
+    scene.configure(&format!(
+        "[[resources]]\nmatch = \"http://{}\"\nprovider = \"corp\"\n\
+         registry_exchange = \"{exchange}\"\n",
+        registry.host
+    ));
+    scene
+}
+
+/// Now, as the sandbox has it, and some seconds.
+fn in_seconds(scene: &Scene, seconds: i64) -> i64 {
+    let clock = scene.provider.behave(|b| b.clock);
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    i64::try_from(now.unwrap().as_secs()).unwrap() + clock + seconds
+}
+
+#[test]
+fn azures_registry_makes_its_own_token_once_and_again_when_it_ends() {
+    let registry = Registry::acr();
+    let mut scene = scene_of(&registry, "acr");
+    let get = |scene: &Scene| {
+        let host = &registry.host;
+        let (username, secret) = answered(&scene.sandbox.docker("get", host), host);
+        assert_eq!(username, ACR_USER);
+        secret
+    };
+    registry.state().ends_at = in_seconds(&scene, 3 * 3600);
+    let first = get(&scene);
+    assert_eq!(registry.state().made, [first.as_str()]);
+    assert!(scene.provider.owner(&registry.state().shown[0]).is_some());
+    // Longer than the provider's token, which nobody needs meanwhile.
+    scene.advance(2 * 3600);
+    assert_eq!(get(&scene), first);
+    assert_eq!(scene.provider.count(Endpoint::Refresh), 0);
+    // Less than five minutes are left of it.
+    scene.advance(3600 - 250);
+    registry.state().ends_at = in_seconds(&scene, 3 * 3600);
+    let second = get(&scene);
+    assert_ne!(second, first);
+    assert_eq!(registry.state().made.len(), 2);
+    assert_eq!(scene.provider.count(Endpoint::Refresh), 1);
+    assert_eq!(scene.sandbox.opened().len(), 1);
+    let shown = registry.state().shown.clone();
+    let refresh_tokens = scene.provider.secrets();
+    assert!(
+        refresh_tokens
+            .iter()
+            .all(|(what, token)| *what == "access token" || !shown.contains(token))
+    );
+}
+
+#[test]
+fn the_preset_for_azures_registry_names_the_directory_and_the_exchange() {
+    const TENANT: &str = "409520d4-8100-4d1d-ad47-72432ddcc120";
+    let registry = Registry::acr();
+    let mut scene = Scene::new();
+    scene.configure(&format!(
+        "preset = \"acr\"\ntenant = \"{TENANT}\"\n\
+         [[resources]]\nmatch = \"http://{}\"\nprovider = \"corp\"\n",
+        registry.host
+    ));
+    registry.state().ends_at = in_seconds(&scene, 3600);
+    let reply = scene.sandbox.docker("get", &registry.host);
+    assert_eq!(answered(&reply, &registry.host).0, ACR_USER);
+    assert_eq!(registry.state().tenants, [Some(TENANT.to_owned())]);
+}
+
+#[test]
+fn twenty_clients_at_once_make_one_exchange() {
+    let registry = Registry::acr();
+    let scene = scene_of(&registry, "acr");
+    registry.state().ends_at = in_seconds(&scene, 3 * 3600);
+    scene.login(&[]).succeeds();
+    let running: Vec<_> = (0..20)
+        .map(|_| {
+            let mut command = scene.sandbox.command();
+            command.args(["docker", "get"]);
+            Running::with_input(command, &["docker", "get"], registry.host.as_bytes())
+        })
+        .collect();
+    for running in running {
+        answered(&running.wait(), &registry.host);
+    }
+    assert_eq!(registry.state().made.len(), 1);
+}
+
+#[test]
+fn a_registrys_token_goes_with_the_session_that_it_was_made_of() {
+    let registry = Registry::acr();
+    let scene = scene_of(&registry, "acr");
+    registry.state().ends_at = in_seconds(&scene, 3 * 3600);
+    let (_, secret) = answered(&scene.sandbox.docker("get", &registry.host), &registry.host);
+    let folder = scene.sandbox.data_dir().join("exchanged");
+    let records = || {
+        let entries = fs::read_dir(&folder).unwrap();
+        let paths = entries.map(|entry| entry.unwrap().path());
+        paths.filter(|path| path.extension().is_none()).count()
+    };
+    assert_eq!(records(), 1);
+    for file in files_below(&scene.sandbox.data_dir()) {
+        assert!(
+            !leaks(&fs::read(&file).unwrap(), &secret),
+            "{}",
+            file.display()
+        );
+    }
+    scene.sandbox.run(&["logout", "corp"]).succeeds();
+    assert_eq!(records(), 0);
+    let (_, other) = answered(&scene.sandbox.docker("get", &registry.host), &registry.host);
+    assert_ne!(other, secret);
+    assert_eq!(scene.sandbox.opened().len(), 2);
+}
+
+#[test]
+fn what_a_registry_made_is_taken_back_by_docker_login_and_not_kept() {
+    let registry = Registry::acr();
+    let scene = scene_of(&registry, "acr");
+    registry.state().ends_at = in_seconds(&scene, 3 * 3600);
+    let (username, secret) = answered(&scene.sandbox.docker("get", &registry.host), &registry.host);
+    silent(&scene.sandbox.store(&registry.host, &username, &secret));
+    assert!(!scene.sandbox.data_dir().join("kept").exists());
+}
+
+#[test]
+fn a_registry_that_is_down_is_no_reason_to_forget_what_it_made() {
+    let registry = Registry::acr();
+    let mut scene = scene_of(&registry, "acr");
+    registry.state().ends_at = in_seconds(&scene, 3600);
+    let get = |scene: &Scene| scene.sandbox.docker("get", &registry.host);
+    let first = answered(&get(&scene), &registry.host);
+    scene.advance(3600 - 200);
+    registry.state().status = Some(503);
+    assert_eq!(answered(&get(&scene), &registry.host), first);
+    scene.advance(300);
+    let failed = get(&scene);
+    assert_eq!(
+        (failed.code, failed.stdout.lines().count()),
+        (Some(1), 1),
+        "{failed}"
+    );
+    assert!(failed.stderr.contains("status 503"), "{failed}");
+    registry.state().status = Some(403);
+    let refused = get(&scene);
+    assert!(refused.stderr.contains("does not take"), "{refused}");
+    assert!(!format!("{refused}").contains(&first.1));
+    assert_eq!(scene.sandbox.opened().len(), 1);
+    registry.state().status = None;
+    registry.state().ends_at = in_seconds(&scene, 3600);
+    assert_ne!(answered(&get(&scene), &registry.host), first);
+}
+
+#[test]
+fn harbor_is_shown_the_id_token_and_hands_out_its_cli_secret() {
+    let registry = Registry::harbor();
+    let mut scene = scene_of(&registry, "harbor");
+    let get = |scene: &Scene| {
+        let host = &registry.host;
+        let (username, secret) = answered(&scene.sandbox.docker("get", host), host);
+        assert_eq!(username, "alice_of_harbor");
+        secret
+    };
+    let first = get(&scene);
+    assert_eq!(get(&scene), first);
+    assert_eq!(registry.state().made, [first.as_str()]);
+    assert_eq!(
+        scene.get_token(&["--token", "id"]).token(),
+        registry.state().shown[0]
+    );
+    let list = listed(&scene.sandbox);
+    assert_eq!(list, json!({ &*registry.host: "alice_of_harbor" }));
+    // Asked for again when the session is renewed, for it may have been changed there.
+    scene.advance(3500);
+    let second = get(&scene);
+    assert_ne!(second, first);
+    assert_eq!(scene.provider.count(Endpoint::Refresh), 1);
+    assert_eq!(scene.sandbox.opened().len(), 1);
+}
+
+#[test]
+fn a_token_for_an_exchange_goes_to_the_registry_that_is_configured_and_no_other() {
+    let (configured, other) = (Registry::acr(), Registry::acr());
+    let scene = scene_of(&configured, "acr");
+    configured.state().ends_at = in_seconds(&scene, 3600);
+    scene.login(&[]).succeeds();
+    for server in [
+        other.host.clone(),
+        format!("{}@{}", configured.host, other.host),
+        format!("{}/{}", other.host, configured.host),
+    ] {
+        assert_eq!(scene.sandbox.docker("get", &server).code, Some(1));
+    }
+    assert!(other.state().shown.is_empty() && configured.state().shown.is_empty());
 }
 
 // --- docker login and logout ---
@@ -540,6 +740,6 @@ fn it_serves_under_the_name_that_clients_start() {
     std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_hallpass"), &link).unwrap();
     let mut command = scene.sandbox.surround(std::process::Command::new(&link));
     command.arg("get");
-    let reply = crate::sandbox::Running::with_input(command, &["get"], HOST.as_bytes()).wait();
+    let reply = Running::with_input(command, &["get"], HOST.as_bytes()).wait();
     answered(&reply, HOST);
 }

@@ -19,6 +19,7 @@
 
 mod browser;
 mod provider;
+mod registry;
 mod road;
 mod sandbox;
 mod scene;

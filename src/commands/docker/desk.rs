@@ -1,5 +1,7 @@
 //! Whose the credential for a registry is: one that somebody typed, a provider's, or nobody's.
 
+use url::Url;
+
 use super::super::answer;
 use super::super::tool::{Opened, Stop, Tool, has_secret_of};
 use super::server::{Server, shown};
@@ -8,9 +10,11 @@ use crate::credential::{
 };
 use crate::error::Error;
 use crate::kept::{self, Keeping};
+use crate::provider::RegistryExchange;
 use crate::provider::resource::Pattern;
-use crate::session::Account;
+use crate::session::exchanged::{RegistryCredential, token_for};
 use crate::session::record::{Person, Session};
+use crate::session::{self, Account};
 use crate::store::StoreError;
 
 /// The user name of a token that a registry has made of a password (an "identity token").
@@ -58,37 +62,53 @@ impl<'p> Desk<'_, 'p> {
         {
             return Ok(Reply::Kept(typed));
         }
-        self.token(request, server, &opened, asked)
-            .map(Reply::Credential)
+        self.of_provider(request, server, &opened, asked)
     }
 
-    fn token(
+    fn of_provider(
         &self,
         request: &Request,
         server: &Server,
-        opened: &Opened,
+        registry: &Registry,
         asked: &mut Option<Account<'p>>,
-    ) -> Result<Credential, Stop> {
+    ) -> Result<Reply, Stop> {
+        let Registry { opened, url } = registry;
+        let exchange = registry.exchange();
+        let fresh_for = request.want.fresh_for;
+        if let Some(exchange) = exchange {
+            let account = self.account(opened)?;
+            if let Some(kept) = account.kept_exchanged(exchange, url, fresh_for)? {
+                return Ok(Reply::Kept(handed_by(opened, kept)));
+            }
+        }
         let want = Want {
-            token: opened.found.token.unwrap_or(request.want.token),
+            token: match exchange {
+                Some(exchange) => token_for(exchange),
+                None => opened.found.token.unwrap_or(request.want.token),
+            },
             ..request.want
         };
         let what = |_: &_| format!("docker at {}", server.shown());
         let kept = self
             .tool
             .token(opened, &want, what, || !request.interactive, asked)?;
+        if let (Some(exchange), Some(account)) = (exchange, asked) {
+            let made = account.exchanged(exchange, url, fresh_for, &kept)?;
+            return Ok(Reply::Kept(handed_by(opened, made)));
+        }
         let username = username_of(opened, &kept.value);
-        Ok(answer::credential_of(kept, want.token, username, false)?)
+        let credential = answer::credential_of(kept, want.token, username, false)?;
+        Ok(Reply::Credential(credential))
     }
 
     fn store(&self, handed: &KeptCredential, server: &Server) -> Result<Reply, Stop> {
         let opened = self.opened(server)?;
         let terminal = self.tool.prepared.terminal;
-        if let Some(opened) = &opened {
-            if self.is_ours(handed, opened)? {
+        if let Some(registry) = &opened {
+            if self.is_ours(handed, registry)? {
                 return Ok(Reply::Done);
             }
-            let provider = &opened.found.provider.name;
+            let provider = registry.provider();
             let shown = server.shown();
             if handed.username.as_deref() == Some(IDENTITY_TOKEN) {
                 // The registry made it of what it was sent, which may have been a token of ours,
@@ -123,7 +143,7 @@ impl<'p> Desk<'_, 'p> {
         if server.is_bare
             && let Some(opened) = self.opened(server)?
         {
-            let provider = &opened.found.provider.name;
+            let provider = opened.provider();
             self.tool.prepared.terminal.say(&format!(
                 "the provider {provider} opens {}, also for other tools: `hallpass logout \
                  {provider}` signs out",
@@ -174,11 +194,16 @@ impl<'p> Desk<'_, 'p> {
         let Some(opened) = self.opened(server)? else {
             return Ok(None);
         };
-        if self.tool.session(&opened)?.is_none() {
+        if self.tool.session(&opened.opened)?.is_none() {
             return Ok(None);
         }
-        let credential = self.token(request, server, &opened, &mut None)?;
-        Ok(Some(credential.username))
+        Ok(
+            match self.of_provider(request, server, &opened, &mut None)? {
+                Reply::Credential(Credential { username, .. }) => Some(username),
+                Reply::Kept(KeptCredential { username, .. }) => username,
+                Reply::List(_) | Reply::Done => None,
+            },
+        )
     }
 
     fn typed(&self, server: &Server, path: &str) -> Result<Option<KeptCredential>, StoreError> {
@@ -189,19 +214,61 @@ impl<'p> Desk<'_, 'p> {
         self.tool.kept(&server.realm).find(&wanted, false)
     }
 
-    fn opened(&self, server: &Server) -> Result<Option<Opened>, Error> {
+    fn opened(&self, server: &Server) -> Result<Option<Registry>, Error> {
         for url in &server.urls {
             if let Some(found) = self.tool.prepared.config.resource(url)? {
-                return Ok(Some(Opened::first(found)));
+                return Ok(Some(Registry {
+                    opened: Opened::first(found),
+                    url: url.clone(),
+                }));
             }
         }
         Ok(None)
     }
 
+    fn account(&self, opened: &Opened) -> Result<Account<'p>, session::Error> {
+        self.tool
+            .account(opened, self.tool.unattended, String::new())
+    }
+
     /// Whether it is what was handed out: `docker login` stores what it was given.
-    fn is_ours(&self, handed: &KeptCredential, opened: &Opened) -> Result<bool, Stop> {
-        let session = self.tool.session(opened)?;
-        Ok(session.is_some_and(|session| has_secret_of(handed, &session)))
+    fn is_ours(&self, handed: &KeptCredential, registry: &Registry) -> Result<bool, Stop> {
+        let account = self.account(&registry.opened)?;
+        if let (Some(exchange), Some(secret)) = (registry.exchange(), &handed.password)
+            && account.has_exchanged(exchange, &registry.url, secret)?
+        {
+            return Ok(true);
+        }
+        let kept = account.kept()?;
+        Ok(kept.is_some_and(|kept| has_secret_of(handed, &kept.value)))
+    }
+}
+
+/// A registry that a provider opens, at the address that the configuration has for it.
+struct Registry {
+    opened: Opened,
+    url: Url,
+}
+
+impl Registry {
+    /// How it makes a credential of its own, if it does.
+    fn exchange(&self) -> Option<RegistryExchange> {
+        let found = &self.opened.found;
+        found.registry_exchange.or(found.provider.registry_exchange)
+    }
+
+    fn provider(&self) -> &str {
+        &self.opened.found.provider.name
+    }
+}
+
+/// A registry's own credential, in the form of what tools hand over.
+fn handed_by(opened: &Opened, made: RegistryCredential) -> KeptCredential {
+    let configured = opened.found.username.clone();
+    KeptCredential {
+        username: Some(configured.unwrap_or(made.username)),
+        password: Some(made.secret),
+        ..KeptCredential::default()
     }
 }
 

@@ -106,20 +106,20 @@ impl Response {
 }
 
 /// A listener on a free loopback port; dropping it stops it.
-pub(super) struct Server {
+pub(crate) struct Server {
     address: SocketAddr,
     stop: Arc<AtomicBool>,
     acceptor: Option<JoinHandle<()>>,
 }
 
 impl Server {
-    pub(super) fn bind(tls: bool) -> io::Result<(TcpListener, Option<Arc<rustls::ServerConfig>>)> {
+    pub(crate) fn bind(tls: bool) -> io::Result<(TcpListener, Option<Arc<rustls::ServerConfig>>)> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let tls = tls.then(tls_config).transpose()?;
         Ok((listener, tls))
     }
 
-    pub(super) fn serve<F>(
+    pub(crate) fn serve<F>(
         listener: TcpListener,
         tls: Option<Arc<rustls::ServerConfig>>,
         answer: F,
