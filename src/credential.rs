@@ -43,6 +43,42 @@ pub struct Request {
     pub want: Want,
     /// A person may be asked, as far as the tool knows.
     pub interactive: bool,
+    /// The Kubernetes cluster that the tool talks to, where it said so.
+    pub cluster: Option<Cluster>,
+}
+
+/// A cluster as a kubeconfig describes it. The kubeconfig may be anybody's.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Cluster {
+    /// The API server's URL.
+    pub server: String,
+    /// Whoever answers there is taken for the server.
+    pub skips_tls_verification: bool,
+    /// The kubeconfig says by which authority the server is known.
+    pub has_own_authority: bool,
+    pub proxy_url: Option<String>,
+    pub names: ClusterNames,
+}
+
+/// Who answers for a cluster, as its entry in the kubeconfig says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ClusterNames {
+    pub provider: Option<String>,
+    pub issuer_url: Option<String>,
+    pub client_id: Option<String>,
+    pub scopes: Vec<String>,
+    pub audience: Option<String>,
+    pub account: Option<String>,
+    pub token: Option<TokenKind>,
+}
+
+/// The tools that an entry of the configuration can be for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tool {
+    Git,
+    Docker,
+    Kubectl,
+    GetToken,
 }
 
 /// What a tool wants to reach, in the tool's words. Who compares it parses it first.

@@ -11,6 +11,7 @@ use clap::{Args as _, FromArgMatches as _, Parser as _};
 
 use crate::cli::{AdHocArgs, Asking, Cli, Common, GetToken, Setup, Target, Verb};
 use crate::config::{Asked, Config, Flags, Interactive};
+use crate::credential::Tool;
 use crate::env::Env;
 use crate::error::Error;
 use crate::protocol;
@@ -262,7 +263,7 @@ pub(crate) fn chosen(
             let url = url::Url::parse(target)
                 .map_err(|_| Error::Usage(format!("{target} is not a URL")))?;
             let found = config
-                .resource(&url)?
+                .resource(&url, Tool::GetToken)?
                 .ok_or_else(|| Error::NoResource(target.clone()))?;
             username = found.username;
             token = found.token;

@@ -22,8 +22,8 @@ use crate::session::record::Session;
 use crate::session::{self, Account, Context, DEFAULT_ACCOUNT};
 use crate::store::{Kept, Place, Setting, StoreError};
 
-/// A tool while it is served.
-pub(super) struct Tool<'p> {
+/// A tool that is being served.
+pub(super) struct Served<'p> {
     /// Under this name what it handed over is kept.
     pub(super) name: &'static str,
     pub(super) prepared: &'p Prepared<'p>,
@@ -79,7 +79,7 @@ pub(super) fn serve<'e>(
     protocol: &dyn Protocol,
     operation: &OsString,
     prepare: impl Fn(&Request) -> Result<Prepared<'e>, Error>,
-    answer: impl for<'p> Fn(&Tool<'p>, &Request, &mut Option<Account<'p>>) -> Result<Reply, Refusal>,
+    answer: impl for<'p> Fn(&Served<'p>, &Request, &mut Option<Account<'p>>) -> Result<Reply, Refusal>,
 ) -> Result<ExitCode, Error> {
     let prepared = OnceCell::new();
     let unattended = OnceCell::new();
@@ -91,7 +91,7 @@ pub(super) fn serve<'e>(
             let fresh = prepare(request).map_err(|error| refusal(&error))?;
             prepared.get_or_init(|| fresh)
         };
-        let tool = Tool {
+        let tool = Served {
             name: protocol.name(),
             prepared,
             unattended: unattended.get_or_init(|| Settings {
@@ -132,7 +132,7 @@ pub(super) fn prepared<'e>(
     Prepared::new(env, common, Some(&asking))
 }
 
-impl<'p> Tool<'p> {
+impl<'p> Served<'p> {
     /// A token of who is opened, without asking anybody where that is possible. `what` names what
     /// it is for; who was asked stays in `asked`, for a tab may be waiting.
     pub(super) fn token(

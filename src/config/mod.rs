@@ -26,7 +26,7 @@ pub use error::ConfigError;
 pub use settings::{Flags, Flow, Interactive, Settings};
 pub(crate) use user_file::UserFile;
 
-use crate::credential::TokenKind;
+use crate::credential::{TokenKind, Tool};
 use crate::env::Env;
 use crate::provider::layer::{self, ProviderLayer};
 use crate::provider::resource::Pattern;
@@ -220,18 +220,19 @@ impl Config {
         }
     }
 
-    /// What answers for a URL: the entry that fits it most closely, or nothing.
-    pub fn resource(&self, url: &Url) -> Result<Option<Match>, ConfigError> {
-        self.resource_of(url, None)
+    /// What answers a tool for a URL: the entry that fits it most closely, or nothing.
+    pub fn resource(&self, url: &Url, tool: Tool) -> Result<Option<Match>, ConfigError> {
+        self.resource_of(url, tool, None)
     }
 
     /// As [`Self::resource`]; of several that fit alike, the one with this account.
     pub fn resource_of(
         &self,
         url: &Url,
+        tool: Tool,
         account: Option<&str>,
     ) -> Result<Option<Match>, ConfigError> {
-        let closest = self.closest(url);
+        let closest = self.closest(url, tool);
         let named = account.and_then(|account| {
             let mut all = closest.iter();
             all.find(|resource| resource.account.as_deref() == Some(account))
@@ -250,24 +251,45 @@ impl Config {
 
     /// The accounts of those entries that fit a URL most closely, the first one first; `None` is
     /// the default one. Empty where nothing fits.
-    pub fn accounts(&self, url: &Url) -> Vec<Option<&str>> {
-        let closest = self.closest(url);
+    pub fn accounts(&self, url: &Url, tool: Tool) -> Vec<Option<&str>> {
+        let closest = self.closest(url, tool);
         closest.into_iter().map(|r| r.account.as_deref()).collect()
     }
 
-    /// The patterns of all entries, as they are written.
-    pub fn patterns(&self) -> impl Iterator<Item = &Pattern> {
-        self.resources.iter().map(|resource| &resource.pattern)
+    /// The patterns of a tool's entries, as they are written.
+    pub fn patterns(&self, tool: Tool) -> impl Iterator<Item = &Pattern> {
+        let all = self.resources.iter();
+        all.filter(move |resource| resource.is_for(tool))
+            .map(|resource| &resource.pattern)
+    }
+
+    /// Whether an entry lets a provider answer a tool for a URL.
+    pub fn opens(&self, provider: &str, url: &Url, tool: Tool) -> bool {
+        Realm::of(url).is_some_and(|realm| {
+            self.resources.iter().any(|resource| {
+                resource.provider == provider
+                    && resource.is_for(tool)
+                    && resource.pattern.fits(&realm, url).is_some()
+            })
+        })
+    }
+
+    /// Whether a provider has entries that are said to be for this tool.
+    pub fn has_entries_of(&self, provider: &str, tool: Tool) -> bool {
+        self.resources.iter().any(|resource| {
+            let said = resource.tools.as_deref();
+            resource.provider == provider && said.is_some_and(|tools| tools.contains(&tool))
+        })
     }
 
     /// The entries that fit a URL, and that no other one fits more closely.
-    fn closest(&self, url: &Url) -> Vec<&Resource> {
+    fn closest(&self, url: &Url, tool: Tool) -> Vec<&Resource> {
         let Some(realm) = Realm::of(url) else {
             return Vec::new();
         };
         let mut closest = Vec::new();
         let mut closeness = None;
-        for resource in &self.resources {
+        for resource in self.resources.iter().filter(|one| one.is_for(tool)) {
             let Some(fit) = resource.pattern.fits(&realm, url) else {
                 continue;
             };
@@ -420,6 +442,15 @@ struct Resource {
     username: Option<String>,
     token: Option<TokenKind>,
     registry_exchange: Option<RegistryExchange>,
+    /// `None`: for each of them.
+    tools: Option<Vec<Tool>>,
+}
+
+impl Resource {
+    fn is_for(&self, tool: Tool) -> bool {
+        let tools = self.tools.as_deref();
+        tools.is_none_or(|tools| tools.contains(&tool))
+    }
 }
 
 /// An entry whose provider has still to be looked up in all the files.
@@ -429,6 +460,13 @@ struct ResourceEntry<'s> {
     /// Where it names its provider.
     at: usize,
 }
+
+const TOOLS: &[(&str, Tool)] = &[
+    ("git", Tool::Git),
+    ("docker", Tool::Docker),
+    ("kubectl", Tool::Kubectl),
+    ("get-token", Tool::GetToken),
+];
 
 const TOKENS: &[(&str, TokenKind)] = &[("access", TokenKind::Access), ("id", TokenKind::Id)];
 
@@ -449,6 +487,7 @@ impl<'s> ResourceEntry<'s> {
         let registry_exchange = section.parsed("registry_exchange", |text| {
             choice(text, RegistryExchange::ALL)
         })?;
+        let tools = section.list("tools", |text| choice(text, TOOLS))?;
         // Before what is missing: a key may be missing because it is misspelt.
         section.end()?;
         let resource = Resource {
@@ -458,6 +497,7 @@ impl<'s> ResourceEntry<'s> {
             username,
             token,
             registry_exchange,
+            tools,
         };
         let at = at.map_or(header.start, |at| at.start);
         Ok(Self {

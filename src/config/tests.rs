@@ -159,7 +159,7 @@ fn a_provider_and_what_it_opens() {
     let config = machine.load().unwrap();
     assert_eq!(config.providers().collect::<Vec<_>>(), ["corp"]);
     let found = config
-        .resource(&url("https://git.corp.example/team/x.git"))
+        .resource(&url("https://git.corp.example/team/x.git"), Tool::Git)
         .unwrap();
     let Match {
         provider,
@@ -185,7 +185,11 @@ fn a_provider_and_what_it_opens() {
         "https://git.corp.example@evil.tld",
         "mailto:git.corp.example",
     ] {
-        assert_eq!(config.resource(&url(text)).unwrap(), None, "{text}");
+        assert_eq!(
+            config.resource(&url(text), Tool::Git).unwrap(),
+            None,
+            "{text}"
+        );
     }
 }
 
@@ -228,10 +232,52 @@ fn the_closest_entry_wins_then_the_users_then_the_first() {
         ("https://www.corp.example", Some("user-star")),
         ("https://corp.example", None),
     ] {
-        let found = config.resource(&url(text)).unwrap();
+        let found = config.resource(&url(text), Tool::Git).unwrap();
         let account = found.and_then(|found| found.account);
         assert_eq!(account.as_deref(), expected, "{text}");
     }
+}
+
+#[test]
+fn an_entry_with_tools_is_for_those_tools_only() {
+    let machine = Machine::with(
+        r#"
+        [[resources]]
+        match = "https://k8s.corp.example"
+        provider = "codeberg"
+        account = "cluster"
+        tools = ["kubectl"]
+        [[resources]]
+        match = "https://*.corp.example"
+        provider = "codeberg"
+        account = "all"
+        [[resources]]
+        match = "https://docs.example"
+        provider = "gitea"
+        tools = ["git", "docker", "get-token"]
+        "#,
+    );
+    let config = machine.load().unwrap();
+    for (text, tool, expected) in [
+        ("https://k8s.corp.example", Tool::Kubectl, Some("cluster")),
+        ("https://k8s.corp.example", Tool::Git, Some("all")),
+        ("https://k8s.corp.example", Tool::GetToken, Some("all")),
+        ("https://git.corp.example", Tool::Kubectl, Some("all")),
+        ("https://docs.example", Tool::Kubectl, None),
+    ] {
+        let found = config.resource(&url(text), tool).unwrap();
+        let account = found.and_then(|found| found.account);
+        assert_eq!(account.as_deref(), expected, "{text} {tool:?}");
+    }
+    let docs = url("https://docs.example");
+    assert!(config.resource(&docs, Tool::Docker).unwrap().is_some());
+    assert!(config.opens("gitea", &docs, Tool::Git));
+    assert!(!config.opens("gitea", &docs, Tool::Kubectl));
+    assert!(!config.opens("codeberg", &docs, Tool::Git));
+    assert_eq!(config.patterns(Tool::Kubectl).count(), 2);
+    let names = ["codeberg", "gitea"];
+    let said = names.map(|name| config.has_entries_of(name, Tool::Kubectl));
+    assert_eq!(said, [true, false], "an entry without `tools` says nothing");
 }
 
 #[test]
@@ -405,7 +451,9 @@ fn which_credential_a_registry_wants() {
          registry_exchange = \"harbor\"\n",
     );
     let config = machine.load().unwrap();
-    let found = config.resource(&url("https://harbor.example")).unwrap();
+    let found = config
+        .resource(&url("https://harbor.example"), Tool::Docker)
+        .unwrap();
     let found = found.unwrap();
     assert_eq!(found.registry_exchange, Some(RegistryExchange::Harbor));
     assert_eq!(
@@ -773,6 +821,10 @@ fn an_error_names_key_and_line_and_never_the_value() {
         (
             "[[resources]]\nmatch = \"https://a.example\"\nprovider = \"CANARY\"",
             "3: `provider` in [[resources]] names no provider",
+        ),
+        (
+            "[[resources]]\nmatch = \"https://a.example\"\nprovider = \"codeberg\"\ntools = [\"git\", \"CANARY\"]",
+            "4: `tools` in [[resources]] must be one of git, docker, kubectl, get-token",
         ),
         (
             "[[resources]]\nmatch = \"https://a.example\"\nprovider = \"codebreg\"",

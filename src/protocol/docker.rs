@@ -238,6 +238,7 @@ fn asking(action: Action, resource: Option<Resource>) -> Request {
             fresh_for: FRESH_FOR,
             refused: None,
         },
+        cluster: None,
     }
 }
 

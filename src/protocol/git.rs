@@ -387,6 +387,7 @@ impl Input {
                 refused,
             },
             interactive: is_interactive(env),
+            cluster: None,
         }
     }
 }

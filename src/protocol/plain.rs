@@ -56,6 +56,7 @@ impl Protocol for Plain {
             challenges: Vec::new(),
             want: self.want,
             interactive: true,
+            cluster: None,
         };
         match answer(&request) {
             Ok(Reply::Credential(credential)) => {

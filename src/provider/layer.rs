@@ -46,6 +46,7 @@ pub(crate) struct ProviderLayer {
     registry_username: Option<String>,
     registry_exchange: Option<RegistryExchange>,
     git_bearer: Option<bool>,
+    use_cluster_proxy: Option<bool>,
 }
 
 /// What belongs to one authorization server.
@@ -130,6 +131,7 @@ impl ProviderLayer {
                 choice(text, RegistryExchange::ALL)
             })?,
             git_bearer: section.flag("git_bearer")?,
+            use_cluster_proxy: section.flag("use_cluster_proxy")?,
         })
     }
 
@@ -160,6 +162,7 @@ impl ProviderLayer {
             registry_username,
             registry_exchange,
             git_bearer,
+            use_cluster_proxy,
         } = self;
         let mut all_params = lower.extra_params;
         all_params.extend(extra_params);
@@ -192,6 +195,7 @@ impl ProviderLayer {
             registry_username: registry_username.or(lower.registry_username),
             registry_exchange: registry_exchange.or(lower.registry_exchange),
             git_bearer: git_bearer.or(lower.git_bearer),
+            use_cluster_proxy: use_cluster_proxy.or(lower.use_cluster_proxy),
         }
     }
 
@@ -261,6 +265,7 @@ impl ProviderLayer {
             registry_username,
             registry_exchange,
             git_bearer,
+            use_cluster_proxy,
         } = self;
         let Server {
             issuer,
@@ -305,6 +310,7 @@ impl ProviderLayer {
             registry_exchange,
             tenant,
             git_bearer: git_bearer.unwrap_or(unset.git_bearer),
+            use_cluster_proxy: use_cluster_proxy.unwrap_or(unset.use_cluster_proxy),
             origin,
         }
     }

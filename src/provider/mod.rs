@@ -83,6 +83,8 @@ pub struct Provider {
     pub tenant: Option<String>,
     /// git may send the token as `Authorization: Bearer`.
     pub git_bearer: bool,
+    /// The proxy of the cluster's entry in the kubeconfig leads to this server too.
+    pub use_cluster_proxy: bool,
 
     /// Where its section stands, or would be written: for messages.
     pub origin: Origin,
@@ -161,6 +163,7 @@ impl Default for Provider {
             registry_exchange: None,
             tenant: None,
             git_bearer: false,
+            use_cluster_proxy: false,
             origin: Origin::default(),
         }
     }

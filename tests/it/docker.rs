@@ -292,6 +292,16 @@ fn a_resource_may_want_the_id_token() {
     assert_eq!(scene.get_token(&["--token", "id"]).token(), secret);
 }
 
+#[test]
+fn an_entry_for_other_tools_opens_no_registry() {
+    let scene = scene_with("tools = [\"git\"]\n");
+    scene.login(&[]).succeeds();
+    not_found(&scene.sandbox.docker("get", HOST));
+    assert_eq!(listed(&scene.sandbox), json!({}));
+    let scene = scene_with("tools = [\"docker\", \"kubectl\"]\n");
+    answered(&scene.sandbox.docker("get", HOST), HOST);
+}
+
 // --- a registry that makes a credential of its own ---
 
 const ACR_USER: &str = "00000000-0000-0000-0000-000000000000";

@@ -3,10 +3,10 @@
 use url::Url;
 
 use super::super::answer;
-use super::super::tool::{Opened, Stop, Tool, has_secret_of};
+use super::super::tool::{Opened, Served, Stop, has_secret_of};
 use super::server::{Server, shown};
 use crate::credential::{
-    Action, AtHand, Credential, KeptCredential, Refusal, Reply, Request, Resource, Want,
+    Action, AtHand, Credential, KeptCredential, Refusal, Reply, Request, Resource, Tool, Want,
 };
 use crate::error::Error;
 use crate::kept::{self, Keeping};
@@ -21,7 +21,7 @@ use crate::store::StoreError;
 const IDENTITY_TOKEN: &str = "<token>";
 
 pub(super) struct Desk<'d, 'p> {
-    pub(super) tool: &'d Tool<'p>,
+    pub(super) tool: &'d Served<'p>,
 }
 
 impl<'p> Desk<'_, 'p> {
@@ -168,7 +168,7 @@ impl<'p> Desk<'_, 'p> {
                 username: one.username.unwrap_or_default(),
             })
             .collect();
-        for pattern in self.tool.prepared.config.patterns() {
+        for pattern in self.tool.prepared.config.patterns(Tool::Docker) {
             let Some(server) = named(pattern) else {
                 continue;
             };
@@ -216,7 +216,7 @@ impl<'p> Desk<'_, 'p> {
 
     fn opened(&self, server: &Server) -> Result<Option<Registry>, Error> {
         for url in &server.urls {
-            if let Some(found) = self.tool.prepared.config.resource(url)? {
+            if let Some(found) = self.tool.prepared.config.resource(url, Tool::Docker)? {
                 return Ok(Some(Registry {
                     opened: Opened::first(found),
                     url: url.clone(),

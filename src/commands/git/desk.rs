@@ -3,12 +3,12 @@
 use url::Url;
 
 use super::super::answer;
-use super::super::tool::{Opened, Stop, Tool, has_secret_of, label};
+use super::super::tool::{Opened, Served, Stop, has_secret_of, label};
 use super::super::{login_of, quoted};
 use super::repository::Repository;
 use crate::config::{Interactive, Match, Settings};
 use crate::credential::{
-    Action, Credential, KeptCredential, Refusal, Reply, Request, Resource, Want,
+    Action, Credential, KeptCredential, Refusal, Reply, Request, Resource, Tool, Want,
 };
 use crate::error::Error;
 use crate::provider::Realm;
@@ -17,7 +17,7 @@ use crate::session::record::Session;
 use crate::session::{self, Account};
 
 pub(super) struct Desk<'d, 'p> {
-    pub(super) tool: &'d Tool<'p>,
+    pub(super) tool: &'d Served<'p>,
     pub(super) repository: &'d Repository<'d>,
 }
 
@@ -67,7 +67,7 @@ impl<'p> Desk<'_, 'p> {
                 .tool
                 .prepared
                 .config
-                .resource(url)
+                .resource(url, Tool::Git)
                 .map_err(Error::from)?,
             None => None,
         };
@@ -179,7 +179,7 @@ impl<'p> Desk<'_, 'p> {
             .tool
             .prepared
             .config
-            .resource(url)
+            .resource(url, Tool::Git)
             .map_err(Error::from)?
         else {
             return Ok(None);
@@ -203,7 +203,11 @@ impl<'p> Desk<'_, 'p> {
         let (Some(url), true) = (&target.url, self.may_vary(target, &first, username)) else {
             return Ok(Opened::first(first));
         };
-        let labels: Vec<String> = config.accounts(url).into_iter().map(label).collect();
+        let labels: Vec<String> = config
+            .accounts(url, Tool::Git)
+            .into_iter()
+            .map(label)
+            .collect();
         if let Some(username) = username.filter(|name| !is_for_anybody(&first, name)) {
             if let Some(account) = self.named(&first, &labels, username)? {
                 return self.opened(first, url, account);
@@ -228,14 +232,14 @@ impl<'p> Desk<'_, 'p> {
     fn may_vary(&self, target: &Target, first: &Match, username: Option<&str>) -> bool {
         let url = target.url.as_ref();
         username.is_some_and(|name| !is_for_anybody(first, name))
-            || url.is_some_and(|url| self.tool.prepared.config.accounts(url).len() > 1)
+            || url.is_some_and(|url| self.tool.prepared.config.accounts(url, Tool::Git).len() > 1)
             || self.repository.may_name_an_account()
     }
 
     fn opened(&self, first: Match, url: &Url, account: String) -> Result<Opened, Stop> {
         let config = &self.tool.prepared.config;
         let found = config
-            .resource_of(url, Some(&account))
+            .resource_of(url, Tool::Git, Some(&account))
             .map_err(Error::from)?;
         Ok(Opened {
             found: found.unwrap_or(first),

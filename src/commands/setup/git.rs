@@ -16,6 +16,7 @@ use super::program;
 use super::shown::Shown;
 use crate::cli::SetupGit;
 use crate::config::{Config, UserFile};
+use crate::credential::Tool;
 use crate::env::Env;
 use crate::error::Error;
 use crate::report::Exit;
@@ -52,7 +53,10 @@ pub(in super::super) fn run(env: &Env, args: &SetupGit) -> Result<ExitCode, Erro
             edited.extend(opened(args, given, &host).add(env, &flags, &config, &mut file)?);
             hosts.push(host);
         } else {
-            hosts = config.patterns().map(Host::of).collect::<Result<_, _>>()?;
+            hosts = config
+                .patterns(Tool::Git)
+                .map(Host::of)
+                .collect::<Result<_, _>>()?;
             // Several accounts at one host are one host to git.
             let mut seen = BTreeSet::new();
             hosts.retain(|host| seen.insert(host.text.clone()));
@@ -163,6 +167,7 @@ fn opened<'a>(args: &'a SetupGit, given: &str, host: &'a Host) -> Opened<'a> {
     let username = args.username.as_deref();
     let username = username.map(|name| ("username", toml_text(name)));
     Opened {
+        tool: Tool::Git,
         host,
         opener: &args.opener,
         title: title(host),

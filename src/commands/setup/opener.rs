@@ -9,12 +9,14 @@ use super::super::quoted;
 use super::host::Host;
 use crate::cli::Opener;
 use crate::config::{Config, ConfigError, Flags, UserFile};
+use crate::credential::Tool;
 use crate::env::Env;
 use crate::error::Error;
 use crate::provider::{Provider, Realm};
 
 /// What a tool's set-up asks to be opened, and how that tool speaks of it.
 pub(super) struct Opened<'a> {
+    pub(super) tool: Tool,
     pub(super) host: &'a Host,
     pub(super) opener: &'a Opener,
     /// The block's title: the command that writes it, with what tells it from another one.
@@ -67,7 +69,7 @@ impl Opened<'_> {
                 file.add(&self.title, &lines);
                 return Ok(None);
             }
-            if config.resource(&self.host.url)?.is_some() {
+            if config.resource(&self.host.url, self.tool)?.is_some() {
                 return Ok(None);
             }
         }
