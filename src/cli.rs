@@ -11,6 +11,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::config::{Flow, Interactive};
 use crate::credential::TokenKind;
 use crate::protocol::plain::Format;
+use crate::provider::RegistryExchange;
 use crate::store::Setting;
 
 /// One sign-in, every developer tool.
@@ -118,6 +119,8 @@ pub struct Status {
 pub enum Setup {
     /// Make hallpass git's credential helper
     Git(SetupGit),
+    /// Make hallpass the credential helper of docker, podman and other clients of registries
+    Docker(SetupDocker),
 }
 
 #[derive(Debug, Args)]
@@ -144,8 +147,34 @@ pub struct SetupGit {
     pub common: Common,
 }
 
+#[derive(Debug, Args)]
+#[command(mut_group("opener", |group| group.requires("hosts")))]
+pub struct SetupDocker {
+    /// The registries, each as HOST or HOST:PORT; without any each registry of the configuration
+    #[arg(value_name = "HOST")]
+    pub hosts: Vec<String>,
+    #[command(flatten)]
+    pub opener: Opener,
+    /// The user name that the registry wants beside the token
+    #[arg(long, value_name = "NAME", requires = "hosts")]
+    pub username: Option<String>,
+    /// The registry makes a credential of its own of the token
+    #[arg(long, value_parser = registry_exchange, value_name = "acr|harbor", requires = "hosts")]
+    pub exchange: Option<RegistryExchange>,
+    /// For every registry: those that no provider opens are kept and answered as well
+    #[arg(long)]
+    pub default: bool,
+    /// In podman's auth.json too
+    #[arg(long)]
+    pub podman: bool,
+    #[command(flatten)]
+    pub changing: Changing,
+    #[command(flatten)]
+    pub common: Common,
+}
+
 /// The provider that opens what a tool is set up for: one that is there, or what makes one.
-#[derive(Debug, Default, Args)]
+#[derive(Debug, Default, Clone, Args)]
 #[group(id = "opener", multiple = true)]
 pub struct Opener {
     /// A provider of the configuration, or a preset
@@ -282,6 +311,14 @@ pub struct Common {
     /// Say what is done; repeat it to say more
     #[arg(short, long, action = clap::ArgAction::Count)]
     pub verbose: u8,
+}
+
+fn registry_exchange(text: &str) -> Result<RegistryExchange, String> {
+    let mut all = RegistryExchange::ALL.iter();
+    let found = all.find(|(name, _)| *name == text);
+    found
+        .map(|(_, exchange)| *exchange)
+        .ok_or_else(|| "acr or harbor".to_owned())
 }
 
 fn setting(text: &str) -> Result<Setting, String> {

@@ -41,6 +41,12 @@ pub enum Error {
     },
     #[error("the path of this program cannot be found")]
     Program(#[source] std::io::Error),
+    #[error("the link {} cannot be made or removed", path.display())]
+    Link {
+        path: std::path::PathBuf,
+        #[source]
+        cause: std::io::Error,
+    },
     #[error("the reply could not be written")]
     Reply(#[source] std::io::Error),
     #[error(transparent)]
@@ -103,6 +109,7 @@ impl Error {
                 Exit::NotSignedIn
             }
             Self::Store(_)
+            | Self::Link { .. }
             | Self::Reply(_)
             | Self::Program(_)
             | Self::GitConfig { .. }
@@ -126,6 +133,9 @@ impl Error {
                 Some("see that git is installed, and run `git config --global --list`".to_owned())
             }
             Self::Program(_) => Some("start hallpass by its absolute path".to_owned()),
+            Self::Link { path, .. } => {
+                Some(format!("check `ls -ld {}` and its folder", path.display()))
+            }
             Self::Reply(_) => None,
             Self::Config(error) => error.hint(),
             Self::Store(error) => store_hint(error),

@@ -62,6 +62,7 @@ pub fn run(env: &Env) -> ExitCode {
         Verb::Git(args) => git::run(env, &args),
         Verb::Docker(args) => docker::run(env, &args),
         Verb::Setup(Setup::Git(args)) => setup::git::run(env, &args),
+        Verb::Setup(Setup::Docker(args)) => setup::docker::run(env, &args),
     };
     result.unwrap_or_else(|error| {
         let report = error.report();

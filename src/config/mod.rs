@@ -340,6 +340,36 @@ impl Config {
     }
 }
 
+pub(crate) use folders::home;
+
+/// A path as a person sees it.
+pub(crate) fn shown_at_home(path: &Path, home: Option<&Path>) -> String {
+    folders::shown(path, home)
+}
+
+/// The text of another program's file, if it is there and nobody else can have written it.
+pub(crate) fn read_text(
+    path: &Path,
+    shown: &str,
+) -> Result<Option<Zeroizing<String>>, ConfigError> {
+    let file = || shown.to_owned();
+    file::read(path, Readers::Anyone).map_err(|unusable| match unusable {
+        Unusable::Untrusted(why) => ConfigError::Untrusted { file: file(), why },
+        Unusable::Unreadable(cause) => ConfigError::Unreadable {
+            file: file(),
+            cause,
+        },
+    })
+}
+
+/// Puts a text in its place, whole or not at all; an empty one is removed.
+pub(crate) fn replace_text(path: &Path, shown: &str, text: &str) -> Result<(), ConfigError> {
+    file::replace(path, text).map_err(|cause| ConfigError::Unwritable {
+        file: shown.to_owned(),
+        cause,
+    })
+}
+
 /// A path as a person sees it, where the home does not matter.
 pub(crate) fn shown(path: &Path) -> String {
     folders::shown(path, None)
@@ -352,13 +382,8 @@ fn given<T>(name: &'static str, value: Result<T, What>) -> Result<T, ConfigError
 /// Reads one file, if it is there and nobody else can have written it.
 fn read(path: &Path, home: Option<PathBuf>) -> Result<Option<Source>, ConfigError> {
     let shown = folders::shown(path, home.as_deref());
-    let text: Zeroizing<String> = match file::read(path, Readers::Anyone) {
-        Ok(Some(text)) => text,
-        Ok(None) => return Ok(None),
-        Err(Unusable::Untrusted(why)) => return Err(ConfigError::Untrusted { file: shown, why }),
-        Err(Unusable::Unreadable(cause)) => {
-            return Err(ConfigError::Unreadable { file: shown, cause });
-        }
+    let Some(text) = read_text(path, &shown)? else {
+        return Ok(None);
     };
     let folder = path.parent().unwrap_or(Path::new("/")).to_owned();
     Ok(Some(Source {

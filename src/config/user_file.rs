@@ -3,15 +3,13 @@
 //! What a command adds is a block between two comments at the end, so every other byte stays as
 //! the user wrote it, and so taking the block out gives the file back exactly.
 
-use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
 use super::error::ConfigError;
-use super::file::{self, Readers, Unusable};
-use super::folders;
 use super::section::Source;
+use super::{folders, read_text, replace_text};
 use crate::env::Env;
 
 const OPENS: &str = "# >>> ";
@@ -32,15 +30,7 @@ impl UserFile {
         let (path, _) = folders::user_file(env)?;
         let home = folders::home(env).ok();
         let shown = folders::shown(&path, home.as_deref());
-        let text = match file::read(&path, Readers::Anyone) {
-            Ok(text) => text.unwrap_or_default(),
-            Err(Unusable::Untrusted(why)) => {
-                return Err(ConfigError::Untrusted { file: shown, why });
-            }
-            Err(Unusable::Unreadable(cause)) => {
-                return Err(ConfigError::Unreadable { file: shown, cause });
-            }
-        };
+        let text = read_text(&path, &shown)?.unwrap_or_default();
         Ok(Self {
             path,
             home,
@@ -105,65 +95,8 @@ impl UserFile {
 
     /// Puts it in its place, whole or not at all. An empty one is removed.
     pub(crate) fn write(&self) -> Result<(), ConfigError> {
-        self.written().map_err(|cause| ConfigError::Unwritable {
-            file: self.shown.clone(),
-            cause,
-        })
+        replace_text(&self.path, &self.shown, &self.text)
     }
-
-    fn written(&self) -> io::Result<()> {
-        // Many keep theirs in a repository, and a link to it here.
-        let target = match std::fs::canonicalize(&self.path) {
-            Ok(target) => target,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => self.path.clone(),
-            Err(error) => return Err(error),
-        };
-        if self.text.is_empty() {
-            return match std::fs::remove_file(&target) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-                Ok(()) | Err(_) => Ok(()),
-            };
-        }
-        let folder = target.parent().unwrap_or(Path::new("/"));
-        create_folder(folder)?;
-        let temp = target.with_extension(format!("{:016x}.tmp", rand::random::<u64>()));
-        let result = new_file(&temp, &target)
-            .and_then(|mut file| {
-                file.write_all(self.text.as_bytes())?;
-                file.sync_all()
-            })
-            .and_then(|()| std::fs::rename(&temp, &target));
-        if result.is_err() {
-            // The error that is told is the first one.
-            let _ = std::fs::remove_file(&temp);
-        }
-        result
-    }
-}
-
-#[cfg(unix)]
-fn create_folder(folder: &Path) -> io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt as _;
-    let mut builder = std::fs::DirBuilder::new();
-    builder.recursive(true).mode(0o700).create(folder)
-}
-
-#[cfg(not(unix))]
-fn create_folder(folder: &Path) -> io::Result<()> {
-    std::fs::create_dir_all(folder)
-}
-
-/// A new file with the mode of the one that it will replace.
-fn new_file(path: &Path, like: &Path) -> io::Result<std::fs::File> {
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let file = options.open(path)?;
-    if let Ok(metadata) = std::fs::metadata(like) {
-        file.set_permissions(metadata.permissions())?;
-    }
-    Ok(file)
 }
 
 #[cfg(test)]

@@ -37,6 +37,7 @@ mod harness;
 mod id_token;
 mod network;
 mod refresh;
+mod setup_docker;
 mod setup_git;
 mod sign_in;
 mod store;

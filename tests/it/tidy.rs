@@ -85,7 +85,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         ],
     ),
     ("kept", &["store"]),
-    ("cli", &["config", "protocol", "store"]),
+    ("cli", &["config", "protocol", "provider", "store"]),
     (
         "error",
         &["config", "grant", "http", "oauth", "session", "store"],

@@ -3,9 +3,12 @@
 //! the block of the user's file that says so), `program` (how a tool starts this program) and
 //! `shown` (what a person sees of it all).
 
+pub(super) mod docker;
 pub(super) mod git;
 mod git_config;
 mod host;
+mod json_file;
+mod link;
 mod opener;
 mod program;
 mod shown;
