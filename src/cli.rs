@@ -49,6 +49,8 @@ pub enum Verb {
     Git(Git),
     /// Answer docker, podman and other clients of registries, as their credential helper
     Docker(Docker),
+    /// Answer kubectl, as its credential plugin
+    Kubectl(Kubectl),
 }
 
 #[derive(Debug, Args)]
@@ -252,6 +254,27 @@ impl From<OsString> for Docker {
     }
 }
 
+/// Started by the exec entry of a kubeconfig, with its request in `KUBERNETES_EXEC_INFO`.
+#[derive(Debug, Args)]
+#[command(after_help = EXITS)]
+pub struct Kubectl {
+    /// A provider of the configuration, or a preset; without it the one that opens the cluster
+    #[arg(long, value_name = "NAME", conflicts_with = "issuer_url")]
+    pub provider: Option<String>,
+    #[command(flatten)]
+    pub ad_hoc: AdHocArgs,
+    /// Which of several accounts at that provider
+    #[arg(long, value_name = "NAME")]
+    pub account: Option<String>,
+    /// Which token: the ID token, or the access token
+    #[arg(long, value_parser = token_kind, value_name = "access|id")]
+    pub token: Option<TokenKind>,
+    #[command(flatten)]
+    pub asking: Asking,
+    #[command(flatten)]
+    pub common: Common,
+}
+
 /// Which account, of which provider.
 #[derive(Debug, Args)]
 pub struct Target {
@@ -264,7 +287,7 @@ pub struct Target {
 }
 
 /// A provider that stands in no configuration, or what to ask for other than it says.
-#[derive(Debug, Default, Args)]
+#[derive(Debug, Default, Clone, Args)]
 pub struct AdHocArgs {
     /// The issuer of a provider that is not configured
     #[arg(long, value_name = "URL", requires = "client_id")]

@@ -162,13 +162,13 @@ pub enum Reply {
     Credential(Credential),
     /// What a tool handed over earlier.
     Kept(KeptCredential),
-    List(Vec<AtHand>),
+    List(Vec<ListedCredential>),
     Done,
 }
 
 /// A resource, in the words of the tool that asks, whose credential nobody has to be asked for.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct AtHand {
+pub struct ListedCredential {
     pub resource: String,
     pub username: String,
 }

@@ -1,15 +1,18 @@
 //! The arguments and the environment, read once in `main` and handed on by reference.
 //!
-//! Nothing else reads `std::env`, so a test sets what a command sees by giving it a value.
+//! Nothing else reads `std::env`, so a test sets what a command sees by giving it a value. Which
+//! variables were asked for is noted: what was looked at decided, and what is remembered of a
+//! decision must hold for the same values only.
 
-use std::collections::HashMap;
-use std::ffi::OsString;
+use std::cell::RefCell;
+use std::ffi::{OsStr, OsString};
 
 /// What the process was started with.
 #[derive(Clone, Default)]
 pub struct Env {
     pub args: Vec<OsString>,
-    vars: HashMap<OsString, OsString>,
+    vars: Vec<(OsString, OsString)>,
+    asked_for: RefCell<Vec<&'static str>>,
 }
 
 impl Env {
@@ -18,6 +21,7 @@ impl Env {
         Self {
             args: std::env::args_os().collect(),
             vars: std::env::vars_os().collect(),
+            asked_for: RefCell::default(),
         }
     }
 
@@ -31,19 +35,37 @@ impl Env {
                 .into_iter()
                 .map(|(k, v)| (k.into(), v.into()))
                 .collect(),
+            asked_for: RefCell::default(),
         }
     }
 
     /// A variable's value; one that is empty or not UTF-8 counts as not set.
-    pub fn var(&self, name: &str) -> Option<&str> {
+    pub fn var(&self, name: &'static str) -> Option<&str> {
         self.var_os(name)?.to_str()
     }
 
     /// A variable's value as the platform holds it; an empty one counts as not set.
-    pub fn var_os(&self, name: &str) -> Option<&OsString> {
-        self.vars
-            .get(std::ffi::OsStr::new(name))
-            .filter(|value| !value.is_empty())
+    pub fn var_os(&self, name: &'static str) -> Option<&OsString> {
+        let mut asked_for = self.asked_for.borrow_mut();
+        if !asked_for.contains(&name) {
+            asked_for.push(name);
+        }
+        drop(asked_for);
+        self.var_in_passing(name)
+    }
+
+    /// As [`Self::var_os`], and not noted: for what decides nothing about which token is answered,
+    /// or is looked at anew by each call.
+    pub fn var_in_passing(&self, name: &str) -> Option<&OsString> {
+        let of_name = |(key, _): &&(OsString, OsString)| key == OsStr::new(name);
+        // The first of a name counts, as for getenv(3).
+        let (_, value) = self.vars.iter().find(of_name)?;
+        Some(value).filter(|value| !value.is_empty())
+    }
+
+    /// The variables that were asked for up to now and may have decided something.
+    pub fn asked_for(&self) -> Vec<&'static str> {
+        self.asked_for.borrow().clone()
     }
 }
 
@@ -53,5 +75,21 @@ impl std::fmt::Debug for Env {
         f.debug_struct("Env")
             .field("variables", &self.vars.len())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_asked_for_is_noted_once_whether_or_not_it_is_set() {
+        let env = Env::new(Vec::<&str>::new(), [("A", "1"), ("B", "2"), ("C", "")]);
+        assert_eq!(env.var("A"), Some("1"));
+        assert_eq!(env.var("A"), Some("1"));
+        assert_eq!(env.var("C"), None);
+        assert_eq!(env.var("D"), None);
+        assert_eq!(env.var_in_passing("B"), Some(&"2".into()));
+        assert_eq!(env.asked_for(), ["A", "C", "D"]);
     }
 }

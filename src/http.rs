@@ -105,6 +105,8 @@ pub struct Http {
     /// What a proxy is called in a message.
     proxy: String,
     terminal: Terminal,
+    /// Where every request but one to loopback goes through, whatever the environment says.
+    through: Option<Url>,
     proxied: OnceCell<Immortal>,
     /// To loopback addresses: plain http is allowed, and no proxy sees it.
     loopback: OnceCell<Immortal>,
@@ -121,8 +123,25 @@ impl Http {
             ca_file,
             proxy: proxy_name(env),
             terminal,
+            through: None,
             proxied: OnceCell::new(),
             loopback: OnceCell::new(),
+        }
+    }
+
+    /// The same through a proxy: `http`, `https`, `socks5`. It is the proxy that looks names up.
+    #[must_use]
+    pub fn through(self, mut proxy: Url) -> Self {
+        if proxy.scheme() == "socks5"
+            && let Ok(remote) = Url::parse(&proxy.as_str().replacen("socks5", "socks5h", 1))
+        {
+            proxy = remote;
+        }
+        Self {
+            proxy: authority(&proxy),
+            through: Some(proxy),
+            proxied: OnceCell::new(),
+            ..self
         }
     }
 
@@ -322,6 +341,11 @@ impl Http {
             .user_agent(concat!("hallpass/", env!("CARGO_PKG_VERSION")));
         if loopback {
             builder = builder.no_proxy();
+        } else if let Some(proxy) = &self.through {
+            let proxy = reqwest::Proxy::all(proxy.clone()).map_err(|error| HttpError::Tls {
+                reason: innermost(&error.without_url()),
+            })?;
+            builder = builder.proxy(proxy);
         }
         let client = builder.build().map_err(|error| HttpError::Tls {
             reason: innermost(&error.without_url()),
@@ -453,7 +477,7 @@ fn chain<'e>(
 fn proxy_name(env: &Env) -> String {
     let named = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"]
         .iter()
-        .find_map(|name| env.var(name));
+        .find_map(|name| env.var_in_passing(name)?.to_str());
     let parsed = named.and_then(|text| {
         Url::parse(text)
             .ok()

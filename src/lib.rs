@@ -15,6 +15,7 @@ pub mod credential;
 pub mod protocol;
 
 pub mod kept;
+pub mod resolution;
 pub mod session;
 
 pub mod exchange;

@@ -30,6 +30,21 @@ impl Terminal {
         write_line(&mut io::stderr().lock(), "", line);
     }
 
+    /// Something without which the person cannot go on, such as a code to type: on stderr, and
+    /// where that is no terminal on the terminal itself, for many a tool hides our stderr.
+    pub fn ask(&self, line: &str) {
+        self.say(line);
+        #[cfg(unix)]
+        {
+            use std::io::IsTerminal as _;
+            if !io::stderr().is_terminal()
+                && let Ok(mut terminal) = std::fs::OpenOptions::new().write(true).open("/dev/tty")
+            {
+                write_line(&mut terminal, "", line);
+            }
+        }
+    }
+
     pub fn report(&self, report: &Report) {
         report.write(&mut io::stderr().lock());
     }

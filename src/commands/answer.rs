@@ -1,15 +1,17 @@
 //! Serves a tool: a protocol's request, answered from a session.
 
+use std::ffi::OsString;
 use std::io;
 use std::process::ExitCode;
 
 use super::Prepared;
 use crate::credential::{Action, Call, Credential, Refusal, Reply, Request, TokenKind};
+use crate::env::Env;
 use crate::error::Error;
 use crate::protocol::Protocol;
 use crate::provider::Provider;
 use crate::report::Exit;
-use crate::session::record::Session;
+use crate::session::record::{Person, Session};
 use crate::session::{self, Account, token_of};
 use crate::store::Kept;
 
@@ -21,18 +23,27 @@ pub(super) fn serve(
     account: &Account<'_>,
     username: &str,
 ) -> Result<ExitCode, Error> {
-    let mut call = Call {
-        args: &[],
-        env: prepared.env,
+    let served = call(prepared.env, &[], |call| {
+        protocol.serve(call, &mut |request| answer(request, account, username))
+    });
+    account.tell_tab();
+    served
+}
+
+/// One call of a tool, with this process's own streams.
+pub(super) fn call(
+    env: &Env,
+    args: &[OsString],
+    serve: impl FnOnce(&mut Call<'_>) -> io::Result<ExitCode>,
+) -> Result<ExitCode, Error> {
+    serve(&mut Call {
+        args,
+        env,
         stdin: &mut io::stdin().lock(),
         stdout: &mut io::stdout().lock(),
         stderr: &mut io::stderr(),
-    };
-    let served = protocol
-        .serve(&mut call, &mut |request| answer(request, account, username))
-        .map_err(Error::Reply);
-    account.tell_tab();
-    served
+    })
+    .map_err(Error::Reply)
 }
 
 fn answer(request: &Request, account: &Account<'_>, username: &str) -> Result<Reply, Refusal> {
@@ -92,6 +103,17 @@ pub(super) fn refusal(error: &Error) -> Refusal {
         Exit::NotSignedIn => Refusal::Declined(report),
         Exit::Answered | Exit::Failed | Exit::Usage => Refusal::Failed(report),
     }
+}
+
+/// The form of a resolution whose user name is who signed in; see [`person_of`].
+pub(super) const BY_PERSON: &str = "person";
+
+/// Who signed in, as a user name. Basic authentication ends one at a colon (RFC 7617 §2).
+pub(super) fn person_of(session: &Session) -> String {
+    let name = session.person.as_ref().map(Person::shown);
+    name.filter(|name| !name.is_empty() && !name.contains(|c: char| c == ':' || c.is_control()))
+        .unwrap_or("oauth2")
+        .to_owned()
 }
 
 /// The user name that goes with a provider's tokens, where a tool wants one.

@@ -25,16 +25,37 @@ mod answer;
 mod docker;
 mod get_token;
 mod git;
+mod kubectl;
 mod lock;
 mod login;
 mod logout;
+mod recall;
 mod setup;
 mod status;
 mod tool;
 
 /// Runs what the command line says.
 pub fn run(env: &Env) -> ExitCode {
-    let verb = match parsed(env) {
+    let terminal = Terminal::new(0);
+    let ended = |result: Result<ExitCode, Error>| {
+        result.unwrap_or_else(|error| {
+            let report = error.report();
+            terminal.report(&report);
+            report.exit.into()
+        })
+    };
+    let command = Command::of(env);
+    let recall = match command {
+        Command::GetToken(args) => Some(get_token::recall(env, args)),
+        Command::Tool(..) | Command::Other => None,
+    };
+    if let Some(served) = recall
+        .as_ref()
+        .and_then(|recall| get_token::again(env, recall))
+    {
+        return ended(served);
+    }
+    let verb = match command.parsed(env) {
         Ok(verb) => verb,
         // `--help` and `--version`, which go to stdout.
         Err(said) if !said.use_stderr() => {
@@ -48,26 +69,21 @@ pub fn run(env: &Env) -> ExitCode {
         }
         Err(said) => {
             let report = usage_report(&said);
-            Terminal::new(0).report(&report);
+            terminal.report(&report);
             return report.exit.into();
         }
     };
-    let terminal = Terminal::new(0);
-    let result = match verb {
-        Verb::GetToken(args) => get_token::run(env, &args),
+    ended(match verb {
+        Verb::GetToken(args) => get_token::run(env, &args, recall.as_ref()),
         Verb::Login(args) => login::run(env, &args),
         Verb::Logout(args) => logout::run(env, &args),
         Verb::Lock(args) => lock::run(env, &args),
         Verb::Status(args) => status::run(env, &args),
-        Verb::Git(args) => git::run(env, &args),
-        Verb::Docker(args) => docker::run(env, &args),
+        Verb::Git(args) => git::run(env, &args, command.words(env)),
+        Verb::Docker(args) => docker::run(env, &args, command.words(env)),
+        Verb::Kubectl(args) => kubectl::run(env, &args),
         Verb::Setup(Setup::Git(args)) => setup::git::run(env, &args),
         Verb::Setup(Setup::Docker(args)) => setup::docker::run(env, &args),
-    };
-    result.unwrap_or_else(|error| {
-        let report = error.report();
-        terminal.report(&report);
-        report.exit.into()
     })
 }
 
@@ -88,25 +104,57 @@ fn usage_report(said: &clap::Error) -> Report {
     }
 }
 
-fn parsed(env: &Env) -> Result<Verb, clap::Error> {
-    let mut rest = env.args.as_slice();
-    if let Some((program, after)) = rest.split_first() {
-        rest = after;
+/// What the command line begins with, and the words after that.
+#[derive(Clone, Copy)]
+enum Command<'e> {
+    GetToken(&'e [OsString]),
+    Tool(&'static str, &'e [OsString]),
+    Other,
+}
+
+impl<'e> Command<'e> {
+    fn of(env: &'e Env) -> Self {
+        let Some((program, words)) = env.args.split_first() else {
+            return Self::Other;
+        };
         if let Some(tool) = tool_named(program) {
-            return of_tool(tool, rest);
+            return Self::Tool(tool, words);
+        }
+        match words.split_first() {
+            Some((verb, rest)) if verb == "get-token" => Self::GetToken(rest),
+            Some((verb, rest)) => {
+                let mut tools = protocol::ALL.iter().map(|tool| tool.name());
+                match tools.find(|tool| verb == tool) {
+                    Some(tool) => Self::Tool(tool, rest),
+                    None => Self::Other,
+                }
+            }
+            None => Self::Other,
         }
     }
-    if let Some((verb, rest)) = rest.split_first()
-        && let Some(tool) = protocol::ALL.iter().find(|tool| verb == tool.name())
-    {
-        return of_tool(tool.name(), rest);
+
+    fn words(self, env: &'e Env) -> &'e [OsString] {
+        match self {
+            Self::GetToken(words) | Self::Tool(_, words) => words,
+            Self::Other => &env.args,
+        }
     }
-    if env.args.get(1).is_some_and(|verb| verb == "get-token") {
-        let command = GetToken::augment_args(clap::Command::new("hallpass get-token"));
-        let matches = command.try_get_matches_from(env.args.iter().skip(1))?;
-        return GetToken::from_arg_matches(&matches).map(Verb::GetToken);
+
+    /// Only the command's own part of the command line's grammar is built, where tools call it.
+    fn parsed(self, env: &Env) -> Result<Verb, clap::Error> {
+        match self {
+            Self::GetToken(rest) => {
+                let command = GetToken::augment_args(clap::Command::new("hallpass get-token"));
+                let name = OsString::from("hallpass get-token");
+                let matches = command.try_get_matches_from([&name].into_iter().chain(rest))?;
+                GetToken::from_arg_matches(&matches).map(Verb::GetToken)
+            }
+            Self::Tool("git", rest) => git::parsed(rest).map(Verb::Git),
+            Self::Tool("docker", rest) => docker::parsed(rest).map(Verb::Docker),
+            Self::Tool("kubectl", rest) => kubectl::parsed(rest).map(Verb::Kubectl),
+            Self::Tool(..) | Self::Other => Cli::try_parse_from(&env.args).map(|cli| cli.verb),
+        }
     }
-    Cli::try_parse_from(&env.args).map(|cli| cli.verb)
 }
 
 /// The tool that starts this program under a name of its own. The file name counts and the rest
@@ -119,14 +167,6 @@ fn tool_named(program: &OsStr) -> Option<&'static str> {
     let mut tools = protocol::ALL.iter();
     let tool = tools.find(|tool| tool.program_name() == Some(name))?;
     Some(tool.name())
-}
-
-fn of_tool(tool: &str, rest: &[OsString]) -> Result<Verb, clap::Error> {
-    match tool {
-        "git" => git::parsed(rest).map(Verb::Git),
-        "docker" => docker::parsed(rest).map(Verb::Docker),
-        _ => Cli::try_parse_from([OsStr::new("hallpass"), OsStr::new(tool)]).map(|cli| cli.verb),
-    }
 }
 
 /// What follows a tool's verb. The tool's usual call has its operation alone, and a command line of
@@ -200,7 +240,7 @@ fn flags_of(common: &Common, asking: Option<&Asking>) -> Flags {
 fn keyring_wait(interactive: Interactive, env: &Env, terminal: Terminal) -> Duration {
     let has_screen = ["DISPLAY", "WAYLAND_DISPLAY"]
         .iter()
-        .any(|name| env.var(name).is_some())
+        .any(|name| env.var_in_passing(name).is_some())
         || cfg!(any(target_os = "macos", windows));
     if interactive == Interactive::Never || !(has_screen || terminal.has_person()) {
         UNATTENDED

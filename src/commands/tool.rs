@@ -6,18 +6,19 @@
 
 use std::cell::OnceCell;
 use std::ffi::OsString;
-use std::io;
 use std::process::ExitCode;
 
-use super::answer::refusal;
+use super::answer::{self, refusal};
+use super::recall::Recall;
 use super::{Prepared, login_of};
 use crate::cli::{Asking, Common};
 use crate::config::{Interactive, Match, Settings};
-use crate::credential::{Call, KeptCredential, Refusal, Reply, Request, Want};
+use crate::credential::{KeptCredential, Refusal, Reply, Request, Want};
 use crate::env::Env;
 use crate::error::Error;
 use crate::kept::{Keeping, KeptCredentials};
 use crate::protocol::Protocol;
+use crate::resolution::Resolution;
 use crate::session::record::Session;
 use crate::session::{self, Account, Context, DEFAULT_ACCOUNT};
 use crate::store::{Kept, Place, Setting, StoreError};
@@ -72,26 +73,48 @@ impl From<Stop> for Refusal {
     }
 }
 
+/// What stays when a request has been answered.
+#[derive(Default)]
+pub(super) struct Outcome<'p> {
+    /// Who was asked for it: a tab may be waiting.
+    pub(super) asked: Option<Account<'p>>,
+    /// What the question came to, where it would come to the same again.
+    pub(super) resolution: Option<Resolution>,
+}
+
 /// Serves one run of a tool's protocol. The tool has its reply before a waiting browser tab is
-/// told how it ended.
+/// told how it ended. `question` says which requests may be answered as they were before.
 pub(super) fn serve<'e>(
     env: &'e Env,
     protocol: &dyn Protocol,
     operation: &OsString,
+    question: impl Fn(&Request) -> Option<Recall<'e>>,
     prepare: impl Fn(&Request) -> Result<Prepared<'e>, Error>,
-    answer: impl for<'p> Fn(&Served<'p>, &Request, &mut Option<Account<'p>>) -> Result<Reply, Refusal>,
+    answer: impl for<'p> Fn(&Served<'p>, &Request, &mut Outcome<'p>) -> Result<Reply, Refusal>,
 ) -> Result<ExitCode, Error> {
     let prepared = OnceCell::new();
     let unattended = OnceCell::new();
-    let mut asked = None;
-    let mut answer = |request: &Request| -> Result<Reply, Refusal> {
+    let mut outcome = Outcome::default();
+    let mut recall = None;
+    let mut answered = |request: &Request| -> Result<Reply, Refusal> {
+        recall = question(request);
+        let Want {
+            token: _,
+            fresh_for,
+            refused,
+        } = request.want;
+        if let Some(recall) = &recall
+            && let Some(recalled) = recall.credential(fresh_for, refused)
+        {
+            return Ok(Reply::Credential(recalled.credential));
+        }
         let prepared = if let Some(prepared) = prepared.get() {
             prepared
         } else {
             let fresh = prepare(request).map_err(|error| refusal(&error))?;
             prepared.get_or_init(|| fresh)
         };
-        let tool = Served {
+        let served = Served {
             name: protocol.name(),
             prepared,
             unattended: unattended.get_or_init(|| Settings {
@@ -99,20 +122,19 @@ pub(super) fn serve<'e>(
                 ..prepared.config.settings.clone()
             }),
         };
-        answer(&tool, request, &mut asked)
+        answer(&served, request, &mut outcome)
     };
-    let mut call = Call {
-        args: std::slice::from_ref(operation),
-        env,
-        stdin: &mut io::stdin().lock(),
-        stdout: &mut io::stdout().lock(),
-        stderr: &mut io::stderr(),
-    };
-    let served = protocol.serve(&mut call, &mut answer).map_err(Error::Reply);
-    if let Some(account) = &asked {
+    let args = std::slice::from_ref(operation);
+    let ended = answer::call(env, args, |call| protocol.serve(call, &mut answered));
+    let Outcome { asked, resolution } = &outcome;
+    if let Some(account) = asked {
         account.tell_tab();
     }
-    served
+    if let (Some(recall), Some(prepared), Some(resolution)) = (&recall, prepared.get(), resolution)
+    {
+        recall.remember(prepared, resolution);
+    }
+    ended
 }
 
 /// What a tool's command works with, where its request may rule out that anybody is asked.

@@ -14,7 +14,7 @@ pub(crate) mod settings;
 pub(crate) mod similar;
 mod user_file;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -43,6 +43,14 @@ pub struct Config {
     providers: BTreeMap<String, ProviderLayer>,
     /// The user's entries first: of two that fit alike, the first wins.
     resources: Vec<Resource>,
+    sources: Sources,
+}
+
+/// The files that a configuration is made of, as they were read: each was looked at first, for who
+/// could have written it.
+pub struct Sources {
+    system: Option<Source>,
+    user: Option<Source>,
     /// The user's file as a person sees its path, whether or not it is there.
     file: String,
 }
@@ -114,27 +122,7 @@ impl Asked {
 impl Config {
     /// Reads the system's and the user's file, the environment and the flags.
     pub fn load(env: &Env, flags: &Flags) -> Result<Self, ConfigError> {
-        Self::load_files(folders::system_file(), env, flags)
-    }
-
-    fn load_files(
-        system_file: Option<&Path>,
-        env: &Env,
-        flags: &Flags,
-    ) -> Result<Self, ConfigError> {
-        let (user_path, must_exist) = folders::user_file(env)?;
-        let home = folders::home(env).ok();
-        let shown = folders::shown(&user_path, home.as_deref());
-
-        let system = system_file
-            .map(|path| read(path, home.clone()))
-            .transpose()?
-            .flatten();
-        let user = read(&user_path, home)?;
-        if user.is_none() && must_exist {
-            return Err(ConfigError::Absent { file: shown });
-        }
-        Self::load_sources(system.as_ref(), user.as_ref(), shown, env, flags)
+        Self::of(Sources::read(env)?, env, flags)
     }
 
     /// What holds if the user's file is written as it was edited.
@@ -148,25 +136,26 @@ impl Config {
             .transpose()?
             .flatten();
         let user = edited.source();
-        let shown = user.shown.clone();
-        Self::load_sources(system.as_ref(), Some(&user), shown, env, flags)
+        let sources = Sources {
+            system,
+            file: user.shown.clone(),
+            user: Some(user),
+        };
+        Self::of(sources, env, flags)
     }
 
-    fn load_sources(
-        system: Option<&Source>,
-        user: Option<&Source>,
-        shown: String,
-        env: &Env,
-        flags: &Flags,
-    ) -> Result<Self, ConfigError> {
-        let system_layer = system.map(FileLayer::of).transpose()?.unwrap_or_default();
-        let user_layer = user.map(FileLayer::of).transpose()?.unwrap_or_default();
+    fn of(sources: Sources, env: &Env, flags: &Flags) -> Result<Self, ConfigError> {
+        let Sources { system, user, .. } = &sources;
+        let system_layer = system.as_ref().map(FileLayer::of).transpose()?;
+        let user_layer = user.as_ref().map(FileLayer::of).transpose()?;
 
         let FileLayer {
             settings,
             providers,
             resources,
-        } = user_layer.over(system_layer);
+        } = user_layer
+            .unwrap_or_default()
+            .over(system_layer.unwrap_or_default());
         let settings = SettingsLayer::of_flags(flags)
             .over(SettingsLayer::of_env(env)?)
             .over(settings)
@@ -179,8 +168,13 @@ impl Config {
             settings,
             providers,
             resources,
-            file: shown,
+            sources,
         })
+    }
+
+    /// The files that it was made of.
+    pub fn sources(&self) -> &Sources {
+        &self.sources
     }
 
     /// A configured provider, or a preset by its bare name.
@@ -193,7 +187,7 @@ impl Config {
         };
         let origin = Origin {
             configured: configured.is_some(),
-            file: self.file.clone(),
+            file: self.sources.file.clone(),
         };
         layer.resolve(name.to_owned(), origin, self.settings.ca_file.clone())
     }
@@ -212,7 +206,7 @@ impl Config {
         match (names.next(), names.next()) {
             (Some(name), None) => self.provider(name),
             (None, _) => Err(ConfigError::NoProvider {
-                file: self.file.clone(),
+                file: self.sources.file.clone(),
             }),
             (Some(_), Some(_)) => Err(ConfigError::SeveralProviders {
                 known: self.providers().map(str::to_owned).collect(),
@@ -274,12 +268,14 @@ impl Config {
         })
     }
 
-    /// Whether a provider has entries that are said to be for this tool.
-    pub fn has_entries_of(&self, provider: &str, tool: Tool) -> bool {
-        self.resources.iter().any(|resource| {
-            let said = resource.tools.as_deref();
-            resource.provider == provider && said.is_some_and(|tools| tools.contains(&tool))
-        })
+    /// The providers of those entries that are said to be for this tool.
+    pub fn providers_for(&self, tool: Tool) -> BTreeSet<&str> {
+        let is_said_for = |resource: &&Resource| {
+            let tools = resource.tools.as_deref();
+            tools.is_some_and(|tools| tools.contains(&tool))
+        };
+        let entries = self.resources.iter().filter(is_said_for);
+        entries.map(|resource| resource.provider.as_str()).collect()
     }
 
     /// The entries that fit a URL, and that no other one fits more closely.
@@ -321,7 +317,7 @@ impl Config {
             ca_file: self.settings.ca_file.clone(),
             origin: Origin {
                 configured: false,
-                file: self.file.clone(),
+                file: self.sources.file.clone(),
             },
             ..Provider::default()
         };
@@ -368,6 +364,42 @@ pub(crate) fn replace_text(path: &Path, shown: &str, text: &str) -> Result<(), C
         file: shown.to_owned(),
         cause,
     })
+}
+
+impl Sources {
+    /// Reads the system's and the user's file.
+    pub fn read(env: &Env) -> Result<Self, ConfigError> {
+        Self::read_files(folders::system_file(), env)
+    }
+
+    fn read_files(system_file: Option<&Path>, env: &Env) -> Result<Self, ConfigError> {
+        let (user_path, must_exist) = folders::user_file(env)?;
+        let home = folders::home(env).ok();
+        let file = folders::shown(&user_path, home.as_deref());
+
+        let system = system_file
+            .map(|path| read(path, home.clone()))
+            .transpose()?
+            .flatten();
+        let user = read(&user_path, home)?;
+        if user.is_none() && must_exist {
+            return Err(ConfigError::Absent { file });
+        }
+        Ok(Self { system, user, file })
+    }
+
+    /// What stands in the system's and in the user's file, to the byte.
+    pub fn texts(&self) -> [Option<&str>; 2] {
+        [&self.system, &self.user].map(|source| source.as_ref().map(|source| source.text.as_str()))
+    }
+}
+
+impl std::fmt::Debug for Sources {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sources")
+            .field("file", &self.file)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A path as a person sees it, where the home does not matter.

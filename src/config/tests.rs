@@ -65,7 +65,9 @@ impl Machine {
     }
 
     fn load_with(&self, vars: &[(&str, &str)], flags: &Flags) -> Result<Config, ConfigError> {
-        Config::load_files(Some(&self.path("system.toml")), &self.env(vars), flags)
+        let env = self.env(vars);
+        let sources = Sources::read_files(Some(&self.path("system.toml")), &env)?;
+        Config::of(sources, &env, flags)
     }
 
     fn load(&self) -> Result<Config, ConfigError> {
@@ -275,9 +277,8 @@ fn an_entry_with_tools_is_for_those_tools_only() {
     assert!(!config.opens("gitea", &docs, Tool::Kubectl));
     assert!(!config.opens("codeberg", &docs, Tool::Git));
     assert_eq!(config.patterns(Tool::Kubectl).count(), 2);
-    let names = ["codeberg", "gitea"];
-    let said = names.map(|name| config.has_entries_of(name, Tool::Kubectl));
-    assert_eq!(said, [true, false], "an entry without `tools` says nothing");
+    let said: Vec<_> = config.providers_for(Tool::Docker).into_iter().collect();
+    assert_eq!(said, ["gitea"], "an entry without `tools` says nothing");
 }
 
 #[test]
@@ -1057,7 +1058,8 @@ fn a_file_that_is_not_there_is_fine_unless_it_was_named() {
         Vec::<&str>::new(),
         [("HOME", home), ("USERPROFILE", home), ("APPDATA", home)],
     );
-    let config = Config::load_files(None, &env, &Flags::default()).unwrap();
+    let sources = Sources::read_files(None, &env).unwrap();
+    let config = Config::of(sources, &env, &Flags::default()).unwrap();
     assert_eq!(config.settings, Settings::default());
 }
 

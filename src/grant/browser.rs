@@ -155,14 +155,14 @@ impl Prepared {
             redirect_uri,
             url,
         } = self;
-        let how = if browser.is_some() {
-            "in the browser; if it does not open, go to"
-        } else {
-            "at"
-        };
-        terminal.say(&format!("Sign in to {} {how}\n{url}", ask.purpose));
+        let purpose = ask.purpose;
         if let Some(browser) = browser {
+            terminal.say(&format!(
+                "Sign in to {purpose} in the browser; if it does not open, go to\n{url}"
+            ));
             launch::open(browser, &url).map_err(BrowserError::Launch)?;
+        } else {
+            terminal.ask(&format!("Sign in to {purpose} at\n{url}"));
         }
         let expected = Expected {
             state: &state,

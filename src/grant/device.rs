@@ -51,12 +51,12 @@ pub fn authorize(
     )?;
     let authorization =
         device::parse(response.status, response.body.expose()).map_err(DeviceError::NotBegun)?;
-    terminal.say(&format!(
+    terminal.ask(&format!(
         "Sign in to {} at {} with the code {}",
         ask.purpose, authorization.verification_uri, authorization.user_code
     ));
     if let Some(complete) = &authorization.verification_uri_complete {
-        terminal.say(&format!("The same with the code filled in: {complete}"));
+        terminal.ask(&format!("The same with the code filled in: {complete}"));
     }
 
     let started = Instant::now();

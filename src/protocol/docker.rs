@@ -16,8 +16,8 @@ use zeroize::Zeroizing;
 
 use super::Protocol;
 use crate::credential::{
-    Action, Answer, AtHand, Call, Credential, KeptCredential, Refusal, Reply, Request, Resource,
-    TokenKind, Want,
+    Action, Answer, Call, Credential, KeptCredential, ListedCredential, Refusal, Reply, Request,
+    Resource, TokenKind, Want,
 };
 use crate::report::{Exit, Report, printable};
 use crate::secret::Secret;
@@ -275,7 +275,7 @@ fn hands_out(
     Ok(Exit::Answered.into())
 }
 
-fn lists(call: &mut Call<'_>, list: &[AtHand]) -> io::Result<ExitCode> {
+fn lists(call: &mut Call<'_>, list: &[ListedCredential]) -> io::Result<ExitCode> {
     let pairs = list
         .iter()
         .map(|one| (one.resource.clone(), one.username.clone().into()));
@@ -504,7 +504,7 @@ mod tests {
     #[test]
     fn a_list_is_a_map_from_server_to_user_and_asks_nobody() {
         let (out, _, good, asked) = run("list", b"unused", |_| {
-            Ok(Reply::List(vec![AtHand {
+            Ok(Reply::List(vec![ListedCredential {
                 resource: "ghcr.io".into(),
                 username: "alice".into(),
             }]))

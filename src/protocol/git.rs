@@ -433,7 +433,7 @@ fn is_true(value: &[u8]) -> bool {
 /// Whether the environment lets somebody be asked.
 fn is_interactive(env: &Env) -> bool {
     let says_no = |name, words: &[&str]| {
-        env.var(name)
+        env.var_in_passing(name)
             .is_some_and(|value| words.iter().any(|word| value.eq_ignore_ascii_case(word)))
     };
     !says_no("GIT_TERMINAL_PROMPT", &["0", "false", "no", "off"])

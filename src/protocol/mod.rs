@@ -11,10 +11,11 @@ use crate::credential::{Answer, Call};
 
 pub mod docker;
 pub mod git;
+pub mod kubectl;
 pub mod plain;
 
 /// The tools that start this program themselves.
-pub const ALL: &[&dyn Protocol] = &[&git::Git, &docker::Docker];
+pub const ALL: &[&dyn Protocol] = &[&git::Git, &docker::Docker, &kubectl::Kubectl];
 
 /// One tool's way of asking for a credential.
 pub trait Protocol: Sync {

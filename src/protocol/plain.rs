@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use clap::ValueEnum as _;
 use time::format_description::well_known::Rfc3339;
 use zeroize::Zeroizing;
 
@@ -27,6 +28,23 @@ pub enum Format {
     Header,
     /// `Basic BASE64`, of the provider's user name and the token
     Basic,
+}
+
+impl Format {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Raw => "raw",
+            Self::Json => "json",
+            Self::Bearer => "bearer",
+            Self::Header => "header",
+            Self::Basic => "basic",
+        }
+    }
+
+    pub fn named(text: &str) -> Option<Self> {
+        let mut all = Self::value_variants().iter().copied();
+        all.find(|format| format.as_str() == text)
+    }
 }
 
 /// What the command line asked for.
@@ -117,6 +135,16 @@ fn formatted(credential: &Credential, format: Format) -> Zeroizing<String> {
 mod tests {
     use super::*;
     use crate::secret::Secret;
+
+    #[test]
+    fn a_format_has_one_name() {
+        for format in Format::value_variants() {
+            let value = format.to_possible_value().unwrap();
+            assert_eq!(value.get_name(), format.as_str());
+            assert_eq!(Format::named(format.as_str()), Some(*format));
+        }
+        assert_eq!(Format::named("RAW"), None);
+    }
 
     #[test]
     fn each_format_is_exactly_its_line() {

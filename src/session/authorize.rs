@@ -7,7 +7,7 @@ use std::time::Instant;
 use url::Url;
 
 use crate::config::{Flow, Interactive, Settings};
-use crate::credential::{Generation, Want};
+use crate::credential::{Generation, TokenKind, Want};
 use crate::grant::browser;
 use crate::grant::browser::BrowserError;
 use crate::grant::device;
@@ -70,7 +70,7 @@ impl Account<'_> {
                 });
             }
         }
-        self.sign_in_alone(&lock)
+        self.sign_in_alone(&lock, Some(want.token))
     }
 
     /// Signs in anew, whatever is kept and whatever happened before (`hallpass login`).
@@ -80,7 +80,7 @@ impl Account<'_> {
             Some(lock) => lock,
             None => self.waited_for_login()?,
         };
-        self.sign_in_alone(&lock)
+        self.sign_in_alone(&lock, None)
     }
 
     /// Whether there is anybody to ask, before anything is prepared for it.
@@ -174,8 +174,13 @@ impl Account<'_> {
         }
     }
 
-    /// Signs in under the login lock, and leaves the trace that others read.
-    fn sign_in_alone(&self, _lock: &Lock) -> Result<Kept<Session>, Error> {
+    /// Signs in under the login lock, and leaves the trace that others read. Not to be given the
+    /// token that somebody waits for is a failure too: the next one who asks opens no other tab.
+    fn sign_in_alone(
+        &self,
+        _lock: &Lock,
+        wanted: Option<TokenKind>,
+    ) -> Result<Kept<Session>, Error> {
         let last = self.last_attempt()?;
         self.was_shown.set(false);
         let started = Attempt::started(last.as_ref(), self.context.now());
@@ -191,7 +196,13 @@ impl Account<'_> {
                  HALLPASS_STORE=file",
             );
         }
-        let result = self.grant(keeps);
+        let result = self.grant(keeps).and_then(|kept| {
+            let tokens = &kept.value.tokens;
+            match wanted {
+                Some(kind) if tokens.token(kind).is_none() => Err(Error::NoIdToken),
+                Some(_) | None => Ok(kept),
+            }
+        });
         let (outcome, message) = match &result {
             Ok(_) => (Outcome::SignedIn, String::new()),
             Err(error) => (self.outcome(error), error.to_string()),

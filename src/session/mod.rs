@@ -167,6 +167,23 @@ impl<'a> Account<'a> {
         self
     }
 
+    /// Reaches the provider through this proxy.
+    #[must_use]
+    pub fn through(mut self, proxy: Url) -> Self {
+        self.http = self.http.through(proxy);
+        self
+    }
+
+    /// What is kept of it is kept under this name.
+    pub fn record(&self) -> &RecordName {
+        &self.name
+    }
+
+    /// Whether a person was shown anything for the token that was asked for last.
+    pub fn has_asked(&self) -> bool {
+        self.was_shown.get()
+    }
+
     pub fn provider(&self) -> &Provider {
         &self.provider
     }
@@ -192,13 +209,42 @@ impl<'a> Account<'a> {
         match plan(kept.as_ref(), want, self.context.now()) {
             Plan::Use => return kept.ok_or(Error::Vanished),
             Plan::Refresh { .. } => {
-                if let Some(fresh) = self.refreshed(want)? {
+                // An old ID token may have ended with no refresh to renew it.
+                let is_served = |fresh: &Kept<Session>| {
+                    let tokens = &fresh.value.tokens;
+                    !tokens.is_left_behind(want.token)
+                        || tokens.is_valid(want.token, self.context.now())
+                };
+                let fresh = self.refreshed(want, Evidence::Refusal)?;
+                if let Some(fresh) = fresh.filter(is_served) {
                     return Ok(fresh);
                 }
             }
             Plan::Authorize { .. } => (),
         }
         self.authorized(want)
+    }
+
+    /// A token in place of one that *seems* to have been refused: one refresh by force, and
+    /// nobody is asked. `None`: there is nothing to try, or nothing better than what is kept.
+    ///
+    /// It may as well be a tool that forgets what it is handed, so a failure here says nothing
+    /// about the kept token, which goes on being served.
+    pub fn replaced(
+        &self,
+        token: TokenKind,
+        suspect: Generation,
+    ) -> Result<Option<Kept<Session>>, Error> {
+        let want = Want {
+            token,
+            fresh_for: Duration::ZERO,
+            refused: Some(suspect),
+        };
+        let kept = self.kept()?.filter(|kept| kept.generation == suspect);
+        match plan(kept.as_ref(), &want, self.context.now()) {
+            Plan::Refresh { .. } => self.refreshed(&want, Evidence::Suspicion),
+            Plan::Use | Plan::Authorize { .. } => Ok(None),
+        }
     }
 
     /// A tool says that a token was refused, and nothing of the request that it came from. If it
@@ -370,6 +416,14 @@ impl<'a> Account<'a> {
     fn revoke(&self, session: &Session, left: &mut Vec<String>) {
         sign_out::revoke(&self.context, session, left);
     }
+}
+
+/// How sure it is that a token was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Evidence {
+    /// Somebody said so.
+    Refusal,
+    Suspicion,
 }
 
 /// The account that is meant where none is named.

@@ -47,7 +47,14 @@ pub fn plan<'a>(kept: Option<&'a Kept<Session>>, want: &Want, now: OffsetDateTim
         return Plan::Use;
     }
     let fallback = (!refused && tokens.is_valid(want.token, now)).then_some(tokens);
-    if let Some(with) = &tokens.refresh_token {
+    // Another refresh would bring no more of it than the last one did.
+    let is_final = tokens.id_token.is_some() && tokens.is_left_behind(want.token);
+    if is_final && fallback.is_some() {
+        return Plan::Use;
+    }
+    if let Some(with) = &tokens.refresh_token
+        && !is_final
+    {
         return Plan::Refresh { with, fallback };
     }
     let reason = if refused {
@@ -191,6 +198,39 @@ mod tests {
             shape(&plan(Some(&session), &want(None), at(0))),
             "authorize"
         );
+    }
+
+    #[test]
+    fn an_id_token_that_no_refresh_renews_serves_to_its_end() {
+        use TokenKind::{Access, Id};
+        let mut session = kept(Some(3600), true, Some(3600));
+        // A refresh at 3000 brought another access token, and no ID token.
+        session.value.tokens.obtained_at = at(3000);
+        session.value.tokens.expires_at = Some(at(6600));
+        for (token, now, refused, expected) in [
+            (Id, 3000, None, "use"),
+            (Id, 3599, None, "use"),
+            (Id, 3600, None, "authorize"),
+            (Id, 3000, Some(7), "authorize"),
+            (Access, 3600, None, "use"),
+            (Access, 6600, None, "refresh"),
+        ] {
+            let want = Want {
+                token,
+                fresh_for: Duration::ZERO,
+                refused,
+            };
+            let planned = plan(Some(&session), &want, at(now));
+            assert_eq!(shape(&planned), expected, "{token:?} {now} {refused:?}");
+        }
+        // Never had one: that may have been another provider's whim.
+        let without = kept(Some(3600), true, None);
+        let want = Want {
+            token: Id,
+            fresh_for: Duration::ZERO,
+            refused: None,
+        };
+        assert_eq!(shape(&plan(Some(&without), &want, at(0))), "refresh");
     }
 
     #[test]

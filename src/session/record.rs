@@ -159,6 +159,15 @@ impl TokenSet {
         self.token(kind).is_some() && is_valid(self.obtained_at(kind), self.expires_at(kind), now)
     }
 
+    /// Whether the refresh that came after this token brought none of its kind (OpenID Connect
+    /// Core §12.2 leaves an ID token to the provider).
+    pub fn is_left_behind(&self, kind: TokenKind) -> bool {
+        kind == TokenKind::Id
+            && self
+                .id_token_obtained_at
+                .is_none_or(|at| at < self.obtained_at)
+    }
+
     /// Whether the token is good for longer than the leeway, and for `fresh_for`.
     pub fn is_fresh(&self, kind: TokenKind, fresh_for: Duration, now: OffsetDateTime) -> bool {
         self.token(kind).is_some()

@@ -12,12 +12,16 @@ use crate::store::{Kept, Lock, LockKind, Reservation, StoreError};
 use super::plan::{Plan, plan};
 use super::record::Session;
 use super::{
-    Account, Error, RESERVED, endpoint, is_refused, person_of, renewed, was_forced_lately,
+    Account, Error, Evidence, RESERVED, endpoint, is_refused, person_of, renewed, was_forced_lately,
 };
 
 impl Account<'_> {
     /// Refreshes under the record's lock; `None`: only a person can help.
-    pub(super) fn refreshed(&self, want: &Want) -> Result<Option<Kept<Session>>, Error> {
+    pub(super) fn refreshed(
+        &self,
+        want: &Want,
+        evidence: Evidence,
+    ) -> Result<Option<Kept<Session>>, Error> {
         let store = self.context.store;
         let lock = match store.lock(&self.name, LockKind::Record, self.context.record_deadline()) {
             Ok(lock) => lock,
@@ -33,6 +37,10 @@ impl Account<'_> {
                 Plan::Authorize { .. } => return Ok(None),
                 Plan::Refresh { with, .. } => {
                     let forced = is_refused(&kept, want);
+                    let is_certain = evidence == Evidence::Refusal;
+                    if forced && !is_certain && was_forced_lately(&kept.value, now) {
+                        return Ok(None);
+                    }
                     if forced && was_forced_lately(&kept.value, now) {
                         self.remember_refusal(&kept, &lock);
                         return Err(Error::RefusedAgain {
@@ -48,7 +56,7 @@ impl Account<'_> {
                             }
                         }
                         Err(error) => {
-                            if forced {
+                            if forced && is_certain {
                                 self.remember_refusal(&kept, &lock);
                             }
                             return self.served_instead(want, error).map(Some);

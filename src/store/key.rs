@@ -396,6 +396,19 @@ fn automatic_place(
     }
 }
 
+/// The key that a folder names, if it is in a file or in the kernel's memory.
+pub(super) fn at_hand(folder: &Folder, file: &KeyFile) -> Option<DataKey> {
+    let secret = match file.place {
+        Place::File => from_file(folder).ok(),
+        Place::Kernel | Place::Keyring => kernel::read(file.id).ok().flatten(),
+        Place::None => None,
+    }?;
+    Some(DataKey {
+        id: file.id,
+        secret,
+    })
+}
+
 enum Claim {
     Holds,
     Free { lost: bool },

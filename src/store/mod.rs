@@ -13,14 +13,18 @@
 //!   kept/<hash>             credentials that tools handed over
 //!   exchanged/<hash>        what a registry made of a session's token
 //!   metadata/  attempts/    JSON, no secrets
+//!   resolutions/<slot>      what a question came to, sealed; see `crate::resolution`
+//!   runtime/                journals, where there is no runtime folder
 //! ```
 //!
 //! The cipher is XChaCha20-Poly1305: <https://datatracker.ietf.org/doc/html/draft-irtf-cfrg-xchacha>.
 
+mod at_hand;
 mod data_dir;
 mod error;
 mod folder;
 mod hex;
+mod journal;
 mod kernel;
 mod key;
 mod keyring;
@@ -36,18 +40,22 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use zeroize::Zeroizing;
 
+use crate::env::Env;
 use folder::Folder;
 use key::{DataKey, Found, KeyFile, Keys};
 use seal::{Header, Unreadable};
 
+pub use at_hand::{AtHand, NotAtHand, Remembered};
 pub use data_dir::{data_dir, in_container};
 pub use error::StoreError;
+pub use journal::Journal;
 pub use kernel::KernelError;
 pub use keyring::{KeyringError, UNATTENDED};
 pub use lock::{Lock, LockKind};
 pub use plain::Plain;
-pub use record::{Kept, Listed, RecordName, Reservation};
+pub use record::{Kept, Listed, RecordName, Reservation, digest};
 
 /// Where somebody wants the data key kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -190,7 +198,7 @@ impl Store {
                 });
             }
         };
-        let value = seal::open(&key, name, &header, record).map_err(unreadable)?;
+        let value = seal::open(&key, name, &header, &record).map_err(unreadable)?;
         Ok(Some(Kept {
             value,
             generation: header.generation,
@@ -381,6 +389,23 @@ impl Store {
         plain::write(&data, kind, name, value)
     }
 
+    /// Remembers what a question came to, sealed. Where the key is not at hand without the OS
+    /// keyring, or may not be, it does nothing.
+    pub fn remember(
+        &self,
+        slot: u8,
+        question: &[u8],
+        answer: Zeroizing<Vec<u8>>,
+    ) -> Result<(), StoreError> {
+        let Some(data) = self.folder()? else {
+            return Ok(());
+        };
+        if self.options.kernel_cache.is_none() && self.place()? == Place::Keyring {
+            return Ok(());
+        }
+        at_hand::remember(&data, slot, question, answer)
+    }
+
     /// Drops the key from the kernel keyring, where that is only a cache; says whether it was
     /// there.
     pub fn drop_cached_key(&self) -> Result<bool, StoreError> {
@@ -452,6 +477,27 @@ impl Store {
             Ok(false) => KernelCache::Empty,
             Err(error) => KernelCache::Unavailable(error),
         }
+    }
+
+    /// A journal in the user's runtime folder. Where there is none that is safe to use, it is in
+    /// the data folder, and `explain` is told why.
+    pub fn journal(
+        &self,
+        env: &Env,
+        name: &'static str,
+        explain: impl FnOnce(String),
+    ) -> Result<Journal, StoreError> {
+        let data_dir = &self.options.data_dir;
+        let runtime = env.var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
+        let why = match runtime.filter(|path| path.is_absolute()) {
+            None => "XDG_RUNTIME_DIR names no folder".to_owned(),
+            Some(runtime) => match Journal::open(Some(&runtime), data_dir, name) {
+                Ok(journal) => return Ok(journal),
+                Err(error) => error.to_string(),
+            },
+        };
+        explain(format!("{why}: the data folder serves instead"));
+        Journal::open(None, data_dir, name)
     }
 
     fn key_file(&self) -> Result<Option<KeyFile>, StoreError> {

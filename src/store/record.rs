@@ -24,13 +24,24 @@ pub struct RecordName {
 pub(super) const SESSIONS: &str = "sessions";
 pub(super) const KEPT: &str = "kept";
 pub(super) const EXCHANGED: &str = "exchanged";
+pub(super) const RESOLUTIONS: &str = "resolutions";
 /// Where there are sealed records.
-pub(super) const FOLDERS: [&str; 3] = [SESSIONS, KEPT, EXCHANGED];
+pub(super) const FOLDERS: [&str; 4] = [SESSIONS, KEPT, EXCHANGED, RESOLUTIONS];
 
 impl RecordName {
     /// A session's, by everything that makes it this session (issuer, client, account, …).
     pub fn session(identity_json: &[u8]) -> Self {
         Self::of(SESSIONS, &digest(&[identity_json]))
+    }
+
+    /// A session's, by the name of its file.
+    pub fn session_named(file: &str) -> Option<Self> {
+        is_record(file).then(|| Self::of(SESSIONS, file))
+    }
+
+    /// That of what a question came to.
+    pub(super) fn resolution(slot: u8) -> Self {
+        Self::of(RESOLUTIONS, &hex::encode(&[slot]))
     }
 
     /// That of the credentials which a tool handed over for a realm.
@@ -60,7 +71,8 @@ impl RecordName {
         self.folder
     }
 
-    pub(super) fn file(&self) -> &str {
+    /// The file alone.
+    pub fn file(&self) -> &str {
         &self.full[self.folder.len() + 1..]
     }
 }
@@ -77,7 +89,7 @@ pub(super) fn is_record(file: &str) -> bool {
 }
 
 /// Hashes parts so that no two lists of parts give the same name.
-pub(super) fn digest(parts: &[&[u8]]) -> String {
+pub fn digest(parts: &[&[u8]]) -> String {
     let mut hash = Sha256::new();
     for part in parts {
         hash.update((part.len() as u64).to_be_bytes());

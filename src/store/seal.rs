@@ -85,25 +85,32 @@ pub(super) fn seal<T: Serialize + ?Sized>(
     value: &T,
     generation: Generation,
 ) -> Result<Vec<u8>, StoreError> {
+    let mut body = Wiping::with_capacity(4096);
+    serde_json::to_writer(&mut body, value).map_err(|_| StoreError::NotJson)?;
+    seal_bytes(key, name, &[], body.into_bytes(), generation)
+}
+
+/// Seals bytes behind some that stay in the clear, and that nobody can change either.
+pub(super) fn seal_bytes(
+    key: &DataKey,
+    name: &RecordName,
+    clear: &[u8],
+    mut body: Zeroizing<Vec<u8>>,
+    generation: Generation,
+) -> Result<Vec<u8>, StoreError> {
     let header = Header {
         key: key.id,
         generation,
         nonce: random()?,
     };
-    let mut body = Wiping::with_capacity(4096);
-    serde_json::to_writer(&mut body, value).map_err(|_| StoreError::NotJson)?;
-    let mut body = body.into_bytes();
     cipher(key)
         .encrypt_in_place(
             &XNonce::from(header.nonce),
-            &associated_data(&header, name),
+            &associated_data(&header, name, clear),
             &mut *body,
         )
         .map_err(|_| StoreError::NotJson)?;
-    let mut record = Vec::with_capacity(HEADER_LEN + body.len());
-    record.extend_from_slice(&header.bytes());
-    record.extend_from_slice(&body);
-    Ok(record)
+    Ok([&header.bytes(), clear, &body].concat())
 }
 
 /// Opens a record's bytes. The caller has looked at the header: this is its key.
@@ -111,28 +118,39 @@ pub(super) fn open<T: DeserializeOwned>(
     key: &DataKey,
     name: &RecordName,
     header: &Header,
-    mut record: Vec<u8>,
+    record: &[u8],
 ) -> Result<T, Unreadable> {
-    if record.len() < HEADER_LEN {
-        return Err(Unreadable::Damaged);
-    }
-    let mut body = Zeroizing::new(record.split_off(HEADER_LEN));
+    let body = open_bytes(key, name, header, record, 0)?;
+    serde_json::from_slice(&body).map_err(|_| Unreadable::Damaged)
+}
+
+/// As [`open`], where the first so many bytes behind the header are in the clear.
+pub(super) fn open_bytes(
+    key: &DataKey,
+    name: &RecordName,
+    header: &Header,
+    record: &[u8],
+    clear: usize,
+) -> Result<Zeroizing<Vec<u8>>, Unreadable> {
+    let rest = record.get(HEADER_LEN..).ok_or(Unreadable::Damaged)?;
+    let (clear, body) = rest.split_at_checked(clear).ok_or(Unreadable::Damaged)?;
+    let mut body = Zeroizing::new(body.to_vec());
     cipher(key)
         .decrypt_in_place(
             &XNonce::from(header.nonce),
-            &associated_data(header, name),
+            &associated_data(header, name, clear),
             &mut *body,
         )
         .map_err(|_| Unreadable::Damaged)?;
-    serde_json::from_slice(&body).map_err(|_| Unreadable::Damaged)
+    Ok(body)
 }
 
 fn cipher(key: &DataKey) -> XChaCha20Poly1305 {
     XChaCha20Poly1305::new(key.secret.expose().into())
 }
 
-fn associated_data(header: &Header, name: &RecordName) -> Vec<u8> {
-    [header.bytes().as_slice(), name.as_str().as_bytes()].concat()
+fn associated_data(header: &Header, name: &RecordName, clear: &[u8]) -> Vec<u8> {
+    [&header.bytes(), name.as_str().as_bytes(), clear].concat()
 }
 
 /// A buffer that wipes what it outgrows; a `Vec` would leave copies of the tokens behind.
@@ -179,7 +197,7 @@ mod tests {
     }
 
     fn opened(key: &DataKey, name: &RecordName, record: &[u8]) -> Result<String, Unreadable> {
-        open(key, name, &Header::of(record)?, record.to_vec())
+        open(key, name, &Header::of(record)?, record)
     }
 
     #[test]

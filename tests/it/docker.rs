@@ -548,6 +548,35 @@ fn what_somebody_typed_wins_until_docker_logout_and_that_is_said() {
     assert_eq!(listed(&scene.sandbox), json!({ HOST: "alice" }));
 }
 
+#[test]
+fn a_question_that_was_answered_before_is_answered_anew_where_the_answer_has_changed() {
+    let mut scene = scene();
+    let get = |scene: &Scene| answered(&scene.sandbox.docker("get", HOST), HOST);
+    let first = get(&scene);
+    // By what is remembered.
+    assert_eq!(get(&scene), first);
+    silent_but_said(&scene.sandbox.store(HOST, "bob", "typed"));
+    assert_eq!(get(&scene), ("bob".to_owned(), "typed".to_owned()));
+    scene.sandbox.docker("erase", HOST).succeeds();
+    assert_eq!(get(&scene), first);
+    assert_eq!(get(&scene), first);
+    // Somebody else, under the same account.
+    scene.sandbox.run(&["logout", "corp"]).succeeds();
+    scene.sandbox.person("carol");
+    let (username, token) = get(&scene);
+    assert_eq!(username, "carol");
+    assert_eq!(get(&scene), (username, token.clone()));
+    // Five minutes are left, and no more.
+    scene.advance(3310);
+    assert_ne!(get(&scene).1, token);
+}
+
+#[track_caller]
+fn silent_but_said(outcome: &Outcome) {
+    assert_eq!(outcome.succeeds().stdout, "", "{outcome}");
+    assert_ne!(outcome.stderr, "", "{outcome}");
+}
+
 // --- a store for all others ---
 
 #[test]

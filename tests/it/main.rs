@@ -35,8 +35,10 @@ mod docker;
 mod git;
 mod harness;
 mod id_token;
+mod kubectl;
 mod network;
 mod refresh;
+mod resolution;
 mod setup_docker;
 mod setup_git;
 mod sign_in;
@@ -48,4 +50,10 @@ mod token_response;
 #[ignore = "the browser of the other tests, which hallpass starts"]
 fn form_browser() {
     browser::play();
+}
+
+#[test]
+#[ignore = "the kubectl of the other tests, which starts hallpass"]
+fn kubectl_parent() {
+    kubectl::play();
 }

@@ -129,6 +129,11 @@ impl Sandbox {
         self.surround(Command::new(env!("CARGO_BIN_EXE_hallpass")))
     }
 
+    /// All that the environment holds here.
+    pub(crate) fn variables(&self) -> &BTreeMap<OsString, OsString> {
+        &self.variables
+    }
+
     /// Gives a command this sandbox's environment and nothing else.
     pub(crate) fn surround(&self, mut command: Command) -> Command {
         command

@@ -80,11 +80,21 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "commands",
         &[
-            "cli", "clock", "config", "error", "kept", "protocol", "provider", "session", "store",
+            "cli",
+            "clock",
+            "config",
+            "error",
+            "kept",
+            "protocol",
+            "provider",
+            "resolution",
+            "session",
+            "store",
             "terminal",
         ],
     ),
     ("kept", &["store"]),
+    ("resolution", &["provider", "store"]),
     ("cli", &["config", "protocol", "provider", "store"]),
     (
         "error",

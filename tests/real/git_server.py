@@ -1,10 +1,15 @@
-"""A git server: `git http-backend` behind a port that wants a live token of a provider."""
+"""A git server: `git http-backend` behind a port that wants a live token of a provider. It keeps
+large files as well, as git-lfs asks for them."""
 
 import base64
 import http.server
+import json
 import os
 import pathlib
+import re
+import ssl
 import subprocess
+import tempfile
 import threading
 import urllib.parse
 
@@ -14,7 +19,7 @@ SECONDS_A_REQUEST = 30
 class GitServer:
     """Serves the bare repositories below `root`; every request needs a token that introspects as live."""
 
-    def __init__(self, root, provider, git, schemes=("Basic",), user=None):
+    def __init__(self, root, provider, git, schemes=("Basic",), user=None, tls=None, name="127.0.0.1"):
         self.root, self.provider, self.git, self.schemes, self.user = pathlib.Path(root), provider, git, schemes, user
         self.root.mkdir(exist_ok=True)
         self.seen = []  # (method, service, scheme, who, status)
@@ -24,7 +29,10 @@ class GitServer:
         self._lock = threading.Lock()
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        self._server.handle_error = lambda *_: None  # a peer that goes away in the middle
+        if tls:
+            self._server.socket = tls_socket(self._server.socket, tls)
+        self.url = f"{'https' if tls else 'http'}://{name}:{self._server.server_address[1]}"
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
 
     def close(self):
@@ -46,7 +54,7 @@ class GitServer:
             def do_GET(self):
                 server._serve(self)
 
-            do_POST = do_GET
+            do_POST = do_PUT = do_GET
 
             def log_message(self, *_):
                 pass
@@ -66,6 +74,8 @@ class GitServer:
         who = self._who(scheme, user, secret)
         if who is None:
             status, headers, reply = 401, [("WWW-Authenticate", f'{s} realm="git"') for s in self.schemes], b"no\n"
+        elif "/info/lfs/" in url.path:
+            status, headers, reply = self._large_file(request, url, body)
         else:
             status, headers, reply = self._backend(request, url, body, who)
         with self._lock:
@@ -99,6 +109,29 @@ class GitServer:
         request.rfile.readline()
         return b"".join(parts)
 
+    # --- large files: git-lfs's batch API, and where its objects lie ---
+
+    def _large_file(self, request, url, body):
+        base, _, what = url.path.partition("/info/lfs/")
+        if what == "objects/batch":
+            asked = json.loads(body)
+            objects = [self._place(base, one, asked["operation"]) for one in asked["objects"]]
+            return 200, [("Content-Type", LFS)], json.dumps({"transfer": "basic", "objects": objects}).encode()
+        if not re.fullmatch(r"objects/[0-9a-f]{64}", what):
+            return 404, [("Content-Type", LFS)], b'{"message": "there is no such thing here"}'
+        file = self.root / f"{base.strip('/')}.lfs" / what.removeprefix("objects/")
+        if request.command == "PUT":
+            file.parent.mkdir(exist_ok=True)
+            file.write_bytes(body)
+            return 200, [], b""
+        return 200, [("Content-Type", "application/octet-stream")], file.read_bytes()
+
+    def _place(self, base, one, operation):
+        action = {"href": f"{self.url}{base}/info/lfs/objects/{one['oid']}"}
+        return {"oid": one["oid"], "size": one["size"], "actions": {operation: action}}
+
+    # --- everything else is git's own ---
+
     def _backend(self, request, url, body, who):
         env = {
             "PATH": os.environ["PATH"],
@@ -122,6 +155,19 @@ class GitServer:
         headers = [tuple(line.decode().split(": ", 1)) for line in head.split(b"\r\n") if line]
         status = next((int(value.split()[0]) for name, value in headers if name == "Status"), 200)
         return status, [pair for pair in headers if pair[0] != "Status"], reply
+
+
+LFS = "application/vnd.git-lfs+json"
+
+
+def tls_socket(plain, tls):
+    """The same socket behind TLS; each connection's own thread shakes hands."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    with tempfile.NamedTemporaryFile("w", suffix=".pem") as pem:
+        pem.write(tls["cert"] + tls["key"])
+        pem.flush()
+        context.load_cert_chain(pem.name)
+    return context.wrap_socket(plain, server_side=True, do_handshake_on_connect=False)
 
 
 def credentials(header):

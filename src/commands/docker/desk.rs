@@ -3,17 +3,19 @@
 use url::Url;
 
 use super::super::answer;
-use super::super::tool::{Opened, Served, Stop, has_secret_of};
+use super::super::tool::{Opened, Outcome, Served, Stop, has_secret_of};
 use super::server::{Server, shown};
 use crate::credential::{
-    Action, AtHand, Credential, KeptCredential, Refusal, Reply, Request, Resource, Tool, Want,
+    Action, Credential, KeptCredential, ListedCredential, Refusal, Reply, Request, Resource, Tool,
+    Want,
 };
 use crate::error::Error;
 use crate::kept::{self, Keeping};
 use crate::provider::RegistryExchange;
 use crate::provider::resource::Pattern;
+use crate::resolution::Resolution;
 use crate::session::exchanged::{RegistryCredential, token_for};
-use crate::session::record::{Person, Session};
+use crate::session::record::Session;
 use crate::session::{self, Account};
 use crate::store::StoreError;
 
@@ -25,11 +27,11 @@ pub(super) struct Desk<'d, 'p> {
 }
 
 impl<'p> Desk<'_, 'p> {
-    /// Answers one request; who was asked for it stays in `asked`, for a tab may be waiting.
+    /// Answers one request; what stays of it is in `outcome`.
     pub(super) fn answer(
         &self,
         request: &Request,
-        asked: &mut Option<Account<'p>>,
+        outcome: &mut Outcome<'p>,
     ) -> Result<Reply, Refusal> {
         let server = match &request.resource {
             Some(resource) => Some(Server::of(resource)?),
@@ -38,7 +40,7 @@ impl<'p> Desk<'_, 'p> {
         match (&request.action, server) {
             (Action::List, _) => Ok(Reply::List(self.list(request))),
             (_, None) => Err(Refusal::NotMine),
-            (Action::Get, Some(server)) => Ok(self.get(request, &server, asked)?),
+            (Action::Get, Some(server)) => Ok(self.get(request, &server, outcome)?),
             (Action::Store(handed), Some(server)) => Ok(self.store(handed, &server)?),
             (Action::Erase(_), Some(server)) => Ok(self.erase(&server)?),
         }
@@ -48,7 +50,7 @@ impl<'p> Desk<'_, 'p> {
         &self,
         request: &Request,
         server: &Server,
-        asked: &mut Option<Account<'p>>,
+        outcome: &mut Outcome<'p>,
     ) -> Result<Reply, Stop> {
         if let Some(typed) = self.typed(server, &server.path)? {
             return Ok(Reply::Kept(typed));
@@ -62,7 +64,7 @@ impl<'p> Desk<'_, 'p> {
         {
             return Ok(Reply::Kept(typed));
         }
-        self.of_provider(request, server, &opened, asked)
+        self.of_provider(request, server, &opened, outcome)
     }
 
     fn of_provider(
@@ -70,7 +72,7 @@ impl<'p> Desk<'_, 'p> {
         request: &Request,
         server: &Server,
         registry: &Registry,
-        asked: &mut Option<Account<'p>>,
+        outcome: &mut Outcome<'p>,
     ) -> Result<Reply, Stop> {
         let Registry { opened, url } = registry;
         let exchange = registry.exchange();
@@ -89,14 +91,30 @@ impl<'p> Desk<'_, 'p> {
             ..request.want
         };
         let what = |_: &_| format!("docker at {}", server.shown());
-        let kept = self
-            .tool
-            .token(opened, &want, what, || !request.interactive, asked)?;
-        if let (Some(exchange), Some(account)) = (exchange, asked) {
+        let kept = self.tool.token(
+            opened,
+            &want,
+            what,
+            || !request.interactive,
+            &mut outcome.asked,
+        )?;
+        if let (Some(exchange), Some(account)) = (exchange, &outcome.asked) {
             let made = account.exchanged(exchange, url, fresh_for, &kept)?;
             return Ok(Reply::Kept(handed_by(opened, made)));
         }
         let username = username_of(opened, &kept.value);
+        // Who signed in may be somebody else the next time.
+        let form = match configured_username(opened) {
+            Some(_) => "",
+            None => answer::BY_PERSON,
+        };
+        outcome.resolution = outcome.asked.as_ref().map(|account| Resolution {
+            record: account.record().clone(),
+            token: want.token,
+            username: username.clone(),
+            bearer: false,
+            form: form.to_owned(),
+        });
         let credential = answer::credential_of(kept, want.token, username, false)?;
         Ok(Reply::Credential(credential))
     }
@@ -155,15 +173,15 @@ impl<'p> Desk<'_, 'p> {
 
     /// What can be had without asking anybody: a client that lists then gets each of them, and
     /// fails where one fails.
-    fn list(&self, request: &Request) -> Vec<AtHand> {
+    fn list(&self, request: &Request) -> Vec<ListedCredential> {
         let terminal = self.tool.prepared.terminal;
         let (kept, trouble) = kept::listed(&self.tool.prepared.store, self.tool.name);
         if let Some(trouble) = trouble {
             terminal.warn(&format!("not all that is kept can be listed: {trouble}"));
         }
-        let mut list: Vec<AtHand> = kept
+        let mut list: Vec<ListedCredential> = kept
             .into_iter()
-            .map(|one| AtHand {
+            .map(|one| ListedCredential {
                 resource: shown(&one.realm, one.path.as_deref().unwrap_or_default()),
                 username: one.username.unwrap_or_default(),
             })
@@ -177,7 +195,7 @@ impl<'p> Desk<'_, 'p> {
                 continue;
             }
             match self.at_hand(request, &server) {
-                Ok(Some(username)) => list.push(AtHand {
+                Ok(Some(username)) => list.push(ListedCredential {
                     resource: shown,
                     username,
                 }),
@@ -198,7 +216,7 @@ impl<'p> Desk<'_, 'p> {
             return Ok(None);
         }
         Ok(
-            match self.of_provider(request, server, &opened, &mut None)? {
+            match self.of_provider(request, server, &opened, &mut Outcome::default())? {
                 Reply::Credential(Credential { username, .. }) => Some(username),
                 Reply::Kept(KeptCredential { username, .. }) => username,
                 Reply::List(_) | Reply::Done => None,
@@ -287,15 +305,13 @@ fn named(pattern: &Pattern) -> Option<Server> {
     .ok()
 }
 
-/// What goes with the token: what is configured, else who signed in. Basic authentication ends a
-/// user name at a colon (RFC 7617 §2).
+/// What goes with the token: what is configured, else who signed in.
 fn username_of(opened: &Opened, session: &Session) -> String {
+    let configured = configured_username(opened).map(str::to_owned);
+    configured.unwrap_or_else(|| answer::person_of(session))
+}
+
+fn configured_username(opened: &Opened) -> Option<&str> {
     let configured = opened.found.username.as_deref();
-    let configured = configured.or(opened.found.provider.registry_username.as_deref());
-    let person = session.person.as_ref().map(Person::shown);
-    configured
-        .or(person)
-        .filter(|name| !name.is_empty() && !name.contains(|c: char| c == ':' || c.is_control()))
-        .unwrap_or("oauth2")
-        .to_owned()
+    configured.or(opened.found.provider.registry_username.as_deref())
 }

@@ -3,7 +3,7 @@
 use url::Url;
 
 use super::super::answer;
-use super::super::tool::{Opened, Served, Stop, has_secret_of, label};
+use super::super::tool::{Opened, Outcome, Served, Stop, has_secret_of, label};
 use super::super::{login_of, quoted};
 use super::repository::Repository;
 use crate::config::{Interactive, Match, Settings};
@@ -13,8 +13,9 @@ use crate::credential::{
 use crate::error::Error;
 use crate::provider::Realm;
 use crate::report::{Exit, Report};
+use crate::resolution::Resolution;
+use crate::session;
 use crate::session::record::Session;
-use crate::session::{self, Account};
 
 pub(super) struct Desk<'d, 'p> {
     pub(super) tool: &'d Served<'p>,
@@ -32,18 +33,18 @@ struct Target {
 }
 
 impl<'p> Desk<'_, 'p> {
-    /// Answers one request; who was asked for it stays in `asked`, for a tab may be waiting.
+    /// Answers one request.
     pub(super) fn answer(
         &self,
         request: &Request,
-        asked: &mut Option<Account<'p>>,
+        outcome: &mut Outcome<'p>,
     ) -> Result<Reply, Refusal> {
         let Some(resource) = &request.resource else {
             return Err(Refusal::NotMine);
         };
         let target = Target::of(resource)?;
         match &request.action {
-            Action::Get => self.get(request, &target, asked),
+            Action::Get => self.get(request, &target, outcome),
             Action::Store(handed) => self.store(handed, &target),
             Action::Erase(refused) => self.erase(refused, &target),
             Action::List => Ok(Reply::Done),
@@ -55,7 +56,7 @@ impl<'p> Desk<'_, 'p> {
         &self,
         request: &Request,
         target: &Target,
-        asked: &mut Option<Account<'p>>,
+        outcome: &mut Outcome<'p>,
     ) -> Result<Reply, Stop> {
         let wanted = KeptCredential {
             path: target.path.clone(),
@@ -91,6 +92,8 @@ impl<'p> Desk<'_, 'p> {
         {
             return Ok(Reply::Kept(kept));
         }
+        // Nothing but the configuration has a say then, and would have the same again.
+        let is_settled = !self.may_vary(target, &first, request.username.as_deref());
         let opened = self.account_of(first, target, request.username.as_deref())?;
         let want = Want {
             token: opened.found.token.unwrap_or(request.want.token),
@@ -103,13 +106,21 @@ impl<'p> Desk<'_, 'p> {
                 &want,
                 |settings| self.purpose(target, settings),
                 || self.repository.said().interactive == Some(false),
-                asked,
+                &mut outcome.asked,
             )
             .map_err(|error| refused_for_good(error.into()))?;
         let now = crate::clock::now(self.tool.prepared.env);
         let username = username_of(&opened);
-        let provider = asked.as_ref().map(Account::provider);
-        let bearer = provider.is_some_and(|provider| provider.git_bearer);
+        let bearer = opened.found.provider.git_bearer;
+        if is_settled {
+            outcome.resolution = outcome.asked.as_ref().map(|account| Resolution {
+                record: account.record().clone(),
+                token: want.token,
+                username: username.clone(),
+                bearer,
+                form: String::new(),
+            });
+        }
         let credential = answer::credential_of(kept, want.token, username, bearer);
         let credential = credential.map_err(Error::from)?;
         Ok(Reply::Credential(Credential {

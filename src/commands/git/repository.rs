@@ -64,7 +64,7 @@ impl<'a> Repository<'a> {
 
     /// Where it is, for a person who is asked; `None` outside of one, as in a clone.
     pub(super) fn folder(&self) -> Option<String> {
-        let git_dir = std::fs::canonicalize(self.env.var_os("GIT_DIR")?).ok()?;
+        let git_dir = std::fs::canonicalize(self.env.var_in_passing("GIT_DIR")?).ok()?;
         let folder = match git_dir.file_name() {
             Some(name) if name == ".git" => git_dir.parent()?,
             Some(_) | None => &git_dir,
@@ -75,22 +75,21 @@ impl<'a> Repository<'a> {
     /// `git -c NAME=VALUE`, and `GIT_CONFIG_KEY_0=NAME`.
     fn env_mentions(&self, name: &str) -> bool {
         let has = |value: &OsString| mentions(value.as_encoded_bytes(), name.as_bytes());
-        if self.env.var_os("GIT_CONFIG_PARAMETERS").is_some_and(has) {
+        let parameters = self.env.var_in_passing("GIT_CONFIG_PARAMETERS");
+        if parameters.is_some_and(has) {
             return true;
         }
-        let count = self
-            .env
-            .var("GIT_CONFIG_COUNT")
-            .and_then(|n| n.parse().ok());
+        let count = self.env.var_in_passing("GIT_CONFIG_COUNT");
+        let count = count.and_then(|n| n.to_str()?.parse().ok());
         let keys = (0..count.unwrap_or(0_u32).min(1000)).map(|n| format!("GIT_CONFIG_KEY_{n}"));
         keys.into_iter()
-            .any(|key| self.env.var_os(&key).is_some_and(has))
+            .any(|key| self.env.var_in_passing(&key).is_some_and(has))
     }
 
     /// The repository's own configuration, also that of a linked work tree
     /// (gitrepository-layout(5)).
     fn config_files(&self) -> Vec<PathBuf> {
-        let Some(git_dir) = self.env.var_os("GIT_DIR").map(Path::new) else {
+        let Some(git_dir) = self.env.var_in_passing("GIT_DIR").map(Path::new) else {
             return Vec::new();
         };
         let common = match std::fs::read_to_string(git_dir.join("commondir")) {

@@ -90,6 +90,16 @@ impl Folder {
             .map_err(StoreError::io("make", path))
     }
 
+    /// Opens a file whose writes all go to its end, and makes it where it is missing.
+    pub(in crate::store) fn open_to_append(&self, name: &str) -> Result<File, StoreError> {
+        let path = self.path.join(name);
+        OpenOptions::new()
+            .append(true)
+            .create(true)
+            .open(&path)
+            .map_err(StoreError::io("make", path))
+    }
+
     pub(in crate::store) fn rename(&self, from: &str, to: &str) -> Result<(), StoreError> {
         let to = self.path.join(to);
         std::fs::rename(self.path.join(from), &to).map_err(StoreError::io("write", to))

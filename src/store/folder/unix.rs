@@ -110,6 +110,15 @@ impl Folder {
         Ok(file)
     }
 
+    /// Opens a file whose writes all go to its end, and makes it where it is missing.
+    pub(in crate::store) fn open_to_append(&self, name: &str) -> Result<File, StoreError> {
+        let file = self
+            .open_at(name, OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE)?
+            .ok_or_else(|| self.io("make", name, Errno::NOENT))?;
+        self.check_file(name, &file)?;
+        Ok(file)
+    }
+
     fn open_at(&self, name: &str, flags: OFlags) -> Result<Option<File>, StoreError> {
         let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         match rustix::fs::openat(&self.opened, name, flags, Mode::RUSR | Mode::WUSR) {

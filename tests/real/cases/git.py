@@ -15,39 +15,44 @@ import urllib.request
 
 from git_server import GitServer
 from rig import case
+from sandbox import HERE, wait_for
 
 SECONDS_A_GIT = 60
 
 
 def gits():
-    """Every git on this machine, by version: (version, path)."""
+    """A git of each version here, the oldest first: (version, path). `tests/run` has seen to two."""
     found = {}
-    for folder in ("/usr/local/bin", "/usr/bin"):
+    built = sorted(str(folder) for folder in HERE.glob("gits/*/bin"))
+    for folder in ("/usr/local/bin", "/usr/bin", *built):
         path = shutil.which("git", path=folder)
         if path:
             said = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=10).stdout
             found.setdefault(tuple(int(n) for n in re.findall(r"\d+", said)[:2]), path)
-    assert found, "there is no git"
-    return sorted(found.items())
+    gits = sorted(found.items())
+    assert gits and gits[0][0] < HEALING <= gits[-1][0], f"tests/run builds the gits that are missing: {gits}"
+    return gits
+
+
+HEALING = (2, 46)
 
 
 def healing_git():
-    """The newest one, which has to know `state[]`."""
-    version, path = gits()[-1]
-    assert version >= (2, 46), f"a git since 2.46 is needed, and this is {version}"
-    return path
+    """The newest one, which knows `state[]`."""
+    return gits()[-1][1]
 
 
 class Desk:
     """A person with git, hallpass and a provider, and a git server with one repository."""
 
-    def __init__(self, rig, git=None, bearer=False, configured=True, **settings):
+    def __init__(self, rig, git=None, bearer=False, configured=True, served=None, **settings):
         self.rig, self.sandbox = rig, rig.sandbox
         self.git_path = git or healing_git()
         self.provider = rig.provider(**settings)
-        schemes = ("Bearer",) if bearer else ("Basic",)
+        schemes, user = (("Bearer",), None) if bearer else (("Basic",), "oauth2")
+        root = self.sandbox.root / "served"
         self.server = rig.with_part(
-            GitServer(self.sandbox.root / "served", self.provider, self.git_path, schemes, None if bearer else "oauth2")
+            GitServer(root, self.provider, self.git_path, schemes, user, **(served or {}))
         )
         self.asked = self.sandbox.root / "git-asked"
         script = self.sandbox.tools / "askpass"
@@ -113,9 +118,20 @@ class Desk:
         assert code == 0, f"git {' '.join(map(str, args))} exited with {code}\n{err}"
         return out
 
-    def clone(self, name="one.git", to="work", *more):
-        self.git("clone", "--quiet", *more, f"{self.server.url}/{name}", to)
+    def clone(self, name="one.git", to="work", *more, **env):
+        self.git("clone", "--quiet", *more, f"{self.server.url}/{name}", to, **env)
         return self.sandbox.home / to
+
+    def with_submodules(self, count):
+        """Makes the served repository one with submodules, each with a commit."""
+        work = pathlib.Path(tempfile.mkdtemp(dir=self.sandbox.root))
+        self.git("clone", "--quiet", self.server.root / "one.git", work)
+        for n in range(count):
+            local = self.make(f"sub{n}.git")
+            self.git("-C", work, "-c", "protocol.file.allow=always", "submodule", "--quiet", "add", local, f"sub{n}")
+            self.git("-C", work, "config", "-f", ".gitmodules", f"submodule.sub{n}.url", f"{self.server.url}/sub{n}.git")
+        self.commit(work, "subs")
+        self.git("-C", work, "push", "--quiet", "origin", "main")
 
     def new_commit_on_the_server(self, name="second"):
         work = pathlib.Path(tempfile.mkdtemp(dir=self.sandbox.root))
@@ -216,80 +232,147 @@ def an_expired_token_is_refreshed_between_two_fetches(rig):
 
 
 @case
-def ten_clones_at_once_from_nothing_open_one_tab(rig):
+def a_token_that_expires_between_two_requests_of_a_fetch_is_refreshed(rig):
     desk = Desk(rig)
-    processes = [desk.start("clone", "--quiet", f"{desk.server.url}/one.git", f"w{n}") for n in range(10)]
-    rig.sandbox._running.extend(processes)
-    for process in processes:
-        _, err = process.communicate(timeout=SECONDS_A_GIT)
-        assert process.returncode == 0, err
-    assert len(desk.sandbox.tabs()) == 1
+    work = desk.clone()
+    desk.new_commit_on_the_server()
+    desk.provider.set(accessTokenTtl=3)
+    desk.sandbox.hallpass("get-token", "corp", "--force-refresh").ended(0)
+    desk.provider.set(accessTokenTtl=3600)
+    desk.provider.new_requests()
+    waited = []
+
+    def before(method, _service, token):
+        if method == "POST" and not waited:
+            waited.append(token)
+            wait_for(lambda: not desk.provider.introspect(token)["active"], 10, "the token did not expire")
+
+    desk.server.before = before
+    desk.git("-C", work, "pull", "--quiet")
+    assert waited and (work / "second").exists()
+    desk.healed()
+
+
+@case(limit=180)
+def ten_clones_at_once_from_nothing_open_one_tab(rig):
+    for _, path in gits():
+        desk = Desk(Other(rig), path)
+        processes = [desk.start("clone", "--quiet", f"{desk.server.url}/one.git", f"w{n}") for n in range(10)]
+        desk.sandbox._running.extend(processes)
+        for process in processes:
+            _, err = process.communicate(timeout=SECONDS_A_GIT)
+            assert process.returncode == 0, err
+        assert len(desk.sandbox.tabs()) == 1
+        assert not desk.asked.exists()
+
+
+@case(limit=240)
+def submodules_in_parallel_need_one_sign_in_and_after_a_revocation_one_refresh(rig):
+    for version, path in gits():
+        desk = Desk(Other(rig), path)
+        desk.with_submodules(8)
+        work = desk.clone("one.git", "all", "--recurse-submodules", "--jobs", "8")
+        assert (work / "sub7/first").exists()
+        assert len(desk.sandbox.tabs()) == 1
+        desk.kill_all()
+        fetch = ("-C", work, "fetch", "--quiet", "--recurse-submodules=yes", "--jobs", "8")
+        if version < HEALING:
+            desk.ran(*fetch)
+        desk.git(*fetch)
+        desk.healed()
 
 
 @case
-def submodules_in_parallel_need_one_sign_in(rig):
+def large_files_of_git_lfs_come_and_go_with_the_same_sign_in(rig):
     desk = Desk(rig)
-    work = pathlib.Path(tempfile.mkdtemp(dir=desk.sandbox.root))
-    desk.git("clone", "--quiet", desk.server.root / "one.git", work)
-    for n in range(8):
-        desk.make(f"sub{n}.git")
-        local = desk.server.root / f"sub{n}.git"
-        desk.git("-C", work, "-c", "protocol.file.allow=always", "submodule", "--quiet", "add", local, f"sub{n}")
-        desk.git("-C", work, "config", "-f", ".gitmodules", f"submodule.sub{n}.url", f"{desk.server.url}/sub{n}.git")
-    desk.commit(work, "subs")
-    desk.git("-C", work, "push", "--quiet", "origin", "main")
-    desk.clone("one.git", "all", "--recurse-submodules", "--jobs", "8")
-    assert (desk.sandbox.home / "all/sub7/first").exists()
-    assert len(desk.sandbox.tabs()) == 1
+    desk.git("lfs", "install", "--skip-repo")
+    desk.git("config", "--global", "lfs.locksverify", "false")
+    work = desk.clone()
+    desk.git("-C", work, "lfs", "track", "*.bin")
+    contents = {f"{n}.bin": bytes([n]) * (100_000 + n) for n in range(8)}
+    for name, content in contents.items():
+        (work / name).write_bytes(content)
+    desk.commit(work, "large")
+    desk.git("-C", work, "push", "--quiet")
+    assert len(list((desk.server.root / "one.git.lfs").iterdir())) == len(contents)
+    assert len([seen for seen in desk.server.new_seen() if seen[4] == 200]) > len(contents)
+    # Revoked between a push and a clone: git replaces the token, and git-lfs has the new one.
+    desk.kill_all()
+    again = desk.clone(to="again")
+    for name, content in contents.items():
+        assert (again / name).read_bytes() == content
+    desk.healed()
+
+
+@case
+def git_lfs_itself_gets_another_token_for_one_that_was_revoked(rig):
+    """It knows no `state[]`: it erases what was refused, and asks once more."""
+    desk = Desk(rig)
+    desk.git("lfs", "install", "--skip-repo")
+    work = desk.clone()
+    desk.git("-C", work, "lfs", "track", "*.bin")
+    (work / "one.bin").write_bytes(b"one" * 1000)
+    desk.commit(work, "large")
+    desk.git("-C", work, "-c", "lfs.locksverify=false", "push", "--quiet")
+    shutil.rmtree(work / ".git/lfs")
+    (work / "one.bin").unlink()
+    desk.kill_all()
+    desk.git("-C", work, "lfs", "pull")
+    assert (work / "one.bin").read_bytes() == b"one" * 1000
+    desk.healed()
+
+
+@case(limit=180)
+def a_private_authority_and_a_proxy_are_honoured_from_the_first_clone_on(rig):
+    for number, (_, path) in enumerate(gits()):
+        one = Other(rig)
+        authority, proxy = rig.authority(f"authority-{number}"), rig.proxy()
+        # Both names are known to the proxy alone.
+        served = {"tls": authority.certificate(["git.test"]), "name": "git.test"}
+        desk = Desk(one, path, configured=False, served=served,
+                    tls=authority.certificate(["provider.test"]), name="provider.test")  # fmt: skip
+        one.sandbox.browser(ca=authority.ca_file, proxy=proxy.url)
+        config = desk.sandbox.home / ".config/hallpass/config.toml"
+        config.write_text(f'ca_file = "{authority.ca_file}"\n' + config.read_text(encoding="utf-8"), encoding="utf-8")
+        desk.sandbox.hallpass("setup", "git", "--host", desk.server.url, "--provider", "corp").ended(0)
+        url, trusts = f"{desk.server.url}/one.git", {"GIT_SSL_CAINFO": str(authority.ca_file)}
+        assert desk.ran("clone", url, "direct", **trusts)[0] == 128
+        code, _, err = desk.ran("clone", url, "untrusted", https_proxy=proxy.url)
+        assert code == 128 and "certificate" in err.lower(), err
+        assert not desk.sandbox.tabs()
+
+        work = desk.clone(https_proxy=proxy.url, **trusts)
+        desk.commit(work, "second")
+        desk.kill_all()
+        push = ("-C", work, "push", "--quiet")
+        if desk.ran(*push, https_proxy=proxy.url, **trusts)[0] != 0:
+            desk.git(*push, https_proxy=proxy.url, **trusts)
+        desk.healed()
+        hosts = {address.removeprefix("https://") for address in (desk.server.url, desk.provider.issuer)}
+        assert {line.removeprefix("CONNECT ") for line, _ in proxy.asked} == hosts, proxy.asked
 
 
 # --- a refused token, replaced within the command ---
 
 
-@case
-def a_revoked_token_is_replaced_within_a_fetch(rig):
-    desk = Desk(rig)
-    work = desk.clone()
-    desk.new_commit_on_the_server()
-    desk.kill_all()
-    desk.git("-C", work, "pull", "--quiet")
-    assert (work / "second").exists()
-    desk.healed()
-
-
-@case
-def a_revoked_bearer_token_is_replaced_within_a_push(rig):
-    desk = Desk(rig, bearer=True)
-    work = desk.clone()
-    desk.commit(work, "second")
-    desk.kill_all()
-    desk.git("-C", work, "push", "--quiet")
-    desk.healed()
-
-
-@case
-def a_token_that_dies_between_two_requests_of_a_fetch_is_replaced(rig):
-    desk = Desk(rig)
-    work = desk.clone()
-    desk.new_commit_on_the_server()
-    desk.provider.new_requests()
-    died = desk.kill_before("POST", "git-upload-pack")
-    desk.git("-C", work, "pull", "--quiet")
-    assert died and (work / "second").exists()
-    desk.healed()
-
-
-@case
-def a_token_that_dies_between_two_requests_of_a_push_is_replaced(rig):
+@case(limit=240)
+def a_revoked_token_is_replaced_within_the_fetch_or_push_wherever_it_is_refused(rig):
     for bearer in (False, True):
-        desk = Desk(Other(rig), bearer=bearer)
-        work = desk.clone()
-        desk.commit(work, "second")
-        desk.provider.new_requests()
-        died = desk.kill_before("POST", "git-receive-pack")
-        desk.git("-C", work, "push", "--quiet")
-        assert died
-        desk.healed()
+        for push in (False, True):
+            for at in ("GET", "POST"):
+                desk = Desk(Other(rig), bearer=bearer)
+                work = desk.clone()
+                desk.commit(work, "mine") if push else desk.new_commit_on_the_server()
+                desk.provider.new_requests()
+                died = desk.kill_before(at, "git-receive-pack" if push else "git-upload-pack")
+                desk.git("-C", work, *(("push",) if push else ("pull",)), "--quiet")
+                assert died, (bearer, push, at)
+                if push:
+                    log = desk.git("-C", desk.server.root / "one.git", "log", "--format=%s", "main")
+                    assert log.split() == ["mine", "first"]
+                else:
+                    assert (work / "second").exists()
+                desk.healed()
 
 
 @case
@@ -331,11 +414,8 @@ def an_older_git_dies_once_and_its_next_command_works_without_a_sign_in(rig):
     work = desk.clone()
     desk.kill_all()
     code, _, err = desk.ran("-C", work, "fetch")
-    if version < (2, 46):
-        assert code == 128, err
-        desk.git("-C", work, "fetch")
-    else:
-        assert code == 0, err
+    assert code == 128, (version, err)
+    desk.git("-C", work, "fetch")
     desk.healed()
 
 
@@ -369,6 +449,23 @@ def the_repository_names_the_account_and_so_may_a_command(rig):
     desk.git("-C", work, "fetch", desk.server.url.replace("://", "://work@") + "/one.git")
     assert who() == {"bob"}
     assert len(desk.sandbox.tabs()) == 2
+
+
+@case(limit=180)
+def whoever_signs_in_next_is_who_the_next_command_is(rig):
+    for _, path in gits():
+        desk = Desk(Other(rig), path)
+        work = desk.clone()
+        desk.sandbox.browser(user="bob")
+        # The same account is the same person; another one takes its place only after a logout.
+        desk.sandbox.hallpass("login", "corp").ended(1).said("alice", "bob")
+        desk.git("-C", work, "fetch")
+        desk.sandbox.hallpass("logout", "corp").ended(0)
+        desk.sandbox.hallpass("login", "corp").ended(0)
+        desk.server.new_seen()
+        desk.git("-C", work, "fetch")
+        assert {seen[3] for seen in desk.server.new_seen() if seen[4] == 200} == {"bob"}
+        assert not desk.asked.exists()
 
 
 @case
@@ -425,22 +522,27 @@ def a_password_that_git_was_told_is_kept_and_an_unknown_host_is_sent_nothing(rig
 
 @case(limit=180)
 def fill_approve_and_reject_are_what_git_defines(rig):
-    """What git expects of any helper, in its own words: fill, approve, reject."""
+    """What git's own suite for external helpers expects: a password comes back as it was stored, for
+    that protocol, host, path and user and for no other; and nothing is said that git does not say."""
     for version, path in gits():
         desk = Desk(Other(rig), path, configured=False)
         desk.sandbox.hallpass("setup", "git", "--default").ended(0)
 
         def credential(operation, *lines):
             code, out, err = desk.ran("credential", operation, stdin="\n".join(lines) + "\n\n")
-            return sorted(out.split()) if code == 0 else err
+            assert "hallpass" not in err and (code == 0 or operation == "fill"), (version, lines, err)
+            assert code != 0 or err == "", (version, lines, err)
+            return sorted(out.splitlines()) if code == 0 else None
 
         def fills(lines, expected):
             said = credential("fill", *lines)
             assert said == sorted([*lines, *expected]), (version, lines, said)
+            assert not desk.asked.exists(), (version, lines)
 
         def asks(lines):
-            said = credential("fill", *lines)
-            assert isinstance(said, str), (version, lines, said)
+            assert credential("fill", *lines) is None, (version, lines)
+            assert desk.asked.exists(), (version, lines)
+            desk.asked.unlink()
 
         https = ["protocol=https", "host=example.com"]
         asks(https)
@@ -457,8 +559,14 @@ def fill_approve_and_reject_are_what_git_defines(rig):
         desk.git("config", "--global", "--unset", "credential.useHttpPath")
         credential("approve", *https, "username=store-user", "password=new")
         fills(https, ["username=store-user", "password=new"])
+        credential("reject", *https, "username=store-user", "password=new")
+        asks([*https, "username=store-user"])
+        for user in ("erase1", "erase2"):
+            credential("approve", *https, f"username={user}", "password=p")
         credential("reject", *https)
         asks(https)
+        for user in ("erase1", "erase2"):
+            asks([*https, f"username={user}"])
         for user in ("user1", "user2"):
             credential("approve", *https, f"username={user}", f"password={user}-pass")
         for user in ("user1", "user2"):
@@ -471,10 +579,26 @@ def fill_approve_and_reject_are_what_git_defines(rig):
         fills([*https, "username=user2"], ["password=user2-pass"])
         credential("approve", "protocol=https", "host=sso.tld", "username=", "password=")
         fills(["protocol=https", "host=sso.tld"], ["username=", "password="])
+        # A challenge that is long enough to leave a piece of itself behind in a reader's buffer.
+        credential("approve", "protocol=https", "host=victim.example", "username=user", "password=to-be-stolen")
+        for length in (1001, 4073, 60_000):
+            asks(["protocol=https", "host=other.example", f"wwwauth[]=basic realm={'a' * length}host=victim.example"])
+        fills(["protocol=https", "host=victim.example"], ["username=user", "password=to-be-stolen"])
+        credential("approve", "protocol=http", "host=plain.example", "username=user", "password=p")
+        asks(["protocol=http", "host=plain.example"])
         if version >= (2, 41):
             more = ["password_expiry_utc=9999999999", "oauth_refresh_token=xyzzy"]
             credential("approve", "protocol=https", "host=timeout.tld", "username=u", "password=p", *more)
             fills(["protocol=https", "host=timeout.tld"], ["username=u", "password=p", *more])
+            credential("approve", "protocol=https", "host=timeout.tld", "username=u", "password=q",
+                       "password_expiry_utc=9999999998", "oauth_refresh_token=abcde")  # fmt: skip
+            fills(["protocol=https", "host=timeout.tld", "username=u"],
+                  ["password=q", "password_expiry_utc=9999999998", "oauth_refresh_token=abcde"])  # fmt: skip
+            credential("reject", "protocol=https", "host=timeout.tld", "username=u", "password=q")
+            asks(["protocol=https", "host=timeout.tld", "username=u"])
+            # Over: git drops the password, and keeps the name for its question.
+            credential("approve", "protocol=https", "host=over.tld", "username=u", "password=p", "password_expiry_utc=1")
+            asks(["protocol=https", "host=over.tld"])
         if version >= (2, 46):
             offered, git_host = ["capability[]=authtype"], ["protocol=https", "host=git.example.com"]
             bearer = ["authtype=Bearer", "credential=random-token"]
@@ -487,16 +611,82 @@ def fill_approve_and_reject_are_what_git_defines(rig):
             two = ["protocol=https", "host=git2.example.com"]
             credential("approve", *offered, *two, "ephemeral=1", *bearer)
             asks([*offered, *two])
+            credential("approve", *offered, *two, "ephemeral=1", "username=barbaz", "password=secret")
+            asks([*offered, *two])
+            asks([*offered, *two, "username=barbaz"])
+
+
+@case(limit=180)
+def undoing_the_setup_gives_both_files_back(rig):
+    for _, path in gits():
+        desk = Desk(Other(rig), path, configured=False)
+        files = [desk.sandbox.home / ".gitconfig", desk.sandbox.home / ".config/hallpass/config.toml"]
+        files[0].write_text("# mine\n[credential] ; all\n\thelper = cache # why\n[user]\n  name = A\n# end\n", encoding="utf-8")
+        before = [path.read_bytes() for path in files]
+        host = ("setup", "git", "--host", desk.server.url, "--provider", "corp")
+        for undo in (("--host", desk.server.url, "--default"), ()):
+            desk.sandbox.hallpass(*host, "--default").ended(0)
+            if not undo:
+                desk.sandbox.hallpass("setup", "git", "--host", "codeberg.org").ended(0)
+                desk.sandbox.hallpass("setup", "git", "--host", "https://git.example/team", "--provider", "forgejo").ended(0)
+            assert all(path.read_bytes() != old for path, old in zip(files, before))
+            desk.sandbox.hallpass("setup", "git", *undo, "--undo").ended(0)
+            assert [path.read_bytes() for path in files] == before
+
+
+@case(limit=180)
+def a_newcomer_needs_two_commands_and_one_sign_in(rig):
+    for _, path in gits():
+        desk = Desk(Other(rig), path, configured=False)
+        shutil.rmtree(desk.sandbox.home / ".config")
+        (desk.sandbox.home / ".gitconfig").unlink()
+        assert not any(desk.sandbox.home.iterdir())
+        asked = ("--issuer-url", desk.provider.issuer, "--client-id", "hallpass",
+                 "--scope", "openid", "--scope", "offline_access")  # fmt: skip
+        desk.sandbox.hallpass("setup", "git", "--host", desk.server.url, *asked).ended(0)
+        work = desk.clone()
+        assert (work / "first").exists()
+        assert len(desk.sandbox.tabs()) == 1
+        assert not desk.asked.exists()
+
+
+# --- what a hit costs ---
 
 
 @case
-def undoing_the_setup_gives_both_files_back(rig):
-    desk = Desk(rig, configured=False)
-    files = [desk.sandbox.home / ".gitconfig", desk.sandbox.home / ".config/hallpass/config.toml"]
-    before = [path.read_bytes() for path in files]
-    arguments = ["setup", "git", "--host", desk.server.url, "--provider", "corp", "--default"]
-    desk.sandbox.hallpass(*arguments).ended(0)
-    assert all(path.read_bytes() != old for path, old in zip(files, before))
-    desk.clone()
-    desk.sandbox.hallpass("setup", "git", "--host", desk.server.url, "--default", "--undo").ended(0)
-    assert [path.read_bytes() for path in files] == before
+def a_hit_starts_nothing_and_a_repository_that_names_an_account_one_git_config(rig):
+    desk = Desk(rig)
+    work = desk.clone()
+    desk.sandbox.browser(user="bob")
+    desk.sandbox.hallpass("login", "corp", "--account", "work").ended(0)
+    helper = desk.git("config", "--global", "--get-all", f"credential.{desk.server.url}.helper").split()[0]
+    request = f"capability[]=authtype\ncapability[]=state\nprotocol=http\nhost={desk.server.url.split('//')[1]}\n\n"
+
+    def started(**env):
+        """The programs that one `get` starts, itself left out; one trace for each process and thread."""
+        folder = pathlib.Path(tempfile.mkdtemp(dir=desk.sandbox.root))
+        command = ["strace", "-ff", "-qq", "-e", "trace=execve,socket", "-o", folder / "trace", helper, "git", "get"]
+        done = subprocess.run(
+            command, input=request, env={**desk.sandbox.env, **env}, cwd=work, capture_output=True, text=True, timeout=20
+        )
+        assert "password=" in done.stdout, done.stderr
+        traces = [trace.read_text(encoding="utf-8") for trace in folder.iterdir()]
+        assert not any("socket(" in trace for trace in traces), traces
+        programs = [re.findall(r'execve\("([^"]*)".*= 0$', trace, re.MULTILINE) for trace in traces]
+        assert all(programs), traces  # a process or thread that starts nothing is one too many
+        names = sorted(path.rsplit("/", 1)[-1] for paths in programs for path in paths)
+        assert names.count("hallpass") == 1, traces
+        return [name for name in names if name != "hallpass"]
+
+    git_dir = {"GIT_DIR": str(work / ".git")}
+    assert started() == []
+    assert started(**git_dir) == []
+    desk.git("-C", work, "config", "hallpass.account", "work")
+    assert started(**git_dir) == ["git"]
+    # Also where the configuration itself has several accounts.
+    desk.git("-C", work, "config", "--unset", "hallpass.account")
+    config = desk.sandbox.home / ".config/hallpass/config.toml"
+    for account in ("default", "work"):
+        more = f'\n[[resources]]\nmatch = "{desk.server.url}"\nprovider = "corp"\naccount = "{account}"\n'
+        config.write_text(config.read_text(encoding="utf-8") + more, encoding="utf-8")
+    assert started(**git_dir) == ["git"]

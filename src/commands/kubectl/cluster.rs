@@ -1,0 +1,383 @@
+//! Which provider and which account answer for a cluster.
+//!
+//! The kubeconfig may come from anybody. What it names ad hoc (an issuer and a client) is its own
+//! affair; a provider of the configuration is not. A token of that one goes to a server that the
+//! configuration names for it, or, where nothing is said of clusters, to whatever the exec entry's
+//! own command line was written for. In particular
+//!
+//! - what the cluster's extension names is only chosen from what is configured or signed in, and
+//!   a configured provider still has to open the server;
+//! - an issuer and a client that a configured provider has, too, are that provider;
+//! - a name is worth nothing where TLS is not verified, or where the kubeconfig names both the way
+//!   to the server and the authority that vouches for it.
+
+use url::Url;
+
+use super::super::{Chosen, Prepared, chosen};
+use super::Stop;
+use crate::cli::{AdHocArgs, Kubectl as KubectlArgs, Target};
+use crate::config::Config;
+use crate::credential::{Cluster, ClusterNames, TokenKind, Tool};
+use crate::error::Error;
+use crate::provider::{Provider, Realm};
+use crate::report::{Exit, printable};
+use crate::session::{Account, DEFAULT_ACCOUNT};
+
+/// Who answers.
+pub(super) struct Opened {
+    pub(super) chosen: Chosen,
+    pub(super) token: TokenKind,
+    /// How to reach the provider.
+    pub(super) proxy: Option<Url>,
+}
+
+/// Finds the provider and the account, by the command line, then by the cluster's extension, then
+/// by the server.
+pub(super) fn opened(
+    prepared: &Prepared<'_>,
+    args: &KubectlArgs,
+    cluster: Option<&Cluster>,
+) -> Result<Opened, Stop> {
+    let config = &prepared.config;
+    let server = cluster.map(Server::of).transpose()?;
+    let unnamed = ClusterNames::default();
+    let names = cluster.map_or(&unnamed, |cluster| &cluster.names);
+    let asked = Asked::of(args, names)?;
+
+    let mut found = None;
+    let provider = match (&asked.provider, &server) {
+        (Some(name), _) => Some(name.clone()),
+        (None, _) if asked.ad_hoc.issuer_url.is_some() => None,
+        (None, None) => None,
+        (None, Some(server)) => {
+            let closest =
+                config.resource_of(&server.url, Tool::Kubectl, asked.account.as_deref())?;
+            let closest = closest.ok_or_else(|| server.unknown())?;
+            let name = closest.provider.name.clone();
+            found = Some(closest);
+            Some(name)
+        }
+    };
+    let by_match = found.is_some();
+    let target = Target {
+        target: provider,
+        account: asked
+            .account
+            .clone()
+            .or_else(|| found.as_ref().and_then(|found| found.account.clone())),
+    };
+    let chosen = chosen(config, &target, &asked.ad_hoc)?;
+
+    let owners = owners(config, &chosen.provider, asked.is_by_extension)?;
+    if by_match || !owners.is_empty() {
+        let server = server.as_ref().ok_or_else(|| unsaid(&chosen.provider))?;
+        server.is_proven(&chosen.provider)?;
+        if !by_match
+            && !owners
+                .iter()
+                .any(|name| config.opens(name, &server.url, Tool::Kubectl))
+        {
+            return Err(server.not_opened_by(&owners));
+        }
+    }
+    if let (Some(account), None) = (&names.account, &args.account) {
+        is_known(prepared, &chosen, account, server.as_ref())?;
+    }
+    let token = asked.token.or(found.and_then(|found| found.token));
+    let token = token.unwrap_or(TokenKind::Id);
+    if token == TokenKind::Id && !chosen.provider.is_openid() {
+        return Err(no_id_token(&chosen.provider));
+    }
+    let proxy = cluster.and_then(|cluster| cluster.proxy_url.as_deref());
+    let proxy = proxy.filter(|_| chosen.provider.use_cluster_proxy);
+    Ok(Opened {
+        token,
+        proxy: proxy.map(proxy_of).transpose()?,
+        chosen,
+    })
+}
+
+// --- what is asked for ---
+
+/// The command line laid over the cluster's extension, setting by setting.
+struct Asked {
+    provider: Option<String>,
+    ad_hoc: AdHocArgs,
+    account: Option<String>,
+    token: Option<TokenKind>,
+    /// It is the extension that says who answers.
+    is_by_extension: bool,
+}
+
+impl Asked {
+    fn of(args: &KubectlArgs, names: &ClusterNames) -> Result<Self, Stop> {
+        let KubectlArgs {
+            provider,
+            ad_hoc,
+            account,
+            token,
+            asking: _,
+            common: _,
+        } = args;
+        let ClusterNames {
+            provider: by_extension,
+            issuer_url,
+            client_id,
+            scopes,
+            audience,
+            account: named_account,
+            token: named_token,
+        } = names;
+        let is_half = issuer_url.is_some() != client_id.is_some();
+        if is_half || (issuer_url.is_some() && by_extension.is_some()) {
+            return Err(Stop::because(
+                "the cluster's extension names half a provider or two".to_owned(),
+                "it has `provider`, or `issuerURL` and `clientID`".to_owned(),
+                Exit::Usage,
+            ));
+        }
+        let is_by_flags = provider.is_some() || ad_hoc.issuer_url.is_some();
+        let is_by_extension = by_extension.is_some() || issuer_url.is_some();
+        let is_same = (by_extension.is_none() || by_extension == provider)
+            && (issuer_url.is_none() || *issuer_url == ad_hoc.issuer_url)
+            && (client_id.is_none() || *client_id == ad_hoc.client_id);
+        if is_by_flags && !is_same {
+            return Err(Stop::because(
+                "the exec entry's arguments name one provider and the cluster's extension another"
+                    .to_owned(),
+                "take one of them out of the kubeconfig".to_owned(),
+                Exit::Usage,
+            ));
+        }
+        let mut ad_hoc = ad_hoc.clone();
+        if !is_by_flags {
+            ad_hoc.issuer_url = ad_hoc.issuer_url.or_else(|| issuer_url.clone());
+            ad_hoc.client_id = ad_hoc.client_id.or_else(|| client_id.clone());
+        }
+        if ad_hoc.scopes.is_empty() {
+            ad_hoc.scopes.clone_from(scopes);
+        }
+        ad_hoc.audience = ad_hoc.audience.or_else(|| audience.clone());
+        Ok(Self {
+            provider: provider.clone().or_else(|| by_extension.clone()),
+            ad_hoc,
+            account: account.clone().or_else(|| named_account.clone()),
+            token: token.or(*named_token),
+            is_by_extension: is_by_extension && !is_by_flags,
+        })
+    }
+}
+
+// --- who may answer ---
+
+/// The configured providers with the same registration at the same server, whose entries decide
+/// where its tokens may go. Empty: nobody has said anything of that.
+fn owners(
+    config: &Config,
+    provider: &Provider,
+    is_by_extension: bool,
+) -> Result<Vec<String>, Error> {
+    // A preset by its bare name is not among the configured ones, and yet is no kubeconfig's own.
+    let is_ours = provider.preset.is_some() || provider.origin.configured;
+    let mut owners: Vec<String> = Vec::new();
+    if is_by_extension {
+        owners.extend(is_ours.then(|| provider.name.clone()));
+        for name in config.providers() {
+            // One that is not whole has never signed anybody in.
+            if config
+                .provider(name)
+                .is_ok_and(|one| is_same_registration(&one, provider))
+            {
+                owners.push(name.to_owned());
+            }
+        }
+    }
+    for name in config.providers_for(Tool::Kubectl) {
+        let is_own = is_ours && name == provider.name;
+        if is_own || is_same_registration(&config.provider(name)?, provider) {
+            owners.push(name.to_owned());
+        }
+    }
+    Ok(owners)
+}
+
+fn is_same_registration(one: &Provider, other: &Provider) -> bool {
+    let is_same_client = one.client_id.is_some() && one.client_id == other.client_id;
+    let has_same_issuer = one.issuer.is_some() && one.issuer == other.issuer;
+    let has_same_endpoint =
+        one.token_endpoint.is_some() && one.token_endpoint == other.token_endpoint;
+    is_same_client && (has_same_issuer || has_same_endpoint)
+}
+
+/// An account that the kubeconfig names has to be one that is configured or signed in.
+fn is_known(
+    prepared: &Prepared<'_>,
+    chosen: &Chosen,
+    account: &str,
+    server: Option<&Server<'_>>,
+) -> Result<(), Stop> {
+    let labels = server.map(|server| prepared.config.accounts(&server.url, Tool::Kubectl));
+    let is_configured = labels
+        .unwrap_or_default()
+        .contains(&Some(account).filter(|account| *account != DEFAULT_ACCOUNT));
+    if is_configured {
+        return Ok(());
+    }
+    let login = chosen.login.clone();
+    let signed_in = Account::new(prepared.context(), chosen.provider.clone(), account, login)
+        .map_err(Error::from)?;
+    if signed_in.kept().map_err(Error::from)?.is_some() {
+        return Ok(());
+    }
+    Err(Stop::because(
+        format!(
+            "the cluster's extension names the account {account} at {}, and nobody has signed in \
+             to it",
+            chosen.provider.name
+        ),
+        format!("run `{}`", chosen.login.this),
+        Exit::SignInNeeded,
+    ))
+}
+
+fn no_id_token(provider: &Provider) -> Stop {
+    let name = &provider.name;
+    Stop::because(
+        format!("{name} hands out no ID token, for `openid` is not among its scopes"),
+        "add the scope: `--scope openid` in the exec entry, or `scopes` in config.toml; if the API \
+         server takes access tokens, use `--token access`"
+            .to_owned(),
+        Exit::Usage,
+    )
+}
+
+fn unsaid(provider: &Provider) -> Stop {
+    Stop::because(
+        format!(
+            "{} answers for its own clusters only, and the kubeconfig does not say which one this \
+             is",
+            provider.name
+        ),
+        "set `provideClusterInfo: true` in the kubeconfig's exec entry".to_owned(),
+        Exit::Failed,
+    )
+}
+
+fn proxy_of(text: &str) -> Result<Url, Stop> {
+    let url = Url::parse(text).ok();
+    let url = url.filter(|url| {
+        let scheme = url.scheme();
+        matches!(scheme, "http" | "https" | "socks5" | "socks5h") && url.has_host()
+    });
+    url.ok_or_else(|| {
+        Stop::because(
+            "the cluster's `proxy-url` is none that a provider can be reached through".to_owned(),
+            "it may begin with http://, https:// or socks5://; or take `use_cluster_proxy` out of \
+             config.toml"
+                .to_owned(),
+            Exit::Failed,
+        )
+    })
+}
+
+// --- the server ---
+
+struct Server<'c> {
+    url: Url,
+    realm: Realm,
+    shown: String,
+    cluster: &'c Cluster,
+}
+
+impl<'c> Server<'c> {
+    fn of(cluster: &'c Cluster) -> Result<Self, Stop> {
+        let shown = printable(&cluster.server);
+        let url = Url::parse(&cluster.server).ok();
+        let parsed = url.and_then(|url| Some((Realm::of(&url)?, url)));
+        let Some((realm, url)) = parsed else {
+            return Err(Stop::because(
+                "the cluster's server is no http or https URL".to_owned(),
+                "look at it with `kubectl config view --minify`".to_owned(),
+                Exit::Failed,
+            ));
+        };
+        // Whoever is on the way could read it.
+        if !realm.is_confidential() {
+            return Err(Stop::because(
+                format!("{shown} is plain http: nobody but this machine itself is answered so"),
+                "give the cluster an https:// server".to_owned(),
+                Exit::Failed,
+            ));
+        }
+        Ok(Self {
+            url,
+            realm,
+            shown,
+            cluster,
+        })
+    }
+
+    /// Whether whoever answers there is the server of that name.
+    fn is_proven(&self, provider: &Provider) -> Result<(), Stop> {
+        let Cluster {
+            skips_tls_verification,
+            has_own_authority,
+            proxy_url,
+            ..
+        } = self.cluster;
+        let name = &provider.name;
+        if *skips_tls_verification {
+            return Err(Stop::because(
+                format!(
+                    "{} is not verified, so {name} does not answer for it",
+                    self.shown
+                ),
+                "replace `insecure-skip-tls-verify` in the kubeconfig by the cluster's authority, \
+                 `certificate-authority`"
+                    .to_owned(),
+                Exit::Failed,
+            ));
+        }
+        if proxy_url.is_some() && *has_own_authority && !provider.use_cluster_proxy {
+            return Err(Stop::because(
+                format!(
+                    "the kubeconfig names both a proxy that leads to {} and the authority that \
+                     vouches for it, so {name} does not answer for it",
+                    self.shown
+                ),
+                format!(
+                    "if that proxy is to be trusted, set `use_cluster_proxy = true` in \
+                     [providers.{name}] of config.toml"
+                ),
+                Exit::Failed,
+            ));
+        }
+        Ok(())
+    }
+
+    fn unknown(&self) -> Stop {
+        Stop::because(
+            format!("no [[resources]] entry opens the cluster at {}", self.shown),
+            self.entry("…"),
+            Exit::Failed,
+        )
+    }
+
+    fn not_opened_by(&self, owners: &[String]) -> Stop {
+        let name = owners.first().map_or("…", String::as_str);
+        Stop::because(
+            format!("{name} does not open the cluster at {}", self.shown),
+            self.entry(name),
+            Exit::Failed,
+        )
+    }
+
+    /// What to write, if the server is to have the token.
+    fn entry(&self, provider: &str) -> String {
+        format!(
+            "if that server is to have its token, add to config.toml:\n[[resources]]\nmatch = \
+             \"{}\"\nprovider = \"{provider}\"\ntools = [\"kubectl\"]",
+            self.realm
+        )
+    }
+}

@@ -1,0 +1,131 @@
+//! A question that was asked before is answered without being worked out again.
+//!
+//! Architecture invariant: nothing is decided here. What an answered question came to is
+//! remembered with everything that decided it ([`crate::resolution`]); if all of that is the same
+//! to the byte, the same record is read, and its token is planned for as ever. Whatever else comes
+//! up, an error or a stale token, is left to the ordinary way, which this one changes nothing of.
+
+use std::cell::Cell;
+
+use time::Duration;
+
+use super::{Prepared, answer};
+use crate::config::Sources;
+use crate::credential::{Credential, Generation, Want};
+use crate::env::Env;
+use crate::resolution::{Question, Resolution};
+use crate::session::plan::{Plan, plan};
+use crate::session::record::Session;
+use crate::store::{self, AtHand};
+
+/// A question, and whether its resolution is worth remembering.
+pub(super) struct Recall<'e> {
+    env: &'e Env,
+    question: Question,
+    is_new: Cell<bool>,
+}
+
+/// The answer of a remembered question.
+pub(super) struct Recalled {
+    pub(super) credential: Credential,
+    /// See [`Resolution::form`].
+    pub(super) form: String,
+}
+
+impl<'e> Recall<'e> {
+    /// `asked`: what the tool said beside the command line, as far as it decides.
+    pub(super) fn new<'w>(
+        env: &'e Env,
+        verb: &'w str,
+        args: impl IntoIterator<Item = &'w std::ffi::OsString>,
+        asked: impl IntoIterator<Item = Option<&'w [u8]>>,
+    ) -> Self {
+        let args = args.into_iter().map(|arg| Some(arg.as_encoded_bytes()));
+        // Between the two lists stands what no argument can be.
+        let words = [Some(verb.as_bytes())]
+            .into_iter()
+            .chain(args)
+            .chain([None])
+            .chain(asked);
+        Self {
+            env,
+            question: Question::new(words),
+            is_new: Cell::new(false),
+        }
+    }
+
+    /// The token, if the question was answered before and its token is still good.
+    pub(super) fn credential(
+        &self,
+        fresh_for: Duration,
+        refused: Option<Generation>,
+    ) -> Option<Recalled> {
+        let folder = store::data_dir(self.env).ok()?;
+        let Some(data) = AtHand::open(&folder).ok()? else {
+            self.is_new.set(true);
+            return None;
+        };
+        // A file that cannot be used is replaced by one that can.
+        let resolution = match data.remembered(self.question.slot(self.env)) {
+            Ok(Some(remembered)) if self.is(remembered.question())? => {
+                let answer = data.answer(&remembered).ok()?;
+                answer.and_then(|answer| Resolution::read(&answer))
+            }
+            Ok(_) | Err(_) => None,
+        };
+        let Some(resolution) = resolution else {
+            self.is_new.set(true);
+            return None;
+        };
+        let Resolution {
+            record,
+            token,
+            username,
+            bearer,
+            form,
+        } = resolution;
+        let want = Want {
+            token,
+            fresh_for,
+            refused,
+        };
+        let kept = data.read::<Session>(&record).ok()?;
+        match plan(kept.as_ref(), &want, crate::clock::now(self.env)) {
+            Plan::Use => (),
+            Plan::Refresh { .. } | Plan::Authorize { .. } => return None,
+        }
+        let kept = kept?;
+        let username = match form.as_str() {
+            answer::BY_PERSON => answer::person_of(&kept.value),
+            _ => username,
+        };
+        let credential = answer::credential_of(kept, token, username, bearer).ok()?;
+        Some(Recalled { credential, form })
+    }
+
+    /// Whether the question is the one that was written; `None` where its files cannot be used.
+    fn is(&self, written: &[u8]) -> Option<bool> {
+        let mut unusable = false;
+        let is = self.question.is(written, self.env, |were| {
+            let Ok(sources) = Sources::read(self.env) else {
+                unusable = true;
+                return false;
+            };
+            were == sources.texts().map(|text| text.map(str::as_bytes))
+        });
+        (!unusable).then_some(is)
+    }
+
+    /// Remembers what the question came to. To be called when the tool has its reply; where it
+    /// cannot be kept, the question will be worked out again.
+    pub(super) fn remember(&self, prepared: &Prepared<'_>, resolution: &Resolution) {
+        let Prepared { config, store, .. } = prepared;
+        // Whoever asked to be told gets the whole story each time.
+        if !self.is_new.get() || config.settings.verbose > 0 {
+            return;
+        }
+        let question = self.question.written(self.env, config.sources().texts());
+        let slot = self.question.slot(self.env);
+        let _ = store.remember(slot, &question, resolution.written());
+    }
+}

@@ -1,0 +1,173 @@
+//! What a hit is made of: a data folder whose key can be had without asking the OS keyring.
+//!
+//! It takes no lock, lists nothing, makes nothing, speaks to no bus, and waits for nobody. Where
+//! anything is not at hand it says so, and [`super::Store`] goes the long way.
+
+use std::cell::OnceCell;
+use std::path::Path;
+
+use serde::de::DeserializeOwned;
+use zeroize::Zeroizing;
+
+use super::folder::Folder;
+use super::key::{self, DataKey, KeyFile};
+use super::record;
+use super::seal::{self, HEADER_LEN, Header};
+use super::{Kept, RecordName, StoreError};
+
+/// A data folder, opened once.
+#[derive(Debug)]
+pub struct AtHand {
+    data: Folder,
+    key: OnceCell<Option<DataKey>>,
+}
+
+/// A resolution on disk: the question is in the clear, and what it came to is sealed with it.
+#[derive(Debug)]
+pub struct Remembered {
+    name: RecordName,
+    bytes: Vec<u8>,
+    header: Header,
+    /// How many bytes behind the header are in the clear, those of the length among them.
+    clear: usize,
+}
+
+impl Remembered {
+    /// The question, which whoever sealed it has sealed too.
+    pub fn question(&self) -> &[u8] {
+        let end = HEADER_LEN + self.clear;
+        self.bytes.get(HEADER_LEN + LEN..end).unwrap_or_default()
+    }
+
+    fn of(name: RecordName, bytes: Vec<u8>) -> Option<Self> {
+        let header = Header::of(&bytes).ok()?;
+        let len = bytes.get(HEADER_LEN..)?.first_chunk()?;
+        let clear = LEN.checked_add(usize::try_from(u32::from_le_bytes(*len)).ok()?)?;
+        (bytes.len() >= HEADER_LEN.checked_add(clear)?).then_some(Self {
+            name,
+            bytes,
+            header,
+            clear,
+        })
+    }
+}
+
+const LEN: usize = size_of::<u32>();
+
+/// The bytes of a resolution's file.
+pub(super) fn sealed(
+    key: &DataKey,
+    name: &RecordName,
+    question: &[u8],
+    answer: Zeroizing<Vec<u8>>,
+) -> Result<Vec<u8>, StoreError> {
+    let len = u32::try_from(question.len()).map_err(|_| StoreError::NotJson)?;
+    let clear = [&len.to_le_bytes(), question].concat();
+    seal::seal_bytes(key, name, &clear, answer, 1)
+}
+
+impl AtHand {
+    /// Opens a data folder that is there.
+    pub fn open(data_dir: &Path) -> Result<Option<Self>, StoreError> {
+        let folder = Folder::open(data_dir)?;
+        Ok(folder.map(|data| Self {
+            data,
+            key: OnceCell::new(),
+        }))
+    }
+
+    /// Whether there is such a record, as far as can be told without opening it.
+    pub fn may_have(&self, name: &RecordName) -> bool {
+        match self.data.subfolder(name.folder()) {
+            Ok(None) => false,
+            Ok(Some(folder)) => !matches!(folder.head(name.file(), 1), Ok(None)),
+            Err(_) => true,
+        }
+    }
+
+    /// What is remembered there; `None` for nothing, and for what nobody could read.
+    pub fn remembered(&self, slot: u8) -> Result<Option<Remembered>, StoreError> {
+        let name = RecordName::resolution(slot);
+        let Some(folder) = self.data.subfolder(name.folder())? else {
+            return Ok(None);
+        };
+        let bytes = folder.read(name.file())?;
+        Ok(bytes.and_then(|bytes| Remembered::of(name, bytes)))
+    }
+
+    /// What the question came to; `None` where this folder's key did not seal it.
+    pub fn answer(&self, remembered: &Remembered) -> Result<Option<Zeroizing<Vec<u8>>>, NotAtHand> {
+        let Remembered {
+            name,
+            bytes,
+            header,
+            clear,
+        } = remembered;
+        let key = self.key()?;
+        if key.id != header.key {
+            return Ok(None);
+        }
+        Ok(seal::open_bytes(key, name, header, bytes, *clear).ok())
+    }
+
+    /// Reads a record; `None` where there is none.
+    pub fn read<T: DeserializeOwned>(
+        &self,
+        name: &RecordName,
+    ) -> Result<Option<Kept<T>>, NotAtHand> {
+        let Some(records) = self.data.subfolder(name.folder())? else {
+            return Ok(None);
+        };
+        let Some(bytes) = records.read(name.file())? else {
+            return Ok(None);
+        };
+        let header = Header::of(&bytes).map_err(|_| NotAtHand)?;
+        let key = self.key()?;
+        if key.id != header.key {
+            return Err(NotAtHand);
+        }
+        let value = seal::open(key, name, &header, &bytes).map_err(|_| NotAtHand)?;
+        Ok(Some(Kept {
+            value,
+            generation: header.generation,
+        }))
+    }
+
+    fn key(&self) -> Result<&DataKey, NotAtHand> {
+        let key = self.key.get_or_init(|| {
+            let file = KeyFile::read(&self.data).ok().flatten()?;
+            key::at_hand(&self.data, &file)
+        });
+        key.as_ref().ok_or(NotAtHand)
+    }
+}
+
+/// Why, the long way will say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NotAtHand;
+
+impl From<StoreError> for NotAtHand {
+    fn from(_: StoreError) -> Self {
+        Self
+    }
+}
+
+/// Remembers what a question came to, where its key will be at hand when it is asked again.
+pub(super) fn remember(
+    data: &Folder,
+    slot: u8,
+    question: &[u8],
+    answer: Zeroizing<Vec<u8>>,
+) -> Result<(), StoreError> {
+    let Some(file) = KeyFile::read(data)? else {
+        return Ok(());
+    };
+    let Some(key) = key::at_hand(data, &file) else {
+        return Ok(());
+    };
+    let name = RecordName::resolution(slot);
+    let bytes = sealed(&key, &name, question, answer)?;
+    data.subfolder_or_create(record::RESOLUTIONS)?
+        // What a power failure takes is worked out again.
+        .replace(name.file(), &bytes, super::folder::Durable::No)
+}

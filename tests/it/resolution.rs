@@ -1,0 +1,599 @@
+//! What a question came to is remembered; whatever decided it and is no longer the same makes it
+//! another question.
+//!
+//! In most of these tests the remembered resolution is a planted one: it leads to another
+//! account's token, which the configuration would never answer. Where that token comes, the
+//! question was not worked out again; where it must not have been believed, it does not come.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use hallpass::resolution::Resolution;
+use hallpass::store::{AtHand, Options, Setting, Store};
+
+use crate::provider::Endpoint;
+use crate::sandbox::files_below;
+use crate::scene::Scene;
+
+const NEVER: &[&str] = &["--interactive", "never"];
+const GIT: &str = "protocol=https\nhost=git.corp.example\n";
+
+/// Two accounts, and under the question for the first the second one's record.
+struct Planted {
+    scene: Scene,
+    /// What the configuration comes to.
+    right: String,
+    /// What was planted.
+    wrong: String,
+    file: PathBuf,
+    bytes: Vec<u8>,
+}
+
+/// A comment, whose text no setting hangs on.
+const HEAD: &str = "# one\n";
+
+impl Planted {
+    /// Under the question of `get-token corp`.
+    fn new() -> Self {
+        Self::under(|scene| scene.get_token(&[]).token().to_owned())
+    }
+
+    /// Under git's question.
+    fn of_git() -> Self {
+        Self::under(|scene| git(scene, GIT))
+    }
+
+    fn under(ask: impl Fn(&Scene) -> String) -> Self {
+        // Two questions may meet in one place, and then the later one stays.
+        (0..5)
+            .find_map(|_| Self::once(&ask))
+            .expect("two questions in two places")
+    }
+
+    fn once(ask: impl Fn(&Scene) -> String) -> Option<Self> {
+        let mut scene = Scene::new();
+        scene.configure_with_head(
+            HEAD,
+            "[[resources]]\nmatch = \"https://git.corp.example\"\nprovider = \"corp\"\n",
+        );
+        scene.sandbox.person("bob");
+        let wrong = scene.get_token(&["--account", "work"]).token().to_owned();
+        let (first, _) = remembered(&scene)[0];
+        let (_, resolution) = at(&scene, first).expect("a resolution");
+        scene.sandbox.person("alice");
+        let right = ask(&scene);
+        assert_ne!(right, wrong);
+        let all = remembered(&scene);
+        let (slot, file) = all.into_iter().find(|(slot, _)| *slot != first)?;
+        let (question, before) = at(&scene, slot).expect("a resolution");
+        assert_ne!(before.record, resolution.record);
+        let changed = Resolution {
+            record: resolution.record,
+            ..before
+        };
+        let sealed = changed.written();
+        store(&scene).remember(slot, &question, sealed).unwrap();
+        assert_eq!(ask(&scene), wrong, "the positive control");
+        Some(Self {
+            right,
+            wrong,
+            bytes: fs::read(&file).unwrap(),
+            file,
+            scene,
+        })
+    }
+
+    /// Again, for another question may have come to the same place.
+    fn plant(&self) {
+        drop(fs::remove_file(&self.file));
+        drop(fs::remove_dir_all(&self.file));
+        crate::sandbox::private_file(&self.file, "");
+        fs::write(&self.file, &self.bytes).unwrap();
+    }
+
+    #[track_caller]
+    fn is_believed(&self) {
+        self.plant();
+        assert_eq!(self.scene.get_token(&[]).token(), self.wrong);
+    }
+
+    #[track_caller]
+    fn is_not_believed(&self, why: &str) {
+        let outcome = self.scene.get_token(NEVER);
+        let again = self.scene.get_token(&[]);
+        assert_eq!(again.token(), self.right, "{why}: {again}");
+        assert_eq!(outcome.token(), self.right, "{why}: {outcome}");
+        assert_eq!(again.stderr, "", "{why}: {again}");
+    }
+}
+
+fn store(scene: &Scene) -> Store {
+    Store::new(Options {
+        setting: Setting::File,
+        data_dir: scene.sandbox.data_dir(),
+        kernel_cache: None,
+        keyring_wait: Duration::ZERO,
+        announce: || (),
+        container: false,
+    })
+}
+
+/// Where something is remembered, oldest slot first.
+fn remembered(scene: &Scene) -> Vec<(u8, PathBuf)> {
+    let files = files_below(&scene.sandbox.data_dir().join("resolutions"));
+    let slot = |path: &Path| u8::from_str_radix(path.file_name()?.to_str()?, 16).ok();
+    files
+        .into_iter()
+        .map(|path| (slot(&path).expect("a slot"), path))
+        .collect()
+}
+
+/// A question and what it came to.
+fn at(scene: &Scene, slot: u8) -> Option<(Vec<u8>, Resolution)> {
+    let data = AtHand::open(&scene.sandbox.data_dir()).ok()??;
+    let remembered = data.remembered(slot).ok()??;
+    let answer = data.answer(&remembered).ok()??;
+    Some((remembered.question().to_vec(), Resolution::read(&answer)?))
+}
+
+#[track_caller]
+fn git(scene: &Scene, input: &str) -> String {
+    let reply = scene
+        .sandbox
+        .run_with_input(&["git", "get"], input.as_bytes());
+    let token = reply
+        .stdout
+        .lines()
+        .find_map(|line| line.strip_prefix("password="));
+    token
+        .unwrap_or_else(|| panic!("no password: {reply}"))
+        .to_owned()
+}
+
+#[test]
+fn a_question_that_was_answered_is_not_worked_out_again() {
+    let planted = Planted::new();
+    let before = fs::read(&planted.file).unwrap();
+    for _ in 0..3 {
+        assert_eq!(planted.scene.get_token(&[]).token(), planted.wrong);
+    }
+    assert_eq!(
+        fs::read(&planted.file).unwrap(),
+        before,
+        "nor written again"
+    );
+    assert_eq!(planted.scene.sandbox.opened().len(), 2);
+}
+
+#[test]
+fn each_format_is_answered_again_as_it_was_at_first() {
+    let (scene, token) = Scene::signed_in();
+    for format in ["raw", "json", "bearer", "header", "basic"] {
+        let first = scene.get_token(&["--format", format]);
+        let again = scene.get_token(&["--format", format]);
+        assert_eq!(again.stdout, first.stdout, "{format}");
+        if format != "basic" {
+            assert!(first.stdout.contains(&token), "{first}");
+        }
+    }
+    let id = scene.get_token(&["--token", "id"]).token().to_owned();
+    assert_ne!(id, token);
+    assert_eq!(scene.get_token(&["--token", "id"]).token(), id);
+}
+
+#[test]
+fn another_byte_in_the_configuration_is_another_question() {
+    let planted = Planted::new();
+    let config = planted.scene.sandbox.root().join("config.toml");
+    let good = fs::read_to_string(&config).unwrap();
+    planted.is_believed();
+    for (why, text) in [
+        ("as long as before", good.replace("# one", "# two")),
+        ("longer", format!("{good}\n")),
+        ("shorter", good.replace(HEAD, "")),
+    ] {
+        assert_ne!(text, good);
+        let sandbox = &planted.scene.sandbox;
+        let times = fs::metadata(&config).unwrap();
+        crate::sandbox::private_file(&config, &text);
+        // Whoever sets its time back changes nothing of that.
+        let file = fs::File::options().write(true).open(&config).unwrap();
+        file.set_modified(times.modified().unwrap()).unwrap();
+        planted.is_not_believed(why);
+        assert_eq!(sandbox.opened().len(), 2);
+    }
+}
+
+#[test]
+fn a_provider_that_is_gone_or_means_another_registration_is_not_answered_from_memory() {
+    let mut planted = Planted::new();
+    planted.scene.configure("client_id = \"another\"\n");
+    planted.scene.get_token(NEVER).fails_with(3);
+    planted.scene.sandbox.config("");
+    planted.scene.get_token(NEVER).fails_saying(2, &["corp"]);
+    let config = planted.scene.sandbox.root().join("config.toml");
+    fs::remove_file(config).unwrap();
+    planted.scene.get_token(NEVER).fails_with(2);
+}
+
+#[test]
+fn another_variable_that_was_looked_at_is_another_question() {
+    let mut planted = Planted::new();
+    for (name, value) in [
+        ("HALLPASS_KERNEL_KEYRING_TIMEOUT", "60"),
+        ("HALLPASS_DEFAULT_PROVIDER", "corp"),
+        ("HALLPASS_VERBOSE", "0"),
+        ("HALLPASS_INTERACTIVE", "never"),
+        ("HALLPASS_HTTP_TIMEOUT", "11"),
+        ("HALLPASS_STORE", "auto"),
+        ("container", "yes"),
+        ("KUBERNETES_SERVICE_HOST", "10.0.0.1"),
+    ] {
+        planted.is_believed();
+        planted.scene.sandbox.set(name, value);
+        planted.is_not_believed(name);
+        match name {
+            "HALLPASS_STORE" => planted.scene.sandbox.set(name, "file"),
+            "HALLPASS_HTTP_TIMEOUT" => planted.scene.sandbox.set(name, "10"),
+            _ => planted.scene.sandbox.unset(name),
+        }
+    }
+    // One that decides nothing does not.
+    planted.scene.sandbox.set("LANG", "C");
+    planted.is_believed();
+}
+
+#[test]
+fn a_wrong_variable_is_the_error_that_it_always_was() {
+    let mut planted = Planted::new();
+    planted.scene.sandbox.set("HALLPASS_INTERACTIVE", "perhaps");
+    planted
+        .scene
+        .get_token(&[])
+        .fails_saying(2, &["HALLPASS_INTERACTIVE"]);
+}
+
+#[test]
+fn other_arguments_are_another_question() {
+    let planted = Planted::new();
+    for more in [
+        &["--format", "raw"][..],
+        &["--account", "default"],
+        &["--verbose"],
+    ] {
+        let outcome = planted.scene.get_token(more);
+        assert_eq!(outcome.token(), planted.right, "{more:?}: {outcome}");
+    }
+    let forced = planted.scene.get_token(&["--force-refresh"]);
+    assert_ne!(forced.token(), planted.right);
+    assert_ne!(forced.token(), planted.wrong);
+    planted.is_believed();
+}
+
+#[test]
+fn where_nothing_is_kept_nothing_is_remembered_and_nothing_looked_at() {
+    let mut planted = Planted::new();
+    planted.scene.sandbox.set("HALLPASS_STORE", "none");
+    planted.scene.get_token(NEVER).fails_with(3);
+    let fresh = planted.scene.get_token(&[]).token().to_owned();
+    assert!(fresh != planted.right && fresh != planted.wrong);
+
+    let mut nothing = Scene::new();
+    nothing.sandbox.set("HALLPASS_STORE", "none");
+    nothing.get_token(&[]).token();
+    assert!(!nothing.sandbox.data_dir().exists());
+}
+
+#[test]
+fn another_place_for_the_key_is_the_error_that_it_always_was() {
+    let mut planted = Planted::new();
+    planted.scene.sandbox.set("HALLPASS_STORE", "keyring");
+    planted
+        .scene
+        .get_token(NEVER)
+        .fails_saying(1, &["key file"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_configuration_that_others_can_write_is_refused_whatever_is_remembered() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let planted = Planted::new();
+    let config = planted.scene.sandbox.root().join("config.toml");
+    planted.is_believed();
+    fs::set_permissions(&config, fs::Permissions::from_mode(0o620)).unwrap();
+    planted
+        .scene
+        .get_token(&[])
+        .fails_saying(2, &["can be written by others"]);
+    fs::set_permissions(&config, fs::Permissions::from_mode(0o600)).unwrap();
+    planted.is_believed();
+}
+
+#[test]
+fn a_file_that_was_changed_or_cut_is_worked_out_again_and_replaced() {
+    let planted = Planted::new();
+    let good = fs::read(&planted.file).unwrap();
+    let question = at(&planted.scene, remembered_slot(&planted.file))
+        .unwrap()
+        .0;
+    let changed = |at: usize| {
+        let mut bytes = good.clone();
+        bytes[at] ^= 1;
+        bytes
+    };
+    let mut bad = vec![
+        Vec::new(),
+        vec![0; good.len()],
+        b"garbage".to_vec(),
+        [&good[..], b"x"].concat(),
+        // The length before the question: the first bytes behind the header.
+        changed(good.len() - question.len()),
+    ];
+    bad.extend((0..good.len()).step_by(41).map(changed));
+    bad.extend((0..good.len()).step_by(61).map(|len| good[..len].to_vec()));
+    bad.push(changed(good.len() - 1));
+    for bytes in bad {
+        fs::write(&planted.file, &bytes).unwrap();
+        planted.is_not_believed(&format!("{} bytes", bytes.len()));
+        assert_ne!(fs::read(&planted.file).unwrap(), bytes);
+    }
+    planted.is_believed();
+}
+
+fn remembered_slot(file: &Path) -> u8 {
+    u8::from_str_radix(file.file_name().unwrap().to_str().unwrap(), 16).unwrap()
+}
+
+#[test]
+fn what_another_edition_remembered_is_not_believed() {
+    let planted = Planted::new();
+    let slot = remembered_slot(&planted.file);
+    let (question, resolution) = at(&planted.scene, slot).unwrap();
+    // Behind the length of the first part: the form, the presets, the version.
+    for place in 4..4 + 1 + 8 + 5 {
+        let mut other = question.clone();
+        other[place] ^= 1;
+        let sealed = resolution.written();
+        store(&planted.scene)
+            .remember(slot, &other, sealed)
+            .unwrap();
+        planted.is_not_believed(&format!("byte {place}"));
+    }
+}
+
+#[test]
+fn what_stands_under_another_name_or_was_sealed_with_another_key_is_not_believed() {
+    let planted = Planted::new();
+    let slot = remembered_slot(&planted.file);
+    let (question, resolution) = at(&planted.scene, slot).unwrap();
+
+    // The same question, sealed for the next place, and copied over.
+    let next = slot.wrapping_add(1);
+    let store_of = store(&planted.scene);
+    store_of
+        .remember(next, &question, resolution.written())
+        .unwrap();
+    let folder = planted.file.parent().unwrap();
+    fs::copy(folder.join(format!("{next:02x}")), &planted.file).unwrap();
+    planted.is_not_believed("another name");
+
+    // A folder's key is its own.
+    let (other, _) = Scene::signed_in();
+    let foreign = store(&other);
+    foreign
+        .remember(slot, &question, resolution.written())
+        .unwrap();
+    let foreign = other.sandbox.data_dir().join("resolutions");
+    fs::copy(foreign.join(format!("{slot:02x}")), &planted.file).unwrap();
+    planted.is_not_believed("another key");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_that_is_not_ours_alone_is_not_believed() {
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+    let planted = Planted::new();
+    let good = fs::read(&planted.file).unwrap();
+    let aside = planted.scene.sandbox.root().join("aside");
+    planted.is_believed();
+    fs::set_permissions(&planted.file, fs::Permissions::from_mode(0o640)).unwrap();
+    planted.is_not_believed("others may read it");
+
+    planted.is_believed();
+    fs::rename(&planted.file, &aside).unwrap();
+    symlink(&aside, &planted.file).unwrap();
+    planted.is_not_believed("a link");
+    assert_eq!(
+        fs::read(&aside).unwrap(),
+        good,
+        "nothing is written through it"
+    );
+
+    planted.plant();
+    fs::remove_file(&planted.file).unwrap();
+    fs::create_dir(&planted.file).unwrap();
+    planted.is_not_believed("a folder");
+
+    if rustix::process::geteuid().is_root() {
+        planted.is_believed();
+        std::os::unix::fs::chown(&planted.file, Some(65_534), None).unwrap();
+        planted.is_not_believed("somebody else's");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn where_nothing_can_be_remembered_the_answer_comes_all_the_same() {
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+    let planted = Planted::new();
+    let folder = planted.file.parent().unwrap();
+    let aside = planted.scene.sandbox.root().join("aside");
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o750)).unwrap();
+    planted.is_not_believed("a folder that others may read");
+    fs::rename(folder, &aside).unwrap();
+    symlink(&aside, folder).unwrap();
+    planted.is_not_believed("a link");
+    fs::remove_file(folder).unwrap();
+    crate::sandbox::private_file(folder, "");
+    planted.is_not_believed("a file in the folder's place");
+    fs::remove_file(folder).unwrap();
+    planted.is_not_believed("no folder");
+    assert!(!remembered(&planted.scene).is_empty());
+}
+
+#[test]
+fn a_session_that_is_gone_is_not_answered_from_memory() {
+    let (scene, token) = Scene::signed_in();
+    assert_eq!(scene.get_token(&[]).token(), token);
+    assert_eq!(remembered(&scene).len(), 1);
+    scene.sandbox.run(&["logout", "corp"]).succeeds();
+    scene.get_token(NEVER).fails_with(3);
+    let fresh = scene.get_token(&[]).token().to_owned();
+    assert_ne!(fresh, token);
+    assert_eq!(scene.get_token(NEVER).token(), fresh);
+}
+
+#[test]
+fn a_token_that_is_stale_or_refused_is_replaced_and_its_successor_answered() {
+    let mut planted = Planted::of_git();
+    assert_eq!(git(&planted.scene, GIT), planted.wrong);
+    // The planted record's token is refreshed by whoever asks for that account.
+    planted.scene.advance(4000);
+    let first = git(&planted.scene, GIT);
+    assert!(first != planted.wrong && first != planted.right);
+    let (scene, token) = Scene::signed_in();
+    let mut scene = scene;
+    scene.advance(4000);
+    let second = scene.get_token(NEVER).token().to_owned();
+    assert_ne!(second, token);
+    assert_eq!(scene.get_token(NEVER).token(), second);
+    assert_eq!(scene.provider.count(Endpoint::Refresh), 1);
+}
+
+#[test]
+fn a_token_that_git_says_was_refused_is_not_answered_from_memory() {
+    let mut scene = Scene::new();
+    let resource = "[[resources]]\nmatch = \"https://git.corp.example\"\nprovider = \"corp\"\n";
+    scene.configure(resource);
+    let token = git(&scene, GIT);
+    assert_eq!(git(&scene, GIT), token);
+    assert_eq!(remembered(&scene).len(), 1);
+    let refused = format!("{GIT}username=oauth2\npassword={token}\n");
+    scene
+        .sandbox
+        .run_with_input(&["git", "erase"], refused.as_bytes())
+        .succeeds();
+    let second = git(&scene, GIT);
+    assert_ne!(second, token);
+    assert_eq!(git(&scene, GIT), second);
+
+    // git 2.46 says it within the same fetch.
+    let (mut scene, _) = Scene::signed_in();
+    scene.configure(resource);
+    let token = git(&scene, GIT);
+    let state = format!("capability[]=state\nstate[]=hallpass:1\n{GIT}");
+    assert_ne!(git(&scene, &state), token);
+    assert_eq!(scene.provider.count(Endpoint::Refresh), 1);
+}
+
+#[test]
+fn what_a_tool_asks_is_part_of_the_question() {
+    let planted = Planted::of_git();
+    let scene = &planted.scene;
+    for (why, input) in [
+        ("a path", format!("{GIT}path=team/a.git\n")),
+        ("an empty path", format!("{GIT}path=\n")),
+        ("a user", format!("{GIT}username=oauth2\n")),
+        (
+            "the same host, otherwise",
+            "protocol=https\nhost=git.corp.example:443\n".to_owned(),
+        ),
+        (
+            "the same host, louder",
+            "protocol=https\nhost=GIT.CORP.EXAMPLE\n".to_owned(),
+        ),
+    ] {
+        assert_eq!(git(scene, &input), planted.right, "{why}");
+    }
+    let unknown = "protocol=https\nhost=git.corp.example.evil.example\n";
+    let outcome = scene
+        .sandbox
+        .run_with_input(&["git", "get"], unknown.as_bytes());
+    assert_eq!(outcome.stdout, "", "{outcome}");
+    let plain = "protocol=http\nhost=git.corp.example\n";
+    let outcome = scene
+        .sandbox
+        .run_with_input(&["git", "get"], plain.as_bytes());
+    assert_eq!(outcome.stdout, "", "{outcome}");
+    planted.plant();
+    assert_eq!(git(scene, GIT), planted.wrong);
+
+    // What git is told fits what it offered, whichever offer came first.
+    let capable = format!("capability[]=authtype\ncapability[]=state\n{GIT}");
+    let reply = scene
+        .sandbox
+        .run_with_input(&["git", "get"], capable.as_bytes());
+    assert!(reply.stdout.contains("continue=1") && reply.stdout.contains(&planted.wrong));
+}
+
+#[test]
+fn a_repository_that_names_an_account_is_heard_whatever_is_remembered() {
+    let mut planted = Planted::of_git();
+    let git_dir = planted.scene.sandbox.root().join("repository");
+    fs::create_dir(&git_dir).unwrap();
+    fs::write(git_dir.join("HEAD"), "ref: refs/heads/main\n").unwrap();
+    for folder in ["objects", "refs"] {
+        fs::create_dir(git_dir.join(folder)).unwrap();
+    }
+    fs::write(git_dir.join("config"), "[core]\n\tbare = true\n").unwrap();
+    planted.scene.sandbox.set("GIT_DIR", &git_dir);
+    planted
+        .scene
+        .sandbox
+        .set("PATH", std::env::var_os("PATH").unwrap());
+    assert_eq!(git(&planted.scene, GIT), planted.wrong);
+    fs::write(git_dir.join("config"), "[hallpass]\n\taccount = default\n").unwrap();
+    assert_eq!(git(&planted.scene, GIT), planted.right);
+    fs::write(git_dir.join("config"), "[core]\n\tbare = true\n").unwrap();
+    assert_eq!(
+        git(&planted.scene, GIT),
+        planted.wrong,
+        "and it is not remembered"
+    );
+    planted.scene.sandbox.set("GIT_CONFIG_COUNT", "1");
+    planted
+        .scene
+        .sandbox
+        .set("GIT_CONFIG_KEY_0", "hallpass.account");
+    planted.scene.sandbox.set("GIT_CONFIG_VALUE_0", "default");
+    assert_eq!(git(&planted.scene, GIT), planted.right);
+}
+
+#[test]
+fn a_record_that_is_damaged_is_an_error_whatever_is_remembered() {
+    let planted = Planted::new();
+    for record in files_below(&planted.scene.sandbox.data_dir().join("sessions")) {
+        if record.extension().is_none() {
+            fs::write(record, "damaged").unwrap();
+        }
+    }
+    planted.scene.get_token(&[]).fails_with(1);
+}
+
+#[test]
+fn another_home_has_a_memory_of_its_own() {
+    let mut planted = Planted::new();
+    let other = crate::sandbox::Sandbox::new();
+    planted
+        .scene
+        .sandbox
+        .set("HALLPASS_DATA_DIR", other.home().join("data"));
+    planted.scene.get_token(NEVER).fails_with(3);
+    let fresh = planted.scene.get_token(&[]).token().to_owned();
+    assert!(fresh != planted.right && fresh != planted.wrong);
+}
