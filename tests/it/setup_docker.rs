@@ -219,10 +219,12 @@ fn podmans_file_is_written_where_that_is_asked_and_taken_back() {
     desk.setup(&["a.example", "--provider", "corp", "--podman"])
         .succeeds();
     assert_eq!(value(&auth)["credHelpers"]["a.example"], "hallpass");
+    assert_eq!(value(&lasting)["credHelpers"]["a.example"], "hallpass");
     // Also from another session, whose file is another one.
     desk.sandbox.unset("XDG_RUNTIME_DIR");
     desk.setup(&["--undo"]).succeeds();
     assert_eq!(text(&auth), "{}\n");
+    assert!(!lasting.exists());
 
     let named = desk.sandbox.root().join("auth.json");
     desk.sandbox.set("REGISTRY_AUTH_FILE", &named);

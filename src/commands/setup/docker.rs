@@ -222,7 +222,7 @@ fn files(env: &Env, args: &SetupDocker) -> Result<Vec<JsonFile>, Error> {
     let home = home(env)?;
     let mut paths = vec![docker_file(env, &home)];
     if args.podman {
-        paths.push(podman_file(env, &home));
+        paths.extend(podman_files(env, &home));
     }
     paths
         .iter()
@@ -236,32 +236,19 @@ fn docker_file(env: &Env, home: &Path) -> PathBuf {
     absolute(folder.join("config.json"))
 }
 
-/// The one that is named; the one of this login session, where there is one; else the lasting one,
-/// which the next login has too (containers-auth.json(5)).
-fn podman_file(env: &Env, home: &Path) -> PathBuf {
-    if let Some(path) = env.var_os("REGISTRY_AUTH_FILE").filter(|p| !p.is_empty()) {
-        return absolute(PathBuf::from(path));
+/// The one that is named; else that of this login session, which `podman login` writes to, and the
+/// lasting one, which is still there in the next session (containers-auth.json(5)).
+fn podman_files(env: &Env, home: &Path) -> Vec<PathBuf> {
+    let named = |name| env.var_os(name).filter(|path| !path.is_empty());
+    if let Some(path) = named("REGISTRY_AUTH_FILE") {
+        return vec![absolute(PathBuf::from(path))];
     }
-    let [session, lasting] = podman_files(env, home);
-    session
-        .filter(|path| path.exists())
-        .or(lasting)
-        .unwrap_or_default()
-}
-
-fn podman_files(env: &Env, home: &Path) -> [Option<PathBuf>; 2] {
-    let folder = |name| {
-        env.var_os(name)
-            .filter(|path| !path.is_empty())
-            .map(PathBuf::from)
-    };
-    let in_folder = |folder: PathBuf| absolute(folder.join("containers/auth.json"));
-    [
-        folder("XDG_RUNTIME_DIR").map(in_folder),
-        Some(in_folder(
-            folder("XDG_CONFIG_HOME").unwrap_or_else(|| home.join(".config")),
-        )),
-    ]
+    let lasting = named("XDG_CONFIG_HOME").map_or_else(|| home.join(".config"), PathBuf::from);
+    let folders = named("XDG_RUNTIME_DIR").map(PathBuf::from);
+    let folders = folders.into_iter().chain([lasting]);
+    folders
+        .map(|folder| absolute(folder.join("containers/auth.json")))
+        .collect()
 }
 
 fn absolute(path: PathBuf) -> PathBuf {
@@ -440,10 +427,7 @@ impl Work<'_> {
             );
         }
         let home = home(self.env)?;
-        let [session, lasting] = podman_files(self.env, &home);
-        let named = self.env.var_os("REGISTRY_AUTH_FILE").map(PathBuf::from);
-        let others = [named.map(absolute), session, lasting];
-        for path in others.into_iter().flatten() {
+        for path in podman_files(self.env, &home) {
             // Somebody else's file, which is only looked at.
             let Ok(file) = JsonFile::read(&path, Some(&home)) else {
                 continue;
