@@ -31,6 +31,8 @@ pub(crate) struct Floors {
     pub(crate) c: PathBuf,
     /// In the order of the builds.
     pub(crate) rust: Vec<(&'static str, PathBuf)>,
+    /// As the default build is linked, with the unwinder in it; see the package's `build.rs`.
+    pub(crate) rust_with_unwinder: Option<PathBuf>,
     pub(crate) peak: PathBuf,
 }
 
@@ -151,34 +153,57 @@ pub(crate) fn floors(sandbox: &Sandbox, builds: &[Build]) -> Floors {
         assert!(built.success(), "cc {name}.c");
         program
     };
+    let rustc = |name: &str, flags: &[&str]| {
+        let program = sandbox.root().join(name);
+        let mut rustc = Command::new("rustc");
+        // The release profile of Cargo.toml.
+        rustc.args([
+            "--edition=2024",
+            "-Copt-level=3",
+            "-Clto=fat",
+            "-Ccodegen-units=1",
+        ]);
+        rustc.args(["-Cpanic=abort", "-Cstrip=symbols", "-o"]);
+        rustc
+            .arg(&program)
+            .arg(source("bare.rs"))
+            .args(flags)
+            .env("REPLY", &reply_file);
+        assert!(rustc.status().expect("rustc").success(), "rustc bare.rs");
+        program
+    };
     let rust = builds
         .iter()
         .map(|build| {
-            let program = sandbox.root().join(format!("bare-{}", build.label()));
-            let mut rustc = Command::new("rustc");
-            // The release profile of Cargo.toml.
-            rustc.args([
-                "--edition=2024",
-                "-Copt-level=3",
-                "-Clto=fat",
-                "-Ccodegen-units=1",
-            ]);
-            rustc.args(["-Cpanic=abort", "-Cstrip=symbols", "-o"]);
-            rustc
-                .arg(&program)
-                .arg(source("bare.rs"))
-                .env("REPLY", &reply_file);
-            if let Some(target) = build.target {
-                rustc.args(["--target", target]);
-            }
-            assert!(rustc.status().expect("rustc").success(), "rustc bare.rs");
+            let flags = build.target.map(|target| ["--target", target]);
+            let flags = flags.as_ref().map_or(&[][..], |flags| flags);
+            let program = rustc(&format!("bare-{}", build.label()), flags);
             (build.label(), program)
         })
         .collect();
+    let rust_with_unwinder = unwinders_folder().map(|folder| {
+        let folder = format!("native={folder}");
+        rustc(
+            "bare-with-unwinder",
+            &["-L", &folder, "-l", "static:-bundle=gcc_eh"],
+        )
+    });
     let reply = String::from_utf8(reply).expect("a token");
     Floors {
         c: cc("bare", &[&format!("-DREPLY=\"{}\"", reply.trim_end())]),
         rust,
+        rust_with_unwinder,
         peak: cc("peak", &["-static"]),
     }
+}
+
+/// Where the C compiler has the unwinder as an archive.
+fn unwinders_folder() -> Option<String> {
+    let said = Command::new("cc")
+        .arg("-print-file-name=libgcc_eh.a")
+        .output()
+        .ok()?;
+    let path = PathBuf::from(String::from_utf8(said.stdout).ok()?.trim_end());
+    let folder = path.parent().filter(|_| path.is_file())?;
+    Some(folder.to_str()?.to_owned())
 }

@@ -64,6 +64,7 @@ fn main() {
     programs.extend(scenes::hits(&sandbox, &builds));
     let peers = peers::installed(&sandbox, keyring.is_some());
     programs.extend(peers.programs());
+    programs.extend(scenes::fills(&sandbox, &builds, peers.has_cache()));
     let hits = measure::all(&programs, &floors, rounds);
 
     let miss = scenes::misses(&sandbox, &builds, &provider, rounds.min(100));

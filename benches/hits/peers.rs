@@ -6,9 +6,8 @@ use std::process::{Command, Stdio};
 
 use crate::measure::{Program, which};
 use crate::provider;
-use crate::sandbox::{AUTHORITY, Sandbox};
+use crate::sandbox::{AUTHORITY, HOST, Sandbox};
 
-const HOST: &str = "git.corp.example";
 const REGISTRY: &str = "https://registry.corp.example";
 
 pub(crate) struct Peers<'a> {
@@ -197,6 +196,10 @@ impl Peers<'_> {
         env
     }
 
+    pub(crate) fn has_cache(&self) -> bool {
+        self.cache.is_some()
+    }
+
     pub(crate) fn programs(&self) -> Vec<Program> {
         self.found
             .iter()
@@ -207,6 +210,7 @@ impl Peers<'_> {
                 env: self.env(),
                 stdin: Some(self.question(number, &peer.question)),
                 answers: peer.answers.clone(),
+                fails: false,
             })
             .collect()
     }
@@ -258,7 +262,7 @@ fn git_secret(secret: &str) -> String {
     format!("protocol=https\nhost={HOST}\nusername=me\npassword={secret}\n\n")
 }
 
-fn git_question() -> String {
+pub(crate) fn git_question() -> String {
     format!("protocol=https\nhost={HOST}\n\n")
 }
 

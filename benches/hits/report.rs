@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::build::Build;
 use crate::measure::Cost;
-use crate::scenes::Miss;
+use crate::scenes::{FILL, Miss, TOOLS};
 
 pub(crate) struct Report<'a> {
     pub(crate) builds: &'a [Build],
@@ -31,7 +31,15 @@ impl Report<'_> {
     }
 
     fn hit(&self, label: &str, what: &str) -> Option<&Cost> {
-        self.cost(&format!("**hallpass** get-token, {label}{what}"))
+        self.of_tool("get-token", label, what)
+    }
+
+    fn of_tool(&self, tool: &str, label: &str, what: &str) -> Option<&Cost> {
+        self.cost(&format!("**hallpass** {tool}, {label}{what}"))
+    }
+
+    fn fill(&self, helper: &str) -> Option<&Cost> {
+        self.cost(&format!("{FILL} {helper}"))
     }
 
     fn goals(&self) -> Vec<Goal> {
@@ -85,6 +93,25 @@ impl Report<'_> {
                         ratio(crowded, hit),
                     ));
                 }
+            }
+        }
+        for tool in TOOLS {
+            let pairs = ["default", "musl"].map(|label| {
+                let own = self.of_tool(tool.name, label, "")?;
+                Some((label, own, self.hit(label, "")?))
+            });
+            for (label, own, hit) in pairs.into_iter().flatten() {
+                if let Some(goal) = tool.goal {
+                    let what = format!("{label}: time of {}, of get-token", tool.name);
+                    goals.push(at_most(&what, goal, ratio(own, hit)));
+                }
+            }
+        }
+        for label in ["default", "musl"] {
+            let own = self.fill(&format!("**hallpass**, {label}"));
+            if let (Some(own), Some(cache)) = (own, self.fill("cache")) {
+                let what = format!("{label}: time of {FILL} hallpass, of cache");
+                goals.push(at_most(&what, 1.0, ratio(own, cache)));
             }
         }
         if let (Some(hit), Some(floor)) = (self.hit("musl", ""), self.cost("/bin/true")) {

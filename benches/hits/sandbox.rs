@@ -19,6 +19,9 @@ const INSIDE: &str =
     "printf hits | gnome-keyring-daemon --unlock --components=secrets >&2 || exit 1
     echo \"$DBUS_SESSION_BUS_ADDRESS\"; cat >/dev/null";
 
+/// The git server that a resource of every configuration opens.
+pub(crate) const HOST: &str = "git.corp.example";
+
 /// Who issued the provider's certificate.
 pub(crate) const AUTHORITY: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),
@@ -97,6 +100,10 @@ impl Sandbox {
                 self.issuer
             );
         }
+        let _ = write!(
+            text,
+            "\n[[resources]]\nmatch = \"https://{HOST}\"\nprovider = \"corp\"\n"
+        );
         for number in 1..=resources {
             let _ = write!(
                 text,

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::build::{Build, Floors};
-use crate::measure::{Program, quartiles};
+use crate::measure::{Program, quartiles, which};
+use crate::peers::git_question;
 use crate::provider::Provider;
 use crate::sandbox::{Sandbox, private_folder};
 
@@ -20,6 +21,7 @@ pub(crate) fn floors(floors: &Floors) -> Vec<Program> {
         env: Vec::new(),
         stdin: None,
         answers: None,
+        fails: false,
     };
     let mut programs = vec![
         bare("/bin/true".to_owned(), Path::new("/bin/true")),
@@ -28,8 +30,45 @@ pub(crate) fn floors(floors: &Floors) -> Vec<Program> {
     for (label, program) in &floors.rust {
         programs.push(bare(format!("bare Rust, {label}"), program));
     }
+    if let Some(program) = &floors.rust_with_unwinder {
+        programs.push(bare(
+            "bare Rust, default, unwinder within".to_owned(),
+            program,
+        ));
+    }
     programs
 }
+
+/// A tool's hit: what it says on the command line, in the environment and on stdin. A tool more is
+/// a row more.
+pub(crate) struct Tool {
+    pub(crate) name: &'static str,
+    words: &'static [&'static str],
+    env: &'static [(&'static str, &'static str)],
+    stdin: Option<&'static str>,
+    /// What it may cost at most, in hits of `get-token`, where there is such a goal.
+    pub(crate) goal: Option<f64>,
+}
+
+/// The first is what the others are measured against.
+pub(crate) const TOOLS: &[Tool] = &[
+    Tool {
+        name: "get-token",
+        words: &["get-token", "corp"],
+        env: &[],
+        stdin: None,
+        goal: None,
+    },
+    Tool {
+        name: "git get",
+        words: &["git", "get"],
+        env: &[],
+        stdin: Some(
+            "capability[]=authtype\ncapability[]=state\nprotocol=https\nhost=git.corp.example\n\n",
+        ),
+        goal: None,
+    },
+];
 
 pub(crate) fn hits(sandbox: &Sandbox, builds: &[Build]) -> Vec<Program> {
     let crowded = crowded_folder(sandbox);
@@ -39,41 +78,100 @@ pub(crate) fn hits(sandbox: &Sandbox, builds: &[Build]) -> Vec<Program> {
 
     let mut programs = Vec::new();
     for build in builds {
-        let mut add = |what: &str, words: &[&str], env: &[(&str, &Path)]| {
+        let mut add = |tool: &str, what: &str, words: &[&str], env: &[(&str, &str)], stdin| {
             let label = build.label();
             let mut all = sandbox.env();
-            all.extend(
-                env.iter()
-                    .map(|(k, v)| ((*k).to_owned(), v.to_string_lossy().into_owned())),
-            );
+            let own = env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+            all.extend(own);
             programs.push(Program {
-                name: format!("**hallpass** get-token, {label}{what}"),
-                words: [&build.program.to_string_lossy(), "get-token"]
+                name: format!("**hallpass** {tool}, {label}{what}"),
+                words: [&*build.program.to_string_lossy()]
                     .into_iter()
                     .chain(words.iter().copied())
                     .map(str::to_owned)
                     .collect(),
                 env: all,
-                stdin: None,
-                answers: Some(token.clone()),
+                stdin,
+                answers: Some(token.trim_end().to_owned()),
+                fails: false,
             });
         };
-        add("", &["corp"], &[]);
-        add(
-            ", 10,000 records",
-            &["corp"],
-            &[("HALLPASS_DATA_DIR", &crowded)],
-        );
-        add(", 100 resources", &["corp"], &[("HALLPASS_CONFIG", &long)]);
-        let url = "https://git77.corp.example/team/a.git";
-        add(
-            ", 100 resources, by URL",
-            &[url],
-            &[("HALLPASS_CONFIG", &long)],
-        );
+        for tool in TOOLS {
+            let stdin = tool.stdin.map(|text| said(sandbox, tool.name, text));
+            add(tool.name, "", tool.words, tool.env, stdin);
+        }
+        let crowded = crowded.to_string_lossy();
+        let crowded = [("HALLPASS_DATA_DIR", &*crowded)];
+        let many = [&["get-token", "corp"][..], &["get-token", FAR_DOWN]];
+        add("get-token", ", 10,000 records", many[0], &crowded, None);
+        let long = long.to_string_lossy();
+        let long = [("HALLPASS_CONFIG", &*long)];
+        add("get-token", ", 100 resources", many[0], &long, None);
+        add("get-token", ", 100 resources, by URL", many[1], &long, None);
     }
     programs
 }
+
+/// What only a late one of many resources opens.
+const FAR_DOWN: &str = "https://git77.corp.example/team/a.git";
+
+/// A file with what a tool says on stdin.
+fn said(sandbox: &Sandbox, name: &str, text: &str) -> PathBuf {
+    let path = sandbox
+        .root()
+        .join(format!("said-by-{}", name.replace(' ', "-")));
+    fs::write(&path, text).expect("a question");
+    path
+}
+
+/// `git credential fill` from start to end, with one helper after the other in its configuration,
+/// each as its users write it.
+pub(crate) fn fills(sandbox: &Sandbox, builds: &[Build], has_cache: bool) -> Vec<Program> {
+    let Some(git) = which("git") else {
+        return Vec::new();
+    };
+    let mut helpers = vec![
+        ("/bin/true, no answer".to_owned(), "/bin/true".to_owned()),
+        ("store".to_owned(), "store".to_owned()),
+    ];
+    if has_cache {
+        helpers.push(("cache".to_owned(), "cache".to_owned()));
+    }
+    for build in builds {
+        let program = build.program.to_string_lossy();
+        helpers.push((
+            format!("**hallpass**, {}", build.label()),
+            format!("{program} git"),
+        ));
+    }
+    let question = said(sandbox, "git itself", &git_question());
+    let fill = |(number, (name, helper)): (usize, (String, String))| {
+        let config = sandbox.root().join(format!("gitconfig-{number}"));
+        let text = format!("[credential]\n\thelper = {helper}\n");
+        fs::write(&config, text).expect("git's configuration");
+        let mut env = sandbox.env();
+        for (name, value) in [
+            ("GIT_CONFIG_GLOBAL", &*config.to_string_lossy()),
+            ("GIT_CONFIG_NOSYSTEM", "1"),
+            ("GIT_TERMINAL_PROMPT", "0"),
+        ] {
+            env.push((name.to_owned(), value.to_owned()));
+        }
+        let fails = helper == "/bin/true";
+        Program {
+            name: format!("{FILL} {name}"),
+            words: [&git, "credential", "fill"].map(str::to_owned).to_vec(),
+            env,
+            stdin: Some(question.clone()),
+            answers: (!fails).then(|| "password=".to_owned()),
+            fails,
+        }
+    };
+    helpers.into_iter().enumerate().map(fill).collect()
+}
+
+/// What these rows begin with; the helper's name follows.
+pub(crate) const FILL: &str = "git credential fill:";
 
 /// The data folder with many more records in it, which are copies under other names.
 fn crowded_folder(sandbox: &Sandbox) -> PathBuf {
@@ -166,6 +264,7 @@ fn miss(
         env,
         stdin: None,
         answers: None,
+        fails: false,
     };
     program.timed();
     provider.seen();

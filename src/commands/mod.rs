@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::{Args as _, FromArgMatches as _, Parser as _};
 
-use crate::cli::{AdHocArgs, Asking, Cli, Common, GetToken, Setup, Target, Verb};
+use crate::cli::{AdHocArgs, Asking, Cli, Common, Doctor, GetToken, Setup, Target, Verb};
 use crate::config::{Asked, Config, Flags, Interactive};
 use crate::credential::Tool;
 use crate::env::Env;
@@ -23,8 +23,10 @@ use crate::terminal::Terminal;
 
 mod answer;
 mod docker;
+mod doctor;
 mod get_token;
 mod git;
+mod kubeconfig;
 mod kubectl;
 mod lock;
 mod login;
@@ -81,9 +83,11 @@ pub fn run(env: &Env) -> ExitCode {
         Verb::Status(args) => status::run(env, &args),
         Verb::Git(args) => git::run(env, &args, command.words(env)),
         Verb::Docker(args) => docker::run(env, &args, command.words(env)),
-        Verb::Kubectl(args) => kubectl::run(env, &args),
+        Verb::Kubectl(args) => kubectl::run(env, &args, command.words(env)),
+        Verb::Doctor(Doctor::Kubectl(args)) => doctor::kubectl::run(env, &args),
         Verb::Setup(Setup::Git(args)) => setup::git::run(env, &args),
         Verb::Setup(Setup::Docker(args)) => setup::docker::run(env, &args),
+        Verb::Setup(Setup::Kubectl(args)) => setup::kubectl::run(env, &args),
     })
 }
 

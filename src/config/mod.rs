@@ -33,7 +33,7 @@ use crate::provider::resource::Pattern;
 use crate::provider::{Origin, Provider, Realm, RegistryExchange, presets};
 use error::{Problem, What, shown_name};
 use file::{Readers, Unusable};
-use section::{Section, Source, Title, issuer, printable};
+use section::{Name, Section, Source, Title, issuer, printable};
 use settings::{SettingsLayer, choice};
 
 /// All that was configured, before any provider is asked for.
@@ -51,8 +51,8 @@ pub struct Config {
 pub struct Sources {
     system: Option<Source>,
     user: Option<Source>,
-    /// The user's file as a person sees its path, whether or not it is there.
-    file: String,
+    /// The user's, whether or not it is there.
+    file: Name,
 }
 
 /// What a resource is answered with.
@@ -138,7 +138,7 @@ impl Config {
         let user = edited.source();
         let sources = Sources {
             system,
-            file: user.shown.clone(),
+            file: user.name.clone(),
             user: Some(user),
         };
         Self::of(sources, env, flags)
@@ -187,7 +187,7 @@ impl Config {
         };
         let origin = Origin {
             configured: configured.is_some(),
-            file: self.sources.file.clone(),
+            file: self.sources.file.shown(),
         };
         layer.resolve(name.to_owned(), origin, self.settings.ca_file.clone())
     }
@@ -206,7 +206,7 @@ impl Config {
         match (names.next(), names.next()) {
             (Some(name), None) => self.provider(name),
             (None, _) => Err(ConfigError::NoProvider {
-                file: self.sources.file.clone(),
+                file: self.sources.file.shown(),
             }),
             (Some(_), Some(_)) => Err(ConfigError::SeveralProviders {
                 known: self.providers().map(str::to_owned).collect(),
@@ -317,7 +317,7 @@ impl Config {
             ca_file: self.settings.ca_file.clone(),
             origin: Origin {
                 configured: false,
-                file: self.sources.file.clone(),
+                file: self.sources.file.shown(),
             },
             ..Provider::default()
         };
@@ -335,8 +335,6 @@ impl Config {
         }
     }
 }
-
-pub(crate) use folders::home;
 
 /// A path as a person sees it.
 pub(crate) fn shown_at_home(path: &Path, home: Option<&Path>) -> String {
@@ -360,7 +358,16 @@ pub(crate) fn read_text(
 
 /// Puts a text in its place, whole or not at all; an empty one is removed.
 pub(crate) fn replace_text(path: &Path, shown: &str, text: &str) -> Result<(), ConfigError> {
-    file::replace(path, text).map_err(|cause| ConfigError::Unwritable {
+    let removed = || match std::fs::remove_file(file::target(path)?) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    };
+    let done = if text.is_empty() {
+        removed()
+    } else {
+        file::replace(path, text.as_bytes())
+    };
+    done.map_err(|cause| ConfigError::Unwritable {
         file: shown.to_owned(),
         cause,
     })
@@ -375,15 +382,18 @@ impl Sources {
     fn read_files(system_file: Option<&Path>, env: &Env) -> Result<Self, ConfigError> {
         let (user_path, must_exist) = folders::user_file(env)?;
         let home = folders::home(env).ok();
-        let file = folders::shown(&user_path, home.as_deref());
 
         let system = system_file
             .map(|path| read(path, home.clone()))
             .transpose()?
             .flatten();
-        let user = read(&user_path, home)?;
+        let user = read(&user_path, home.clone())?;
+        let file = Name::File {
+            path: user_path,
+            home,
+        };
         if user.is_none() && must_exist {
-            return Err(ConfigError::Absent { file });
+            return Err(ConfigError::Absent { file: file.shown() });
         }
         Ok(Self { system, user, file })
     }
@@ -402,6 +412,11 @@ impl std::fmt::Debug for Sources {
     }
 }
 
+/// The user's home.
+pub(crate) fn home(env: &Env) -> Result<PathBuf, ConfigError> {
+    folders::home(env)
+}
+
 /// A path as a person sees it, where the home does not matter.
 pub(crate) fn shown(path: &Path) -> String {
     folders::shown(path, None)
@@ -413,13 +428,25 @@ fn given<T>(name: &'static str, value: Result<T, What>) -> Result<T, ConfigError
 
 /// Reads one file, if it is there and nobody else can have written it.
 fn read(path: &Path, home: Option<PathBuf>) -> Result<Option<Source>, ConfigError> {
-    let shown = folders::shown(path, home.as_deref());
-    let Some(text) = read_text(path, &shown)? else {
-        return Ok(None);
+    let name = Name::File {
+        path: path.to_owned(),
+        home: home.clone(),
+    };
+    let text: Zeroizing<String> = match file::read(path, Readers::Anyone) {
+        Ok(Some(text)) => text,
+        Ok(None) => return Ok(None),
+        Err(Unusable::Untrusted(why)) => {
+            let file = name.shown();
+            return Err(ConfigError::Untrusted { file, why });
+        }
+        Err(Unusable::Unreadable(cause)) => {
+            let file = name.shown();
+            return Err(ConfigError::Unreadable { file, cause });
+        }
     };
     let folder = path.parent().unwrap_or(Path::new("/")).to_owned();
     Ok(Some(Source {
-        shown,
+        name,
         text,
         folder,
         home,

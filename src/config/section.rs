@@ -15,16 +15,36 @@ use url::Url;
 use zeroize::Zeroizing;
 
 use super::error::{ConfigError, Place, Problem, What, shown_name};
+use super::folders;
 use super::similar;
 
 /// A file's text, and what is needed to speak about it.
 pub(crate) struct Source {
-    /// As a person sees its path.
-    pub(crate) shown: String,
+    pub(crate) name: Name,
     pub(crate) text: Zeroizing<String>,
     /// What relative paths in it are relative to.
     pub(crate) folder: PathBuf,
     pub(crate) home: Option<PathBuf>,
+}
+
+/// What a source is called: worked out where somebody is told, for a hit tells nobody.
+#[derive(Debug, Clone)]
+pub(crate) enum Name {
+    File {
+        path: PathBuf,
+        home: Option<PathBuf>,
+    },
+    Preset(&'static str),
+}
+
+impl Name {
+    /// As a person sees it.
+    pub(crate) fn shown(&self) -> String {
+        match self {
+            Self::File { path, home } => folders::shown(path, home.as_deref()),
+            Self::Preset(id) => format!("preset {id}"),
+        }
+    }
 }
 
 impl Source {
@@ -42,7 +62,7 @@ impl Source {
         let before = self.text.as_bytes().iter().take(at);
         ConfigError::Entry {
             place: Place {
-                file: self.shown.clone(),
+                file: self.name.shown(),
                 line: 1 + before.filter(|byte| **byte == b'\n').count(),
             },
             problem: Box::new(problem),

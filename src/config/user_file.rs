@@ -8,14 +8,14 @@ use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 use super::error::ConfigError;
-use super::section::Source;
+use super::section::{Name, Source};
 use super::{folders, read_text, replace_text};
 use crate::env::Env;
 
 const OPENS: &str = "# >>> ";
 const CLOSES: &str = "# <<< ";
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct UserFile {
     path: PathBuf,
     home: Option<PathBuf>,
@@ -37,6 +37,11 @@ impl UserFile {
             shown,
             text,
         })
+    }
+
+    /// The folder that it stands in, which need not exist.
+    pub(crate) fn folder(&self) -> &Path {
+        self.path.parent().unwrap_or(Path::new("/"))
     }
 
     /// Adds a block, in the place of an older one of that title.
@@ -86,9 +91,12 @@ impl UserFile {
 
     pub(super) fn source(&self) -> Source {
         Source {
-            shown: self.shown.clone(),
+            name: Name::File {
+                path: self.path.clone(),
+                home: self.home.clone(),
+            },
             text: self.text.clone(),
-            folder: self.path.parent().unwrap_or(Path::new("/")).to_owned(),
+            folder: self.folder().to_owned(),
             home: self.home.clone(),
         }
     }

@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use super::layer::{ProviderLayer, SERVER_KEYS};
 use crate::config::error::ConfigError;
-use crate::config::section::{Blanks, Source};
+use crate::config::section::{Blanks, Name, Source};
 
 /// By name, in the order of their names.
 const PRESETS: &[(&str, &str)] = &[
@@ -100,7 +100,7 @@ pub(super) fn read(id: &'static str, above: &ProviderLayer) -> Result<Filled, Co
         }
     }
     let source = Source {
-        shown: format!("preset {id}"),
+        name: Name::Preset(id),
         text: Zeroizing::new(text.to_owned()),
         folder: PathBuf::new(),
         home: None,

@@ -32,6 +32,8 @@ mod config_errors;
 mod device;
 mod discovery;
 mod docker;
+#[cfg(unix)]
+mod doctor;
 mod git;
 mod harness;
 mod id_token;
@@ -41,6 +43,8 @@ mod refresh;
 mod resolution;
 mod setup_docker;
 mod setup_git;
+#[cfg(unix)]
+mod setup_kubectl;
 mod sign_in;
 mod store;
 mod tidy;

@@ -8,6 +8,7 @@ pub(super) mod git;
 mod git_config;
 mod host;
 mod json_file;
+pub(super) mod kubectl;
 mod link;
 mod opener;
 mod program;

@@ -25,6 +25,7 @@ pub(crate) struct Request {
     pub(crate) path: String,
     pub(crate) query: Pairs,
     pub(crate) headers: Pairs,
+    pub(crate) body: Vec<u8>,
     /// The body, where it is a form.
     pub(crate) form: Pairs,
     pub(crate) tls: bool,
@@ -220,6 +221,7 @@ fn read_request(reader: &mut dyn BufRead, tls: bool) -> io::Result<Option<Reques
         path: path.to_owned(),
         query: pairs(query.as_bytes()),
         headers,
+        body: Vec::new(),
         form: Pairs::new(),
         tls,
     };
@@ -235,6 +237,7 @@ fn read_request(reader: &mut dyn BufRead, tls: bool) -> io::Result<Option<Reques
     {
         request.form = pairs(&body);
     }
+    request.body = body;
     Ok(Some(request))
 }
 
