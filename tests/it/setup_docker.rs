@@ -356,6 +356,19 @@ fn a_registry_that_is_known_needs_only_the_client_and_says_so() {
         .fails_saying(2, &["exact hosts only"]);
     assert!(!desk.docker_file().exists());
     assert_eq!(text(&desk.config), CONFIG);
+    // The provider that another tool was set up with needs nothing more.
+    let with_github =
+        format!("{CONFIG}[providers.github]\npreset = \"github\"\nclient_id = \"Iv0\"\n");
+    private_file(&desk.config, &with_github);
+    desk.setup(&["ghcr.io"]).succeeds();
+    let config = text(&desk.config);
+    assert!(
+        config.contains("match = \"https://ghcr.io\"\nprovider = \"github\"\n"),
+        "{config}"
+    );
+    assert_eq!(config.matches("[providers.").count(), 2, "{config}");
+    desk.setup(&["--undo"]).succeeds();
+    private_file(&desk.config, CONFIG);
     desk.setup(&["ghcr.io", "--client-id", "Iv1"]).succeeds();
     assert!(text(&desk.config).contains("preset = \"github\"\nclient_id = \"Iv1\"\n"));
 }
