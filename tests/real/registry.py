@@ -26,6 +26,7 @@ from git_server import credentials
 from sandbox import end, wait_for
 
 SERVICE, ISSUER = "the registry of the tests", "the token server of the tests"
+LAYER = "hello.tar.gz"  # what oras calls the image's layer
 SECONDS_TO_START = 15
 SECONDS_A_REQUEST = 30
 SECONDS_A_TOKEN_LIVES = 60
@@ -257,7 +258,13 @@ def image(root):
         "schemaVersion": 2,
         "mediaType": f"{kind}.manifest.v1+json",
         "config": {"mediaType": f"{kind}.config.v1+json", **blob(json.dumps(config).encode())},
-        "layers": [{"mediaType": f"{kind}.layer.v1.tar+gzip", **blob(gzip.compress(plain, mtime=0))}],
+        "layers": [
+            {
+                "mediaType": f"{kind}.layer.v1.tar+gzip",
+                **blob(gzip.compress(plain, mtime=0)),
+                "annotations": {"org.opencontainers.image.title": LAYER},
+            }
+        ],
     }
     index = {
         "schemaVersion": 2,

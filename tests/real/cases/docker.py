@@ -14,7 +14,7 @@ import urllib.request
 from git_server import GitServer
 from registry import Daemon, Registry, image
 from rig import case
-from sandbox import Blocked, end
+from sandbox import HERE, Blocked, end
 
 SECONDS_A_CLIENT = 60
 
@@ -197,6 +197,27 @@ def buildah_pulls_with_the_same_sign_in(rig):
     desk.push()
     pulled_by(desk, "buildah", "pull", "-q")
     assert desk.tabs() == 1
+
+
+@case
+def oras_pulls_with_the_same_sign_in(rig):
+    desk = Desk(rig)
+    desk.push()
+    desk.registry.tokens.new_seen()
+    pulled = desk.sandbox.home / "pulled"
+    desk.run(HERE / "venv/bin/python", "-B", "-c", ORAS, f"{desk.host}/one:latest", pulled)
+    # It unpacks a layer of this kind, whatever its title.
+    assert [path for path in pulled.rglob("*") if path.is_file()], "nothing was pulled"
+    assert desk.tabs() == 1
+    assert desk.users() == {("alice", "alice")}
+
+
+# The ORAS project's library for Python, as a program. It cannot push to a registry that wants another token for it.
+ORAS = """
+import sys
+import oras.client
+oras.client.OrasClient(insecure=True).pull(target=sys.argv[1], outdir=sys.argv[2])
+"""
 
 
 @case
