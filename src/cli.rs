@@ -44,6 +44,9 @@ pub enum Verb {
     /// Tell a tool to ask hallpass
     #[command(subcommand)]
     Setup(Setup),
+    /// Say what is off where a tool is refused, and what to type
+    #[command(subcommand)]
+    Doctor(Doctor),
     /// Answer git, as its credential helper
     Git(Git),
     /// Answer kubectl, as its credential plugin
@@ -118,6 +121,8 @@ pub struct Status {
 pub enum Setup {
     /// Make hallpass git's credential helper
     Git(SetupGit),
+    /// Make hallpass kubectl's credential plugin for a user of the kubeconfig
+    Kubectl(SetupKubectl),
 }
 
 #[derive(Debug, Args)]
@@ -144,8 +149,61 @@ pub struct SetupGit {
     pub common: Common,
 }
 
+#[derive(Debug, Args)]
+pub struct SetupKubectl {
+    /// The context whose user is set up; without it the current one
+    #[arg(
+        long,
+        value_name = "NAME",
+        conflicts_with = "user",
+        allow_hyphen_values = true
+    )]
+    pub context: Option<String>,
+    /// The user of the kubeconfig that is set up
+    #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
+    pub user: Option<String>,
+    #[command(flatten)]
+    pub opener: Opener,
+    /// Take over what the user's kubelogin (kubectl oidc-login) was told
+    #[arg(long, conflicts_with_all = ["issuer_url", "client_id"])]
+    pub from_kubelogin: bool,
+    /// Let kubectl run hallpass: add it to the allow-list in kuberc, where there is one
+    #[arg(long)]
+    pub kuberc: bool,
+    #[command(flatten)]
+    pub changing: Changing,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Doctor {
+    /// Look at what stands between kubectl and a cluster that answers 401
+    Kubectl(DoctorKubectl),
+}
+
+/// It refreshes nothing, and asks nobody to sign in.
+#[derive(Debug, Args)]
+#[command(after_help = DOCTOR_EXITS)]
+pub struct DoctorKubectl {
+    /// The context that is looked at; without it the current one
+    #[arg(long, value_name = "NAME")]
+    pub context: Option<String>,
+    /// Ask the API server, too: it is sent the token, as kubectl sends it
+    #[arg(long)]
+    pub ask_server: bool,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// A doctor's own.
+pub const DOCTOR_EXITS: &str = "Exit codes:
+  0  all is well
+  1  something is off
+  2  the command line or the configuration is at fault";
+
 /// The provider that opens what a tool is set up for: one that is there, or what makes one.
-#[derive(Debug, Default, Args)]
+#[derive(Debug, Default, Clone, Args)]
 #[group(id = "opener", multiple = true)]
 pub struct Opener {
     /// A provider of the configuration, or a preset
@@ -160,7 +218,7 @@ pub struct Opener {
     /// A file that holds the client secret
     #[arg(long, value_name = "FILE", requires = "client_id")]
     pub client_secret_file: Option<PathBuf>,
-    /// A scope to ask for; may be repeated
+    /// A scope to ask for; may be repeated [default with --issuer-url: openid offline_access]
     #[arg(long = "scope", value_name = "SCOPE", requires = "client_id")]
     pub scopes: Vec<String>,
     /// Which of several accounts at that provider

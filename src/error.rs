@@ -39,6 +39,31 @@ pub enum Error {
         #[source]
         cause: std::io::Error,
     },
+    #[error("kubectl failed to {action}")]
+    Kubectl {
+        action: &'static str,
+        #[source]
+        cause: std::io::Error,
+    },
+    #[error("{file} cannot be changed for the user {user} and nothing else: {why}")]
+    KubeconfigUnfit {
+        file: String,
+        user: String,
+        why: String,
+    },
+    #[error("{file} {why}")]
+    KubeconfigBusy {
+        file: String,
+        why: &'static str,
+        hint: String,
+    },
+    #[error("the user {user} cannot be converted: {why}")]
+    NotConverted {
+        user: String,
+        why: String,
+        /// The set-up's own command.
+        again: String,
+    },
     #[error("the path of this program cannot be found")]
     Program(#[source] std::io::Error),
     #[error("the reply could not be written")]
@@ -97,6 +122,7 @@ impl Error {
             | Self::NoResource(_)
             | Self::WhichAccount { .. }
             | Self::NotRegistered { .. }
+            | Self::NotConverted { .. }
             | Self::Config(_) => Exit::Usage,
             Self::Session(S::SignInNeeded { .. }) => Exit::SignInNeeded,
             Self::Session(S::Declined { .. } | S::TimedOut { .. } | S::CoolingDown { .. }) => {
@@ -106,13 +132,16 @@ impl Error {
             | Self::Reply(_)
             | Self::Program(_)
             | Self::GitConfig { .. }
+            | Self::Kubectl { .. }
+            | Self::KubeconfigUnfit { .. }
+            | Self::KubeconfigBusy { .. }
             | Self::Session(_) => Exit::Failed,
         }
     }
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Usage(_) => Some("run `hallpass get-token --help`".to_owned()),
+            Self::Usage(_) => Some("run the same command with `--help`".to_owned()),
             Self::NoResource(url) => Some(format!(
                 "add to config.toml:\n[[resources]]\nmatch = \"{url}\"\nprovider = \"…\""
             )),
@@ -125,6 +154,20 @@ impl Error {
             Self::GitConfig { .. } => {
                 Some("see that git is installed, and run `git config --global --list`".to_owned())
             }
+            Self::Kubectl { .. } => {
+                Some("see that kubectl is installed, and run `kubectl config view`".to_owned())
+            }
+            Self::KubeconfigUnfit { .. } => Some(
+                "lay the file out anew with `kubectl config set-context hallpass-layout` and \
+                 `kubectl config delete-context hallpass-layout`, which drop its comments, and run \
+                 it again; nothing was changed"
+                    .to_owned(),
+            ),
+            Self::KubeconfigBusy { hint, .. } => Some(hint.clone()),
+            Self::NotConverted { again, .. } => Some(format!(
+                "nothing was changed; to set it up by hand, run `{again} --issuer-url URL \
+                 --client-id ID --scope openid`"
+            )),
             Self::Program(_) => Some("start hallpass by its absolute path".to_owned()),
             Self::Reply(_) => None,
             Self::Config(error) => error.hint(),

@@ -16,6 +16,8 @@ use reqwest::blocking::{Client, RequestBuilder};
 use reqwest::header;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc2822;
 use url::{Host, Url};
 
 use crate::env::Env;
@@ -90,6 +92,8 @@ pub enum CertificateFault {
 pub struct Response {
     pub status: u16,
     pub body: Body,
+    /// The server's clock (RFC 9110 §6.6.1), where it says.
+    pub date: Option<OffsetDateTime>,
     /// `max-age` of the response's `Cache-Control`.
     pub max_age: Option<Duration>,
 }
@@ -102,6 +106,8 @@ pub type Body = Secret<Vec<u8>>;
 pub struct Http {
     limit: Duration,
     ca_file: Option<PathBuf>,
+    /// Certificates in PEM that are trusted beside the platform's.
+    authorities: Vec<u8>,
     /// What a proxy is called in a message.
     proxy: String,
     terminal: Terminal,
@@ -121,11 +127,23 @@ impl Http {
         Self {
             limit,
             ca_file,
+            authorities: Vec::new(),
             proxy: proxy_name(env),
             terminal,
             through: None,
             proxied: OnceCell::new(),
             loopback: OnceCell::new(),
+        }
+    }
+
+    /// The same, and it trusts these certificates in PEM.
+    #[must_use]
+    pub fn trusting(self, authorities: Vec<u8>) -> Self {
+        Self {
+            authorities,
+            proxied: OnceCell::new(),
+            loopback: OnceCell::new(),
+            ..self
         }
     }
 
@@ -232,6 +250,11 @@ impl Http {
             .get(header::CACHE_CONTROL)
             .and_then(|value| value.to_str().ok())
             .and_then(max_age);
+        let date = response
+            .headers()
+            .get(header::DATE)
+            .and_then(|value| value.to_str().ok())
+            .and_then(|text| OffsetDateTime::parse(text, &Rfc2822).ok());
         let mut body = Vec::with_capacity(8 * 1024);
         let mut chunk = [0; 8 * 1024];
         loop {
@@ -266,6 +289,7 @@ impl Http {
         Ok(Response {
             status: status.as_u16(),
             body: Secret::new(body),
+            date,
             max_age,
         })
     }
@@ -318,6 +342,18 @@ impl Http {
         }
     }
 
+    /// Whom it trusts beside the platform's authorities.
+    fn extra(&self) -> Result<Vec<CertificateDer<'static>>, HttpError> {
+        let mut extra = match &self.ca_file {
+            Some(path) => certificates(path)?,
+            None => Vec::new(),
+        };
+        if !self.authorities.is_empty() {
+            extra.extend(in_pem(&self.authorities).map_err(|reason| HttpError::Tls { reason })?);
+        }
+        Ok(extra)
+    }
+
     fn client(&self, url: &Url) -> Result<&Client, HttpError> {
         let loopback = is_loopback(url);
         if url.scheme() != "https" && !loopback {
@@ -334,7 +370,7 @@ impl Http {
             return Ok(client);
         }
         let mut builder = Client::builder()
-            .tls_backend_preconfigured(tls(self.ca_file.as_deref())?)
+            .tls_backend_preconfigured(tls(self.extra()?)?)
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(CONNECT_LIMIT.min(self.limit))
             .timeout(self.limit)
@@ -355,12 +391,11 @@ impl Http {
 }
 
 /// The platform's verifier over ring, and the private CA beside the platform's own.
-fn tls(ca_file: Option<&Path>) -> Result<rustls::ClientConfig, HttpError> {
+fn tls(extra: Vec<CertificateDer<'static>>) -> Result<rustls::ClientConfig, HttpError> {
     let fault = |error: rustls::Error| HttpError::Tls {
         reason: error.to_string(),
     };
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let extra = ca_file.map(certificates).transpose()?.unwrap_or_default();
     #[cfg(all(unix, not(target_os = "macos")))]
     let verifier = roots::Roots::new(extra, provider.clone()).map_err(fault)?;
     #[cfg(not(all(unix, not(target_os = "macos"))))]
@@ -381,11 +416,15 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, HttpError> 
         reason,
     };
     let pem = std::fs::read(path).map_err(|error| fault(error.to_string()))?;
-    let found: Vec<_> = CertificateDer::pem_slice_iter(&pem)
+    in_pem(&pem).map_err(fault)
+}
+
+fn in_pem(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
+    let found: Vec<_> = CertificateDer::pem_slice_iter(pem)
         .collect::<Result<_, _>>()
-        .map_err(|_| fault("it is not PEM".into()))?;
+        .map_err(|_| "it is not PEM".to_owned())?;
     if found.is_empty() {
-        return Err(fault("it holds no certificate".into()));
+        return Err("it holds no certificate".to_owned());
     }
     Ok(found)
 }

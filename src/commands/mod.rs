@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::{Args as _, FromArgMatches as _, Parser as _};
 
-use crate::cli::{AdHocArgs, Asking, Cli, Common, GetToken, Setup, Target, Verb};
+use crate::cli::{AdHocArgs, Asking, Cli, Common, Doctor, GetToken, Setup, Target, Verb};
 use crate::config::{Asked, Config, Flags, Interactive};
 use crate::credential::Tool;
 use crate::env::Env;
@@ -22,8 +22,10 @@ use crate::store::{self, Options, Store, UNATTENDED};
 use crate::terminal::Terminal;
 
 mod answer;
+mod doctor;
 mod get_token;
 mod git;
+mod kubeconfig;
 mod kubectl;
 mod lock;
 mod login;
@@ -79,8 +81,10 @@ pub fn run(env: &Env) -> ExitCode {
         Verb::Lock(args) => lock::run(env, &args),
         Verb::Status(args) => status::run(env, &args),
         Verb::Git(args) => git::run(env, &args, command.words(env)),
-        Verb::Kubectl(args) => kubectl::run(env, &args),
+        Verb::Kubectl(args) => kubectl::run(env, &args, command.words(env)),
+        Verb::Doctor(Doctor::Kubectl(args)) => doctor::kubectl::run(env, &args),
         Verb::Setup(Setup::Git(args)) => setup::git::run(env, &args),
+        Verb::Setup(Setup::Kubectl(args)) => setup::kubectl::run(env, &args),
     })
 }
 

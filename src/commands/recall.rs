@@ -11,23 +11,29 @@ use time::Duration;
 
 use super::{Prepared, answer};
 use crate::config::Sources;
-use crate::credential::{Credential, Generation, Want};
+use crate::credential::{Credential, Generation, TokenKind, Want};
 use crate::env::Env;
 use crate::resolution::{Question, Resolution};
 use crate::session::plan::{Plan, plan};
 use crate::session::record::Session;
-use crate::store::{self, AtHand};
+use crate::store::{self, AtHand, RecordName};
 
 /// A question, and whether its resolution is worth remembering.
 pub(super) struct Recall<'e> {
     env: &'e Env,
     question: Question,
     is_new: Cell<bool>,
+    check: Option<Box<Check<'e>>>,
 }
+
+/// What a tool does with an answer beside handing it out; `None` leaves it to the ordinary way.
+type Check<'e> = dyn Fn(Recalled) -> Option<Recalled> + 'e;
 
 /// The answer of a remembered question.
 pub(super) struct Recalled {
     pub(super) credential: Credential,
+    pub(super) record: RecordName,
+    pub(super) token: TokenKind,
     /// See [`Resolution::form`].
     pub(super) form: String,
 }
@@ -51,7 +57,14 @@ impl<'e> Recall<'e> {
             env,
             question: Question::new(words),
             is_new: Cell::new(false),
+            check: None,
         }
+    }
+
+    /// The same, for a tool that looks at each answer before it is handed out.
+    pub(super) fn checked(mut self, check: impl Fn(Recalled) -> Option<Recalled> + 'e) -> Self {
+        self.check = Some(Box::new(check));
+        self
     }
 
     /// The token, if the question was answered before and its token is still good.
@@ -95,7 +108,16 @@ impl<'e> Recall<'e> {
             Plan::Refresh { .. } | Plan::Authorize { .. } => return None,
         }
         let credential = answer::credential_of(kept?, token, username, bearer).ok()?;
-        Some(Recalled { credential, form })
+        let recalled = Recalled {
+            credential,
+            record,
+            token,
+            form,
+        };
+        match &self.check {
+            Some(check) => check(recalled),
+            None => Some(recalled),
+        }
     }
 
     /// Whether the question is the one that was written; `None` where its files cannot be used.

@@ -158,7 +158,8 @@ fn as_text(kept: &Kept<Session>, now: OffsetDateTime) -> String {
     crate::report::printable_lines(&text)
 }
 
-fn duration(seconds: i64) -> String {
+/// A time as a person says it.
+pub(super) fn duration(seconds: i64) -> String {
     match seconds {
         0..120 => format!("{seconds} s"),
         120..7200 => format!("{} min", seconds / 60),

@@ -1,13 +1,16 @@
-//! Reads a file that decides who gets a token, after a look at who could have written it.
+//! Reads a file that decides who gets a token, after a look at who could have written it; puts
+//! another in its place, whole or not at all.
 //!
 //! A link is followed, for many keep their configuration in a repository of their own; what
 //! it leads to is then checked on the open file, so nobody can change it in between.
 
 use std::fs::{File, Metadata};
-use std::io::{self, Read};
-use std::path::Path;
+use std::io::{self, Read, Write as _};
+use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
+
+use crate::secret::Secret;
 
 /// Nobody writes a megabyte by hand.
 const LARGEST: u64 = 1 << 20;
@@ -142,6 +145,68 @@ fn judge(owner: u32, mode: u32, user: u32, readers: Readers) -> Result<(), Untru
     } else {
         Ok(())
     }
+}
+
+/// Puts a file in its place, whole or not at all: a link stays a link, what it leads to keeps its
+/// mode, and a new file is its owner's alone (0600), in folders that are (0700).
+pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let target = target(path)?;
+    let folder = target.parent().unwrap_or(Path::new("/"));
+    create_folder(folder)?;
+    let mut name = target.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{:016x}.tmp", rand::random::<u64>()));
+    let temp = folder.join(name);
+    let result = new_file(&temp, &target)
+        .and_then(|mut file| {
+            file.write_all(bytes)?;
+            file.sync_all()
+        })
+        .and_then(|()| std::fs::rename(&temp, &target));
+    if result.is_err() {
+        // The error that is told is the first one.
+        let _ = std::fs::remove_file(&temp);
+    }
+    result
+}
+
+/// Writes a secret's own file: one line, for nobody but its owner.
+pub(crate) fn write_secret(path: &Path, secret: &Secret<String>) -> io::Result<()> {
+    let line = Zeroizing::new(format!("{}\n", secret.expose()));
+    replace(path, line.as_bytes())
+}
+
+/// What a path leads to. Many keep theirs in a repository, and a link to it in its place.
+pub(crate) fn target(path: &Path) -> io::Result<PathBuf> {
+    match std::fs::canonicalize(path) {
+        Ok(target) => Ok(target),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(path.to_owned()),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(unix)]
+fn create_folder(folder: &Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true).mode(0o700).create(folder)
+}
+
+#[cfg(not(unix))]
+fn create_folder(folder: &Path) -> io::Result<()> {
+    std::fs::create_dir_all(folder)
+}
+
+/// A new file with the mode of the one that it will replace.
+fn new_file(path: &Path, like: &Path) -> io::Result<File> {
+    let mut options = File::options();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let file = options.open(path)?;
+    if let Ok(metadata) = std::fs::metadata(like) {
+        file.set_permissions(metadata.permissions())?;
+    }
+    Ok(file)
 }
 
 #[cfg(all(test, unix))]

@@ -372,6 +372,11 @@ impl std::fmt::Debug for Sources {
     }
 }
 
+/// The user's home.
+pub(crate) fn home(env: &Env) -> Result<PathBuf, ConfigError> {
+    folders::home(env)
+}
+
 /// A path as a person sees it, where the home does not matter.
 pub(crate) fn shown(path: &Path) -> String {
     folders::shown(path, None)

@@ -449,6 +449,111 @@ fn what_is_special_about_each_provider() {
 }
 
 #[test]
+fn what_the_presets_know_of_gits_hosts() {
+    let machine = Machine::with(
+        "[providers.instance]\npreset = \"gitlab\"\nbase = \"https://corp.example/gitlab\"\n\
+         [providers.forgejo]\npreset = \"forgejo\"\nbase = \"https://git.corp.example\"",
+    );
+    let config = machine.load().unwrap();
+    for (name, base, authorize, token, device, scopes, username, bearer) in [
+        (
+            "github",
+            "https://github.com",
+            "/login/oauth/authorize",
+            "/login/oauth/access_token",
+            Some("/login/device/code"),
+            "repo gist workflow",
+            "x-access-token",
+            false,
+        ),
+        (
+            "gitlab",
+            "https://gitlab.com",
+            "/oauth/authorize",
+            "/oauth/token",
+            Some("/oauth/authorize_device"),
+            "read_repository write_repository",
+            "oauth2",
+            false,
+        ),
+        (
+            "instance",
+            "https://corp.example/gitlab",
+            "/oauth/authorize",
+            "/oauth/token",
+            Some("/oauth/authorize_device"),
+            "read_repository write_repository",
+            "oauth2",
+            false,
+        ),
+        (
+            "gitea",
+            "https://gitea.com",
+            "/login/oauth/authorize",
+            "/login/oauth/access_token",
+            None,
+            "write:repository",
+            "oauth2",
+            true,
+        ),
+        (
+            "codeberg",
+            "https://codeberg.org",
+            "/login/oauth/authorize",
+            "/login/oauth/access_token",
+            None,
+            "",
+            "oauth2",
+            true,
+        ),
+        (
+            "forgejo",
+            "https://git.corp.example",
+            "/login/oauth/authorize",
+            "/login/oauth/access_token",
+            None,
+            "",
+            "oauth2",
+            true,
+        ),
+        (
+            "bitbucket",
+            "https://bitbucket.org",
+            "/site/oauth2/authorize",
+            "/site/oauth2/access_token",
+            None,
+            "account repository repository:write",
+            "x-token-auth",
+            false,
+        ),
+    ] {
+        let provider = config.provider(name).unwrap();
+        let is = |url: &Option<Url>, path: &str| {
+            let url = url.as_ref().map(Url::as_str);
+            assert_eq!(url, Some(&*format!("{base}{path}")), "{name}");
+        };
+        is(&provider.authorization_endpoint, authorize);
+        is(&provider.token_endpoint, token);
+        match device {
+            Some(path) => is(&provider.device_authorization_endpoint, path),
+            None => assert_eq!(provider.device_authorization_endpoint, None, "{name}"),
+        }
+        assert_eq!(provider.scopes.join(" "), scopes, "{name}");
+        assert_eq!(provider.git_username.as_deref(), Some(username), "{name}");
+        assert_eq!(provider.git_bearer, bearer, "{name}");
+    }
+    // The client that every instance has from its first start, and on loopback any port.
+    for name in ["gitea", "codeberg", "forgejo"] {
+        let provider = config.provider(name).unwrap();
+        let client_id = provider.client_id.as_deref();
+        assert_eq!(client_id, Some("a4792ccc-144e-407e-86c9-5e7d8d9c3269"));
+        let expected = crate::oauth::RedirectUri::parse("http://127.0.0.1/").unwrap();
+        assert_eq!(provider.redirect_uri, expected);
+    }
+    assert!(config.provider("google").unwrap().git_bearer);
+}
+
+#[test]
 fn what_else_is_special_about_a_provider() {
     let machine = Machine::with(
         "[providers.ado]\npreset = \"azure-devops\"\ntenant = \"72f988bf-86f1-41af-91ab-2d7cd011db47\"\n\

@@ -3,7 +3,7 @@
 //! What a command adds is a block between two comments at the end, so every other byte stays as
 //! the user wrote it, and so taking the block out gives the file back exactly.
 
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
@@ -17,7 +17,7 @@ use crate::env::Env;
 const OPENS: &str = "# >>> ";
 const CLOSES: &str = "# <<< ";
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct UserFile {
     path: PathBuf,
     home: Option<PathBuf>,
@@ -47,6 +47,11 @@ impl UserFile {
             shown,
             text,
         })
+    }
+
+    /// The folder that it stands in, which need not exist.
+    pub(crate) fn folder(&self) -> &Path {
+        self.path.parent().unwrap_or(Path::new("/"))
     }
 
     /// Adds a block, in the place of an older one of that title.
@@ -101,7 +106,7 @@ impl UserFile {
                 home: self.home.clone(),
             },
             text: self.text.clone(),
-            folder: self.path.parent().unwrap_or(Path::new("/")).to_owned(),
+            folder: self.folder().to_owned(),
             home: self.home.clone(),
         }
     }
@@ -115,58 +120,14 @@ impl UserFile {
     }
 
     fn written(&self) -> io::Result<()> {
-        // Many keep theirs in a repository, and a link to it here.
-        let target = match std::fs::canonicalize(&self.path) {
-            Ok(target) => target,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => self.path.clone(),
-            Err(error) => return Err(error),
-        };
-        if self.text.is_empty() {
-            return match std::fs::remove_file(&target) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-                Ok(()) | Err(_) => Ok(()),
-            };
+        if !self.text.is_empty() {
+            return file::replace(&self.path, self.text.as_bytes());
         }
-        let folder = target.parent().unwrap_or(Path::new("/"));
-        create_folder(folder)?;
-        let temp = target.with_extension(format!("{:016x}.tmp", rand::random::<u64>()));
-        let result = new_file(&temp, &target)
-            .and_then(|mut file| {
-                file.write_all(self.text.as_bytes())?;
-                file.sync_all()
-            })
-            .and_then(|()| std::fs::rename(&temp, &target));
-        if result.is_err() {
-            // The error that is told is the first one.
-            let _ = std::fs::remove_file(&temp);
+        match std::fs::remove_file(file::target(&self.path)?) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            Ok(()) | Err(_) => Ok(()),
         }
-        result
     }
-}
-
-#[cfg(unix)]
-fn create_folder(folder: &Path) -> io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt as _;
-    let mut builder = std::fs::DirBuilder::new();
-    builder.recursive(true).mode(0o700).create(folder)
-}
-
-#[cfg(not(unix))]
-fn create_folder(folder: &Path) -> io::Result<()> {
-    std::fs::create_dir_all(folder)
-}
-
-/// A new file with the mode of the one that it will replace.
-fn new_file(path: &Path, like: &Path) -> io::Result<std::fs::File> {
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let file = options.open(path)?;
-    if let Ok(metadata) = std::fs::metadata(like) {
-        file.set_permissions(metadata.permissions())?;
-    }
-    Ok(file)
 }
 
 #[cfg(test)]

@@ -8,7 +8,8 @@ pub struct RedirectUri {
     pub host: LoopbackHost,
     /// `None`: any free port, as RFC 8252 §7.3 asks of a server to allow.
     pub port: Option<u16>,
-    /// Starts with `/`.
+    /// Starts with `/`, or is empty where the URI ends with its authority: a registration is compared
+    /// character by character (RFC 9700 §2.1), and `http://localhost:8000` has no slash.
     pub path: String,
 }
 
@@ -67,7 +68,11 @@ impl RedirectUri {
         Ok(Self {
             host,
             port: url.port().filter(|port| *port != 0),
-            path: url.path().to_owned(),
+            path: if url.path() == "/" && !text.trim_end().ends_with('/') {
+                String::new()
+            } else {
+                url.path().to_owned()
+            },
         })
     }
 
@@ -96,8 +101,13 @@ mod tests {
             ("http://127.0.0.1:0/cb", Ok((LoopbackHost::V4, None, "/cb"))),
             (
                 "http://127.0.0.1:8400",
+                Ok((LoopbackHost::V4, Some(8400), "")),
+            ),
+            (
+                "http://127.0.0.1:8400/",
                 Ok((LoopbackHost::V4, Some(8400), "/")),
             ),
+            ("http://localhost", Ok((LoopbackHost::Localhost, None, ""))),
             (
                 "http://[::1]:8400/a/b",
                 Ok((LoopbackHost::V6, Some(8400), "/a/b")),

@@ -190,10 +190,10 @@ pub struct Input {
     password: Option<Secret<String>>,
     authtype: Option<String>,
     credential: Option<Secret<String>>,
-    ephemeral: bool,
-    continued: bool,
+    ephemeral: Option<String>,
+    continued: Option<String>,
     oauth_refresh_token: Option<Secret<String>>,
-    password_expiry_utc: Option<i64>,
+    password_expiry_utc: Option<String>,
     wwwauth: Vec<String>,
     state: Vec<String>,
 }
@@ -281,19 +281,11 @@ impl Input {
                 once_secret(&mut self.oauth_refresh_token, "oauth_refresh_token", value)
             }
             b"password_expiry_utc" => {
-                // 0, nothing and what is no number: never.
-                let seconds = std::str::from_utf8(value).ok().and_then(|v| v.parse().ok());
-                self.password_expiry_utc = seconds.filter(|seconds| *seconds > 0);
-                Ok(())
+                once(&mut self.password_expiry_utc, "password_expiry_utc", value)
             }
-            b"ephemeral" => {
-                self.ephemeral = is_true(value);
-                Ok(())
-            }
-            b"continue" => {
-                self.continued = is_true(value);
-                Ok(())
-            }
+            b"ephemeral" => once(&mut self.ephemeral, "ephemeral", value),
+            // It says that our last answer was one of several, which the `state[]` says too.
+            b"continue" => once(&mut self.continued, "continue", value),
             b"capability[]" => {
                 match value {
                     b"" => self.capabilities = Capabilities::default(),
@@ -364,13 +356,15 @@ impl Input {
             password,
             authtype,
             credential,
-            expires_at: password_expiry_utc,
+            expires_at: password_expiry_utc.as_deref().and_then(expiry),
             oauth_refresh_token,
         };
         let action = match operation {
             Operation::Get => Action::Get,
             // Whoever made it asks that nobody keeps it.
-            Operation::Store if ephemeral => Action::Store(KeptCredential::default()),
+            Operation::Store if ephemeral.as_deref().is_some_and(is_true) => {
+                Action::Store(KeptCredential::default())
+            }
             Operation::Store => Action::Store(handed),
             Operation::Erase => Action::Erase(handed),
         };
@@ -424,10 +418,15 @@ fn append(list: &mut Vec<String>, value: &[u8]) {
 }
 
 /// A boolean of git's configuration.
-fn is_true(value: &[u8]) -> bool {
-    [&b"1"[..], b"true", b"yes", b"on"]
+fn is_true(value: &str) -> bool {
+    ["1", "true", "yes", "on"]
         .iter()
         .any(|word| value.eq_ignore_ascii_case(word))
+}
+
+/// Seconds since 1970; 0, nothing and what is no number: never.
+fn expiry(value: &str) -> Option<i64> {
+    value.parse().ok().filter(|seconds| *seconds > 0)
 }
 
 /// Whether the environment lets somebody be asked.

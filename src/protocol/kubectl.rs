@@ -22,10 +22,16 @@ use crate::credential::{
     Action, Answer, Call, Cluster, ClusterNames, Credential, Refusal, Reply, Request, TokenKind,
     Want,
 };
+use crate::env::Env;
 use crate::report::{Exit, Report, printable};
 
 /// Where kubectl puts its request.
-pub const INFO: &str = "KUBERNETES_EXEC_INFO";
+const INFO: &str = "KUBERNETES_EXEC_INFO";
+
+/// The request as it stands there.
+pub fn info(env: &Env) -> Option<&str> {
+    env.var_in_passing(INFO)?.to_str()
+}
 
 const GROUP: &str = "client.authentication.k8s.io/";
 /// `v1alpha1` went with kubectl 1.24.
@@ -44,7 +50,7 @@ impl Protocol for Kubectl {
     }
 
     fn serve(&self, call: &mut Call<'_>, answer: Answer<'_>) -> io::Result<ExitCode> {
-        let input = match Input::parse(call.env.var(INFO)) {
+        let input = match Input::parse(info(call.env)) {
             Ok(input) => input,
             Err(malformed) => {
                 let report = malformed.report();
@@ -205,7 +211,8 @@ impl Input {
     }
 }
 
-fn cluster_of(fields: &Map<String, Value>) -> Result<Cluster, Malformed> {
+/// Reads `spec.cluster`.
+pub fn cluster_of(fields: &Map<String, Value>) -> Result<Cluster, Malformed> {
     let text = |key: &'static str| match fields.get(key) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) => Ok(Some(text.clone()).filter(|text| !text.is_empty())),

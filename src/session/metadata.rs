@@ -95,6 +95,7 @@ impl Documents<'_> {
                      status,
                      body,
                      max_age,
+                     ..
                  }| {
                     if status != 200 {
                         return Err(Error::NoMetadata {
@@ -159,6 +160,7 @@ impl Documents<'_> {
             status,
             body,
             max_age,
+            ..
         } = self.http.get(url, None)?;
         if status != 200 {
             return Err(Error::NoMetadata {

@@ -266,6 +266,34 @@ impl<'a> Account<'a> {
         Ok(())
     }
 
+    /// What the provider says of itself, kept or asked for.
+    pub fn metadata(&self) -> Result<Metadata, Error> {
+        self.documents().metadata()
+    }
+
+    /// Checks a kept ID token as it was checked when it came, but for what that sign-in alone
+    /// knew.
+    pub fn checked_again(&self, session: &Session) -> Result<(), Error> {
+        let (Some(token), Some(issuer)) = (&session.tokens.id_token, &self.provider.issuer) else {
+            return Ok(());
+        };
+        let documents = self.documents();
+        let keys = documents.keys(&documents.metadata()?, false)?;
+        let checks = Checks {
+            issuer,
+            client_id: &self.identity.client_id,
+            nonce: None,
+            access_token: None,
+            now: session
+                .tokens
+                .id_token_obtained_at
+                .unwrap_or_else(|| self.context.now()),
+        };
+        let keys = keys.ok_or(Error::NoEndpoint("jwks_uri"))?;
+        id_token::verify(token, &keys, &checks)?;
+        Ok(())
+    }
+
     /// Tells a waiting tab how the sign-in ended. To be called when the tool has its reply.
     pub fn tell_tab(&self) {
         let Some((tab, told)) = self.waiting_tab.borrow_mut().take() else {

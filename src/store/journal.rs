@@ -8,10 +8,11 @@
 //! <https://specifications.freedesktop.org/basedir-spec/latest/>
 
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::StoreError;
 use super::folder::{Durable, Folder};
+use crate::env::Env;
 
 /// Beyond this length a file is shortened before it grows on.
 const LONG: u64 = 64 << 10;
@@ -23,8 +24,28 @@ pub struct Journal {
 }
 
 impl Journal {
+    /// A journal in the user's runtime folder. Where there is none that is safe to use, it is in
+    /// the data folder, and `explain` is told why.
+    pub fn of_user(
+        env: &Env,
+        name: &'static str,
+        explain: impl FnOnce(String),
+    ) -> Result<Self, StoreError> {
+        let data_dir = super::data_dir(env)?;
+        let runtime = env.var_in_passing("XDG_RUNTIME_DIR").map(PathBuf::from);
+        let why = match runtime.filter(|path| path.is_absolute()) {
+            None => "XDG_RUNTIME_DIR names no folder".to_owned(),
+            Some(runtime) => match Self::open(Some(&runtime), &data_dir, name) {
+                Ok(journal) => return Ok(journal),
+                Err(error) => error.to_string(),
+            },
+        };
+        explain(format!("{why}: the data folder serves instead"));
+        Self::open(None, &data_dir, name)
+    }
+
     /// Opens the folder, which is checked as the data folder is; the file need not be there yet.
-    pub(super) fn open(
+    fn open(
         runtime: Option<&Path>,
         data_dir: &Path,
         name: &'static str,

@@ -41,7 +41,6 @@ use std::time::{Duration, Instant, SystemTime};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use zeroize::Zeroizing;
 
-use crate::env::Env;
 use folder::Folder;
 use key::{DataKey, Found, KeyFile, Keys};
 use seal::{Header, Unreadable};
@@ -475,27 +474,6 @@ impl Store {
             Ok(false) => KernelCache::Empty,
             Err(error) => KernelCache::Unavailable(error),
         }
-    }
-
-    /// A journal in the user's runtime folder. Where there is none that is safe to use, it is in
-    /// the data folder, and `explain` is told why.
-    pub fn journal(
-        &self,
-        env: &Env,
-        name: &'static str,
-        explain: impl FnOnce(String),
-    ) -> Result<Journal, StoreError> {
-        let data_dir = &self.options.data_dir;
-        let runtime = env.var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
-        let why = match runtime.filter(|path| path.is_absolute()) {
-            None => "XDG_RUNTIME_DIR names no folder".to_owned(),
-            Some(runtime) => match Journal::open(Some(&runtime), data_dir, name) {
-                Ok(journal) => return Ok(journal),
-                Err(error) => error.to_string(),
-            },
-        };
-        explain(format!("{why}: the data folder serves instead"));
-        Journal::open(None, data_dir, name)
     }
 
     fn key_file(&self) -> Result<Option<KeyFile>, StoreError> {

@@ -229,8 +229,12 @@ fn an_erased_token_is_refreshed_and_its_refresh_token_stays() {
 fn nobody_is_asked_where_that_is_ruled_out() {
     for (name, value) in [
         ("GIT_TERMINAL_PROMPT", "0"),
+        ("GIT_TERMINAL_PROMPT", "false"),
         ("GCM_INTERACTIVE", "never"),
+        ("GCM_INTERACTIVE", "0"),
+        ("GCM_INTERACTIVE", "False"),
         ("GIT_CONFIG_PARAMETERS", "'credential.interactive'='false'"),
+        ("GIT_CONFIG_PARAMETERS", "'credential.interactive'='never'"),
     ] {
         let mut scene = scene();
         scene
@@ -574,4 +578,223 @@ fn capability_needs_no_configuration_and_an_unknown_operation_nothing_at_all() {
     // git puts its operation last.
     let reply = sandbox.run(&["git", "--interactive", "never", "capability"]);
     reply.succeeds();
+}
+
+// --- what must be refused: the table in docs/git.md ---
+
+/// Its rows as git's bytes, which are the fuzzer's corpus too: name, bytes, whether it is refused
+/// or only answered with nothing.
+fn rows() -> Vec<(String, Vec<u8>, bool)> {
+    const ANSWERED_WITH_NOTHING: &[&str] = &[
+        "03-unicode-line-ends",
+        "07-certificate",
+        "08-plain-http",
+        "10-ipv6",
+        "12-long-challenge",
+        "13-challenge",
+        "14-healing",
+    ];
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/git_request");
+    let mut rows: Vec<_> = files_below(&folder)
+        .into_iter()
+        .map(|path| {
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            let is_refused = !ANSWERED_WITH_NOTHING.contains(&name.as_str());
+            (name, fs::read(&path).unwrap(), is_refused)
+        })
+        .collect();
+    rows.sort();
+    assert!(rows.len() >= 21, "{}", rows.len());
+    rows
+}
+
+#[test]
+fn what_must_be_refused_touches_nothing_and_erases_nothing() {
+    let mut scene = scene();
+    scene.get_token(&[]).token();
+    for host in ["github.com", "victim.example", "evil.tld"] {
+        let kept = format!("protocol=https\nhost={host}\nusername=u\npassword=kept-canary\n");
+        nothing(&scene.sandbox.git("store", &kept));
+    }
+    // What a hit could start is not to be found.
+    let nowhere = scene.sandbox.root().join("nowhere");
+    scene.sandbox.set("PATH", nowhere);
+    let (before, seen) = (contents(&scene.sandbox), scene.provider.all_seen().len());
+    for (name, bytes, is_refused) in rows() {
+        if name == "02-crlf-throughout" {
+            // Nothing is wrong with it.
+            let outcome = scene.sandbox.run_with_input(&["git", "get"], &bytes);
+            assert_eq!(value(&outcome, "password"), "kept-canary");
+            continue;
+        }
+        for operation in ["get", "store", "erase"] {
+            let outcome = scene.sandbox.run_with_input(&["git", operation], &bytes);
+            if is_refused {
+                assert_eq!(outcome.code, Some(1), "{name}: {outcome}");
+                assert_eq!(outcome.stderr.lines().count(), 1, "{name}: {outcome}");
+                assert!(outcome.stderr.starts_with("hallpass: error: "), "{outcome}");
+            } else {
+                assert_eq!(outcome.code, Some(0), "{name}: {outcome}");
+            }
+            assert_eq!(outcome.stdout, "", "{name}: {outcome}");
+            assert!(!outcome.stderr.contains("canary"), "{name}: {outcome}");
+            let clean = |c: char| c == '\n' || !c.is_control();
+            assert!(outcome.stderr.chars().all(clean), "{name}: {outcome}");
+            assert_eq!(contents(&scene.sandbox), before, "{name} {operation}");
+        }
+    }
+    assert_eq!(scene.provider.all_seen().len(), seen);
+    assert_eq!(scene.sandbox.opened().len(), 1);
+}
+
+/// Every file of a home, with what is in it.
+fn contents(sandbox: &Sandbox) -> Vec<(std::path::PathBuf, Vec<u8>)> {
+    let files = files_below(&sandbox.home());
+    let read = |path: std::path::PathBuf| (path.clone(), fs::read(path).unwrap());
+    files.into_iter().map(read).collect()
+}
+
+#[test]
+fn a_key_that_has_one_value_is_not_taken_twice() {
+    let sandbox = Sandbox::new();
+    for key in [
+        "protocol",
+        "host",
+        "path",
+        "username",
+        "password",
+        "authtype",
+        "credential",
+        "oauth_refresh_token",
+        "password_expiry_utc",
+        "ephemeral",
+        "continue",
+    ] {
+        let value = if key == "protocol" { "https" } else { "1" };
+        let input = format!("{key}={value}\n{key}={value}\n\n");
+        let outcome = sandbox.git("get", &input);
+        outcome.fails_saying(1, &["twice", key]);
+        assert_eq!(outcome.stdout, "");
+    }
+}
+
+#[test]
+fn a_kept_password_is_its_hosts_in_each_spelling_and_no_look_alikes() {
+    let sandbox = Sandbox::new();
+    let of = |host: &str| format!("protocol=https\nhost={host}\n");
+    nothing(&sandbox.git(
+        "store",
+        &format!("{}username=u\npassword=p\n", of("github.com")),
+    ));
+    for host in ["GITHUB.COM", "github.com.", "github.com:443"] {
+        let reply = sandbox.git("get", &of(host));
+        assert_eq!(value(&reply, "password"), "p", "{host}");
+    }
+    for host in [
+        "github.com.evil.tld",
+        "evilgithub.com",
+        "github.co",
+        "github.com:8443",
+        "www.github.com",
+        "gith\u{fc}b.com",
+    ] {
+        nothing(&sandbox.git("get", &of(host)));
+        nothing(&sandbox.git("erase", &of(host)));
+    }
+    nothing(&sandbox.git("get", "protocol=http\nhost=github.com\n"));
+    nothing(&sandbox.git("erase", "protocol=http\nhost=github.com\n"));
+    let long = "a".repeat(65_000);
+    let header = format!(
+        "{}wwwauth[]=Basic realm={long}host=github.com\n",
+        of("badguy.example")
+    );
+    nothing(&sandbox.git("get", &header));
+    assert_eq!(
+        value(&sandbox.git("get", &of("github.com")), "password"),
+        "p"
+    );
+}
+
+#[test]
+fn nothing_of_a_request_steers_the_terminal() {
+    let mut scene = scene_with("account = \"work\"\n");
+    scene.configure(
+        "[[resources]]\nmatch = \"https://git.corp.example\"\nprovider = \"corp\"\n\
+         account = \"work\"\n[[resources]]\nmatch = \"https://git.corp.example\"\n\
+         provider = \"corp\"\naccount = \"home\"\n",
+    );
+    let nasty = "\u{1b}]0;x\u{7}\u{202e}\u{9b}2J";
+    for input in [
+        format!("{HOST}username={nasty}\n"),
+        format!("protocol=https\nhost=git.corp.example{nasty}\n"),
+        format!("protocol=https\nhost=forge.example\nwwwauth[]=Basic realm=\"Gitea\" {nasty}\n"),
+        format!("{HOST}path={nasty}\nusername=mallory\n"),
+        format!("{nasty}=x\n{nasty}\n"),
+    ] {
+        let outcome = scene.sandbox.git("get", &input);
+        assert_ne!(outcome.stderr, "", "{outcome}");
+        let steers = |c: char| (c.is_control() && c != '\n') || c == '\u{202e}';
+        assert!(!outcome.stderr.contains(steers), "{:?}", outcome.stderr);
+        assert_eq!(outcome.stdout, "");
+    }
+    assert_eq!(scene.provider.all_seen().len(), 0);
+}
+
+#[test]
+fn a_token_with_a_line_break_in_it_is_not_printed() {
+    for end in ["\nhost=evil.example", "\r", "\0"] {
+        let scene = scene();
+        let token = format!("token{end}");
+        scene.provider.behave(|b| {
+            b.token_response = crate::provider::patch(serde_json::json!({ "access_token": token }));
+        });
+        let reply = scene.sandbox.git("get", HOST);
+        assert_eq!(reply.code, Some(1), "{reply}");
+        assert_eq!(reply.stdout, "", "{reply}");
+        assert!(!reply.stderr.contains("evil"), "{reply}");
+    }
+}
+
+#[test]
+fn a_refused_bearer_token_is_dropped_by_what_git_erases_and_an_older_one_is_not_the_kept_one() {
+    let scene = scene();
+    let first = scene.sandbox.git("get", &format!("{CAPABLE}{HOST}"));
+    let of = |token: &str| format!("{CAPABLE}{HOST}authtype=Bearer\ncredential={token}\n");
+    let before = contents(&scene.sandbox);
+    // git hands every helper what worked; and a token that was never ours.
+    nothing(&scene.sandbox.git("store", &of(value(&first, "credential"))));
+    nothing(&scene.sandbox.git("erase", &of("another")));
+    assert_eq!(contents(&scene.sandbox), before);
+    nothing(&scene.sandbox.git("erase", &of(value(&first, "credential"))));
+    let second = scene.sandbox.git("get", &format!("{CAPABLE}{HOST}"));
+    assert_ne!(value(&second, "credential"), value(&first, "credential"));
+    nothing(&scene.sandbox.git("erase", &of(value(&first, "credential"))));
+    let third = scene.sandbox.git("get", &format!("{CAPABLE}{HOST}"));
+    assert_eq!(value(&third, "credential"), value(&second, "credential"));
+    assert_eq!(scene.provider.count(Endpoint::Refresh), 1);
+    // The host alone is enough too.
+    nothing(&scene.sandbox.git("erase", HOST));
+    scene.provider.revoke_everything();
+    let gone = scene
+        .sandbox
+        .run_with_input(&["git", "--interactive", "never", "get"], HOST.as_bytes());
+    assert_eq!(values(&gone, "password"), [""; 0], "{gone}");
+    assert_eq!(scene.sandbox.opened().len(), 1);
+}
+
+#[test]
+fn gits_own_configuration_may_rule_asking_out_too() {
+    for value in ["false", "never", "0", "off"] {
+        let mut scene = scene();
+        scene
+            .sandbox
+            .set("PATH", std::env::var_os("PATH").unwrap_or_default());
+        scene.sandbox.set("GIT_CONFIG_NOSYSTEM", "1");
+        let text = format!("[credential]\n\tinteractive = {value}\n");
+        fs::write(scene.sandbox.home().join(".gitconfig"), text).unwrap();
+        let reply = scene.sandbox.git("get", HOST);
+        assert_eq!(reply.stdout, "", "{value}: {reply}");
+        assert!(reply.stderr.contains("hallpass login corp"), "{reply}");
+        assert_eq!(scene.sandbox.opened().len(), 0, "{value}");
+    }
 }

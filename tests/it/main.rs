@@ -30,6 +30,8 @@ mod commands;
 mod config_errors;
 mod device;
 mod discovery;
+#[cfg(unix)]
+mod doctor;
 mod git;
 mod harness;
 mod id_token;
@@ -38,6 +40,8 @@ mod network;
 mod refresh;
 mod resolution;
 mod setup_git;
+#[cfg(unix)]
+mod setup_kubectl;
 mod sign_in;
 mod store;
 mod tidy;

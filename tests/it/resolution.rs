@@ -12,6 +12,9 @@ use std::time::Duration;
 use hallpass::resolution::Resolution;
 use hallpass::store::{AtHand, Options, Setting, Store};
 
+use serde_json::{Value, json};
+
+use crate::kubectl::{self, Parent};
 use crate::provider::Endpoint;
 use crate::sandbox::files_below;
 use crate::scene::Scene;
@@ -596,4 +599,42 @@ fn another_home_has_a_memory_of_its_own() {
     planted.scene.get_token(NEVER).fails_with(3);
     let fresh = planted.scene.get_token(&[]).token().to_owned();
     assert!(fresh != planted.right && fresh != planted.wrong);
+}
+
+/// kubectl's question holds its whole request, and is not for whoever repeats it.
+#[test]
+fn kubectls_request_is_part_of_its_question() {
+    const ASK: &[&str] = &["kubectl", "--token", "access"];
+    let ask = |scene: &Scene, info: &str| {
+        let reply = Parent::new(scene).run(scene, info, ASK);
+        kubectl::token(&reply)
+    };
+    let server = "https://git.corp.example";
+    let here = kubectl::at(server, &Value::Null);
+    let planted = Planted::under(|scene| ask(scene, &here));
+    let Planted {
+        scene,
+        right,
+        wrong,
+        ..
+    } = &planted;
+    for other in [
+        kubectl::at("https://git.corp.example/k8s", &Value::Null),
+        kubectl::at(server, &json!({ "provider": "corp" })),
+        here.replace("/v1\"", "/v1beta1\""),
+    ] {
+        planted.plant();
+        assert_eq!(ask(scene, &other), *right, "{other}");
+        assert_eq!(ask(scene, &here), *wrong);
+    }
+    let evil = kubectl::at("https://evil.example", &Value::Null);
+    let refused = Parent::new(scene).run(scene, &evil, ASK);
+    refused.fails_saying(1, &["evil.example"]);
+
+    if cfg!(target_os = "linux") {
+        let mut parent = Parent::new(scene);
+        planted.plant();
+        let replies = [(); 2].map(|()| kubectl::token(&parent.run(scene, &here, ASK)));
+        assert_eq!(replies, [wrong.clone(), right.clone()]);
+    }
 }

@@ -112,6 +112,30 @@ fn a_host_gets_an_empty_helper_then_ours_and_a_provider() {
 }
 
 #[test]
+fn any_issuer_opens_a_host_and_is_asked_for_what_keeps_a_session() {
+    let mut desk = Desk::new();
+    let config = desk.config_path();
+    let issuer = [
+        "--issuer-url",
+        "https://login.corp.example",
+        "--client-id",
+        "abc",
+    ];
+    let set_up = |more: &[&str]| {
+        let host = ["--host", "git.corp.example"];
+        desk.setup(&[&host[..], &issuer, more].concat()).succeeds();
+        fs::read_to_string(&config).unwrap()
+    };
+    let text = set_up(&[]);
+    assert!(
+        text.contains("scopes = [\"openid\", \"offline_access\"]\n"),
+        "{text}"
+    );
+    let text = set_up(&["--scope", "git"]);
+    assert!(text.contains("scopes = [\"git\"]\n"), "{text}");
+}
+
+#[test]
 fn a_dry_run_shows_all_and_changes_nothing() {
     let desk = Desk::new();
     let before = files_below(desk.sandbox.root());
@@ -165,6 +189,10 @@ fn where_no_application_is_registered_it_says_where_and_what_to_type_then() {
         ],
     );
     assert_eq!(desk.git_config(), GIT_CONFIG);
+    desk.setup(&["--host", "bitbucket.org"]).fails_saying(
+        2,
+        &["--provider bitbucket --client-id ID --client-secret-file FILE"],
+    );
     desk.setup(&["--host", "git.corp.example"])
         .fails_saying(2, &["--provider", "--issuer-url"]);
 }

@@ -48,6 +48,13 @@ const SECRET = 'a:b%2Bc+d&e=f';
 const clients = [
   native({ client_id: 'hallpass', token_endpoint_auth_method: 'none' }),
   native({ client_id: 'hallpass-basic', client_secret: SECRET, token_endpoint_auth_method: 'client_secret_basic' }),
+  // As one registers for kubelogin: no path behind the port.
+  native({
+    client_id: 'kubelogin',
+    client_secret: SECRET,
+    token_endpoint_auth_method: 'client_secret_basic',
+    redirect_uris: ['http://localhost:8000', 'http://localhost:18000'],
+  }),
   native({ client_id: 'hallpass-post', client_secret: SECRET, token_endpoint_auth_method: 'client_secret_post' }),
   // A resource server, which may ask about every token (RFC 7662).
   { client_id: 'resource-server', client_secret: SECRET, redirect_uris: [], response_types: [], grant_types: [] },

@@ -211,9 +211,10 @@ class Sandbox:
 
 
 class Terminal:
-    """hallpass on a pseudo-terminal: stdin, stderr and /dev/tty are it, stdout is the tool's pipe."""
+    """hallpass on a pseudo-terminal: stdin, stderr and /dev/tty are it, stdout is the tool's pipe.
+    With `program=None` the arguments are a whole command."""
 
-    def __init__(self, sandbox, args, env):
+    def __init__(self, sandbox, args, env, program=True):
         self.sandbox, self.args = sandbox, args
         self.started = time.monotonic()
         self.shown = ""
@@ -222,7 +223,7 @@ class Terminal:
         # The wrapper makes the terminal the controlling one, which only a session's leader can.
         become = "import fcntl,os,sys,termios; fcntl.ioctl(0,termios.TIOCSCTTY,0); os.execv(sys.argv[1],sys.argv[1:])"
         self.process = subprocess.Popen(
-            [sys.executable, "-c", become, str(sandbox.program), *args],
+            [sys.executable, "-c", become, *([str(sandbox.program)] if program else []), *map(str, args)],
             env={**env, "TERM": "xterm"},
             cwd=sandbox.home,
             stdin=slave,

@@ -305,16 +305,12 @@ impl<'p> Desk<'_, 'p> {
 
     /// Nobody here knows the host. Where it is one that a preset could open, a line says how.
     fn unknown(&self, request: &Request, target: &Target) -> Stop {
-        if let (Some(_), Some(preset)) = (&target.url, preset_of(&request.challenges)) {
+        if let (Some(_), Some((forge, preset))) = (&target.url, forge_of(&request.challenges)) {
             let host = quoted(&target.host);
-            let client = if preset == "gitlab" {
-                " --client-id ID"
-            } else {
-                ""
-            };
+            // It says where to register an application where one is needed.
             self.tool.prepared.terminal.say(&format!(
-                "{host} looks like a {preset}; to sign in to it with the browser, run `hallpass \
-                 setup git --host {host} --provider {preset}{client}`"
+                "{host} looks like {forge}; to sign in to it with the browser, run `hallpass \
+                 setup git --host {host} --provider {preset}`"
             ));
         }
         Stop::refused(Refusal::NotMine)
@@ -417,7 +413,7 @@ impl Target {
 
 fn no_host() -> Refusal {
     Refusal::Failed(Report {
-        error: "git's request is refused: its host is none".to_owned(),
+        error: "git's request is refused: its `host` names no host".to_owned(),
         causes: Vec::new(),
         hint: None,
         exit: Exit::Failed,
@@ -441,20 +437,19 @@ fn refused_for_good(error: Error) -> Stop {
     Stop::Failed(error)
 }
 
-/// The preset that a server's challenge suggests. It makes a message better and nothing else:
-/// any host can send any challenge.
-fn preset_of(challenges: &[String]) -> Option<&'static str> {
+/// The forge that a server's challenge suggests, and its preset. It makes a message better and
+/// nothing else: any host can send any challenge.
+fn forge_of(challenges: &[String]) -> Option<(&'static str, &'static str)> {
     [
         ("GitLab", "gitlab"),
         ("Gitea", "gitea"),
         ("Forgejo", "forgejo"),
     ]
     .into_iter()
-    .find(|(realm, _)| {
-        let realm = format!("realm=\"{realm}\"");
+    .find(|(forge, _)| {
+        let realm = format!("realm=\"{forge}\"");
         challenges
             .iter()
             .any(|challenge| challenge.contains(&realm))
     })
-    .map(|(_, preset)| preset)
 }

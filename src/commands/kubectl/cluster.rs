@@ -13,8 +13,9 @@
 
 use url::Url;
 
+use super::super::tool::Stop;
 use super::super::{Chosen, Prepared, chosen};
-use super::Stop;
+use super::because;
 use crate::cli::{AdHocArgs, Kubectl as KubectlArgs, Target};
 use crate::config::Config;
 use crate::credential::{Cluster, ClusterNames, TokenKind, Tool};
@@ -24,11 +25,11 @@ use crate::report::{Exit, printable};
 use crate::session::{Account, DEFAULT_ACCOUNT};
 
 /// Who answers.
-pub(super) struct Opened {
-    pub(super) chosen: Chosen,
-    pub(super) token: TokenKind,
+pub(in super::super) struct Opened {
+    pub(in super::super) chosen: Chosen,
+    pub(in super::super) token: TokenKind,
     /// How to reach the provider.
-    pub(super) proxy: Option<Url>,
+    pub(in super::super) proxy: Option<Url>,
 }
 
 /// Finds the provider and the account, by the command line, then by the cluster's extension, then
@@ -130,7 +131,7 @@ impl Asked {
         } = names;
         let is_half = issuer_url.is_some() != client_id.is_some();
         if is_half || (issuer_url.is_some() && by_extension.is_some()) {
-            return Err(Stop::because(
+            return Err(because(
                 "the cluster's extension names half a provider or two".to_owned(),
                 "it has `provider`, or `issuerURL` and `clientID`".to_owned(),
                 Exit::Usage,
@@ -142,7 +143,7 @@ impl Asked {
             && (issuer_url.is_none() || *issuer_url == ad_hoc.issuer_url)
             && (client_id.is_none() || *client_id == ad_hoc.client_id);
         if is_by_flags && !is_same {
-            return Err(Stop::because(
+            return Err(because(
                 "the exec entry's arguments name one provider and the cluster's extension another"
                     .to_owned(),
                 "take one of them out of the kubeconfig".to_owned(),
@@ -201,12 +202,24 @@ fn owners(
     Ok(owners)
 }
 
+/// The same client at the same host: one of the two may name the issuer, and the other what its
+/// metadata would say.
 fn is_same_registration(one: &Provider, other: &Provider) -> bool {
     let is_same_client = one.client_id.is_some() && one.client_id == other.client_id;
-    let has_same_issuer = one.issuer.is_some() && one.issuer == other.issuer;
-    let has_same_endpoint =
-        one.token_endpoint.is_some() && one.token_endpoint == other.token_endpoint;
-    is_same_client && (has_same_issuer || has_same_endpoint)
+    let theirs = realms(other);
+    is_same_client && realms(one).iter().any(|realm| theirs.contains(realm))
+}
+
+fn realms(provider: &Provider) -> Vec<Realm> {
+    let issuer = provider.issuer.as_deref();
+    let issuer = issuer.and_then(|issuer| Url::parse(issuer).ok());
+    let endpoints = [&provider.token_endpoint, &provider.authorization_endpoint];
+    let endpoints = endpoints.into_iter().filter_map(Option::as_ref);
+    issuer
+        .iter()
+        .chain(endpoints)
+        .filter_map(Realm::of)
+        .collect()
 }
 
 /// An account that the kubeconfig names has to be one that is configured or signed in.
@@ -229,7 +242,7 @@ fn is_known(
     if signed_in.kept().map_err(Error::from)?.is_some() {
         return Ok(());
     }
-    Err(Stop::because(
+    Err(because(
         format!(
             "the cluster's extension names the account {account} at {}, and nobody has signed in \
              to it",
@@ -242,7 +255,7 @@ fn is_known(
 
 fn no_id_token(provider: &Provider) -> Stop {
     let name = &provider.name;
-    Stop::because(
+    because(
         format!("{name} hands out no ID token, for `openid` is not among its scopes"),
         "add the scope: `--scope openid` in the exec entry, or `scopes` in config.toml; if the API \
          server takes access tokens, use `--token access`"
@@ -252,7 +265,7 @@ fn no_id_token(provider: &Provider) -> Stop {
 }
 
 fn unsaid(provider: &Provider) -> Stop {
-    Stop::because(
+    because(
         format!(
             "{} answers for its own clusters only, and the kubeconfig does not say which one this \
              is",
@@ -270,7 +283,7 @@ fn proxy_of(text: &str) -> Result<Url, Stop> {
         matches!(scheme, "http" | "https" | "socks5" | "socks5h") && url.has_host()
     });
     url.ok_or_else(|| {
-        Stop::because(
+        because(
             "the cluster's `proxy-url` is none that a provider can be reached through".to_owned(),
             "it may begin with http://, https:// or socks5://; or take `use_cluster_proxy` out of \
              config.toml"
@@ -295,7 +308,7 @@ impl<'c> Server<'c> {
         let url = Url::parse(&cluster.server).ok();
         let parsed = url.and_then(|url| Some((Realm::of(&url)?, url)));
         let Some((realm, url)) = parsed else {
-            return Err(Stop::because(
+            return Err(because(
                 "the cluster's server is no http or https URL".to_owned(),
                 "look at it with `kubectl config view --minify`".to_owned(),
                 Exit::Failed,
@@ -303,7 +316,7 @@ impl<'c> Server<'c> {
         };
         // Whoever is on the way could read it.
         if !realm.is_confidential() {
-            return Err(Stop::because(
+            return Err(because(
                 format!("{shown} is plain http: nobody but this machine itself is answered so"),
                 "give the cluster an https:// server".to_owned(),
                 Exit::Failed,
@@ -327,7 +340,7 @@ impl<'c> Server<'c> {
         } = self.cluster;
         let name = &provider.name;
         if *skips_tls_verification {
-            return Err(Stop::because(
+            return Err(because(
                 format!(
                     "{} is not verified, so {name} does not answer for it",
                     self.shown
@@ -339,7 +352,7 @@ impl<'c> Server<'c> {
             ));
         }
         if proxy_url.is_some() && *has_own_authority && !provider.use_cluster_proxy {
-            return Err(Stop::because(
+            return Err(because(
                 format!(
                     "the kubeconfig names both a proxy that leads to {} and the authority that \
                      vouches for it, so {name} does not answer for it",
@@ -356,7 +369,7 @@ impl<'c> Server<'c> {
     }
 
     fn unknown(&self) -> Stop {
-        Stop::because(
+        because(
             format!("no [[resources]] entry opens the cluster at {}", self.shown),
             self.entry("…"),
             Exit::Failed,
@@ -365,7 +378,7 @@ impl<'c> Server<'c> {
 
     fn not_opened_by(&self, owners: &[String]) -> Stop {
         let name = owners.first().map_or("…", String::as_str);
-        Stop::because(
+        because(
             format!("{name} does not open the cluster at {}", self.shown),
             self.entry(name),
             Exit::Failed,

@@ -16,7 +16,7 @@ use time::OffsetDateTime;
 
 use crate::credential::Generation;
 use crate::env::Env;
-use crate::store::{Journal, Store, digest};
+use crate::store::{Journal, digest};
 use crate::terminal::Terminal;
 
 /// The journal of all hand-outs to kubectl and its kind.
@@ -160,15 +160,9 @@ struct Known {
 
 impl Handouts {
     /// `record` names the account's record, `request` is all that the parent said.
-    pub(super) fn open(
-        store: &Store,
-        env: &Env,
-        terminal: Terminal,
-        record: &str,
-        request: &[&[u8]],
-    ) -> Self {
+    pub(super) fn open(env: &Env, terminal: Terminal, record: &str, request: &[&[u8]]) -> Self {
         let known = Parent::of_process().and_then(|parent| {
-            let journal = store.journal(env, NAME, |why| terminal.explain(1, || why));
+            let journal = Journal::of_user(env, NAME, |why| terminal.explain(1, || why));
             let read = journal.and_then(|journal| Ok((journal.read()?, journal)));
             match read {
                 Ok((text, journal)) => Some(Known {

@@ -1,31 +1,33 @@
 //! `hallpass kubectl`: serves kubectl, and whatever else reads a kubeconfig.
 //!
-//! Nothing is read and nothing is opened before the request has been understood.
+//! `cluster` decides who answers, and `handouts` what kind of a request it is.
 
 mod cluster;
 mod handouts;
 
-use std::cell::OnceCell;
 use std::ffi::OsString;
-use std::io;
 use std::process::ExitCode;
 
 use clap::{Args as _, FromArgMatches as _};
 use time::{Duration, OffsetDateTime};
 
-use super::answer::refusal;
+use super::recall::{Recall, Recalled};
+use super::tool::{self, Outcome, Served, Stop};
 use super::{Chosen, Prepared, answer};
 use crate::cli::Kubectl as KubectlArgs;
-use crate::config::{Interactive, Settings};
-use crate::credential::{Call, Credential, Refusal, Reply, Request, TokenKind, Want};
+use crate::config::Settings;
+use crate::credential::{Cluster, Credential, Refusal, Reply, Request, TokenKind, Want};
 use crate::env::Env;
 use crate::error::Error;
 use crate::protocol::Protocol as _;
-use crate::protocol::kubectl::{INFO, Kubectl};
+use crate::protocol::kubectl::{self, Kubectl};
 use crate::report::{Exit, Report};
+use crate::resolution::Resolution;
 use crate::session::record::Session;
 use crate::session::{self, Account, Context};
-use crate::store::{Kept, Place, StoreError};
+use crate::store::{Kept, Place, RecordName, StoreError};
+use crate::terminal::Terminal;
+pub(super) use cluster::Opened;
 use handouts::{Handouts, Turn};
 
 /// What follows the verb.
@@ -36,79 +38,96 @@ pub(super) fn parsed(args: &[OsString]) -> Result<KubectlArgs, clap::Error> {
     KubectlArgs::from_arg_matches(&matches)
 }
 
-/// kubectl has its reply before a waiting browser tab is told how it ended.
-pub(super) fn run(env: &Env, args: &KubectlArgs) -> Result<ExitCode, Error> {
-    let prepared = OnceCell::new();
-    let unattended = OnceCell::new();
-    let mut asked = None;
-    let mut answer = |request: &Request| -> Result<Reply, Refusal> {
-        let fresh = Prepared::new(env, &args.common, Some(&args.asking));
-        let fresh = fresh.map_err(|error| refusal(&error))?;
-        let prepared = prepared.get_or_init(|| fresh);
-        let unattended = unattended.get_or_init(|| Settings {
-            interactive: Interactive::Never,
-            ..prepared.config.settings.clone()
-        });
-        let credential = credential(prepared, unattended, args, request, &mut asked);
-        credential
-            .map(Reply::Credential)
-            .map_err(|stop| match stop {
-                Stop::Refused(refusal) => *refusal,
-                Stop::Failed(error) => refusal(&error),
-            })
-    };
-    let mut call = Call {
-        args: &[],
-        env,
-        stdin: &mut io::empty(),
-        stdout: &mut io::stdout().lock(),
-        stderr: &mut io::stderr(),
-    };
-    let served = Kubectl.serve(&mut call, &mut answer).map_err(Error::Reply);
-    if let Some(account) = &asked {
-        account.tell_tab();
-    }
-    served
-}
-
-/// Why there is no credential.
-enum Stop {
-    Refused(Box<Refusal>),
-    Failed(Error),
-}
-
-impl Stop {
-    /// An error that is nobody else's, and what to do about it.
-    fn because(error: String, hint: String, exit: Exit) -> Self {
-        let report = Report {
-            error,
+/// Who answers, for somebody who only looks.
+pub(super) fn opened(
+    prepared: &Prepared<'_>,
+    args: &KubectlArgs,
+    cluster: Option<&Cluster>,
+) -> Result<Opened, Report> {
+    cluster::opened(prepared, args, cluster).map_err(|stop| match Refusal::from(stop) {
+        Refusal::NotSignedIn(report) | Refusal::Declined(report) | Refusal::Failed(report) => {
+            report
+        }
+        Refusal::NotMine => Report {
+            error: "hallpass does not answer for this cluster".to_owned(),
             causes: Vec::new(),
-            hint: Some(hint),
-            exit,
-        };
-        Self::Refused(Box::new(match exit {
-            Exit::SignInNeeded => Refusal::NotSignedIn(report),
-            Exit::Answered | Exit::Failed | Exit::Usage | Exit::NotSignedIn => {
-                Refusal::Failed(report)
-            }
-        }))
-    }
+            hint: None,
+            exit: Exit::Failed,
+        },
+    })
 }
 
-impl<E: Into<Error>> From<E> for Stop {
-    fn from(error: E) -> Self {
-        Self::Failed(error.into())
-    }
+/// `words` are what `args` was parsed from.
+pub(super) fn run(env: &Env, args: &KubectlArgs, words: &[OsString]) -> Result<ExitCode, Error> {
+    tool::serve(
+        env,
+        &Kubectl,
+        &OsString::new(),
+        |_| Some(question(env, words)),
+        |_| tool::prepared(env, &args.common, &args.asking, false),
+        |served, request, outcome| {
+            let credential = credential(served, args, request, outcome);
+            Ok(credential.map(Reply::Credential)?)
+        },
+    )
+}
+
+/// A request as a question that may have been answered before. What it came to is handed out if
+/// it is no repeat.
+fn question<'e>(env: &'e Env, words: &[OsString]) -> Recall<'e> {
+    let asked = kubectl::info(env).map(str::as_bytes);
+    Recall::new(env, Kubectl.name(), words, [asked]).checked(move |recalled| {
+        // With `-v` nothing is recalled.
+        let handouts = handouts(env, Terminal::new(0), &recalled.record, recalled.token);
+        let now = crate::clock::now(env);
+        let turn = handouts.turn(now);
+        if matches!(turn, Turn::Repeat(_)) {
+            return None;
+        }
+        let until = match recalled.credential.expires_at {
+            None => None,
+            Some(expires_at) => Some(reported(expires_at, now)?),
+        };
+        handouts.handed_out(turn, recalled.credential.generation, until);
+        Some(Recalled {
+            credential: Credential {
+                expires_at: until,
+                ..recalled.credential
+            },
+            ..recalled
+        })
+    })
+}
+
+/// What this parent was handed of a record, for all that it says now.
+fn handouts(env: &Env, terminal: Terminal, record: &RecordName, token: TokenKind) -> Handouts {
+    let info = kubectl::info(env).unwrap_or_default();
+    let request = [info.as_bytes(), &[u8::from(token == TokenKind::Id)]];
+    Handouts::open(env, terminal, record.as_str(), &request)
+}
+
+/// An error that only kubectl's users get, and what to do about it.
+fn because(error: String, hint: String, exit: Exit) -> Stop {
+    let report = Report {
+        error,
+        causes: Vec::new(),
+        hint: Some(hint),
+        exit,
+    };
+    Stop::refused(match exit {
+        Exit::SignInNeeded => Refusal::NotSignedIn(report),
+        Exit::Answered | Exit::Failed | Exit::Usage | Exit::NotSignedIn => Refusal::Failed(report),
+    })
 }
 
 /// The credential; who was asked for it stays in `asked`, for a tab may be waiting.
 fn credential<'p>(
-    prepared: &'p Prepared<'p>,
-    unattended: &'p Settings,
+    served: &Served<'p>,
     args: &KubectlArgs,
     request: &Request,
-    asked: &mut Option<Account<'p>>,
+    outcome: &mut Outcome<'p>,
 ) -> Result<Credential, Stop> {
+    let prepared = served.prepared;
     let opened = cluster::opened(prepared, args, request.cluster.as_ref())?;
     // Where nothing is kept, each run would sign in anew, and kubectl makes up to six.
     if prepared.store.place()? == Place::None {
@@ -118,21 +137,12 @@ fn credential<'p>(
     let username = answer::username(opened.chosen.username.as_deref(), &opened.chosen.provider);
     let account = |settings| account(prepared, settings, &opened, request);
     let mut chosen = account(&prepared.config.settings)?;
-    let handouts = Handouts::open(
-        &prepared.store,
-        prepared.env,
-        prepared.terminal,
-        chosen.record().as_str(),
-        &[
-            prepared.env.var(INFO).unwrap_or_default().as_bytes(),
-            &[u8::from(token == TokenKind::Id)],
-        ],
-    );
+    let handouts = handouts(prepared.env, prepared.terminal, chosen.record(), token);
     let was_in_vain = handouts.was_in_vain();
     if was_in_vain {
-        chosen = account(unattended)?;
+        chosen = account(served.unattended)?;
     }
-    let account = asked.insert(chosen);
+    let account = outcome.asked.insert(chosen);
     let turn = handouts.turn(crate::clock::now(prepared.env));
     let kept = match replaced(prepared, account, token, turn) {
         Some(kept) => Ok(kept),
@@ -160,6 +170,14 @@ fn credential<'p>(
         Some(expires_at) => Some(reported(expires_at, now).ok_or_else(expired)?),
     };
     handouts.handed_out(turn, credential.generation, until);
+    // The command line, the request and the configuration decided it, and would again.
+    outcome.resolution = Some(Resolution {
+        record: account.record().clone(),
+        token,
+        username: credential.username.clone(),
+        bearer: false,
+        form: String::new(),
+    });
     Ok(Credential {
         expires_at: until,
         ..credential
@@ -230,7 +248,7 @@ fn not_again(error: session::Error) -> Stop {
         "a sign-in that the same program asked for did not succeed, so it is not asked for again"
             .to_owned(),
     );
-    Stop::Refused(Box::new(Refusal::NotSignedIn(report)))
+    Stop::refused(Refusal::NotSignedIn(report))
 }
 
 /// How much before its end a token is said to expire: what is on its way must still be taken.
@@ -245,7 +263,7 @@ fn reported(expires_at: OffsetDateTime, now: OffsetDateTime) -> Option<OffsetDat
 }
 
 fn expired() -> Stop {
-    Stop::because(
+    because(
         "the token has expired already, by this machine's clock".to_owned(),
         "check the clock with `date`; if it is right, the provider's tokens live too short"
             .to_owned(),

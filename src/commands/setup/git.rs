@@ -22,7 +22,7 @@ use crate::error::Error;
 use crate::report::Exit;
 
 /// The presets that are a git server themselves, and so need not be named beside its host.
-const HOSTS_OF_THEIR_OWN: &[&str] = &["github", "gitlab", "codeberg", "gitea"];
+const HOSTS_OF_THEIR_OWN: &[&str] = &["github", "gitlab", "codeberg", "gitea", "bitbucket"];
 
 /// The presets that people run instances of.
 const FORGES: &[&str] = &["gitlab", "gitea", "forgejo"];

@@ -6,6 +6,7 @@
 pub(super) mod git;
 mod git_config;
 mod host;
+pub(super) mod kubectl;
 mod opener;
 mod program;
 mod shown;

@@ -14,6 +14,10 @@ use crate::env::Env;
 use crate::error::Error;
 use crate::provider::{Provider, Realm};
 
+/// What is asked of an issuer where nothing else is said: who signed in, and a token that is
+/// refreshed without asking again (OpenID Connect Core, section 11).
+const OF_ANY_ISSUER: &[&str] = &["openid", "offline_access"];
+
 /// What a tool's set-up asks to be opened, and how that tool speaks of it.
 pub(super) struct Opened<'a> {
     pub(super) tool: Tool,
@@ -164,9 +168,14 @@ impl Opened<'_> {
             let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
             keys.push(("client_secret_file", toml_text(&path.to_string_lossy())));
         }
-        if !scopes.is_empty() {
-            let scopes: Vec<_> = scopes.iter().map(|scope| toml_text(scope)).collect();
-            keys.push(("scopes", format!("[{}]", scopes.join(", "))));
+        let asked: Vec<&str> = if scopes.is_empty() && issuer_url.is_some() {
+            OF_ANY_ISSUER.to_vec()
+        } else {
+            scopes.iter().map(String::as_str).collect()
+        };
+        if !asked.is_empty() {
+            let texts: Vec<_> = asked.into_iter().map(toml_text).collect();
+            keys.push(("scopes", format!("[{}]", texts.join(", "))));
         }
         keys.extend(self.provider_keys.iter().cloned());
         let mut section = format!("[providers.{}]\n", toml_text(&name));
@@ -179,17 +188,7 @@ impl Opened<'_> {
 
     /// A provider's name that is made of the host's.
     fn own_name(&self) -> String {
-        let text = &self.host.text;
-        let name = text.split_once("://").map_or("", |(_, rest)| rest);
-        let plain = |c: char| {
-            if c.is_ascii_alphanumeric() || "-_.".contains(c) {
-                c
-            } else {
-                '-'
-            }
-        };
-        let name: String = name.chars().map(plain).collect();
-        name.trim_matches(['-', '.']).to_owned()
+        name_of(&self.host.text)
     }
 
     fn again(&self, name: &str, secret_wanted: bool) -> String {
@@ -205,6 +204,23 @@ impl Opened<'_> {
         line
     }
 }
+
+/// A provider's name that is made of a URL's host and path.
+pub(super) fn name_of(url: &str) -> String {
+    let name = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let plain = |c: char| {
+        if c.is_ascii_alphanumeric() || "-_.".contains(c) {
+            c
+        } else {
+            '-'
+        }
+    };
+    let name: String = name.chars().take(LONGEST_NAME).map(plain).collect();
+    name.trim_matches(['-', '.', '_']).to_owned()
+}
+
+/// Shorter than a name may be (64), so that a number has room behind it.
+const LONGEST_NAME: usize = 60;
 
 fn is_home_of(provider: &Provider, url: &Url) -> bool {
     let home = provider.authorization_endpoint.as_ref().and_then(Realm::of);

@@ -25,3 +25,24 @@ pub(super) fn path(env: &Env) -> Result<PathBuf, Error> {
         });
     Ok(found.unwrap_or(own))
 }
+
+/// The bare name where that starts this program, else its path: for a file that goes to other
+/// machines too.
+///
+/// # Errors
+///
+/// [`Error::Program`] where the platform cannot say what runs.
+pub(super) fn name_or_path(env: &Env) -> Result<String, Error> {
+    let path = path(env)?;
+    let name = path.file_name().unwrap_or_default();
+    let folders = env.var_os("PATH").map(std::env::split_paths);
+    let first = folders
+        .into_iter()
+        .flatten()
+        .map(|folder| folder.join(name))
+        .find(|path| path.is_file());
+    if first.is_some_and(|first| first == path) {
+        return Ok("hallpass".to_owned());
+    }
+    Ok(path.to_string_lossy().into_owned())
+}

@@ -39,6 +39,12 @@ impl Shown {
         self.line(format!("  {sign} {line}").trim_end());
     }
 
+    /// What stood, or will stand, in the place of the lines above.
+    pub(super) fn instead(&mut self, what: &str) {
+        let sign = if self.changing.undo { "+" } else { "-" };
+        self.line(&format!("  {sign} (what was there: {what})"));
+    }
+
     /// How to take it back, where there is something to take back; `command` is the set-up's
     /// own.
     pub(super) fn way_back(&mut self, command: &str) {

@@ -48,10 +48,14 @@ pub(super) enum Refusal {
 }
 
 impl Site {
-    /// `None` where the redirect URI is not `http://authority/path`.
+    /// `None` where the redirect URI is not `http://authority/path`, or the authority alone.
     pub(super) fn of(redirect_uri: &str) -> Option<Self> {
         let rest = redirect_uri.strip_prefix("http://")?;
-        let (authority, callback) = rest.split_at(rest.find('/')?);
+        let (authority, callback) = match rest.find('/') {
+            Some(at) => rest.split_at(at),
+            // What a browser asks for then (RFC 9110 §4.2.3).
+            None => (rest, "/"),
+        };
         Some(Self {
             authority: authority.to_owned(),
             callback: callback.to_owned(),
@@ -237,6 +241,7 @@ mod tests {
         for (uri, clean) in [
             ("http://127.0.0.1:8400/callback", "/callback/done"),
             ("http://127.0.0.1:8400/", "/done"),
+            ("http://127.0.0.1:8400", "/done"),
             ("http://127.0.0.1:8400/done", "/done/done"),
             ("http://127.0.0.1:8400/a/", "/a/done"),
             ("http://[::1]:8400/a/done/", "/a/done/done"),

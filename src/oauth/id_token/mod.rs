@@ -146,6 +146,59 @@ pub fn verify(
     })
 }
 
+/// What a JWT says, whether or not it is true: for a person who looks for what is wrong with it.
+#[derive(Debug)]
+pub struct Unverified {
+    /// Its `alg`, printable.
+    pub algorithm: String,
+    claims: Map<String, Value>,
+}
+
+impl Unverified {
+    /// `None` where it is no signed JWT.
+    pub fn read(token: &Secret<String>) -> Option<Self> {
+        let parts: Vec<&str> = token.expose().split('.').collect();
+        let [header, payload, _signature] = parts[..] else {
+            return None;
+        };
+        let object = |part: &str| -> Option<Map<String, Value>> {
+            json_object(&URL_SAFE_NO_PAD.decode(part).ok()?)
+        };
+        Some(Self {
+            algorithm: sanitized(text(&object(header)?, "alg")?),
+            claims: object(payload)?,
+        })
+    }
+
+    pub fn claims(&self) -> &Map<String, Value> {
+        &self.claims
+    }
+
+    /// A claim that is text, printable.
+    pub fn text(&self, claim: &str) -> Option<String> {
+        text(&self.claims, claim).map(sanitized)
+    }
+
+    /// A claim that is a text or a list of texts, each printable.
+    pub fn texts(&self, claim: &str) -> Vec<String> {
+        match self.claims.get(claim) {
+            Some(Value::String(text)) => vec![sanitized(text)],
+            Some(Value::Array(list)) => {
+                let texts = list.iter().filter_map(Value::as_str);
+                texts.map(sanitized).collect()
+            }
+            Some(Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_)) | None => {
+                Vec::new()
+            }
+        }
+    }
+
+    /// A claim that is a point in time (RFC 7519 §2).
+    pub fn instant(&self, claim: &str) -> Option<OffsetDateTime> {
+        instant(&self.claims, claim)
+    }
+}
+
 /// When a JWT says that it expires, signature or not: for a token that only its audience can
 /// check.
 pub fn unverified_expiry(token: &Secret<String>) -> Option<OffsetDateTime> {

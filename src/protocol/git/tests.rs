@@ -206,6 +206,27 @@ fn what_git_says_is_what_is_asked_for() {
 }
 
 #[test]
+fn an_expiry_that_is_no_time_is_none() {
+    for (text, expected) in [
+        ("9999999999", Some(9_999_999_999)),
+        ("1", Some(1)),
+        ("0", None),
+        ("", None),
+        ("-5", None),
+        ("soon", None),
+        ("1e9", None),
+        ("99999999999999999999", None),
+    ] {
+        let input = format!("{HOST}username=u\npassword=p\npassword_expiry_utc={text}\n");
+        let run = run("store", input.as_bytes(), || Ok(Reply::Done));
+        let Action::Store(handed) = &run.asked[0].action else {
+            panic!("{:?}", run.asked);
+        };
+        assert_eq!(handed.expires_at, expected, "{text}");
+    }
+}
+
+#[test]
 fn an_ephemeral_credential_is_not_handed_over() {
     let input = format!("{HOST}username=u\npassword=p\nephemeral=1\n");
     let run = run("store", input.as_bytes(), || Ok(Reply::Done));

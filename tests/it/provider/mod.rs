@@ -14,7 +14,7 @@ mod keys;
 mod ledger;
 mod metadata;
 mod page;
-mod server;
+pub(crate) mod server;
 mod token;
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};

@@ -25,6 +25,7 @@ pub(crate) struct Request {
     pub(crate) path: String,
     pub(crate) query: Pairs,
     pub(crate) headers: Pairs,
+    pub(crate) body: Vec<u8>,
     /// The body, where it is a form.
     pub(crate) form: Pairs,
     pub(crate) tls: bool,
@@ -106,20 +107,20 @@ impl Response {
 }
 
 /// A listener on a free loopback port; dropping it stops it.
-pub(super) struct Server {
+pub(crate) struct Server {
     address: SocketAddr,
     stop: Arc<AtomicBool>,
     acceptor: Option<JoinHandle<()>>,
 }
 
 impl Server {
-    pub(super) fn bind(tls: bool) -> io::Result<(TcpListener, Option<Arc<rustls::ServerConfig>>)> {
+    pub(crate) fn bind(tls: bool) -> io::Result<(TcpListener, Option<Arc<rustls::ServerConfig>>)> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let tls = tls.then(tls_config).transpose()?;
         Ok((listener, tls))
     }
 
-    pub(super) fn serve<F>(
+    pub(crate) fn serve<F>(
         listener: TcpListener,
         tls: Option<Arc<rustls::ServerConfig>>,
         answer: F,
@@ -220,6 +221,7 @@ fn read_request(reader: &mut dyn BufRead, tls: bool) -> io::Result<Option<Reques
         path: path.to_owned(),
         query: pairs(query.as_bytes()),
         headers,
+        body: Vec::new(),
         form: Pairs::new(),
         tls,
     };
@@ -235,6 +237,7 @@ fn read_request(reader: &mut dyn BufRead, tls: bool) -> io::Result<Option<Reques
     {
         request.form = pairs(&body);
     }
+    request.body = body;
     Ok(Some(request))
 }
 

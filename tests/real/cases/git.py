@@ -488,6 +488,11 @@ def where_nobody_may_be_asked_no_browser_opens(rig):
     code, _, err = desk.ran("-c", "credential.interactive=false", "clone", f"{desk.server.url}/one.git", "work")
     assert code == 128 and "hallpass login corp" in err, err
     assert not desk.sandbox.tabs()
+    # Neither a browser nor a terminal.
+    desk.sandbox.no_browser()
+    code, _, err = desk.ran("clone", f"{desk.server.url}/one.git", "work")
+    assert code == 128 and "hallpass login corp" in err, err
+    assert not [line for line in desk.provider.new_requests() if "device" in line["path"]]
 
 
 # --- any other host ---
@@ -641,9 +646,8 @@ def a_newcomer_needs_two_commands_and_one_sign_in(rig):
         shutil.rmtree(desk.sandbox.home / ".config")
         (desk.sandbox.home / ".gitconfig").unlink()
         assert not any(desk.sandbox.home.iterdir())
-        asked = ("--issuer-url", desk.provider.issuer, "--client-id", "hallpass",
-                 "--scope", "openid", "--scope", "offline_access")  # fmt: skip
-        desk.sandbox.hallpass("setup", "git", "--host", desk.server.url, *asked).ended(0)
+        issuer = ("--issuer-url", desk.provider.issuer, "--client-id", "hallpass")
+        desk.sandbox.hallpass("setup", "git", "--host", desk.server.url, *issuer).ended(0)
         work = desk.clone()
         assert (work / "first").exists()
         assert len(desk.sandbox.tabs()) == 1

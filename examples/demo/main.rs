@@ -2,7 +2,8 @@
 //!
 //! It builds hallpass, starts a pretend provider on loopback with a page that a person can use,
 //! and runs the real `hallpass get-token` against it. Your browser opens. Where there is none,
-//! with `-- --hands-free`, or after a minute, it fills the form in itself.
+//! with `-- --hands-free`, or after a minute, it fills the form in itself. Then a real git clones
+//! a private repository from a server on loopback, with the same sign-in.
 #![expect(
     clippy::expect_used,
     clippy::print_stdout,
@@ -10,22 +11,24 @@
 )]
 
 #[expect(dead_code, reason = "the tests use more of it")]
-#[path = "../tests/it/browser.rs"]
+#[path = "../../tests/it/browser.rs"]
 mod browser;
+mod git_server;
 #[expect(dead_code, unused_imports, reason = "the tests use more of it")]
-#[path = "../tests/it/provider/mod.rs"]
+#[path = "../../tests/it/provider/mod.rs"]
 mod provider;
 #[expect(dead_code, reason = "the tests use more of it")]
-#[path = "../tests/it/wire.rs"]
+#[path = "../../tests/it/wire.rs"]
 mod wire;
 
 use std::ffi::OsString;
 use std::fs;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use git_server::GitServer;
 use hallpass::env::Env;
 use hallpass::grant::launch;
 use provider::Provider;
@@ -90,7 +93,7 @@ fn demonstrate(hands_free: bool) {
     let hands_free = hands_free || launch::choose(&Env::of_process(), None).is_none();
     let program = built();
     let home = tempfile::tempdir().expect("a temporary HOME");
-    let provider = Provider::start();
+    let provider = Arc::new(Provider::start());
     let demo = Demo {
         program,
         home: home.path(),
@@ -123,11 +126,12 @@ fn demonstrate(hands_free: bool) {
     assert_ne!(first, third, "a new token");
     println!("   the new token: {third}\n");
 
-    demo.ask_as_git(&third);
+    println!("4. A private repository: `hallpass setup git`, then `git clone`. No second sign-in.");
+    demo.clone_a_repository(&provider);
 
-    println!("4. hallpass status");
+    println!("5. hallpass status");
     demo.show("status", &[]);
-    println!("5. hallpass logout: revoked at the provider, removed here.");
+    println!("6. hallpass logout: revoked at the provider, removed here.");
     demo.show("logout", &["--all"]);
     assert!(
         provider.owner(&third).is_none(),
@@ -257,47 +261,52 @@ impl Demo<'_> {
         )
     }
 
-    /// What git does when a server wants a credential; left out where there is no git.
-    fn ask_as_git(&self, expected: &str) {
+    /// With whatever git is there; left out where there is none.
+    fn clone_a_repository(&self, provider: &Arc<Provider>) {
+        if let Err(why) = git_server::is_possible() {
+            println!("   (left out: {why})\n");
+            return;
+        }
+        let server = GitServer::start(Arc::clone(provider), &self.home.join("served"));
+        // Where a platform's own place for it is, is nobody's business here.
         let config = self.home.join("config.toml");
-        let text = format!(
-            "[providers.demo]\nissuer = {:?}\nclient_id = \"hallpass\"\n\
-             scopes = [\"openid\", \"offline_access\"]\n\n\
-             [[resources]]\nmatch = \"https://git.demo.example\"\nprovider = \"demo\"\n",
-            self.issuer
+        fs::write(&config, "").expect("the configuration");
+        let mut setup = self.command("setup");
+        setup
+            .args(["git", "--host", &server.url])
+            .args(["--issuer-url", &self.issuer, "--client-id", "hallpass"])
+            .args(["--scope", "openid", "--scope", "offline_access"])
+            .env("HALLPASS_CONFIG", &config);
+        println!(
+            "   $ hallpass setup git --host {} --issuer-url …",
+            server.url
         );
-        fs::write(&config, text).expect("the configuration");
-        let program = self.program.display().to_string().replace('\\', "/");
-        let mut command = Command::new("git");
-        command
-            .args(["-c", "credential.helper="])
-            .args(["-c", &format!("credential.helper=!'{program}' git")])
-            .args(["credential", "fill"])
+        let output = quiet_git(&mut setup).output().expect("hallpass");
+        assert!(output.status.success(), "hallpass setup git failed");
+
+        let url = format!("{}/private.git", server.url);
+        let target = self.home.join("private");
+        println!("   $ git clone {url}");
+        let started = Instant::now();
+        let mut clone = Command::new("git");
+        clone
+            .args(["clone", "--quiet", &url])
+            .arg(&target)
             .env("HOME", self.home)
             .env("HALLPASS_DATA_DIR", self.home.join("data"))
             .env("HALLPASS_STORE", "file")
-            .env("HALLPASS_CONFIG", &config)
-            .env("GIT_TERMINAL_PROMPT", "0")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped());
-        let started = Instant::now();
-        let Ok(mut child) = command.spawn() else {
-            return;
-        };
-        let mut stdin = child.stdin.take().expect("a pipe");
-        stdin
-            .write_all(b"protocol=https\nhost=git.demo.example\n\n")
-            .expect("git");
-        drop(stdin);
-        println!("And git: what `git clone https://git.demo.example/…` is answered.");
-        let reply = token_of(child, started);
-        for line in reply.lines() {
-            println!("   {line}");
-        }
-        assert!(
-            reply.contains(&format!("password={expected}")),
-            "git's answer"
+            .env("HALLPASS_CONFIG", &config);
+        let status = quiet_git(&mut clone).status().expect("git");
+        assert!(status.success(), "git clone ended with {status}");
+        println!(
+            "   it took {:.0} ms, git's own work with it",
+            started.elapsed().as_secs_f64() * 1000.0
         );
+        let readme = fs::read_to_string(target.join("README")).expect("the clone");
+        println!("   README: {}", readme.trim_end());
+        for line in server.seen() {
+            println!("   the server saw: {line}");
+        }
         println!();
     }
 
@@ -305,6 +314,15 @@ impl Demo<'_> {
         let status = self.command(verb).args(more).status().expect("hallpass");
         assert!(status.success(), "hallpass {verb} failed");
     }
+}
+
+/// git with none of the person's own configuration, and with nobody to ask.
+fn quiet_git(command: &mut Command) -> &mut Command {
+    command
+        .env("GIT_CONFIG_NOSYSTEM", "1")
+        .env("GIT_TERMINAL_PROMPT", "0")
+        .env_remove("GIT_CONFIG_GLOBAL")
+        .env_remove("XDG_CONFIG_HOME")
 }
 
 /// What a run printed, and how long it took.

@@ -1,0 +1,147 @@
+//! kubectl's own rule about which plugins may run: the allow-list in kuberc (kubectl 1.35).
+//!
+//! A line is added only where the policy is `Allowlist` already: under any other one a list is an
+//! error that stops every plugin. Otherwise the lines are shown, and the file is left alone.
+//!
+//! <https://kubernetes.io/docs/reference/kubectl/kuberc/#credential-plugin-policy>
+
+use std::io;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use serde::Deserialize;
+
+use super::yaml::{self, Edit};
+use crate::config::ConfigError;
+use crate::env::Env;
+use crate::error::Error;
+
+const POLICY: &str = "credentialPluginPolicy";
+const LIST: &str = "credentialPluginAllowlist";
+
+/// What becomes of the file.
+pub(super) enum Allowed {
+    /// It is to be changed so.
+    Added {
+        file: PathBuf,
+        text: String,
+        edit: Edit,
+    },
+    /// It allows the command already.
+    Already,
+    /// It is left alone; why, and what one would write.
+    Told { why: String, lines: String },
+}
+
+/// What to do so that kubectl may run this command.
+pub(super) fn allow(env: &Env, command: &str) -> Result<Allowed, Error> {
+    let told = |why: String, field: &str| Allowed::Told {
+        why,
+        lines: format!(
+            "apiVersion: kubectl.config.k8s.io/v1beta1\nkind: Preference\n{POLICY}: Allowlist\n\
+             {LIST}:\n- {field}: {command}"
+        ),
+    };
+    let Some(file) = path(env)? else {
+        return Ok(told(
+            "KUBERC=off: kubectl reads no kuberc".to_owned(),
+            "command",
+        ));
+    };
+    let shown = crate::config::shown(&file);
+    let text = match std::fs::read_to_string(&file) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let why = format!("there is no {shown}, so kubectl runs every plugin");
+            return Ok(told(why, field_of_this_kubectl()));
+        }
+        Err(cause) => return Err(ConfigError::Unreadable { file: shown, cause }.into()),
+    };
+    let root = match yaml::parse(&text) {
+        Ok(Some(root)) => root,
+        Ok(None) => {
+            let why = format!("{shown} is empty, so kubectl runs every plugin");
+            return Ok(told(why, field_of_this_kubectl()));
+        }
+        Err(why) => return Ok(told(format!("{shown} is left alone: {why}"), "command")),
+    };
+    let listed = root.value(LIST).map(yaml::Node::items).unwrap_or_default();
+    let commands = |field| {
+        let values = listed.iter().filter_map(move |entry| entry.value(field));
+        values.filter_map(yaml::Node::text)
+    };
+    let field = if commands("name").next().is_some() {
+        "name"
+    } else if commands("command").next().is_some() {
+        "command"
+    } else {
+        field_of_this_kubectl()
+    };
+    match root.value(POLICY).and_then(yaml::Node::text) {
+        Some("Allowlist") => (),
+        Some("DenyAll") => {
+            let why = format!("{shown} has {POLICY}: DenyAll, so kubectl runs no plugin at all");
+            return Ok(told(why, field));
+        }
+        Some(_) | None => {
+            let why = format!("{shown} restricts nothing, so kubectl runs every plugin");
+            return Ok(told(why, field));
+        }
+    }
+    if commands("command")
+        .chain(commands("name"))
+        .any(|one| one == command)
+    {
+        return Ok(Allowed::Already);
+    }
+    let entry = yaml::object([(field, command.into())]);
+    match yaml::appended(&text, LIST, &entry) {
+        Ok(edit) => Ok(Allowed::Added { file, text, edit }),
+        Err(why) => Ok(told(format!("{shown} is left alone: {why}"), field)),
+    }
+}
+
+/// `None` where it is switched off.
+fn path(env: &Env) -> Result<Option<PathBuf>, Error> {
+    match env.var_os("KUBERC") {
+        Some(value) if value == "off" => Ok(None),
+        Some(value) => {
+            let path = PathBuf::from(value);
+            Ok(Some(std::path::absolute(&path).unwrap_or(path)))
+        }
+        None => Ok(Some(crate::config::home(env)?.join(".kube").join("kuberc"))),
+    }
+}
+
+/// kubectl 1.35 called the field `name`; later ones call it `command`.
+fn field_of_this_kubectl() -> &'static str {
+    match client_minor() {
+        Some(35) => "name",
+        Some(_) | None => "command",
+    }
+}
+
+/// The 32 of kubectl 1.32; `None` where kubectl does not say.
+pub(super) fn client_minor() -> Option<u32> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Said {
+        client_version: Version,
+    }
+    #[derive(Deserialize)]
+    struct Version {
+        minor: String,
+    }
+    let output = Command::new("kubectl")
+        .args(["version", "--client", "--output=json"])
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .output()
+        .ok()?;
+    let said: Said = serde_json::from_slice(&output.stdout).ok()?;
+    let digits = said.client_version.minor;
+    digits
+        .trim_end_matches(|c: char| !c.is_ascii_digit())
+        .parse()
+        .ok()
+}

@@ -1,0 +1,804 @@
+//! `hallpass setup kubectl`: makes hallpass the credential plugin of a user in the kubeconfig, and
+//! a provider the one that opens the user's clusters.
+//!
+//! kubectl reads the kubeconfig for us and judges what we would write; the entry itself is put into
+//! the file here, so that comments and every other byte stay, that a user's name may be any, and
+//! that an earlier entry's secret is on no command line when it is put back.
+
+mod kubeconfig_file;
+mod kubelogin;
+mod kuberc;
+mod record;
+mod yaml;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use serde_json::{Map, Value};
+
+use super::super::kubeconfig::{self, Kubeconfig};
+use super::super::{flags_of, print, quoted};
+use super::host::Host;
+use super::opener::{Opened, name_of, toml_text};
+use super::program;
+use super::shown::Shown;
+use crate::cli::{Changing, Opener, SetupKubectl};
+use crate::config::{Config, ConfigError, Flags, Flow, UserFile, file, shown};
+use crate::credential::{TokenKind, Tool};
+use crate::env::Env;
+use crate::error::Error;
+use crate::provider::Provider;
+use crate::report::{Exit, printable};
+use crate::secret::Secret;
+use kubeconfig_file::KubeconfigFile;
+use kubelogin::Converted;
+use kuberc::Allowed;
+use record::{Kuberc, Record};
+
+const ADVICE: &str = "`--provider NAME` (one of the configuration, or a preset), \
+                      `--issuer-url URL --client-id ID`, or `--from-kubelogin`";
+
+/// The first kubectl that speaks `client.authentication.k8s.io/v1`.
+const FIRST_WITH_V1: u32 = 22;
+
+pub(in super::super) fn run(env: &Env, args: &SetupKubectl) -> Result<ExitCode, Error> {
+    let flags = flags_of(&args.common, None);
+    if args.changing.undo {
+        undo(env, &flags, args)
+    } else {
+        set_up(env, &flags, args)
+    }
+}
+
+// --- setting up ---
+
+fn set_up(env: &Env, flags: &Flags, args: &SetupKubectl) -> Result<ExitCode, Error> {
+    let kubeconfig = Kubeconfig::load()?;
+    let user = user(&kubeconfig, args)?;
+    let mut file = UserFile::read(env)?;
+    let folder = file.folder().to_owned();
+    let mut target = KubeconfigFile::of(env, &kubeconfig, &user, &folder)?;
+
+    // What an earlier run has added is made anew.
+    let earlier: Vec<String> = file.titles(&title(&user, ""));
+    let earlier: Vec<_> = earlier
+        .iter()
+        .map(|title| (title.clone(), file.remove(title)))
+        .collect();
+    let config = Config::load_edited(env, flags, &file)?;
+    let mut notes = Vec::new();
+    let hosts = hosts(&kubeconfig, &user, &mut notes)?;
+    let plan = plan(env, flags, args, &config, &file, &target, &hosts)?;
+    let added = opened_by(env, flags, &config, &plan, &user, &hosts, &mut file)?;
+    if hosts.is_empty() {
+        let is_there = config.providers().any(|name| name == plan.name);
+        if !is_there || kubeconfig.user(&user).is_none() {
+            return Err(Error::Usage(format!(
+                "no context uses the user {}, so nothing says which server may have the token: \
+                 make one first, with `kubectl config set-context NAME --cluster CLUSTER --user {}`",
+                printable(&user),
+                quoted(&user)
+            )));
+        }
+        config.provider(&plan.name)?.client_id()?;
+    }
+    let earlier: Vec<_> = earlier.into_iter().filter_map(|(_, lines)| lines).collect();
+    let config_changes = earlier != added;
+
+    let program = program::name_or_path(env)?;
+    let entry = entry(&program, &plan, target.before());
+    target.set(&entry)?;
+    notes.extend(plan.notes.iter().cloned());
+    if let Some(minor) = kuberc::client_minor().filter(|minor| *minor < FIRST_WITH_V1) {
+        notes.push(format!(
+            "this kubectl is 1.{minor}: client.authentication.k8s.io/v1 needs 1.{FIRST_WITH_V1}"
+        ));
+    }
+    let kuberc = args
+        .kuberc
+        .then(|| kuberc::allow(env, &program))
+        .transpose()?;
+
+    let mut text = Shown::new(args.changing);
+    if config_changes {
+        text.heading(&file.shown);
+        added
+            .iter()
+            .flat_map(|lines| lines.lines())
+            .for_each(|line| text.changed(line));
+    }
+    plan.show_files(&mut text);
+    target.show(&mut text);
+    let kuberc_changes = show_kuberc(&mut text, kuberc.as_ref());
+    let is_changed = config_changes || target.is_changed() || kuberc_changes || plan.has_files();
+    if is_changed {
+        for note in &notes {
+            text.line(&format!("note: {note}"));
+        }
+        text.way_back(&command(&user));
+    } else {
+        text.line("nothing to change");
+    }
+    print(text.text());
+    if args.changing.dry_run || !is_changed {
+        return Ok(Exit::Answered.into());
+    }
+
+    // First what takes it back, last what makes kubectl ask.
+    record_of(&plan, &mut target, kuberc.as_ref()).write(&folder)?;
+    plan.write_files()?;
+    if config_changes {
+        file.write()?;
+    }
+    if let Some(Allowed::Added { file, text, edit }) = &kuberc {
+        let edited = edit.applied(text);
+        file::replace(file, edited.as_bytes()).map_err(|cause| record::unwritable(file, cause))?;
+    }
+    target.write()?;
+    Ok(Exit::Answered.into())
+}
+
+fn record_of(plan: &Plan, target: &mut KubeconfigFile, kuberc: Option<&Allowed>) -> Record {
+    let mut record = target.record();
+    record.secret_file = plan.secret.as_ref().map(|(path, _)| path.clone());
+    record.ca_file = plan.authorities.as_ref().map(|(path, _)| path.clone());
+    record.kuberc = match kuberc {
+        Some(Allowed::Added { file, edit, .. }) => Some(Kuberc {
+            file: file.clone(),
+            edit: edit.clone(),
+        }),
+        Some(Allowed::Already | Allowed::Told { .. }) | None => target.earlier_kuberc(),
+    };
+    record
+}
+
+/// Adds to the user's file what makes the provider open these servers: what was added.
+fn opened_by(
+    env: &Env,
+    flags: &Flags,
+    config: &Config,
+    plan: &Plan,
+    user: &str,
+    hosts: &[Host],
+    file: &mut UserFile,
+) -> Result<Vec<String>, Error> {
+    let rest = Opener {
+        provider: Some(plan.name.clone()),
+        account: plan.opener.account.clone(),
+        ..Opener::default()
+    };
+    let mut added = Vec::new();
+    let mut edited = None;
+    for (index, host) in hosts.iter().enumerate() {
+        let is_first = index == 0;
+        let opened = Opened {
+            tool: Tool::Kubectl,
+            host,
+            opener: if is_first { &plan.opener } else { &rest },
+            title: title(user, &host.text),
+            command: command(user),
+            homes: &[],
+            instances: &[],
+            advice: ADVICE,
+            provider_keys: if is_first {
+                plan.keys.clone()
+            } else {
+                Vec::new()
+            },
+            resource_keys: vec![("tools", "[\"kubectl\"]".to_owned())],
+        };
+        let config = edited.as_ref().unwrap_or(config);
+        added.extend(opened.add(env, flags, config, file)?);
+        edited = Some(Config::load_edited(env, flags, file)?);
+    }
+    Ok(added)
+}
+
+/// Whose entry it is: the one that is named, the context's, or the current context's.
+fn user(kubeconfig: &Kubeconfig, args: &SetupKubectl) -> Result<String, Error> {
+    if let Some(user) = &args.user {
+        return Ok(user.clone());
+    }
+    let context = args.context.as_deref().or(kubeconfig.current_context());
+    let Some(context) = context else {
+        return Err(Error::Usage(format!(
+            "the kubeconfig has no current context: add `--context NAME` or `--user NAME` (it has \
+             the users: {})",
+            kubeconfig.users().join(", ")
+        )));
+    };
+    let found = kubeconfig.context(context)?;
+    if found.user.is_empty() {
+        return Err(Error::Usage(format!(
+            "the context {context} has no user: add one with `kubectl config set-context {} \
+             --user NAME`",
+            quoted(context)
+        )));
+    }
+    Ok(found.user.to_owned())
+}
+
+/// The servers that this user is sent to, each once.
+fn hosts(kubeconfig: &Kubeconfig, user: &str, notes: &mut Vec<String>) -> Result<Vec<Host>, Error> {
+    let mut hosts: Vec<Host> = Vec::new();
+    let mut refused = None;
+    for context in kubeconfig.contexts().filter(|context| context.user == user) {
+        let Some(cluster) = kubeconfig.cluster(context.cluster) else {
+            continue;
+        };
+        let name = printable(context.cluster);
+        match Host::parse(&format!("the server of cluster {name}:"), cluster.server) {
+            Ok(host) if hosts.iter().any(|known| known.text == host.text) => continue,
+            Ok(host) => hosts.push(host),
+            Err(error) => {
+                notes.push(format!("{error}; hallpass hands it no token"));
+                refused = Some(error);
+                continue;
+            }
+        }
+        if cluster.insecure {
+            notes.push(format!(
+                "cluster {name} has insecure-skip-tls-verify, so hallpass hands it no token: \
+                 give it its certificate-authority"
+            ));
+        }
+        if cluster.text("proxy-url").is_some() {
+            notes.push(format!(
+                "cluster {name} has a proxy-url: hallpass goes to the provider through it only \
+                 where the provider says so in config.toml"
+            ));
+        }
+    }
+    match (hosts.is_empty(), refused) {
+        (true, Some(error)) => Err(error),
+        (true, None) => {
+            notes.push(format!(
+                "no context uses the user {}: nothing says which server may have the token",
+                printable(user)
+            ));
+            Ok(hosts)
+        }
+        (false, _) => Ok(hosts),
+    }
+}
+
+/// What signs the user in, and what has to be written for it.
+struct Plan {
+    /// The provider's name.
+    name: String,
+    opener: Opener,
+    /// More keys of a provider that is made here.
+    keys: Vec<(&'static str, String)>,
+    token: Option<TokenKind>,
+    flow: Option<Flow>,
+    env: Vec<(&'static str, String)>,
+    secret: Option<(PathBuf, Secret<String>)>,
+    authorities: Option<(PathBuf, Vec<u8>)>,
+    notes: Vec<String>,
+    files_are_there: bool,
+}
+
+impl Plan {
+    fn of(name: String, opener: Opener) -> Self {
+        Self {
+            name,
+            opener,
+            keys: Vec::new(),
+            token: None,
+            flow: None,
+            env: Vec::new(),
+            secret: None,
+            authorities: None,
+            notes: Vec::new(),
+            files_are_there: false,
+        }
+    }
+
+    fn has_files(&self) -> bool {
+        !self.files_are_there && (self.secret.is_some() || self.authorities.is_some())
+    }
+
+    fn show_files(&self, text: &mut Shown) {
+        if !self.has_files() {
+            return;
+        }
+        if let Some((path, _)) = &self.secret {
+            text.line(&format!(
+                "the client secret goes into {}, which only you can read (0600)",
+                shown(path)
+            ));
+        }
+        if let Some((path, _)) = &self.authorities {
+            text.line(&format!(
+                "the provider's authorities go into {}",
+                shown(path)
+            ));
+        }
+    }
+
+    fn write_files(&self) -> Result<(), Error> {
+        if let Some((path, secret)) = &self.secret {
+            let written = file::write_secret(path, secret);
+            written.map_err(|cause| record::unwritable(path, cause))?;
+        }
+        if let Some((path, certificates)) = &self.authorities {
+            let written = file::replace(path, certificates);
+            written.map_err(|cause| record::unwritable(path, cause))?;
+        }
+        Ok(())
+    }
+}
+
+fn plan(
+    env: &Env,
+    flags: &Flags,
+    args: &SetupKubectl,
+    config: &Config,
+    file: &UserFile,
+    target: &KubeconfigFile,
+    hosts: &[Host],
+) -> Result<Plan, Error> {
+    if args.from_kubelogin {
+        return converted(env, flags, args, config, file, target);
+    }
+    let mut opener = args.opener.clone();
+    if let Some(issuer) = &opener.issuer_url {
+        let name = opener.provider.take().unwrap_or_else(|| name_of(issuer));
+        opener.provider = Some(name.clone());
+        return Ok(Plan::of(name, opener));
+    }
+    if let Some(name) = opener.provider.clone() {
+        return Ok(Plan::of(name, opener));
+    }
+    // What the configuration says of these servers, or the one provider that it has.
+    let mut names: Vec<String> = Vec::new();
+    for host in hosts {
+        if let Some(found) = config.resource(&host.url, Tool::Kubectl)?
+            && !names.contains(&found.provider.name)
+        {
+            opener.account = opener.account.or(found.account);
+            names.push(found.provider.name);
+        }
+    }
+    let name = match names.as_slice() {
+        [name] => name.clone(),
+        [] => match config.only_provider() {
+            Ok(provider) => provider.name,
+            Err(ConfigError::NoProvider { .. } | ConfigError::SeveralProviders { .. }) => {
+                return Err(Error::Usage(format!(
+                    "which provider signs in {}? add {ADVICE}",
+                    printable(target.user())
+                )));
+            }
+            Err(error) => return Err(error.into()),
+        },
+        [_, _, ..] => {
+            return Err(Error::Usage(format!(
+                "the clusters of {} have several providers ({}): add `--provider NAME`",
+                printable(target.user()),
+                names.join(", ")
+            )));
+        }
+    };
+    opener.provider = Some(name.clone());
+    Ok(Plan::of(name, opener))
+}
+
+/// A provider out of what kubelogin was told: one that is configured like that already, else a new
+/// one.
+fn converted(
+    env: &Env,
+    flags: &Flags,
+    args: &SetupKubectl,
+    config: &Config,
+    file: &UserFile,
+    target: &KubeconfigFile,
+) -> Result<Plan, Error> {
+    let refused = |why: kubelogin::Refused| Error::NotConverted {
+        user: printable(target.user()),
+        why: why.to_string(),
+        again: command(target.user()),
+    };
+    let run = target.before().and_then(kubeconfig::exec);
+    let (program, words) = run.ok_or_else(|| refused(kubelogin::Refused::NotKubelogin))?;
+    let converted = kubelogin::converted(program, &words).map_err(refused)?;
+    let wanted = args.opener.provider.as_deref();
+    let first = wanted.map_or_else(|| name_of(&converted.issuer), str::to_owned);
+    let mut number = 1;
+    loop {
+        let name = match number {
+            1 => first.clone(),
+            _ => format!("{first}-{number}"),
+        };
+        let made = made_of(env, &converted, &name, args, file)?;
+        if !config.providers().any(|known| known == name) {
+            return Ok(made);
+        }
+        if is_same(env, flags, config, file, &made)? {
+            let opener = Opener {
+                provider: Some(name),
+                account: args.opener.account.clone(),
+                ..Opener::default()
+            };
+            return Ok(Plan {
+                opener,
+                keys: Vec::new(),
+                secret: None,
+                authorities: None,
+                ..made
+            });
+        }
+        if wanted.is_some() {
+            return Err(Error::Usage(format!(
+                "the provider {name} is configured otherwise than this kubelogin: name another \
+                 one with `--provider NAME`"
+            )));
+        }
+        number += 1;
+    }
+}
+
+/// What would be written for a provider of this name.
+fn made_of(
+    env: &Env,
+    converted: &Converted,
+    name: &str,
+    args: &SetupKubectl,
+    file: &UserFile,
+) -> Result<Plan, Error> {
+    let folder = file.folder();
+    let secret = converted.client_secret.clone();
+    let secret = secret.map(|secret| (folder.join(format!("{name}.client-secret")), secret));
+    let home = crate::config::home(env).ok();
+    let paths = converted.ca_files.iter();
+    let paths: Vec<PathBuf> = paths
+        .map(|path| kubelogin::expanded(path, home.as_deref()))
+        .map(|path| std::path::absolute(&path).unwrap_or(path))
+        .collect();
+    let mut authorities = None;
+    let ca_file = match (paths.as_slice(), converted.ca_certificates.as_slice()) {
+        ([], []) => None,
+        ([path], []) => Some(path.clone()),
+        (paths, data) => {
+            let path = folder.join(format!("{name}.ca.pem"));
+            authorities = Some((path.clone(), bundle(paths, data)?));
+            Some(path)
+        }
+    };
+    let mut keys = Vec::new();
+    if let Some(uri) = &converted.redirect_uri {
+        keys.push(("redirect_uri", toml_text(uri)));
+    }
+    if converted.pkce {
+        keys.push(("pkce", toml_text("S256")));
+    }
+    if let Some(path) = &ca_file {
+        keys.push(("ca_file", toml_text(&path.to_string_lossy())));
+    }
+    if let Some(audience) = &converted.audience {
+        keys.push(("audience", toml_text(audience)));
+    }
+    if !converted.resources.is_empty() {
+        let all: Vec<_> = converted
+            .resources
+            .iter()
+            .map(|one| toml_text(one))
+            .collect();
+        keys.push(("resources", format!("[{}]", all.join(", "))));
+    }
+    if !converted.extra_params.is_empty() {
+        let pairs = converted.extra_params.iter();
+        let pairs: Vec<_> = pairs
+            .map(|(key, value)| format!("{} = {}", toml_text(key), toml_text(value)))
+            .collect();
+        keys.push(("extra_params", format!("{{ {} }}", pairs.join(", "))));
+    }
+    let opener = Opener {
+        provider: Some(name.to_owned()),
+        issuer_url: Some(converted.issuer.clone()),
+        client_id: Some(converted.client_id.clone()),
+        client_secret_file: secret.as_ref().map(|(path, _)| path.clone()),
+        scopes: converted.scopes.clone(),
+        account: args.opener.account.clone(),
+    };
+    Ok(Plan {
+        keys,
+        token: (converted.token == TokenKind::Access).then_some(TokenKind::Access),
+        flow: converted.flow,
+        env: converted.env.clone(),
+        files_are_there: are_there(secret.as_ref(), authorities.as_ref())?,
+        secret,
+        authorities,
+        notes: converted.notes.clone(),
+        ..Plan::of(name.to_owned(), opener)
+    })
+}
+
+/// Whether an earlier run has written these files. One that holds something else is not ours.
+fn are_there(
+    secret: Option<&(PathBuf, Secret<String>)>,
+    authorities: Option<&(PathBuf, Vec<u8>)>,
+) -> Result<bool, Error> {
+    let mut all = true;
+    if let Some((path, secret)) = secret {
+        let provider = Provider {
+            client_secret_file: Some(path.clone()),
+            ..Provider::default()
+        };
+        match provider.client_secret() {
+            Ok(Some(found)) if found == *secret => (),
+            _ if !path.exists() => all = false,
+            Ok(_) | Err(_) => return Err(in_the_way(path)),
+        }
+    }
+    if let Some((path, certificates)) = authorities {
+        match std::fs::read(path) {
+            Ok(found) if found == *certificates => (),
+            _ if !path.exists() => all = false,
+            Ok(_) | Err(_) => return Err(in_the_way(path)),
+        }
+    }
+    Ok(all)
+}
+
+fn in_the_way(path: &Path) -> Error {
+    Error::Usage(format!(
+        "{} is there already and holds something else: move it away, or name the provider \
+         otherwise with `--provider NAME`",
+        shown(path)
+    ))
+}
+
+fn bundle(paths: &[PathBuf], data: &[u8]) -> Result<Vec<u8>, Error> {
+    let mut all = Vec::new();
+    for path in paths {
+        let pem = std::fs::read(path).map_err(|cause| {
+            Error::from(ConfigError::Unreadable {
+                file: shown(path),
+                cause,
+            })
+        })?;
+        all.extend_from_slice(&pem);
+        if !all.ends_with(b"\n") {
+            all.push(b'\n');
+        }
+    }
+    all.extend_from_slice(data);
+    Ok(all)
+}
+
+/// Whether the configuration has this provider, to the last setting.
+fn is_same(
+    env: &Env,
+    flags: &Flags,
+    config: &Config,
+    file: &UserFile,
+    made: &Plan,
+) -> Result<bool, Error> {
+    const TRIED: &str = "hallpass.tried";
+    let there = config.provider(&made.name)?;
+    let host = Host::parse("", "https://tried.invalid")?;
+    let opener = Opener {
+        provider: Some(TRIED.to_owned()),
+        ..made.opener.clone()
+    };
+    let mut tried = file.clone();
+    Opened {
+        tool: Tool::Kubectl,
+        host: &host,
+        opener: &opener,
+        title: TRIED.to_owned(),
+        command: String::new(),
+        homes: &[],
+        instances: &[],
+        advice: ADVICE,
+        provider_keys: made.keys.clone(),
+        resource_keys: Vec::new(),
+    }
+    .add(env, flags, config, &mut tried)?;
+    let tried = Config::load_edited(env, flags, &tried)?.provider(TRIED)?;
+    let has_same_secret = match &made.secret {
+        Some((_, secret)) => there.client_secret().ok().flatten().as_ref() == Some(secret),
+        None => there.client_secret_file.is_none(),
+    };
+    let mut scopes = there.scopes.clone();
+    scopes.sort();
+    let mut wanted = tried.scopes.clone();
+    wanted.sort();
+    let comparable = Provider {
+        name: tried.name.clone(),
+        preset: tried.preset,
+        client_secret_file: tried.client_secret_file.clone(),
+        scopes: tried.scopes.clone(),
+        origin: tried.origin.clone(),
+        ..there
+    };
+    Ok(has_same_secret && scopes == wanted && comparable == tried)
+}
+
+/// The user's entry: what it had of other things, and us in place of what signed it in.
+fn entry(program: &str, plan: &Plan, before: Option<&Value>) -> Value {
+    let mut args = vec!["kubectl", "--provider", &plan.name];
+    if let Some(account) = &plan.opener.account {
+        args.extend(["--account", account]);
+    }
+    match plan.token {
+        Some(TokenKind::Access) => args.extend(["--token", "access"]),
+        Some(TokenKind::Id) => args.extend(["--token", "id"]),
+        None => (),
+    }
+    match plan.flow {
+        Some(Flow::Browser) => args.extend(["--flow", "browser"]),
+        Some(Flow::Device) => args.extend(["--flow", "device"]),
+        Some(Flow::Auto) | None => (),
+    }
+    let variables = environment(plan, before);
+    let exec = yaml::object([
+        ("apiVersion", "client.authentication.k8s.io/v1".into()),
+        ("args", args.into()),
+        ("command", program.into()),
+        ("env", variables),
+        ("installHint", INSTALL_HINT.into()),
+        ("interactiveMode", "IfAvailable".into()),
+        ("provideClusterInfo", true.into()),
+    ]);
+    let kept = before.and_then(Value::as_object);
+    let kept = kept.into_iter().flatten();
+    let kept = kept.filter(|(key, _)| key.starts_with("as") || *key == "extensions");
+    let mut entry: Map<String, Value> = kept.map(|(k, v)| (k.clone(), v.clone())).collect();
+    entry.insert("exec".to_owned(), exec);
+    Value::Object(entry)
+}
+
+/// What kubectl says where the command is not found.
+const INSTALL_HINT: &str = "hallpass signs you in to this cluster (install it on your PATH)";
+
+/// The variables that the plugin had before, where it was kubelogin, and ours.
+fn environment(plan: &Plan, before: Option<&Value>) -> Value {
+    let runs_kubelogin = before
+        .and_then(kubeconfig::exec)
+        .is_some_and(|(command, args)| kubelogin::arguments(command, &args).is_some());
+    let had = before.filter(|_| runs_kubelogin);
+    let had = had.and_then(|user| user.get("exec")?.get("env")?.as_array());
+    let mut all: Vec<Value> = had.cloned().unwrap_or_default();
+    for (name, value) in &plan.env {
+        all.retain(|variable| variable.get("name").and_then(Value::as_str) != Some(name));
+        all.push(yaml::object([
+            ("name", (*name).into()),
+            ("value", value.as_str().into()),
+        ]));
+    }
+    if all.is_empty() {
+        Value::Null
+    } else {
+        all.into()
+    }
+}
+
+/// The command as it can be typed again.
+fn command(user: &str) -> String {
+    format!("hallpass setup kubectl --user {}", quoted(user))
+}
+
+/// Of the block in the user's file: what it is for, and which server it opens.
+fn title(user: &str, server: &str) -> String {
+    format!("{} {server}", printable(&command(user)))
+}
+
+/// Shows what becomes of kuberc, and whether anything does.
+fn show_kuberc(text: &mut Shown, kuberc: Option<&Allowed>) -> bool {
+    match kuberc {
+        None => false,
+        Some(Allowed::Already) => {
+            text.line("kuberc allows it already");
+            false
+        }
+        Some(Allowed::Added { file, edit, .. }) => {
+            text.heading(&shown(file));
+            edit.new.trim().lines().for_each(|line| text.changed(line));
+            true
+        }
+        Some(Allowed::Told { why, lines }) => {
+            text.line(&format!(
+                "{why}. To allow hallpass alone, this would stand there:"
+            ));
+            lines
+                .lines()
+                .for_each(|line| text.line(&format!("    {line}")));
+            false
+        }
+    }
+}
+
+// --- taking it back ---
+
+fn undo(env: &Env, flags: &Flags, args: &SetupKubectl) -> Result<ExitCode, Error> {
+    let mut file = UserFile::read(env)?;
+    let folder = file.folder().to_owned();
+    let mut records = Record::all(&folder)?;
+    let mut begin = "hallpass setup kubectl --user ".to_owned();
+    if args.user.is_some() || args.context.is_some() {
+        let user = user(&Kubeconfig::load()?, args)?;
+        let files = kubeconfig::files(env)?;
+        records.retain(|record| record.user == user && files.contains(&record.file));
+        begin = title(&user, "");
+    }
+    let titles = file.titles(&begin);
+    let removed: Vec<String> = titles
+        .iter()
+        .filter_map(|title| file.remove(title))
+        .collect();
+    // Something else may have come to need what this would take away.
+    Config::load_edited(env, flags, &file)?;
+    if removed.is_empty() && records.is_empty() {
+        print("nothing to take back\n");
+        return Ok(Exit::Answered.into());
+    }
+    // kubectl asks only while there is something to ask for. One after the other: several users
+    // may stand in one file.
+    for record in records {
+        take_back(&record, &folder, args.changing)?;
+    }
+    let mut text = Shown::new(args.changing);
+    if !removed.is_empty() {
+        text.heading(&file.shown);
+        removed
+            .iter()
+            .flat_map(|lines| lines.lines())
+            .for_each(|line| text.changed(line));
+    }
+    print(text.text());
+    if !removed.is_empty() && !args.changing.dry_run {
+        file.write()?;
+    }
+    Ok(Exit::Answered.into())
+}
+
+/// Puts back what stood in a kubeconfig, and in kuberc, before a record was made.
+fn take_back(record: &Record, folder: &Path, changing: Changing) -> Result<(), Error> {
+    let mut text = Shown::new(changing);
+    let target = KubeconfigFile::without(record)?;
+    match &target {
+        Some(target) => target.show(&mut text),
+        None => text.line(&format!(
+            "{}: the user {} no longer runs hallpass, and is left as it is",
+            shown(&record.file),
+            record.user
+        )),
+    }
+    let mut kuberc = None;
+    if let Some(Kuberc { file, edit }) = &record.kuberc {
+        let now = std::fs::read_to_string(file).unwrap_or_default();
+        if let Some(undone) = edit.undone(&now) {
+            text.heading(&shown(file));
+            edit.new.trim().lines().for_each(|line| text.changed(line));
+            kuberc = Some((file, undone));
+        } else {
+            text.line(&format!(
+                "{} was changed since: take the entry for hallpass out of it by hand",
+                shown(file)
+            ));
+        }
+    }
+    let made = [&record.secret_file, &record.ca_file];
+    let made: Vec<&PathBuf> = made.into_iter().flatten().collect();
+    for path in &made {
+        let becomes = if changing.dry_run { "would be" } else { "is" };
+        text.line(&format!("{} {becomes} removed", shown(path)));
+    }
+    print(text.text());
+    if changing.dry_run {
+        return Ok(());
+    }
+    if let Some(target) = &target {
+        target.write()?;
+    }
+    if let Some((path, text)) = kuberc {
+        let written = file::replace(path, text.as_bytes());
+        written.map_err(|cause| record::unwritable(path, cause))?;
+    }
+    for path in made {
+        record::remove(path)?;
+    }
+    record.remove(folder)
+}

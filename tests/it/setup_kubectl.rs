@@ -1,0 +1,503 @@
+//! `hallpass setup kubectl`: what it writes, and that it takes it back. The kubectl is one that
+//! reads kubeconfigs of JSON, which is YAML too; the real one has its cases in `tests/real`.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use crate::sandbox::{Outcome, Sandbox, files_below, leaks, private_file};
+use crate::scene::Scene;
+
+/// It prints the file, wherever a real one would read it.
+const KUBECTL: &str = r#"#!/bin/sh
+file=$KUBECONFIG
+for word; do
+  case $word in --kubeconfig=*) file=${word#--kubeconfig=} ;; esac
+done
+case "$1 $2" in
+  "config view") exec cat "$file" ;;
+  "version --client") echo '{"clientVersion":{"minor":"36"}}' ;;
+  *) exit 1 ;;
+esac
+"#;
+
+const SERVER: &str = "https://k8s.corp.example:6443";
+
+/// A user `me` of one cluster, with this entry, and one more user.
+pub(crate) fn kubeconfig(server: &str, user: &Value) -> Value {
+    json!({
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "here",
+        "clusters": [{"name": "c.1", "cluster": {"server": server}}],
+        "contexts": [{"name": "here", "context": {"cluster": "c.1", "user": "me.exec.you"}}],
+        "users": [
+            {"name": "other", "user": {"token": "theirs"}},
+            {"name": "me.exec.you", "user": user},
+        ],
+    })
+}
+
+/// Puts that kubectl on the sandbox's PATH, and this kubeconfig where it looks; where that is.
+pub(crate) fn with_kubectl(sandbox: &mut Sandbox, kubeconfig: &str) -> PathBuf {
+    let tools = sandbox.root().join("tools");
+    fs::create_dir_all(&tools).unwrap();
+    let kubectl = tools.join("kubectl");
+    private_file(&kubectl, KUBECTL);
+    fs::set_permissions(&kubectl, fs::Permissions::from_mode(0o700)).unwrap();
+    let hallpass = tools.join("hallpass");
+    if !hallpass.exists() {
+        std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_hallpass"), hallpass).unwrap();
+    }
+    sandbox.set("PATH", format!("{}:/usr/bin:/bin", tools.display()));
+    let path = sandbox.root().join("kubeconfig");
+    private_file(&path, kubeconfig);
+    sandbox.set("KUBECONFIG", &path);
+    path
+}
+
+struct Desk {
+    sandbox: Sandbox,
+    kubeconfig: PathBuf,
+    config: PathBuf,
+}
+
+const CONFIG: &str = "# mine\n[providers.corp]\nissuer = \"https://login.corp.example\"\n\
+                      client_id = \"kube\"\nscopes = [\"openid\"]\n";
+
+impl Desk {
+    /// The text is laid out as nobody would, for every byte of it has to stay.
+    fn new(user: &Value) -> Self {
+        let mut sandbox = Sandbox::new();
+        let config = sandbox.config(CONFIG);
+        let text = kubeconfig(SERVER, user)
+            .to_string()
+            .replace(",\"", " ,  \"");
+        let kubeconfig = with_kubectl(&mut sandbox, &format!("\n{text}\n\n"));
+        Self {
+            sandbox,
+            kubeconfig,
+            config,
+        }
+    }
+
+    #[track_caller]
+    fn setup(&self, more: &[&str]) -> Outcome {
+        self.sandbox.run(&[&["setup", "kubectl"], more].concat())
+    }
+
+    fn text(&self) -> String {
+        fs::read_to_string(&self.kubeconfig).unwrap()
+    }
+
+    fn user(&self) -> Value {
+        let config: Value = serde_json::from_str(&self.text()).unwrap();
+        config["users"][1]["user"].clone()
+    }
+
+    fn state(&self) -> Vec<(PathBuf, String)> {
+        state(self.sandbox.root())
+    }
+}
+
+fn state(root: &Path) -> Vec<(PathBuf, String)> {
+    let files = files_below(root).into_iter();
+    files
+        .map(|path| (path.clone(), fs::read_to_string(&path).unwrap()))
+        .collect()
+}
+
+fn kubelogin(more: &[&str]) -> Value {
+    let mut args = vec![
+        "oidc-login",
+        "get-token",
+        "--oidc-issuer-url=https://login.corp.example/realms/k",
+        "--oidc-client-id=kube",
+        "--oidc-client-secret",
+        "hush",
+    ];
+    args.extend(more);
+    json!({"as": "boss", "exec": {
+        "apiVersion": "client.authentication.k8s.io/v1beta1",
+        "command": "kubectl",
+        "args": args,
+        "env": [{"name": "HTTPS_PROXY", "value": "http://proxy.corp.example:3128"}],
+    }})
+}
+
+#[test]
+fn a_users_entry_is_ours_and_comes_back_to_the_byte() {
+    let desk = Desk::new(&json!({"token": "hush", "as": "boss"}));
+    let before = desk.state();
+    let arguments = [
+        "--context",
+        "here",
+        "--provider",
+        "corp",
+        "--account",
+        "work",
+    ];
+    let outcome = desk.setup(&arguments);
+    outcome.succeeds();
+    assert_eq!(
+        desk.user(),
+        json!({"as": "boss", "exec": {
+            "apiVersion": "client.authentication.k8s.io/v1",
+            "args": ["kubectl", "--provider", "corp", "--account", "work"],
+            "command": "hallpass",
+            "env": null,
+            "installHint": "hallpass signs you in to this cluster (install it on your PATH)",
+            "interactiveMode": "IfAvailable",
+            "provideClusterInfo": true,
+        }})
+    );
+    let config = fs::read_to_string(&desk.config).unwrap();
+    assert!(config.starts_with(CONFIG), "{config}");
+    assert!(
+        config.contains(
+            "[[resources]]\nmatch = \"https://k8s.corp.example:6443\"\nprovider = \"corp\"\n\
+             account = \"work\"\ntools = [\"kubectl\"]\n"
+        ),
+        "{config}"
+    );
+    assert!(
+        outcome.stdout.contains("what was there: as, token"),
+        "{outcome}"
+    );
+    assert!(!outcome.stdout.contains("hush"), "{outcome}");
+
+    // Once more changes nothing.
+    let after = desk.state();
+    let again = desk.setup(&arguments);
+    assert_eq!(again.succeeds().stdout, "nothing to change\n");
+    assert_eq!(desk.state(), after);
+
+    desk.setup(&["--user", "me.exec.you", "--undo"]).succeeds();
+    assert_eq!(desk.state(), before);
+    let again = desk.setup(&["--undo"]);
+    assert_eq!(again.succeeds().stdout, "nothing to take back\n");
+}
+
+#[test]
+fn a_dry_run_shows_all_and_changes_nothing() {
+    let desk = Desk::new(&kubelogin(&[]));
+    let before = desk.state();
+    let outcome = desk.setup(&["--from-kubelogin", "--dry-run"]);
+    for words in [
+        "would be added",
+        "[[resources]]",
+        "provideClusterInfo",
+        "0600",
+    ] {
+        assert!(
+            outcome.succeeds().stdout.contains(words),
+            "{words}: {outcome}"
+        );
+    }
+    assert_eq!(desk.state(), before);
+    desk.setup(&["--from-kubelogin"]).succeeds();
+    let before = desk.state();
+    let outcome = desk.setup(&["--undo", "--dry-run"]);
+    assert!(
+        outcome.succeeds().stdout.contains("would be taken out"),
+        "{outcome}"
+    );
+    assert_eq!(desk.state(), before);
+}
+
+#[test]
+fn a_kubelogin_is_converted_and_its_secret_stands_in_a_file_of_its_own() {
+    let desk = Desk::new(&kubelogin(&[
+        "--oidc-extra-scope=groups",
+        "--oidc-use-access-token",
+        "--grant-type=device-code",
+        "--skip-open-browser",
+        "--certificate-authority-data=UEVN",
+        "--oidc-auth-request-extra-params=prompt=login",
+        "--token-cache-dir=/x",
+    ]));
+    let before = desk.state();
+    let outcome = desk.setup(&["--from-kubelogin"]);
+    outcome.succeeds();
+    for words in ["client-secret", "--token-cache-dir left out"] {
+        assert!(outcome.stdout.contains(words), "{words}: {outcome}");
+    }
+    assert!(!outcome.stdout.contains("hush"), "{outcome}");
+    let user = desk.user();
+    assert_eq!(
+        user["exec"]["args"],
+        json!([
+            "kubectl",
+            "--provider",
+            "login.corp.example-realms-k",
+            "--token",
+            "access",
+            "--flow",
+            "device",
+        ])
+    );
+    assert_eq!(
+        user["exec"]["env"],
+        json!([
+            {"name": "HTTPS_PROXY", "value": "http://proxy.corp.example:3128"},
+            {"name": "BROWSER", "value": "none"},
+        ])
+    );
+    let root = desk.sandbox.root();
+    let secret = root.join("login.corp.example-realms-k.client-secret");
+    assert_eq!(fs::read_to_string(&secret).unwrap(), "hush\n");
+    assert_eq!(
+        fs::metadata(&secret).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
+    let config = fs::read_to_string(&desk.config).unwrap();
+    for line in [
+        "issuer = \"https://login.corp.example/realms/k\"\n".to_owned(),
+        "client_id = \"kube\"\n".to_owned(),
+        format!("client_secret_file = \"{}\"\n", secret.display()),
+        "scopes = [\"openid\", \"groups\"]\n".to_owned(),
+        "extra_params = { \"prompt\" = \"login\" }\n".to_owned(),
+        "ca_file = ".to_owned(),
+    ] {
+        assert!(config.contains(&line), "{line} {config}");
+    }
+    // The other places that hold it are for their owner alone, too.
+    for path in files_below(root) {
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        let is_private = mode.trailing_zeros() >= 6;
+        assert!(
+            is_private || !leaks(&fs::read(&path).unwrap(), "hush"),
+            "{}",
+            path.display()
+        );
+    }
+    let again = desk.setup(&["--from-kubelogin"]);
+    assert_eq!(again.succeeds().stdout, "nothing to change\n");
+    desk.setup(&["--undo"]).succeeds();
+    assert_eq!(desk.state(), before);
+}
+
+#[test]
+fn a_kubelogin_that_cannot_be_converted_is_left_as_it_is() {
+    for (more, words) in [
+        (&["--nope=hush"][..], &["--nope"][..]),
+        (
+            &["--grant-type=password"],
+            &["--grant-type=password", "password grant"],
+        ),
+        (
+            &["--insecure-skip-tls-verify"],
+            &["--insecure-skip-tls-verify"],
+        ),
+    ] {
+        let desk = Desk::new(&kubelogin(more));
+        let before = desk.state();
+        let outcome = desk.setup(&["--from-kubelogin"]);
+        outcome.fails_saying(2, words);
+        outcome.fails_saying(2, &["nothing was changed", "--issuer-url"]);
+        assert!(!outcome.stderr.contains("hush"), "{outcome}");
+        assert_eq!(desk.state(), before);
+    }
+    let desk = Desk::new(&json!({"token": "x"}));
+    desk.setup(&["--from-kubelogin"])
+        .fails_saying(2, &["does not run kubelogin"]);
+}
+
+#[test]
+fn one_provider_is_enough_for_two_users_of_one_kubelogin() {
+    let mut desk = Desk::new(&kubelogin(&[]));
+    let mut config: Value = serde_json::from_str(&desk.text()).unwrap();
+    config["users"][0]["user"] = kubelogin(&[]);
+    let clusters = config["clusters"].as_array_mut().unwrap();
+    clusters.push(json!({"name": "c2", "cluster": {"server": "https://k2.corp.example"}}));
+    let contexts = config["contexts"].as_array_mut().unwrap();
+    contexts.push(json!({"name": "there", "context": {"cluster": "c2", "user": "other"}}));
+    desk.kubeconfig = with_kubectl(&mut desk.sandbox, &config.to_string());
+    let before = desk.state();
+    desk.setup(&["--context", "here", "--from-kubelogin"])
+        .succeeds();
+    desk.setup(&["--context", "there", "--from-kubelogin"])
+        .succeeds();
+    let written = fs::read_to_string(&desk.config).unwrap();
+    assert_eq!(written.matches("[providers.").count(), 2, "{written}");
+    // What the other one needs is not taken away.
+    let kept = desk.state();
+    desk.setup(&["--context", "here", "--undo"]).fails_with(2);
+    assert_eq!(desk.state(), kept);
+    desk.setup(&["--undo"]).succeeds();
+    assert_eq!(desk.state(), before);
+}
+
+#[test]
+fn what_was_changed_since_stays_and_the_entry_comes_back() {
+    let user = kubelogin(&[]);
+    let desk = Desk::new(&user);
+    desk.setup(&["--from-kubelogin"]).succeeds();
+    // As kubectl does it: everything is written anew, in another order and layout.
+    let mut config: Value = serde_json::from_str(&desk.text()).unwrap();
+    config["current-context"] = json!("elsewhere");
+    private_file(&desk.kubeconfig, &format!("{config:#}"));
+    desk.setup(&["--undo"]).succeeds();
+    config["users"][1]["user"] = user;
+    let found: Value = serde_json::from_str(&desk.text()).unwrap();
+    assert_eq!(found, config);
+
+    // One that runs something else by now is somebody else's.
+    desk.setup(&["--user", "me.exec.you", "--from-kubelogin"])
+        .succeeds();
+    config["users"][1]["user"] = json!({"token": "new"});
+    private_file(&desk.kubeconfig, &config.to_string());
+    let outcome = desk.setup(&["--undo"]);
+    assert!(
+        outcome
+            .succeeds()
+            .stdout
+            .contains("no longer runs hallpass"),
+        "{outcome}"
+    );
+    assert_eq!(desk.text(), config.to_string());
+    assert_eq!(fs::read_to_string(&desk.config).unwrap(), CONFIG);
+}
+
+#[test]
+fn a_new_user_is_added_and_taken_out_again() {
+    let mut desk = Desk::new(&json!({}));
+    let mut config: Value = serde_json::from_str(&desk.text()).unwrap();
+    config["users"] = Value::Null;
+    desk.kubeconfig = with_kubectl(&mut desk.sandbox, &config.to_string());
+    let before = desk.state();
+    let arguments = ["--issuer-url", "https://new.example", "--client-id", "abc"];
+    desk.setup(&arguments).succeeds();
+    let found: Value = serde_json::from_str(&desk.text()).unwrap();
+    assert_eq!(found["users"][0]["name"], "me.exec.you");
+    assert_eq!(found["users"][0]["user"]["exec"]["args"][2], "new.example");
+    desk.setup(&["--undo"]).succeeds();
+    assert_eq!(desk.state(), before);
+    // One whom no context names could send its token anywhere.
+    desk.setup(&["--user", "nobody", "--provider", "corp"])
+        .fails_saying(2, &["no context uses the user nobody", "set-context"]);
+}
+
+#[test]
+fn what_is_not_there_is_named() {
+    let desk = Desk::new(&json!({"token": "x"}));
+    desk.setup(&["--context", "nowhere"])
+        .fails_saying(2, &["no context nowhere", "here"]);
+    desk.setup(&["--provider", "nope"])
+        .fails_saying(2, &["nope"]);
+    desk.setup(&["--context", "here", "--user", "me"])
+        .fails_with(2);
+    let mut desk = Desk::new(&json!({"token": "x"}));
+    let plain = kubeconfig("http://k8s.corp.example", &json!({})).to_string();
+    desk.kubeconfig = with_kubectl(&mut desk.sandbox, &plain);
+    desk.setup(&["--provider", "corp"])
+        .fails_saying(2, &["c.1", "https://"]);
+    desk.sandbox.set("PATH", "/nowhere");
+    desk.setup(&[])
+        .fails_saying(1, &["kubectl failed", "installed"]);
+}
+
+#[test]
+fn the_allow_list_grows_only_where_it_is_one() {
+    const LIST: &str = "# mine\nkind: Preference\ncredentialPluginPolicy: Allowlist # only\n\
+                        credentialPluginAllowlist:\n- FIELD: x # it\n\naliases: []\n";
+    let mut desk = Desk::new(&json!({"token": "x"}));
+    let kuberc = desk.sandbox.root().join("kuberc");
+    desk.sandbox.set("KUBERC", &kuberc);
+    let before = desk.state();
+    for (text, words, after) in [
+        (None, "kubectl runs every plugin", None),
+        (Some("kind: Preference\n"), "restricts nothing", None),
+        (
+            Some("credentialPluginPolicy: AllowAll\n"),
+            "restricts nothing",
+            None,
+        ),
+        (Some("credentialPluginPolicy: DenyAll\n"), "DenyAll", None),
+        (Some("a: [\n"), "not YAML", None),
+        (
+            Some(&*LIST.replace("FIELD", "command")),
+            "+ - command: hallpass",
+            Some(LIST.replace(
+                "- FIELD: x # it\n",
+                "- command: x # it\n- command: hallpass\n",
+            )),
+        ),
+        (
+            Some(&*LIST.replace("FIELD", "name")),
+            "+ - name: hallpass",
+            Some(LIST.replace("- FIELD: x # it\n", "- name: x # it\n- name: hallpass\n")),
+        ),
+        (
+            Some(&*LIST.replace("FIELD: x", "command: hallpass")),
+            "allows it already",
+            None,
+        ),
+        (
+            Some("credentialPluginPolicy: Allowlist\n"),
+            "+ - command: hallpass",
+            Some(
+                "credentialPluginPolicy: Allowlist\ncredentialPluginAllowlist:\n\
+                 - command: hallpass\n"
+                    .to_owned(),
+            ),
+        ),
+    ] {
+        if let Some(text) = text {
+            private_file(&kuberc, text);
+        }
+        let outcome = desk.setup(&["--provider", "corp", "--kuberc"]);
+        assert!(
+            outcome.succeeds().stdout.contains(words),
+            "{words}: {outcome}"
+        );
+        let expected = after.or(text.map(str::to_owned));
+        assert_eq!(fs::read_to_string(&kuberc).ok(), expected);
+        desk.setup(&["--undo"]).succeeds();
+        assert_eq!(fs::read_to_string(&kuberc).ok().as_deref(), text);
+        let _ = fs::remove_file(&kuberc);
+        assert_eq!(desk.state(), before);
+    }
+}
+
+#[test]
+fn a_converted_kubelogin_signs_in_as_it_did() {
+    let mut scene = Scene::new();
+    scene.sandbox.config("");
+    let issuer = scene.provider.issuer();
+    let user = json!({"exec": {"command": "kubelogin", "args": [
+        "get-token", "--oidc-issuer-url", issuer, "--oidc-client-id=hallpass",
+        "--oidc-extra-scope=offline_access", "--listen-address=127.0.0.1:0",
+    ]}});
+    let text = kubeconfig(SERVER, &user).to_string();
+    let path = with_kubectl(&mut scene.sandbox, &text);
+    scene
+        .sandbox
+        .run(&["setup", "kubectl", "--from-kubelogin"])
+        .succeeds();
+    let written: Value = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
+    let args = written["users"][1]["user"]["exec"]["args"]
+        .as_array()
+        .unwrap();
+    let args: Vec<&str> = args.iter().filter_map(Value::as_str).collect();
+    let info = json!({
+        "kind": "ExecCredential", "apiVersion": "client.authentication.k8s.io/v1",
+        "spec": {"interactive": true, "cluster": {"server": SERVER}},
+    });
+    scene.sandbox.set("KUBERNETES_EXEC_INFO", info.to_string());
+    let reply = scene.sandbox.run(&args).json();
+    assert!(reply["status"]["token"].is_string());
+    let asked = url::Url::parse(scene.sandbox.opened()[0].last().unwrap()).unwrap();
+    let redirect = asked
+        .query_pairs()
+        .find(|(name, _)| name == "redirect_uri")
+        .unwrap()
+        .1;
+    let port = redirect.strip_prefix("http://localhost:").unwrap();
+    assert!(
+        port.parse::<u16>().is_ok(),
+        "a redirect URI without a path stays one: {redirect}"
+    );
+}

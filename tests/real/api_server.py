@@ -1,0 +1,143 @@
+"""A Kubernetes API server as far as `kubectl get pods` needs one: discovery and pods, behind TLS,
+for whoever has a token that it takes."""
+
+import base64
+import hashlib
+import http.server
+import json
+import pathlib
+import ssl
+import threading
+import time
+import urllib.request
+
+SECONDS_A_REQUEST = 30
+
+POD = {"metadata": {"name": "a-pod-of-the-tests", "namespace": "default"}, "spec": {}, "status": {"phase": "Running"}}
+DOCUMENTS = {
+    "/api": {"kind": "APIVersions", "versions": ["v1"]},
+    "/apis": {"kind": "APIGroupList", "apiVersion": "v1", "groups": []},
+    "/api/v1": {
+        "kind": "APIResourceList",
+        "groupVersion": "v1",
+        "resources": [{"name": "pods", "singularName": "pod", "namespaced": True, "kind": "Pod", "verbs": ["get", "list"], "shortNames": ["po"]}],
+    },
+    "/api/v1/namespaces/default/pods": {"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": [POD]},
+}  # fmt: skip
+
+
+class ApiServer:
+    """Takes ID tokens of `provider` for one client, as --oidc-issuer-url makes a real one
+    do, or with `introspects` its access tokens."""
+
+    def __init__(self, provider, authority, folder, introspects=False):
+        self.provider, self.introspects = provider, introspects
+        self.seen = []  # (path, token, status)
+        self.refused = set()  # tokens that are good by themselves
+        self.refuses_all = False
+        self.client = "hallpass"
+        self._lock = threading.Lock()
+        self._keys = None
+        certificate = authority.certificate()
+        folder = pathlib.Path(folder)
+        pair = [folder / f"api-server.{kind}" for kind in ("cert", "key")]
+        for path, kind in zip(pair, ("cert", "key")):
+            path.write_text(certificate[kind], encoding="utf-8")
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*pair)
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server.daemon_threads = True
+        self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
+        self.url = f"https://localhost:{self._server.server_address[1]}"
+        self.authority = base64.b64encode(authority.ca_file.read_bytes()).decode()
+        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+
+    def close(self):
+        self._server.shutdown()
+        self._server.server_close()
+
+    def new_seen(self):
+        with self._lock:
+            seen, self.seen = self.seen, []
+        return seen
+
+    def refuse_what_was_taken(self):
+        """From now on nobody gets in with a token that this server has taken so far."""
+        # The provider's ID tokens of one second are one and the same.
+        time.sleep(1.1)
+        with self._lock:
+            self.refused |= {token for _, token, status in self.seen if status == 200}
+
+    def _handler(self):
+        server = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+            timeout = SECONDS_A_REQUEST
+
+            def do_GET(self):
+                server._serve(self)
+
+            def log_message(self, *_):
+                pass
+
+        return Handler
+
+    def _serve(self, request):
+        path = request.path.partition("?")[0]
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        document = DOCUMENTS.get(path)
+        if scheme != "Bearer" or not self._takes(token):
+            status = 401
+        else:
+            status = 200 if document else 404
+        if status != 200:
+            reason = {401: "Unauthorized", 404: "NotFound"}[status]
+            document = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": reason,
+                        "message": reason, "code": status}  # fmt: skip
+        with self._lock:
+            self.seen.append((path, token, status))
+        body = json.dumps(document).encode()
+        request.send_response(status)
+        request.send_header("Content-Type", "application/json")
+        request.send_header("Content-Length", str(len(body)))
+        request.end_headers()
+        request.wfile.write(body)
+
+    def _takes(self, token):
+        if self.refuses_all or token in self.refused:
+            return False
+        if self.introspects:
+            return self.provider.introspect(token)["active"]
+        try:
+            claims = self._verified(token)
+        except (ValueError, KeyError):
+            return False
+        return claims["iss"] == self.provider.issuer and claims["aud"] == self.client and claims["exp"] > time.time()
+
+    def _verified(self, token):
+        """The claims of a token whose RS256 signature is the provider's (RFC 7515, RFC 8017 §8.2.2)."""
+        head, payload, signature = token.split(".")
+        header = json.loads(decoded(head))
+        if header["alg"] != "RS256":
+            raise ValueError(header["alg"])
+        key = self._key(header["kid"])
+        modulus, exponent = (int.from_bytes(decoded(key[part]), "big") for part in "ne")
+        length = (modulus.bit_length() + 7) // 8
+        found = pow(int.from_bytes(decoded(signature), "big"), exponent, modulus).to_bytes(length, "big")
+        sha256 = bytes.fromhex("3031300d060960864801650304020105000420")
+        digest = sha256 + hashlib.sha256(f"{head}.{payload}".encode()).digest()
+        if found != b"\0\1" + b"\xff" * (length - 3 - len(digest)) + b"\0" + digest:
+            raise ValueError("signature")
+        return json.loads(decoded(payload))
+
+    def _key(self, kid):
+        if self._keys is None:
+            opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+            with opener.open(f"{self.provider.issuer}/jwks", timeout=10) as response:
+                self._keys = {key["kid"]: key for key in json.load(response)["keys"]}
+        return self._keys[kid]
+
+
+def decoded(text):
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
