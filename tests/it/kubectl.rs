@@ -530,6 +530,14 @@ fn five_tries_of_one_command_open_one_tab_and_so_does_a_night_of_polling() {
     scene.sandbox.browser_will("sign-in");
     scene.login(&[]).succeeds();
     token(&editor.asks(&scene));
+    // That session ends one day, and then the editor may ask again.
+    scene.provider.break_down(
+        Endpoint::Refresh,
+        Fault::json(400, &json!({ "error": "invalid_grant" })),
+    );
+    scene.advance(4000);
+    token(&editor.asks(&scene));
+    assert_eq!(scene.sandbox.opened().len(), 4);
 }
 
 #[test]
