@@ -109,10 +109,12 @@ struct Parent {
 }
 
 impl Parent {
-    #[cfg(target_os = "linux")]
+    /// `None` where there is no proc(5) to ask.
     fn of_process() -> Option<Self> {
-        let pid = rustix::process::getppid()?.as_raw_nonzero().get();
-        let pid = u32::try_from(pid).ok()?;
+        #[cfg(unix)]
+        let pid = std::os::unix::process::parent_id();
+        #[cfg(not(unix))]
+        let pid = 0;
         let boot = of_proc("/proc/sys/kernel/random/boot_id")?;
         let namespace = std::fs::read_link("/proc/self/ns/pid").ok()?;
         Some(Self {
@@ -120,11 +122,6 @@ impl Parent {
             started: started(pid)?,
             world: format!("{} {}", boot.trim(), namespace.display()),
         })
-    }
-
-    #[cfg(not(target_os = "linux"))]
-    fn of_process() -> Option<Self> {
-        None
     }
 
     fn key(&self, parts: &[&[u8]]) -> String {
@@ -211,6 +208,10 @@ impl Handouts {
         generation: Generation,
         until: Option<OffsetDateTime>,
     ) {
+        if self.was_in_vain() {
+            // Somebody has signed in since.
+            self.note(|known| &known.login, State::HandedOut, 0, i64::MAX);
+        }
         let state = match (turn, self.last().map(|last| last.state)) {
             (Turn::First, _) => State::HandedOut,
             (Turn::Repeat(_), _) => State::Replaced,
@@ -219,25 +220,11 @@ impl Handouts {
             (Turn::Again, _) => State::KeepsNothing,
         };
         let until = until.map_or(i64::MAX, OffsetDateTime::unix_timestamp);
-        self.write(|known| Entry {
-            key: &known.request,
-            pid: known.parent.pid,
-            started: known.parent.started,
-            until,
-            generation,
-            state,
-        });
+        self.note(|known| &known.request, state, generation, until);
     }
 
     pub(super) fn asked_in_vain(&self) {
-        self.write(|known| Entry {
-            key: &known.login,
-            pid: known.parent.pid,
-            started: known.parent.started,
-            until: i64::MAX,
-            generation: 0,
-            state: State::InVain,
-        });
+        self.note(|known| &known.login, State::InVain, 0, i64::MAX);
     }
 
     fn last(&self) -> Option<Entry<'_>> {
@@ -245,9 +232,23 @@ impl Handouts {
         last_of(known.journal.text(), &known.request)
     }
 
-    fn write<'k>(&'k self, entry: impl FnOnce(&'k Known) -> Entry<'k>) {
+    fn note(
+        &self,
+        key: impl FnOnce(&Known) -> &str,
+        state: State,
+        generation: Generation,
+        until: i64,
+    ) {
         let Some(known) = &self.known else { return };
-        let line = entry(known).line();
+        let entry = Entry {
+            key: key(known),
+            pid: known.parent.pid,
+            started: known.parent.started,
+            until,
+            generation,
+            state,
+        };
+        let line = entry.line();
         let is_alive = |entry: &Entry<'_>| started(entry.pid) == Some(entry.started);
         let written = known
             .journal
