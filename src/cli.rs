@@ -262,7 +262,7 @@ pub struct Opener {
     /// A file that holds the client secret
     #[arg(long, value_name = "FILE", requires = "client_id")]
     pub client_secret_file: Option<PathBuf>,
-    /// A scope to ask for; may be repeated [default with --issuer-url: openid offline_access]
+    /// A scope to ask for; may be repeated [default with --issuer-url: `openid offline_access`]
     #[arg(long = "scope", value_name = "SCOPE", requires = "client_id")]
     pub scopes: Vec<String>,
     /// Which of several accounts at that provider

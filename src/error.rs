@@ -51,6 +51,13 @@ pub enum Error {
         user: String,
         why: String,
     },
+    #[error("something else has come to need what would be taken out of config.toml")]
+    StillNeeded {
+        #[source]
+        cause: Box<ConfigError>,
+        /// What takes back all of it.
+        all: String,
+    },
     #[error("{file} {why}")]
     KubeconfigBusy {
         file: String,
@@ -129,6 +136,7 @@ impl Error {
             | Self::WhichAccount { .. }
             | Self::NotRegistered { .. }
             | Self::NotConverted { .. }
+            | Self::StillNeeded { .. }
             | Self::Config(_) => Exit::Usage,
             Self::Session(S::SignInNeeded { .. }) => Exit::SignInNeeded,
             Self::Session(S::Declined { .. } | S::TimedOut { .. } | S::CoolingDown { .. }) => {
@@ -170,6 +178,9 @@ impl Error {
                  it again; nothing was changed"
                     .to_owned(),
             ),
+            Self::StillNeeded { all, .. } => Some(format!(
+                "nothing was changed; change that entry first, or take back all of it: `{all}`"
+            )),
             Self::KubeconfigBusy { hint, .. } => Some(hint.clone()),
             Self::NotConverted { again, .. } => Some(format!(
                 "nothing was changed; to set it up by hand, run `{again} --issuer-url URL \
