@@ -211,6 +211,19 @@ pub struct SetupKubectl {
 pub enum Doctor {
     /// Look at what stands between kubectl and a cluster that answers 401
     Kubectl(DoctorKubectl),
+    /// Look at what stands between docker, podman or another client and a registry
+    Docker(DoctorDocker),
+}
+
+/// It refreshes nothing, and asks nobody to sign in.
+#[derive(Debug, Args)]
+#[command(after_help = DOCTOR_EXITS)]
+pub struct DoctorDocker {
+    /// The registries that are looked at; without any each one that is set up
+    #[arg(value_name = "HOST")]
+    pub hosts: Vec<String>,
+    #[command(flatten)]
+    pub common: Common,
 }
 
 /// It refreshes nothing, and asks nobody to sign in.

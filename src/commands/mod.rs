@@ -85,6 +85,7 @@ pub fn run(env: &Env) -> ExitCode {
         Verb::Docker(args) => docker::run(env, &args, command.words(env)),
         Verb::Kubectl(args) => kubectl::run(env, &args, command.words(env)),
         Verb::Doctor(Doctor::Kubectl(args)) => doctor::kubectl::run(env, &args),
+        Verb::Doctor(Doctor::Docker(args)) => doctor::docker::run(env, &args),
         Verb::Setup(Setup::Git(args)) => setup::git::run(env, &args),
         Verb::Setup(Setup::Docker(args)) => setup::docker::run(env, &args),
         Verb::Setup(Setup::Kubectl(args)) => setup::kubectl::run(env, &args),

@@ -465,3 +465,88 @@ fn who_was_signed_in_for_git_is_asked_nothing_for_the_registry() {
     assert_eq!(asked.json()["Username"], "alice");
     assert_eq!(scene.sandbox.opened().len(), 1);
 }
+
+// --- hallpass doctor docker ---
+
+#[track_caller]
+fn doctor(sandbox: &Sandbox, code: i32, words: &[&str]) -> String {
+    let outcome = sandbox.run(&["doctor", "docker"]);
+    assert_eq!(outcome.code, Some(code), "{outcome}");
+    for word in words {
+        assert!(outcome.stdout.contains(word), "{word:?}: {outcome}");
+    }
+    outcome.stdout
+}
+
+#[test]
+fn the_doctor_names_what_is_off_and_what_to_type() {
+    let desk = Desk::new();
+    let nothing = [
+        "OFF   docker-credential-hallpass is not on PATH",
+        "OFF   no registry is set up",
+    ];
+    doctor(&desk.sandbox, 1, &nothing);
+    desk.setup(&["a.example", "--provider", "corp"]).succeeds();
+    let signed_out = [
+        "ok    docker-credential-hallpass is on PATH",
+        "ok    a.example: ~/.docker/config.json names hallpass",
+        "OFF   a.example: nobody has signed in to corp",
+        "hallpass login corp",
+    ];
+    doctor(&desk.sandbox, 1, &signed_out);
+    desk.write_docker_file("{\"credHelpers\": {\"a.example\": \"gcloud\"}}");
+    doctor(
+        &desk.sandbox,
+        1,
+        &["OFF   a.example: ~/.docker/config.json names gcloud"],
+    );
+}
+
+#[test]
+fn the_doctor_says_what_would_be_taken_before_the_helper() {
+    let mut scene = Scene::new();
+    scene.configure("[[resources]]\nmatch = \"https://a.example\"\nprovider = \"corp\"\n");
+    let folder = scene.sandbox.home().join(".local/bin");
+    fs::create_dir_all(&folder).unwrap();
+    scene.sandbox.set("PATH", &folder);
+    scene.sandbox.run(&["setup", "docker"]).succeeds();
+    scene.login(&[]).succeeds();
+    doctor(
+        &scene.sandbox,
+        0,
+        &["ok    a.example: alice has signed in to corp"],
+    );
+    let typed = json!({ "ServerURL": "a.example", "Username": "bob", "Secret": "hunter2" });
+    scene
+        .sandbox
+        .run_with_input(&["docker", "store"], typed.to_string().as_bytes())
+        .succeeds();
+    doctor(
+        &scene.sandbox,
+        0,
+        &["the password that bob typed is answered, until `docker logout a.example`"],
+    );
+    let podman = scene.sandbox.home().join(".config/containers/auth.json");
+    fs::create_dir_all(podman.parent().unwrap()).unwrap();
+    private_file(
+        &podman,
+        "{\"auths\": {\"a.example\": {\"auth\": \"aHVudGVyMg==\"}}}",
+    );
+    scene.sandbox.set(
+        "DOCKER_AUTH_CONFIG",
+        "{\"auths\": {\"a.example\": {\"auth\": \"aHVudGVyMg==\"}}}",
+    );
+    let said = doctor(
+        &scene.sandbox,
+        1,
+        &[
+            "OFF   DOCKER_AUTH_CONFIG is set",
+            "unset DOCKER_AUTH_CONFIG",
+            "podman logout a.example",
+        ],
+    );
+    assert!(
+        !said.contains("hunter2") && !said.contains("aHVudGVyMg"),
+        "{said}"
+    );
+}

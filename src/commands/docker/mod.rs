@@ -1,6 +1,7 @@
 //! `hallpass docker`: serves the clients of registries, whichever registry they ask for.
 
 mod desk;
+pub(super) mod files;
 mod server;
 
 use std::ffi::OsString;

@@ -6,11 +6,12 @@
 //! own file had before stands as a comment in the user's file, so that it can be taken back.
 
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use url::Url;
 
+use super::super::docker::files::{bare, docker_file, keys_of, logged_in, podman_files};
 use super::super::{flags_of, print, quoted};
 use super::host::Host;
 use super::json_file::{Edit, JsonFile};
@@ -196,10 +197,6 @@ fn title(what: &str) -> String {
     format!("{TITLE}{}", bare(what))
 }
 
-fn bare(text: &str) -> &str {
-    text.split_once("://").map_or(text, |(_, host)| host)
-}
-
 fn command(args: &SetupDocker) -> String {
     let mut line = TITLE.trim_end().to_owned();
     for host in &args.hosts {
@@ -230,46 +227,6 @@ fn files(env: &Env, args: &SetupDocker) -> Result<Vec<JsonFile>, Error> {
         .collect()
 }
 
-fn docker_file(env: &Env, home: &Path) -> PathBuf {
-    let folder = env.var_os("DOCKER_CONFIG").filter(|path| !path.is_empty());
-    let folder = folder.map_or_else(|| home.join(".docker"), PathBuf::from);
-    absolute(folder.join("config.json"))
-}
-
-/// The one that is named; else that of this login session, which `podman login` writes to, and the
-/// lasting one, which is still there in the next session (containers-auth.json(5)).
-fn podman_files(env: &Env, home: &Path) -> Vec<PathBuf> {
-    let named = |name| env.var_os(name).filter(|path| !path.is_empty());
-    if let Some(path) = named("REGISTRY_AUTH_FILE") {
-        return vec![absolute(PathBuf::from(path))];
-    }
-    let lasting = named("XDG_CONFIG_HOME").map_or_else(|| home.join(".config"), PathBuf::from);
-    let folders = named("XDG_RUNTIME_DIR").map(PathBuf::from);
-    let folders = folders.into_iter().chain([lasting]);
-    folders
-        .map(|folder| absolute(folder.join("containers/auth.json")))
-        .collect()
-}
-
-fn absolute(path: PathBuf) -> PathBuf {
-    std::path::absolute(&path).unwrap_or(path)
-}
-
-/// The names that clients have for a registry: docker writes its Hub in a way of its own.
-fn keys_of(host: &Host) -> Vec<String> {
-    let bare = bare(&host.text);
-    if matches!(
-        bare,
-        "docker.io" | "index.docker.io" | "registry-1.docker.io"
-    ) {
-        return vec![
-            "https://index.docker.io/v1/".to_owned(),
-            "docker.io".to_owned(),
-        ];
-    }
-    vec![bare.to_owned()]
-}
-
 struct Work<'a> {
     env: &'a Env,
     args: &'a SetupDocker,
@@ -284,7 +241,7 @@ struct Work<'a> {
 impl Work<'_> {
     fn make(&mut self, hosts: &[Host]) -> Result<(), Error> {
         for host in hosts {
-            let keys = keys_of(host);
+            let keys = keys_of(&host.text);
             let keys: Vec<Vec<&str>> = keys.iter().map(|key| vec!["credHelpers", key]).collect();
             for index in 0..self.files.len() {
                 self.set(index, &keys, bare(&host.text))?;
@@ -427,12 +384,14 @@ impl Work<'_> {
             );
         }
         let home = home(self.env)?;
+        let all = self.args.default;
+        let keys: Vec<String> = hosts.iter().flat_map(|host| keys_of(&host.text)).collect();
         for path in podman_files(self.env, &home) {
             // Somebody else's file, which is only looked at.
             let Ok(file) = JsonFile::read(&path, Some(&home)) else {
                 continue;
             };
-            for key in self.logged_in(&file, hosts) {
+            for key in logged_in(&file, all, &keys) {
                 self.shown.line(&format!(
                     "{} has a password for {key}, which podman, skopeo and buildah take first: \
                      `podman logout {}` removes it",
@@ -442,7 +401,7 @@ impl Work<'_> {
             }
         }
         let docker = JsonFile::read(&docker_file(self.env, &home), Some(&home))?;
-        for key in self.logged_in(&docker, hosts) {
+        for key in logged_in(&docker, all, &keys) {
             self.shown.line(&format!(
                 "{} has a password for {key} that docker no longer asks for: `docker logout {}` \
                  removes it",
@@ -451,19 +410,6 @@ impl Work<'_> {
             ));
         }
         Ok(())
-    }
-
-    /// The entries of `auths` that are for one of these registries.
-    fn logged_in(&self, file: &JsonFile, hosts: &[Host]) -> Vec<String> {
-        let ours: Vec<String> = hosts.iter().flat_map(keys_of).collect();
-        let is_ours = |key: &String| {
-            let of = |host: &String| {
-                let rest = bare(key).strip_prefix(bare(host));
-                rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-            };
-            self.args.default || ours.iter().any(of)
-        };
-        file.names_in("auths").into_iter().filter(is_ours).collect()
     }
 
     /// hallpass knows a registry before docker asks for it, and for as long as docker asks.

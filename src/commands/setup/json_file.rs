@@ -17,10 +17,10 @@ use crate::error::Error;
 /// What docker writes itself, into a file that was not there.
 const NEW_FILE: &str = "{\n\t\"KEY\": {\n\t}\n}\n";
 
-pub(super) struct JsonFile {
+pub(in super::super) struct JsonFile {
     path: PathBuf,
     /// As a person sees its path.
-    pub(super) shown: String,
+    pub(in super::super) shown: String,
     text: Zeroizing<String>,
     was_there: bool,
     is_changed: bool,
@@ -40,7 +40,7 @@ pub(super) struct Edit {
 
 impl JsonFile {
     /// Reads it; one that is not there is empty.
-    pub(super) fn read(path: &Path, home: Option<&Path>) -> Result<Self, Error> {
+    pub(in super::super) fn read(path: &Path, home: Option<&Path>) -> Result<Self, Error> {
         let shown = shown_at_home(path, home);
         let text = read_text(path, &shown)?;
         let file = Self {
@@ -59,7 +59,7 @@ impl JsonFile {
     }
 
     /// The text at the end of some keys.
-    pub(super) fn text_at(&self, keys: &[&str]) -> Option<String> {
+    pub(in super::super) fn text_at(&self, keys: &[&str]) -> Option<String> {
         let mut value = &self.value().ok()?;
         for key in keys {
             value = value.get(key)?;
@@ -68,7 +68,7 @@ impl JsonFile {
     }
 
     /// The names of an object's members.
-    pub(super) fn names_in(&self, key: &str) -> Vec<String> {
+    pub(in super::super) fn names_in(&self, key: &str) -> Vec<String> {
         let value = self.value().unwrap_or_default();
         let members = value.get(key).and_then(Value::as_object);
         members.map_or_else(Vec::new, |members| members.keys().cloned().collect())

@@ -9,7 +9,7 @@ use crate::env::Env;
 use crate::error::Error;
 
 /// Where a link stands, or would.
-pub(super) enum Link {
+pub(in super::super) enum Link {
     /// It is there and leads to this program.
     There,
     At(PathBuf),
@@ -18,7 +18,7 @@ pub(super) enum Link {
 }
 
 /// Looks where the link `name` is or can be: beside this program, else in `~/.local/bin`.
-pub(super) fn find(env: &Env, name: &str) -> Result<Link, Error> {
+pub(in super::super) fn find(env: &Env, name: &str) -> Result<Link, Error> {
     let program = program::path(env)?;
     let own = std::fs::canonicalize(&program).unwrap_or_else(|_| program.clone());
     let name = format!("{name}{}", std::env::consts::EXE_SUFFIX);
