@@ -86,7 +86,7 @@ impl Protocol for Git {
         let reply = match answer(&request) {
             Ok(Reply::Credential(credential)) => of_provider(&credential, offered, &healing),
             Ok(Reply::Kept(credential)) => of_kept(&credential, offered),
-            Ok(Reply::Done) => return Ok(Exit::Answered.into()),
+            Ok(Reply::List(_) | Reply::Done) => return Ok(Exit::Answered.into()),
             Err(refusal) => return refused_by_session(call, operation, &healing, &refusal),
         };
         match reply {

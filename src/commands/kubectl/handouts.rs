@@ -113,7 +113,7 @@ impl Parent {
     fn of_process() -> Option<Self> {
         let pid = rustix::process::getppid()?.as_raw_nonzero().get();
         let pid = u32::try_from(pid).ok()?;
-        let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+        let boot = of_proc("/proc/sys/kernel/random/boot_id")?;
         let namespace = std::fs::read_link("/proc/self/ns/pid").ok()?;
         Some(Self {
             pid,
@@ -137,9 +137,17 @@ impl Parent {
 
 /// `proc_pid_stat(5)`, field 22: the name before it stands in brackets and may hold anything.
 fn started(pid: u32) -> Option<u64> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let stat = of_proc(&format!("/proc/{pid}/stat"))?;
     let (_, after_name) = stat.rsplit_once(')')?;
     after_name.split_whitespace().nth(19)?.parse().ok()
+}
+
+/// A short file of proc(5), which is made whole for one read.
+fn of_proc(path: &str) -> Option<String> {
+    use std::io::Read as _;
+    let mut bytes = [0; 1024];
+    let count = std::fs::File::open(path).ok()?.read(&mut bytes).ok()?;
+    Some(String::from_utf8_lossy(bytes.get(..count)?).into_owned())
 }
 
 /// What this parent was handed, for this request and this account.
@@ -155,7 +163,6 @@ struct Known {
     request: String,
     /// For whatever is asked of the same account.
     login: String,
-    text: String,
 }
 
 impl Handouts {
@@ -163,14 +170,12 @@ impl Handouts {
     pub(super) fn open(env: &Env, terminal: Terminal, record: &str, request: &[&[u8]]) -> Self {
         let known = Parent::of_process().and_then(|parent| {
             let journal = Journal::of_user(env, NAME, |why| terminal.explain(1, || why));
-            let read = journal.and_then(|journal| Ok((journal.read()?, journal)));
-            match read {
-                Ok((text, journal)) => Some(Known {
+            match journal {
+                Ok(journal) => Some(Known {
                     request: parent.key(&[&[record.as_bytes()], request].concat()),
                     login: parent.key(&[record.as_bytes()]),
                     journal,
                     parent,
-                    text,
                 }),
                 Err(error) => {
                     terminal.explain(1, || {
@@ -195,7 +200,7 @@ impl Handouts {
     /// Whether somebody was already asked for this parent, in vain.
     pub(super) fn was_in_vain(&self) -> bool {
         self.known.as_ref().is_some_and(|known| {
-            let last = last_of(&known.text, &known.login);
+            let last = last_of(known.journal.text(), &known.login);
             last.is_some_and(|last| last.state == State::InVain)
         })
     }
@@ -237,7 +242,7 @@ impl Handouts {
 
     fn last(&self) -> Option<Entry<'_>> {
         let known = self.known.as_ref()?;
-        last_of(&known.text, &known.request)
+        last_of(known.journal.text(), &known.request)
     }
 
     fn write<'k>(&'k self, entry: impl FnOnce(&'k Known) -> Entry<'k>) {

@@ -236,7 +236,7 @@ def a_token_that_expires_between_two_requests_of_a_fetch_is_refreshed(rig):
     desk = Desk(rig)
     work = desk.clone()
     desk.new_commit_on_the_server()
-    desk.provider.set(accessTokenTtl=3)
+    desk.provider.set(accessTokenTtl=5)
     desk.sandbox.hallpass("get-token", "corp", "--force-refresh").ended(0)
     desk.provider.set(accessTokenTtl=3600)
     desk.provider.new_requests()

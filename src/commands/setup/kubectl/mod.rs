@@ -7,7 +7,7 @@
 
 mod kubeconfig_file;
 mod kubelogin;
-mod kuberc;
+pub(in super::super) mod kuberc;
 mod record;
 mod yaml;
 
@@ -729,7 +729,10 @@ fn undo(env: &Env, flags: &Flags, args: &SetupKubectl) -> Result<ExitCode, Error
         .filter_map(|title| file.remove(title))
         .collect();
     // Something else may have come to need what this would take away.
-    Config::load_edited(env, flags, &file)?;
+    Config::load_edited(env, flags, &file).map_err(|cause| Error::StillNeeded {
+        cause: Box::new(cause),
+        all: "hallpass setup kubectl --undo".to_owned(),
+    })?;
     if removed.is_empty() && records.is_empty() {
         print("nothing to take back\n");
         return Ok(Exit::Answered.into());

@@ -2,16 +2,15 @@
 # Builds git from the source of a Debian release, where the machine's own release has another one:
 # the cases want a git that knows `state[]` (2.46 and later) and one that does not.
 #
-#   tests/real/build-git trixie FOLDER      FOLDER/bin/git
+#   build-git.sh trixie FOLDER      FOLDER/bin/git
 #
-# The source comes through apt from the archive that this machine uses, into a list of its own:
-# nothing of the other release is installed.
+# Nothing of the other release is installed.
 set -euo pipefail
 
 release=$1
 folder=$(realpath -m "$2")
 
-say() { printf 'tests/real/build-git: %s\n' "$*" >&2; }
+say() { printf 'build-git.sh: %s\n' "$*" >&2; }
 
 as_root=()
 if [[ $(id -u) != 0 ]]; then as_root=(sudo); fi
@@ -23,27 +22,13 @@ if ! dpkg-query --show "${needed[@]}" >/dev/null 2>&1; then
     apt-get install -y -qq --no-install-recommends "${needed[@]}" >&2
 fi
 
+source "$(dirname "${BASH_SOURCE[0]}")/debian-release.bash"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-mkdir -p "$work/lists/partial" "$work/cache/archives/partial" "$work/source"
-archive=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Label: Debian' | sed -n 1p)
-if [[ -z $archive ]]; then
-  say "apt knows no archive of Debian: run 'apt-get update'"
-  exit 1
-fi
-printf 'deb-src [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] %s %s main\n' \
-  "$archive" "$release" >"$work/sources.list"
-cat >"$work/apt.conf" <<END
-Dir::Etc::SourceList "$work/sources.list";
-Dir::Etc::SourceParts "-";
-Dir::State::Lists "$work/lists";
-Dir::Cache "$work/cache";
-APT::Sandbox::User "$(id -un)";
-END
-export APT_CONFIG=$work/apt.conf
+use_release deb-src "$release" "$work"
+mkdir "$work/source"
 cd "$work"
-apt-get update -qq >&2
-apt-get source -qq --download-only git >&2
+"${apt[@]}" source -qq --download-only git >&2
 tar -xf git_*.orig.tar.xz -C source --strip-components=1
 
 say "building git of Debian $release"
