@@ -11,6 +11,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::config::{Flow, Interactive};
 use crate::credential::TokenKind;
 use crate::protocol::plain::Format;
+use crate::provider::RegistryExchange;
 use crate::store::Setting;
 
 /// One sign-in, every developer tool.
@@ -49,6 +50,8 @@ pub enum Verb {
     Doctor(Doctor),
     /// Answer git, as its credential helper
     Git(Git),
+    /// Answer docker, podman and other clients of registries, as their credential helper
+    Docker(Docker),
     /// Answer kubectl, as its credential plugin
     Kubectl(Kubectl),
 }
@@ -121,6 +124,8 @@ pub struct Status {
 pub enum Setup {
     /// Make hallpass git's credential helper
     Git(SetupGit),
+    /// Make hallpass the credential helper of docker, podman and other clients of registries
+    Docker(SetupDocker),
     /// Make hallpass kubectl's credential plugin for a user of the kubeconfig
     Kubectl(SetupKubectl),
 }
@@ -143,6 +148,32 @@ pub struct SetupGit {
     /// For every host: those that no provider opens are kept and answered as well
     #[arg(long)]
     pub default: bool,
+    #[command(flatten)]
+    pub changing: Changing,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+#[derive(Debug, Args)]
+#[command(mut_group("opener", |group| group.requires("hosts")))]
+pub struct SetupDocker {
+    /// The registries, each as HOST or HOST:PORT; without any each registry of the configuration
+    #[arg(value_name = "HOST")]
+    pub hosts: Vec<String>,
+    #[command(flatten)]
+    pub opener: Opener,
+    /// The user name that the registry wants beside the token
+    #[arg(long, value_name = "NAME", requires = "hosts")]
+    pub username: Option<String>,
+    /// The registry makes a credential of its own of the token
+    #[arg(long, value_parser = registry_exchange, value_name = "acr|harbor", requires = "hosts")]
+    pub exchange: Option<RegistryExchange>,
+    /// For every registry: those that no provider opens are kept and answered as well
+    #[arg(long)]
+    pub default: bool,
+    /// In podman's auth.json too
+    #[arg(long)]
+    pub podman: bool,
     #[command(flatten)]
     pub changing: Changing,
     #[command(flatten)]
@@ -180,6 +211,19 @@ pub struct SetupKubectl {
 pub enum Doctor {
     /// Look at what stands between kubectl and a cluster that answers 401
     Kubectl(DoctorKubectl),
+    /// Look at what stands between docker, podman or another client and a registry
+    Docker(DoctorDocker),
+}
+
+/// It refreshes nothing, and asks nobody to sign in.
+#[derive(Debug, Args)]
+#[command(after_help = DOCTOR_EXITS)]
+pub struct DoctorDocker {
+    /// The registries that are looked at; without any each one that is set up
+    #[arg(value_name = "HOST")]
+    pub hosts: Vec<String>,
+    #[command(flatten)]
+    pub common: Common,
 }
 
 /// It refreshes nothing, and asks nobody to sign in.
@@ -250,6 +294,28 @@ pub struct Git {
 }
 
 impl From<OsString> for Git {
+    fn from(operation: OsString) -> Self {
+        Self {
+            asking: Asking::default(),
+            common: Common::default(),
+            operation,
+        }
+    }
+}
+
+/// A client of registries starts it with an operation and no more.
+#[derive(Debug, Args)]
+pub struct Docker {
+    #[command(flatten)]
+    pub asking: Asking,
+    #[command(flatten)]
+    pub common: Common,
+    /// What the client asks for; it is always last
+    #[arg(value_name = "get|store|erase|list|version")]
+    pub operation: OsString,
+}
+
+impl From<OsString> for Docker {
     fn from(operation: OsString) -> Self {
         Self {
             asking: Asking::default(),
@@ -339,6 +405,14 @@ pub struct Common {
     /// Say what is done; repeat it to say more
     #[arg(short, long, action = clap::ArgAction::Count)]
     pub verbose: u8,
+}
+
+fn registry_exchange(text: &str) -> Result<RegistryExchange, String> {
+    let mut all = RegistryExchange::ALL.iter();
+    let found = all.find(|(name, _)| *name == text);
+    found
+        .map(|(_, exchange)| *exchange)
+        .ok_or_else(|| "acr or harbor".to_owned())
 }
 
 fn setting(text: &str) -> Result<Setting, String> {

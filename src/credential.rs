@@ -84,6 +84,7 @@ pub enum Tool {
 /// What a tool wants to reach, in the tool's words. Who compares it parses it first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resource {
+    /// Empty where the tool's words leave it open.
     pub protocol: String,
     /// With its port, where the tool named one.
     pub host: String,
@@ -98,6 +99,8 @@ pub enum Action {
     Store(KeptCredential),
     /// This was refused; what is `None` says nothing, and so fits everything.
     Erase(KeptCredential),
+    /// For which resources is there a credential at hand?
+    List,
 }
 
 /// A credential that a tool has, wherever it came from.
@@ -159,7 +162,15 @@ pub enum Reply {
     Credential(Credential),
     /// What a tool handed over earlier.
     Kept(KeptCredential),
+    List(Vec<ListedCredential>),
     Done,
+}
+
+/// A resource, in the words of the tool that asks, whose credential nobody has to be asked for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ListedCredential {
+    pub resource: String,
+    pub username: String,
 }
 
 /// Why there is no credential. Each tool hears "no" differently, so the reasons stay apart.

@@ -39,6 +39,15 @@ impl Env {
         }
     }
 
+    /// The same with these variables in the place of its own.
+    #[must_use]
+    pub fn with<'a>(&self, vars: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+        let mut env = self.clone();
+        let vars = vars.into_iter().map(|(k, v)| (k.into(), v.into()));
+        env.vars.extend(vars);
+        env
+    }
+
     /// A variable's value; one that is empty or not UTF-8 counts as not set.
     pub fn var(&self, name: &'static str) -> Option<&str> {
         self.var_os(name)?.to_str()

@@ -11,7 +11,7 @@ use crate::grant::device::DeviceError;
 use crate::grant::listener::ListenerError;
 use crate::http::{CertificateFault, HttpError};
 use crate::report::{Exit, Report};
-use crate::session::{self, DiscoveryError, TokenError, attempt::Outcome};
+use crate::session::{self, DiscoveryError, ExchangeError, TokenError, attempt::Outcome};
 use crate::store::{KeyringError, Place, Setting, StoreError};
 
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +51,13 @@ pub enum Error {
         user: String,
         why: String,
     },
+    #[error("something else has come to need what would be taken out of config.toml")]
+    StillNeeded {
+        #[source]
+        cause: Box<ConfigError>,
+        /// What takes back all of it.
+        all: String,
+    },
     #[error("{file} {why}")]
     KubeconfigBusy {
         file: String,
@@ -66,6 +73,12 @@ pub enum Error {
     },
     #[error("the path of this program cannot be found")]
     Program(#[source] std::io::Error),
+    #[error("the link {} cannot be made or removed", path.display())]
+    Link {
+        path: std::path::PathBuf,
+        #[source]
+        cause: std::io::Error,
+    },
     #[error("the reply could not be written")]
     Reply(#[source] std::io::Error),
     #[error(transparent)]
@@ -123,12 +136,14 @@ impl Error {
             | Self::WhichAccount { .. }
             | Self::NotRegistered { .. }
             | Self::NotConverted { .. }
+            | Self::StillNeeded { .. }
             | Self::Config(_) => Exit::Usage,
             Self::Session(S::SignInNeeded { .. }) => Exit::SignInNeeded,
             Self::Session(S::Declined { .. } | S::TimedOut { .. } | S::CoolingDown { .. }) => {
                 Exit::NotSignedIn
             }
             Self::Store(_)
+            | Self::Link { .. }
             | Self::Reply(_)
             | Self::Program(_)
             | Self::GitConfig { .. }
@@ -163,12 +178,18 @@ impl Error {
                  it again; nothing was changed"
                     .to_owned(),
             ),
+            Self::StillNeeded { all, .. } => Some(format!(
+                "nothing was changed; change that entry first, or take back all of it: `{all}`"
+            )),
             Self::KubeconfigBusy { hint, .. } => Some(hint.clone()),
             Self::NotConverted { again, .. } => Some(format!(
                 "nothing was changed; to set it up by hand, run `{again} --issuer-url URL \
                  --client-id ID --scope openid`"
             )),
             Self::Program(_) => Some("start hallpass by its absolute path".to_owned()),
+            Self::Link { path, .. } => {
+                Some(format!("check `ls -ld {}` and its folder", path.display()))
+            }
             Self::Reply(_) => None,
             Self::Config(error) => error.hint(),
             Self::Store(error) => store_hint(error),
@@ -184,7 +205,8 @@ fn session_hint(error: &session::Error) -> Option<String> {
         S::Store(error) => store_hint(error),
         S::Http(error)
         | S::Browser(BrowserError::NotSent(error))
-        | S::Device(DeviceError::Http(error)) => http_hint(error),
+        | S::Device(DeviceError::Http(error))
+        | S::Exchange(ExchangeError::Http(error)) => http_hint(error),
         S::NoMetadata {
             status: 500..=599, ..
         } => Some(LATER.to_owned()),
@@ -202,6 +224,16 @@ fn session_hint(error: &session::Error) -> Option<String> {
         S::Token(error)
         | S::Browser(BrowserError::NotTaken(error))
         | S::Device(DeviceError::NotBegun(error)) => Some(token_hint(error).to_owned()),
+        S::Exchange(ExchangeError::Refused { registry, .. }) => Some(format!(
+            "see that you may use that registry, open https://{registry} in a browser once, and \
+             that `registry_exchange`, the scopes and the client are those that it wants"
+        )),
+        S::Exchange(ExchangeError::Unavailable { .. }) => {
+            Some("the registry is in trouble: run it again later; nothing was lost".to_owned())
+        }
+        S::Exchange(ExchangeError::Malformed { .. }) => {
+            Some("see that `registry_exchange` is the right one for this registry".to_owned())
+        }
         S::IdToken(_) | S::Mixup(_) | S::Vanished => Some(VERBOSE.to_owned()),
         S::NoIdToken => Some("ask for the scope `openid`: `--scope openid`".to_owned()),
         S::Spent { .. } => Some("run it again: it leads to a sign-in".to_owned()),

@@ -20,7 +20,17 @@ const ROOM: usize = 16 << 10;
 #[derive(Debug)]
 pub struct KeptCredentials<'a> {
     store: &'a Store,
+    tool: &'static str,
+    realm: String,
     name: RecordName,
+}
+
+/// One credential that a tool handed over, without its secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    pub realm: String,
+    pub path: Option<String>,
+    pub username: Option<String>,
 }
 
 /// What became of something that was to be kept.
@@ -33,9 +43,11 @@ pub enum Keeping {
 
 impl<'a> KeptCredentials<'a> {
     /// `realm` is written so that one realm has one spelling.
-    pub fn new(store: &'a Store, tool: &str, realm: &str) -> Self {
+    pub fn new(store: &'a Store, tool: &'static str, realm: &str) -> Self {
         Self {
             store,
+            tool,
+            realm: realm.to_owned(),
             name: RecordName::kept(tool, realm),
         }
     }
@@ -49,7 +61,7 @@ impl<'a> KeptCredentials<'a> {
         let usable = |one: &KeptCredential| {
             one.password.is_some() || (takes_authtype && one.credential.is_some())
         };
-        let list = self.list()?.map_or_else(Vec::new, |kept| kept.value.list);
+        let list = self.list()?.map_or_else(Vec::new, |kept| kept.value.items);
         Ok(list
             .into_iter()
             .map(KeptCredential::from)
@@ -62,7 +74,7 @@ impl<'a> KeptCredentials<'a> {
         let kept = self.list()?;
         let held = |kept: &Kept<List>| {
             kept.value
-                .list
+                .items
                 .iter()
                 .any(|item| *item == one.clone().into())
         };
@@ -91,7 +103,7 @@ impl<'a> KeptCredentials<'a> {
         };
         let any = self
             .list()?
-            .is_some_and(|kept| kept.value.list.iter().any(matches));
+            .is_some_and(|kept| kept.value.items.iter().any(matches));
         if any {
             self.change(|list| list.retain(|item| !matches(item)))?;
         }
@@ -109,16 +121,53 @@ impl<'a> KeptCredentials<'a> {
             Some(Kept { value, generation }) => (value, generation + 1),
             None => (List::default(), 1),
         };
-        change(&mut list.list);
-        if list.list.is_empty() {
+        change(&mut list.items);
+        list.tool = Some(self.tool.to_owned());
+        list.realm = Some(self.realm.clone());
+        if list.items.is_empty() {
             self.store.remove(&self.name, &lock)?;
             return Ok(());
         }
-        let room = list.list.iter().map(Item::room).sum::<usize>().max(ROOM);
+        let room = list.items.iter().map(Item::room).sum::<usize>().max(ROOM);
         self.store
             .reserve(&self.name, room)?
             .commit(&list, generation)
     }
+}
+
+/// All that one tool has handed over and that can be read now. The names of records tell nothing,
+/// so each is opened; one that cannot be is left out, and the first error of the store is told.
+pub fn listed(store: &Store, tool: &str) -> (Vec<Listed>, Option<StoreError>) {
+    let mut found = Vec::new();
+    let records = match store.kept() {
+        Ok(records) => records,
+        Err(error) => return (found, Some(error)),
+    };
+    let mut first_error = None;
+    for record in records {
+        match store.read::<List>(&record.name) {
+            Ok(Some(Kept { value, .. })) if value.tool.as_deref() == Some(tool) => {
+                let realm = value.realm.unwrap_or_default();
+                found.extend(value.items.into_iter().map(|item| Listed {
+                    realm: realm.clone(),
+                    path: item.path,
+                    username: item.username,
+                }));
+            }
+            Ok(_) => (),
+            // It is about this record alone, and the next one may be sound.
+            Err(
+                error @ (StoreError::ForeignKey { .. }
+                | StoreError::Damaged { .. }
+                | StoreError::UnknownFormat { .. }),
+            ) => {
+                first_error.get_or_insert(error);
+            }
+            // A keyring that is locked is not asked again for each of them.
+            Err(error) => return (found, Some(error)),
+        }
+    }
+    (found, first_error)
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -142,7 +191,13 @@ fn fits(wanted: &KeptCredential, one: &KeptCredential, secrets: Secrets) -> bool
 
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct List {
-    list: Vec<Item>,
+    /// Whose it is, for what the record is named by tells nothing. Older records do not say it.
+    #[serde(default)]
+    tool: Option<String>,
+    #[serde(default)]
+    realm: Option<String>,
+    #[serde(rename = "list")]
+    items: Vec<Item>,
 }
 
 /// The form in the record.

@@ -18,6 +18,7 @@ pub mod kept;
 pub mod resolution;
 pub mod session;
 
+pub mod exchange;
 pub mod grant;
 pub mod oauth;
 

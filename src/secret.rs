@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use zeroize::Zeroize;
+use zeroize::{Zeroize, Zeroizing};
 
 /// A value that is never printed and is wiped when it is dropped.
 #[derive(Clone, PartialEq, Eq)]
@@ -46,6 +46,54 @@ impl<'de> serde::Deserialize<'de> for Secret<String> {
     }
 }
 
+/// A buffer that wipes what it outgrows; a `Vec` would leave copies of what is in it behind.
+///
+/// It is wiped to its last byte, used or not, so that a great one costs its size each time.
+#[derive(Default)]
+pub struct Wiping(Zeroizing<Vec<u8>>);
+
+impl Wiping {
+    pub fn with_capacity(capacity: usize) -> Self {
+        Self(Zeroizing::new(Vec::with_capacity(capacity)))
+    }
+
+    pub fn add(&mut self, bytes: &[u8]) {
+        let needed = self.0.len() + bytes.len();
+        if needed > self.0.capacity() {
+            let mut larger = Vec::with_capacity(needed.max(self.0.capacity() * 2));
+            larger.extend_from_slice(&self.0);
+            self.0.zeroize();
+            *self.0 = larger;
+        }
+        self.0.extend_from_slice(bytes);
+    }
+
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    pub fn into_bytes(self) -> Zeroizing<Vec<u8>> {
+        self.0
+    }
+}
+
+impl fmt::Debug for Wiping {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[secret]")
+    }
+}
+
+impl std::io::Write for Wiping {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.add(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -53,5 +101,10 @@ mod tests {
     #[test]
     fn debug_shows_nothing_of_it() {
         assert_eq!(format!("{:?}", Secret::from("hunter2")), "[secret]");
+        let mut buffer = Wiping::with_capacity(1);
+        buffer.add(b"hunter");
+        buffer.add(b"2");
+        assert_eq!(format!("{buffer:?}"), "[secret]");
+        assert_eq!(buffer.bytes(), b"hunter2");
     }
 }

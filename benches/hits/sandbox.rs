@@ -173,10 +173,20 @@ impl Sandbox {
     }
 
     pub(crate) fn run(&self, program: &Path, words: &[&str]) -> Option<Vec<u8>> {
+        self.run_with(program, words, &[])
+    }
+
+    pub(crate) fn run_with(
+        &self,
+        program: &Path,
+        words: &[&str],
+        env: &[(&str, &str)],
+    ) -> Option<Vec<u8>> {
         let output = Command::new(program)
             .args(words)
             .env_clear()
             .envs(self.env())
+            .envs(env.iter().copied())
             .stdin(Stdio::null())
             .output()
             .expect("hallpass");

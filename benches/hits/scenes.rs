@@ -68,9 +68,29 @@ pub(crate) const TOOLS: &[Tool] = &[
         ),
         goal: None,
     },
+    KUBECTL,
 ];
 
+/// Timed, it is a client that keeps nothing, for all runs have one parent; instructions and system
+/// calls are those of a first request, for there another program stands between.
+const KUBECTL: Tool = Tool {
+    name: "kubectl",
+    words: &["kubectl", "--provider", "corp", "--token", "access"],
+    env: &[(
+        "KUBERNETES_EXEC_INFO",
+        "{\"kind\":\"ExecCredential\",\"apiVersion\":\"client.authentication.k8s.io/v1\",\
+         \"spec\":{\"interactive\":false}}",
+    )],
+    stdin: None,
+    goal: Some(1.0),
+};
+
 pub(crate) fn hits(sandbox: &Sandbox, builds: &[Build]) -> Vec<Program> {
+    // The second request of a parent is taken for a refusal, and brings another token.
+    for _ in 0..3 {
+        let run = sandbox.run_with(&builds[0].program, KUBECTL.words, KUBECTL.env);
+        run.expect("a reply to kubectl");
+    }
     let crowded = crowded_folder(sandbox);
     let long = sandbox.root().join("long.toml");
     fs::write(&long, sandbox.config(MANY_RESOURCES)).expect("a configuration");

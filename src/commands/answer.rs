@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::protocol::Protocol;
 use crate::provider::Provider;
 use crate::report::Exit;
-use crate::session::record::Session;
+use crate::session::record::{Person, Session};
 use crate::session::{self, Account, token_of};
 use crate::store::Kept;
 
@@ -52,7 +52,7 @@ fn answer(request: &Request, account: &Account<'_>, username: &str) -> Result<Re
             .map(Reply::Credential)
             .map_err(|error| refusal(&error)),
         // A session keeps its own tokens, and nobody else's.
-        Action::Store(_) | Action::Erase(_) => Ok(Reply::Done),
+        Action::Store(_) | Action::Erase(_) | Action::List => Ok(Reply::Done),
     }
 }
 
@@ -103,6 +103,17 @@ pub(super) fn refusal(error: &Error) -> Refusal {
         Exit::NotSignedIn => Refusal::Declined(report),
         Exit::Answered | Exit::Failed | Exit::Usage => Refusal::Failed(report),
     }
+}
+
+/// The form of a resolution whose user name is who signed in; see [`person_of`].
+pub(super) const BY_PERSON: &str = "person";
+
+/// Who signed in, as a user name. Basic authentication ends one at a colon (RFC 7617 §2).
+pub(super) fn person_of(session: &Session) -> String {
+    let name = session.person.as_ref().map(Person::shown);
+    name.filter(|name| !name.is_empty() && !name.contains(|c: char| c == ':' || c.is_control()))
+        .unwrap_or("oauth2")
+        .to_owned()
 }
 
 /// The user name that goes with a provider's tokens, where a tool wants one.

@@ -175,6 +175,15 @@ pub(super) fn exec(user: &Value) -> Option<(&str, Vec<String>)> {
     ))
 }
 
+/// The variables that a user's entry sets for what it runs.
+pub(super) fn variables(user: &Value) -> impl Iterator<Item = (&str, &str)> {
+    let all = user.pointer("/exec/env").and_then(Value::as_array);
+    all.into_iter().flatten().filter_map(|one| {
+        let text = |key| one.get(key).and_then(Value::as_str);
+        Some((text("name")?, text("value")?))
+    })
+}
+
 /// What hallpass is told in a user's entry, where that runs hallpass: what follows the verb.
 pub(super) fn own_arguments(user: &Value) -> Option<Vec<String>> {
     let (command, args) = exec(user)?;

@@ -22,6 +22,7 @@ use crate::store::{self, Options, Store, UNATTENDED};
 use crate::terminal::Terminal;
 
 mod answer;
+mod docker;
 mod doctor;
 mod get_token;
 mod git;
@@ -81,9 +82,12 @@ pub fn run(env: &Env) -> ExitCode {
         Verb::Lock(args) => lock::run(env, &args),
         Verb::Status(args) => status::run(env, &args),
         Verb::Git(args) => git::run(env, &args, command.words(env)),
+        Verb::Docker(args) => docker::run(env, &args, command.words(env)),
         Verb::Kubectl(args) => kubectl::run(env, &args, command.words(env)),
         Verb::Doctor(Doctor::Kubectl(args)) => doctor::kubectl::run(env, &args),
+        Verb::Doctor(Doctor::Docker(args)) => doctor::docker::run(env, &args),
         Verb::Setup(Setup::Git(args)) => setup::git::run(env, &args),
+        Verb::Setup(Setup::Docker(args)) => setup::docker::run(env, &args),
         Verb::Setup(Setup::Kubectl(args)) => setup::kubectl::run(env, &args),
     })
 }
@@ -151,6 +155,7 @@ impl<'e> Command<'e> {
                 GetToken::from_arg_matches(&matches).map(Verb::GetToken)
             }
             Self::Tool("git", rest) => git::parsed(rest).map(Verb::Git),
+            Self::Tool("docker", rest) => docker::parsed(rest).map(Verb::Docker),
             Self::Tool("kubectl", rest) => kubectl::parsed(rest).map(Verb::Kubectl),
             Self::Tool(..) | Self::Other => Cli::try_parse_from(&env.args).map(|cli| cli.verb),
         }

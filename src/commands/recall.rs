@@ -107,7 +107,12 @@ impl<'e> Recall<'e> {
             Plan::Use => (),
             Plan::Refresh { .. } | Plan::Authorize { .. } => return None,
         }
-        let credential = answer::credential_of(kept?, token, username, bearer).ok()?;
+        let kept = kept?;
+        let username = match form.as_str() {
+            answer::BY_PERSON => answer::person_of(&kept.value),
+            _ => username,
+        };
+        let credential = answer::credential_of(kept, token, username, bearer).ok()?;
         let recalled = Recalled {
             credential,
             record,

@@ -30,6 +30,8 @@ pub enum ConfigError {
         #[source]
         cause: io::Error,
     },
+    #[error("{file} is not a JSON object")]
+    NotAnObject { file: String },
     #[error("{file} {why}")]
     Untrusted { file: String, why: Untrusted },
     #[error("{file} does not exist, though HALLPASS_CONFIG names it")]
@@ -108,6 +110,9 @@ impl ConfigError {
             Self::Unwritable { file, .. } => Some(format!(
                 "check `ls -ld {file}` and its folder; nothing was changed"
             )),
+            Self::NotAnObject { file } => {
+                Some(format!("look for what is wrong in it with `jq . {file}`"))
+            }
             Self::Given { .. } | Self::Unreadable { .. } | Self::RelativeFolder { .. } => None,
         }
     }

@@ -62,7 +62,7 @@ fn config_folder(env: &Env) -> Result<PathBuf, ConfigError> {
 }
 
 /// The user's home. An empty `HOME` counts as not set, and then the user database is asked.
-pub(super) fn home(env: &Env) -> Result<PathBuf, ConfigError> {
+pub(crate) fn home(env: &Env) -> Result<PathBuf, ConfigError> {
     let variable = if cfg!(windows) { "USERPROFILE" } else { "HOME" };
     match absolute(env, variable)? {
         Some(home) => Ok(home),

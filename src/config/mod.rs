@@ -30,7 +30,7 @@ use crate::credential::{TokenKind, Tool};
 use crate::env::Env;
 use crate::provider::layer::{self, ProviderLayer};
 use crate::provider::resource::Pattern;
-use crate::provider::{Origin, Provider, Realm, presets};
+use crate::provider::{Origin, Provider, Realm, RegistryExchange, presets};
 use error::{Problem, What, shown_name};
 use file::{Readers, Unusable};
 use section::{Name, Section, Source, Title, issuer, printable};
@@ -64,6 +64,8 @@ pub struct Match {
     /// What git and docker send along; `None`: as the provider has it.
     pub username: Option<String>,
     pub token: Option<TokenKind>,
+    /// How the registry makes its own credential; `None`: as the provider has it.
+    pub registry_exchange: Option<RegistryExchange>,
 }
 
 /// What the command line asks of a provider, in place of what is configured.
@@ -237,6 +239,7 @@ impl Config {
             account: resource.account.clone(),
             username: resource.username.clone(),
             token: resource.token,
+            registry_exchange: resource.registry_exchange,
         }))
     }
 
@@ -331,6 +334,43 @@ impl Config {
             known: known.into_iter().map(str::to_owned).collect(),
         }
     }
+}
+
+/// A path as a person sees it.
+pub(crate) fn shown_at_home(path: &Path, home: Option<&Path>) -> String {
+    folders::shown(path, home)
+}
+
+/// The text of another program's file, if it is there and nobody else can have written it.
+pub(crate) fn read_text(
+    path: &Path,
+    shown: &str,
+) -> Result<Option<Zeroizing<String>>, ConfigError> {
+    let file = || shown.to_owned();
+    file::read(path, Readers::Anyone).map_err(|unusable| match unusable {
+        Unusable::Untrusted(why) => ConfigError::Untrusted { file: file(), why },
+        Unusable::Unreadable(cause) => ConfigError::Unreadable {
+            file: file(),
+            cause,
+        },
+    })
+}
+
+/// Puts a text in its place, whole or not at all; an empty one is removed.
+pub(crate) fn replace_text(path: &Path, shown: &str, text: &str) -> Result<(), ConfigError> {
+    let removed = || match std::fs::remove_file(file::target(path)?) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    };
+    let done = if text.is_empty() {
+        removed()
+    } else {
+        file::replace(path, text.as_bytes())
+    };
+    done.map_err(|cause| ConfigError::Unwritable {
+        file: shown.to_owned(),
+        cause,
+    })
 }
 
 impl Sources {
@@ -485,6 +525,7 @@ struct Resource {
     account: Option<String>,
     username: Option<String>,
     token: Option<TokenKind>,
+    registry_exchange: Option<RegistryExchange>,
     /// `None`: for each of them.
     tools: Option<Vec<Tool>>,
 }
@@ -527,6 +568,9 @@ impl<'s> ResourceEntry<'s> {
         let account = section.text("account")?;
         let username = section.text("username")?;
         let token = section.parsed("token", |text| choice(text, TOKENS))?;
+        let registry_exchange = section.parsed("registry_exchange", |text| {
+            choice(text, RegistryExchange::ALL)
+        })?;
         let tools = section.list("tools", |text| choice(text, TOOLS))?;
         // Before what is missing: a key may be missing because it is misspelt.
         section.end()?;
@@ -536,6 +580,7 @@ impl<'s> ResourceEntry<'s> {
             account,
             username,
             token,
+            registry_exchange,
             tools,
         };
         let at = at.map_or(header.start, |at| at.start);

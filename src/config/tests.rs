@@ -168,7 +168,9 @@ fn a_provider_and_what_it_opens() {
         account,
         username,
         token,
+        registry_exchange,
     } = found.unwrap();
+    assert_eq!(registry_exchange, None);
     assert_eq!(account.as_deref(), Some("work"));
     assert_eq!(username.as_deref(), Some("oauth2"));
     assert_eq!(token, Some(TokenKind::Id));
@@ -382,6 +384,8 @@ fn every_preset_is_whole() {
     let issuer = "issuer = \"https://login.example\"";
     let tenant = "tenant = \"72F988BF-86f1-41af-91ab-2d7cd011db47\"";
     for (preset, key, has_client_id) in [
+        ("acr", tenant, false),
+        ("artifact-registry", "", false),
         ("auth0", issuer, false),
         ("azure-devops", tenant, false),
         ("bitbucket", "", false),
@@ -409,8 +413,54 @@ fn every_preset_is_whole() {
             "{all}"
         );
     }
-    assert_eq!(presets::names().count(), 12);
+    assert_eq!(presets::names().count(), 14);
     assert!(presets::names().is_sorted());
+}
+
+#[test]
+fn which_credential_a_registry_wants() {
+    let tenant = "tenant = \"72f988bf-86f1-41af-91ab-2d7cd011db47\"";
+    for (preset, key, username, exchange, scope) in [
+        ("github", "", None, None, "read:packages"),
+        ("gitlab", "", Some("oauth2"), None, "read_registry"),
+        (
+            "artifact-registry",
+            "",
+            Some("oauth2accesstoken"),
+            None,
+            "https://www.googleapis.com/auth/cloud-platform",
+        ),
+        (
+            "acr",
+            tenant,
+            None,
+            Some(RegistryExchange::Acr),
+            "https://containerregistry.azure.net/.default",
+        ),
+        ("gitea", "", Some("oauth2"), None, "write:package"),
+    ] {
+        let machine = Machine::with(&format!("[providers.x]\npreset = \"{preset}\"\n{key}"));
+        let provider = machine.load().unwrap().provider("x").unwrap();
+        assert_eq!(provider.registry_username.as_deref(), username, "{preset}");
+        assert_eq!(provider.registry_exchange, exchange, "{preset}");
+        assert!(provider.scopes.iter().any(|s| s == scope), "{preset}");
+        assert_eq!(provider.tenant.is_some(), preset == "acr", "{preset}");
+    }
+    let machine = Machine::with(
+        "[providers.x]\nissuer = \"https://login.example\"\nregistry_exchange = \"acr\"\n\
+         [[resources]]\nmatch = \"https://harbor.example\"\nprovider = \"x\"\n\
+         registry_exchange = \"harbor\"\n",
+    );
+    let config = machine.load().unwrap();
+    let found = config
+        .resource(&url("https://harbor.example"), Tool::Docker)
+        .unwrap();
+    let found = found.unwrap();
+    assert_eq!(found.registry_exchange, Some(RegistryExchange::Harbor));
+    assert_eq!(
+        found.provider.registry_exchange,
+        Some(RegistryExchange::Acr)
+    );
 }
 
 #[test]
@@ -462,7 +512,7 @@ fn what_the_presets_know_of_gits_hosts() {
             "/login/oauth/authorize",
             "/login/oauth/access_token",
             Some("/login/device/code"),
-            "repo gist workflow",
+            "repo gist workflow read:packages write:packages",
             "x-access-token",
             false,
         ),
@@ -472,7 +522,7 @@ fn what_the_presets_know_of_gits_hosts() {
             "/oauth/authorize",
             "/oauth/token",
             Some("/oauth/authorize_device"),
-            "read_repository write_repository",
+            "read_repository write_repository read_registry write_registry",
             "oauth2",
             false,
         ),
@@ -482,7 +532,7 @@ fn what_the_presets_know_of_gits_hosts() {
             "/oauth/authorize",
             "/oauth/token",
             Some("/oauth/authorize_device"),
-            "read_repository write_repository",
+            "read_repository write_repository read_registry write_registry",
             "oauth2",
             false,
         ),
@@ -492,7 +542,7 @@ fn what_the_presets_know_of_gits_hosts() {
             "/login/oauth/authorize",
             "/login/oauth/access_token",
             None,
-            "write:repository",
+            "write:repository write:package",
             "oauth2",
             true,
         ),
@@ -647,7 +697,8 @@ fn a_preset_without_a_client_says_where_to_register_and_what_to_write() {
         error.hint().unwrap(),
         "register an application at https://gitlab.com/-/user_settings/applications\n  \
            redirect URI: http://127.0.0.1/callback\n  \
-           untick \"Confidential\"; tick the scopes read_repository and write_repository\n\
+           untick \"Confidential\"; tick the scopes read_repository, write_repository, read_registry and \
+           write_registry\n\
          then write into FILE:\n\n  \
            [providers.gitlab]\n  \
            preset = \"gitlab\"\n  \
@@ -686,7 +737,7 @@ fn an_unknown_provider_is_named_with_those_that_there_are() {
         assert_eq!(error.to_string(), expected);
         let hint = error.hint().unwrap();
         assert!(
-            hint.starts_with("known: auth0, azure-devops, bitbucket, codeberg, corp, forgejo, "),
+            hint.starts_with("known: acr, artifact-registry, auth0, azure-devops, bitbucket, codeberg, corp, forgejo, "),
             "{hint}"
         );
     }

@@ -3,15 +3,13 @@
 //! What a command adds is a block between two comments at the end, so every other byte stays as
 //! the user wrote it, and so taking the block out gives the file back exactly.
 
-use std::io;
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
 use super::error::ConfigError;
-use super::file::{self, Readers, Unusable};
-use super::folders;
 use super::section::{Name, Source};
+use super::{folders, read_text, replace_text};
 use crate::env::Env;
 
 const OPENS: &str = "# >>> ";
@@ -32,15 +30,7 @@ impl UserFile {
         let (path, _) = folders::user_file(env)?;
         let home = folders::home(env).ok();
         let shown = folders::shown(&path, home.as_deref());
-        let text = match file::read(&path, Readers::Anyone) {
-            Ok(text) => text.unwrap_or_default(),
-            Err(Unusable::Untrusted(why)) => {
-                return Err(ConfigError::Untrusted { file: shown, why });
-            }
-            Err(Unusable::Unreadable(cause)) => {
-                return Err(ConfigError::Unreadable { file: shown, cause });
-            }
-        };
+        let text = read_text(&path, &shown)?.unwrap_or_default();
         Ok(Self {
             path,
             home,
@@ -113,20 +103,7 @@ impl UserFile {
 
     /// Puts it in its place, whole or not at all. An empty one is removed.
     pub(crate) fn write(&self) -> Result<(), ConfigError> {
-        self.written().map_err(|cause| ConfigError::Unwritable {
-            file: self.shown.clone(),
-            cause,
-        })
-    }
-
-    fn written(&self) -> io::Result<()> {
-        if !self.text.is_empty() {
-            return file::replace(&self.path, self.text.as_bytes());
-        }
-        match std::fs::remove_file(file::target(&self.path)?) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            Ok(()) | Err(_) => Ok(()),
-        }
+        replace_text(&self.path, &self.shown, &self.text)
     }
 }
 

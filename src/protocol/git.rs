@@ -21,7 +21,7 @@ use crate::credential::{
 };
 use crate::env::Env;
 use crate::report::{Exit, Report};
-use crate::secret::Secret;
+use crate::secret::{Secret, Wiping};
 
 /// What marks our own among the `state[]` that git carries from one `get` to the next.
 ///
@@ -86,7 +86,7 @@ impl Protocol for Git {
         let reply = match answer(&request) {
             Ok(Reply::Credential(credential)) => of_provider(&credential, offered, &healing),
             Ok(Reply::Kept(credential)) => of_kept(&credential, offered),
-            Ok(Reply::Done) => return Ok(Exit::Answered.into()),
+            Ok(Reply::List(_) | Reply::Done) => return Ok(Exit::Answered.into()),
             Err(refusal) => return refused_by_session(call, operation, &healing, &refusal),
         };
         match reply {
@@ -207,24 +207,24 @@ struct Capabilities {
 
 /// Reads up to the empty line, or to the end.
 fn read(stdin: &mut dyn Read) -> io::Result<Result<Zeroizing<Vec<u8>>, Malformed>> {
-    let mut chunk = Zeroizing::new([0; 4096]);
-    // With room for what git usually sends, so that no copy of a password is left behind.
-    let mut bytes = Zeroizing::new(Vec::with_capacity(16 << 10));
+    let mut chunk = Zeroizing::new([0; 1024]);
+    let mut bytes = Wiping::with_capacity(1024);
     loop {
         let count = match stdin.read(&mut *chunk) {
-            Ok(0) => return Ok(Ok(bytes)),
+            Ok(0) => return Ok(Ok(bytes.into_bytes())),
             Ok(count) => count,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => return Err(error),
         };
         // An empty line may have begun in the chunk before.
-        let seam = bytes.len().saturating_sub(2);
-        bytes.extend_from_slice(chunk.get(..count).unwrap_or_default());
-        if bytes.len() > LONGEST_REQUEST {
+        let seam = bytes.bytes().len().saturating_sub(2);
+        bytes.add(chunk.get(..count).unwrap_or_default());
+        let all = bytes.bytes();
+        if all.len() > LONGEST_REQUEST {
             return Ok(Err(Malformed::TooLong));
         }
-        if has_empty_line(bytes.get(seam..).unwrap_or_default(), seam == 0) {
-            return Ok(Ok(bytes));
+        if has_empty_line(all.get(seam..).unwrap_or_default(), seam == 0) {
+            return Ok(Ok(bytes.into_bytes()));
         }
     }
 }
@@ -462,13 +462,18 @@ struct Unprintable {
     key: &'static str,
 }
 
+/// More than all the keys of a reply take, with the values that are ours.
+const KEYS: usize = 512;
+
 /// A reply while it is written.
 struct Lines(Zeroizing<String>);
 
 impl Lines {
-    fn new(offered: Capabilities) -> Self {
-        // With room, so that no copy of a token is left behind.
-        let mut text = Zeroizing::new(String::with_capacity(16 << 10));
+    /// `values`: those that are as long as somebody else made them.
+    fn new<'v>(offered: Capabilities, values: impl IntoIterator<Item = &'v str>) -> Self {
+        // With room for all, so that no copy of a token is left behind.
+        let room = values.into_iter().map(str::len).sum::<usize>() + KEYS;
+        let mut text = Zeroizing::new(String::with_capacity(room));
         if offered.authtype {
             text.push_str("capability[]=authtype\n");
         }
@@ -509,7 +514,7 @@ fn of_provider(
         bearer,
         renewable,
     } = credential;
-    let mut lines = Lines::new(offered);
+    let mut lines = Lines::new(offered, [token.expose().as_str(), username]);
     if *bearer && offered.authtype {
         lines.add("authtype", "Bearer")?;
         lines.add("credential", token.expose())?;
@@ -539,7 +544,10 @@ fn of_kept(kept: &KeptCredential, offered: Capabilities) -> Result<Zeroizing<Str
         expires_at,
         oauth_refresh_token,
     } = kept;
-    let mut lines = Lines::new(offered);
+    let secrets = [password, credential, oauth_refresh_token];
+    let secrets = secrets.into_iter().flatten().map(|s| s.expose().as_str());
+    let others = [username, authtype].into_iter().flatten();
+    let mut lines = Lines::new(offered, secrets.chain(others.map(String::as_str)));
     if let (true, Some(authtype), Some(credential)) = (offered.authtype, authtype, credential) {
         lines.add("authtype", authtype)?;
         lines.add("credential", credential.expose())?;

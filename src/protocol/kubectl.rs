@@ -88,7 +88,9 @@ impl Protocol for Kubectl {
                 Ok(report.exit.into())
             }
             // kubectl has no other plugin to ask: who answers has said why not.
-            Ok(Reply::Kept(_) | Reply::Done) | Err(Refusal::NotMine) => Ok(Exit::Failed.into()),
+            Ok(Reply::Kept(_) | Reply::List(_) | Reply::Done) | Err(Refusal::NotMine) => {
+                Ok(Exit::Failed.into())
+            }
         }
     }
 }

@@ -9,12 +9,13 @@ use std::process::ExitCode;
 
 use crate::credential::{Answer, Call};
 
+pub mod docker;
 pub mod git;
 pub mod kubectl;
 pub mod plain;
 
 /// The tools that start this program themselves.
-pub const ALL: &[&dyn Protocol] = &[&git::Git, &kubectl::Kubectl];
+pub const ALL: &[&dyn Protocol] = &[&git::Git, &docker::Docker, &kubectl::Kubectl];
 
 /// One tool's way of asking for a credential.
 pub trait Protocol: Sync {

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use url::Url;
 
 use super::presets;
-use super::{Identity, Origin, Provider};
+use super::{Identity, Origin, Provider, RegistryExchange};
 use crate::config::error::{ConfigError, What};
 use crate::config::section::{Section, Title, endpoint, issuer, printable};
 use crate::config::settings::{OrOff, choice};
@@ -44,6 +44,7 @@ pub(crate) struct ProviderLayer {
     register_note: Option<String>,
     git_username: Option<String>,
     registry_username: Option<String>,
+    registry_exchange: Option<RegistryExchange>,
     git_bearer: Option<bool>,
     use_cluster_proxy: Option<bool>,
 }
@@ -126,6 +127,9 @@ impl ProviderLayer {
             register_note: section.text("register_note")?,
             git_username: section.text("git_username")?,
             registry_username: section.text("registry_username")?,
+            registry_exchange: section.parsed("registry_exchange", |text| {
+                choice(text, RegistryExchange::ALL)
+            })?,
             git_bearer: section.flag("git_bearer")?,
             use_cluster_proxy: section.flag("use_cluster_proxy")?,
         })
@@ -156,6 +160,7 @@ impl ProviderLayer {
             register_note,
             git_username,
             registry_username,
+            registry_exchange,
             git_bearer,
             use_cluster_proxy,
         } = self;
@@ -188,6 +193,7 @@ impl ProviderLayer {
             register_note: register_note.or(lower.register_note),
             git_username: git_username.or(lower.git_username),
             registry_username: registry_username.or(lower.registry_username),
+            registry_exchange: registry_exchange.or(lower.registry_exchange),
             git_bearer: git_bearer.or(lower.git_bearer),
             use_cluster_proxy: use_cluster_proxy.or(lower.use_cluster_proxy),
         }
@@ -208,6 +214,7 @@ impl ProviderLayer {
                 let preset = presets::read(id, &self)?;
                 unfilled = preset.unfilled;
                 // Which preset, base and tenant it is says no more than the preset did.
+                let tenant = self.tenant.clone();
                 let own = Self {
                     preset: None,
                     base: None,
@@ -216,6 +223,7 @@ impl ProviderLayer {
                 };
                 Self {
                     preset: Some(id),
+                    tenant,
                     ..own.over(preset.layer)
                 }
             }
@@ -236,7 +244,7 @@ impl ProviderLayer {
         let Self {
             preset,
             base: _,
-            tenant: _,
+            tenant,
             server,
             client_id,
             client_secret_file,
@@ -255,6 +263,7 @@ impl ProviderLayer {
             register_note,
             git_username,
             registry_username,
+            registry_exchange,
             git_bearer,
             use_cluster_proxy,
         } = self;
@@ -298,6 +307,8 @@ impl ProviderLayer {
             register_note,
             git_username,
             registry_username,
+            registry_exchange,
+            tenant,
             git_bearer: git_bearer.unwrap_or(unset.git_bearer),
             use_cluster_proxy: use_cluster_proxy.unwrap_or(unset.use_cluster_proxy),
             origin,

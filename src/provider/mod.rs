@@ -77,6 +77,10 @@ pub struct Provider {
     pub git_username: Option<String>,
     /// The user name that docker sends with a token.
     pub registry_username: Option<String>,
+    /// How a registry makes a credential of its own of a token; `None`: it takes the token.
+    pub registry_exchange: Option<RegistryExchange>,
+    /// The directory that issues the tokens, where the preset is for many.
+    pub tenant: Option<String>,
     /// git may send the token as `Authorization: Bearer`.
     pub git_bearer: bool,
     /// The proxy of the cluster's entry in the kubeconfig leads to this server too.
@@ -95,6 +99,26 @@ pub struct Identity {
     pub subject: String,
     /// The member that a person knows himself by.
     pub name: Option<String>,
+}
+
+/// The registries that want a credential of their own, made of a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RegistryExchange {
+    /// Azure Container Registry.
+    Acr,
+    Harbor,
+}
+
+impl RegistryExchange {
+    /// By what it is called in a configuration.
+    pub const ALL: &[(&'static str, Self)] = &[("acr", Self::Acr), ("harbor", Self::Harbor)];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Acr => "acr",
+            Self::Harbor => "harbor",
+        }
+    }
 }
 
 /// Where a provider's section stands.
@@ -136,6 +160,8 @@ impl Default for Provider {
             register_note: None,
             git_username: None,
             registry_username: None,
+            registry_exchange: None,
+            tenant: None,
             git_bearer: false,
             use_cluster_proxy: false,
             origin: Origin::default(),

@@ -13,6 +13,11 @@ use crate::config::section::{Blanks, Name, Source};
 
 /// By name, in the order of their names.
 const PRESETS: &[(&str, &str)] = &[
+    ("acr", include_str!("../../config/providers/acr.toml")),
+    (
+        "artifact-registry",
+        include_str!("../../config/providers/artifact-registry.toml"),
+    ),
     ("auth0", include_str!("../../config/providers/auth0.toml")),
     (
         "azure-devops",

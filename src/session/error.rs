@@ -1,6 +1,7 @@
 //! What can go wrong between a request and its token.
 
 use crate::config::ConfigError;
+use crate::exchange::ExchangeError;
 use crate::grant::browser::BrowserError;
 use crate::grant::device::DeviceError;
 use crate::grant::page::Failure;
@@ -88,6 +89,8 @@ pub enum Error {
     RefusedAgain { login: String },
     #[error("this account was signed out while its token was being refreshed")]
     SignedOutMeanwhile { login: String },
+    #[error("the registry did not hand out its own credential")]
+    Exchange(#[from] ExchangeError),
     #[error("the session vanished while it was being read")]
     Vanished,
 }
@@ -152,6 +155,7 @@ impl Error {
             | Self::LeaderFailed { .. }
             | Self::RefusedAgain { .. }
             | Self::SignedOutMeanwhile { .. }
+            | Self::Exchange(_)
             | Self::Vanished => Told::Failed(Failure::Exchange),
         }
     }

@@ -31,6 +31,7 @@ use crate::terminal::Terminal;
 pub mod attempt;
 mod authorize;
 mod error;
+pub mod exchanged;
 mod metadata;
 pub mod plan;
 pub mod record;
@@ -38,6 +39,7 @@ mod refresh;
 mod sign_out;
 
 // What an `Error` holds: whoever writes its hint has to tell these apart.
+pub use crate::exchange::ExchangeError;
 pub use crate::oauth::discovery::DiscoveryError;
 pub use crate::oauth::token::TokenError;
 pub use error::Error;

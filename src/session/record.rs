@@ -156,11 +156,7 @@ impl TokenSet {
 
     /// Whether the token is there and has not expired.
     pub fn is_valid(&self, kind: TokenKind, now: OffsetDateTime) -> bool {
-        self.token(kind).is_some()
-            && now >= self.obtained_at(kind) - CLOCK_TOLERANCE
-            && self
-                .expires_at(kind)
-                .is_none_or(|expires_at| now < expires_at)
+        self.token(kind).is_some() && is_valid(self.obtained_at(kind), self.expires_at(kind), now)
     }
 
     /// Whether the refresh that came after this token brought none of its kind (OpenID Connect
@@ -174,16 +170,41 @@ impl TokenSet {
 
     /// Whether the token is good for longer than the leeway, and for `fresh_for`.
     pub fn is_fresh(&self, kind: TokenKind, fresh_for: Duration, now: OffsetDateTime) -> bool {
-        if !self.is_valid(kind, now) {
-            return false;
-        }
-        let Some(expires_at) = self.expires_at(kind) else {
-            return true;
-        };
-        let life = expires_at - self.obtained_at(kind);
-        let leeway = LEEWAY.min(life / 10).max(fresh_for.min(life / 2));
-        expires_at - now > leeway
+        self.token(kind).is_some()
+            && is_fresh(
+                self.obtained_at(kind),
+                self.expires_at(kind),
+                fresh_for,
+                now,
+            )
     }
+}
+
+/// Whether what lives from one time to another is good for longer than the leeway, and for
+/// `fresh_for`, though never for more than half its life.
+pub(super) fn is_fresh(
+    obtained_at: OffsetDateTime,
+    expires_at: Option<OffsetDateTime>,
+    fresh_for: Duration,
+    now: OffsetDateTime,
+) -> bool {
+    if !is_valid(obtained_at, expires_at, now) {
+        return false;
+    }
+    let Some(expires_at) = expires_at else {
+        return true;
+    };
+    let life = expires_at - obtained_at;
+    let leeway = LEEWAY.min(life / 10).max(fresh_for.min(life / 2));
+    expires_at - now > leeway
+}
+
+fn is_valid(
+    obtained_at: OffsetDateTime,
+    expires_at: Option<OffsetDateTime>,
+    now: OffsetDateTime,
+) -> bool {
+    now >= obtained_at - CLOCK_TOLERANCE && expires_at.is_none_or(|expires_at| now < expires_at)
 }
 
 /// How long before its expiry a token counts as stale: the tool still has to send it, and clocks
@@ -194,7 +215,10 @@ const LEEWAY: Duration = Duration::seconds(60);
 const CLOCK_TOLERANCE: Duration = Duration::seconds(60);
 
 /// A record is sealed as a whole: here, and only here, tokens are serialized.
-fn exposed<S: serde::Serializer>(secret: &Secret<String>, out: S) -> Result<S::Ok, S::Error> {
+pub(super) fn exposed<S: serde::Serializer>(
+    secret: &Secret<String>,
+    out: S,
+) -> Result<S::Ok, S::Error> {
     out.serialize_str(secret.expose())
 }
 

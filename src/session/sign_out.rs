@@ -6,6 +6,7 @@ use crate::oauth::token::Client;
 use crate::provider::Provider;
 use crate::store::{LockKind, RecordName};
 
+use super::exchanged;
 use super::record::Session;
 use super::{Context, Error};
 
@@ -27,6 +28,7 @@ pub fn sign_out(context: &Context<'_>, name: &RecordName) -> Result<Option<Signe
     };
     // Removed first: whoever is refreshing without the lock sees it and revokes what it got.
     context.store.remove(name, &lock)?;
+    exchanged::forget(context, name)?;
     let mut not_revoked = Vec::new();
     revoke(context, &kept.value, &mut not_revoked);
     Ok(Some(SignedOut {

@@ -76,6 +76,15 @@ impl AtHand {
         }))
     }
 
+    /// Whether there is such a record, as far as can be told without opening it.
+    pub fn may_have(&self, name: &RecordName) -> bool {
+        match self.data.subfolder(name.folder()) {
+            Ok(None) => false,
+            Ok(Some(folder)) => !matches!(folder.head(name.file(), 1), Ok(None)),
+            Err(_) => true,
+        }
+    }
+
     /// What is remembered there; `None` for nothing, and for what nobody could read.
     pub fn remembered(&self, slot: u8) -> Result<Option<Remembered>, StoreError> {
         let name = RecordName::resolution(slot);

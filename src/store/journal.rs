@@ -7,7 +7,8 @@
 //!
 //! <https://specifications.freedesktop.org/basedir-spec/latest/>
 
-use std::io::Write as _;
+use std::fs::File;
+use std::io::{Read, Write as _};
 use std::path::{Path, PathBuf};
 
 use super::StoreError;
@@ -15,12 +16,15 @@ use super::folder::{Durable, Folder};
 use crate::env::Env;
 
 /// Beyond this length a file is shortened before it grows on.
-const LONG: u64 = 64 << 10;
+const LONG: usize = 64 << 10;
 
 #[derive(Debug)]
 pub struct Journal {
     folder: Folder,
     name: &'static str,
+    file: File,
+    /// What stood there when it was opened.
+    text: String,
 }
 
 impl Journal {
@@ -31,46 +35,45 @@ impl Journal {
         name: &'static str,
         explain: impl FnOnce(String),
     ) -> Result<Self, StoreError> {
-        let data_dir = super::data_dir(env)?;
         let runtime = env.var_in_passing("XDG_RUNTIME_DIR").map(PathBuf::from);
         let why = match runtime.filter(|path| path.is_absolute()) {
             None => "XDG_RUNTIME_DIR names no folder".to_owned(),
-            Some(runtime) => match Self::open(Some(&runtime), &data_dir, name) {
+            Some(runtime) => match Self::below(&runtime, name) {
                 Ok(journal) => return Ok(journal),
                 Err(error) => error.to_string(),
             },
         };
         explain(format!("{why}: the data folder serves instead"));
-        Self::open(None, &data_dir, name)
+        let data = Folder::open_or_create(&super::data_dir(env)?)?;
+        Self::open(data.subfolder_or_create("runtime")?, name)
     }
 
-    /// Opens the folder, which is checked as the data folder is; the file need not be there yet.
-    fn open(
-        runtime: Option<&Path>,
-        data_dir: &Path,
-        name: &'static str,
-    ) -> Result<Self, StoreError> {
-        let folder = match runtime {
-            Some(runtime) => Folder::open(runtime)?.ok_or_else(|| {
-                StoreError::io("open", runtime)(std::io::ErrorKind::NotFound.into())
-            })?,
-            None => Folder::open_or_create(data_dir)?,
-        };
-        let below = if runtime.is_some() {
-            "hallpass"
-        } else {
-            "runtime"
-        };
+    /// The runtime folder and ours in it are checked as the data folder is.
+    fn below(runtime: &Path, name: &'static str) -> Result<Self, StoreError> {
+        let missing = || StoreError::io("open", runtime)(std::io::ErrorKind::NotFound.into());
+        let folder = Folder::open(runtime)?.ok_or_else(missing)?;
+        Self::open(folder.subfolder_or_create("hallpass")?, name)
+    }
+
+    fn open(folder: Folder, name: &'static str) -> Result<Self, StoreError> {
+        let (mut file, length) = folder.open_to_append(name)?;
+        // What others append meanwhile was not there when this began.
+        let mut bytes = Vec::new();
+        if length > 0 {
+            let read = Read::by_ref(&mut file).take(length).read_to_end(&mut bytes);
+            read.map_err(StoreError::io("read", folder.path().join(name)))?;
+        }
         Ok(Self {
-            folder: folder.subfolder_or_create(below)?,
+            // What is no text is not there.
+            text: String::from_utf8(bytes).unwrap_or_default(),
+            folder,
             name,
+            file,
         })
     }
 
-    /// All of it; what is no text is not there.
-    pub fn read(&self) -> Result<String, StoreError> {
-        let bytes = self.folder.read(self.name)?.unwrap_or_default();
-        Ok(String::from_utf8(bytes).unwrap_or_default())
+    pub fn text(&self) -> &str {
+        &self.text
     }
 
     /// Appends a line. A file that has grown long is first cut down to what `shorten` leaves of it.
@@ -79,15 +82,14 @@ impl Journal {
         line: &str,
         shorten: impl FnOnce(&str) -> String,
     ) -> Result<(), StoreError> {
-        let path = || self.folder.path().join(self.name);
-        let mut file = self.folder.open_to_append(self.name)?;
-        let length = file.metadata().map_err(StoreError::io("look at", path()))?;
-        if length.len() > LONG {
-            let mut kept = shorten(&self.read()?);
+        if self.text.len() > LONG {
+            let mut kept = shorten(&self.text);
             kept.push_str(line);
             return self.folder.replace(self.name, kept.as_bytes(), Durable::No);
         }
-        file.write_all(line.as_bytes())
+        let path = || self.folder.path().join(self.name);
+        (&self.file)
+            .write_all(line.as_bytes())
             .map_err(StoreError::io("write", path()))
     }
 }
@@ -110,8 +112,8 @@ mod tests {
     #[test]
     fn lines_of_many_at_once_are_whole_and_the_file_does_not_grow_without_end() {
         let folder = private();
-        let journal = || Journal::open(Some(folder.path()), Path::new("/nowhere"), "j").unwrap();
-        assert_eq!(journal().read().unwrap(), "");
+        let journal = || Journal::below(folder.path(), "j").unwrap();
+        assert_eq!(journal().text(), "");
         std::thread::scope(|scope| {
             for number in 0..8 {
                 let journal = journal();
@@ -123,7 +125,8 @@ mod tests {
                 });
             }
         });
-        let text = journal().read().unwrap();
+        let read = journal();
+        let text = read.text();
         assert_eq!(text.lines().count(), 400);
         for line in text.lines() {
             assert_eq!(line.len(), 100);
@@ -138,7 +141,7 @@ mod tests {
                     .map_or(String::new(), |l| format!("{l}\n"))
             };
             journal().append(&line, last).unwrap();
-            longest = longest.max(journal().read().unwrap().len());
+            longest = longest.max(journal().text().len());
         }
         assert!(longest < 66 << 10, "{longest}");
     }
@@ -148,7 +151,7 @@ mod tests {
     fn a_folder_or_a_file_that_others_could_have_made_is_refused() {
         use std::os::unix::fs::{PermissionsExt as _, symlink};
         let folder = private();
-        let open = |runtime: &Path| Journal::open(Some(runtime), Path::new("/nowhere"), "j");
+        let open = |runtime: &Path| Journal::below(runtime, "j");
         let open_to_all = folder.path().join("open");
         std::fs::create_dir(&open_to_all).unwrap();
         std::fs::set_permissions(&open_to_all, std::fs::Permissions::from_mode(0o755)).unwrap();
@@ -161,22 +164,30 @@ mod tests {
         assert!(matches!(open(&link), Err(StoreError::IsALink { .. })));
         assert!(open(&folder.path().join("missing")).is_err());
 
-        let journal = open(folder.path()).unwrap();
+        open(folder.path()).unwrap();
         let file = folder.path().join("hallpass/j");
+        std::fs::remove_file(&file).unwrap();
         symlink("/dev/null", &file).unwrap();
-        assert!(journal.read().is_err());
-        assert!(journal.append("x\n", str::to_owned).is_err());
+        assert!(matches!(
+            open(folder.path()),
+            Err(StoreError::IsALink { .. })
+        ));
     }
 
     #[test]
     fn without_a_runtime_folder_it_is_in_the_data_folder() {
         let folder = private();
         let data = folder.path().join("data");
-        let journal = Journal::open(None, &data, "j").unwrap();
-        journal.append("x\n", str::to_owned).unwrap();
-        assert_eq!(
-            std::fs::read_to_string(data.join("runtime/j")).unwrap(),
-            "x\n"
-        );
+        for runtime in [None, Some("relative"), Some("/nowhere/at/all")] {
+            let mut vars = vec![("HALLPASS_DATA_DIR", data.to_str().unwrap())];
+            vars.extend(runtime.map(|folder| ("XDG_RUNTIME_DIR", folder)));
+            let env = Env::new(Vec::<&str>::new(), vars);
+            let mut told = String::new();
+            let journal = Journal::of_user(&env, "j", |why| told = why).unwrap();
+            assert!(told.contains("the data folder"), "{told}");
+            journal.append("x\n", str::to_owned).unwrap();
+        }
+        let text = std::fs::read_to_string(data.join("runtime/j")).unwrap();
+        assert_eq!(text, "x\nx\nx\n");
     }
 }

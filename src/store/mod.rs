@@ -11,6 +11,7 @@
 //!   key.lock  keyring.lock  one maker of keys, one caller of the OS keyring
 //!   sessions/<hash>         a record; <hash>.lock and <hash>.login.lock beside it
 //!   kept/<hash>             credentials that tools handed over
+//!   exchanged/<hash>        what a registry made of a session's token
 //!   metadata/  attempts/    JSON, no secrets
 //!   resolutions/<slot>      what a question came to, sealed; see `crate::resolution`
 //!   runtime/                journals, where there is no runtime folder
@@ -337,27 +338,28 @@ impl Store {
             return Ok(Vec::new());
         };
         sweep(&data)?;
-        let mut listed = Vec::new();
-        for name in [record::SESSIONS, record::KEPT, record::RESOLUTIONS]
-            .into_iter()
-            .chain(Plain::FOLDERS)
-        {
-            let Some(folder) = data.subfolder(name)? else {
-                continue;
-            };
-            sweep(&folder)?;
-            if name == record::SESSIONS {
-                listed = folder
-                    .names()?
-                    .iter()
-                    .filter(|file| record::is_record(file))
-                    .map(|file| Listed {
-                        name: RecordName::of(record::SESSIONS, file),
-                    })
-                    .collect();
+        for name in record::FOLDERS.into_iter().chain(Plain::FOLDERS) {
+            if let Some(folder) = data.subfolder(name)? {
+                sweep(&folder)?;
             }
         }
-        Ok(listed)
+        listed(&data, record::SESSIONS)
+    }
+
+    /// What tools handed over, unopened: a record a tool and realm.
+    pub fn kept(&self) -> Result<Vec<Listed>, StoreError> {
+        match self.folder()? {
+            Some(data) => listed(&data, record::KEPT),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// What registries made of sessions' tokens, unopened.
+    pub fn exchanged(&self) -> Result<Vec<Listed>, StoreError> {
+        match self.folder()? {
+            Some(data) => listed(&data, record::EXCHANGED),
+            None => Ok(Vec::new()),
+        }
     }
 
     /// Reads what is kept in the clear; what is garbled is not there.
@@ -561,6 +563,20 @@ fn lock_name(name: &RecordName, kind: LockKind) -> String {
         LockKind::Record => format!("{}.lock", name.file()),
         LockKind::Login => format!("{}.login.lock", name.file()),
     }
+}
+
+/// The records of a folder.
+fn listed(data: &Folder, folder: &'static str) -> Result<Vec<Listed>, StoreError> {
+    let Some(records) = data.subfolder(folder)? else {
+        return Ok(Vec::new());
+    };
+    let files = records.names()?;
+    let records = files.iter().filter(|file| record::is_record(file));
+    Ok(records
+        .map(|file| Listed {
+            name: RecordName::of(folder, file),
+        })
+        .collect())
 }
 
 /// A temporary file this old belongs to nobody.

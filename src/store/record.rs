@@ -23,7 +23,10 @@ pub struct RecordName {
 
 pub(super) const SESSIONS: &str = "sessions";
 pub(super) const KEPT: &str = "kept";
+pub(super) const EXCHANGED: &str = "exchanged";
 pub(super) const RESOLUTIONS: &str = "resolutions";
+/// Where there are sealed records.
+pub(super) const FOLDERS: [&str; 4] = [SESSIONS, KEPT, EXCHANGED, RESOLUTIONS];
 
 impl RecordName {
     /// A session's, by everything that makes it this session (issuer, client, account, …).
@@ -44,6 +47,12 @@ impl RecordName {
     /// That of the credentials which a tool handed over for a realm.
     pub fn kept(tool: &str, realm: &str) -> Self {
         Self::of(KEPT, &digest(&[tool.as_bytes(), realm.as_bytes()]))
+    }
+
+    /// That of the credential which a registry made of a session's token.
+    pub fn exchanged(session: &str, exchange: &str, registry: &str) -> Self {
+        let parts = [session, exchange, registry].map(str::as_bytes);
+        Self::of(EXCHANGED, &digest(&parts))
     }
 
     pub(super) fn of(folder: &'static str, file: &str) -> Self {
@@ -227,6 +236,8 @@ mod tests {
             RecordName::kept("a", "b"),
             RecordName::kept("ab", ""),
             RecordName::kept("", "ab"),
+            RecordName::exchanged("a", "b", "c"),
+            RecordName::exchanged("a", "bc", ""),
         ];
         for (i, one) in names.iter().enumerate() {
             assert!(is_record(one.file()), "{one}");

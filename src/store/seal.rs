@@ -12,11 +12,12 @@
 use chacha20poly1305::aead::AeadInOut;
 use chacha20poly1305::{KeyInit, XChaCha20Poly1305, XNonce};
 use serde::{Serialize, de::DeserializeOwned};
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
 use super::key::{DataKey, KeyId, random};
 use super::{RecordName, StoreError};
 use crate::credential::Generation;
+use crate::secret::Wiping;
 
 const MAGIC: &[u8; 8] = b"hallpass";
 const VERSION: u8 = 1;
@@ -151,37 +152,6 @@ fn cipher(key: &DataKey) -> XChaCha20Poly1305 {
 
 fn associated_data(header: &Header, name: &RecordName, clear: &[u8]) -> Vec<u8> {
     [&header.bytes(), name.as_str().as_bytes(), clear].concat()
-}
-
-/// A buffer that wipes what it outgrows; a `Vec` would leave copies of the tokens behind.
-struct Wiping(Zeroizing<Vec<u8>>);
-
-impl Wiping {
-    fn with_capacity(capacity: usize) -> Self {
-        Self(Zeroizing::new(Vec::with_capacity(capacity)))
-    }
-
-    fn into_bytes(self) -> Zeroizing<Vec<u8>> {
-        self.0
-    }
-}
-
-impl std::io::Write for Wiping {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        let needed = self.0.len() + bytes.len();
-        if needed > self.0.capacity() {
-            let mut larger = Vec::with_capacity(needed.max(self.0.capacity() * 2));
-            larger.extend_from_slice(&self.0);
-            self.0.zeroize();
-            *self.0 = larger;
-        }
-        self.0.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
 }
 
 #[cfg(test)]

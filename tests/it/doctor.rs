@@ -265,6 +265,35 @@ fn what_is_off_with_the_kubeconfig_is_named() {
 }
 
 #[test]
+fn a_plugin_that_kuberc_rules_out_is_named() {
+    for (text, code, words) in [
+        (
+            "credentialPluginPolicy: DenyAll\n",
+            1,
+            "runs no plugin at all",
+        ),
+        (
+            "credentialPluginPolicy: Allowlist\ncredentialPluginAllowlist:\n- command: x\n",
+            1,
+            "hallpass setup kubectl --context here --kuberc",
+        ),
+        (
+            "credentialPluginPolicy: Allowlist\ncredentialPluginAllowlist:\n- command: hallpass\n",
+            0,
+            "kuberc's allow-list has it",
+        ),
+        ("kind: Preference\n", 0, "ok"),
+    ] {
+        let mut scene = scene(SERVER, &our_entry(&[]));
+        scene.get_token(&[]).succeeds();
+        let kuberc = scene.sandbox.root().join("kuberc");
+        fs::write(&kuberc, text).unwrap();
+        scene.sandbox.set("KUBERC", kuberc);
+        says(&doctor(&scene, &[]), code, &[words]);
+    }
+}
+
+#[test]
 fn a_server_that_the_provider_does_not_open_and_a_person_not_signed_in_are_named() {
     let one = scene(SERVER, &our_entry(&[]));
     says(

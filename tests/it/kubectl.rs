@@ -530,6 +530,14 @@ fn five_tries_of_one_command_open_one_tab_and_so_does_a_night_of_polling() {
     scene.sandbox.browser_will("sign-in");
     scene.login(&[]).succeeds();
     token(&editor.asks(&scene));
+    // That session ends one day, and then the editor may ask again.
+    scene.provider.break_down(
+        Endpoint::Refresh,
+        Fault::json(400, &json!({ "error": "invalid_grant" })),
+    );
+    scene.advance(4000);
+    token(&editor.asks(&scene));
+    assert_eq!(scene.sandbox.opened().len(), 4);
 }
 
 #[test]
@@ -932,4 +940,106 @@ fn without_cluster_information_the_only_provider_is_meant() {
     Parent::new(&tied)
         .run(&tied, &plain(), &["kubectl"])
         .fails_saying(1, &["provideClusterInfo"]);
+}
+
+// --- what else meets a plugin ---
+
+#[test]
+fn a_token_that_names_no_expiry_is_handed_out_without_one() {
+    let scene = Scene::new();
+    scene
+        .provider
+        .behave(|b| b.token_response = patch(json!({ "expires_in": null })));
+    let access = &[CORP, &["--token", "access"]].concat();
+    let mut kubectl = Parent::new(&scene);
+    let reply = kubectl.run(&scene, &plain(), access);
+    let first = token(&reply);
+    assert_eq!(reply.json()["status"].get("expirationTimestamp"), None);
+    if cfg!(target_os = "linux") {
+        // kubectl keeps it until a 401, so who comes back has met one.
+        assert_ne!(token(&kubectl.run(&scene, &plain(), access)), first);
+    }
+}
+
+/// kube-rs asks anew a minute before the expiry that it was told.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_client_that_comes_early_gets_a_good_token_each_time_and_costs_a_refresh_an_hour() {
+    let mut scene = Scene::new();
+    let mut client = Parent::new(&scene);
+    let first = client.asks(&scene);
+    let start = claims(&token(&first))["iat"].as_i64().unwrap();
+    let (mut until, mut now) = (seconds(&first), start);
+    while now < start + 4 * 3600 {
+        // In a token's last minute it asks with each request of its own.
+        let step = (until - 59 - now).max(20);
+        scene.advance(step);
+        now += step;
+        let reply = client.asks(&scene);
+        until = seconds(&reply);
+        let end = claims(&token(&reply))["exp"].as_i64().unwrap();
+        assert!(now + 30 < end && now < until && until < end, "{reply}");
+    }
+    let refreshes = scene.provider.count(Endpoint::Refresh);
+    assert!((4..=5).contains(&refreshes), "{refreshes}");
+    assert_eq!(scene.sandbox.opened().len(), 1);
+}
+
+#[test]
+fn after_a_logout_nothing_is_handed_out_from_memory() {
+    let scene = Scene::new();
+    let mut k9s = Parent::new(&scene);
+    let first = token(&k9s.asks(&scene));
+    token(&Parent::new(&scene).asks(&scene));
+    scene.sandbox.run(&["logout", "corp"]).succeeds();
+    assert!(scene.provider.count(Endpoint::Revocation) > 0);
+    let never = &[CORP, &["--interactive", "never"]].concat();
+    k9s.run(&scene, &plain(), never).fails_with(3);
+    Parent::new(&scene)
+        .run(&scene, &plain(), never)
+        .fails_with(3);
+    assert_ne!(token(&k9s.asks(&scene)), first);
+    assert_eq!(scene.sandbox.opened().len(), 2);
+}
+
+#[test]
+fn a_port_that_is_taken_is_named_by_each_try_and_opens_nothing() {
+    let mut scene = Scene::new();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    scene.configure(&format!(
+        "redirect_uri = \"http://127.0.0.1:{port}/callback\""
+    ));
+    let mut kubectl = Parent::new(&scene);
+    for _ in 0..3 {
+        let tried = kubectl.asks(&scene);
+        tried.fails_saying(1, &[&port.to_string()]);
+    }
+    assert_eq!(scene.sandbox.opened().len(), 0);
+    drop(taken);
+    token(&kubectl.asks(&scene));
+}
+
+#[test]
+fn a_changed_client_secret_is_the_same_session() {
+    let mut scene = Scene::new();
+    let secret = |name: &str, text: &str| {
+        let path = scene.sandbox.root().join(name);
+        crate::sandbox::private_file(&path, text);
+        path
+    };
+    let files = [secret("one", "first"), secret("two", "second")];
+    for (file, text) in files.iter().zip(["first", "second"]) {
+        scene.provider.behave(|b| {
+            b.client_auth = crate::provider::ClientAuth::Post {
+                secret: text.to_owned(),
+            };
+        });
+        scene.configure(&format!(
+            "client_secret_file = {:?}\nclient_auth = \"post\"",
+            file.display()
+        ));
+        token(&Parent::new(&scene).asks(&scene));
+    }
+    assert_eq!(scene.sandbox.opened().len(), 1);
 }

@@ -19,6 +19,7 @@
 
 mod browser;
 mod provider;
+mod registry;
 mod road;
 mod sandbox;
 mod scene;
@@ -30,6 +31,7 @@ mod commands;
 mod config_errors;
 mod device;
 mod discovery;
+mod docker;
 #[cfg(unix)]
 mod doctor;
 mod git;
@@ -39,6 +41,7 @@ mod kubectl;
 mod network;
 mod refresh;
 mod resolution;
+mod setup_docker;
 mod setup_git;
 #[cfg(unix)]
 mod setup_kubectl;

@@ -324,7 +324,10 @@ fn one_provider_is_enough_for_two_users_of_one_kubelogin() {
     assert_eq!(written.matches("[providers.").count(), 2, "{written}");
     // What the other one needs is not taken away.
     let kept = desk.state();
-    desk.setup(&["--context", "here", "--undo"]).fails_with(2);
+    desk.setup(&["--context", "here", "--undo"]).fails_saying(
+        2,
+        &["need", "config.toml", "`hallpass setup kubectl --undo`"],
+    );
     assert_eq!(desk.state(), kept);
     desk.setup(&["--undo"]).succeeds();
     assert_eq!(desk.state(), before);
@@ -378,6 +381,68 @@ fn a_new_user_is_added_and_taken_out_again() {
     // One whom no context names could send its token anywhere.
     desk.setup(&["--user", "nobody", "--provider", "corp"])
         .fails_saying(2, &["no context uses the user nobody", "set-context"]);
+}
+
+#[test]
+fn a_user_of_several_clusters_is_bound_to_each_that_may_have_the_token() {
+    let mut desk = Desk::new(&json!({}));
+    let mut config: Value = serde_json::from_str(&desk.text()).unwrap();
+    let clusters = [
+        ("c2", json!({"server": "https://k2.corp.example/base/"})),
+        ("c3", json!({"server": "http://k3.corp.example"})),
+        (
+            "c4",
+            json!({"server": "https://k4.corp.example", "insecure-skip-tls-verify": true}),
+        ),
+        ("c5", json!({"server": SERVER})),
+    ];
+    for (name, cluster) in clusters {
+        let list = config["clusters"].as_array_mut().unwrap();
+        list.push(json!({"name": name, "cluster": cluster}));
+        let list = config["contexts"].as_array_mut().unwrap();
+        list.push(json!({"name": name, "context": {"cluster": name, "user": "me.exec.you"}}));
+    }
+    desk.kubeconfig = with_kubectl(&mut desk.sandbox, &config.to_string());
+    let before = desk.state();
+    let outcome = desk.setup(&["--provider", "corp"]);
+    for words in ["c3", "hands it no token", "c4 has insecure-skip-tls-verify"] {
+        assert!(
+            outcome.succeeds().stdout.contains(words),
+            "{words}: {outcome}"
+        );
+    }
+    let written = fs::read_to_string(&desk.config).unwrap();
+    let servers: Vec<_> = written
+        .lines()
+        .filter(|line| line.starts_with("match"))
+        .collect();
+    assert_eq!(
+        servers,
+        [
+            "match = \"https://k8s.corp.example:6443\"",
+            "match = \"https://k2.corp.example/base\"",
+            "match = \"https://k4.corp.example\"",
+        ]
+    );
+    desk.setup(&["--undo"]).succeeds();
+    assert_eq!(desk.state(), before);
+}
+
+#[test]
+fn a_link_stays_a_link_and_the_mode_of_what_it_leads_to_stays() {
+    let mut desk = Desk::new(&json!({"token": "x"}));
+    let target = desk.sandbox.root().join("elsewhere");
+    fs::rename(&desk.kubeconfig, &target).unwrap();
+    fs::set_permissions(&target, fs::Permissions::from_mode(0o640)).unwrap();
+    std::os::unix::fs::symlink(&target, &desk.kubeconfig).unwrap();
+    desk.sandbox.set("KUBECONFIG", &desk.kubeconfig);
+    desk.setup(&["--provider", "corp"]).succeeds();
+    assert_eq!(desk.user()["exec"]["command"], "hallpass");
+    assert!(fs::symlink_metadata(&desk.kubeconfig).unwrap().is_symlink());
+    assert_eq!(
+        fs::metadata(&target).unwrap().permissions().mode() & 0o777,
+        0o640
+    );
 }
 
 #[test]

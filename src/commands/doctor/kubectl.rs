@@ -17,9 +17,10 @@ use time::{Duration, OffsetDateTime};
 use url::Url;
 
 use super::super::kubeconfig::{self, Cluster, Kubeconfig};
+use super::super::setup::kubectl::kuberc::{self, FIRST_WITH_POLICY, Rule};
 use super::super::{Chosen, Prepared, flags_of, kubectl, quoted};
 use super::Findings;
-use crate::cli::{Asking, DoctorKubectl};
+use crate::cli::{Asking, Common, DoctorKubectl, Kubectl};
 use crate::config::{Config, Interactive};
 use crate::credential::{self, TokenKind};
 use crate::env::Env;
@@ -103,6 +104,8 @@ fn look_at_context(
             return Ok(());
         }
     };
+    // As it would find it.
+    let env = &env.with(kubeconfig::variables(user));
     let is_told = user.pointer("/exec/provideClusterInfo") == Some(&Value::Bool(true));
     match handed(&cluster) {
         Ok(handed) => {
@@ -118,7 +121,7 @@ fn look_at_context(
 fn look_at_answer(
     env: &Env,
     args: &DoctorKubectl,
-    exec: &crate::cli::Kubectl,
+    exec: &Kubectl,
     cluster: &Cluster<'_>,
     handed: Option<&credential::Cluster>,
     findings: &mut Findings,
@@ -127,7 +130,11 @@ fn look_at_answer(
         flow: exec.asking.flow,
         interactive: Some(Interactive::Never),
     };
-    let prepared = Prepared::new(env, &args.common, Some(&asking))?;
+    let common = Common {
+        store: args.common.store.or(exec.common.store),
+        verbose: args.common.verbose,
+    };
+    let prepared = Prepared::new(env, &common, Some(&asking))?;
     let opened = match kubectl::opened(&prepared, exec, handed) {
         Ok(opened) => opened,
         Err(report) => {
@@ -225,6 +232,7 @@ fn look_at_entry(env: &Env, user: &Value, setup: &str, findings: &mut Findings) 
         );
     }
     let command = text("/exec/command");
+    look_at_kuberc(env, command, setup, findings);
     if is_found(env, command) {
         findings.well(&format!("the exec entry runs {command}"));
     } else {
@@ -232,6 +240,30 @@ fn look_at_entry(env: &Env, user: &Value, setup: &str, findings: &mut Findings) 
             &format!("the exec entry runs {command}, which is not there, or not on PATH"),
             setup,
         );
+    }
+}
+
+/// kubectl's own rule about plugins, where this kubectl has one.
+fn look_at_kuberc(env: &Env, command: &str, setup: &str, findings: &mut Findings) {
+    let is_ruled = |rule: &Rule| matches!(rule, Rule::Denied(_) | Rule::Unlisted(_));
+    let rule = match kuberc::rule(env, command) {
+        Ok(rule) => rule,
+        Err(error) => return findings.refused(&error.report()),
+    };
+    if is_ruled(&rule) && kuberc::client_minor().is_some_and(|minor| minor < FIRST_WITH_POLICY) {
+        return findings.note("this kubectl does not know the plugin policy that kuberc has");
+    }
+    match rule {
+        Rule::Denied(why) => findings.off(
+            &why,
+            &format!("to have it run, set credentialPluginPolicy: Allowlist there, then `{setup} --kuberc`"),
+        ),
+        Rule::Unlisted(_) => findings.off(
+            &format!("kuberc's allow-list does not have {command}, so kubectl does not run it"),
+            &format!("{setup} --kuberc"),
+        ),
+        Rule::Listed => findings.well("kuberc's allow-list has it"),
+        Rule::Unrestricted(_) | Rule::Unknown(_) => (),
     }
 }
 

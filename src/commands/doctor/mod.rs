@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use super::print;
 use crate::report::{Exit, Report, printable};
 
+pub(super) mod docker;
 pub(super) mod kubectl;
 
 /// What was looked at, in order.

@@ -47,6 +47,7 @@ impl<'p> Desk<'_, 'p> {
             Action::Get => self.get(request, &target, outcome),
             Action::Store(handed) => self.store(handed, &target),
             Action::Erase(refused) => self.erase(refused, &target),
+            Action::List => Ok(Reply::Done),
         }
         .map_err(Refusal::from)
     }

@@ -109,22 +109,19 @@ struct Parent {
 }
 
 impl Parent {
-    #[cfg(target_os = "linux")]
+    /// `None` where there is no proc(5) to ask.
     fn of_process() -> Option<Self> {
-        let pid = rustix::process::getppid()?.as_raw_nonzero().get();
-        let pid = u32::try_from(pid).ok()?;
-        let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+        #[cfg(unix)]
+        let pid = std::os::unix::process::parent_id();
+        #[cfg(not(unix))]
+        let pid = 0;
+        let boot = of_proc("/proc/sys/kernel/random/boot_id")?;
         let namespace = std::fs::read_link("/proc/self/ns/pid").ok()?;
         Some(Self {
             pid,
             started: started(pid)?,
             world: format!("{} {}", boot.trim(), namespace.display()),
         })
-    }
-
-    #[cfg(not(target_os = "linux"))]
-    fn of_process() -> Option<Self> {
-        None
     }
 
     fn key(&self, parts: &[&[u8]]) -> String {
@@ -137,9 +134,17 @@ impl Parent {
 
 /// `proc_pid_stat(5)`, field 22: the name before it stands in brackets and may hold anything.
 fn started(pid: u32) -> Option<u64> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let stat = of_proc(&format!("/proc/{pid}/stat"))?;
     let (_, after_name) = stat.rsplit_once(')')?;
     after_name.split_whitespace().nth(19)?.parse().ok()
+}
+
+/// A short file of proc(5), which is made whole for one read.
+fn of_proc(path: &str) -> Option<String> {
+    use std::io::Read as _;
+    let mut bytes = [0; 1024];
+    let count = std::fs::File::open(path).ok()?.read(&mut bytes).ok()?;
+    Some(String::from_utf8_lossy(bytes.get(..count)?).into_owned())
 }
 
 /// What this parent was handed, for this request and this account.
@@ -155,7 +160,6 @@ struct Known {
     request: String,
     /// For whatever is asked of the same account.
     login: String,
-    text: String,
 }
 
 impl Handouts {
@@ -163,14 +167,12 @@ impl Handouts {
     pub(super) fn open(env: &Env, terminal: Terminal, record: &str, request: &[&[u8]]) -> Self {
         let known = Parent::of_process().and_then(|parent| {
             let journal = Journal::of_user(env, NAME, |why| terminal.explain(1, || why));
-            let read = journal.and_then(|journal| Ok((journal.read()?, journal)));
-            match read {
-                Ok((text, journal)) => Some(Known {
+            match journal {
+                Ok(journal) => Some(Known {
                     request: parent.key(&[&[record.as_bytes()], request].concat()),
                     login: parent.key(&[record.as_bytes()]),
                     journal,
                     parent,
-                    text,
                 }),
                 Err(error) => {
                     terminal.explain(1, || {
@@ -195,7 +197,7 @@ impl Handouts {
     /// Whether somebody was already asked for this parent, in vain.
     pub(super) fn was_in_vain(&self) -> bool {
         self.known.as_ref().is_some_and(|known| {
-            let last = last_of(&known.text, &known.login);
+            let last = last_of(known.journal.text(), &known.login);
             last.is_some_and(|last| last.state == State::InVain)
         })
     }
@@ -206,6 +208,10 @@ impl Handouts {
         generation: Generation,
         until: Option<OffsetDateTime>,
     ) {
+        if self.was_in_vain() {
+            // Somebody has signed in since.
+            self.note(|known| &known.login, State::HandedOut, 0, i64::MAX);
+        }
         let state = match (turn, self.last().map(|last| last.state)) {
             (Turn::First, _) => State::HandedOut,
             (Turn::Repeat(_), _) => State::Replaced,
@@ -214,35 +220,35 @@ impl Handouts {
             (Turn::Again, _) => State::KeepsNothing,
         };
         let until = until.map_or(i64::MAX, OffsetDateTime::unix_timestamp);
-        self.write(|known| Entry {
-            key: &known.request,
+        self.note(|known| &known.request, state, generation, until);
+    }
+
+    pub(super) fn asked_in_vain(&self) {
+        self.note(|known| &known.login, State::InVain, 0, i64::MAX);
+    }
+
+    fn last(&self) -> Option<Entry<'_>> {
+        let known = self.known.as_ref()?;
+        last_of(known.journal.text(), &known.request)
+    }
+
+    fn note(
+        &self,
+        key: impl FnOnce(&Known) -> &str,
+        state: State,
+        generation: Generation,
+        until: i64,
+    ) {
+        let Some(known) = &self.known else { return };
+        let entry = Entry {
+            key: key(known),
             pid: known.parent.pid,
             started: known.parent.started,
             until,
             generation,
             state,
-        });
-    }
-
-    pub(super) fn asked_in_vain(&self) {
-        self.write(|known| Entry {
-            key: &known.login,
-            pid: known.parent.pid,
-            started: known.parent.started,
-            until: i64::MAX,
-            generation: 0,
-            state: State::InVain,
-        });
-    }
-
-    fn last(&self) -> Option<Entry<'_>> {
-        let known = self.known.as_ref()?;
-        last_of(&known.text, &known.request)
-    }
-
-    fn write<'k>(&'k self, entry: impl FnOnce(&'k Known) -> Entry<'k>) {
-        let Some(known) = &self.known else { return };
-        let line = entry(known).line();
+        };
+        let line = entry.line();
         let is_alive = |entry: &Entry<'_>| started(entry.pid) == Some(entry.started);
         let written = known
             .journal

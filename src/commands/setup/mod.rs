@@ -3,10 +3,13 @@
 //! the block of the user's file that says so), `program` (how a tool starts this program) and
 //! `shown` (what a person sees of it all).
 
+pub(super) mod docker;
 pub(super) mod git;
 mod git_config;
 mod host;
+pub(super) mod json_file;
 pub(super) mod kubectl;
+pub(super) mod link;
 mod opener;
 mod program;
 mod shown;

@@ -90,13 +90,17 @@ impl Folder {
             .map_err(StoreError::io("make", path))
     }
 
-    /// Opens a file whose writes all go to its end, and makes it where it is missing.
-    pub(in crate::store) fn open_to_append(&self, name: &str) -> Result<File, StoreError> {
+    /// Opens a file whose writes all go to its end, and makes it where it is missing; how long it
+    /// is now.
+    pub(in crate::store) fn open_to_append(&self, name: &str) -> Result<(File, u64), StoreError> {
         let path = self.path.join(name);
         OpenOptions::new()
+            .read(true)
             .append(true)
             .create(true)
             .open(&path)
+            .and_then(|file| Ok((file.metadata()?.len(), file)))
+            .map(|(length, file)| (file, length))
             .map_err(StoreError::io("make", path))
     }
 

@@ -110,13 +110,15 @@ impl Folder {
         Ok(file)
     }
 
-    /// Opens a file whose writes all go to its end, and makes it where it is missing.
-    pub(in crate::store) fn open_to_append(&self, name: &str) -> Result<File, StoreError> {
+    /// Opens a file whose writes all go to its end, and makes it where it is missing; how long it
+    /// is now.
+    pub(in crate::store) fn open_to_append(&self, name: &str) -> Result<(File, u64), StoreError> {
+        let flags = OFlags::RDWR | OFlags::APPEND | OFlags::CREATE | OFlags::NONBLOCK;
         let file = self
-            .open_at(name, OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE)?
+            .open_at(name, flags)?
             .ok_or_else(|| self.io("make", name, Errno::NOENT))?;
-        self.check_file(name, &file)?;
-        Ok(file)
+        let length = self.check_file(name, &file)?.len();
+        Ok((file, length))
     }
 
     fn open_at(&self, name: &str, flags: OFlags) -> Result<Option<File>, StoreError> {

@@ -25,7 +25,7 @@ pub(crate) use gate::Gate;
 pub(crate) use keys::KeyName;
 use ledger::Ledger;
 pub(crate) use ledger::Seen;
-pub(crate) use server::{Pairs, Request, Response, first};
+pub(crate) use server::{Pairs, Request, Response, Server, first};
 
 /// The authority that issued the certificate of [`Provider::start_tls`].
 #[cfg_attr(

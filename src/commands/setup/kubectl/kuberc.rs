@@ -19,6 +19,29 @@ use crate::error::Error;
 const POLICY: &str = "credentialPluginPolicy";
 const LIST: &str = "credentialPluginAllowlist";
 
+/// The first kubectl that has such a rule.
+pub(in super::super::super) const FIRST_WITH_POLICY: u32 = 35;
+
+/// What the file says of a command.
+pub(in super::super::super) enum Rule {
+    /// kubectl runs every plugin; why that is so.
+    Unrestricted(String),
+    /// kubectl runs none.
+    Denied(String),
+    Listed,
+    Unlisted(List),
+    /// Nobody here can tell; why.
+    Unknown(String),
+}
+
+/// An allow-list that lacks the command.
+pub(in super::super::super) struct List {
+    file: PathBuf,
+    text: String,
+    /// What its entries call the command.
+    field: &'static str,
+}
+
 /// What becomes of the file.
 pub(super) enum Allowed {
     /// It is to be changed so.
@@ -35,25 +58,41 @@ pub(super) enum Allowed {
 
 /// What to do so that kubectl may run this command.
 pub(super) fn allow(env: &Env, command: &str) -> Result<Allowed, Error> {
-    let told = |why: String, field: &str| Allowed::Told {
+    let told = |why: String| Allowed::Told {
         why,
         lines: format!(
             "apiVersion: kubectl.config.k8s.io/v1beta1\nkind: Preference\n{POLICY}: Allowlist\n\
-             {LIST}:\n- {field}: {command}"
+             {LIST}:\n- {}: {command}",
+            field_of_this_kubectl()
         ),
     };
+    let List { file, text, field } = match rule(env, command)? {
+        Rule::Listed => return Ok(Allowed::Already),
+        Rule::Unrestricted(why) | Rule::Denied(why) | Rule::Unknown(why) => return Ok(told(why)),
+        Rule::Unlisted(list) => list,
+    };
+    let entry = yaml::object([(field, command.into())]);
+    match yaml::appended(&text, LIST, &entry) {
+        Ok(edit) => Ok(Allowed::Added { file, text, edit }),
+        Err(why) => {
+            let shown = crate::config::shown(&file);
+            Ok(told(format!("{shown} is left alone: {why}")))
+        }
+    }
+}
+
+/// Reads what kubectl would go by.
+pub(in super::super::super) fn rule(env: &Env, command: &str) -> Result<Rule, Error> {
     let Some(file) = path(env)? else {
-        return Ok(told(
-            "KUBERC=off: kubectl reads no kuberc".to_owned(),
-            "command",
-        ));
+        let why = "KUBERC=off: kubectl reads no kuberc, and runs every plugin";
+        return Ok(Rule::Unrestricted(why.to_owned()));
     };
     let shown = crate::config::shown(&file);
     let text = match std::fs::read_to_string(&file) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let why = format!("there is no {shown}, so kubectl runs every plugin");
-            return Ok(told(why, field_of_this_kubectl()));
+            return Ok(Rule::Unrestricted(why));
         }
         Err(cause) => return Err(ConfigError::Unreadable { file: shown, cause }.into()),
     };
@@ -61,15 +100,32 @@ pub(super) fn allow(env: &Env, command: &str) -> Result<Allowed, Error> {
         Ok(Some(root)) => root,
         Ok(None) => {
             let why = format!("{shown} is empty, so kubectl runs every plugin");
-            return Ok(told(why, field_of_this_kubectl()));
+            return Ok(Rule::Unrestricted(why));
         }
-        Err(why) => return Ok(told(format!("{shown} is left alone: {why}"), "command")),
+        Err(why) => return Ok(Rule::Unknown(format!("{shown} is left alone: {why}"))),
     };
+    match root.value(POLICY).and_then(yaml::Node::text) {
+        Some("Allowlist") => (),
+        Some("DenyAll") => {
+            let why = format!("{shown} has {POLICY}: DenyAll, so kubectl runs no plugin at all");
+            return Ok(Rule::Denied(why));
+        }
+        Some(_) | None => {
+            let why = format!("{shown} restricts nothing, so kubectl runs every plugin");
+            return Ok(Rule::Unrestricted(why));
+        }
+    }
     let listed = root.value(LIST).map(yaml::Node::items).unwrap_or_default();
     let commands = |field| {
         let values = listed.iter().filter_map(move |entry| entry.value(field));
         values.filter_map(yaml::Node::text)
     };
+    if commands("command")
+        .chain(commands("name"))
+        .any(|one| one == command)
+    {
+        return Ok(Rule::Listed);
+    }
     let field = if commands("name").next().is_some() {
         "name"
     } else if commands("command").next().is_some() {
@@ -77,28 +133,7 @@ pub(super) fn allow(env: &Env, command: &str) -> Result<Allowed, Error> {
     } else {
         field_of_this_kubectl()
     };
-    match root.value(POLICY).and_then(yaml::Node::text) {
-        Some("Allowlist") => (),
-        Some("DenyAll") => {
-            let why = format!("{shown} has {POLICY}: DenyAll, so kubectl runs no plugin at all");
-            return Ok(told(why, field));
-        }
-        Some(_) | None => {
-            let why = format!("{shown} restricts nothing, so kubectl runs every plugin");
-            return Ok(told(why, field));
-        }
-    }
-    if commands("command")
-        .chain(commands("name"))
-        .any(|one| one == command)
-    {
-        return Ok(Allowed::Already);
-    }
-    let entry = yaml::object([(field, command.into())]);
-    match yaml::appended(&text, LIST, &entry) {
-        Ok(edit) => Ok(Allowed::Added { file, text, edit }),
-        Err(why) => Ok(told(format!("{shown} is left alone: {why}"), field)),
-    }
+    Ok(Rule::Unlisted(List { file, text, field }))
 }
 
 /// `None` where it is switched off.
@@ -116,13 +151,13 @@ fn path(env: &Env) -> Result<Option<PathBuf>, Error> {
 /// kubectl 1.35 called the field `name`; later ones call it `command`.
 fn field_of_this_kubectl() -> &'static str {
     match client_minor() {
-        Some(35) => "name",
+        Some(FIRST_WITH_POLICY) => "name",
         Some(_) | None => "command",
     }
 }
 
 /// The 32 of kubectl 1.32; `None` where kubectl does not say.
-pub(super) fn client_minor() -> Option<u32> {
+pub(in super::super::super) fn client_minor() -> Option<u32> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Said {

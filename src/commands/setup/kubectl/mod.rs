@@ -7,7 +7,7 @@
 
 mod kubeconfig_file;
 mod kubelogin;
-mod kuberc;
+pub(in super::super) mod kuberc;
 mod record;
 mod yaml;
 
@@ -501,6 +501,18 @@ fn made_of(
         scopes: converted.scopes.clone(),
         account: args.opener.account.clone(),
     };
+    let mut notes = converted.notes.clone();
+    if !converted
+        .scopes
+        .iter()
+        .any(|scope| scope == "offline_access")
+    {
+        notes.push(
+            "this kubelogin does not ask for `offline_access`: where the provider wants it, add it \
+             to `scopes` in config.toml, and the session is refreshed without you"
+                .to_owned(),
+        );
+    }
     Ok(Plan {
         keys,
         token: (converted.token == TokenKind::Access).then_some(TokenKind::Access),
@@ -509,7 +521,7 @@ fn made_of(
         files_are_there: are_there(secret.as_ref(), authorities.as_ref())?,
         secret,
         authorities,
-        notes: converted.notes.clone(),
+        notes,
         ..Plan::of(name.to_owned(), opener)
     })
 }
@@ -729,7 +741,10 @@ fn undo(env: &Env, flags: &Flags, args: &SetupKubectl) -> Result<ExitCode, Error
         .filter_map(|title| file.remove(title))
         .collect();
     // Something else may have come to need what this would take away.
-    Config::load_edited(env, flags, &file)?;
+    Config::load_edited(env, flags, &file).map_err(|cause| Error::StillNeeded {
+        cause: Box::new(cause),
+        all: "hallpass setup kubectl --undo".to_owned(),
+    })?;
     if removed.is_empty() && records.is_empty() {
         print("nothing to take back\n");
         return Ok(Exit::Answered.into());

@@ -296,7 +296,10 @@ pub(super) fn replaced(
     if node.kind == Kind::Alias {
         return Err(Unfit::Alias);
     }
-    let is_block = matches!(node.kind, Kind::Mapping(_) | Kind::Sequence(_)) && !node.flow;
+    // One that has an anchor or a tag begins with it, beside the key.
+    let is_bare = !text[node.start..].starts_with(['&', '!']);
+    let is_collection = matches!(node.kind, Kind::Mapping(_) | Kind::Sequence(_));
+    let is_block = is_collection && is_bare && !node.flow;
     if is_block {
         let new = block(value, column(text, node.start));
         return Ok(edit(text, node.start, node.end, new));
@@ -565,6 +568,11 @@ mod tests {
                 "{\"users\":[{\"name\":\"a\",\"user\":{\"token\":\"x\"}}]}\n",
                 "{\"users\":[{\"name\":\"a\",\"user\":{\"exec\":{\"args\":[\"kubectl\",\
                  \"--provider\",\"a b\"],\"env\":null}}}]}\n",
+            ),
+            (
+                "users:\n- name: a\n  user: &x\n    token: y\n",
+                "users:\n- name: a\n  user: {\"exec\":{\"args\":[\"kubectl\",\"--provider\",\
+                 \"a b\"],\"env\":null}}\n",
             ),
             (
                 "users:\r\n- name: a\r\n  user:\r\n- name: b\r\n",

@@ -1,0 +1,68 @@
+//! Where docker and podman look for credentials, and how they name a registry there.
+//!
+//! <https://docs.docker.com/reference/cli/docker/#docker-cli-configuration-file-configjson-properties>
+//! and <https://github.com/containers/image/blob/main/docs/containers-auth.json.5.md>.
+
+use std::path::{Path, PathBuf};
+
+use super::super::setup::json_file::JsonFile;
+use crate::env::Env;
+
+/// Docker's own.
+pub(in super::super) fn docker_file(env: &Env, home: &Path) -> PathBuf {
+    let folder = env.var_os("DOCKER_CONFIG").filter(|path| !path.is_empty());
+    let folder = folder.map_or_else(|| home.join(".docker"), PathBuf::from);
+    absolute(folder.join("config.json"))
+}
+
+/// The one that is named; else that of this login session, which `podman login` writes to, and the
+/// lasting one, which is still there in the next session (containers-auth.json(5)).
+pub(in super::super) fn podman_files(env: &Env, home: &Path) -> Vec<PathBuf> {
+    let named = |name| env.var_os(name).filter(|path| !path.is_empty());
+    if let Some(path) = named("REGISTRY_AUTH_FILE") {
+        return vec![absolute(PathBuf::from(path))];
+    }
+    let lasting = named("XDG_CONFIG_HOME").map_or_else(|| home.join(".config"), PathBuf::from);
+    let folders = named("XDG_RUNTIME_DIR").map(PathBuf::from);
+    let folders = folders.into_iter().chain([lasting]);
+    folders
+        .map(|folder| absolute(folder.join("containers/auth.json")))
+        .collect()
+}
+
+fn absolute(path: PathBuf) -> PathBuf {
+    std::path::absolute(&path).unwrap_or(path)
+}
+
+/// The names that clients have for a registry: docker writes its Hub in a way of its own.
+pub(in super::super) fn keys_of(registry: &str) -> Vec<String> {
+    let bare = bare(registry);
+    if matches!(
+        bare,
+        "docker.io" | "index.docker.io" | "registry-1.docker.io"
+    ) {
+        return vec![
+            "https://index.docker.io/v1/".to_owned(),
+            "docker.io".to_owned(),
+        ];
+    }
+    vec![bare.to_owned()]
+}
+
+/// A registry without its scheme, as docker names it.
+pub(in super::super) fn bare(text: &str) -> &str {
+    text.split_once("://").map_or(text, |(_, host)| host)
+}
+
+/// The entries of `auths` in a file: all of them, or those for these registries, also for a part of
+/// one.
+pub(in super::super) fn logged_in(file: &JsonFile, all: bool, keys: &[String]) -> Vec<String> {
+    let is_ours = |entry: &String| {
+        let of = |key: &String| {
+            let rest = bare(entry).strip_prefix(bare(key));
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        all || keys.iter().any(of)
+    };
+    file.names_in("auths").into_iter().filter(is_ours).collect()
+}

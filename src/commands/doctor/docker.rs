@@ -1,0 +1,187 @@
+//! Why a registry refuses docker, podman or another client: the program's name, the clients' files
+//! and what hallpass would answer, with nobody to ask.
+//!
+//! <https://docs.docker.com/reference/cli/docker/login/#credential-helpers>
+
+use std::collections::BTreeSet;
+use std::process::ExitCode;
+
+use super::super::docker::files::{bare, docker_file, keys_of, logged_in, podman_files};
+use super::super::setup::json_file::JsonFile;
+use super::super::setup::link::{self, Link};
+use super::super::{Prepared, login_of, quoted};
+use super::Findings;
+use crate::cli::{Asking, DoctorDocker};
+use crate::config::{Interactive, home};
+use crate::credential::Tool;
+use crate::env::Env;
+use crate::error::Error;
+use crate::kept;
+use crate::protocol::Protocol as _;
+use crate::protocol::docker::Docker;
+use crate::session::{Account, DEFAULT_ACCOUNT};
+
+const HELPER: &str = "hallpass";
+
+pub(in super::super) fn run(env: &Env, args: &DoctorDocker) -> Result<ExitCode, Error> {
+    let asking = Asking {
+        interactive: Some(Interactive::Never),
+        ..Asking::default()
+    };
+    let prepared = Prepared::new(env, &args.common, Some(&asking))?;
+    let home = home(env)?;
+    let docker = JsonFile::read(&docker_file(env, &home), Some(&home))?;
+    let mut findings = Findings::default();
+    let program = Docker.program_name().unwrap_or_default();
+    match link::find(env, program)? {
+        Link::There => findings.well(&format!("{program} is on PATH and is this program")),
+        Link::At(_) => findings.off(
+            &format!("{program} is not on PATH: no client finds it"),
+            "hallpass setup docker",
+        ),
+        Link::Nowhere(command) => findings.off(
+            &format!("{program} is not on PATH: no client finds it"),
+            &command,
+        ),
+    }
+    if env.var("DOCKER_AUTH_CONFIG").is_some() {
+        findings.off(
+            "DOCKER_AUTH_CONFIG is set: what it has for a registry is taken, and no helper asked",
+            "unset DOCKER_AUTH_CONFIG",
+        );
+    }
+    let registries = registries(&prepared, args, &docker);
+    if registries.is_empty() {
+        findings.off(
+            "no registry is set up",
+            "hallpass setup docker HOST, or hallpass setup docker --default",
+        );
+    }
+    for registry in &registries {
+        look_at_files(env, &home, registry, &docker, &mut findings);
+        look_at_answer(&prepared, registry, &mut findings)?;
+    }
+    Ok(findings.end())
+}
+
+/// Those that are named, else those that docker asks hallpass for or that are configured.
+fn registries(prepared: &Prepared<'_>, args: &DoctorDocker, docker: &JsonFile) -> BTreeSet<String> {
+    if !args.hosts.is_empty() {
+        return args
+            .hosts
+            .iter()
+            .map(|host| bare(host).to_owned())
+            .collect();
+    }
+    let asked = docker.names_in("credHelpers").into_iter();
+    let asked =
+        asked.filter(|host| docker.text_at(&["credHelpers", host]).as_deref() == Some(HELPER));
+    let configured = prepared.config.patterns(Tool::Docker);
+    let configured = configured.map(ToString::to_string);
+    asked
+        .chain(configured)
+        .map(|text| bare(&text).trim_end_matches("/v1/").to_owned())
+        .filter(|host| !host.contains(['*', '/']))
+        .collect()
+}
+
+/// Who is asked for the registry, and what would be taken before.
+fn look_at_files(
+    env: &Env,
+    home: &std::path::Path,
+    registry: &str,
+    docker: &JsonFile,
+    findings: &mut Findings,
+) {
+    let keys = keys_of(registry);
+    let of_host = keys.first().map(String::as_str).unwrap_or_default();
+    let helper = docker
+        .text_at(&["credHelpers", of_host])
+        .or_else(|| docker.text_at(&["credsStore"]));
+    let file = &docker.shown;
+    let setup = format!("hallpass setup docker {}", quoted(registry));
+    match helper.as_deref() {
+        Some(HELPER) => findings.well(&format!("{registry}: {file} names hallpass")),
+        Some(other) => findings.off(&format!("{registry}: {file} names {other}"), &setup),
+        None => findings.off(&format!("{registry}: {file} names no helper"), &setup),
+    }
+    for path in podman_files(env, home) {
+        // Somebody else's file, which is only looked at.
+        let Ok(file) = JsonFile::read(&path, Some(home)) else {
+            continue;
+        };
+        for key in logged_in(&file, false, &keys) {
+            findings.off(
+                &format!(
+                    "{registry}: podman, skopeo and buildah take the password for {key} in {}",
+                    file.shown
+                ),
+                &format!("podman logout {}", quoted(&key)),
+            );
+        }
+    }
+}
+
+/// What hallpass has for the registry.
+fn look_at_answer(
+    prepared: &Prepared<'_>,
+    registry: &str,
+    findings: &mut Findings,
+) -> Result<(), Error> {
+    let (typed, trouble) = kept::listed(&prepared.store, Docker.name());
+    if let Some(error) = trouble {
+        findings.refused(&Error::from(error).report());
+    }
+    let realm = format!("https://{registry}");
+    let typed = typed.iter().find(|one| one.realm == realm);
+    if let Some(one) = typed {
+        let user = one.username.as_deref().unwrap_or_default();
+        findings.note(&format!(
+            "{registry}: the password that {user} typed is answered, until `docker logout {}`",
+            quoted(registry)
+        ));
+    }
+    let mut found = None;
+    for scheme in ["https", "http"] {
+        if let Ok(url) = url::Url::parse(&format!("{scheme}://{registry}"))
+            && found.is_none()
+        {
+            found = prepared.config.resource(&url, Tool::Docker)?;
+        }
+    }
+    let Some(found) = found else {
+        if typed.is_none() {
+            findings.note(&format!(
+                "{registry}: no provider opens it, and nothing is kept for it"
+            ));
+        }
+        return Ok(());
+    };
+    let account = found.account.as_deref().unwrap_or(DEFAULT_ACCOUNT);
+    let login = login_of(&found.provider, account);
+    let (this, provider) = (login.this.clone(), found.provider.name.clone());
+    let account = match Account::new(prepared.context(), found.provider, account, login) {
+        Ok(account) => account,
+        Err(error) => {
+            findings.refused(&Error::from(error).report());
+            return Ok(());
+        }
+    };
+    match account.kept() {
+        Ok(Some(kept)) => {
+            let person = kept
+                .value
+                .person
+                .as_ref()
+                .map(|person| person.shown().to_owned());
+            let who = person.unwrap_or_else(|| "somebody".to_owned());
+            findings.well(&format!("{registry}: {who} has signed in to {provider}"));
+        }
+        Ok(None) => findings.off(
+            &format!("{registry}: nobody has signed in to {provider}"),
+            &this,
+        ),
+        Err(error) => findings.refused(&Error::from(error).report()),
+    }
+    Ok(())
+}

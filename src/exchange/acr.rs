@@ -1,0 +1,128 @@
+//! Azure Container Registry: an Entra ID access token for the registry's own refresh token.
+//!
+//! Specification: <https://azure.github.io/acr/AAD-OAuth.html> ("Calling POST /oauth2/exchange").
+//! What it calls a refresh token is the registry's own, for three hours or so, and never the
+//! provider's.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::Deserialize;
+use time::OffsetDateTime;
+use url::{Url, form_urlencoded};
+
+use super::{ExchangeError, Exchanged, at, name_of, succeeded};
+use crate::http::Http;
+use crate::secret::Secret;
+
+/// The user name that says "the password is a refresh token".
+const USERNAME: &str = "00000000-0000-0000-0000-000000000000";
+
+/// `tenant` is the directory that issued the token, where it is known.
+///
+/// # Errors
+///
+/// See [`ExchangeError`].
+pub fn exchange(
+    http: &Http,
+    registry: &Url,
+    tenant: Option<&str>,
+    access_token: &Secret<String>,
+) -> Result<Exchanged, ExchangeError> {
+    let form = form(&name_of(registry), tenant, access_token);
+    let response = http.post(&at(registry, "/oauth2/exchange"), &form, None)?;
+    let body = succeeded(registry, response)?;
+    read(&body).ok_or_else(|| ExchangeError::Malformed {
+        registry: name_of(registry),
+        member: "refresh_token",
+    })
+}
+
+fn form(service: &str, tenant: Option<&str>, access_token: &Secret<String>) -> Secret<String> {
+    let mut form = form_urlencoded::Serializer::new(String::new());
+    form.append_pair("grant_type", "access_token")
+        .append_pair("service", service);
+    if let Some(tenant) = tenant {
+        form.append_pair("tenant", tenant);
+    }
+    form.append_pair("access_token", access_token.expose());
+    Secret::new(form.finish())
+}
+
+fn read(body: &Secret<Vec<u8>>) -> Option<Exchanged> {
+    #[derive(Deserialize)]
+    struct Answer {
+        refresh_token: Secret<String>,
+    }
+    let Answer { refresh_token } = serde_json::from_slice(body.expose()).ok()?;
+    if refresh_token.expose().is_empty() {
+        return None;
+    }
+    Some(Exchanged {
+        username: USERNAME.to_owned(),
+        expires_at: expiry(&refresh_token),
+        secret: refresh_token,
+    })
+}
+
+/// The `exp` of a JWT (RFC 7519 §4.1.4). Nothing is decided by it but when to make a new one, so
+/// the signature is not looked at.
+fn expiry(token: &Secret<String>) -> Option<OffsetDateTime> {
+    #[derive(Deserialize)]
+    struct Claims {
+        exp: i64,
+    }
+    let payload = token.expose().split('.').nth(1)?;
+    let claims = URL_SAFE_NO_PAD.decode(payload.trim_end_matches('=')).ok()?;
+    let Claims { exp } = serde_json::from_slice(&claims).ok()?;
+    OffsetDateTime::from_unix_timestamp(exp).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn jwt(payload: &str) -> String {
+        format!("h.{}.s", URL_SAFE_NO_PAD.encode(payload))
+    }
+
+    #[test]
+    fn the_form_is_as_the_specification_has_it() {
+        let form = |tenant| form("a.azurecr.io:8443", tenant, &"t+/=".into());
+        assert_eq!(
+            form(Some("409520d4-8100-4d1d-ad47-72432ddcc120")).expose(),
+            "grant_type=access_token&service=a.azurecr.io%3A8443&\
+             tenant=409520d4-8100-4d1d-ad47-72432ddcc120&access_token=t%2B%2F%3D"
+        );
+        assert!(!form(None).expose().contains("tenant"));
+    }
+
+    #[test]
+    fn the_answer_lives_as_long_as_its_token_says() {
+        let at = |seconds| OffsetDateTime::from_unix_timestamp(seconds).ok();
+        for (token, expected) in [
+            (jwt(r#"{"exp":1497990801,"sub":"u"}"#), at(1_497_990_801)),
+            (jwt(r#"{"sub":"u"}"#), None),
+            (jwt("{"), None),
+            ("opaque".to_owned(), None),
+        ] {
+            let body = format!(r#"{{"refresh_token":"{token}"}}"#).into_bytes();
+            let found = read(&Secret::new(body)).unwrap();
+            assert_eq!(found.expires_at, expected, "{token}");
+            assert_eq!(found.secret.expose(), &token);
+            assert_eq!(found.username, USERNAME);
+        }
+    }
+
+    #[test]
+    fn an_answer_without_a_token_is_none() {
+        for body in [
+            "",
+            "{}",
+            "[]",
+            r#"{"refresh_token":""}"#,
+            r#"{"refresh_token":7}"#,
+        ] {
+            assert_eq!(read(&Secret::new(body.as_bytes().to_vec())), None, "{body}");
+        }
+    }
+}

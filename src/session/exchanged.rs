@@ -1,0 +1,184 @@
+//! A registry's own credential, made of a session's token: kept, or exchanged anew.
+//!
+//! It is a sealed record of its own, named by the session that it was made of and by the registry,
+//! and removed with that session. Nobody is asked for it: whoever needs a person needs the
+//! session's token first.
+
+use serde::{Deserialize, Serialize};
+use time::{Duration, OffsetDateTime};
+use url::Url;
+
+use crate::credential::TokenKind;
+use crate::exchange::{self, ExchangeError, Exchanged};
+use crate::provider::RegistryExchange;
+use crate::secret::Secret;
+use crate::store::{Kept, LockKind, RecordName, Store, StoreError};
+
+use super::record::{Session, exposed, is_fresh};
+use super::{Account, Context, Error, RESERVED};
+
+/// What a registry handed out for a session.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RegistryCredential {
+    /// The record's name of the session that it was made of.
+    session: String,
+    pub username: String,
+    #[serde(serialize_with = "exposed")]
+    pub secret: Secret<String>,
+    #[serde(with = "time::serde::timestamp")]
+    obtained_at: OffsetDateTime,
+    /// `None`: as long as the session.
+    #[serde(with = "time::serde::timestamp::option")]
+    pub expires_at: Option<OffsetDateTime>,
+}
+
+impl RegistryCredential {
+    fn is_fresh(&self, fresh_for: Duration, now: OffsetDateTime) -> bool {
+        is_fresh(self.obtained_at, self.expires_at, fresh_for, now)
+    }
+}
+
+/// Which of a session's tokens such a registry is shown.
+pub fn token_for(exchange: RegistryExchange) -> TokenKind {
+    match exchange {
+        RegistryExchange::Acr => TokenKind::Access,
+        RegistryExchange::Harbor => TokenKind::Id,
+    }
+}
+
+impl Account<'_> {
+    /// The registry's credential, if it is kept and good for so long.
+    pub fn kept_exchanged(
+        &self,
+        exchange: RegistryExchange,
+        registry: &Url,
+        fresh_for: Duration,
+    ) -> Result<Option<RegistryCredential>, Error> {
+        let kept = self.read_exchanged(&self.exchanged_name(exchange, registry))?;
+        let now = self.context.now();
+        Ok(kept
+            .map(|kept| kept.value)
+            .filter(|kept| kept.is_fresh(fresh_for, now)))
+    }
+
+    /// Shows the registry a token of this session, once however many processes want it.
+    pub fn exchanged(
+        &self,
+        exchange: RegistryExchange,
+        registry: &Url,
+        fresh_for: Duration,
+        session: &Kept<Session>,
+    ) -> Result<RegistryCredential, Error> {
+        let name = self.exchanged_name(exchange, registry);
+        let store = self.context.store;
+        let lock = store.lock(&name, LockKind::Record, self.context.record_deadline())?;
+        let old = self.read_exchanged(&name)?;
+        let now = self.context.now();
+        if let Some(old) = &old
+            && old.value.is_fresh(fresh_for, now)
+        {
+            return Ok(old.value.clone());
+        }
+        let made = match self.made(exchange, registry, &session.value) {
+            Ok(made) => made,
+            // What went wrong says nothing about the old one.
+            Err(error) if !matches!(error, ExchangeError::Refused { .. }) => {
+                let valid = old.filter(|old| old.value.is_fresh(Duration::ZERO, now));
+                return valid.map(|old| old.value).ok_or(Error::Exchange(error));
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let Exchanged {
+            username,
+            secret,
+            expires_at,
+        } = made;
+        let made = RegistryCredential {
+            session: self.name.as_str().to_owned(),
+            username,
+            secret,
+            obtained_at: now,
+            expires_at: expires_at.or(session.value.tokens.expires_at(token_for(exchange))),
+        };
+        // What is kept must not outlive a session that was signed out meanwhile.
+        if self.kept()?.is_none() {
+            return Err(Error::SignedOutMeanwhile {
+                login: self.login.this.clone(),
+            });
+        }
+        let generation = old.map_or(1, |old| old.generation + 1);
+        let room = RESERVED.max(6 * made.secret.expose().len());
+        let committed = store
+            .reserve(&name, room)
+            .and_then(|reservation| reservation.commit(&made, generation));
+        if let Err(error) = committed {
+            self.context.terminal.warn(&format!(
+                "the registry's credential is good, but could not be stored: {error}"
+            ));
+        }
+        drop(lock);
+        Ok(made)
+    }
+
+    /// Whether a credential was made for this session by this registry.
+    pub fn has_exchanged(
+        &self,
+        exchange: RegistryExchange,
+        registry: &Url,
+        secret: &Secret<String>,
+    ) -> Result<bool, Error> {
+        let kept = self.read_exchanged(&self.exchanged_name(exchange, registry))?;
+        Ok(kept.is_some_and(|kept| kept.value.secret == *secret))
+    }
+
+    fn made(
+        &self,
+        exchange: RegistryExchange,
+        registry: &Url,
+        session: &Session,
+    ) -> Result<Exchanged, ExchangeError> {
+        let tokens = &session.tokens;
+        match exchange {
+            RegistryExchange::Acr => exchange::acr::exchange(
+                &self.http,
+                registry,
+                self.provider.tenant.as_deref(),
+                &tokens.access_token,
+            ),
+            RegistryExchange::Harbor => {
+                // The plan made sure that it is there.
+                let token = tokens.id_token.as_ref().unwrap_or(&tokens.access_token);
+                exchange::harbor::exchange(&self.http, registry, token)
+            }
+        }
+    }
+
+    fn exchanged_name(&self, exchange: RegistryExchange, registry: &Url) -> RecordName {
+        let registry = registry.origin().ascii_serialization();
+        RecordName::exchanged(self.name.as_str(), exchange.as_str(), &registry)
+    }
+
+    fn read_exchanged(
+        &self,
+        name: &RecordName,
+    ) -> Result<Option<Kept<RegistryCredential>>, StoreError> {
+        self.context.store.read(name)
+    }
+}
+
+/// Removes what was made of a session that is signed out. What cannot be opened stays: nobody can
+/// use it.
+pub(super) fn forget(context: &Context<'_>, session: &RecordName) -> Result<(), StoreError> {
+    let store: &Store = context.store;
+    for listed in store.exchanged()? {
+        let Ok(Some(kept)) = store.read::<RegistryCredential>(&listed.name) else {
+            continue;
+        };
+        if kept.value.session == session.as_str() {
+            let deadline = context.record_deadline();
+            let lock = store.lock(&listed.name, LockKind::Record, deadline)?;
+            store.remove(&listed.name, &lock)?;
+        }
+    }
+    Ok(())
+}

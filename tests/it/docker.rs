@@ -1,0 +1,784 @@
+//! The credential helper of registries' clients: transcripts against the real binary and a
+//! provider.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use crate::provider::Endpoint;
+use crate::registry::Registry;
+use crate::sandbox::{Outcome, Running, Sandbox, files_below, leaks};
+use crate::scene::Scene;
+
+const HOST: &str = "registry.corp.example";
+const HUB: &str = "https://index.docker.io/v1/";
+const NOT_FOUND: &str = "credentials not found in native keychain\n";
+
+/// A scene in which `corp` opens a registry.
+fn scene() -> Scene {
+    scene_with("")
+}
+
+fn scene_with(resource: &str) -> Scene {
+    let mut scene = Scene::new();
+    scene.configure(&format!(
+        "[[resources]]\nmatch = \"https://{HOST}\"\nprovider = \"corp\"\n{resource}"
+    ));
+    scene
+}
+
+trait Docker {
+    fn docker(&self, operation: &str, input: &str) -> Outcome;
+
+    fn store(&self, server: &str, username: &str, secret: &str) -> Outcome {
+        let input = json!({ "ServerURL": server, "Username": username, "Secret": secret });
+        self.docker("store", &input.to_string())
+    }
+}
+
+impl Docker for Sandbox {
+    #[track_caller]
+    fn docker(&self, operation: &str, input: &str) -> Outcome {
+        self.run_with_input(&["docker", operation], input.as_bytes())
+    }
+}
+
+/// User name and secret of an answer to `get`, whose server is the one that was asked for.
+#[track_caller]
+fn answered(outcome: &Outcome, server: &str) -> (String, String) {
+    let reply = outcome.json();
+    assert_eq!(reply["ServerURL"], server, "{outcome}");
+    let text = |member: &str| reply[member].as_str().unwrap().to_owned();
+    (text("Username"), text("Secret"))
+}
+
+#[track_caller]
+fn not_found(outcome: &Outcome) {
+    assert_eq!(outcome.stdout, NOT_FOUND, "{outcome}");
+    assert_eq!(outcome.stderr, "", "{outcome}");
+    assert_eq!(outcome.code, Some(1), "{outcome}");
+}
+
+#[track_caller]
+fn silent(outcome: &Outcome) {
+    assert_eq!(outcome.succeeds().stdout, "", "{outcome}");
+    assert_eq!(outcome.stderr, "", "{outcome}");
+}
+
+#[track_caller]
+fn listed(sandbox: &Sandbox) -> Value {
+    sandbox.docker("list", "unused").json()
+}
+
+// --- a registry that a provider opens ---
+
+#[test]
+fn a_configured_registry_is_signed_in_to_once_and_then_answered() {
+    let scene = scene();
+    let (username, token) = answered(&scene.sandbox.docker("get", HOST), HOST);
+    assert_eq!(username, "alice");
+    assert!(scene.provider.owner(&token).is_some());
+    let again = scene.sandbox.docker("get", &format!("{HOST}\n"));
+    assert_eq!(answered(&again, HOST), (username, token.clone()));
+    assert_eq!(again.stderr, "", "{again}");
+    assert_eq!(scene.sandbox.opened().len(), 1);
+    assert_eq!(scene.get_token(&[]).token(), token);
+}
+
+#[test]
+fn who_signed_in_for_git_has_signed_in_for_the_registry() {
+    let scene =
+        scene_with("[[resources]]\nmatch = \"https://git.corp.example\"\nprovider = \"corp\"\n");
+    let git = b"protocol=https\nhost=git.corp.example\n";
+    scene
+        .sandbox
+        .run_with_input(&["git", "get"], git)
+        .succeeds();
+    answered(&scene.sandbox.docker("get", HOST), HOST);
+    assert_eq!(scene.sandbox.opened().len(), 1);
+}
+
+#[test]
+fn every_way_to_write_a_registry_is_answered_and_comes_back_as_it_was_written() {
+    let scene = scene();
+    let (_, token) = answered(&scene.sandbox.docker("get", HOST), HOST);
+    for server in [
+        "registry.corp.example:443",
+        "https://registry.corp.example",
+        "https://registry.corp.example/",
+        "https://registry.corp.example:443",
+        "REGISTRY.corp.example.",
+        "registry.corp.example/team/app",
+        "https://registry.corp.example/v2/",
+    ] {
+        let reply = scene.sandbox.docker("get", server);
+        assert_eq!(answered(&reply, server).1, token, "{server}");
+    }
+    assert_eq!(scene.sandbox.opened().len(), 1);
+}
+
+#[test]
+fn the_names_of_the_hub_are_one_and_its_other_keys_are_their_own() {
+    let mut scene = scene();
+    scene.configure("[[resources]]\nmatch = \"https://docker.io\"\nprovider = \"corp\"\n");
+    let (_, token) = answered(&scene.sandbox.docker("get", HUB), HUB);
+    for server in [
+        "docker.io",
+        "index.docker.io",
+        "registry-1.docker.io",
+        "docker.io/library/a",
+    ] {
+        assert_eq!(
+            answered(&scene.sandbox.docker("get", server), server).1,
+            token
+        );
+    }
+    for key in ["access-token", "refresh-token"] {
+        let key = format!("{HUB}{key}");
+        not_found(&scene.sandbox.docker("get", &key));
+        silent(&scene.sandbox.store(&key, "alice", "of the hub"));
+        let found = answered(&scene.sandbox.docker("get", &key), &key);
+        assert_eq!(found, ("alice".to_owned(), "of the hub".to_owned()));
+    }
+    assert_eq!(answered(&scene.sandbox.docker("get", HUB), HUB).1, token);
+}
+
+#[test]
+fn a_look_alike_is_another_registry_and_nobody_is_asked() {
+    let mut scene = scene();
+    scene.configure(
+        "[[resources]]\nmatch = \"https://registry.corp.example\"\nprovider = \"corp\"\n\
+         [[resources]]\nmatch = \"https://*.pkg.dev\"\nprovider = \"corp\"\n",
+    );
+    scene.login(&[]).succeeds();
+    answered(
+        &scene.sandbox.docker("get", "europe-docker.pkg.dev"),
+        "europe-docker.pkg.dev",
+    );
+    for server in [
+        "evilpkg.dev",
+        "pkg.dev",
+        "europe-docker.pkg.dev.evil.example",
+        "europe-docker.pkg.dev:8443",
+        "evilregistry.corp.example",
+        "registry.corp.example.evil.example",
+        "registry.corp.example:8443",
+        "evil.example/registry.corp.example",
+        "http://registry.corp.example",
+        "http://registry.corp.example:443",
+    ] {
+        not_found(&scene.sandbox.docker("get", server));
+    }
+    for server in [
+        "registry.corp.example@evil.example",
+        "https://registry.corp.example:pw@evil.example",
+        "evil.example\\@registry.corp.example",
+        "evil.example?registry.corp.example",
+        "evil.example#registry.corp.example",
+        "registry%2ecorp.example",
+    ] {
+        let refused = scene.sandbox.docker("get", server);
+        assert_eq!(refused.code, Some(1), "{refused}");
+        assert_eq!(
+            refused.stdout, "hallpass: the server URL is not that of a registry\n",
+            "{refused}"
+        );
+    }
+    assert_eq!(scene.sandbox.opened().len(), 1);
+}
+
+#[test]
+fn an_unknown_registry_is_not_found_and_nothing_is_written() {
+    let scene = scene();
+    for server in [HUB, "docker.io", "quay.io", "localhost:5000"] {
+        not_found(&scene.sandbox.docker("get", server));
+    }
+    assert_eq!(listed(&scene.sandbox), json!({}));
+    assert!(!scene.sandbox.data_dir().exists());
+    assert_eq!(scene.sandbox.opened(), [[""; 0]; 0]);
+}
+
+#[test]
+fn a_token_is_refreshed_while_it_has_five_minutes_left_or_half_its_life() {
+    for (life, fresh, stale) in [(3600, 3290, 3310), (400, 190, 210)] {
+        let mut scene = scene();
+        scene.provider.behave(|b| b.lifetime = life);
+        let (_, first) = answered(&scene.sandbox.docker("get", HOST), HOST);
+        scene.advance(fresh);
+        assert_eq!(answered(&scene.sandbox.docker("get", HOST), HOST).1, first);
+        scene.advance(stale - fresh);
+        let (_, second) = answered(&scene.sandbox.docker("get", HOST), HOST);
+        assert_ne!(second, first);
+        assert_eq!(scene.provider.count(Endpoint::Refresh), 1);
+        assert_eq!(scene.sandbox.opened().len(), 1);
+    }
+}
+
+#[test]
+fn the_providers_refresh_token_is_never_handed_out() {
+    let scene = scene();
+    let reply = scene.sandbox.docker("get", HOST);
+    answered(&reply, HOST);
+    for (what, secret) in scene.provider.secrets() {
+        assert!(
+            what == "access token" || !reply.stdout.contains(&secret),
+            "{what}"
+        );
+    }
+}
+
+#[test]
+fn ten_clients_at_once_open_one_tab() {
+    let scene = scene();
+    let running: Vec<_> = (0..10)
+        .map(|_| {
+            let mut command = scene.sandbox.command();
+            command.args(["docker", "get"]);
+            Running::with_input(command, &["docker", "get"], HOST.as_bytes())
+        })
+        .collect();
+    let tokens: Vec<_> = running
+        .into_iter()
+        .map(|running| answered(&running.wait(), HOST).1)
+        .collect();
+    assert!(tokens.iter().all(|token| *token == tokens[0]));
+    assert_eq!(scene.sandbox.opened().len(), 1);
+}
+
+#[test]
+fn where_nobody_may_be_asked_a_line_on_both_says_what_to_run() {
+    let mut scene = scene();
+    scene.sandbox.set("HALLPASS_INTERACTIVE", "never");
+    let refused = scene.sandbox.docker("get", HOST);
+    assert_eq!(refused.code, Some(1), "{refused}");
+    assert_eq!(refused.stdout.lines().count(), 1, "{refused}");
+    assert!(
+        refused.stdout.contains("run `hallpass login corp`"),
+        "{refused}"
+    );
+    assert!(
+        refused
+            .stderr
+            .contains("hallpass: hint: run `hallpass login corp`"),
+        "{refused}"
+    );
+}
+
+#[test]
+fn the_user_name_is_the_resources_or_the_providers_or_who_signed_in() {
+    for (lines, expected) in [("", "alice"), ("username = \"robot\"\n", "robot")] {
+        let scene = scene_with(lines);
+        assert_eq!(
+            answered(&scene.sandbox.docker("get", HOST), HOST).0,
+            expected
+        );
+    }
+    let mut scene = Scene::new();
+    scene.configure(&format!(
+        "registry_username = \"$oauthtoken\"\n[[resources]]\nmatch = \"https://{HOST}\"\n\
+         provider = \"corp\"\n"
+    ));
+    assert_eq!(
+        answered(&scene.sandbox.docker("get", HOST), HOST).0,
+        "$oauthtoken"
+    );
+}
+
+#[test]
+fn a_resource_may_want_the_id_token() {
+    let scene = scene_with("token = \"id\"\n");
+    let (_, secret) = answered(&scene.sandbox.docker("get", HOST), HOST);
+    assert_eq!(secret.split('.').count(), 3);
+    assert_eq!(scene.get_token(&["--token", "id"]).token(), secret);
+}
+
+#[test]
+fn an_entry_for_other_tools_opens_no_registry() {
+    let scene = scene_with("tools = [\"git\"]\n");
+    scene.login(&[]).succeeds();
+    not_found(&scene.sandbox.docker("get", HOST));
+    assert_eq!(listed(&scene.sandbox), json!({}));
+    let scene = scene_with("tools = [\"docker\", \"kubectl\"]\n");
+    answered(&scene.sandbox.docker("get", HOST), HOST);
+}
+
+// --- a registry that makes a credential of its own ---
+
+const ACR_USER: &str = "00000000-0000-0000-0000-000000000000";
+
+fn scene_of(registry: &Registry, exchange: &str) -> Scene {
+    let mut scene = Scene::new();
+    scene.configure(&format!(
+        "[[resources]]\nmatch = \"http://{}\"\nprovider = \"corp\"\n\
+         registry_exchange = \"{exchange}\"\n",
+        registry.host
+    ));
+    scene
+}
+
+/// Now, as the sandbox has it, and some seconds.
+fn in_seconds(scene: &Scene, seconds: i64) -> i64 {
+    let clock = scene.provider.behave(|b| b.clock);
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    i64::try_from(now.unwrap().as_secs()).unwrap() + clock + seconds
+}
+
+#[test]
+fn azures_registry_makes_its_own_token_once_and_again_when_it_ends() {
+    let registry = Registry::acr();
+    let mut scene = scene_of(&registry, "acr");
+    let get = |scene: &Scene| {
+        let host = &registry.host;
+        let (username, secret) = answered(&scene.sandbox.docker("get", host), host);
+        assert_eq!(username, ACR_USER);
+        secret
+    };
+    registry.state().ends_at = in_seconds(&scene, 3 * 3600);
+    let first = get(&scene);
+    assert_eq!(registry.state().made, [first.as_str()]);
+    assert!(scene.provider.owner(&registry.state().shown[0]).is_some());
+    // Longer than the provider's token, which nobody needs meanwhile.
+    scene.advance(2 * 3600);
+    assert_eq!(get(&scene), first);
+    assert_eq!(scene.provider.count(Endpoint::Refresh), 0);
+    // Less than five minutes are left of it.
+    scene.advance(3600 - 250);
+    registry.state().ends_at = in_seconds(&scene, 3 * 3600);
+    let second = get(&scene);
+    assert_ne!(second, first);
+    assert_eq!(registry.state().made.len(), 2);
+    assert_eq!(scene.provider.count(Endpoint::Refresh), 1);
+    assert_eq!(scene.sandbox.opened().len(), 1);
+    let shown = registry.state().shown.clone();
+    let refresh_tokens = scene.provider.secrets();
+    assert!(
+        refresh_tokens
+            .iter()
+            .all(|(what, token)| *what == "access token" || !shown.contains(token))
+    );
+}
+
+#[test]
+fn the_preset_for_azures_registry_names_the_directory_and_the_exchange() {
+    const TENANT: &str = "409520d4-8100-4d1d-ad47-72432ddcc120";
+    let registry = Registry::acr();
+    let mut scene = Scene::new();
+    scene.configure(&format!(
+        "preset = \"acr\"\ntenant = \"{TENANT}\"\n\
+         [[resources]]\nmatch = \"http://{}\"\nprovider = \"corp\"\n",
+        registry.host
+    ));
+    registry.state().ends_at = in_seconds(&scene, 3600);
+    let reply = scene.sandbox.docker("get", &registry.host);
+    assert_eq!(answered(&reply, &registry.host).0, ACR_USER);
+    assert_eq!(registry.state().tenants, [Some(TENANT.to_owned())]);
+}
+
+#[test]
+fn twenty_clients_at_once_make_one_exchange() {
+    let registry = Registry::acr();
+    let scene = scene_of(&registry, "acr");
+    registry.state().ends_at = in_seconds(&scene, 3 * 3600);
+    scene.login(&[]).succeeds();
+    let running: Vec<_> = (0..20)
+        .map(|_| {
+            let mut command = scene.sandbox.command();
+            command.args(["docker", "get"]);
+            Running::with_input(command, &["docker", "get"], registry.host.as_bytes())
+        })
+        .collect();
+    for running in running {
+        answered(&running.wait(), &registry.host);
+    }
+    assert_eq!(registry.state().made.len(), 1);
+}
+
+#[test]
+fn a_registrys_token_goes_with_the_session_that_it_was_made_of() {
+    let registry = Registry::acr();
+    let scene = scene_of(&registry, "acr");
+    registry.state().ends_at = in_seconds(&scene, 3 * 3600);
+    let (_, secret) = answered(&scene.sandbox.docker("get", &registry.host), &registry.host);
+    let folder = scene.sandbox.data_dir().join("exchanged");
+    let records = || {
+        let entries = fs::read_dir(&folder).unwrap();
+        let paths = entries.map(|entry| entry.unwrap().path());
+        paths.filter(|path| path.extension().is_none()).count()
+    };
+    assert_eq!(records(), 1);
+    for file in files_below(&scene.sandbox.data_dir()) {
+        assert!(
+            !leaks(&fs::read(&file).unwrap(), &secret),
+            "{}",
+            file.display()
+        );
+    }
+    scene.sandbox.run(&["logout", "corp"]).succeeds();
+    assert_eq!(records(), 0);
+    let (_, other) = answered(&scene.sandbox.docker("get", &registry.host), &registry.host);
+    assert_ne!(other, secret);
+    assert_eq!(scene.sandbox.opened().len(), 2);
+}
+
+#[test]
+fn what_a_registry_made_is_taken_back_by_docker_login_and_not_kept() {
+    let registry = Registry::acr();
+    let scene = scene_of(&registry, "acr");
+    registry.state().ends_at = in_seconds(&scene, 3 * 3600);
+    let (username, secret) = answered(&scene.sandbox.docker("get", &registry.host), &registry.host);
+    silent(&scene.sandbox.store(&registry.host, &username, &secret));
+    assert!(!scene.sandbox.data_dir().join("kept").exists());
+}
+
+#[test]
+fn a_registry_that_is_down_is_no_reason_to_forget_what_it_made() {
+    let registry = Registry::acr();
+    let mut scene = scene_of(&registry, "acr");
+    registry.state().ends_at = in_seconds(&scene, 3600);
+    let get = |scene: &Scene| scene.sandbox.docker("get", &registry.host);
+    let first = answered(&get(&scene), &registry.host);
+    scene.advance(3600 - 200);
+    registry.state().status = Some(503);
+    assert_eq!(answered(&get(&scene), &registry.host), first);
+    scene.advance(300);
+    let failed = get(&scene);
+    assert_eq!(
+        (failed.code, failed.stdout.lines().count()),
+        (Some(1), 1),
+        "{failed}"
+    );
+    assert!(failed.stderr.contains("status 503"), "{failed}");
+    registry.state().status = Some(403);
+    let refused = get(&scene);
+    assert!(refused.stderr.contains("does not take"), "{refused}");
+    assert!(!format!("{refused}").contains(&first.1));
+    assert_eq!(scene.sandbox.opened().len(), 1);
+    registry.state().status = None;
+    registry.state().ends_at = in_seconds(&scene, 3600);
+    assert_ne!(answered(&get(&scene), &registry.host), first);
+}
+
+#[test]
+fn harbor_is_shown_the_id_token_and_hands_out_its_cli_secret() {
+    let registry = Registry::harbor();
+    let mut scene = scene_of(&registry, "harbor");
+    let get = |scene: &Scene| {
+        let host = &registry.host;
+        let (username, secret) = answered(&scene.sandbox.docker("get", host), host);
+        assert_eq!(username, "alice_of_harbor");
+        secret
+    };
+    let first = get(&scene);
+    assert_eq!(get(&scene), first);
+    assert_eq!(registry.state().made, [first.as_str()]);
+    assert_eq!(
+        scene.get_token(&["--token", "id"]).token(),
+        registry.state().shown[0]
+    );
+    let list = listed(&scene.sandbox);
+    assert_eq!(list, json!({ &*registry.host: "alice_of_harbor" }));
+    // Asked for again when the session is renewed, for it may have been changed there.
+    scene.advance(3500);
+    let second = get(&scene);
+    assert_ne!(second, first);
+    assert_eq!(scene.provider.count(Endpoint::Refresh), 1);
+    assert_eq!(scene.sandbox.opened().len(), 1);
+}
+
+#[test]
+fn a_token_for_an_exchange_goes_to_the_registry_that_is_configured_and_no_other() {
+    let (configured, other) = (Registry::acr(), Registry::acr());
+    let scene = scene_of(&configured, "acr");
+    configured.state().ends_at = in_seconds(&scene, 3600);
+    scene.login(&[]).succeeds();
+    for server in [
+        other.host.clone(),
+        format!("{}@{}", configured.host, other.host),
+        format!("{}/{}", other.host, configured.host),
+    ] {
+        assert_eq!(scene.sandbox.docker("get", &server).code, Some(1));
+    }
+    assert!(other.state().shown.is_empty() && configured.state().shown.is_empty());
+}
+
+// --- docker login and logout ---
+
+#[test]
+fn what_was_handed_out_is_taken_back_and_not_kept() {
+    let scene = scene();
+    let (username, token) = answered(&scene.sandbox.docker("get", HOST), HOST);
+    silent(&scene.sandbox.store(HOST, &username, &token));
+    assert!(!scene.sandbox.data_dir().join("kept").exists());
+    // What the registry made of it is not what somebody typed either.
+    let stored = scene.sandbox.store(HOST, "<token>", "made by the registry");
+    assert_eq!(stored.succeeds().stdout, "");
+    assert!(stored.stderr.contains("not kept"), "{stored}");
+    assert_eq!(answered(&scene.sandbox.docker("get", HOST), HOST).1, token);
+}
+
+#[test]
+fn what_somebody_typed_wins_until_docker_logout_and_that_is_said() {
+    let scene = scene();
+    let (_, token) = answered(&scene.sandbox.docker("get", HOST), HOST);
+    let stored = scene.sandbox.store(HOST, "bob", "typed");
+    assert_eq!(stored.succeeds().stdout, "");
+    assert!(
+        stored
+            .stderr
+            .contains("docker logout registry.corp.example"),
+        "{stored}"
+    );
+    let typed = ("bob".to_owned(), "typed".to_owned());
+    for server in [HOST, "registry.corp.example/team/app"] {
+        assert_eq!(
+            answered(&scene.sandbox.docker("get", server), server),
+            typed
+        );
+    }
+    assert_eq!(listed(&scene.sandbox), json!({ HOST: "bob" }));
+    // docker logout
+    for server in [
+        HOST,
+        "http://registry.corp.example",
+        "https://registry.corp.example",
+    ] {
+        scene.sandbox.docker("erase", server).succeeds();
+    }
+    assert_eq!(answered(&scene.sandbox.docker("get", HOST), HOST).1, token);
+    assert_eq!(listed(&scene.sandbox), json!({ HOST: "alice" }));
+}
+
+#[test]
+fn a_question_that_was_answered_before_is_answered_anew_where_the_answer_has_changed() {
+    let mut scene = scene();
+    let get = |scene: &Scene| answered(&scene.sandbox.docker("get", HOST), HOST);
+    let first = get(&scene);
+    // By what is remembered.
+    assert_eq!(get(&scene), first);
+    silent_but_said(&scene.sandbox.store(HOST, "bob", "typed"));
+    assert_eq!(get(&scene), ("bob".to_owned(), "typed".to_owned()));
+    scene.sandbox.docker("erase", HOST).succeeds();
+    assert_eq!(get(&scene), first);
+    assert_eq!(get(&scene), first);
+    // Somebody else, under the same account.
+    scene.sandbox.run(&["logout", "corp"]).succeeds();
+    scene.sandbox.person("carol");
+    let (username, token) = get(&scene);
+    assert_eq!(username, "carol");
+    assert_eq!(get(&scene), (username, token.clone()));
+    // Five minutes are left, and no more.
+    scene.advance(3310);
+    assert_ne!(get(&scene).1, token);
+}
+
+#[track_caller]
+fn silent_but_said(outcome: &Outcome) {
+    assert_eq!(outcome.succeeds().stdout, "", "{outcome}");
+    assert_ne!(outcome.stderr, "", "{outcome}");
+}
+
+// --- a store for all others ---
+
+#[test]
+fn what_docker_login_stored_comes_back_exactly() {
+    let sandbox = Sandbox::new();
+    let secret = "p:\u{e9}\"\\\n\u{1f512} ";
+    for (server, username) in [
+        ("quay.io", "bob"),
+        ("localhost:5000", "robot$x+y"),
+        ("quay.io/team/app", "other"),
+        (HUB, "<token>"),
+        ("http://plain.example:5000", "u"),
+    ] {
+        let secret = format!("{secret}{server}");
+        silent(&sandbox.store(server, username, &secret));
+        let found = answered(&sandbox.docker("get", server), server);
+        assert_eq!(found, (username.to_owned(), secret));
+    }
+    let all = json!({
+        "quay.io": "bob", "localhost:5000": "robot$x+y", "quay.io/team/app": "other",
+        HUB: "<token>", "http://plain.example:5000": "u",
+    });
+    assert_eq!(listed(&sandbox), all);
+    silent(&sandbox.store("quay.io", "carol", "another"));
+    assert_eq!(
+        answered(&sandbox.docker("get", "quay.io"), "quay.io").0,
+        "carol"
+    );
+    silent(&sandbox.docker("erase", "quay.io"));
+    not_found(&sandbox.docker("get", "quay.io"));
+    answered(
+        &sandbox.docker("get", "quay.io/team/app"),
+        "quay.io/team/app",
+    );
+    silent(&sandbox.docker("erase", "quay.io"));
+}
+
+#[test]
+fn a_secret_of_a_mebibyte_comes_back_and_ten_are_refused() {
+    let sandbox = Sandbox::new();
+    let secret = "x\"".repeat(1 << 19);
+    silent(&sandbox.store("quay.io", "bob", &secret));
+    assert_eq!(
+        answered(&sandbox.docker("get", "quay.io"), "quay.io").1,
+        secret
+    );
+    for operation in ["get", "store", "erase"] {
+        let refused = sandbox.docker(operation, &"x".repeat(10 << 20));
+        assert_eq!(refused.code, Some(1));
+        assert!(refused.stdout.contains("longer than"), "{}", refused.stdout);
+    }
+    assert_eq!(
+        answered(&sandbox.docker("get", "quay.io"), "quay.io").1,
+        secret
+    );
+}
+
+#[test]
+fn what_is_no_request_is_refused_loses_nothing_and_shows_no_secret() {
+    let sandbox = Sandbox::new();
+    silent(&sandbox.store("quay.io", "bob", "kept"));
+    for (operation, input) in [
+        ("get", &b""[..]),
+        ("erase", b" \n"),
+        ("get", b"\x00\x01\xff\xfe"),
+        ("erase", b"\xff"),
+        ("store", b"\x00\xffhunter2"),
+        ("store", b"hunter2"),
+        (
+            "store",
+            b"{\"ServerURL\":\"quay.io\",\"Username\":\"bob\",\"Secret\":\"hunter2\"",
+        ),
+        (
+            "store",
+            b"{\"ServerURL\":\"quay.io\",\"Username\":[],\"Secret\":\"hunter2\"}",
+        ),
+        (
+            "store",
+            b"{\"ServerURL\":\"\",\"Username\":\"u\",\"Secret\":\"hunter2\"}",
+        ),
+        (
+            "store",
+            b"{\"ServerURL\":\"quay.io\",\"Username\":\"\",\"Secret\":\"hunter2\"}",
+        ),
+        (
+            "store",
+            b"{\"ServerURL\":\"a@quay.io\",\"Username\":\"u\",\"Secret\":\"hunter2\"}",
+        ),
+        ("unknown", b"quay.io"),
+    ] {
+        let refused = sandbox.run_with_input(&["docker", operation], input);
+        assert_eq!(refused.code, Some(1), "{refused}");
+        assert_eq!(refused.stdout.lines().count(), 1, "{refused}");
+        let said = format!("{}{}", refused.stdout, refused.stderr);
+        assert!(!said.contains("hunter2"), "{said}");
+    }
+    assert_eq!(
+        answered(&sandbox.docker("get", "quay.io"), "quay.io").1,
+        "kept"
+    );
+    assert_eq!(listed(&sandbox), json!({ "quay.io": "bob" }));
+}
+
+#[test]
+fn the_exact_words_of_the_protocol() {
+    let sandbox = Sandbox::new();
+    for (operation, input, expected) in [
+        ("get", "", "no credentials server URL\n"),
+        ("erase", "", "no credentials server URL\n"),
+        (
+            "store",
+            r#"{"Username":"u","Secret":"s"}"#,
+            "no credentials server URL\n",
+        ),
+        (
+            "store",
+            r#"{"ServerURL":"quay.io","Secret":"s"}"#,
+            "no credentials username\n",
+        ),
+        ("get", "quay.io", NOT_FOUND),
+    ] {
+        let said = sandbox.docker(operation, input);
+        assert_eq!(
+            (said.stdout.as_str(), said.code),
+            (expected, Some(1)),
+            "{said}"
+        );
+    }
+    let version = sandbox.docker("version", "");
+    assert_eq!(version.succeeds().stdout.lines().count(), 1, "{version}");
+}
+
+#[test]
+fn what_git_stored_and_what_docker_stored_are_apart() {
+    let sandbox = Sandbox::new();
+    let git = b"protocol=https\nhost=quay.io\nusername=g\npassword=gits\n";
+    sandbox.run_with_input(&["git", "store"], git).succeeds();
+    not_found(&sandbox.docker("get", "quay.io"));
+    assert_eq!(listed(&sandbox), json!({}));
+    silent(&sandbox.store("quay.io", "d", "dockers"));
+    let asked = sandbox.run_with_input(&["git", "get"], b"protocol=https\nhost=quay.io\n");
+    assert!(asked.stdout.contains("password=gits"), "{asked}");
+    assert_eq!(listed(&sandbox), json!({ "quay.io": "d" }));
+}
+
+#[test]
+fn where_nothing_is_kept_docker_login_is_told_that_it_failed() {
+    let mut sandbox = Sandbox::new();
+    sandbox.set("HALLPASS_STORE", "none");
+    let stored = sandbox.store("quay.io", "bob", "hunter2");
+    assert_eq!(stored.code, Some(1), "{stored}");
+    assert_eq!(stored.stdout.lines().count(), 1, "{stored}");
+    assert!(!format!("{stored}").contains("hunter2"));
+}
+
+// --- list ---
+
+#[test]
+fn the_list_is_what_is_at_hand_and_one_that_cannot_be_had_fails_nothing() {
+    let mut scene = scene();
+    let resources = "[[resources]]\nmatch = \"https://registry.corp.example\"\nprovider = \"corp\"\n\
+         [[resources]]\nmatch = \"https://*.pkg.dev\"\nprovider = \"corp\"\n\
+         [[resources]]\nmatch = \"https://ghcr.io\"\nprovider = \"github\"\n\
+         [[resources]]\nmatch = \"https://docker.io\"\nprovider = \"corp\"\naccount = \"other\"\n";
+    scene.configure(resources);
+    silent(&scene.sandbox.store("quay.io", "bob", "kept"));
+    assert_eq!(listed(&scene.sandbox), json!({ "quay.io": "bob" }));
+    scene.login(&[]).succeeds();
+    let all = json!({ "quay.io": "bob", HOST: "alice" });
+    assert_eq!(listed(&scene.sandbox), all);
+    // Expired: refreshed, for each that is listed is then got.
+    scene.advance(4000);
+    assert_eq!(listed(&scene.sandbox), all);
+    assert_eq!(scene.provider.count(Endpoint::Refresh), 1);
+    // Expired, and the provider is gone: a `get` would fail now.
+    scene.advance(4000);
+    scene.provider.revoke_everything();
+    let list = scene.sandbox.docker("list", "unused");
+    assert_eq!(list.json(), json!({ "quay.io": "bob" }), "{list}");
+    // A record that is damaged.
+    for entry in fs::read_dir(scene.sandbox.data_dir().join("kept")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none() {
+            fs::write(path, "damaged").unwrap();
+        }
+    }
+    let list = scene.sandbox.docker("list", "unused");
+    assert_eq!(list.json(), json!({}), "{list}");
+    assert!(list.stderr.contains("not all"), "{list}");
+    assert_eq!(scene.sandbox.opened().len(), 1);
+}
+
+// --- by its own name ---
+
+#[cfg(unix)]
+#[test]
+fn it_serves_under_the_name_that_clients_start() {
+    let scene = scene();
+    let link = scene.sandbox.root().join("docker-credential-hallpass");
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_hallpass"), &link).unwrap();
+    let mut command = scene.sandbox.surround(std::process::Command::new(&link));
+    command.arg("get");
+    let reply = Running::with_input(command, &["get"], HOST.as_bytes()).wait();
+    answered(&reply, HOST);
+}

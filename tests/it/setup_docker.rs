@@ -1,0 +1,552 @@
+//! `hallpass setup docker`: what it writes, and that it takes it back.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use crate::sandbox::{Outcome, Sandbox, private_file};
+use crate::scene::Scene;
+
+const CONFIG: &str = "# mine\nbrowser = \"firefox\"\n[providers.corp]\n\
+    issuer = \"https://login.corp.example\"\nclient_id = \"hallpass\"\n";
+const DOCKER: &str = "{\n    \"auths\": {\n        \"quay.io\": {\"auth\": \"eDp5\"}\n    },\n    \
+    \"credHelpers\": {\n        \"gcr.io\": \"gcloud\"\n    },\n    \"credsStore\": \"desktop\",\n    \
+    \"x\": [1.50, \"\\u00e9\"]\n}";
+
+struct Desk {
+    sandbox: Sandbox,
+    config: PathBuf,
+}
+
+impl Desk {
+    fn new() -> Self {
+        let mut sandbox = Sandbox::new();
+        let config = sandbox.config(CONFIG);
+        // A folder on PATH that is ours to write in, and not the program's.
+        let folder = sandbox.home().join(".local/bin");
+        fs::create_dir_all(&folder).unwrap();
+        sandbox.set("PATH", &folder);
+        Self { sandbox, config }
+    }
+
+    #[track_caller]
+    fn setup(&self, more: &[&str]) -> Outcome {
+        self.sandbox.run(&[&["setup", "docker"], more].concat())
+    }
+
+    fn docker_file(&self) -> PathBuf {
+        self.sandbox.home().join(".docker/config.json")
+    }
+
+    fn write_docker_file(&self, text: &str) {
+        fs::create_dir_all(self.docker_file().parent().unwrap()).unwrap();
+        private_file(&self.docker_file(), text);
+    }
+
+    fn link(&self) -> PathBuf {
+        let name = format!("docker-credential-hallpass{}", std::env::consts::EXE_SUFFIX);
+        self.sandbox.home().join(".local/bin").join(name)
+    }
+}
+
+fn text(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn value(path: &Path) -> Value {
+    serde_json::from_str(&text(path)).unwrap()
+}
+
+#[test]
+fn a_registry_gets_its_helper_its_provider_and_a_link_on_path() {
+    let desk = Desk::new();
+    desk.write_docker_file(DOCKER);
+    let outcome = desk.setup(&["Registry.corp.example:5000", "--provider", "corp"]);
+    outcome.succeeds();
+    let mut expected: Value = serde_json::from_str(DOCKER).unwrap();
+    expected["credHelpers"]["registry.corp.example:5000"] = "hallpass".into();
+    assert_eq!(value(&desk.docker_file()), expected);
+    let whole = text(&desk.docker_file());
+    assert!(
+        whole.contains("\"gcloud\",\n        \"registry.corp.example:5000\": \"hallpass\"\n    }"),
+        "{whole}"
+    );
+    assert!(whole.ends_with("\"x\": [1.50, \"\\u00e9\"]\n}"), "{whole}");
+    let config = text(&desk.config);
+    assert!(config.starts_with(CONFIG), "{config}");
+    assert!(
+        config.contains("match = \"https://registry.corp.example:5000\"\n"),
+        "{config}"
+    );
+    assert!(desk.link().exists(), "{outcome}");
+    assert!(
+        outcome
+            .stdout
+            .contains("hallpass setup docker Registry.corp.example:5000 --undo")
+    );
+    // What was set up is what docker asks for.
+    let mut command = desk
+        .sandbox
+        .surround(std::process::Command::new(desk.link()));
+    command.arg("get").env("HALLPASS_INTERACTIVE", "never");
+    let asked =
+        crate::sandbox::Running::with_input(command, &["get"], b"registry.corp.example:5000");
+    assert!(asked.wait().stdout.contains("hallpass login corp"));
+}
+
+#[test]
+fn it_is_taken_back_to_the_byte_however_it_was_set_up() {
+    for before in [
+        None,
+        Some("{}"),
+        Some("{\n}\n"),
+        Some(""),
+        Some(DOCKER),
+        Some("{\n\t\"credHelpers\": {}\n}\n"),
+    ] {
+        for lines in [
+            &[&["ghcr.example", "--provider", "corp"][..]][..],
+            &[&["a.example", "b.example", "--provider", "corp"]],
+            &[&["--default"]],
+            &[
+                &["a.example", "--provider", "corp"],
+                &["--default"],
+                &["gcr.io", "--provider", "corp"],
+            ],
+        ] {
+            let desk = Desk::new();
+            if let Some(before) = before {
+                desk.write_docker_file(before);
+            }
+            for line in lines {
+                desk.setup(line).succeeds();
+                desk.setup(line).succeeds();
+            }
+            let done = (text(&desk.config), text(&desk.docker_file()));
+            assert!(done.1.contains("\"hallpass\""), "{}", done.1);
+            desk.setup(&["--undo", "--dry-run"]).succeeds();
+            assert_eq!((text(&desk.config), text(&desk.docker_file())), done);
+            desk.setup(&["--undo"]).succeeds();
+            assert_eq!(text(&desk.config), CONFIG, "{lines:?}");
+            let after = fs::read_to_string(desk.docker_file()).ok();
+            // An empty file is no configuration, and none is left.
+            let expected = before.filter(|text| !text.is_empty());
+            assert_eq!(after.as_deref(), expected, "{lines:?}");
+            assert!(!desk.link().exists());
+        }
+    }
+}
+
+#[test]
+fn one_registry_of_several_is_taken_back_by_its_name() {
+    let desk = Desk::new();
+    desk.write_docker_file(DOCKER);
+    for host in ["a.example", "b.example", "gcr.io"] {
+        desk.setup(&[host, "--provider", "corp"]).succeeds();
+    }
+    desk.setup(&["a.example", "gcr.io", "--undo"]).succeeds();
+    let helpers = &value(&desk.docker_file())["credHelpers"];
+    assert_eq!(
+        *helpers,
+        json!({ "gcr.io": "gcloud", "b.example": "hallpass" })
+    );
+    assert!(desk.link().exists());
+    desk.setup(&["b.example", "--undo"]).succeeds();
+    let expected: Value = serde_json::from_str(DOCKER).unwrap();
+    assert_eq!(value(&desk.docker_file()), expected);
+    assert!(!desk.link().exists());
+    assert_eq!(text(&desk.config), CONFIG);
+}
+
+#[test]
+fn what_somebody_has_set_since_is_not_taken_back() {
+    let desk = Desk::new();
+    desk.setup(&["--default"]).succeeds();
+    private_file(&desk.docker_file(), "{\"credsStore\": \"pass\"}");
+    desk.setup(&["--undo"]).succeeds();
+    assert_eq!(text(&desk.docker_file()), "{\"credsStore\": \"pass\"}");
+}
+
+#[test]
+fn a_dry_run_shows_it_and_writes_nothing() {
+    let desk = Desk::new();
+    desk.write_docker_file(DOCKER);
+    let outcome = desk.setup(&["a.example", "--provider", "corp", "--default", "--dry-run"]);
+    for line in [
+        "would be added to ~/.docker/config.json:",
+        "+ credHelpers.a.example = \"hallpass\"",
+        "+ credsStore = \"hallpass\" (it was \"desktop\")",
+        "+ docker-credential-hallpass",
+    ] {
+        assert!(
+            outcome.succeeds().stdout.contains(line),
+            "{line}: {outcome}"
+        );
+    }
+    assert_eq!(text(&desk.docker_file()), DOCKER);
+    assert_eq!(text(&desk.config), CONFIG);
+    assert!(!desk.link().exists());
+}
+
+#[test]
+fn the_hub_is_known_to_docker_and_to_others_by_different_names() {
+    let desk = Desk::new();
+    desk.setup(&["docker.io", "--provider", "corp"]).succeeds();
+    let helpers = &value(&desk.docker_file())["credHelpers"];
+    let expected = json!({ "https://index.docker.io/v1/": "hallpass", "docker.io": "hallpass" });
+    assert_eq!(*helpers, expected);
+}
+
+#[test]
+fn podmans_file_is_written_where_that_is_asked_and_taken_back() {
+    let mut desk = Desk::new();
+    let lasting = desk.sandbox.home().join(".config/containers/auth.json");
+    desk.setup(&["a.example", "--provider", "corp", "--podman"])
+        .succeeds();
+    assert_eq!(
+        value(&lasting),
+        json!({ "credHelpers": { "a.example": "hallpass" } })
+    );
+    desk.setup(&["--undo"]).succeeds();
+    assert!(!lasting.exists());
+
+    let session = desk.sandbox.root().join("run");
+    fs::create_dir_all(session.join("containers")).unwrap();
+    let auth = session.join("containers/auth.json");
+    private_file(&auth, "{}\n");
+    desk.sandbox.set("XDG_RUNTIME_DIR", &session);
+    desk.setup(&["a.example", "--provider", "corp", "--podman"])
+        .succeeds();
+    assert_eq!(value(&auth)["credHelpers"]["a.example"], "hallpass");
+    assert_eq!(value(&lasting)["credHelpers"]["a.example"], "hallpass");
+    // Also from another session, whose file is another one.
+    desk.sandbox.unset("XDG_RUNTIME_DIR");
+    desk.setup(&["--undo"]).succeeds();
+    assert_eq!(text(&auth), "{}\n");
+    assert!(!lasting.exists());
+
+    let named = desk.sandbox.root().join("auth.json");
+    desk.sandbox.set("REGISTRY_AUTH_FILE", &named);
+    desk.setup(&["a.example", "--provider", "corp", "--podman"])
+        .succeeds();
+    assert_eq!(value(&named)["credHelpers"]["a.example"], "hallpass");
+}
+
+#[test]
+fn docker_config_names_another_folder() {
+    let mut desk = Desk::new();
+    let folder = desk.sandbox.root().join("elsewhere");
+    desk.sandbox.set("DOCKER_CONFIG", &folder);
+    desk.setup(&["--default"]).succeeds();
+    assert_eq!(
+        value(&folder.join("config.json")),
+        json!({ "credsStore": "hallpass" })
+    );
+    assert!(!desk.docker_file().exists());
+}
+
+#[cfg(unix)]
+#[test]
+fn the_files_mode_stays_and_a_link_stays_a_link() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let desk = Desk::new();
+    let real = desk.sandbox.root().join("dotfiles.json");
+    private_file(&real, DOCKER);
+    fs::set_permissions(&real, fs::Permissions::from_mode(0o644)).unwrap();
+    fs::create_dir_all(desk.docker_file().parent().unwrap()).unwrap();
+    std::os::unix::fs::symlink(&real, desk.docker_file()).unwrap();
+    desk.setup(&["--default"]).succeeds();
+    assert!(desk.docker_file().symlink_metadata().unwrap().is_symlink());
+    assert_eq!(value(&real)["credsStore"], "hallpass");
+    assert_eq!(
+        fs::metadata(&real).unwrap().permissions().mode() & 0o777,
+        0o644
+    );
+}
+
+#[test]
+fn what_would_be_asked_instead_is_named() {
+    let mut desk = Desk::new();
+    desk.write_docker_file(DOCKER);
+    let podman = desk.sandbox.home().join(".config/containers/auth.json");
+    fs::create_dir_all(podman.parent().unwrap()).unwrap();
+    private_file(
+        &podman,
+        "{\"auths\": {\"quay.io/team\": {\"auth\": \"eDp5\"}, \"quay.io.evil\": {}}}",
+    );
+    desk.sandbox.set("DOCKER_AUTH_CONFIG", "{}");
+    let outcome = desk.setup(&["quay.io", "--provider", "corp"]);
+    for words in [
+        "DOCKER_AUTH_CONFIG is set",
+        "~/.docker/config.json has a password for quay.io that docker no longer asks for",
+        "~/.config/containers/auth.json has a password for quay.io/team, which podman",
+        "`podman logout quay.io/team`",
+    ] {
+        assert!(
+            outcome.succeeds().stdout.contains(words),
+            "{words}: {outcome}"
+        );
+    }
+    assert!(
+        !outcome.stdout.contains("evil") && !outcome.stdout.contains("eDp5"),
+        "{outcome}"
+    );
+}
+
+#[test]
+fn without_a_host_it_is_each_registry_of_the_configuration() {
+    let mut desk = Desk::new();
+    desk.setup(&[])
+        .fails_saying(2, &["no registry is configured"]);
+    desk.sandbox.config(&format!(
+        "{CONFIG}[[resources]]\nmatch = \"https://a.example\"\nprovider = \"corp\"\n\
+         [[resources]]\nmatch = \"https://*.b.example\"\nprovider = \"corp\"\n\
+         [[resources]]\nmatch = \"https://c.example\"\nprovider = \"corp\"\ntools = [\"git\"]\n"
+    ));
+    desk.setup(&[]).succeeds();
+    let helpers = &value(&desk.docker_file())["credHelpers"];
+    assert_eq!(*helpers, json!({ "a.example": "hallpass" }));
+}
+
+#[test]
+fn a_registry_that_is_known_needs_only_the_client_and_says_so() {
+    let desk = Desk::new();
+    for (host, words) in [
+        (
+            "ghcr.io",
+            &[
+                "github.com/settings/applications",
+                "setup docker ghcr.io --provider github",
+            ][..],
+        ),
+        (
+            "registry.gitlab.com",
+            &["read_registry", "setup docker registry.gitlab.com"],
+        ),
+        (
+            "europe-docker.pkg.dev",
+            &["artifact-registry", "--client-secret-file FILE"],
+        ),
+        ("corp.azurecr.io", &["tenant"]),
+    ] {
+        let outcome = desk.setup(&[host]);
+        assert_eq!(outcome.code, Some(2), "{outcome}");
+        for word in words {
+            assert!(outcome.stderr.contains(word), "{word}: {outcome}");
+        }
+    }
+    for host in [
+        "registry.corp.example",
+        "evilpkg.dev",
+        "ghcr.io.evil.example",
+    ] {
+        desk.setup(&[host])
+            .fails_saying(2, &["which provider opens"]);
+    }
+    let gitlab = [
+        "registry.corp.example",
+        "--provider",
+        "gitlab",
+        "--client-id",
+        "x",
+    ];
+    desk.setup(&gitlab).fails_saying(2, &["which GitLab"]);
+    desk.setup(&["*.pkg.dev"])
+        .fails_saying(2, &["exact hosts only"]);
+    assert!(!desk.docker_file().exists());
+    assert_eq!(text(&desk.config), CONFIG);
+    // The provider that another tool was set up with needs nothing more.
+    let with_github =
+        format!("{CONFIG}[providers.github]\npreset = \"github\"\nclient_id = \"Iv0\"\n");
+    private_file(&desk.config, &with_github);
+    desk.setup(&["ghcr.io"]).succeeds();
+    let config = text(&desk.config);
+    assert!(
+        config.contains("match = \"https://ghcr.io\"\nprovider = \"github\"\n"),
+        "{config}"
+    );
+    assert_eq!(config.matches("[providers.").count(), 2, "{config}");
+    desk.setup(&["--undo"]).succeeds();
+    private_file(&desk.config, CONFIG);
+    desk.setup(&["ghcr.io", "--client-id", "Iv1"]).succeeds();
+    assert!(text(&desk.config).contains("preset = \"github\"\nclient_id = \"Iv1\"\n"));
+}
+
+#[test]
+fn a_forge_is_its_own_registry_and_an_exchange_is_said_in_the_resource() {
+    let desk = Desk::new();
+    desk.setup(&["git.corp.example", "--provider", "gitea"])
+        .succeeds();
+    let config = text(&desk.config);
+    assert!(
+        config.contains("base = \"https://git.corp.example\"\n"),
+        "{config}"
+    );
+    let harbor = [
+        "harbor.corp.example",
+        "--provider",
+        "corp",
+        "--exchange",
+        "harbor",
+    ];
+    desk.setup(&harbor).succeeds();
+    assert!(text(&desk.config).contains("registry_exchange = \"harbor\"\n"));
+}
+
+#[test]
+fn one_client_is_for_all_the_registries_of_one_command() {
+    let desk = Desk::new();
+    let line = [
+        "a.example",
+        "b.example",
+        "--issuer-url",
+        "https://login.example",
+        "--client-id",
+        "x",
+        "--scope",
+        "openid",
+    ];
+    desk.setup(&line).succeeds();
+    let config = text(&desk.config);
+    assert_eq!(
+        config.matches("issuer = \"https://login.example\"").count(),
+        1,
+        "{config}"
+    );
+    assert_eq!(
+        config.matches("provider = \"a.example\"").count(),
+        2,
+        "{config}"
+    );
+}
+
+#[test]
+fn what_is_no_json_object_is_left_alone() {
+    for text_before in ["[]", "{", "// mine\n{}", "{\"a\": 1,}"] {
+        let desk = Desk::new();
+        desk.write_docker_file(text_before);
+        desk.setup(&["--default"])
+            .fails_saying(2, &["config.json is not a JSON object"]);
+        assert_eq!(text(&desk.docker_file()), text_before);
+        assert_eq!(text(&desk.config), CONFIG);
+    }
+}
+
+#[test]
+fn where_no_folder_on_path_is_ours_it_says_what_to_type() {
+    let mut desk = Desk::new();
+    desk.sandbox.set("PATH", "/nowhere");
+    let outcome = desk.setup(&["--default"]);
+    assert!(outcome.succeeds().stdout.contains("ln -s"), "{outcome}");
+    assert_eq!(value(&desk.docker_file())["credsStore"], "hallpass");
+}
+
+#[test]
+fn who_was_signed_in_for_git_is_asked_nothing_for_the_registry() {
+    let mut scene = Scene::new();
+    scene.configure("[[resources]]\nmatch = \"https://git.corp.example\"\nprovider = \"corp\"\n");
+    let git = b"protocol=https\nhost=git.corp.example\n";
+    scene
+        .sandbox
+        .run_with_input(&["git", "get"], git)
+        .succeeds();
+    let setup = [
+        "setup",
+        "docker",
+        "registry.corp.example",
+        "--provider",
+        "corp",
+    ];
+    scene.sandbox.run(&setup).succeeds();
+    let asked = scene
+        .sandbox
+        .run_with_input(&["docker", "get"], b"registry.corp.example");
+    assert_eq!(asked.json()["Username"], "alice");
+    assert_eq!(scene.sandbox.opened().len(), 1);
+}
+
+// --- hallpass doctor docker ---
+
+#[track_caller]
+fn doctor(sandbox: &Sandbox, code: i32, words: &[&str]) -> String {
+    let outcome = sandbox.run(&["doctor", "docker"]);
+    assert_eq!(outcome.code, Some(code), "{outcome}");
+    for word in words {
+        assert!(outcome.stdout.contains(word), "{word:?}: {outcome}");
+    }
+    outcome.stdout
+}
+
+#[test]
+fn the_doctor_names_what_is_off_and_what_to_type() {
+    let desk = Desk::new();
+    let nothing = [
+        "OFF   docker-credential-hallpass is not on PATH",
+        "OFF   no registry is set up",
+    ];
+    doctor(&desk.sandbox, 1, &nothing);
+    desk.setup(&["a.example", "--provider", "corp"]).succeeds();
+    let signed_out = [
+        "ok    docker-credential-hallpass is on PATH",
+        "ok    a.example: ~/.docker/config.json names hallpass",
+        "OFF   a.example: nobody has signed in to corp",
+        "hallpass login corp",
+    ];
+    doctor(&desk.sandbox, 1, &signed_out);
+    desk.write_docker_file("{\"credHelpers\": {\"a.example\": \"gcloud\"}}");
+    doctor(
+        &desk.sandbox,
+        1,
+        &["OFF   a.example: ~/.docker/config.json names gcloud"],
+    );
+}
+
+#[test]
+fn the_doctor_says_what_would_be_taken_before_the_helper() {
+    let mut scene = Scene::new();
+    scene.configure("[[resources]]\nmatch = \"https://a.example\"\nprovider = \"corp\"\n");
+    let folder = scene.sandbox.home().join(".local/bin");
+    fs::create_dir_all(&folder).unwrap();
+    scene.sandbox.set("PATH", &folder);
+    scene.sandbox.run(&["setup", "docker"]).succeeds();
+    scene.login(&[]).succeeds();
+    doctor(
+        &scene.sandbox,
+        0,
+        &["ok    a.example: alice has signed in to corp"],
+    );
+    let typed = json!({ "ServerURL": "a.example", "Username": "bob", "Secret": "hunter2" });
+    scene
+        .sandbox
+        .run_with_input(&["docker", "store"], typed.to_string().as_bytes())
+        .succeeds();
+    doctor(
+        &scene.sandbox,
+        0,
+        &["the password that bob typed is answered, until `docker logout a.example`"],
+    );
+    let podman = scene.sandbox.home().join(".config/containers/auth.json");
+    fs::create_dir_all(podman.parent().unwrap()).unwrap();
+    private_file(
+        &podman,
+        "{\"auths\": {\"a.example\": {\"auth\": \"aHVudGVyMg==\"}}}",
+    );
+    scene.sandbox.set(
+        "DOCKER_AUTH_CONFIG",
+        "{\"auths\": {\"a.example\": {\"auth\": \"aHVudGVyMg==\"}}}",
+    );
+    let said = doctor(
+        &scene.sandbox,
+        1,
+        &[
+            "OFF   DOCKER_AUTH_CONFIG is set",
+            "unset DOCKER_AUTH_CONFIG",
+            "podman logout a.example",
+        ],
+    );
+    assert!(
+        !said.contains("hunter2") && !said.contains("aHVudGVyMg"),
+        "{said}"
+    );
+}

@@ -1,0 +1,417 @@
+"""Real clients of a real registry, whose token server takes the tokens of a real provider. There is no daemon: what
+docker does by itself (login, logout, manifest) is done with docker, pulls with skopeo, podman and buildah.
+"""
+
+import json
+import pathlib
+import shutil
+import subprocess
+import tempfile
+import time
+import urllib.parse
+import urllib.request
+
+from git_server import GitServer
+from registry import Daemon, Registry, image
+from rig import case
+from sandbox import HERE, Blocked, end
+
+SECONDS_A_CLIENT = 60
+
+
+class Desk:
+    """A person with docker's clients, hallpass and a provider, and a registry."""
+
+    def __init__(self, rig, set_up=True, git=False, **settings):
+        self.rig, self.sandbox = rig, rig.sandbox
+        self.provider = rig.provider(**settings)
+        self.registry = rig.with_part(Registry(self.sandbox.root / "registry", self.provider))
+        self.host = self.registry.host
+        self.image = image(self.sandbox.root / "image")
+        self.config = self.sandbox.home / ".docker/config.json"
+        # The program under its own name on PATH, as an installation has it.
+        program = self.sandbox.tools / "hallpass"
+        program.symlink_to(self.sandbox.program)
+        self.sandbox.env["PATH"] = f"{self.sandbox.tools}:{self.sandbox.env['PATH']}"
+        folder = self.sandbox.home / ".config/hallpass"
+        folder.mkdir(parents=True)
+        (folder / "config.toml").write_text(
+            f'[providers.corp]\nissuer = "{self.provider.issuer}"\nclient_id = "hallpass"\n'
+            'scopes = ["openid", "offline_access"]\n',
+            encoding="utf-8",
+        )
+        # Without a policy nothing is pulled, and the system's may be anybody's.
+        containers = self.sandbox.home / ".config/containers"
+        containers.mkdir(parents=True)
+        (containers / "policy.json").write_text('{"default": [{"type": "insecureAcceptAnything"}]}', encoding="utf-8")
+        if set_up:
+            self.hallpass("setup", "docker", self.url, "--provider", "corp").ended(0)
+
+    @property
+    def url(self):
+        """As it is named where plain http has to be said."""
+        return f"http://{self.host}"
+
+    def hallpass(self, *args, **env):
+        return self.sandbox.hallpass(*args, **env)
+
+    def start(self, *args, stdin=None, **env):
+        process = subprocess.Popen(
+            [str(arg) for arg in args],
+            env={**self.sandbox.env, **env},
+            cwd=self.sandbox.home,
+            stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        self.sandbox._running.append(process)
+        return process
+
+    def ran(self, *args, stdin=None, **env):
+        process = self.start(*args, stdin=stdin, **env)
+        try:
+            out, err = process.communicate(stdin, timeout=SECONDS_A_CLIENT)
+        except subprocess.TimeoutExpired:
+            end(process)
+            raise
+        self.said = out + err
+        return process.returncode, out, err
+
+    def run(self, *args, **more):
+        code, out, err = self.ran(*args, **more)
+        assert code == 0, f"{' '.join(map(str, args))} exited with {code}\n{out}{err}"
+        return out
+
+    def fails(self, *args, **more):
+        code, out, err = self.ran(*args, **more)
+        assert code != 0, f"{' '.join(map(str, args))} did not fail\n{out}{err}"
+        return out + err
+
+    # --- the clients ---
+
+    def push(self, name="one"):
+        self.run("skopeo", "copy", "--dest-tls-verify=false", f"oci:{self.image}:latest", self.skopeo(name))
+
+    def pull(self, name="one", **env):
+        target = pathlib.Path(tempfile.mkdtemp(dir=self.sandbox.root))
+        self.run(*self.pulling(name, target), **env)
+        return target
+
+    def pulling(self, name, target):
+        return ["skopeo", "copy", "--src-tls-verify=false", self.skopeo(name), f"dir:{target}"]
+
+    def skopeo(self, name):
+        return f"docker://{self.host}/{name}:latest"
+
+    def login_again(self):
+        """`docker login` without a user name, for which docker wants its daemon's word."""
+        daemon = self.rig.with_part(Daemon(self.registry.tokens))
+        out = self.run("docker", "login", self.host, DOCKER_HOST=daemon.url)
+        assert "Login Succeeded" in out, out
+        assert daemon.asked == ["alice"], daemon.asked
+
+    def inspect(self, name="one"):
+        return self.run("docker", "manifest", "inspect", "--insecure", f"{self.host}/{name}:latest")
+
+    def helper(self, operation, text):
+        return self.ran("docker-credential-hallpass", operation, stdin=text)
+
+    def get(self, server=None):
+        code, out, err = self.helper("get", server or self.host)
+        assert code == 0, out + err
+        return json.loads(out)
+
+    # --- the provider ---
+
+    def kill_all(self):
+        """The access tokens die; the grants that they came from live on."""
+        self.provider.set(dead=self.provider.issued("access_token"))
+        self.provider.new_requests()
+
+    def tabs(self):
+        return len(self.sandbox.tabs())
+
+    def users(self):
+        return {(user, who) for user, _, who in self.registry.tokens.new_seen() if user}
+
+
+def storage(desk):
+    """Where podman and buildah keep what they pull, without a right that a container lacks."""
+    root = desk.sandbox.root
+    return ["--root", root / "storage", "--runroot", root / "runroot", "--storage-driver", "vfs"]
+
+
+def pulled_by(desk, program, *pull):
+    """Pulls with podman or buildah; what the kernel forbids them is no word about us."""
+    code, out, err = desk.ran(program, *storage(desk), *pull, "--tls-verify=false", f"{desk.host}/one:latest")
+    forbidden = ("operation not permitted", "newuidmap", "permission denied", "cannot clone", "user namespaces")
+    if code and any(word in (out + err).lower() for word in forbidden) and "unauthorized" not in (out + err).lower():
+        raise Blocked(f"{program} cannot unpack an image here: {err.strip().splitlines()[-1]}")
+    assert code == 0, out + err
+    listed = desk.run(program, *storage(desk), "images", "-q")
+    assert listed.strip(), "nothing was pulled"
+
+
+# --- one sign-in ---
+
+
+@case
+def who_signed_in_once_pushes_and_pulls_with_docker_and_skopeo(rig):
+    desk = Desk(rig)
+    desk.push()
+    assert desk.tabs() == 1
+    target = desk.pull()
+    assert json.loads((target / "manifest.json").read_text(encoding="utf-8"))["layers"]
+    assert json.loads(desk.inspect())["schemaVersion"] == 2
+    assert desk.tabs() == 1
+    assert desk.users() == {("alice", "alice")}
+    assert "auth" not in json.loads(desk.config.read_text(encoding="utf-8")).get("auths", {}).get(desk.host, {})
+
+
+@case(limit=180)
+def signed_in_for_git_nobody_is_asked_by_docker_podman_and_skopeo(rig):
+    desk = Desk(rig, set_up=False)
+    git = shutil.which("git", path=desk.sandbox.env["PATH"])
+    server = rig.with_part(GitServer(desk.sandbox.root / "served", desk.provider, git, user="oauth2"))
+    desk.sandbox.env.update(GIT_CONFIG_NOSYSTEM="1")
+    desk.run(git, "init", "--quiet", "--bare", server.root / "one.git")
+    desk.hallpass("setup", "git", "--host", server.url, "--provider", "corp").ended(0)
+    desk.run(git, "clone", "--quiet", f"{server.url}/one.git", "work")
+    assert desk.tabs() == 1
+
+    desk.hallpass("setup", "docker", desk.url, "--provider", "corp").ended(0)
+    desk.push()
+    desk.pull()
+    desk.inspect()
+    desk.login_again()
+    desk.run("podman", "login", "--get-login", desk.host)
+    pulled_by(desk, "podman", "pull", "-q")
+    assert desk.tabs() == 1
+
+
+@case(limit=180)
+def buildah_pulls_with_the_same_sign_in(rig):
+    desk = Desk(rig)
+    desk.push()
+    pulled_by(desk, "buildah", "pull", "-q")
+    assert desk.tabs() == 1
+
+
+@case
+def oras_pulls_with_the_same_sign_in(rig):
+    desk = Desk(rig)
+    desk.push()
+    desk.registry.tokens.new_seen()
+    pulled = desk.sandbox.home / "pulled"
+    desk.run(HERE / "venv/bin/python", "-B", "-c", ORAS, f"{desk.host}/one:latest", pulled)
+    # It unpacks a layer of this kind, whatever its title.
+    assert [path for path in pulled.rglob("*") if path.is_file()], "nothing was pulled"
+    assert desk.tabs() == 1
+    assert desk.users() == {("alice", "alice")}
+
+
+# The ORAS project's library for Python, as a program. It cannot push to a registry that wants another token for it.
+ORAS = """
+import sys
+import oras.client
+oras.client.OrasClient(insecure=True).pull(target=sys.argv[1], outdir=sys.argv[2])
+"""
+
+
+@case
+def ten_skopeo_copies_at_once_from_nothing_open_one_tab(rig):
+    desk = Desk(rig)
+    desk.push()
+    desk.hallpass("logout", "corp").ended(0)
+    before = desk.tabs()
+    targets = [pathlib.Path(tempfile.mkdtemp(dir=desk.sandbox.root)) for _ in range(10)]
+    running = [desk.start(*desk.pulling("one", target)) for target in targets]
+    for process in running:
+        out, err = process.communicate(timeout=SECONDS_A_CLIENT)
+        assert process.returncode == 0, out + err
+    assert all((target / "manifest.json").exists() for target in targets)
+    assert desk.tabs() == before + 1
+
+
+# --- time, and a token that is revoked ---
+
+
+@case
+def a_token_that_expired_is_refreshed_between_two_commands(rig):
+    desk = Desk(rig)
+    desk.provider.set(accessTokenTtl=2)
+    desk.push()
+    time.sleep(2.2)
+    desk.provider.set(accessTokenTtl=3600)
+    desk.provider.new_requests()
+    desk.pull()
+    desk.inspect()
+    assert desk.provider.new_grants() == [("refresh_token", 200)]
+    assert desk.tabs() == 1
+
+
+@case
+def a_token_with_less_than_five_minutes_left_is_not_handed_out(rig):
+    desk = Desk(rig)
+    desk.push()
+    first = desk.get()["Secret"]
+    desk.provider.new_requests()
+    code, out, err = desk.ran("faketime", "-f", "+3310s", "docker-credential-hallpass", "get", stdin=desk.host)
+    assert code == 0, out + err
+    assert json.loads(out)["Secret"] != first
+    assert desk.provider.new_grants() == [("refresh_token", 200)]
+
+
+@case
+def a_session_that_was_revoked_between_two_commands_leads_to_one_sign_in(rig):
+    desk = Desk(rig)
+    desk.provider.set(accessTokenTtl=2)
+    desk.push()
+    for token in desk.provider.issued("refresh_token"):
+        form = urllib.parse.urlencode({"token": token, "client_id": "hallpass"}).encode()
+        urllib.request.urlopen(f"{desk.provider.issuer}/token/revocation", form, timeout=10).close()
+    time.sleep(2.2)
+    desk.provider.set(accessTokenTtl=3600)
+    desk.pull()
+    assert desk.tabs() == 2
+
+
+@case
+def a_token_that_was_revoked_is_replaced_after_a_login_and_nothing_else_is_lost(rig):
+    desk = Desk(rig)
+    desk.push()
+    desk.kill_all()
+    said = desk.fails(*desk.pulling("one", tempfile.mkdtemp(dir=desk.sandbox.root)))
+    assert "unauthorized" in said.lower(), said
+    desk.hallpass("get-token", "corp", "--force-refresh").ended(0)
+    desk.pull()
+    assert desk.tabs() == 1
+
+
+# --- docker login and docker logout ---
+
+
+@case
+def docker_login_takes_what_it_was_given_and_nothing_of_it_is_kept(rig):
+    desk = Desk(rig)
+    desk.login_again()
+    assert not (desk.sandbox.home / ".local/share/hallpass/kept").exists()
+    assert desk.get()["Username"] == "alice"
+    desk.run("docker", "logout", desk.host)
+    assert "hallpass logout corp" in desk.said, desk.said
+    assert desk.get()["Username"] == "alice"
+    assert desk.tabs() == 1
+
+
+@case
+def what_somebody_types_at_docker_login_wins_until_docker_logout(rig):
+    desk = Desk(rig)
+    desk.registry.tokens.passwords["bob"] = "typed by bob"
+    desk.push()
+    desk.registry.tokens.new_seen()
+    desk.run("docker", "login", "-u", "bob", "--password-stdin", desk.host, stdin="typed by bob")
+    assert f"docker logout {desk.host}" in desk.said, desk.said
+    desk.registry.tokens.new_seen()
+    desk.pull()
+    assert desk.users() == {("bob", "bob")}
+    desk.run("docker", "logout", desk.host)
+    desk.pull()
+    assert desk.users() == {("alice", "alice")}
+    assert "typed by bob" not in desk.config.read_text(encoding="utf-8")
+
+
+@case
+def podman_login_and_skopeo_login_are_kept_and_forgotten_too(rig):
+    desk = Desk(rig, set_up=False)
+    desk.registry.tokens.passwords["bob"] = "typed by bob"
+    desk.hallpass("setup", "docker", desk.url, "--provider", "corp", "--podman").ended(0)
+    desk.push()
+    for program in ("podman", "skopeo"):
+        desk.run(program, "login", "--tls-verify=false", "-u", "bob", "--password-stdin", desk.host, stdin="typed by bob")
+        assert desk.get() == {"ServerURL": desk.host, "Username": "bob", "Secret": "typed by bob"}
+        desk.run(program, "logout", desk.host)
+        assert desk.get()["Username"] == "alice"
+    for path in desk.sandbox.files():
+        assert b"typed by bob" not in path.read_bytes(), path
+
+
+@case
+def a_password_that_is_wrong_is_not_kept(rig):
+    desk = Desk(rig)
+    desk.registry.tokens.passwords["bob"] = "right"
+    desk.fails("docker", "login", "-u", "bob", "--password-stdin", desk.host, stdin="wrong")
+    assert not (desk.sandbox.home / ".local/share/hallpass/kept").exists()
+
+
+# --- a store for all registries ---
+
+
+@case
+def as_the_store_of_every_registry_it_keeps_what_docker_login_had(rig):
+    desk = Desk(rig, set_up=False)
+    desk.registry.tokens.passwords["bob"] = "typed by bob"
+    desk.hallpass("setup", "docker", "--default").ended(0)
+    desk.run("docker", "login", "-u", "bob", "--password-stdin", desk.host, stdin="typed by bob")
+    assert desk.get() == {"ServerURL": desk.host, "Username": "bob", "Secret": "typed by bob"}
+    code, out, _ = desk.helper("list", "unused")
+    assert (code, json.loads(out)) == (0, {desk.host: "bob"})
+    desk.run("docker", "logout", desk.host)
+    code, out, _ = desk.helper("get", desk.host)
+    assert (code, out) == (1, "credentials not found in native keychain\n")
+    desk.hallpass("setup", "docker", "--undo").ended(0)
+    assert desk.tabs() == 0
+
+
+@case
+def a_registry_that_nobody_knows_is_asked_without_a_credential_and_no_browser_opens(rig):
+    desk = Desk(rig, set_up=False)
+    desk.hallpass("setup", "docker", "--default").ended(0)
+    said = desk.fails("docker", "manifest", "inspect", "--insecure", f"{desk.host}/one:latest")
+    assert "unauthorized" in said.lower() or "no such manifest" in said.lower(), said
+    assert all(user is None for user, _, _ in desk.registry.tokens.new_seen())
+    assert desk.tabs() == 0
+
+
+@case
+def where_nobody_may_be_asked_the_client_says_what_to_run(rig):
+    desk = Desk(rig)
+    said = desk.fails("skopeo", "inspect", "--tls-verify=false", desk.skopeo("one"), HALLPASS_INTERACTIVE="never")
+    assert "hallpass login corp" in said, said
+    assert desk.tabs() == 0
+
+
+# --- what is refused ---
+
+
+@case
+def a_look_alike_and_what_is_no_request_get_nothing(rig):
+    desk = Desk(rig)
+    desk.push()
+    token = desk.get()["Secret"]
+    port = desk.host.partition(":")[2]
+    for server in (
+        f"evil{desk.host}", f"{desk.host}.evil.example", f"{desk.host}@evil.example", f"127.0.0.1:{int(port) - 1}",
+        f"http://evil.example/{desk.host}", f"evil.example#{desk.host}", f"127.0.0.2:{port}", "", "\0\1\xff",
+        "x" * (10 << 20),
+    ):  # fmt: skip
+        code, out, err = desk.helper("get", server)
+        assert code == 1 and out.count("\n") == 1, (server[:60], out[:200])
+        assert token not in out + err
+    for request in ("", "{", "[]", '{"ServerURL":7}', "\0\xff", '{"Secret":"hunter2"}', '{"Secret":"hunter2"' * (1 << 20)):
+        code, out, err = desk.helper("store", request)
+        assert code == 1 and "hunter2" not in out + err, (request[:60], out[:200])
+    assert desk.get()["Secret"] == token
+    assert desk.tabs() == 1
+
+
+@case
+def a_secret_of_a_mebibyte_goes_through_docker_and_back(rig):
+    desk = Desk(rig, set_up=False)
+    desk.hallpass("setup", "docker", "--default").ended(0)
+    secret = "s" * (1 << 20)
+    stored = json.dumps({"ServerURL": "quay.example", "Username": "robot", "Secret": secret})
+    code, out, err = desk.helper("store", stored)
+    assert (code, out) == (0, ""), out + err
+    assert desk.get("quay.example")["Secret"] == secret

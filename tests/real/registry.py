@@ -1,0 +1,291 @@
+"""A registry: Debian's `docker-registry` with token authentication, and the token server that it sends clients to.
+
+The token server speaks distribution's token specification. Whoever asks it says who he is by Basic authentication;
+the password has to be a live token of a real OpenID provider, or that of somebody who has one.
+"""
+
+import base64
+import gzip
+import hashlib
+import http.server
+import io
+import json
+import pathlib
+import secrets
+import socket
+import subprocess
+import tarfile
+import threading
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+
+from certificates import openssl
+from git_server import credentials
+from sandbox import end, wait_for
+
+SERVICE, ISSUER = "the registry of the tests", "the token server of the tests"
+LAYER = "hello.tar.gz"  # what oras calls the image's layer
+SECONDS_TO_START = 15
+SECONDS_A_REQUEST = 30
+SECONDS_A_TOKEN_LIVES = 60
+
+
+class TokenServer:
+    """Hands out the registry's own tokens (https://distribution.github.io/distribution/spec/auth/token/)."""
+
+    def __init__(self, folder, provider, user=None):
+        self.provider, self.user = provider, user
+        self.folder = pathlib.Path(folder)
+        self.seen = []  # (user, password, who)
+        self.passwords = {}  # user -> password, for those who have no token
+        self._lock = threading.Lock()
+        self.certificate, self._key = self.folder / "token.pem", self.folder / "token.key"
+        openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", self._key, "-out", self.certificate,
+                "-days", "2", "-subj", "/CN=token server")  # fmt: skip
+        der = self.folder / "token.der"
+        openssl("x509", "-in", self.certificate, "-outform", "der", "-out", der)
+        self._chain = [base64.b64encode(der.read_bytes()).decode()]
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/token"
+        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+
+    def close(self):
+        self._server.shutdown()
+        self._server.server_close()
+
+    def new_seen(self):
+        with self._lock:
+            seen, self.seen = self.seen, []
+        return seen
+
+    def _handler(self):
+        server = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            timeout = SECONDS_A_REQUEST
+
+            def do_GET(self):
+                server._serve(self, urllib.parse.urlsplit(self.path).query)
+
+            # The OAuth form of the specification, which clients try first: docker then asks with GET.
+            def do_POST(self):
+                self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                server._reply(self, 404, {})
+
+            def log_message(self, *_):
+                pass
+
+        return Handler
+
+    def _serve(self, request, query):
+        scopes = urllib.parse.parse_qs(query).get("scope", [])
+        scheme, user, password = credentials(request.headers.get("Authorization"))
+        who = self._who(scheme, user, password)
+        with self._lock:
+            self.seen.append((user, password, who))
+        if who is None:
+            return self._reply(request, 401, {"errors": [{"code": "UNAUTHORIZED"}]})
+        token = self._token(who, scopes)
+        return self._reply(request, 200, {"token": token, "access_token": token, "expires_in": SECONDS_A_TOKEN_LIVES})
+
+    def takes(self, user, password):
+        return self._who("Basic", user, password) is not None
+
+    def _who(self, scheme, user, password):
+        if scheme != "Basic" or not password:
+            return None
+        if user in self.passwords:
+            return user if self.passwords[user] == password else None
+        if self.user and user != self.user:
+            return None
+        said = self.provider.introspect(password)
+        return said["sub"] if said["active"] else None
+
+    @staticmethod
+    def _reply(request, status, value):
+        body = json.dumps(value).encode()
+        request.send_response(status)
+        request.send_header("Content-Type", "application/json")
+        request.send_header("Content-Length", str(len(body)))
+        request.end_headers()
+        request.wfile.write(body)
+
+    def _token(self, who, scopes):
+        """A JWT that the registry trusts (https://distribution.github.io/distribution/spec/auth/jwt/)."""
+        now = int(time.time())
+        access = []
+        for scope in scopes:
+            for one in scope.split():
+                kind, _, rest = one.partition(":")
+                name, _, actions = rest.rpartition(":")
+                access.append({"type": kind, "name": name, "actions": actions.split(",")})
+        claims = {
+            "iss": ISSUER, "sub": who, "aud": SERVICE, "nbf": now - 10, "iat": now,
+            "exp": now + SECONDS_A_TOKEN_LIVES, "jti": secrets.token_hex(8), "access": access,
+        }  # fmt: skip
+        head = {"typ": "JWT", "alg": "RS256", "x5c": self._chain}
+        signed = ".".join(base64url(json.dumps(part).encode()) for part in (head, claims))
+        return f"{signed}.{base64url(self._signature(signed.encode()))}"
+
+    def _signature(self, data):
+        run = subprocess.run(
+            ["openssl", "dgst", "-sha256", "-sign", self._key], input=data, capture_output=True, timeout=20
+        )
+        assert run.returncode == 0, run.stderr
+        return run.stdout
+
+
+class Daemon:
+    """The one thing that docker asks its daemon for at `docker login`: whether the registry takes a credential."""
+
+    def __init__(self, tokens):
+        self.asked = []  # user names
+        daemon = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            timeout = SECONDS_A_REQUEST
+
+            def do_GET(self):
+                self._send(200, {}, {"Api-Version": "1.41", "Ostype": "linux"})
+
+            do_HEAD = do_GET
+
+            def do_POST(self):
+                asked = json.loads(self.rfile.read(int(self.headers.get("Content-Length", 0))))
+                daemon.asked.append(asked.get("username"))
+                known = tokens.takes(asked.get("username"), asked.get("password"))
+                status, said = (200, {"Status": "Login Succeeded"}) if known else (401, {"message": "unauthorized"})
+                self._send(status, said, {})
+
+            def _send(self, status, value, headers):
+                body = json.dumps(value).encode()
+                self.send_response(status)
+                for name, text in {"Content-Type": "application/json", "Content-Length": len(body), **headers}.items():
+                    self.send_header(name, str(text))
+                self.end_headers()
+                if self.command != "HEAD":
+                    self.wfile.write(body)
+
+            def log_message(self, *_):
+                pass
+
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.url = f"tcp://127.0.0.1:{self._server.server_address[1]}"
+        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+
+    def close(self):
+        self._server.shutdown()
+        self._server.server_close()
+
+
+class Registry:
+    """A running docker-registry whose images lie below `folder`."""
+
+    def __init__(self, folder, provider, user=None):
+        self.folder = pathlib.Path(folder)
+        self.folder.mkdir(exist_ok=True)
+        self.tokens = TokenServer(self.folder, provider, user)
+        self.host = f"127.0.0.1:{free_port()}"
+        config = self.folder / "config.json"
+        # JSON is YAML too.
+        config.write_text(
+            json.dumps(
+                {
+                    "version": 0.1,
+                    "log": {"level": "warn"},
+                    "storage": {"filesystem": {"rootdirectory": str(self.folder / "data")}, "delete": {"enabled": True}},
+                    "http": {"addr": self.host},
+                    "auth": {
+                        "token": {
+                            "realm": self.tokens.url, "service": SERVICE, "issuer": ISSUER,
+                            "rootcertbundle": str(self.tokens.certificate),
+                        }
+                    },
+                }
+            ),
+            encoding="utf-8",
+        )  # fmt: skip
+        self._log = open(self.folder / "registry.log", "a", encoding="utf-8")
+        self._process = subprocess.Popen(
+            ["docker-registry", "serve", config], stdout=self._log, stderr=self._log, start_new_session=True
+        )
+        wait_for(self._answers, SECONDS_TO_START, lambda: (self.folder / "registry.log").read_text(encoding="utf-8"))
+
+    def _answers(self):
+        assert self._process.poll() is None, (self.folder / "registry.log").read_text(encoding="utf-8")
+        try:
+            urllib.request.urlopen(f"http://{self.host}/v2/", timeout=5).close()
+        except urllib.error.HTTPError as refused:
+            refused.close()
+            return refused.code == 401
+        except OSError:
+            return False
+        return True
+
+    def close(self):
+        end(self._process)
+        self._log.close()
+        self.tokens.close()
+
+
+def image(root):
+    """A small image as an OCI layout in a new folder: one layer with one file in it."""
+    root = pathlib.Path(root)
+    blobs = root / "blobs/sha256"
+    blobs.mkdir(parents=True)
+
+    def blob(data):
+        digest = hashlib.sha256(data).hexdigest()
+        (blobs / digest).write_bytes(data)
+        return {"digest": f"sha256:{digest}", "size": len(data)}
+
+    layer = io.BytesIO()
+    with tarfile.open(fileobj=layer, mode="w") as tar:
+        entry = tarfile.TarInfo("hello")
+        entry.size = 6
+        tar.addfile(entry, io.BytesIO(b"hello\n"))
+    plain = layer.getvalue()
+    config = {
+        "architecture": "amd64", "os": "linux", "config": {},
+        "rootfs": {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(plain).hexdigest()}"]},
+    }  # fmt: skip
+    kind = "application/vnd.oci.image"
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": f"{kind}.manifest.v1+json",
+        "config": {"mediaType": f"{kind}.config.v1+json", **blob(json.dumps(config).encode())},
+        "layers": [
+            {
+                "mediaType": f"{kind}.layer.v1.tar+gzip",
+                **blob(gzip.compress(plain, mtime=0)),
+                "annotations": {"org.opencontainers.image.title": LAYER},
+            }
+        ],
+    }
+    index = {
+        "schemaVersion": 2,
+        "manifests": [
+            {
+                "mediaType": f"{kind}.manifest.v1+json",
+                **blob(json.dumps(manifest).encode()),
+                "annotations": {"org.opencontainers.image.ref.name": "latest"},
+            }
+        ],
+    }
+    (root / "oci-layout").write_text('{"imageLayoutVersion":"1.0.0"}', encoding="utf-8")
+    (root / "index.json").write_text(json.dumps(index), encoding="utf-8")
+    return root
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def base64url(data):
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
