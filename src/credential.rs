@@ -56,6 +56,8 @@ pub struct Cluster {
     pub skips_tls_verification: bool,
     /// The kubeconfig says by which authority the server is known.
     pub has_own_authority: bool,
+    /// Under which name the server's certificate is, where the kubeconfig says so.
+    pub tls_server_name: Option<String>,
     pub proxy_url: Option<String>,
     pub names: ClusterNames,
 }

@@ -43,8 +43,10 @@ impl Env {
     #[must_use]
     pub fn with<'a>(&self, vars: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
         let mut env = self.clone();
-        let vars = vars.into_iter().map(|(k, v)| (k.into(), v.into()));
-        env.vars.extend(vars);
+        for (name, value) in vars {
+            env.vars.retain(|(key, _)| key != OsStr::new(name));
+            env.vars.push((name.into(), value.into()));
+        }
         env
     }
 
@@ -90,6 +92,14 @@ impl std::fmt::Debug for Env {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_that_is_laid_over_counts_and_not_what_was_there() {
+        let env = Env::new(Vec::<&str>::new(), [("A", "1"), ("B", "2")]);
+        let env = env.with([("A", "3"), ("C", "4"), ("A", "5")]);
+        assert_eq!(env.var("A"), Some("5"));
+        assert_eq!((env.var("B"), env.var("C")), (Some("2"), Some("4")));
+    }
 
     #[test]
     fn what_was_asked_for_is_noted_once_whether_or_not_it_is_set() {

@@ -100,6 +100,7 @@ fn sign_out(prepared: &Prepared<'_>, name: &RecordName) -> Result<bool, Error> {
                 .store
                 .lock(name, crate::store::LockKind::Record, deadline)?;
             prepared.store.remove(name, &lock)?;
+            session::exchanged::forget(&prepared.context(), name).map_err(session::Error::from)?;
             terminal.warn(&format!(
                 "a session could not be opened ({error}), and so was removed without being revoked"
             ));

@@ -229,6 +229,7 @@ pub fn cluster_of(fields: &Map<String, Value>) -> Result<Cluster, Malformed> {
         server: text("server")?.ok_or(Malformed::NoServer)?,
         skips_tls_verification,
         has_own_authority: text("certificate-authority-data")?.is_some(),
+        tls_server_name: text("tls-server-name")?,
         proxy_url: text("proxy-url")?,
         names: match fields.get("config") {
             None | Some(Value::Null) => ClusterNames::default(),

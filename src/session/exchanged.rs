@@ -14,7 +14,7 @@ use crate::provider::RegistryExchange;
 use crate::secret::Secret;
 use crate::store::{Kept, LockKind, RecordName, Store, StoreError};
 
-use super::record::{Session, exposed, is_fresh};
+use super::record::{Person, Session, exposed, is_fresh};
 use super::{Account, Context, Error, RESERVED};
 
 /// What a registry handed out for a session.
@@ -22,6 +22,9 @@ use super::{Account, Context, Error, RESERVED};
 pub struct RegistryCredential {
     /// The record's name of the session that it was made of.
     session: String,
+    /// Who had signed in then.
+    #[serde(default)]
+    person: Option<Person>,
     pub username: String,
     #[serde(serialize_with = "exposed")]
     pub secret: Secret<String>,
@@ -36,6 +39,15 @@ impl RegistryCredential {
     fn is_fresh(&self, fresh_for: Duration, now: OffsetDateTime) -> bool {
         is_fresh(self.obtained_at, self.expires_at, fresh_for, now)
     }
+
+    /// Whether whoever is signed in now is who it was made for.
+    fn is_of(&self, session: &Session) -> bool {
+        match (&self.person, &session.person) {
+            (Some(then), Some(now)) => then.is_same(now),
+            (None, None) => true,
+            (Some(_), None) | (None, Some(_)) => false,
+        }
+    }
 }
 
 /// Which of a session's tokens such a registry is shown.
@@ -47,7 +59,8 @@ pub fn token_for(exchange: RegistryExchange) -> TokenKind {
 }
 
 impl Account<'_> {
-    /// The registry's credential, if it is kept and good for so long.
+    /// The registry's credential, if it is kept and good for so long. Without its session it is
+    /// nobody's, however it came to be left behind.
     pub fn kept_exchanged(
         &self,
         exchange: RegistryExchange,
@@ -55,10 +68,12 @@ impl Account<'_> {
         fresh_for: Duration,
     ) -> Result<Option<RegistryCredential>, Error> {
         let kept = self.read_exchanged(&self.exchanged_name(exchange, registry))?;
+        let (Some(kept), Some(session)) = (kept, self.kept()?) else {
+            return Ok(None);
+        };
         let now = self.context.now();
-        Ok(kept
-            .map(|kept| kept.value)
-            .filter(|kept| kept.is_fresh(fresh_for, now)))
+        Ok(Some(kept.value)
+            .filter(|kept| kept.is_of(&session.value) && kept.is_fresh(fresh_for, now)))
     }
 
     /// Shows the registry a token of this session, once however many processes want it.
@@ -73,6 +88,8 @@ impl Account<'_> {
         let store = self.context.store;
         let lock = store.lock(&name, LockKind::Record, self.context.record_deadline())?;
         let old = self.read_exchanged(&name)?;
+        let generation = old.as_ref().map_or(1, |old| old.generation + 1);
+        let old = old.filter(|old| old.value.is_of(&session.value));
         let now = self.context.now();
         if let Some(old) = &old
             && old.value.is_fresh(fresh_for, now)
@@ -95,18 +112,12 @@ impl Account<'_> {
         } = made;
         let made = RegistryCredential {
             session: self.name.as_str().to_owned(),
+            person: session.value.person.clone(),
             username,
             secret,
             obtained_at: now,
             expires_at: expires_at.or(session.value.tokens.expires_at(token_for(exchange))),
         };
-        // What is kept must not outlive a session that was signed out meanwhile.
-        if self.kept()?.is_none() {
-            return Err(Error::SignedOutMeanwhile {
-                login: self.login.this.clone(),
-            });
-        }
-        let generation = old.map_or(1, |old| old.generation + 1);
         let room = RESERVED.max(6 * made.secret.expose().len());
         let committed = store
             .reserve(&name, room)
@@ -115,6 +126,14 @@ impl Account<'_> {
             self.context.terminal.warn(&format!(
                 "the registry's credential is good, but could not be stored: {error}"
             ));
+        }
+        // What is kept must not outlive a session that was signed out meanwhile: looked at last, for
+        // whoever signs out removes the session first and then what was made of it.
+        if self.kept()?.is_none() {
+            store.remove(&name, &lock)?;
+            return Err(Error::SignedOutMeanwhile {
+                login: self.login.this.clone(),
+            });
         }
         drop(lock);
         Ok(made)
@@ -168,7 +187,7 @@ impl Account<'_> {
 
 /// Removes what was made of a session that is signed out. What cannot be opened stays: nobody can
 /// use it.
-pub(super) fn forget(context: &Context<'_>, session: &RecordName) -> Result<(), StoreError> {
+pub fn forget(context: &Context<'_>, session: &RecordName) -> Result<(), StoreError> {
     let store: &Store = context.store;
     for listed in store.exchanged()? {
         let Ok(Some(kept)) = store.read::<RegistryCredential>(&listed.name) else {

@@ -28,9 +28,10 @@ pub fn sign_out(context: &Context<'_>, name: &RecordName) -> Result<Option<Signe
     };
     // Removed first: whoever is refreshing without the lock sees it and revokes what it got.
     context.store.remove(name, &lock)?;
-    exchanged::forget(context, name)?;
+    let forgotten = exchanged::forget(context, name);
     let mut not_revoked = Vec::new();
     revoke(context, &kept.value, &mut not_revoked);
+    forgotten?;
     Ok(Some(SignedOut {
         session: kept.value,
         not_revoked,

@@ -64,8 +64,8 @@ impl Journal {
             read.map_err(StoreError::io("read", folder.path().join(name)))?;
         }
         Ok(Self {
-            // What is no text is not there.
-            text: String::from_utf8(bytes).unwrap_or_default(),
+            // A line that is no text is no line of ours; the others still are.
+            text: String::from_utf8_lossy(&bytes).into_owned(),
             folder,
             name,
             file,
@@ -144,6 +144,28 @@ mod tests {
             longest = longest.max(journal().text().len());
         }
         assert!(longest < 66 << 10, "{longest}");
+    }
+
+    #[test]
+    fn a_line_that_is_no_text_costs_itself_and_nothing_else() {
+        let folder = private();
+        let journal = || Journal::below(folder.path(), "j").unwrap();
+        journal().append("one\n", |_| unreachable!()).unwrap();
+        let mut file = File::options()
+            .append(true)
+            .open(folder.path().join("hallpass/j"))
+            .unwrap();
+        file.write_all(b"\xff\xfe\n").unwrap();
+        journal().append("two\n", |_| unreachable!()).unwrap();
+        let read = journal();
+        let lines: Vec<_> = read.text().lines().collect();
+        assert_eq!((lines[0], lines[2]), ("one", "two"));
+        // And the file is still known to be long.
+        file.write_all("x".repeat(LONG).as_bytes()).unwrap();
+        journal()
+            .append("\nlast\n", |_| "short".to_owned())
+            .unwrap();
+        assert_eq!(journal().text(), "short\nlast\n");
     }
 
     #[cfg(unix)]

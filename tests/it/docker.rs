@@ -2,6 +2,7 @@
 //! provider.
 
 use std::fs;
+use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
@@ -418,6 +419,62 @@ fn a_registrys_token_goes_with_the_session_that_it_was_made_of() {
     let (_, other) = answered(&scene.sandbox.docker("get", &registry.host), &registry.host);
     assert_ne!(other, secret);
     assert_eq!(scene.sandbox.opened().len(), 2);
+}
+
+/// What is left behind of a session that is gone, and its files.
+fn left_behind(scene: &Scene) -> Vec<(PathBuf, Vec<u8>)> {
+    let files = files_below(&scene.sandbox.data_dir().join("exchanged"));
+    let records = files.into_iter().filter(|path| path.extension().is_none());
+    records
+        .map(|path| (path.clone(), fs::read(path).unwrap()))
+        .collect()
+}
+
+#[test]
+fn a_registrys_token_that_was_left_behind_is_nobodys() {
+    let registry = Registry::acr();
+    let mut scene = scene_of(&registry, "acr");
+    registry.state().ends_at = in_seconds(&scene, 3 * 3600);
+    let get = |scene: &Scene| scene.sandbox.docker("get", &registry.host);
+    let (_, secret) = answered(&get(&scene), &registry.host);
+    let left = left_behind(&scene);
+    assert_eq!(left.len(), 1);
+    let put_back = || {
+        for (path, bytes) in &left {
+            crate::sandbox::private_file(path, "");
+            fs::write(path, bytes).unwrap();
+        }
+    };
+    scene.sandbox.run(&["logout", "corp"]).succeeds();
+    put_back();
+    let never = ["docker", "--interactive", "never", "get"];
+    let reply = scene
+        .sandbox
+        .run_with_input(&never, registry.host.as_bytes());
+    assert!(!reply.stdout.contains(&secret), "{reply}");
+    assert_eq!(reply.code, Some(1), "{reply}");
+    // Nor is it of whoever signs in next.
+    scene.sandbox.person("bob");
+    scene.login(&[]).succeeds();
+    put_back();
+    assert_ne!(answered(&get(&scene), &registry.host).1, secret);
+}
+
+#[test]
+fn a_session_that_cannot_be_opened_takes_what_was_made_of_it_along() {
+    let registry = Registry::acr();
+    let scene = scene_of(&registry, "acr");
+    registry.state().ends_at = in_seconds(&scene, 3 * 3600);
+    answered(&scene.sandbox.docker("get", &registry.host), &registry.host);
+    assert_eq!(left_behind(&scene).len(), 1);
+    for record in files_below(&scene.sandbox.data_dir().join("sessions")) {
+        if record.extension().is_none() {
+            fs::write(record, "damaged").unwrap();
+        }
+    }
+    let ended = scene.sandbox.run(&["logout", "--all"]);
+    assert_eq!(ended.code, Some(1), "{ended}");
+    assert_eq!(left_behind(&scene), []);
 }
 
 #[test]

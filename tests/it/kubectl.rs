@@ -799,6 +799,10 @@ fn a_provider_with_clusters_of_its_own_answers_for_no_other() {
         // A proxy of the kubeconfig's with an authority of the kubeconfig's can be any server.
         let through = json!({ "proxy-url": "http://proxy.evil.example", "certificate-authority-data": "Q0E=" });
         run(&with(through)).fails_saying(1, &["proxy", "use_cluster_proxy"]);
+        // And so can one that leads to whoever has a certificate of that other name.
+        let renamed =
+            json!({ "proxy-url": "http://proxy.evil.example", "tls-server-name": "evil.example" });
+        run(&with(renamed)).fails_saying(1, &["proxy", "TLS name", "use_cluster_proxy"]);
         token(&run(&with(
             json!({ "proxy-url": "http://proxy.corp.example" }),
         )));
@@ -816,6 +820,13 @@ fn plain_http_is_answered_on_this_machine_only() {
     );
     let local = at("http://127.0.0.1:8001", &Value::Null);
     token(&Parent::new(&scene).run(&scene, &local, CORP));
+    // kubectl takes a kubeconfig's proxy to this machine as well.
+    let away = info(&json!({ "cluster": {
+        "server": "http://127.0.0.1:8001", "proxy-url": "http://proxy.evil.example",
+    } }));
+    Parent::new(&scene)
+        .run(&scene, &away, CORP)
+        .fails_saying(1, &["plain http"]);
     let open = Scene::new();
     let plain_http = at("http://k8s.corp.example", &Value::Null);
     Parent::new(&open)

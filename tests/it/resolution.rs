@@ -625,7 +625,8 @@ fn kubectls_request_is_part_of_its_question() {
     ] {
         planted.plant();
         assert_eq!(ask(scene, &other), *right, "{other}");
-        assert_eq!(ask(scene, &here), *wrong);
+        planted.plant();
+        assert_eq!(ask(scene, &here), *wrong, "the positive control");
     }
     let evil = kubectl::at("https://evil.example", &Value::Null);
     let refused = Parent::new(scene).run(scene, &evil, ASK);

@@ -285,7 +285,7 @@ fn handed(cluster: &Cluster<'_>) -> Result<credential::Cluster, String> {
         "insecure-skip-tls-verify".to_owned(),
         cluster.insecure.into(),
     );
-    for key in ["certificate-authority-data", "proxy-url"] {
+    for key in ["certificate-authority-data", "tls-server-name", "proxy-url"] {
         if let Some(value) = cluster.text(key) {
             fields.insert(key.to_owned(), value.into());
         }

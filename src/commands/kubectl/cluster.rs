@@ -9,7 +9,7 @@
 //!   a configured provider still has to open the server;
 //! - an issuer and a client that a configured provider has, too, are that provider;
 //! - a name is worth nothing where TLS is not verified, or where the kubeconfig names both the way
-//!   to the server and the authority that vouches for it.
+//!   to the server and what the server is known by there: an authority, or another TLS name.
 
 use url::Url;
 
@@ -314,8 +314,10 @@ impl<'c> Server<'c> {
                 Exit::Failed,
             ));
         };
-        // Whoever is on the way could read it.
-        if !realm.is_confidential() {
+        // Whoever is on the way could read it, and a kubeconfig's proxy is on the way to this very
+        // machine as well.
+        let leaves = url.scheme() == "http" && cluster.proxy_url.is_some();
+        if leaves || !realm.is_confidential() {
             return Err(because(
                 format!("{shown} is plain http: nobody but this machine itself is answered so"),
                 "give the cluster an https:// server".to_owned(),
@@ -335,6 +337,7 @@ impl<'c> Server<'c> {
         let Cluster {
             skips_tls_verification,
             has_own_authority,
+            tls_server_name,
             proxy_url,
             ..
         } = self.cluster;
@@ -351,11 +354,16 @@ impl<'c> Server<'c> {
                 Exit::Failed,
             ));
         }
-        if proxy_url.is_some() && *has_own_authority && !provider.use_cluster_proxy {
+        let vouched = match (*has_own_authority, tls_server_name) {
+            (true, _) => Some("the authority that vouches for it"),
+            (false, Some(_)) => Some("another TLS name that it is known by"),
+            (false, None) => None,
+        };
+        if let (Some(_), Some(vouched), false) = (proxy_url, vouched, provider.use_cluster_proxy) {
             return Err(because(
                 format!(
-                    "the kubeconfig names both a proxy that leads to {} and the authority that \
-                     vouches for it, so {name} does not answer for it",
+                    "the kubeconfig names both a proxy that leads to {} and {vouched}, so {name} \
+                     does not answer for it",
                     self.shown
                 ),
                 format!(

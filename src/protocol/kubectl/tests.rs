@@ -213,6 +213,7 @@ fn a_cluster_is_handed_on_as_it_is_described() {
             server: "https://k8s.corp.example:6443".to_owned(),
             skips_tls_verification: true,
             has_own_authority: true,
+            tls_server_name: said("k8s"),
             proxy_url: said("socks5://127.0.0.1:1080"),
             names: ClusterNames {
                 provider: said("corp"),
