@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use crate::env::Env;
 use crate::error::Error;
+use crate::report::printable;
 
 /// What `kubectl config view --raw` says. It holds whatever secrets the files hold.
 pub(super) struct Kubeconfig(Value);
@@ -95,7 +96,8 @@ impl Kubeconfig {
         found.ok_or_else(|| {
             let known: Vec<_> = self.contexts().map(|context| context.name).collect();
             Error::Usage(format!(
-                "the kubeconfig has no context {name}; it has: {}",
+                "the kubeconfig has no context {}; it has: {}",
+                printable(name),
                 or_none(&known)
             ))
         })
@@ -288,11 +290,12 @@ pub(super) fn file_of(files: &[PathBuf], user: &str) -> Result<Option<PathBuf>, 
     Ok(there.first().copied().or(files.last()).cloned())
 }
 
-fn or_none(names: &[&str]) -> String {
+/// Names in a line, or that there are none.
+pub(super) fn or_none(names: &[&str]) -> String {
     if names.is_empty() {
         "none".to_owned()
     } else {
-        names.join(", ")
+        printable(&names.join(", "))
     }
 }
 
