@@ -3,14 +3,17 @@
 //!
 //! <https://kubernetes.io/docs/concepts/configuration/organize-cluster-access-kubeconfig/>
 
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use crate::env::Env;
 use crate::error::Error;
+use crate::report::printable;
 
 /// What `kubectl config view --raw` says. It holds whatever secrets the files hold.
 pub(super) struct Kubeconfig(Value);
@@ -53,12 +56,9 @@ impl Kubeconfig {
             action: "read the kubeconfig",
             cause,
         };
-        let output = Command::new("kubectl")
-            .args(["config", "view", "--raw", "--output=json"])
-            .args(more)
-            .stdin(Stdio::null())
-            .output()
-            .map_err(failed)?;
+        let mut command = Command::new("kubectl");
+        command.args(["config", "view", "--raw", "--output=json"]);
+        let output = output(command.args(more), LIMIT).map_err(failed)?;
         if !output.status.success() {
             let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
             return Err(failed(io::Error::other(said)));
@@ -96,7 +96,8 @@ impl Kubeconfig {
         found.ok_or_else(|| {
             let known: Vec<_> = self.contexts().map(|context| context.name).collect();
             Error::Usage(format!(
-                "the kubeconfig has no context {name}; it has: {}",
+                "the kubeconfig has no context {}; it has: {}",
+                printable(name),
                 or_none(&known)
             ))
         })
@@ -164,6 +165,70 @@ impl<'a> Cluster<'a> {
     }
 }
 
+/// Longer than kubectl takes to read a few files, wherever they are.
+pub(super) const LIMIT: Duration = Duration::from_secs(30);
+
+/// What a command prints, with nothing to read. What is called kubectl may be a script that waits
+/// for something; one that does not end is ended.
+pub(super) fn output(command: &mut Command, limit: Duration) -> io::Result<Output> {
+    let deadline = Instant::now() + limit;
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    let ended = ended_by(deadline, &mut child);
+    ended.unwrap_or_else(|| {
+        // That it did not end is what has to be said.
+        let _ = child.kill();
+        let _ = child.wait();
+        let why = format!("it did not end within {} s", limit.as_secs());
+        Err(io::Error::new(io::ErrorKind::TimedOut, why))
+    })
+}
+
+/// What it printed and how it ended; `None`: it did not.
+fn ended_by(deadline: Instant, child: &mut Child) -> Option<io::Result<Output>> {
+    const BETWEEN_LOOKS: Duration = Duration::from_millis(5);
+    let left = || deadline.saturating_duration_since(Instant::now());
+    let stdout = read_aside(child.stdout.take());
+    let stderr = read_aside(child.stderr.take());
+    let printed = (
+        stdout.recv_timeout(left()).ok()?,
+        stderr.recv_timeout(left()).ok()?,
+    );
+    loop {
+        match (child.try_wait(), left()) {
+            (Ok(Some(status)), _) => {
+                let (stdout, stderr) = printed;
+                return Some(stdout.and_then(|stdout| {
+                    Ok(Output {
+                        status,
+                        stdout,
+                        stderr: stderr?,
+                    })
+                }));
+            }
+            (Err(error), _) => return Some(Err(error)),
+            (Ok(None), Duration::ZERO) => return None,
+            (Ok(None), left) => std::thread::sleep(BETWEEN_LOOKS.min(left)),
+        }
+    }
+}
+
+/// Reads a stream to its end, which may never come: whoever started the command may be gone, and
+/// what it has started still holds the stream.
+fn read_aside(stream: Option<impl Read + Send + 'static>) -> mpsc::Receiver<io::Result<Vec<u8>>> {
+    let (sender, receiver) = mpsc::channel();
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        let read = stream.map_or(Ok(0), |mut stream| stream.read_to_end(&mut bytes));
+        // Nobody waits for it any more.
+        let _ = sender.send(read.map(|_| bytes));
+    });
+    receiver
+}
+
 /// What a user's entry runs: its command and its arguments.
 pub(super) fn exec(user: &Value) -> Option<(&str, Vec<String>)> {
     let exec = user.get("exec")?;
@@ -225,11 +290,12 @@ pub(super) fn file_of(files: &[PathBuf], user: &str) -> Result<Option<PathBuf>, 
     Ok(there.first().copied().or(files.last()).cloned())
 }
 
-fn or_none(names: &[&str]) -> String {
+/// Names in a line, or that there are none.
+pub(super) fn or_none(names: &[&str]) -> String {
     if names.is_empty() {
         "none".to_owned()
     } else {
-        names.join(", ")
+        printable(&names.join(", "))
     }
 }
 
@@ -272,6 +338,34 @@ mod tests {
             assert_eq!(found, expected, "{exec}");
         }
         assert_eq!(own_arguments(&json!({"token": "x"})), None);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_command_that_does_not_end_is_ended() {
+        let run = |script: &str, limit| output(Command::new("sh").args(["-c", script]), limit);
+        let long = Duration::from_secs(60);
+        let said = run("echo out; echo err >&2; exit 3", long).unwrap();
+        assert_eq!(
+            (&*said.stdout, &*said.stderr),
+            (&b"out\n"[..], &b"err\n"[..])
+        );
+        assert_eq!(said.status.code(), Some(3));
+        // More than a pipe holds.
+        let much = run(
+            "head -c 300000 /dev/zero; head -c 300000 /dev/zero >&2",
+            long,
+        )
+        .unwrap();
+        assert_eq!((much.stdout.len(), much.stderr.len()), (300_000, 300_000));
+        for script in [
+            "exec sleep 60",
+            "sleep 5 & sleep 5",
+            "exec >&- 2>&-; exec sleep 60",
+        ] {
+            let error = run(script, Duration::from_millis(50)).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::TimedOut, "{script}");
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! One file a command. This one finds the command, and gathers what all of them need.
 
 use std::ffi::{OsStr, OsString};
+use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
@@ -16,7 +17,7 @@ use crate::env::Env;
 use crate::error::Error;
 use crate::protocol;
 use crate::provider::Provider;
-use crate::report::{Exit, Report};
+use crate::report::{Exit, Report, printable};
 use crate::session::{Context, DEFAULT_ACCOUNT, LoginLine};
 use crate::store::{self, Options, Store, UNATTENDED};
 use crate::terminal::Terminal;
@@ -402,8 +403,31 @@ fn login_line(provider: &Provider, account: &str, ad_hoc: &AdHocArgs) -> String 
     words.join(" ")
 }
 
-/// A word as a shell reads it back.
+/// A word as the shell of a person reads it back, on one line whatever is in it: with what could
+/// steer a terminal or end the line as an escape (`$'…'`: POSIX.1-2024, and bash and zsh before).
 fn quoted(word: &str) -> String {
+    if printable(word) == word {
+        return shell_word(word);
+    }
+    let mut text = String::from("$'");
+    for c in word.chars() {
+        match c {
+            '\'' | '\\' => text.extend(['\\', c]),
+            c if c.is_ascii_control() => {
+                let _ = write!(text, "\\{:03o}", u32::from(c));
+            }
+            c if printable(c.encode_utf8(&mut [0; 4])).starts_with('\\') => {
+                let _ = write!(text, "\\u{:04x}", u32::from(c));
+            }
+            c => text.push(c),
+        }
+    }
+    text.push('\'');
+    text
+}
+
+/// A word as any shell reads it back.
+fn shell_word(word: &str) -> String {
     let is_plain = !word.is_empty()
         && word
             .chars()
@@ -433,6 +457,9 @@ mod tests {
             ("it's", r"'it'\''s'"),
             ("", "''"),
             ("$x", "'$x'"),
+            (r"a\b", r"'a\b'"),
+            ("a\nhint: x'\\\u{1b}[2J", r"$'a\012hint: x\'\\\033[2J'"),
+            ("\u{202e}\u{9b}\u{e9}", "$'\\u202e\\u009b\u{e9}'"),
         ] {
             assert_eq!(quoted(word), expected);
         }

@@ -166,11 +166,11 @@ impl<'p> Served<'p> {
         asked: &mut Option<Account<'p>>,
     ) -> Result<Kept<Session>, session::Error> {
         let unattended = self.unattended;
-        let account = asked.insert(self.account(opened, unattended, what(unattended))?);
+        let account = asked.insert(self.account(opened, unattended, &what(unattended))?);
         match account.token(want) {
             Err(session::Error::SignInNeeded { .. }) if self.may_ask(nobody_may_be_asked)? => {
                 let attended = &self.prepared.config.settings;
-                let account = asked.insert(self.account(opened, attended, what(attended))?);
+                let account = asked.insert(self.account(opened, attended, &what(attended))?);
                 account.token(want)
             }
             other => other,
@@ -193,7 +193,7 @@ impl<'p> Served<'p> {
         &self,
         opened: &Opened,
         settings: &'p Settings,
-        what: String,
+        what: &str,
     ) -> Result<Account<'p>, session::Error> {
         let Opened { found, account } = opened;
         let context = Context {
@@ -207,7 +207,7 @@ impl<'p> Served<'p> {
 
     /// The session of who is opened, as it is kept now.
     pub(super) fn session(&self, opened: &Opened) -> Result<Option<Session>, session::Error> {
-        let account = self.account(opened, self.unattended, String::new())?;
+        let account = self.account(opened, self.unattended, "")?;
         Ok(account.kept()?.map(|kept| kept.value))
     }
 

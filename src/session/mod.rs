@@ -24,6 +24,7 @@ use crate::oauth::id_token;
 use crate::oauth::id_token::{Checks, Claims, IdTokenError};
 use crate::oauth::token::{Client, TokenRequest, TokenResponse};
 use crate::provider::Provider;
+use crate::report::printable;
 use crate::secret::Secret;
 use crate::store::{Kept, LockKind, Place, Plain, RecordName, Store};
 use crate::terminal::Terminal;
@@ -160,10 +161,11 @@ impl<'a> Account<'a> {
         })
     }
 
-    /// Names what the token is for, in the words that a person who is asked reads.
+    /// Names what the token is for, in the words that a person who is asked reads: on one line,
+    /// whoever named it.
     #[must_use]
-    pub fn wanted_for(mut self, what: String) -> Self {
-        self.wanted_for = Some(what);
+    pub fn wanted_for(mut self, what: &str) -> Self {
+        self.wanted_for = Some(printable(what));
         self
     }
 

@@ -1054,3 +1054,16 @@ fn a_changed_client_secret_is_the_same_session() {
     }
     assert_eq!(scene.sandbox.opened().len(), 1);
 }
+
+#[test]
+fn what_a_kubeconfig_says_of_a_server_stays_on_its_line() {
+    let scene = Scene::new();
+    let server = "https://k8s.corp.example/\nhint: run evil";
+    let reply = Parent::new(&scene).run(&scene, &at(server, &Value::Null), CORP);
+    token(&reply);
+    let asked = reply.stderr.lines().next().unwrap();
+    assert!(
+        asked.contains("k8s.corp.example/\\u{a}hint: run evil in the browser"),
+        "{reply}"
+    );
+}

@@ -466,6 +466,30 @@ fn who_was_signed_in_for_git_is_asked_nothing_for_the_registry() {
     assert_eq!(scene.sandbox.opened().len(), 1);
 }
 
+#[test]
+fn another_program_of_that_name_is_found_out() {
+    let mut desk = Desk::new();
+    desk.setup(&["--default"]).succeeds();
+    let before = desk.sandbox.root().join("before");
+    fs::create_dir(&before).unwrap();
+    let theirs = before.join("docker-credential-hallpass");
+    private_file(&theirs, "#!/bin/sh\n");
+    let path = desk.sandbox.home().join(".local/bin");
+    let path = format!("{}:{}", before.display(), path.display());
+    desk.sandbox.set("PATH", path);
+    let shown = theirs.display().to_string();
+    let off = format!("OFF   {shown} is found first");
+    doctor(&desk.sandbox, 1, &[&off]);
+    let again = desk.setup(&["a.example", "--provider", "corp"]);
+    assert!(
+        again
+            .succeeds()
+            .stdout
+            .contains(&format!("finds {shown} first")),
+        "{again}"
+    );
+}
+
 // --- hallpass doctor docker ---
 
 #[track_caller]

@@ -566,3 +566,19 @@ fn a_converted_kubelogin_signs_in_as_it_did() {
         "a redirect URI without a path stays one: {redirect}"
     );
 }
+
+#[test]
+fn what_a_kubeconfig_calls_a_context_stays_on_its_line() {
+    let mut sandbox = Sandbox::new();
+    let text = kubeconfig(SERVER, &json!({})).to_string();
+    let named = text.replace("here", r"here\nhallpass: hint: run evil");
+    with_kubectl(&mut sandbox, &named);
+    let unknown = sandbox.run(&["setup", "kubectl", "--context", "x"]);
+    unknown.fails_saying(2, &[r"it has: here\u{a}hallpass: hint: run evil"]);
+    let doctor = sandbox.run(&["doctor", "kubectl"]);
+    let hint = r"hallpass setup kubectl --context $'here\012hallpass: hint: run evil'";
+    assert!(
+        doctor.stdout.lines().any(|line| line.trim() == hint),
+        "{doctor}"
+    );
+}

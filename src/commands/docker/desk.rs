@@ -245,8 +245,7 @@ impl<'p> Desk<'_, 'p> {
     }
 
     fn account(&self, opened: &Opened) -> Result<Account<'p>, session::Error> {
-        self.tool
-            .account(opened, self.tool.unattended, String::new())
+        self.tool.account(opened, self.tool.unattended, "")
     }
 
     /// Whether it is what was handed out: `docker login` stores what it was given.

@@ -39,6 +39,13 @@ pub(in super::super) fn run(env: &Env, args: &DoctorDocker) -> Result<ExitCode, 
             &format!("{program} is not on PATH: no client finds it"),
             "hallpass setup docker",
         ),
+        Link::Behind(path) => {
+            let word = quoted(&path.to_string_lossy());
+            findings.off(
+                &format!("{} is found first, and is not this program", path.display()),
+                &format!("mv {word} {word}.old"),
+            );
+        }
         Link::Nowhere(command) => findings.off(
             &format!("{program} is not on PATH: no client finds it"),
             &command,

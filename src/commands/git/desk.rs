@@ -12,7 +12,7 @@ use crate::credential::{
 };
 use crate::error::Error;
 use crate::provider::Realm;
-use crate::report::{Exit, Report};
+use crate::report::{Exit, Report, printable};
 use crate::resolution::Resolution;
 use crate::session;
 use crate::session::record::Session;
@@ -150,9 +150,7 @@ impl<'p> Desk<'_, 'p> {
         let Some(opened) = self.opened_without_asking(target, refused.username.as_deref())? else {
             return Ok(Reply::Done);
         };
-        let account = self
-            .tool
-            .account(&opened, self.tool.unattended, String::new())?;
+        let account = self.tool.account(&opened, self.tool.unattended, "")?;
         // An older token than the kept one was refused long ago.
         account
             .refuse(|session| has_secret_of(refused, session))
@@ -323,8 +321,9 @@ impl<'p> Desk<'_, 'p> {
         let folder = folder.map_or_else(String::new, |folder| format!(" in {folder}"));
         Stop::refused(Refusal::NotSignedIn(Report {
             error: format!(
-                "hallpass.account{folder} names the account {account} for {}, and nobody has \
-                 signed in to it",
+                "hallpass.account{folder} names the account {} for {}, and nobody has signed in \
+                 to it",
+                printable(account),
                 target.shown()
             ),
             causes: Vec::new(),

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::env::Env;
+use crate::report::printable;
 
 pub(super) struct Repository<'a> {
     env: &'a Env,
@@ -69,7 +70,7 @@ impl<'a> Repository<'a> {
             Some(name) if name == ".git" => git_dir.parent()?,
             Some(_) | None => &git_dir,
         };
-        Some(folder.display().to_string())
+        Some(printable(&folder.to_string_lossy()))
     }
 
     /// `git -c NAME=VALUE`, and `GIT_CONFIG_KEY_0=NAME`.

@@ -216,7 +216,7 @@ fn account<'p>(
         None => "kubectl".to_owned(),
     };
     let chosen = Account::new(context, provider.clone(), account, login.clone())?;
-    let chosen = chosen.wanted_for(what);
+    let chosen = chosen.wanted_for(&what);
     Ok(match &opened.proxy {
         Some(proxy) => chosen.through(proxy.clone()),
         None => chosen,

@@ -266,6 +266,10 @@ impl Work<'_> {
                 self.is_edited = true;
                 self.link = Some(path);
             }
+            Link::Behind(path) => self.shown.line(&format!(
+                "docker finds {} first, which is not this program: move it away",
+                path.display()
+            )),
             Link::Nowhere(command) => self.shown.line(&format!(
                 "docker finds no {}: link it into a folder on PATH with `{command}`",
                 program_name()

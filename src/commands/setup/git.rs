@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::ExitCode;
 
-use super::super::{flags_of, print, quoted};
+use super::super::{flags_of, print, quoted, shell_word};
 use super::git_config;
 use super::host::Host;
 use super::opener::{Opened, toml_text};
@@ -308,7 +308,7 @@ fn helper(env: &Env) -> Result<String, Error> {
 /// An absolute path is a program to git only where it begins as one; what has to be quoted is
 /// marked as a line for the shell (gitcredentials(7)).
 fn as_git_reads_it(path: &str) -> String {
-    let word = quoted(path);
+    let word = shell_word(path);
     let mark = if word == path { "" } else { "!" };
     format!("{mark}{word} git")
 }

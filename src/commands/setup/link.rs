@@ -13,6 +13,8 @@ pub(in super::super) enum Link {
     /// It is there and leads to this program.
     There,
     At(PathBuf),
+    /// Another program of that name is found first.
+    Behind(PathBuf),
     /// No folder on `PATH` is ours to write in: what a person types.
     Nowhere(String),
 }
@@ -26,14 +28,15 @@ pub(in super::super) fn find(env: &Env, name: &str) -> Result<Link, Error> {
         .var_os("PATH")
         .map(|path| std::env::split_paths(path).collect())
         .unwrap_or_default();
-    let is_ours = |path: &PathBuf| is_same(path, &own);
-    if folders
-        .iter()
-        .map(|folder| folder.join(&name))
-        .any(|path| is_ours(&path))
+    let mut places = folders.iter().map(|folder| folder.join(&name)).enumerate();
+    let found = places.find(|(_, path)| path.is_file());
+    if let Some((_, path)) = &found
+        && is_same(path, &own)
     {
         return Ok(Link::There);
     }
+    let before = found.as_ref().map_or(folders.len(), |(place, _)| *place);
+    let folders = &folders[..before];
     let beside = program.parent().map(Path::to_owned);
     let local = home(env).ok().map(|home| home.join(".local/bin"));
     let candidates = [beside, local].into_iter().flatten();
@@ -43,6 +46,9 @@ pub(in super::super) fn find(env: &Env, name: &str) -> Result<Link, Error> {
         if path.symlink_metadata().is_err() && can_write(&folder) {
             return Ok(Link::At(path));
         }
+    }
+    if let Some((_, path)) = found {
+        return Ok(Link::Behind(path));
     }
     Ok(Link::Nowhere(format!(
         "ln -s {} FOLDER/{name}",

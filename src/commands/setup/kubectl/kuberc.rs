@@ -7,10 +7,11 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use serde::Deserialize;
 
+use super::super::super::kubeconfig;
 use super::yaml::{self, Edit};
 use crate::config::ConfigError;
 use crate::env::Env;
@@ -167,12 +168,9 @@ pub(in super::super::super) fn client_minor() -> Option<u32> {
     struct Version {
         minor: String,
     }
-    let output = Command::new("kubectl")
-        .args(["version", "--client", "--output=json"])
-        .stdin(Stdio::null())
-        .stderr(Stdio::null())
-        .output()
-        .ok()?;
+    let mut command = Command::new("kubectl");
+    command.args(["version", "--client", "--output=json"]);
+    let output = kubeconfig::output(&mut command, kubeconfig::LIMIT).ok()?;
     let said: Said = serde_json::from_slice(&output.stdout).ok()?;
     let digits = said.client_version.minor;
     digits

@@ -204,14 +204,14 @@ fn user(kubeconfig: &Kubeconfig, args: &SetupKubectl) -> Result<String, Error> {
         return Err(Error::Usage(format!(
             "the kubeconfig has no current context: add `--context NAME` or `--user NAME` (it has \
              the users: {})",
-            kubeconfig.users().join(", ")
+            kubeconfig::or_none(&kubeconfig.users())
         )));
     };
     let found = kubeconfig.context(context)?;
     if found.user.is_empty() {
         return Err(Error::Usage(format!(
-            "the context {context} has no user: add one with `kubectl config set-context {} \
-             --user NAME`",
+            "the context {} has no user: add one with `kubectl config set-context {} --user NAME`",
+            printable(context),
             quoted(context)
         )));
     }
