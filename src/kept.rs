@@ -52,6 +52,11 @@ impl<'a> KeptCredentials<'a> {
         }
     }
 
+    /// The record that they are in.
+    pub fn record(&self) -> &RecordName {
+        &self.name
+    }
+
     /// The newest one that has all that `wanted` has, and that the tool can use.
     pub fn find(
         &self,

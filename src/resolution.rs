@@ -22,7 +22,7 @@ use crate::provider::presets;
 use crate::store::RecordName;
 
 /// Of this form; to be counted up when the meaning of a part changes.
-const FORM: u8 = 1;
+const FORM: u8 = 2;
 
 /// What is asked, as far as it is known before anything is read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,6 +108,9 @@ pub struct Resolution {
     pub bearer: bool,
     /// How the command replies, in its own words.
     pub form: String,
+    /// What a tool hands over for the same resource goes before: while this is there, all of it
+    /// comes to something else.
+    pub unless: Option<RecordName>,
 }
 
 impl Resolution {
@@ -118,6 +121,7 @@ impl Resolution {
             username,
             bearer,
             form,
+            unless,
         } = self;
         let token: &[u8] = match token {
             TokenKind::Access => b"access",
@@ -129,6 +133,7 @@ impl Resolution {
         parts.add(Some(username.as_bytes()));
         parts.add(Some(&[u8::from(*bearer)]));
         parts.add(Some(form.as_bytes()));
+        parts.add(unless.as_ref().map(|record| record.file().as_bytes()));
         Zeroizing::new(parts.0)
     }
 
@@ -145,6 +150,13 @@ impl Resolution {
                 username: rest.text()?.to_owned(),
                 bearer: rest.bytes()? == [1],
                 form: rest.text()?.to_owned(),
+                unless: match rest.part()? {
+                    Some(name) => {
+                        let name = std::str::from_utf8(name).map_err(|_| Cut)?;
+                        Some(RecordName::kept_named(name).ok_or(Cut)?)
+                    }
+                    None => None,
+                },
             })
         };
         let read = read().ok()?;
@@ -309,6 +321,7 @@ mod tests {
             username: "oauth2".to_owned(),
             bearer: true,
             form: "raw".to_owned(),
+            unless: Some(RecordName::kept("docker", "https://registry.example")),
         };
         let written = resolution.written();
         assert_eq!(Resolution::read(&written), Some(resolution));

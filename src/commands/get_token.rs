@@ -81,6 +81,7 @@ pub(super) fn run(
             username,
             bearer: account.provider().git_bearer,
             form: args.format.as_str().to_owned(),
+            unless: None,
         };
         recall.remember(&prepared, &resolution);
     }

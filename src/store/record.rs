@@ -39,6 +39,11 @@ impl RecordName {
         is_record(file).then(|| Self::of(SESSIONS, file))
     }
 
+    /// That of what a tool handed over, by the name of its file.
+    pub fn kept_named(file: &str) -> Option<Self> {
+        is_record(file).then(|| Self::of(KEPT, file))
+    }
+
     /// That of what a question came to.
     pub(super) fn resolution(slot: u8) -> Self {
         Self::of(RESOLUTIONS, &hex::encode(&[slot]))

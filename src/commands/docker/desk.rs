@@ -114,6 +114,7 @@ impl<'p> Desk<'_, 'p> {
             username: username.clone(),
             bearer: false,
             form: form.to_owned(),
+            unless: Some(self.tool.kept(&server.realm).record().clone()),
         });
         let credential = answer::credential_of(kept, want.token, username, false)?;
         Ok(Reply::Credential(credential))

@@ -42,8 +42,6 @@ fn question<'e>(env: &'e Env, words: &[OsString], request: &Request) -> Option<R
     let (Action::Get, Some(resource)) = (&request.action, &request.resource) else {
         return None;
     };
-    let server = Server::of(resource).ok()?;
-    let typed = RecordName::kept(Docker.name(), &server.realm);
     let Resource {
         protocol,
         host,
@@ -51,5 +49,5 @@ fn question<'e>(env: &'e Env, words: &[OsString], request: &Request) -> Option<R
     } = resource;
     let asked = [Some(protocol), Some(host), path.as_ref()];
     let asked = asked.map(|text| text.map(String::as_bytes));
-    Some(Recall::new(env, Docker.name(), words, asked).unless(typed))
+    Some(Recall::new(env, Docker.name(), words, asked))
 }

@@ -119,6 +119,7 @@ impl<'p> Desk<'_, 'p> {
                 username: username.clone(),
                 bearer,
                 form: String::new(),
+                unless: None,
             });
         }
         let credential = answer::credential_of(kept, want.token, username, bearer);

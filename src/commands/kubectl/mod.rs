@@ -188,6 +188,7 @@ fn credential<'p>(
         username: credential.username.clone(),
         bearer: false,
         form: String::new(),
+        unless: None,
     });
     Ok(Credential {
         expires_at: until,
