@@ -68,6 +68,13 @@ pub(crate) const TOOLS: &[Tool] = &[
         ),
         goal: None,
     },
+    Tool {
+        name: "docker get",
+        words: &["docker", "get"],
+        env: &[],
+        stdin: Some("git.corp.example"),
+        goal: Some(1.0),
+    },
     KUBECTL,
 ];
 

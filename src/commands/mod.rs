@@ -58,6 +58,11 @@ pub fn run(env: &Env) -> ExitCode {
     {
         return ended(served);
     }
+    if let Command::Tool("kubectl", words) = command
+        && let Some(served) = kubectl::again(env, words)
+    {
+        return ended(served);
+    }
     let verb = match command.parsed(env) {
         Ok(verb) => verb,
         // `--help` and `--version`, which go to stdout.

@@ -24,6 +24,7 @@ pub(super) struct Recall<'e> {
     question: Question,
     is_new: Cell<bool>,
     check: Option<Box<Check<'e>>>,
+    unless: Option<RecordName>,
 }
 
 /// What a tool does with an answer beside handing it out; `None` leaves it to the ordinary way.
@@ -58,12 +59,19 @@ impl<'e> Recall<'e> {
             question: Question::new(words),
             is_new: Cell::new(false),
             check: None,
+            unless: None,
         }
     }
 
     /// The same, for a tool that looks at each answer before it is handed out.
     pub(super) fn checked(mut self, check: impl Fn(Recalled) -> Option<Recalled> + 'e) -> Self {
         self.check = Some(Box::new(check));
+        self
+    }
+
+    /// The same, for a tool whose answer may be another one while there is this record.
+    pub(super) fn unless(mut self, record: RecordName) -> Self {
+        self.unless = Some(record);
         self
     }
 
@@ -78,6 +86,13 @@ impl<'e> Recall<'e> {
             self.is_new.set(true);
             return None;
         };
+        if self
+            .unless
+            .as_ref()
+            .is_some_and(|record| data.may_have(record))
+        {
+            return None;
+        }
         // A file that cannot be used is replaced by one that can.
         let resolution = match data.remembered(self.question.slot(self.env)) {
             Ok(Some(remembered)) if self.is(remembered.question())? => {

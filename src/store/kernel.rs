@@ -114,7 +114,7 @@ mod linux {
     }
 
     fn user_keyring() -> Result<KeyRing, KernelError> {
-        KeyRing::from_special_id(KeyRingIdentifier::User, false).map_err(reason)
+        KeyRing::from_special_id(KeyRingIdentifier::User, false).map_err(no_user_keyring)
     }
 
     // A login whose session keyring does not link to the user keyring possesses nothing in it: it
@@ -122,7 +122,16 @@ mod linux {
     fn possess_user_keyring() -> Result<(), KernelError> {
         KeyRing::from_special_id(KeyRingIdentifier::Process, true)
             .and_then(|process| process.link_keyring_id(KeyRingIdentifier::User))
-            .map_err(reason)
+            .map_err(no_user_keyring)
+    }
+
+    // The kernel makes a user keyring that is not there. Where the quota leaves no room for it,
+    // the error is that there is none (Linux 6.18), or EDQUOT.
+    fn no_user_keyring(error: KeyError) -> KernelError {
+        if error == KeyError::KeyDoesNotExist {
+            return KernelError::Quota;
+        }
+        reason(error)
     }
 
     fn search(keyring: KeyRing, id: KeyId) -> Result<Option<Key>, KernelError> {

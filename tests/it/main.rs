@@ -41,6 +41,7 @@ mod kubectl;
 mod network;
 mod refresh;
 mod resolution;
+#[cfg(unix)]
 mod setup_docker;
 mod setup_git;
 #[cfg(unix)]

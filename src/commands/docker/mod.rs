@@ -15,7 +15,7 @@ use crate::env::Env;
 use crate::error::Error;
 use crate::protocol::Protocol as _;
 use crate::protocol::docker::Docker;
-use crate::store::{self, RecordName};
+use crate::store::RecordName;
 use desk::Desk;
 use server::Server;
 
@@ -44,13 +44,6 @@ fn question<'e>(env: &'e Env, words: &[OsString], request: &Request) -> Option<R
     };
     let server = Server::of(resource).ok()?;
     let typed = RecordName::kept(Docker.name(), &server.realm);
-    let folder = store::data_dir(env).ok()?;
-    if store::AtHand::open(&folder)
-        .ok()?
-        .is_some_and(|data| data.may_have(&typed))
-    {
-        return None;
-    }
     let Resource {
         protocol,
         host,
@@ -58,5 +51,5 @@ fn question<'e>(env: &'e Env, words: &[OsString], request: &Request) -> Option<R
     } = resource;
     let asked = [Some(protocol), Some(host), path.as_ref()];
     let asked = asked.map(|text| text.map(String::as_bytes));
-    Some(Recall::new(env, Docker.name(), words, asked))
+    Some(Recall::new(env, Docker.name(), words, asked).unless(typed))
 }

@@ -57,6 +57,17 @@ pub(super) fn opened(
     })
 }
 
+/// Answers a request that was answered before, while its token is good, and before anybody has
+/// parsed the command line.
+pub(super) fn again(env: &Env, words: &[OsString]) -> Option<Result<ExitCode, Error>> {
+    kubectl::info(env)?;
+    let recalled = question(env, words).credential(Duration::ZERO, None)?;
+    let mut credential = Some(recalled.credential);
+    let mut reply = |_: &_| Ok(credential.take().map_or(Reply::Done, Reply::Credential));
+    let served = answer::call(env, &[], |call| Kubectl.serve(call, &mut reply));
+    Some(served)
+}
+
 /// `words` are what `args` was parsed from.
 pub(super) fn run(env: &Env, args: &KubectlArgs, words: &[OsString]) -> Result<ExitCode, Error> {
     tool::serve(

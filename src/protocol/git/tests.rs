@@ -334,6 +334,10 @@ const CORPUS: &[(&[u8], bool)] = &[
         false,
     ),
     (
+        include_bytes!("../../../fuzz/corpus/git_request/04-expiry-twice"),
+        false,
+    ),
+    (
         include_bytes!("../../../fuzz/corpus/git_request/05-nul"),
         false,
     ),

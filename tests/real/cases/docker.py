@@ -91,8 +91,9 @@ class Desk:
 
     # --- the clients ---
 
-    def push(self, name="one"):
-        self.run("skopeo", "copy", "--dest-tls-verify=false", f"oci:{self.image}:latest", self.skopeo(name))
+    def push(self, name="one", kind="oci"):
+        copy = ["skopeo", "copy", "--format", kind, "--dest-tls-verify=false"]
+        self.run(*copy, f"oci:{self.image}:latest", self.skopeo(name))
 
     def pull(self, name="one", **env):
         target = pathlib.Path(tempfile.mkdtemp(dir=self.sandbox.root))
@@ -112,8 +113,12 @@ class Desk:
         assert "Login Succeeded" in out, out
         assert daemon.asked == ["alice"], daemon.asked
 
-    def inspect(self, name="one"):
-        return self.run("docker", "manifest", "inspect", "--insecure", f"{self.host}/{name}:latest")
+    def push_for_docker(self):
+        """An older docker knows no manifest but its own."""
+        self.push("docker", "v2s2")
+
+    def inspect(self):
+        return self.run("docker", "manifest", "inspect", "--insecure", f"{self.host}/docker:latest")
 
     def helper(self, operation, text):
         return self.ran("docker-credential-hallpass", operation, stdin=text)
@@ -161,6 +166,7 @@ def pulled_by(desk, program, *pull):
 def who_signed_in_once_pushes_and_pulls_with_docker_and_skopeo(rig):
     desk = Desk(rig)
     desk.push()
+    desk.push_for_docker()
     assert desk.tabs() == 1
     target = desk.pull()
     assert json.loads((target / "manifest.json").read_text(encoding="utf-8"))["layers"]
@@ -183,6 +189,7 @@ def signed_in_for_git_nobody_is_asked_by_docker_podman_and_skopeo(rig):
 
     desk.hallpass("setup", "docker", desk.url, "--provider", "corp").ended(0)
     desk.push()
+    desk.push_for_docker()
     desk.pull()
     desk.inspect()
     desk.login_again()
@@ -243,6 +250,7 @@ def a_token_that_expired_is_refreshed_between_two_commands(rig):
     desk = Desk(rig)
     desk.provider.set(accessTokenTtl=2)
     desk.push()
+    desk.push_for_docker()
     time.sleep(2.2)
     desk.provider.set(accessTokenTtl=3600)
     desk.provider.new_requests()
