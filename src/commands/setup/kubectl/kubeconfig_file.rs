@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::super::super::kubeconfig::{self, Kubeconfig};
+use super::super::super::quoted;
 use super::super::shown::Shown;
 use super::record::{self, Kuberc, Record};
 use super::yaml::{self, Edit, Unfit};
@@ -327,7 +328,7 @@ impl Lock {
                     why: "is being written by another program",
                     hint: format!(
                         "run it again; if none is writing it, run `rm {}` first",
-                        lock.display()
+                        quoted(&lock.to_string_lossy())
                     ),
                 })
             }
