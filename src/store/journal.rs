@@ -58,7 +58,7 @@ impl Journal {
     fn open(folder: Folder, name: &'static str) -> Result<Self, StoreError> {
         let (mut file, length) = folder.open_to_append(name)?;
         // What others append meanwhile was not there when this began.
-        let mut bytes = Vec::new();
+        let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or_default());
         if length > 0 {
             let read = Read::by_ref(&mut file).take(length).read_to_end(&mut bytes);
             read.map_err(StoreError::io("read", folder.path().join(name)))?;

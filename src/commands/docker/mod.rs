@@ -15,9 +15,7 @@ use crate::env::Env;
 use crate::error::Error;
 use crate::protocol::Protocol as _;
 use crate::protocol::docker::Docker;
-use crate::store::RecordName;
 use desk::Desk;
-use server::Server;
 
 /// What follows the verb.
 pub(super) fn parsed(args: &[OsString]) -> Result<DockerArgs, clap::Error> {

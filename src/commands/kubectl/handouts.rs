@@ -44,6 +44,13 @@ const STATES: &[(&str, State)] = &[
     ("in-vain", State::InVain),
 ];
 
+impl State {
+    fn word(self) -> &'static str {
+        let named = STATES.iter().find(|(_, one)| *one == self);
+        named.map_or("", |(word, _)| word)
+    }
+}
+
 /// What a request is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Turn {
@@ -93,8 +100,7 @@ impl<'a> Entry<'a> {
             generation,
             state,
         } = self;
-        let named = STATES.iter().find(|(_, one)| one == state);
-        let state = named.map_or("", |(name, _)| name);
+        let state = state.word();
         format!("{key} {pid} {started} {until} {generation} {state}\n")
     }
 }
@@ -158,8 +164,15 @@ struct Known {
     parent: Parent,
     /// For the whole request.
     request: String,
+    /// The account's.
+    record: String,
+}
+
+impl Known {
     /// For whatever is asked of the same account.
-    login: String,
+    fn login(&self) -> String {
+        self.parent.key(&[self.record.as_bytes()])
+    }
 }
 
 impl Handouts {
@@ -170,7 +183,7 @@ impl Handouts {
             match journal {
                 Ok(journal) => Some(Known {
                     request: parent.key(&[&[record.as_bytes()], request].concat()),
-                    login: parent.key(&[record.as_bytes()]),
+                    record: record.to_owned(),
                     journal,
                     parent,
                 }),
@@ -197,8 +210,10 @@ impl Handouts {
     /// Whether somebody was already asked for this parent, in vain.
     pub(super) fn was_in_vain(&self) -> bool {
         self.known.as_ref().is_some_and(|known| {
-            let last = last_of(known.journal.text(), &known.login);
-            last.is_some_and(|last| last.state == State::InVain)
+            let text = known.journal.text();
+            // Hardly ever does anybody's line say so.
+            text.contains(State::InVain.word())
+                && last_of(text, &known.login()).is_some_and(|last| last.state == State::InVain)
         })
     }
 
@@ -210,7 +225,7 @@ impl Handouts {
     ) {
         if self.was_in_vain() {
             // Somebody has signed in since.
-            self.note(|known| &known.login, State::HandedOut, 0, i64::MAX);
+            self.note(Known::login, State::HandedOut, 0, i64::MAX);
         }
         let state = match (turn, self.last().map(|last| last.state)) {
             (Turn::First, _) => State::HandedOut,
@@ -220,11 +235,11 @@ impl Handouts {
             (Turn::Again, _) => State::KeepsNothing,
         };
         let until = until.map_or(i64::MAX, OffsetDateTime::unix_timestamp);
-        self.note(|known| &known.request, state, generation, until);
+        self.note(|known| known.request.clone(), state, generation, until);
     }
 
     pub(super) fn asked_in_vain(&self) {
-        self.note(|known| &known.login, State::InVain, 0, i64::MAX);
+        self.note(Known::login, State::InVain, 0, i64::MAX);
     }
 
     fn last(&self) -> Option<Entry<'_>> {
@@ -234,14 +249,14 @@ impl Handouts {
 
     fn note(
         &self,
-        key: impl FnOnce(&Known) -> &str,
+        key: impl FnOnce(&Known) -> String,
         state: State,
         generation: Generation,
         until: i64,
     ) {
         let Some(known) = &self.known else { return };
         let entry = Entry {
-            key: key(known),
+            key: &key(known),
             pid: known.parent.pid,
             started: known.parent.started,
             until,
