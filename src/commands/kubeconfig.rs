@@ -172,6 +172,9 @@ pub(super) const LIMIT: Duration = Duration::from_secs(30);
 /// for something; one that does not end is ended.
 pub(super) fn output(command: &mut Command, limit: Duration) -> io::Result<Output> {
     let deadline = Instant::now() + limit;
+    // What it starts is in its group, and is ended with it.
+    #[cfg(unix)]
+    std::os::unix::process::CommandExt::process_group(command, 0);
     let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -180,11 +183,23 @@ pub(super) fn output(command: &mut Command, limit: Duration) -> io::Result<Outpu
     let ended = ended_by(deadline, &mut child);
     ended.unwrap_or_else(|| {
         // That it did not end is what has to be said.
-        let _ = child.kill();
+        let _ = end(&mut child);
         let _ = child.wait();
         let why = format!("it did not end within {} s", limit.as_secs());
         Err(io::Error::new(io::ErrorKind::TimedOut, why))
     })
+}
+
+#[cfg(unix)]
+fn end(child: &mut Child) -> io::Result<()> {
+    use rustix::process::{Pid, Signal, kill_process_group};
+    kill_process_group(Pid::from_child(child), Signal::KILL)?;
+    Ok(())
+}
+
+#[cfg(not(unix))]
+fn end(child: &mut Child) -> io::Result<()> {
+    child.kill()
 }
 
 /// What it printed and how it ended; `None`: it did not.
@@ -366,6 +381,26 @@ mod tests {
             let error = run(script, Duration::from_millis(50)).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::TimedOut, "{script}");
         }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn what_a_command_that_does_not_end_has_started_ends_with_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let pid = folder.path().join("pid");
+        let script = format!("sleep 60 & echo $! > '{}'; wait", pid.display());
+        let limit = Duration::from_secs(1);
+        output(Command::new("sh").args(["-c", &script]), limit).unwrap_err();
+        let pid = std::fs::read_to_string(pid).unwrap();
+        let is_there = || {
+            let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.trim()));
+            stat.is_ok_and(|stat| !stat.contains(") Z "))
+        };
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while is_there() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        assert!(!is_there(), "it is still there");
     }
 
     #[test]
