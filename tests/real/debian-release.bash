@@ -8,13 +8,16 @@
 use_release() {
   local kind=$1 suite=$2 folder=$3
   mkdir -p "$folder"/{lists/partial,cache/archives/partial}
-  # The line of the machine's own main archive; never the one of security updates or of others.
-  apt-get indextargets --format '$(ORIGIN) $(COMPONENT) $(REPO_URI) $(RELEASE)' |
-    awk -v kind="$kind" -v suite="$suite" '$1 == "Debian" && $2 == "main" && $4 !~ /-/ {
-      print kind, "[signed-by=/usr/share/keyrings/debian-archive-keyring.gpg]", $3, suite, "main"; exit }' \
-    >"$folder/sources.list"
+  own_archive "$kind" "$suite" >"$folder/sources.list"
   if [[ ! -s $folder/sources.list ]]; then
-    printf '%s: this machine'\''s apt names no Debian archive: run apt-get update\n' "${0##*/}" >&2
+    # A machine made anew has no lists, and knows of no archive without them.
+    local as_root=()
+    if [[ $(id -u) != 0 ]]; then as_root=(sudo); fi
+    "${as_root[@]}" apt-get update -qq
+    own_archive "$kind" "$suite" >"$folder/sources.list"
+  fi
+  if [[ ! -s $folder/sources.list ]]; then
+    printf '%s: this machine'\''s apt names no Debian archive\n' "${0##*/}" >&2
     return 1
   fi
   : >"$folder/status"
@@ -25,4 +28,11 @@ use_release() {
     -o Dir::Cache="$folder/cache" -o APT::Sandbox::User="$(id -un)" -o Debug::NoLocking=true
   )
   "${apt[@]}" update -qq
+}
+
+# The line of the machine's own main archive; never the one of security updates or of others.
+own_archive() {
+  apt-get indextargets --format '$(ORIGIN) $(COMPONENT) $(REPO_URI) $(RELEASE)' |
+    awk -v kind="$1" -v suite="$2" '$1 == "Debian" && $2 == "main" && $4 !~ /-/ {
+      print kind, "[signed-by=/usr/share/keyrings/debian-archive-keyring.gpg]", $3, suite, "main"; exit }'
 }
