@@ -6,6 +6,7 @@
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
 
 use crate::credential::KeptCredential;
 use crate::secret::Secret;
@@ -57,20 +58,29 @@ impl<'a> KeptCredentials<'a> {
         &self.name
     }
 
-    /// The newest one that has all that `wanted` has, and that the tool can use.
+    /// The newest one that has all that `wanted` has, and that the tool can use. One whose time is
+    /// over comes last: git still takes its user name and its refresh token.
     pub fn find(
         &self,
         wanted: &KeptCredential,
         takes_authtype: bool,
+        now: OffsetDateTime,
     ) -> Result<Option<KeptCredential>, StoreError> {
         let usable = |one: &KeptCredential| {
             one.password.is_some() || (takes_authtype && one.credential.is_some())
         };
+        let is_over = |one: &KeptCredential| {
+            one.expires_at
+                .is_some_and(|expires_at| expires_at <= now.unix_timestamp())
+        };
         let list = self.list()?.map_or_else(Vec::new, |kept| kept.value.items);
-        Ok(list
+        let (mut over, mut good): (Vec<_>, Vec<_>) = list
             .into_iter()
             .map(KeptCredential::from)
-            .find(|one| fits(wanted, one, Secrets::Ignored) && usable(one)))
+            .filter(|one| fits(wanted, one, Secrets::Ignored) && usable(one))
+            .partition(is_over);
+        good.append(&mut over);
+        Ok(good.into_iter().next())
     }
 
     /// Keeps one, in the place of an older one of the same user and path. What is kept already is
@@ -332,17 +342,45 @@ mod tests {
         for one in [user("a", "1"), user("b", "2"), user("a", "3")] {
             assert_eq!(kept.keep(one).unwrap(), Keeping::Kept);
         }
-        assert_eq!(kept.find(&named("a"), false).unwrap(), Some(user("a", "3")));
-        assert_eq!(kept.find(&named("b"), false).unwrap(), Some(user("b", "2")));
-        assert_eq!(kept.find(&named("c"), false).unwrap(), None);
+        assert_eq!(
+            kept.find(&named("a"), false, OffsetDateTime::UNIX_EPOCH)
+                .unwrap(),
+            Some(user("a", "3"))
+        );
+        assert_eq!(
+            kept.find(&named("b"), false, OffsetDateTime::UNIX_EPOCH)
+                .unwrap(),
+            Some(user("b", "2"))
+        );
+        assert_eq!(
+            kept.find(&named("c"), false, OffsetDateTime::UNIX_EPOCH)
+                .unwrap(),
+            None
+        );
 
         kept.forget(&user("a", "1")).unwrap();
-        assert_eq!(kept.find(&named("a"), false).unwrap(), Some(user("a", "3")));
+        assert_eq!(
+            kept.find(&named("a"), false, OffsetDateTime::UNIX_EPOCH)
+                .unwrap(),
+            Some(user("a", "3"))
+        );
         kept.forget(&user("a", "3")).unwrap();
-        assert_eq!(kept.find(&named("a"), false).unwrap(), None);
+        assert_eq!(
+            kept.find(&named("a"), false, OffsetDateTime::UNIX_EPOCH)
+                .unwrap(),
+            None
+        );
         kept.keep(user("a", "4")).unwrap();
         kept.forget(&KeptCredential::default()).unwrap();
-        assert_eq!(kept.find(&KeptCredential::default(), false).unwrap(), None);
+        assert_eq!(
+            kept.find(
+                &KeptCredential::default(),
+                false,
+                OffsetDateTime::UNIX_EPOCH
+            )
+            .unwrap(),
+            None
+        );
         assert!(kept.list().unwrap().is_none());
     }
 
@@ -357,7 +395,11 @@ mod tests {
             ..user("u", "p")
         };
         kept.keep(with_path.clone()).unwrap();
-        assert_eq!(kept.find(&named(""), false).unwrap(), Some(user("", "")));
+        assert_eq!(
+            kept.find(&named(""), false, OffsetDateTime::UNIX_EPOCH)
+                .unwrap(),
+            Some(user("", ""))
+        );
         for (path, expected) in [
             ("foo.git", Some(with_path)),
             ("foo.git/x", None),
@@ -367,7 +409,35 @@ mod tests {
                 path: Some(path.to_owned()),
                 ..KeptCredential::default()
             };
-            assert_eq!(kept.find(&wanted, false).unwrap(), expected, "{path}");
+            assert_eq!(
+                kept.find(&wanted, false, OffsetDateTime::UNIX_EPOCH)
+                    .unwrap(),
+                expected,
+                "{path}"
+            );
+        }
+    }
+
+    #[test]
+    fn one_whose_time_is_over_comes_after_one_that_is_good() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(folder.path());
+        let kept = KeptCredentials::new(&store, "git", "https://git.example");
+        kept.keep(user("good", "1")).unwrap();
+        let short = KeptCredential {
+            expires_at: Some(1000),
+            ..user("short", "2")
+        };
+        kept.keep(short.clone()).unwrap();
+        let at = |seconds| OffsetDateTime::from_unix_timestamp(seconds).unwrap();
+        let any = KeptCredential::default();
+        for (wanted, now, expected) in [
+            (&any, 999, &short),
+            (&any, 1000, &user("good", "1")),
+            (&named("short"), 1000, &short),
+        ] {
+            let found = kept.find(wanted, false, at(now)).unwrap();
+            assert_eq!(found.as_ref(), Some(expected), "{now}");
         }
     }
 
@@ -383,8 +453,14 @@ mod tests {
         };
         kept.keep(bearer.clone()).unwrap();
         let any = KeptCredential::default();
-        assert_eq!(kept.find(&any, false).unwrap(), None);
-        assert_eq!(kept.find(&any, true).unwrap(), Some(bearer));
+        assert_eq!(
+            kept.find(&any, false, OffsetDateTime::UNIX_EPOCH).unwrap(),
+            None
+        );
+        assert_eq!(
+            kept.find(&any, true, OffsetDateTime::UNIX_EPOCH).unwrap(),
+            Some(bearer)
+        );
     }
 
     #[test]

@@ -216,6 +216,17 @@ impl<'p> Served<'p> {
         KeptCredentials::new(&self.prepared.store, self.name, realm)
     }
 
+    /// What it handed over for a realm and can use.
+    pub(super) fn find(
+        &self,
+        realm: &str,
+        wanted: &KeptCredential,
+        takes_authtype: bool,
+    ) -> Result<Option<KeptCredential>, StoreError> {
+        let now = crate::clock::now(self.prepared.env);
+        self.kept(realm).find(wanted, takes_authtype, now)
+    }
+
     /// Keeps what the tool hands over; where nothing is kept it says so once, unless somebody
     /// wants it so.
     pub(super) fn keep(&self, realm: &str, handed: KeptCredential) -> Result<Keeping, StoreError> {

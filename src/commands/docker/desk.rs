@@ -230,7 +230,7 @@ impl<'p> Desk<'_, 'p> {
             path: Some(path.to_owned()),
             ..KeptCredential::default()
         };
-        self.tool.kept(&server.realm).find(&wanted, false)
+        self.tool.find(&server.realm, &wanted, false)
     }
 
     fn opened(&self, server: &Server) -> Result<Option<Registry>, Error> {

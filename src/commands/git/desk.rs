@@ -75,8 +75,7 @@ impl<'p> Desk<'_, 'p> {
         let Some(first) = opened else {
             let kept = self
                 .tool
-                .kept(&target.realm)
-                .find(&wanted, request.takes_authtype);
+                .find(&target.realm, &wanted, request.takes_authtype);
             return match kept.map_err(Error::from)? {
                 Some(kept) => Ok(Reply::Kept(kept)),
                 None => Err(self.unknown(request, target)),
@@ -86,8 +85,7 @@ impl<'p> Desk<'_, 'p> {
         if request.username.is_some()
             && let Some(kept) = self
                 .tool
-                .kept(&target.realm)
-                .find(&wanted, request.takes_authtype)
+                .find(&target.realm, &wanted, request.takes_authtype)
                 .map_err(Error::from)?
         {
             return Ok(Reply::Kept(kept));
