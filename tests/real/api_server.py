@@ -7,9 +7,10 @@ import http.server
 import json
 import pathlib
 import ssl
-import threading
 import time
 import urllib.request
+
+from loopback import LoopbackServer
 
 SECONDS_A_REQUEST = 30
 
@@ -26,17 +27,15 @@ DOCUMENTS = {
 }  # fmt: skip
 
 
-class ApiServer:
+class ApiServer(LoopbackServer):
     """Takes ID tokens of `provider` for one client, as --oidc-issuer-url makes a real one
     do, or with `introspects` its access tokens."""
 
     def __init__(self, provider, authority, folder, introspects=False):
         self.provider, self.introspects = provider, introspects
-        self.seen = []  # (path, token, status)
         self.refused = set()  # tokens that are good by themselves
         self.refuses_all = False
         self.client = "hallpass"
-        self._lock = threading.Lock()
         self._keys = None
         certificate = authority.certificate()
         folder = pathlib.Path(folder)
@@ -45,21 +44,10 @@ class ApiServer:
             path.write_text(certificate[kind], encoding="utf-8")
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(*pair)
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = True
-        self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
-        self.url = f"https://localhost:{self._server.server_address[1]}"
         self.authority = base64.b64encode(authority.ca_file.read_bytes()).decode()
-        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
-
-    def close(self):
-        self._server.shutdown()
-        self._server.server_close()
-
-    def new_seen(self):
-        with self._lock:
-            seen, self.seen = self.seen, []
-        return seen
+        # Seen of each request: path, token, status.
+        super().__init__(self._handler(), lambda socket: context.wrap_socket(socket, server_side=True))
+        self.url = f"https://localhost:{self.port}"
 
     def refuse_what_was_taken(self):
         """From now on nobody gets in with a token that this server has taken so far."""

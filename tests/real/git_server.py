@@ -10,39 +10,25 @@ import re
 import ssl
 import subprocess
 import tempfile
-import threading
 import urllib.parse
+
+from loopback import LoopbackServer
 
 SECONDS_A_REQUEST = 30
 
 
-class GitServer:
+class GitServer(LoopbackServer):
     """Serves the bare repositories below `root`; every request needs a token that introspects as live."""
 
     def __init__(self, root, provider, git, schemes=("Basic",), user=None, tls=None, name="127.0.0.1"):
         self.root, self.provider, self.git, self.schemes, self.user = pathlib.Path(root), provider, git, schemes, user
         self.root.mkdir(exist_ok=True)
-        self.seen = []  # (method, service, scheme, who, status)
         self.passwords = {}  # user -> password, for those who have no token
         self.refuses_all = False
         self.before = None  # called with (method, service, token) before it is looked at
-        self._lock = threading.Lock()
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = True
-        self._server.handle_error = lambda *_: None  # a peer that goes away in the middle
-        if tls:
-            self._server.socket = tls_socket(self._server.socket, tls)
-        self.url = f"{'https' if tls else 'http'}://{name}:{self._server.server_address[1]}"
-        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
-
-    def close(self):
-        self._server.shutdown()
-        self._server.server_close()
-
-    def new_seen(self):
-        with self._lock:
-            seen, self.seen = self.seen, []
-        return seen
+        # Seen of each request: method, service, scheme, who, status.
+        super().__init__(self._handler(), tls and (lambda socket: tls_socket(socket, tls)))
+        self.url = f"{'https' if tls else 'http'}://{name}:{self.port}"
 
     def _handler(self):
         server = self

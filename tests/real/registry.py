@@ -15,7 +15,6 @@ import secrets
 import socket
 import subprocess
 import tarfile
-import threading
 import time
 import urllib.error
 import urllib.parse
@@ -23,6 +22,7 @@ import urllib.request
 
 from certificates import openssl
 from git_server import credentials
+from loopback import LoopbackServer
 from sandbox import end, wait_for
 
 SERVICE, ISSUER = "the registry of the tests", "the token server of the tests"
@@ -32,34 +32,22 @@ SECONDS_A_REQUEST = 30
 SECONDS_A_TOKEN_LIVES = 60
 
 
-class TokenServer:
+class TokenServer(LoopbackServer):
     """Hands out the registry's own tokens (https://distribution.github.io/distribution/spec/auth/token/)."""
 
     def __init__(self, folder, provider, user=None):
         self.provider, self.user = provider, user
         self.folder = pathlib.Path(folder)
-        self.seen = []  # (user, password, who)
         self.passwords = {}  # user -> password, for those who have no token
-        self._lock = threading.Lock()
         self.certificate, self._key = self.folder / "token.pem", self.folder / "token.key"
         openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", self._key, "-out", self.certificate,
                 "-days", "2", "-subj", "/CN=token server")  # fmt: skip
         der = self.folder / "token.der"
         openssl("x509", "-in", self.certificate, "-outform", "der", "-out", der)
         self._chain = [base64.b64encode(der.read_bytes()).decode()]
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/token"
-        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
-
-    def close(self):
-        self._server.shutdown()
-        self._server.server_close()
-
-    def new_seen(self):
-        with self._lock:
-            seen, self.seen = self.seen, []
-        return seen
+        # Seen of each request: user, password, who.
+        super().__init__(self._handler())
+        self.url = f"http://127.0.0.1:{self.port}/token"
 
     def _handler(self):
         server = self
@@ -138,7 +126,7 @@ class TokenServer:
         return run.stdout
 
 
-class Daemon:
+class Daemon(LoopbackServer):
     """The one thing that docker asks its daemon for at `docker login`: whether the registry takes a credential."""
 
     def __init__(self, tokens):
@@ -172,14 +160,8 @@ class Daemon:
             def log_message(self, *_):
                 pass
 
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self.url = f"tcp://127.0.0.1:{self._server.server_address[1]}"
-        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
-
-    def close(self):
-        self._server.shutdown()
-        self._server.server_close()
+        super().__init__(Handler)
+        self.url = f"tcp://127.0.0.1:{self.port}"
 
 
 class Registry:
