@@ -10,6 +10,7 @@ KILL = "KILL"
 _LINE = re.compile(r"^(?P<call>\w+)\((?P<rest>.*)$")
 _HASH = re.compile(r"[0-9a-f]{64}")
 _RANDOM = re.compile(r"\.[0-9a-f]{16}\.tmp")
+_SLOT = re.compile(r"""(resolutions(?:/|>, "))[0-9a-f]{2}\b""")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,6 +62,7 @@ def named(rest, folder):
     """A call's arguments without what differs from run to run, and without data."""
     rest = _RANDOM.sub(".tmp", _HASH.sub("H", rest.replace(str(folder), "")))
     rest = re.sub(r"\b\d+</?", "<", rest.split(") = ")[0].split(") (INJECTED)")[0])
+    rest = _SLOT.sub(r"\1S", rest)
     # What was written or listed, and how much of it.
     return re.sub(r"""(>), (".*"\.*, \d+|0x.*)$""", r"\1", rest)
 
