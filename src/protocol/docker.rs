@@ -7,7 +7,7 @@
 //! go on without a credential and show nothing, so a person reads the whole of it on stderr. What
 //! a tool sent is quoted nowhere, for it may be a secret in the wrong place.
 
-use std::io::{self, Read as _};
+use std::io;
 use std::process::ExitCode;
 
 use serde::{Deserialize, Serialize};
@@ -20,7 +20,7 @@ use crate::credential::{
     Resource, TokenKind, Want,
 };
 use crate::report::{Exit, Report, printable};
-use crate::secret::Secret;
+use crate::secret::{Secret, Wiping};
 
 /// What a client takes for "there is none", and for nothing else.
 const NOT_FOUND: &str = "credentials not found in native keychain";
@@ -31,7 +31,7 @@ const NO_USERNAME: &str = "no credentials username";
 const FRESH_FOR: Duration = Duration::seconds(300);
 
 /// A secret of a MiB, each byte of it escaped.
-const LONGEST_REQUEST: u64 = 8 << 20;
+const LONGEST_REQUEST: usize = 8 << 20;
 const LONGEST_SERVER: usize = 4096;
 
 #[derive(Debug)]
@@ -137,15 +137,20 @@ enum Malformed {
 // --- what a client says ---
 
 fn read(call: &mut Call<'_>) -> io::Result<Result<Zeroizing<Vec<u8>>, Malformed>> {
-    // With room for the usual, so that no copy of a secret is left behind.
-    let mut bytes = Zeroizing::new(Vec::with_capacity(64 << 10));
-    let length = (&mut *call.stdin)
-        .take(LONGEST_REQUEST + 1)
-        .read_to_end(&mut bytes)?;
-    if length as u64 > LONGEST_REQUEST {
-        return Ok(Err(Malformed::TooLong));
+    let mut chunk = Zeroizing::new([0; 4096]);
+    // Mostly it is a host, and what is not used need not be wiped.
+    let mut bytes = Wiping::with_capacity(256);
+    loop {
+        match call.stdin.read(&mut *chunk) {
+            Ok(0) => return Ok(Ok(bytes.into_bytes())),
+            Ok(count) => bytes.add(chunk.get(..count).unwrap_or_default()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        }
+        if bytes.bytes().len() > LONGEST_REQUEST {
+            return Ok(Err(Malformed::TooLong));
+        }
     }
-    Ok(Ok(bytes))
 }
 
 fn request(bytes: &[u8], operation: Operation) -> Result<Asked, Malformed> {
@@ -261,16 +266,15 @@ fn hands_out(
     secret: &Secret<String>,
 ) -> io::Result<ExitCode> {
     let secret = secret.expose();
-    // With room, so that no copy of a secret is left behind.
-    let mut reply = Zeroizing::new(Vec::with_capacity(LONGEST_SERVER + 2 * secret.len()));
+    let mut reply = Wiping::with_capacity(128 + server.len() + username.len() + secret.len());
     let handed = HandedOut {
         server,
         username,
         secret,
     };
-    serde_json::to_writer(&mut *reply, &handed)?;
-    reply.push(b'\n');
-    call.stdout.write_all(&reply)?;
+    serde_json::to_writer(&mut reply, &handed)?;
+    reply.add(b"\n");
+    call.stdout.write_all(reply.bytes())?;
     call.stdout.flush()?;
     Ok(Exit::Answered.into())
 }
