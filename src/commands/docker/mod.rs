@@ -34,8 +34,8 @@ pub(super) fn run(env: &Env, args: &DockerArgs, words: &[OsString]) -> Result<Ex
     )
 }
 
-/// A request as a question that may have been answered before: nobody has typed a password for
-/// that registry, which would go before.
+/// A request as a question that may have been answered before. What somebody types meanwhile goes
+/// before it: [`crate::resolution::Resolution::unless`].
 fn question<'e>(env: &'e Env, words: &[OsString], request: &Request) -> Option<Recall<'e>> {
     let (Action::Get, Some(resource)) = (&request.action, &request.resource) else {
         return None;
