@@ -136,6 +136,9 @@ printf %s "$PASS_PHRASE" | gnome-keyring-daemon --unlock --components=secrets >&
     def wait_until_open(self):
         wait_for(self.is_open, SECONDS_TO_START, "the keyring has no unlocked collection")
 
+    def wait_until_on_disk(self):
+        """Until what is in it would be there after a kill. gnome-keyring answers no sooner."""
+
     # --- what happens to it ---
 
     def lock(self):
@@ -249,6 +252,19 @@ LockDatabaseIdle=false
             *arguments,
             to="org.keepassxc.KeePassXC.MainWindow",
         )
+
+    def wait_until_on_disk(self):
+        """KeePassXC answers first and saves later."""
+        wait_for(self._saved, SECONDS_TO_START, "KeePassXC did not save")
+
+    def _saved(self):
+        listed = subprocess.run(
+            [*self._sandbox.become, "keepassxc-cli", "ls", "-q", "-f", "-R", str(self._database)],
+            env={**os.environ, **self._sandbox.env},
+            input=f"{PASS_PHRASE}\n", capture_output=True, text=True, timeout=10,
+        )  # fmt: skip
+        entries = [line for line in listed.stdout.splitlines() if line.startswith("keyring:")]
+        return listed.returncode == 0 and len(entries) == len(self.items())
 
     def lock(self):
         self._window("lockAllDatabases")

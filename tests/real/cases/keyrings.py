@@ -165,6 +165,7 @@ def a_person_is_waited_for_for_a_minute_and_no_longer(rig):
 @in_each_keyring
 def killed_in_the_middle_of_a_call_nothing_is_lost(rig, keyring):
     provider, token, before = signed_in(rig)
+    keyring.wait_until_on_disk()
     keyring.stop()
     asked = rig.sandbox.at_a_terminal("get-token", *asks(provider))
     asked.wait_for(WAITING, 10)
