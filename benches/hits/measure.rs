@@ -20,6 +20,8 @@ pub(crate) struct Program {
     pub(crate) answers: Option<String>,
     /// It ends with an error, as `git credential fill` does without an answer.
     pub(crate) fails: bool,
+    /// A file that each run is to find like this, whatever the one before has written.
+    pub(crate) finds: Option<(PathBuf, Vec<u8>)>,
 }
 
 /// What one run costs.
@@ -53,6 +55,9 @@ impl Program {
 
     /// The same command line, run by another program.
     fn under(&self, tool: &[&str]) -> Command {
+        if let Some((path, bytes)) = &self.finds {
+            std::fs::write(path, bytes).expect("what is to be found");
+        }
         let mut words = tool
             .iter()
             .copied()

@@ -211,6 +211,7 @@ impl Peers<'_> {
                 stdin: Some(self.question(number, &peer.question)),
                 answers: peer.answers.clone(),
                 fails: false,
+                finds: None,
             })
             .collect()
     }

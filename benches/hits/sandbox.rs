@@ -30,6 +30,8 @@ pub(crate) const AUTHORITY: &str = concat!(
 
 pub(crate) struct Sandbox {
     root: tempfile::TempDir,
+    /// In memory, as a login's is.
+    runtime: tempfile::TempDir,
     env: Vec<(String, String)>,
     issuer: String,
     place: &'static str,
@@ -38,14 +40,18 @@ pub(crate) struct Sandbox {
 impl Sandbox {
     pub(crate) fn new(issuer: &str) -> Self {
         let root = tempfile::TempDir::with_prefix("hits-").expect("a folder");
-        let at = |name: &str| root.path().join(name).to_string_lossy().into_owned();
-        for name in ["home", "run"] {
-            private_folder(&root.path().join(name));
-        }
+        let runtime = tempfile::TempDir::with_prefix_in("hits-", "/dev/shm")
+            .or_else(|_| tempfile::TempDir::with_prefix("hits-"))
+            .expect("a folder");
+        let [home, run] = [(&root, "home"), (&runtime, "run")].map(|(folder, name)| {
+            let path = folder.path().join(name);
+            private_folder(&path);
+            path.to_string_lossy().into_owned()
+        });
         let browser = std::env::current_exe().expect("this program");
         let env = [
-            ("HOME", at("home")),
-            ("XDG_RUNTIME_DIR", at("run")),
+            ("HOME", home),
+            ("XDG_RUNTIME_DIR", run),
             ("PATH", std::env::var("PATH").unwrap_or_default()),
             ("LANG", "C.UTF-8".to_owned()),
             ("BROWSER", format!("{} {BROWSE}", browser.display())),
@@ -53,6 +59,7 @@ impl Sandbox {
         let sandbox = Self {
             env: env.map(|(name, value)| (name.to_owned(), value)).to_vec(),
             root,
+            runtime,
             issuer: issuer.to_owned(),
             place: "none",
         };
@@ -64,6 +71,11 @@ impl Sandbox {
 
     pub(crate) fn root(&self) -> &Path {
         self.root.path()
+    }
+
+    /// Where runtime folders are.
+    pub(crate) fn runtime(&self) -> &Path {
+        self.runtime.path()
     }
 
     pub(crate) fn home(&self) -> PathBuf {

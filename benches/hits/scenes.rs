@@ -22,6 +22,7 @@ pub(crate) fn floors(floors: &Floors) -> Vec<Program> {
         stdin: None,
         answers: None,
         fails: false,
+        finds: None,
     };
     let mut programs = vec![
         bare("/bin/true".to_owned(), Path::new("/bin/true")),
@@ -76,10 +77,14 @@ pub(crate) const TOOLS: &[Tool] = &[
         goal: Some(1.0),
     },
     KUBECTL,
+    Tool {
+        name: "kubectl, for a client that keeps nothing",
+        goal: None,
+        ..KUBECTL
+    },
 ];
 
-/// Timed, it is a client that keeps nothing, for all runs have one parent; instructions and system
-/// calls are those of a first request, for there another program stands between.
+/// The one request of a kubectl: a journal has no line of it, and many of others.
 const KUBECTL: Tool = Tool {
     name: "kubectl",
     words: &["kubectl", "--provider", "corp", "--token", "access"],
@@ -92,12 +97,38 @@ const KUBECTL: Tool = Tool {
     goal: Some(1.0),
 };
 
+/// A journal of hand-outs to many other parents, in a new runtime folder.
+fn journal_of_others(sandbox: &Sandbox, run: &Path) -> (PathBuf, Vec<u8>) {
+    let own = fs::read(sandbox.runtime().join("run/hallpass/kubectl")).expect("a journal");
+    // The first of its three notes, which begin with whom and what they are of.
+    let (key, note) = own[..own.len() / 3].split_at(8);
+    let others = (1..=64).flat_map(|number| {
+        let mut other = key.to_vec();
+        other[0] ^= number;
+        [&other, note].concat()
+    });
+    private_folder(run);
+    private_folder(&run.join("hallpass"));
+    let journal = run.join("hallpass/kubectl");
+    fs::write(&journal, "").expect("a journal");
+    fs::set_permissions(
+        &journal,
+        std::os::unix::fs::PermissionsExt::from_mode(0o600),
+    )
+    .expect("a file's mode");
+    (journal, others.collect())
+}
+
 pub(crate) fn hits(sandbox: &Sandbox, builds: &[Build]) -> Vec<Program> {
-    // The second request of a parent is taken for a refusal, and brings another token.
+    // All runs have one parent. The second request of a parent is taken for a refusal, and brings
+    // another token; the third shows that it keeps nothing.
     for _ in 0..3 {
         let run = sandbox.run_with(&builds[0].program, KUBECTL.words, KUBECTL.env);
         run.expect("a reply to kubectl");
     }
+    let run = sandbox.runtime().join("run-of-kubectl");
+    let journal = journal_of_others(sandbox, &run);
+    let run = run.to_string_lossy();
     let crowded = crowded_folder(sandbox);
     let long = sandbox.root().join("long.toml");
     fs::write(&long, sandbox.config(MANY_RESOURCES)).expect("a configuration");
@@ -105,36 +136,57 @@ pub(crate) fn hits(sandbox: &Sandbox, builds: &[Build]) -> Vec<Program> {
 
     let mut programs = Vec::new();
     for build in builds {
-        let mut add = |tool: &str, what: &str, words: &[&str], env: &[(&str, &str)], stdin| {
-            let label = build.label();
-            let mut all = sandbox.env();
-            let own = env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
-            all.extend(own);
-            programs.push(Program {
-                name: format!("**hallpass** {tool}, {label}{what}"),
-                words: [&*build.program.to_string_lossy()]
-                    .into_iter()
-                    .chain(words.iter().copied())
-                    .map(str::to_owned)
-                    .collect(),
-                env: all,
-                stdin,
-                answers: Some(token.trim_end().to_owned()),
-                fails: false,
-            });
-        };
+        let mut add =
+            |tool: &str, what: &str, words: &[&str], env: &[(&str, &str)], stdin, finds| {
+                let label = build.label();
+                let mut all = sandbox.env();
+                let own = env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+                all.extend(own);
+                programs.push(Program {
+                    name: format!("**hallpass** {tool}, {label}{what}"),
+                    words: [&*build.program.to_string_lossy()]
+                        .into_iter()
+                        .chain(words.iter().copied())
+                        .map(str::to_owned)
+                        .collect(),
+                    env: all,
+                    stdin,
+                    answers: Some(token.trim_end().to_owned()),
+                    fails: false,
+                    finds,
+                });
+            };
         for tool in TOOLS {
             let stdin = tool.stdin.map(|text| said(sandbox, tool.name, text));
-            add(tool.name, "", tool.words, tool.env, stdin);
+            if tool.name == KUBECTL.name {
+                let env = [tool.env, &[("XDG_RUNTIME_DIR", &*run)]].concat();
+                add(tool.name, "", tool.words, &env, None, Some(journal.clone()));
+            } else {
+                add(tool.name, "", tool.words, tool.env, stdin, None);
+            }
         }
         let crowded = crowded.to_string_lossy();
         let crowded = [("HALLPASS_DATA_DIR", &*crowded)];
         let many = [&["get-token", "corp"][..], &["get-token", FAR_DOWN]];
-        add("get-token", ", 10,000 records", many[0], &crowded, None);
+        add(
+            "get-token",
+            ", 10,000 records",
+            many[0],
+            &crowded,
+            None,
+            None,
+        );
         let long = long.to_string_lossy();
         let long = [("HALLPASS_CONFIG", &*long)];
-        add("get-token", ", 100 resources", many[0], &long, None);
-        add("get-token", ", 100 resources, by URL", many[1], &long, None);
+        add("get-token", ", 100 resources", many[0], &long, None, None);
+        add(
+            "get-token",
+            ", 100 resources, by URL",
+            many[1],
+            &long,
+            None,
+            None,
+        );
     }
     programs
 }
@@ -192,6 +244,7 @@ pub(crate) fn fills(sandbox: &Sandbox, builds: &[Build], has_cache: bool) -> Vec
             stdin: Some(question.clone()),
             answers: (!fails).then(|| "password=".to_owned()),
             fails,
+            finds: None,
         }
     };
     helpers.into_iter().enumerate().map(fill).collect()
@@ -292,6 +345,7 @@ fn miss(
         stdin: None,
         answers: None,
         fails: false,
+        finds: None,
     };
     program.timed();
     provider.seen();

@@ -15,7 +15,6 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use time::Duration;
 use time::format_description::well_known::Rfc3339;
-use zeroize::Zeroizing;
 
 use super::Protocol;
 use crate::credential::{
@@ -24,6 +23,7 @@ use crate::credential::{
 };
 use crate::env::Env;
 use crate::report::{Exit, Report, printable};
+use crate::secret::Wiping;
 
 /// Where kubectl puts its request.
 const INFO: &str = "KUBERNETES_EXEC_INFO";
@@ -76,8 +76,8 @@ impl Protocol for Kubectl {
         };
         match answer(&request) {
             Ok(Reply::Credential(credential)) => {
-                let reply = reply(&input.api_version, &credential);
-                call.stdout.write_all(reply.as_bytes())?;
+                let reply = reply(&input.api_version, &credential)?;
+                call.stdout.write_all(reply.bytes())?;
                 call.stdout.flush()?;
                 Ok(Exit::Answered.into())
             }
@@ -292,7 +292,7 @@ fn shortened(text: &str) -> String {
 
 // --- what kubectl is told ---
 
-fn reply(api_version: &str, credential: &Credential) -> Zeroizing<String> {
+fn reply(api_version: &str, credential: &Credential) -> io::Result<Wiping> {
     let Credential {
         token,
         token_type: _,
@@ -306,15 +306,20 @@ fn reply(api_version: &str, credential: &Credential) -> Zeroizing<String> {
         renewable: _,
     } = credential;
     let expires_at = expires_at.and_then(|at| at.replace_nanosecond(0).ok()?.format(&Rfc3339).ok());
-    let expires_at = expires_at.map_or_else(String::new, |at| {
-        format!("\"expirationTimestamp\":\"{at}\",")
-    });
-    let quoted = |text: &str| Zeroizing::new(Value::from(text).to_string());
-    Zeroizing::new(format!(
-        "{{\"kind\":\"ExecCredential\",\"apiVersion\":{},\"status\":{{{expires_at}\"token\":{}}}}}\n",
-        quoted(api_version).as_str(),
-        quoted(token.expose()).as_str(),
-    ))
+    let token = token.expose();
+    let mut reply = Wiping::with_capacity(token.len() + 256);
+    reply.add(b"{\"kind\":\"ExecCredential\",\"apiVersion\":");
+    serde_json::to_writer(&mut reply, api_version)?;
+    reply.add(b",\"status\":{");
+    if let Some(at) = expires_at {
+        reply.add(b"\"expirationTimestamp\":\"");
+        reply.add(at.as_bytes());
+        reply.add(b"\",");
+    }
+    reply.add(b"\"token\":");
+    serde_json::to_writer(&mut reply, token)?;
+    reply.add(b"}}\n");
+    Ok(reply)
 }
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
-//! A file of lines for what is worth remembering until the next start of the machine, and not
+//! A file of notes for what is worth remembering until the next start of the machine, and not
 //! worth a sync: in the user's runtime folder, where there is one, else in the data folder.
 //!
-//! A line is appended whole, so processes that write at once need no lock; what was forgotten
-//! because the file was just being shortened costs its reader a little work and nothing else. No
-//! line may hold a secret.
+//! A note is appended whole, so processes that write at once need no lock; what was forgotten
+//! because the file was just being shortened costs its reader a little work and nothing else. All
+//! notes are of one length, for each run of a tool looks through them. None may hold a secret.
 //!
 //! <https://specifications.freedesktop.org/basedir-spec/latest/>
 
@@ -15,16 +15,24 @@ use super::StoreError;
 use super::folder::{Durable, Folder};
 use crate::env::Env;
 
-/// Beyond this length a file is shortened before it grows on.
-const LONG: usize = 64 << 10;
+pub const NOTE_LEN: usize = 40;
+
+pub type Note = [u8; NOTE_LEN];
+
+/// With more than so many a file is shortened before it grows on.
+const MOST: usize = 192;
+
+/// How many are left then.
+const KEPT: usize = 128;
 
 #[derive(Debug)]
 pub struct Journal {
     folder: Folder,
-    name: &'static str,
+    /// Below the folder.
+    name: String,
     file: File,
     /// What stood there when it was opened.
-    text: String,
+    bytes: Vec<u8>,
 }
 
 impl Journal {
@@ -32,7 +40,7 @@ impl Journal {
     /// the data folder, and `explain` is told why.
     pub fn of_user(
         env: &Env,
-        name: &'static str,
+        name: &str,
         explain: impl FnOnce(String),
     ) -> Result<Self, StoreError> {
         let runtime = env.var_in_passing("XDG_RUNTIME_DIR").map(PathBuf::from);
@@ -45,53 +53,71 @@ impl Journal {
         };
         explain(format!("{why}: the data folder serves instead"));
         let data = Folder::open_or_create(&super::data_dir(env)?)?;
-        Self::open(data.subfolder_or_create("runtime")?, name)
+        Self::open(data, "runtime", name)
     }
 
-    /// The runtime folder and ours in it are checked as the data folder is.
-    fn below(runtime: &Path, name: &'static str) -> Result<Self, StoreError> {
-        let missing = || StoreError::io("open", runtime)(std::io::ErrorKind::NotFound.into());
-        let folder = Folder::open(runtime)?.ok_or_else(missing)?;
-        Self::open(folder.subfolder_or_create("hallpass")?, name)
+    /// The runtime folder is checked as the data folder is: in it nobody else can have made ours.
+    fn below(runtime: &Path, name: &str) -> Result<Self, StoreError> {
+        let folder = Folder::open(runtime)?.ok_or_else(|| missing("open", runtime))?;
+        Self::open(folder, "hallpass", name)
     }
 
-    fn open(folder: Folder, name: &'static str) -> Result<Self, StoreError> {
-        let (mut file, length) = folder.open_to_append(name)?;
+    fn open(folder: Folder, ours: &str, name: &str) -> Result<Self, StoreError> {
+        let name = [ours, "/", name].concat();
+        let opened = match folder.open_to_append(&name)? {
+            None => {
+                folder.subfolder_or_create(ours)?;
+                folder.open_to_append(&name)?
+            }
+            opened => opened,
+        };
+        let (mut file, length) =
+            opened.ok_or_else(|| missing("make", folder.path().join(&name)))?;
         // What others append meanwhile was not there when this began.
         let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or_default());
         if length > 0 {
             let read = Read::by_ref(&mut file).take(length).read_to_end(&mut bytes);
-            read.map_err(StoreError::io("read", folder.path().join(name)))?;
+            read.map_err(StoreError::io("read", folder.path().join(&name)))?;
         }
         Ok(Self {
-            // A line that is no text is no line of ours; the others still are.
-            text: String::from_utf8_lossy(&bytes).into_owned(),
             folder,
             name,
             file,
+            bytes,
         })
     }
 
-    pub fn text(&self) -> &str {
-        &self.text
+    /// The notes, the last one first.
+    pub fn notes(&self) -> impl Iterator<Item = &Note> {
+        let (notes, torn) = self.bytes.as_chunks();
+        let notes: &[Note] = if torn.is_empty() { notes } else { &[] };
+        notes.iter().rev()
     }
 
-    /// Appends a line. A file that has grown long is first cut down to what `shorten` leaves of it.
+    /// Appends a note. Of a file that has grown long, the newest are left that `keep` wants, which
+    /// is asked from the end.
     pub fn append(
         &self,
-        line: &str,
-        shorten: impl FnOnce(&str) -> String,
+        note: &Note,
+        mut keep: impl FnMut(&Note) -> bool,
     ) -> Result<(), StoreError> {
-        if self.text.len() > LONG {
-            let mut kept = shorten(&self.text);
-            kept.push_str(line);
-            return self.folder.replace(self.name, kept.as_bytes(), Durable::No);
+        // A disk that filled up may have left a part of a note, behind which nothing can be found.
+        let is_whole = self.bytes.len().is_multiple_of(NOTE_LEN);
+        if is_whole && self.bytes.len() <= MOST * NOTE_LEN {
+            return (&self.file)
+                .write_all(note)
+                .map_err(StoreError::io("write", self.folder.path().join(&self.name)));
         }
-        let path = || self.folder.path().join(self.name);
-        (&self.file)
-            .write_all(line.as_bytes())
-            .map_err(StoreError::io("write", path()))
+        let kept = self.notes().filter(|note| keep(note)).take(KEPT);
+        let mut kept: Vec<Note> = [note].into_iter().chain(kept).copied().collect();
+        kept.reverse();
+        self.folder
+            .replace(&self.name, kept.as_flattened(), Durable::No)
     }
+}
+
+fn missing(action: &'static str, path: impl Into<PathBuf>) -> StoreError {
+    StoreError::io(action, path)(std::io::ErrorKind::NotFound.into())
 }
 
 #[cfg(test)]
@@ -109,63 +135,85 @@ mod tests {
         folder
     }
 
+    fn numbered(number: usize) -> Note {
+        let mut note = [0; NOTE_LEN];
+        note[..8].copy_from_slice(&number.to_le_bytes());
+        note
+    }
+
     #[test]
-    fn lines_of_many_at_once_are_whole_and_the_file_does_not_grow_without_end() {
+    fn notes_of_many_at_once_are_whole() {
         let folder = private();
         let journal = || Journal::below(folder.path(), "j").unwrap();
-        assert_eq!(journal().text(), "");
+        assert_eq!(journal().notes().count(), 0);
         std::thread::scope(|scope| {
             for number in 0..8 {
                 let journal = journal();
                 scope.spawn(move || {
                     for _ in 0..50 {
-                        let line = format!("{}\n", number.to_string().repeat(100));
-                        journal.append(&line, |_| unreachable!()).unwrap();
+                        let note = [number; NOTE_LEN];
+                        journal.append(&note, |_| unreachable!()).unwrap();
                     }
                 });
             }
         });
         let read = journal();
-        let text = read.text();
-        assert_eq!(text.lines().count(), 400);
-        for line in text.lines() {
-            assert_eq!(line.len(), 100);
-            assert!(line.chars().all(|c| line.starts_with(c)), "{line}");
+        assert_eq!(read.notes().count(), 400);
+        for note in read.notes() {
+            assert_eq!(*note, [note[0]; NOTE_LEN]);
         }
-        let mut longest = 0;
-        for _ in 0..1000 {
-            let line = format!("{}\n", "x".repeat(100));
-            let last = |text: &str| {
-                text.lines()
-                    .last()
-                    .map_or(String::new(), |l| format!("{l}\n"))
-            };
-            journal().append(&line, last).unwrap();
-            longest = longest.max(journal().text().len());
-        }
-        assert!(longest < 66 << 10, "{longest}");
     }
 
     #[test]
-    fn a_line_that_is_no_text_costs_itself_and_nothing_else() {
+    fn a_file_does_not_grow_without_end_and_its_newest_stay() {
         let folder = private();
         let journal = || Journal::below(folder.path(), "j").unwrap();
-        journal().append("one\n", |_| unreachable!()).unwrap();
+        let mut longest = 0;
+        for number in 0..1000 {
+            journal().append(&numbered(number), |_| true).unwrap();
+            longest = longest.max(journal().notes().count());
+        }
+        assert_eq!(longest, MOST + 1);
+        let read = journal();
+        for (note, number) in read.notes().zip((0..1000).rev()).take(KEPT) {
+            assert_eq!(*note, numbered(number));
+        }
+    }
+
+    #[test]
+    fn of_a_long_file_only_what_is_wanted_is_kept() {
+        let folder = private();
+        let journal = || Journal::below(folder.path(), "j").unwrap();
+        for number in 0..=MOST {
+            journal()
+                .append(&numbered(number), |_| unreachable!())
+                .unwrap();
+        }
+        let is_wanted = |note: &Note| note[0] % 10 == 7;
+        journal().append(&numbered(1000), is_wanted).unwrap();
+        let read = journal();
+        let notes: Vec<_> = read.notes().copied().collect();
+        assert_eq!(notes[..3], [1000, 187, 177].map(numbered));
+        assert_eq!(notes.last(), Some(&numbered(7)));
+    }
+
+    #[test]
+    fn a_torn_note_costs_what_stood_there_and_nothing_that_follows() {
+        let folder = private();
+        let journal = || Journal::below(folder.path(), "j").unwrap();
+        let append = |number| journal().append(&numbered(number), |_| true).unwrap();
+        append(1);
         let mut file = File::options()
             .append(true)
             .open(folder.path().join("hallpass/j"))
             .unwrap();
-        file.write_all(b"\xff\xfe\n").unwrap();
-        journal().append("two\n", |_| unreachable!()).unwrap();
+        file.write_all(b"torn").unwrap();
+        assert_eq!(journal().notes().count(), 0);
+        append(2);
+        append(3);
         let read = journal();
-        let lines: Vec<_> = read.text().lines().collect();
-        assert_eq!((lines[0], lines[2]), ("one", "two"));
-        // And the file is still known to be long.
-        file.write_all("x".repeat(LONG).as_bytes()).unwrap();
-        journal()
-            .append("\nlast\n", |_| "short".to_owned())
-            .unwrap();
-        assert_eq!(journal().text(), "short\nlast\n");
+        let notes: Vec<_> = read.notes().copied().collect();
+        assert_eq!(notes, [3, 2].map(numbered));
     }
 
     #[cfg(unix)]
@@ -207,9 +255,9 @@ mod tests {
             let mut told = String::new();
             let journal = Journal::of_user(&env, "j", |why| told = why).unwrap();
             assert!(told.contains("the data folder"), "{told}");
-            journal.append("x\n", str::to_owned).unwrap();
+            journal.append(&[1; NOTE_LEN], |_| true).unwrap();
         }
-        let text = std::fs::read_to_string(data.join("runtime/j")).unwrap();
-        assert_eq!(text, "x\nx\nx\n");
+        let bytes = std::fs::read(data.join("runtime/j")).unwrap();
+        assert_eq!(bytes, [1; 3 * NOTE_LEN]);
     }
 }

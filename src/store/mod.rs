@@ -49,12 +49,12 @@ use seal::{Header, Unreadable};
 pub use at_hand::{AtHand, NotAtHand, Remembered};
 pub use data_dir::{data_dir, in_container};
 pub use error::StoreError;
-pub use journal::Journal;
+pub use journal::{Journal, NOTE_LEN, Note};
 pub use kernel::KernelError;
 pub use keyring::{KeyringError, UNATTENDED};
 pub use lock::{Lock, LockKind};
 pub use plain::Plain;
-pub use record::{Kept, Listed, RecordName, Reservation, digest};
+pub use record::{Kept, Listed, RecordName, Reservation};
 
 /// Where somebody wants the data key kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]

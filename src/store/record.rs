@@ -94,7 +94,7 @@ pub(super) fn is_record(file: &str) -> bool {
 }
 
 /// Hashes parts so that no two lists of parts give the same name.
-pub fn digest(parts: &[&[u8]]) -> String {
+pub(super) fn digest(parts: &[&[u8]]) -> String {
     let mut hash = Sha256::new();
     for part in parts {
         hash.update((part.len() as u64).to_be_bytes());

@@ -495,13 +495,11 @@ fn what_was_handed_out_is_in_the_runtime_folder_and_holds_no_secret() {
     }
 }
 
+#[cfg(target_os = "linux")]
 fn private_dir(path: &std::path::Path) {
+    use std::os::unix::fs::PermissionsExt as _;
     std::fs::create_dir(path).unwrap();
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt as _;
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700)).unwrap();
-    }
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700)).unwrap();
 }
 
 // --- one tab ---

@@ -4,26 +4,23 @@
 //! same thing anew, before the expiry that it was told, has been refused; or it keeps nothing.
 //! The first repeat is taken for a refusal, and the next shows that it was none.
 //!
-//! A parent is known by boot, pid namespace, pid and start time, and what it asks by a digest of
-//! the whole request, cluster included: one that talks to two clusters asks two things. That
-//! somebody was asked to sign in for a parent, in vain, stands here as well, until that parent
-//! ends: a tool that polls all night must not open a tab every few minutes.
+//! What it asks is known by a digest of the whole request, cluster included: one that talks to two
+//! clusters asks two things. That somebody was asked to sign in for a parent, in vain, stands here
+//! as well, until that parent ends: a tool that polls all night must not open a tab every few
+//! minutes.
 //!
-//! Linux only: elsewhere there is no such thing as a parent's start time that can be had for
-//! nothing, and each request is a first one.
+//! Where a parent is not known ([`super::parent`]), each request is a first one.
 
 use time::OffsetDateTime;
 
+use super::parent::{Key, Parent, Uptime, uptime, was_there};
 use crate::credential::Generation;
 use crate::env::Env;
-use crate::store::{Journal, digest};
+use crate::store::{Journal, NOTE_LEN, Note};
 use crate::terminal::Terminal;
 
 /// The journal of all hand-outs to kubectl and its kind.
 const NAME: &str = "kubectl";
-
-/// More than one person's programs that live at once; the rest is forgotten.
-const MOST: usize = 256;
 
 /// What was done for a key last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,19 +34,12 @@ pub(super) enum State {
     InVain,
 }
 
-const STATES: &[(&str, State)] = &[
-    ("handed-out", State::HandedOut),
-    ("replaced", State::Replaced),
-    ("keeps-nothing", State::KeepsNothing),
-    ("in-vain", State::InVain),
+const STATES: &[(u8, State)] = &[
+    (b'h', State::HandedOut),
+    (b'r', State::Replaced),
+    (b'k', State::KeepsNothing),
+    (b'v', State::InVain),
 ];
-
-impl State {
-    fn word(self) -> &'static str {
-        let named = STATES.iter().find(|(_, one)| *one == self);
-        named.map_or("", |(word, _)| word)
-    }
-}
 
 /// What a request is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,100 +47,84 @@ pub(super) enum Turn {
     First,
     /// This generation seems to have been refused.
     Repeat(Generation),
-    /// By a parent that keeps nothing.
-    Again,
+    /// By a parent that keeps nothing, which may have been noted.
+    Again {
+        is_noted: bool,
+    },
 }
 
-/// One line of the journal.
+/// A note of the journal. One of another form, as another version may have written it, is none.
+///
+/// ```text
+/// key 8, pid 4, at 8, until 8, generation 8, state 1, form 3: little-endian
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Entry<'a> {
-    key: &'a str,
+struct Entry {
+    key: Key,
     pid: u32,
-    /// The parent's start time, in ticks since boot.
-    started: u64,
+    /// When it was written.
+    at: Uptime,
     /// The expiry that was reported, in seconds since 1970; `i64::MAX`: none was.
     until: i64,
     generation: Generation,
     state: State,
 }
 
-impl<'a> Entry<'a> {
-    fn parse(line: &'a str) -> Option<Self> {
-        let mut words = line.split(' ');
-        let entry = Self {
-            key: words.next()?,
-            pid: words.next()?.parse().ok()?,
-            started: words.next()?.parse().ok()?,
-            until: words.next()?.parse().ok()?,
-            generation: words.next()?.parse().ok()?,
-            state: words
-                .next()
-                .and_then(|word| STATES.iter().find(|(name, _)| *name == word))?
-                .1,
-        };
-        words.next().is_none().then_some(entry)
+const FORM: [u8; 3] = *b"kc1";
+
+impl Entry {
+    fn of(note: &Note) -> Option<Self> {
+        let mut rest = note.as_slice();
+        Some(Self {
+            key: Key::from_le_bytes(next(&mut rest)?),
+            pid: u32::from_le_bytes(next(&mut rest)?),
+            at: Uptime::from_le_bytes(next(&mut rest)?),
+            until: i64::from_le_bytes(next(&mut rest)?),
+            generation: Generation::from_le_bytes(next(&mut rest)?),
+            state: {
+                let [byte] = next(&mut rest)?;
+                STATES.iter().find(|(of, _)| *of == byte)?.1
+            },
+        })
+        .filter(|_| rest == FORM)
     }
 
-    fn line(&self) -> String {
+    fn note(&self) -> Note {
         let Self {
             key,
             pid,
-            started,
+            at,
             until,
             generation,
             state,
         } = self;
-        let state = state.word();
-        format!("{key} {pid} {started} {until} {generation} {state}\n")
+        let state = STATES.iter().find(|(_, of)| of == state);
+        let parts: [&[u8]; 7] = [
+            &key.to_le_bytes(),
+            &pid.to_le_bytes(),
+            &at.to_le_bytes(),
+            &until.to_le_bytes(),
+            &generation.to_le_bytes(),
+            &[state.map_or(0, |(byte, _)| *byte)],
+            &FORM,
+        ];
+        let mut note = [0; NOTE_LEN];
+        for (to, from) in note.iter_mut().zip(parts.into_iter().flatten()) {
+            *to = *from;
+        }
+        note
+    }
+
+    /// Whether the parent of that time is still there.
+    fn is_alive(&self) -> bool {
+        was_there(self.pid, self.at)
     }
 }
 
-/// The process that asks.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Parent {
-    pid: u32,
-    started: u64,
-    /// Boot and pid namespace, without which the two above say nothing.
-    world: String,
-}
-
-impl Parent {
-    /// `None` where there is no proc(5) to ask.
-    fn of_process() -> Option<Self> {
-        #[cfg(unix)]
-        let pid = std::os::unix::process::parent_id();
-        #[cfg(not(unix))]
-        let pid = 0;
-        let boot = of_proc("/proc/sys/kernel/random/boot_id")?;
-        let namespace = std::fs::read_link("/proc/self/ns/pid").ok()?;
-        Some(Self {
-            pid,
-            started: started(pid)?,
-            world: format!("{} {}", boot.trim(), namespace.display()),
-        })
-    }
-
-    fn key(&self, parts: &[&[u8]]) -> String {
-        let who = format!("{} {} {}", self.world, self.pid, self.started);
-        let mut key = digest(&[&[who.as_bytes()], parts].concat());
-        key.truncate(32);
-        key
-    }
-}
-
-/// `proc_pid_stat(5)`, field 22: the name before it stands in brackets and may hold anything.
-fn started(pid: u32) -> Option<u64> {
-    let stat = of_proc(&format!("/proc/{pid}/stat"))?;
-    let (_, after_name) = stat.rsplit_once(')')?;
-    after_name.split_whitespace().nth(19)?.parse().ok()
-}
-
-/// A short file of proc(5), which is made whole for one read.
-fn of_proc(path: &str) -> Option<String> {
-    use std::io::Read as _;
-    let mut bytes = [0; 1024];
-    let count = std::fs::File::open(path).ok()?.read(&mut bytes).ok()?;
-    Some(String::from_utf8_lossy(bytes.get(..count)?).into_owned())
+fn next<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
+    let (next, behind) = rest.split_first_chunk()?;
+    *rest = behind;
+    Some(*next)
 }
 
 /// What this parent was handed, for this request and this account.
@@ -163,15 +137,27 @@ struct Known {
     journal: Journal,
     parent: Parent,
     /// For the whole request.
-    request: String,
-    /// The account's.
-    record: String,
+    request: Key,
+    last: Option<Entry>,
+    /// For whatever is asked of the same account.
+    login: Key,
+    was_in_vain: bool,
 }
 
 impl Known {
-    /// For whatever is asked of the same account.
-    fn login(&self) -> String {
-        self.parent.key(&[self.record.as_bytes()])
+    fn new(journal: Journal, parent: Parent, record: &str, request: &[&[u8]]) -> Self {
+        let login = parent.key(&[record.as_bytes()]);
+        let request = parent.key(&[&[record.as_bytes()], request].concat());
+        let last_login = last_of(journal.notes(), login);
+        Self {
+            last: last_of(journal.notes(), request).filter(Entry::is_alive),
+            was_in_vain: last_login
+                .is_some_and(|last| last.state == State::InVain && last.is_alive()),
+            journal,
+            parent,
+            request,
+            login,
+        }
     }
 }
 
@@ -181,12 +167,7 @@ impl Handouts {
         let known = Parent::of_process().and_then(|parent| {
             let journal = Journal::of_user(env, NAME, |why| terminal.explain(1, || why));
             match journal {
-                Ok(journal) => Some(Known {
-                    request: parent.key(&[&[record.as_bytes()], request].concat()),
-                    record: record.to_owned(),
-                    journal,
-                    parent,
-                }),
+                Ok(journal) => Some(Known::new(journal, parent, record, request)),
                 Err(error) => {
                     terminal.explain(1, || {
                         format!("what was handed out cannot be remembered: {error}")
@@ -204,17 +185,13 @@ impl Handouts {
     }
 
     pub(super) fn turn(&self, now: OffsetDateTime) -> Turn {
-        self.last().map_or(Turn::First, |last| turn(&last, now))
+        let last = self.known.as_ref().and_then(|known| known.last);
+        last.map_or(Turn::First, |last| turn(&last, now))
     }
 
     /// Whether somebody was already asked for this parent, in vain.
     pub(super) fn was_in_vain(&self) -> bool {
-        self.known.as_ref().is_some_and(|known| {
-            let text = known.journal.text();
-            // Hardly ever does anybody's line say so.
-            text.contains(State::InVain.word())
-                && last_of(text, &known.login()).is_some_and(|last| last.state == State::InVain)
-        })
+        self.known.as_ref().is_some_and(|known| known.was_in_vain)
     }
 
     pub(super) fn handed_out(
@@ -225,50 +202,41 @@ impl Handouts {
     ) {
         if self.was_in_vain() {
             // Somebody has signed in since.
-            self.note(Known::login, State::HandedOut, 0, i64::MAX);
+            self.note(|known| known.login, State::HandedOut, 0, i64::MAX);
         }
-        let state = match (turn, self.last().map(|last| last.state)) {
-            (Turn::First, _) => State::HandedOut,
-            (Turn::Repeat(_), _) => State::Replaced,
+        let state = match turn {
+            Turn::First => State::HandedOut,
+            Turn::Repeat(_) => State::Replaced,
             // What would be written stands there already.
-            (Turn::Again, Some(State::KeepsNothing)) => return,
-            (Turn::Again, _) => State::KeepsNothing,
+            Turn::Again { is_noted: true } => return,
+            Turn::Again { is_noted: false } => State::KeepsNothing,
         };
         let until = until.map_or(i64::MAX, OffsetDateTime::unix_timestamp);
-        self.note(|known| known.request.clone(), state, generation, until);
+        self.note(|known| known.request, state, generation, until);
     }
 
     pub(super) fn asked_in_vain(&self) {
-        self.note(Known::login, State::InVain, 0, i64::MAX);
-    }
-
-    fn last(&self) -> Option<Entry<'_>> {
-        let known = self.known.as_ref()?;
-        last_of(known.journal.text(), &known.request)
+        self.note(|known| known.login, State::InVain, 0, i64::MAX);
     }
 
     fn note(
         &self,
-        key: impl FnOnce(&Known) -> String,
+        key: impl FnOnce(&Known) -> Key,
         state: State,
         generation: Generation,
         until: i64,
     ) {
         let Some(known) = &self.known else { return };
         let entry = Entry {
-            key: &key(known),
+            key: key(known),
             pid: known.parent.pid,
-            started: known.parent.started,
+            at: uptime(),
             until,
             generation,
             state,
         };
-        let line = entry.line();
-        let is_alive = |entry: &Entry<'_>| started(entry.pid) == Some(entry.started);
-        let written = known
-            .journal
-            .append(&line, |text| shortened(text, is_alive));
-        if let Err(error) = written {
+        let kept = kept(Entry::is_alive);
+        if let Err(error) = known.journal.append(&entry.note(), kept) {
             self.terminal.explain(1, || {
                 format!("what was handed out cannot be remembered: {error}")
             });
@@ -276,53 +244,45 @@ impl Handouts {
     }
 }
 
-fn last_of<'t>(text: &'t str, key: &str) -> Option<Entry<'t>> {
-    text.lines()
-        .rev()
-        .filter(|line| line.starts_with(key))
-        .find_map(Entry::parse)
+/// The last that is said of a key, in notes of which the last is the first.
+fn last_of<'n>(notes: impl Iterator<Item = &'n Note>, key: Key) -> Option<Entry> {
+    notes
+        .filter(|note| note.starts_with(&key.to_le_bytes()))
+        .find_map(Entry::of)
 }
 
-fn turn(last: &Entry<'_>, now: OffsetDateTime) -> Turn {
+fn turn(last: &Entry, now: OffsetDateTime) -> Turn {
     let has_expired = last.until <= now.unix_timestamp();
     match last.state {
-        State::KeepsNothing => Turn::Again,
+        State::KeepsNothing => Turn::Again { is_noted: true },
         State::HandedOut if !has_expired => Turn::Repeat(last.generation),
-        State::Replaced if !has_expired => Turn::Again,
+        State::Replaced if !has_expired => Turn::Again { is_noted: false },
         State::HandedOut | State::Replaced | State::InVain => Turn::First,
     }
 }
 
-/// The last line of each key whose parent is still there.
-fn shortened(text: &str, is_alive: impl Fn(&Entry<'_>) -> bool) -> String {
+/// What is worth keeping of notes of which the last is the first: the last of each key whose
+/// parent is still there.
+fn kept(is_alive: impl Fn(&Entry) -> bool) -> impl FnMut(&Note) -> bool {
     let mut seen = std::collections::HashSet::new();
-    let mut kept: Vec<_> = text
-        .lines()
-        .rev()
-        .filter_map(Entry::parse)
-        .filter(|entry| seen.insert(entry.key) && is_alive(entry))
-        .take(MOST)
-        .map(|entry| entry.line())
-        .collect();
-    kept.reverse();
-    kept.concat()
+    move |note| Entry::of(note).is_some_and(|entry| seen.insert(entry.key) && is_alive(&entry))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const KEY: &str = "0123456789abcdef0123456789abcdef";
+    const KEY: Key = 0x0123_4567_89ab_cdef;
 
     fn at(seconds: i64) -> OffsetDateTime {
         OffsetDateTime::from_unix_timestamp(seconds).unwrap()
     }
 
-    fn entry(state: State, until: i64) -> Entry<'static> {
+    fn entry(state: State, until: i64) -> Entry {
         Entry {
             key: KEY,
             pid: 1,
-            started: 2,
+            at: 2,
             until,
             generation: 3,
             state,
@@ -332,14 +292,15 @@ mod tests {
     #[test]
     fn a_repeat_before_the_reported_expiry_is_a_refusal_and_the_next_one_is_none() {
         use State::{HandedOut, InVain, KeepsNothing, Replaced};
+        let again = |is_noted| Turn::Again { is_noted };
         for (state, until, now, expected) in [
             (HandedOut, 100, 99, Turn::Repeat(3)),
             (HandedOut, 100, 100, Turn::First),
             (HandedOut, i64::MAX, 100, Turn::Repeat(3)),
-            (Replaced, 100, 99, Turn::Again),
+            (Replaced, 100, 99, again(false)),
             (Replaced, 100, 100, Turn::First),
-            (KeepsNothing, 100, 99, Turn::Again),
-            (KeepsNothing, 100, 100, Turn::Again),
+            (KeepsNothing, 100, 99, again(true)),
+            (KeepsNothing, 100, 100, again(true)),
             (InVain, i64::MAX, 100, Turn::First),
         ] {
             let found = turn(&entry(state, until), at(now));
@@ -348,89 +309,64 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_read_back_and_what_is_none_is_not_there() {
+    fn a_note_is_read_back_and_one_of_another_form_is_none() {
         for (_, state) in STATES {
-            let entry = entry(*state, i64::MAX);
-            assert_eq!(Entry::parse(entry.line().trim_end()), Some(entry));
+            let entry = Entry {
+                pid: u32::MAX,
+                at: Uptime::MAX,
+                generation: Generation::MAX,
+                ..entry(*state, i64::MIN)
+            };
+            assert_eq!(Entry::of(&entry.note()), Some(entry));
         }
-        for line in [
-            "",
-            "x",
-            "k 1 2 3 4",
-            "k 1 2 3 4 lost",
-            "k 1 2 3 4 replaced x",
-            "k a 2 3 4 replaced",
-        ] {
-            assert_eq!(Entry::parse(line), None, "{line}");
+        let note = entry(State::HandedOut, 5).note();
+        for form in 0..FORM.len() {
+            let mut other = note;
+            other[NOTE_LEN - 1 - form] ^= 1;
+            assert_eq!(Entry::of(&other), None);
         }
-        let line = entry(State::HandedOut, 5).line();
-        let torn = format!("{line}{KEY}\n{KEY} 1 2");
-        assert_eq!(last_of(&torn, KEY), Some(entry(State::HandedOut, 5)));
-        assert_eq!(last_of("", KEY), None);
+        let mut no_state = note;
+        no_state[NOTE_LEN - 1 - FORM.len()] = b'x';
+        assert_eq!(Entry::of(&no_state), None);
+        assert_eq!(Entry::of(&[0; NOTE_LEN]), None);
     }
 
     #[test]
-    fn the_last_line_of_a_key_counts() {
+    fn the_last_note_of_a_key_counts() {
         let other = Entry {
-            key: "ffffffffffffffffffffffffffffffff",
+            key: 1,
             ..entry(State::InVain, 9)
         };
-        let text = [
-            entry(State::HandedOut, 5).line(),
-            entry(State::Replaced, 7).line(),
-            other.line(),
-        ]
-        .concat();
-        assert_eq!(last_of(&text, KEY), Some(entry(State::Replaced, 7)));
+        let replaced = entry(State::Replaced, 7);
+        let mut of_another_form = entry(State::KeepsNothing, 8).note();
+        of_another_form[NOTE_LEN - 1] = b'0';
+        let notes = [
+            other.note(),
+            of_another_form,
+            replaced.note(),
+            entry(State::HandedOut, 5).note(),
+        ];
+        for (key, expected) in [(KEY, Some(replaced)), (1, Some(other)), (0, None)] {
+            assert_eq!(last_of(notes.iter(), key), expected, "{key}");
+        }
     }
 
     #[test]
-    fn what_is_cut_down_keeps_the_living_and_their_last() {
-        let dead = Entry {
-            key: "dead",
-            pid: 9,
+    fn what_is_kept_are_the_living_and_their_last() {
+        let of = |key, pid| Entry {
+            key,
+            pid,
             ..entry(State::HandedOut, 5)
         };
-        let text = [
-            entry(State::HandedOut, 5).line(),
-            dead.line(),
-            "rubbish\n".to_owned(),
-            entry(State::Replaced, 7).line(),
-        ]
-        .concat();
-        assert_eq!(
-            shortened(&text, |entry| entry.pid == 1),
-            entry(State::Replaced, 7).line()
-        );
-        let mut many = String::new();
-        for number in 0..MOST * 2 {
-            let key = format!("{number:032x}");
-            many.push_str(&Entry { key: &key, ..dead }.line());
+        let mut kept = kept(|entry| entry.pid == 1);
+        for (note, expected) in [
+            (of(KEY, 1).note(), true),
+            ([0; NOTE_LEN], false),
+            (of(1, 9).note(), false),
+            (of(KEY, 1).note(), false),
+            (of(2, 1).note(), true),
+        ] {
+            assert_eq!(kept(&note), expected, "{note:?}");
         }
-        let kept = shortened(&many, |_| true);
-        assert_eq!(kept.lines().count(), MOST);
-        assert!(many.ends_with(&kept), "the newest are kept, in order");
-    }
-
-    #[cfg(target_os = "linux")]
-    #[test]
-    fn a_parent_is_told_by_its_start_and_by_what_it_asks() {
-        let parent = Parent::of_process().unwrap();
-        assert_eq!(started(parent.pid), Some(parent.started));
-        assert_eq!(started(0), None);
-        let key = parent.key(&[b"a", b"b"]);
-        assert_eq!(key.len(), 32);
-        assert_eq!(parent.key(&[b"a", b"b"]), key);
-        assert_ne!(parent.key(&[b"ab", b""]), key);
-        let later = Parent {
-            started: parent.started + 1,
-            ..parent.clone()
-        };
-        let elsewhere = Parent {
-            world: String::new(),
-            ..parent
-        };
-        assert_ne!(later.key(&[b"a", b"b"]), key);
-        assert_ne!(elsewhere.key(&[b"a", b"b"]), key);
     }
 }

@@ -4,6 +4,7 @@
 
 mod cluster;
 mod handouts;
+mod parent;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -91,17 +91,23 @@ impl Folder {
     }
 
     /// Opens a file whose writes all go to its end, and makes it where it is missing; how long it
-    /// is now.
-    pub(in crate::store) fn open_to_append(&self, name: &str) -> Result<(File, u64), StoreError> {
+    /// is now. `None` where the folder that it would be in is missing.
+    pub(in crate::store) fn open_to_append(
+        &self,
+        name: &str,
+    ) -> Result<Option<(File, u64)>, StoreError> {
         let path = self.path.join(name);
-        OpenOptions::new()
+        let opened = OpenOptions::new()
             .read(true)
             .append(true)
             .create(true)
             .open(&path)
-            .and_then(|file| Ok((file.metadata()?.len(), file)))
-            .map(|(length, file)| (file, length))
-            .map_err(StoreError::io("make", path))
+            .and_then(|file| Ok((file.metadata()?.len(), file)));
+        match opened {
+            Ok((length, file)) => Ok(Some((file, length))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(StoreError::io("make", path)(error)),
+        }
     }
 
     pub(in crate::store) fn rename(&self, from: &str, to: &str) -> Result<(), StoreError> {

@@ -111,14 +111,17 @@ impl Folder {
     }
 
     /// Opens a file whose writes all go to its end, and makes it where it is missing; how long it
-    /// is now.
-    pub(in crate::store) fn open_to_append(&self, name: &str) -> Result<(File, u64), StoreError> {
+    /// is now. `None` where the folder that it would be in is missing.
+    pub(in crate::store) fn open_to_append(
+        &self,
+        name: &str,
+    ) -> Result<Option<(File, u64)>, StoreError> {
         let flags = OFlags::RDWR | OFlags::APPEND | OFlags::CREATE | OFlags::NONBLOCK;
-        let file = self
-            .open_at(name, flags)?
-            .ok_or_else(|| self.io("make", name, Errno::NOENT))?;
+        let Some(file) = self.open_at(name, flags)? else {
+            return Ok(None);
+        };
         let length = self.check_file(name, &file)?.len();
-        Ok((file, length))
+        Ok(Some((file, length)))
     }
 
     fn open_at(&self, name: &str, flags: OFlags) -> Result<Option<File>, StoreError> {

@@ -5,6 +5,7 @@ request unless it is told to describe the cluster.
 """
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import urllib.request
 from api_server import ApiServer
 from browser import Browser
 from rig import case
-from sandbox import HERE, Result, Terminal, end
+from sandbox import HERE, Blocked, Result, Terminal, end
 
 SECONDS_A_KUBECTL = 60
 NEW, OLD = "trixie", "bookworm"
@@ -445,6 +446,32 @@ for name in clusters:
     tokens.append(json.loads(run.stdout)["status"]["token"])
 print(json.dumps(tokens))
 """
+
+
+@case
+def the_first_process_of_another_pid_namespace_is_another_parent(rig):
+    desk = Desk(rig)
+    asks_as = {"KUBERNETES_EXEC_INFO": json.dumps({"kind": "ExecCredential", "apiVersion": V1, "spec": {}})}
+    apart = ["unshare", "--pid", "--fork", "--mount-proc"]
+    if os.geteuid() != 0:
+        apart += ["--user", "--map-root-user"]
+    tried = subprocess.run([*apart, "true"], capture_output=True, text=True, timeout=10)
+    if tried.returncode != 0:
+        raise Blocked(f"unshare: {tried.stderr.strip()}")
+
+    def tokens(times):
+        # The shell is process 1 there, and does not become hallpass.
+        script = "; ".join(['"$0" "$@" || exit'] * times)
+        before = [*apart, "sh", "-c", f"{script}; exit 0"]
+        asked = rig.sandbox.hallpass("kubectl", *desk.arguments, "--token", "access", before=before, **asks_as)
+        return [json.loads(line)["status"]["token"] for line in asked.ended(0).stdout.splitlines()]
+
+    [token] = tokens(1)
+    for _ in range(3):
+        assert tokens(1) == [token], "process 1 of one namespace was taken for that of another"
+    handed, replaced = tokens(2)
+    assert handed == token
+    assert replaced != token, "the same process asked again, and it was not seen"
 
 
 @case
