@@ -145,10 +145,10 @@ mod tests {
     fn notes_of_many_at_once_are_whole() {
         let folder = private();
         let journal = || Journal::below(folder.path(), "j").unwrap();
-        assert_eq!(journal().notes().count(), 0);
+        let journals = [0; 8].map(|_| journal());
         std::thread::scope(|scope| {
-            for number in 0..8 {
-                let journal = journal();
+            for (number, journal) in (0..).zip(&journals) {
+                assert_eq!(journal.notes().count(), 0);
                 scope.spawn(move || {
                     for _ in 0..50 {
                         let note = [number; NOTE_LEN];
