@@ -138,6 +138,52 @@ fn it_is_taken_back_to_the_byte_however_it_was_set_up() {
     }
 }
 
+/// Neither in the user's file nor on the screen, whoever may read these; and the way back is exact.
+#[test]
+fn a_password_in_the_clients_files_goes_nowhere_else() {
+    const CANARY: &str = "Y2FuYXJ5Om9mIHF1YXkuaW8=";
+    for before in [
+        "{\"auths\":{\"quay.io\":{\"auth\":\"CANARY\"}}}",
+        "{ \"auths\": { \"quay.io\": { \"auth\": \"CANARY\" } } }\n",
+        "{\"auths\": {\"quay.io\": {\"auth\": \"CANARY\"}}, \"credHelpers\": {}}",
+        "{\"credHelpers\":{\"gcr.io\":\"gcloud\"},\"auths\":{\"quay.io\":{\"auth\":\"CANARY\"}}}",
+        "{\n\t\"auths\": {\"quay.io\": {\"auth\": \"CANARY\"}}\n}",
+        "{\n\t\"auths\": {\"quay.io\": {\"auth\": \"CANARY\"}}, \"credsStore\": \"desktop\"\n}\n",
+        "{\"auths\": {\n\"quay.io\": {\"auth\": \"CANARY\"}}}",
+        "{\n  \"auths\": {\n    \"quay.io\": {\n      \"auth\": \"CANARY\"\n    }\n  }\n}\n",
+    ] {
+        let before = before.replace("CANARY", CANARY);
+        for line in [
+            &["ghcr.example", "--provider", "corp"][..],
+            &["ghcr.example", "--provider", "corp", "--podman"],
+            &[
+                "ghcr.example",
+                "b.example",
+                "--provider",
+                "corp",
+                "--default",
+            ],
+        ] {
+            let desk = Desk::new();
+            let auth = desk.sandbox.home().join(".config/containers/auth.json");
+            fs::create_dir_all(auth.parent().unwrap()).unwrap();
+            private_file(&auth, &before);
+            desk.write_docker_file(&before);
+            let outcome = desk.setup(line);
+            outcome.succeeds();
+            assert!(text(&desk.docker_file()).contains("\"hallpass\""));
+            let all = format!("{}{outcome}", text(&desk.config));
+            assert!(!all.contains(CANARY), "{all}");
+            let auths = &value(&desk.docker_file())["auths"];
+            assert_eq!(auths["quay.io"]["auth"], CANARY);
+            desk.setup(&["--undo"]).succeeds();
+            assert_eq!(text(&desk.docker_file()), before);
+            assert_eq!(text(&auth), before);
+            assert_eq!(text(&desk.config), CONFIG);
+        }
+    }
+}
+
 #[test]
 fn one_registry_of_several_is_taken_back_by_its_name() {
     let desk = Desk::new();
