@@ -620,3 +620,41 @@ fn the_doctor_says_what_would_be_taken_before_the_helper() {
         "{said}"
     );
 }
+
+#[test]
+fn the_doctor_tells_a_session_that_has_ended_from_one_that_is_refreshed() {
+    let mut scene = Scene::new();
+    let resource = "[[resources]]\nmatch = \"https://a.example\"\nprovider = \"corp\"\n";
+    scene.configure(resource);
+    let folder = scene.sandbox.home().join(".local/bin");
+    fs::create_dir_all(&folder).unwrap();
+    scene.sandbox.set("PATH", &folder);
+    scene.sandbox.run(&["setup", "docker"]).succeeds();
+    scene.login(&[]).succeeds();
+    scene.advance(4000);
+    doctor(
+        &scene.sandbox,
+        0,
+        &["ok    a.example: alice has signed in to corp"],
+    );
+    // Without a refresh token the end of the token is the end of the session.
+    scene.configure(&format!("scopes = [\"openid\"]\n{resource}"));
+    scene.login(&[]).succeeds();
+    doctor(
+        &scene.sandbox,
+        0,
+        &["ok    a.example: alice has signed in to corp"],
+    );
+    scene.advance(4000);
+    let ended = [
+        "OFF   a.example: the token of corp has expired and cannot be refreshed",
+        "hallpass login corp",
+    ];
+    doctor(&scene.sandbox, 1, &ended);
+    scene.sandbox.set("HALLPASS_INTERACTIVE", "never");
+    let get = scene
+        .sandbox
+        .run_with_input(&["docker", "get"], b"a.example");
+    assert_eq!(get.code, Some(1), "{get}");
+    assert!(get.stdout.contains("has expired"), "{get}");
+}

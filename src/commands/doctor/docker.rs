@@ -6,6 +6,8 @@
 use std::collections::BTreeSet;
 use std::process::ExitCode;
 
+use time::Duration;
+
 use super::super::docker::files::{bare, docker_file, keys_of, logged_in, podman_files};
 use super::super::setup::json_file::JsonFile;
 use super::super::setup::link::{self, Link};
@@ -13,12 +15,14 @@ use super::super::{Prepared, login_of, quoted};
 use super::Findings;
 use crate::cli::{Asking, DoctorDocker};
 use crate::config::{Interactive, home};
-use crate::credential::Tool;
+use crate::credential::{TokenKind, Tool, Want};
 use crate::env::Env;
 use crate::error::Error;
 use crate::kept;
 use crate::protocol::Protocol as _;
 use crate::protocol::docker::Docker;
+use crate::session::exchanged::token_for;
+use crate::session::plan::{Plan, Reason, plan};
 use crate::session::{Account, DEFAULT_ACCOUNT};
 
 const HELPER: &str = "hallpass";
@@ -153,10 +157,11 @@ fn look_at_answer(
         if let Ok(url) = url::Url::parse(&format!("{scheme}://{registry}"))
             && found.is_none()
         {
-            found = prepared.config.resource(&url, Tool::Docker)?;
+            let resource = prepared.config.resource(&url, Tool::Docker)?;
+            found = resource.map(|found| (found, url));
         }
     }
-    let Some(found) = found else {
+    let Some((found, url)) = found else {
         if typed.is_none() {
             findings.note(&format!(
                 "{registry}: no provider opens it, and nothing is kept for it"
@@ -167,6 +172,15 @@ fn look_at_answer(
     let account = found.account.as_deref().unwrap_or(DEFAULT_ACCOUNT);
     let login = login_of(&found.provider, account);
     let (this, provider) = (login.this.clone(), found.provider.name.clone());
+    let exchange = found.registry_exchange.or(found.provider.registry_exchange);
+    let want = Want {
+        token: match exchange {
+            Some(exchange) => token_for(exchange),
+            None => found.token.unwrap_or(TokenKind::Access),
+        },
+        fresh_for: Duration::ZERO,
+        refused: None,
+    };
     let account = match Account::new(prepared.context(), found.provider, account, login) {
         Ok(account) => account,
         Err(error) => {
@@ -174,8 +188,32 @@ fn look_at_answer(
             return Ok(());
         }
     };
-    match account.kept() {
-        Ok(Some(kept)) => {
+    let kept = match account.kept() {
+        Ok(kept) => kept,
+        Err(error) => {
+            findings.refused(&Error::from(error).report());
+            return Ok(());
+        }
+    };
+    let made = exchange.map(|exchange| account.kept_exchanged(exchange, &url, Duration::ZERO));
+    let is_at_hand = matches!(made, Some(Ok(Some(_))));
+    // Nobody is asked here; a client that may ask opens a tab.
+    let needs_person = match plan(kept.as_ref(), &want, crate::clock::now(prepared.env)) {
+        Plan::Use | Plan::Refresh { .. } => None,
+        Plan::Authorize { reason, fallback } => fallback.is_none().then_some(reason),
+    };
+    match (kept, needs_person) {
+        (Some(_), Some(reason)) if !is_at_hand => findings.off(
+            &match reason {
+                Reason::Refused => format!("{registry}: the token of {provider} was refused"),
+                Reason::NoIdToken => format!("{registry}: {provider} has sent no ID token"),
+                Reason::NothingKept | Reason::Expired => format!(
+                    "{registry}: the token of {provider} has expired and cannot be refreshed"
+                ),
+            },
+            &this,
+        ),
+        (Some(kept), _) => {
             let person = kept
                 .value
                 .person
@@ -184,11 +222,10 @@ fn look_at_answer(
             let who = person.unwrap_or_else(|| "somebody".to_owned());
             findings.well(&format!("{registry}: {who} has signed in to {provider}"));
         }
-        Ok(None) => findings.off(
+        (None, _) => findings.off(
             &format!("{registry}: nobody has signed in to {provider}"),
             &this,
         ),
-        Err(error) => findings.refused(&Error::from(error).report()),
     }
     Ok(())
 }
