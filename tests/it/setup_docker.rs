@@ -341,6 +341,41 @@ fn what_would_be_asked_instead_is_named() {
 }
 
 #[test]
+fn an_empty_entry_and_a_password_behind_a_helper_are_no_warning() {
+    let desk = Desk::new();
+    // As `docker login` leaves it where a helper keeps the password.
+    desk.write_docker_file(
+        "{\"auths\": {\"a.example\": {}, \"b.example\": {\"auth\": \"\"}, \
+         \"c.example\": {\"identitytoken\": \"x\"}}}",
+    );
+    let auth = desk.sandbox.home().join(".config/containers/auth.json");
+    fs::create_dir_all(auth.parent().unwrap()).unwrap();
+    private_file(
+        &auth,
+        "{\"auths\": {\"a.example/team\": {\"auth\": \"eDp5\"}, \"b.example\": {}}}",
+    );
+    let all = ["a.example", "b.example", "c.example", "--provider", "corp"];
+    let outcome = desk.setup(&all);
+    let said = &outcome.succeeds().stdout;
+    for (key, count) in [("a.example/team", 1), ("b.example", 0), ("c.example", 1)] {
+        let words = format!("has a password for {key}");
+        assert_eq!(said.matches(&words).count(), count, "{outcome}");
+    }
+    let said = doctor(&desk.sandbox, 1, &["the password for a.example/team in"]);
+    assert_eq!(said.matches("the password for").count(), 1, "{said}");
+    // A helper in the same file goes before the password there.
+    for dry_run in [&["--podman", "--dry-run"][..], &["--podman"]] {
+        let outcome = desk.setup(&[&all, dry_run].concat());
+        assert!(
+            !outcome.succeeds().stdout.contains("a.example/team"),
+            "{outcome}"
+        );
+    }
+    let said = doctor(&desk.sandbox, 1, &[]);
+    assert!(!said.contains("the password for"), "{said}");
+}
+
+#[test]
 fn without_a_host_it_is_each_registry_of_the_configuration() {
     let mut desk = Desk::new();
     desk.setup(&[])

@@ -54,8 +54,7 @@ pub(in super::super) fn bare(text: &str) -> &str {
     text.split_once("://").map_or(text, |(_, host)| host)
 }
 
-/// The entries of `auths` in a file: all of them, or those for these registries, also for a part of
-/// one.
+/// The names of the passwords in a file: of all registries, or of these, also for a part of one.
 pub(in super::super) fn logged_in(file: &JsonFile, all: bool, keys: &[String]) -> Vec<String> {
     let is_ours = |entry: &String| {
         let of = |key: &String| {
@@ -64,5 +63,55 @@ pub(in super::super) fn logged_in(file: &JsonFile, all: bool, keys: &[String]) -
         };
         all || keys.iter().any(of)
     };
-    file.names_in("auths").into_iter().filter(is_ours).collect()
+    // `docker login` leaves an empty entry for what a helper keeps.
+    let has_secret = |entry: &String| {
+        SECRETS.iter().any(|name| {
+            let secret = file.text_at(&["auths", entry, name]);
+            secret.is_some_and(|secret| !secret.is_empty())
+        })
+    };
+    let mut entries = file.names_in("auths");
+    entries.retain(|entry| is_ours(entry) && has_secret(entry));
+    entries
+}
+
+/// What an entry of `auths` opens a registry with.
+const SECRETS: [&str; 4] = ["auth", "identitytoken", "registrytoken", "password"];
+
+/// A password in one of podman's files that podman, skopeo and buildah take before they ask the
+/// helper in docker's file.
+pub(in super::super) struct TakenFirst {
+    /// As a person sees the file's path.
+    pub(in super::super) file: String,
+    pub(in super::super) key: String,
+}
+
+/// In each file a helper goes before a password, and what stands in an earlier file before that.
+pub(in super::super) fn taken_first(
+    podmans: &[JsonFile],
+    all: bool,
+    keys: &[String],
+) -> Vec<TakenFirst> {
+    let mut taken = Vec::new();
+    let mut helped: Vec<String> = Vec::new();
+    for file in podmans {
+        helped.extend(file.names_in("credHelpers"));
+        for key in logged_in(file, all, keys) {
+            let host = bare(&key).split('/').next().unwrap_or_default();
+            if !helped.iter().any(|helped| helped == host) {
+                taken.push(TakenFirst {
+                    file: file.shown.clone(),
+                    key,
+                });
+            }
+        }
+    }
+    taken
+}
+
+/// Podman's files, those that can be read: they are somebody else's, and only looked at.
+pub(in super::super) fn podmans_there(env: &Env, home: &Path) -> Vec<JsonFile> {
+    let files = podman_files(env, home).into_iter();
+    let files = files.filter_map(|path| JsonFile::read(&path, Some(home)).ok());
+    files.collect()
 }

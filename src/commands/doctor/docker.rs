@@ -8,7 +8,9 @@ use std::process::ExitCode;
 
 use time::Duration;
 
-use super::super::docker::files::{bare, docker_file, keys_of, logged_in, podman_files};
+use super::super::docker::files::{
+    TakenFirst, bare, docker_file, keys_of, podmans_there, taken_first,
+};
 use super::super::setup::json_file::JsonFile;
 use super::super::setup::link::{self, Link};
 use super::super::{Prepared, login_of, quoted};
@@ -116,20 +118,13 @@ fn look_at_files(
         Some(other) => findings.off(&format!("{registry}: {file} names {other}"), &setup),
         None => findings.off(&format!("{registry}: {file} names no helper"), &setup),
     }
-    for path in podman_files(env, home) {
-        // Somebody else's file, which is only looked at.
-        let Ok(file) = JsonFile::read(&path, Some(home)) else {
-            continue;
-        };
-        for key in logged_in(&file, false, &keys) {
-            findings.off(
-                &format!(
-                    "{registry}: podman, skopeo and buildah take the password for {key} in {}",
-                    file.shown
-                ),
-                &format!("podman logout {}", quoted(&key)),
-            );
-        }
+    for TakenFirst { file, key } in taken_first(&podmans_there(env, home), false, &keys) {
+        findings.off(
+            &format!(
+                "{registry}: podman, skopeo and buildah take the password for {key} in {file}"
+            ),
+            &format!("podman logout {}", quoted(&key)),
+        );
     }
 }
 

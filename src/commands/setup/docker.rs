@@ -11,7 +11,9 @@ use std::process::ExitCode;
 
 use url::Url;
 
-use super::super::docker::files::{bare, docker_file, keys_of, logged_in, podman_files};
+use super::super::docker::files::{
+    TakenFirst, bare, docker_file, keys_of, logged_in, podman_files, podmans_there, taken_first,
+};
 use super::super::{flags_of, print, quoted};
 use super::host::Host;
 use super::json_file::{Edit, JsonFile};
@@ -390,19 +392,18 @@ impl Work<'_> {
         let home = home(self.env)?;
         let all = self.args.default;
         let keys: Vec<String> = hosts.iter().flat_map(|host| keys_of(&host.text)).collect();
-        for path in podman_files(self.env, &home) {
-            // Somebody else's file, which is only looked at.
-            let Ok(file) = JsonFile::read(&path, Some(&home)) else {
-                continue;
-            };
-            for key in logged_in(&file, all, &keys) {
-                self.shown.line(&format!(
-                    "{} has a password for {key}, which podman, skopeo and buildah take first: \
-                     `podman logout {}` removes it",
-                    file.shown,
-                    quoted(&key)
-                ));
-            }
+        let there = podmans_there(self.env, &home);
+        // With --podman the files as they are about to be.
+        let podmans = match self.files.get(1..) {
+            Some(files) if self.args.podman => files,
+            Some(_) | None => &there,
+        };
+        for TakenFirst { file, key } in taken_first(podmans, all, &keys) {
+            self.shown.line(&format!(
+                "{file} has a password for {key}, which podman, skopeo and buildah take first: \
+                 `podman logout {}` removes it",
+                quoted(&key)
+            ));
         }
         let docker = JsonFile::read(&docker_file(self.env, &home), Some(&home))?;
         for key in logged_in(&docker, all, &keys) {
