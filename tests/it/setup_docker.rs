@@ -245,6 +245,52 @@ fn the_hub_is_known_to_docker_and_to_others_by_different_names() {
 }
 
 #[test]
+fn the_hub_is_set_up_in_dockers_own_words_and_taken_back_under_any_of_its_names() {
+    for (name, other) in [
+        ("https://index.docker.io/v1/", "docker.io"),
+        ("docker.io", "index.docker.io"),
+        ("registry-1.docker.io", "https://index.docker.io/v1/"),
+    ] {
+        let desk = Desk::new();
+        desk.setup(&[name, "--provider", "corp"]).succeeds();
+        let helpers = &value(&desk.docker_file())["credHelpers"];
+        let expected =
+            json!({ "https://index.docker.io/v1/": "hallpass", "docker.io": "hallpass" });
+        assert_eq!(*helpers, expected);
+        desk.setup(&[other, "--undo"]).succeeds();
+        assert!(!desk.docker_file().exists());
+        assert_eq!(text(&desk.config), CONFIG);
+    }
+    // Configured under another of its names, it needs no provider to be named.
+    let desk = Desk::new();
+    let configured = format!(
+        "{CONFIG}[[resources]]\nmatch = \"https://index.docker.io\"\nprovider = \"corp\"\n"
+    );
+    private_file(&desk.config, &configured);
+    desk.setup(&["docker.io"]).succeeds();
+    assert_eq!(text(&desk.config).matches("[[resources]]").count(), 1);
+}
+
+#[test]
+fn a_port_that_was_typed_is_a_name_of_its_own_to_the_clients() {
+    let desk = Desk::new();
+    desk.setup(&["a.example:443", "--provider", "corp"])
+        .succeeds();
+    let helpers = &value(&desk.docker_file())["credHelpers"];
+    let expected = json!({ "a.example": "hallpass", "a.example:443": "hallpass" });
+    assert_eq!(*helpers, expected);
+    assert!(text(&desk.config).contains("match = \"https://a.example\"\n"));
+    doctor(
+        &desk.sandbox,
+        1,
+        &["ok    a.example: ~/.docker/config.json names hallpass"],
+    );
+    desk.setup(&["a.example:443", "--undo"]).succeeds();
+    assert!(!desk.docker_file().exists());
+    assert_eq!(text(&desk.config), CONFIG);
+}
+
+#[test]
 fn podmans_file_is_written_where_that_is_asked_and_taken_back() {
     let mut desk = Desk::new();
     let lasting = desk.sandbox.home().join(".config/containers/auth.json");
@@ -692,4 +738,46 @@ fn the_doctor_tells_a_session_that_has_ended_from_one_that_is_refreshed() {
         .run_with_input(&["docker", "get"], b"a.example");
     assert_eq!(get.code, Some(1), "{get}");
     assert!(get.stdout.contains("has expired"), "{get}");
+}
+
+#[test]
+fn the_doctor_reads_a_registry_in_each_of_its_names() {
+    let mut scene = Scene::new();
+    let resource = |host| format!("[[resources]]\nmatch = \"{host}\"\nprovider = \"corp\"\n");
+    scene.configure(&format!(
+        "{}{}{}",
+        resource("http://localhost:5000"),
+        resource("https://docker.io"),
+        resource("https://a.example")
+    ));
+    let folder = scene.sandbox.home().join(".local/bin");
+    fs::create_dir_all(&folder).unwrap();
+    scene.sandbox.set("PATH", &folder);
+    scene.sandbox.run(&["setup", "docker"]).succeeds();
+    scene.login(&[]).succeeds();
+    for (given, shown) in [
+        ("localhost:5000", "localhost:5000"),
+        ("http://localhost:5000", "localhost:5000"),
+        ("http://localhost:5000/", "localhost:5000"),
+        ("docker.io", "docker.io"),
+        ("https://index.docker.io/v1/", "docker.io"),
+        ("A.EXAMPLE", "a.example"),
+        ("a.example:443", "a.example"),
+        ("https://a.example/", "a.example"),
+    ] {
+        let outcome = scene.sandbox.run(&["doctor", "docker", given]);
+        let said = &outcome.succeeds().stdout;
+        for words in [
+            "~/.docker/config.json names hallpass",
+            "alice has signed in to corp",
+        ] {
+            let line = format!("ok    {shown}: {words}\n");
+            assert!(said.contains(&line), "{given}: {outcome}");
+        }
+    }
+    for given in ["NOT A HOST", "a.example/team", "http://a.example", ""] {
+        let outcome = scene.sandbox.run(&["doctor", "docker", given]);
+        assert_eq!(outcome.code, Some(2), "{given}: {outcome}");
+        assert_eq!(outcome.stdout, "", "{outcome}");
+    }
 }

@@ -3,14 +3,14 @@
 //!
 //! <https://docs.docker.com/reference/cli/docker/login/#credential-helpers>
 
-use std::collections::BTreeSet;
 use std::process::ExitCode;
 
 use time::Duration;
 
 use super::super::docker::files::{
-    TakenFirst, bare, docker_file, keys_of, podmans_there, taken_first,
+    TakenFirst, bare, docker_file, keys_of, podmans_there, registry, server_of, taken_first, whole,
 };
+use super::super::setup::host::Host;
 use super::super::setup::json_file::JsonFile;
 use super::super::setup::link::{self, Link};
 use super::super::{Prepared, login_of, quoted};
@@ -63,7 +63,7 @@ pub(in super::super) fn run(env: &Env, args: &DoctorDocker) -> Result<ExitCode, 
             "unset DOCKER_AUTH_CONFIG",
         );
     }
-    let registries = registries(&prepared, args, &docker);
+    let registries = registries(&prepared, args, &docker)?;
     if registries.is_empty() {
         findings.off(
             "no registry is set up",
@@ -78,45 +78,81 @@ pub(in super::super) fn run(env: &Env, args: &DoctorDocker) -> Result<ExitCode, 
 }
 
 /// Those that are named, else those that docker asks hallpass for or that are configured.
-fn registries(prepared: &Prepared<'_>, args: &DoctorDocker, docker: &JsonFile) -> BTreeSet<String> {
-    if !args.hosts.is_empty() {
-        return args
-            .hosts
-            .iter()
-            .map(|host| bare(host).to_owned())
-            .collect();
+fn registries(
+    prepared: &Prepared<'_>,
+    args: &DoctorDocker,
+    docker: &JsonFile,
+) -> Result<Vec<Host>, Error> {
+    let mut found = Registries::default();
+    for given in &args.hosts {
+        found.add(registry("HOST", given)?);
     }
-    let asked = docker.names_in("credHelpers").into_iter();
-    let asked =
-        asked.filter(|host| docker.text_at(&["credHelpers", host]).as_deref() == Some(HELPER));
-    let configured = prepared.config.patterns(Tool::Docker);
-    let configured = configured.map(ToString::to_string);
-    asked
-        .chain(configured)
-        .map(|text| bare(&text).trim_end_matches("/v1/").to_owned())
-        .filter(|host| !host.contains(['*', '/']))
-        .collect()
+    if !args.hosts.is_empty() {
+        return Ok(found.hosts);
+    }
+    for key in docker.names_in("credHelpers") {
+        if docker.text_at(&["credHelpers", &key]).as_deref() == Some(HELPER)
+            && let Ok(host) = registry("HOST", &key)
+        {
+            found.add(host);
+        }
+    }
+    for pattern in prepared.config.patterns(Tool::Docker) {
+        if let Ok(host) = Host::of(pattern).and_then(whole) {
+            found.add(host);
+        }
+    }
+    Ok(found.hosts)
+}
+
+/// Each registry once, under all the names that it has been found by.
+#[derive(Default)]
+struct Registries {
+    hosts: Vec<Host>,
+}
+
+impl Registries {
+    fn add(&mut self, host: Host) {
+        let known = self
+            .hosts
+            .iter_mut()
+            .find(|known| bare(&known.text) == bare(&host.text));
+        match known {
+            Some(known) => known.usual_port = known.usual_port.or(host.usual_port),
+            None => self.hosts.push(host),
+        }
+    }
 }
 
 /// Who is asked for the registry, and what would be taken before.
 fn look_at_files(
     env: &Env,
     home: &std::path::Path,
-    registry: &str,
+    registry: &Host,
     docker: &JsonFile,
     findings: &mut Findings,
 ) {
     let keys = keys_of(registry);
-    let of_host = keys.first().map(String::as_str).unwrap_or_default();
-    let helper = docker
-        .text_at(&["credHelpers", of_host])
-        .or_else(|| docker.text_at(&["credsStore"]));
+    let registry = bare(&registry.text);
     let file = &docker.shown;
-    let setup = format!("hallpass setup docker {}", quoted(registry));
-    match helper.as_deref() {
-        Some(HELPER) => findings.well(&format!("{registry}: {file} names hallpass")),
-        Some(other) => findings.off(&format!("{registry}: {file} names {other}"), &setup),
-        None => findings.off(&format!("{registry}: {file} names no helper"), &setup),
+    let all = docker.text_at(&["credsStore"]);
+    for (index, key) in keys.iter().enumerate() {
+        let helper = docker.text_at(&["credHelpers", key]);
+        let setup = format!("hallpass setup docker {}", quoted(registry));
+        match helper.as_ref().or(all.as_ref()) {
+            Some(helper) if helper == HELPER && index > 0 => (),
+            Some(helper) if helper == HELPER => {
+                findings.well(&format!("{registry}: {file} names hallpass"));
+            }
+            Some(other) => findings.off(&format!("{key}: {file} names {other}"), &setup),
+            None if index == 0 => {
+                findings.off(&format!("{registry}: {file} names no helper"), &setup);
+            }
+            None => findings.note(&format!(
+                "{registry}: a client that writes {key} asks no helper, until `hallpass setup \
+                 docker {key}`"
+            )),
+        }
     }
     for TakenFirst { file, key } in taken_first(&podmans_there(env, home), false, &keys) {
         findings.off(
@@ -131,15 +167,21 @@ fn look_at_files(
 /// What hallpass has for the registry.
 fn look_at_answer(
     prepared: &Prepared<'_>,
-    registry: &str,
+    host: &Host,
     findings: &mut Findings,
 ) -> Result<(), Error> {
     let (typed, trouble) = kept::listed(&prepared.store, Docker.name());
     if let Some(error) = trouble {
         findings.refused(&Error::from(error).report());
     }
-    let realm = format!("https://{registry}");
-    let typed = typed.iter().find(|one| one.realm == realm);
+    let registry = bare(&host.text);
+    let Some(server) = server_of(host) else {
+        return Ok(());
+    };
+    let is_typed = |one: &&kept::Listed| {
+        one.realm == server.realm && one.path.as_deref().unwrap_or_default().is_empty()
+    };
+    let typed = typed.iter().find(is_typed);
     if let Some(one) = typed {
         let user = one.username.as_deref().unwrap_or_default();
         findings.note(&format!(
@@ -148,10 +190,8 @@ fn look_at_answer(
         ));
     }
     let mut found = None;
-    for scheme in ["https", "http"] {
-        if let Ok(url) = url::Url::parse(&format!("{scheme}://{registry}"))
-            && found.is_none()
-        {
+    for url in server.urls {
+        if found.is_none() {
             let resource = prepared.config.resource(&url, Tool::Docker)?;
             found = resource.map(|found| (found, url));
         }

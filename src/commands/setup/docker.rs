@@ -12,7 +12,8 @@ use std::process::ExitCode;
 use url::Url;
 
 use super::super::docker::files::{
-    TakenFirst, bare, docker_file, keys_of, logged_in, podman_files, podmans_there, taken_first,
+    TakenFirst, bare, docker_file, keys_of, logged_in, podman_files, podmans_there, registry,
+    server_of, taken_first, whole,
 };
 use super::super::{flags_of, print, quoted};
 use super::host::Host;
@@ -113,22 +114,13 @@ pub(in super::super) fn run(env: &Env, args: &SetupDocker) -> Result<ExitCode, E
 
 /// What is to be set up; what nobody can name to docker is left out.
 fn hosts(config: &Config, args: &SetupDocker) -> Result<Vec<Host>, Error> {
-    let given = args.hosts.iter().map(|host| Host::parse("HOST", host));
+    let given = args.hosts.iter().map(|host| registry("HOST", host));
     let mut hosts = given.collect::<Result<Vec<_>, _>>()?;
-    if let Some(starred) = hosts
-        .iter()
-        .find(|host| host.text.contains('*') || host.has_path)
-    {
-        return Err(Error::Usage(format!(
-            "docker takes exact hosts only, and {} is none: name each registry by itself",
-            starred.text
-        )));
-    }
     if hosts.is_empty() && !args.default && !args.changing.undo {
         hosts = config
             .patterns(Tool::Docker)
             .filter(|pattern| !pattern.has_path() && !pattern.to_string().contains('*'))
-            .map(Host::of)
+            .map(|pattern| whole(Host::of(pattern)?))
             .collect::<Result<_, _>>()?;
         hosts.dedup_by(|one, other| one.text == other.text);
         if hosts.is_empty() {
@@ -137,6 +129,16 @@ fn hosts(config: &Config, args: &SetupDocker) -> Result<Vec<Host>, Error> {
                  every registry's password with `hallpass setup docker --default`"
                     .to_owned(),
             ));
+        }
+    }
+    for host in &mut hosts {
+        // The Hub may be configured under another of its names.
+        for url in server_of(host).map_or_else(Vec::new, |server| server.urls) {
+            if config.resource(&host.url, Tool::Docker)?.is_none()
+                && config.resource(&url, Tool::Docker)?.is_some()
+            {
+                host.url = url;
+            }
         }
     }
     Ok(hosts)
@@ -243,7 +245,7 @@ struct Work<'a> {
 impl Work<'_> {
     fn make(&mut self, hosts: &[Host]) -> Result<(), Error> {
         for host in hosts {
-            let keys = keys_of(&host.text);
+            let keys = keys_of(host);
             let keys: Vec<Vec<&str>> = keys.iter().map(|key| vec!["credHelpers", key]).collect();
             for index in 0..self.files.len() {
                 self.set(index, &keys, bare(&host.text))?;
@@ -391,7 +393,7 @@ impl Work<'_> {
         }
         let home = home(self.env)?;
         let all = self.args.default;
-        let keys: Vec<String> = hosts.iter().flat_map(|host| keys_of(&host.text)).collect();
+        let keys: Vec<String> = hosts.iter().flat_map(keys_of).collect();
         let there = podmans_there(self.env, &home);
         // With --podman the files as they are about to be.
         let podmans = match self.files.get(1..) {
