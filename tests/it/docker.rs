@@ -303,6 +303,20 @@ fn an_entry_for_other_tools_opens_no_registry() {
     answered(&scene.sandbox.docker("get", HOST), HOST);
 }
 
+#[test]
+fn of_two_users_the_one_that_is_answered_is_listed() {
+    for names in [["zoe", "adam"], ["adam", "zoe"]] {
+        let sandbox = Sandbox::new();
+        for name in names {
+            silent(&sandbox.store("two.example", name, name));
+        }
+        let answer = sandbox.docker("get", "two.example");
+        let expected = (names[1].to_owned(), names[1].to_owned());
+        assert_eq!(answered(&answer, "two.example"), expected);
+        assert_eq!(listed(&sandbox), json!({ "two.example": names[1] }));
+    }
+}
+
 // --- a registry that makes a credential of its own ---
 
 const ACR_USER: &str = "00000000-0000-0000-0000-000000000000";
