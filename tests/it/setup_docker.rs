@@ -635,8 +635,11 @@ fn the_doctor_names_what_is_off_and_what_to_type() {
     let nothing = [
         "OFF   docker-credential-hallpass is not on PATH",
         "OFF   no registry is set up",
+        "      hallpass setup docker HOST, or hallpass setup docker --default\n",
     ];
-    doctor(&desk.sandbox, 1, &nothing);
+    let said = doctor(&desk.sandbox, 1, &nothing);
+    // Without a host, and with none configured, it would say only that one has to be named.
+    assert!(!said.contains("hallpass setup docker\n"), "{said}");
     desk.setup(&["a.example", "--provider", "corp"]).succeeds();
     let signed_out = [
         "ok    docker-credential-hallpass is on PATH",
@@ -780,4 +783,58 @@ fn the_doctor_reads_a_registry_in_each_of_its_names() {
         assert_eq!(outcome.code, Some(2), "{given}: {outcome}");
         assert_eq!(outcome.stdout, "", "{outcome}");
     }
+}
+
+#[test]
+fn a_helper_for_every_registry_is_a_set_up_and_what_is_kept_is_looked_at() {
+    let desk = Desk::new();
+    desk.setup(&["--default"]).succeeds();
+    let for_all = "ok    ~/.docker/config.json names hallpass for every registry";
+    doctor(&desk.sandbox, 0, &[for_all]);
+    let typed = json!({ "ServerURL": "a.example", "Username": "bob", "Secret": "hunter2" });
+    desk.sandbox
+        .run_with_input(&["docker", "store"], typed.to_string().as_bytes())
+        .succeeds();
+    let of_a = [
+        for_all,
+        "ok    a.example: ~/.docker/config.json names hallpass",
+        "note  a.example: the password that bob typed is answered",
+    ];
+    doctor(&desk.sandbox, 0, &of_a);
+    fs::remove_file(desk.link()).unwrap();
+    doctor(
+        &desk.sandbox,
+        1,
+        &["      hallpass setup docker --default\n"],
+    );
+}
+
+#[test]
+fn a_host_of_gits_is_no_registry_until_it_is_set_up_as_one() {
+    let mut desk = Desk::new();
+    let git = "# >>> hallpass setup git --host https://git.corp.example\n[[resources]]\nmatch = \
+               \"https://git.corp.example\"\nprovider = \"corp\"\n# <<< hallpass setup git \
+               --host https://git.corp.example\n";
+    desk.sandbox.config(&format!("{CONFIG}\n{git}"));
+    desk.setup(&[])
+        .fails_saying(2, &["no registry is configured"]);
+    desk.setup(&["--default"]).succeeds();
+    desk.setup(&["--undo"]).succeeds();
+    desk.setup(&["a.example", "--provider", "corp"]).succeeds();
+    let noted = [
+        "note  git.corp.example: a provider opens it, but docker asks no helper for it",
+        "`hallpass setup docker git.corp.example`",
+    ];
+    let said = doctor(&desk.sandbox, 1, &noted);
+    assert!(!said.contains("OFF   git.corp.example"), "{said}");
+    desk.setup(&[]).succeeds();
+    assert!(!text(&desk.docker_file()).contains("git.corp.example"));
+    // Once it is set up it is a registry, also to the command without a host.
+    desk.setup(&["git.corp.example"]).succeeds();
+    assert!(text(&desk.docker_file()).contains("git.corp.example"));
+    doctor(
+        &desk.sandbox,
+        1,
+        &["OFF   git.corp.example: nobody has signed in to corp"],
+    );
 }

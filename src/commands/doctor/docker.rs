@@ -3,6 +3,7 @@
 //!
 //! <https://docs.docker.com/reference/cli/docker/login/#credential-helpers>
 
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 
 use time::Duration;
@@ -10,13 +11,14 @@ use time::Duration;
 use super::super::docker::files::{
     TakenFirst, bare, docker_file, keys_of, podmans_there, registry, server_of, taken_first, whole,
 };
+use super::super::setup::docker::{is_gits_alone, is_set_up};
 use super::super::setup::host::Host;
 use super::super::setup::json_file::JsonFile;
 use super::super::setup::link::{self, Link};
 use super::super::{Prepared, login_of, quoted};
 use super::Findings;
 use crate::cli::{Asking, DoctorDocker};
-use crate::config::{Interactive, home};
+use crate::config::{Interactive, UserFile, home};
 use crate::credential::{TokenKind, Tool, Want};
 use crate::env::Env;
 use crate::error::Error;
@@ -38,12 +40,16 @@ pub(in super::super) fn run(env: &Env, args: &DoctorDocker) -> Result<ExitCode, 
     let home = home(env)?;
     let docker = JsonFile::read(&docker_file(env, &home), Some(&home))?;
     let mut findings = Findings::default();
+    let file = UserFile::read(env)?;
+    let is_for_all = docker.text_at(&["credsStore"]).as_deref() == Some(HELPER);
+    let registries = registries(&prepared, args, &docker, &file, is_for_all)?;
+    let again = registries.again(is_for_all);
     let program = Docker.program_name().unwrap_or_default();
     match link::find(env, program)? {
         Link::There => findings.well(&format!("{program} is on PATH and is this program")),
         Link::At(_) => findings.off(
             &format!("{program} is not on PATH: no client finds it"),
-            "hallpass setup docker",
+            &again,
         ),
         Link::Behind(path) => {
             let word = quoted(&path.to_string_lossy());
@@ -63,32 +69,40 @@ pub(in super::super) fn run(env: &Env, args: &DoctorDocker) -> Result<ExitCode, 
             "unset DOCKER_AUTH_CONFIG",
         );
     }
-    let registries = registries(&prepared, args, &docker)?;
-    if registries.is_empty() {
-        findings.off(
-            "no registry is set up",
-            "hallpass setup docker HOST, or hallpass setup docker --default",
-        );
+    if is_for_all {
+        let file = &docker.shown;
+        findings.well(&format!("{file} names hallpass for every registry"));
+    } else if registries.hosts.is_empty() {
+        findings.off("no registry is set up", &again);
     }
-    for registry in &registries {
+    for name in &registries.not_asked_for {
+        findings.note(&format!(
+            "{name}: a provider opens it, but docker asks no helper for it; if it is a registry, \
+             run `hallpass setup docker {}`",
+            quoted(name)
+        ));
+    }
+    for registry in &registries.hosts {
         look_at_files(env, &home, registry, &docker, &mut findings);
         look_at_answer(&prepared, registry, &mut findings)?;
     }
     Ok(findings.end())
 }
 
-/// Those that are named, else those that docker asks hallpass for or that are configured.
+/// Those that are named, else those that docker asks hallpass for or that were set up.
 fn registries(
     prepared: &Prepared<'_>,
     args: &DoctorDocker,
     docker: &JsonFile,
-) -> Result<Vec<Host>, Error> {
+    file: &UserFile,
+    is_for_all: bool,
+) -> Result<Registries, Error> {
     let mut found = Registries::default();
     for given in &args.hosts {
         found.add(registry("HOST", given)?);
     }
     if !args.hosts.is_empty() {
-        return Ok(found.hosts);
+        return Ok(found);
     }
     for key in docker.names_in("credHelpers") {
         if docker.text_at(&["credHelpers", &key]).as_deref() == Some(HELPER)
@@ -97,18 +111,37 @@ fn registries(
             found.add(host);
         }
     }
-    for pattern in prepared.config.patterns(Tool::Docker) {
-        if let Ok(host) = Host::of(pattern).and_then(whole) {
-            found.add(host);
+    if is_for_all {
+        // What cannot be listed is told for each registry.
+        let (typed, _) = kept::listed(&prepared.store, Docker.name());
+        let is_whole = |one: &&kept::Listed| one.path.as_deref().unwrap_or_default().is_empty();
+        for one in typed.iter().filter(is_whole) {
+            if let Ok(host) = registry("HOST", &one.realm) {
+                found.add(host);
+            }
         }
     }
-    Ok(found.hosts)
+    for pattern in prepared.config.patterns(Tool::Docker) {
+        let Ok(host) = Host::of(pattern).and_then(whole) else {
+            continue;
+        };
+        let is_asked_for = is_for_all && !is_gits_alone(file, &host);
+        if is_asked_for || is_set_up(file, &host) || found.has(&host) {
+            found.add(host);
+        } else if !is_for_all {
+            // It may be git's host, or an API.
+            found.not_asked_for.insert(bare(&host.text).to_owned());
+        }
+    }
+    Ok(found)
 }
 
 /// Each registry once, under all the names that it has been found by.
 #[derive(Default)]
 struct Registries {
     hosts: Vec<Host>,
+    /// Hosts of the configuration that need be no registries.
+    not_asked_for: BTreeSet<String>,
 }
 
 impl Registries {
@@ -121,6 +154,27 @@ impl Registries {
             Some(known) => known.usual_port = known.usual_port.or(host.usual_port),
             None => self.hosts.push(host),
         }
+    }
+
+    fn has(&self, host: &Host) -> bool {
+        let name = bare(&host.text);
+        self.hosts.iter().any(|known| bare(&known.text) == name)
+    }
+
+    /// The command that sets all of it up.
+    fn again(&self, is_for_all: bool) -> String {
+        let mut line = "hallpass setup docker".to_owned();
+        if is_for_all {
+            line.push_str(" --default");
+        } else if self.hosts.is_empty() {
+            return format!("{line} HOST, or {line} --default");
+        } else {
+            for host in &self.hosts {
+                line.push(' ');
+                line.push_str(&quoted(bare(&host.text)));
+            }
+        }
+        line
     }
 }
 

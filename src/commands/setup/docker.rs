@@ -59,12 +59,13 @@ const INSTANCES: &[&str] = &["gitea", "forgejo"];
 pub(in super::super) fn run(env: &Env, args: &SetupDocker) -> Result<ExitCode, Error> {
     let flags = flags_of(&args.common, None);
     let mut config = Config::load(env, &flags)?;
-    let hosts = hosts(&config, args)?;
+    let file = UserFile::read(env)?;
+    let hosts = hosts(&config, args, &file)?;
     let mut work = Work {
         env,
         args,
         shown: Shown::new(args.changing),
-        file: UserFile::read(env)?,
+        file,
         is_edited: false,
         files: files(env, args)?,
         link: None,
@@ -113,7 +114,7 @@ pub(in super::super) fn run(env: &Env, args: &SetupDocker) -> Result<ExitCode, E
 }
 
 /// What is to be set up; what nobody can name to docker is left out.
-fn hosts(config: &Config, args: &SetupDocker) -> Result<Vec<Host>, Error> {
+fn hosts(config: &Config, args: &SetupDocker, file: &UserFile) -> Result<Vec<Host>, Error> {
     let given = args.hosts.iter().map(|host| registry("HOST", host));
     let mut hosts = given.collect::<Result<Vec<_>, _>>()?;
     if hosts.is_empty() && !args.default && !args.changing.undo {
@@ -123,6 +124,7 @@ fn hosts(config: &Config, args: &SetupDocker) -> Result<Vec<Host>, Error> {
             .map(|pattern| whole(Host::of(pattern)?))
             .collect::<Result<_, _>>()?;
         hosts.dedup_by(|one, other| one.text == other.text);
+        hosts.retain(|host| !is_gits_alone(file, host));
         if hosts.is_empty() {
             return Err(Error::Usage(
                 "no registry is configured: name one with `hallpass setup docker HOST`, or keep \
@@ -199,6 +201,20 @@ fn preset_of(url: &Url) -> Option<&'static str> {
 
 fn title(what: &str) -> String {
     format!("{TITLE}{}", bare(what))
+}
+
+/// Whether this command has set up a registry.
+pub(in super::super) fn is_set_up(file: &UserFile, host: &Host) -> bool {
+    let title = title(&host.text);
+    let before = format!("{title}{BEFORE}");
+    let titles = file.titles(TITLE);
+    titles.contains(&title) || titles.contains(&before)
+}
+
+/// Whether the host was set up for git and not as a registry, which it then need not be.
+pub(in super::super) fn is_gits_alone(file: &UserFile, host: &Host) -> bool {
+    let title = format!("{}{}", super::git::TITLE, host.text);
+    file.titles(&title).contains(&title) && !is_set_up(file, host)
 }
 
 fn command(args: &SetupDocker) -> String {
