@@ -561,6 +561,25 @@ fn what_is_no_json_object_is_left_alone() {
 }
 
 #[test]
+fn where_one_of_the_files_cannot_be_written_none_is() {
+    for name in ["DOCKER_CONFIG", "REGISTRY_AUTH_FILE"] {
+        let mut desk = Desk::new();
+        desk.write_docker_file(DOCKER);
+        // Beneath a file nothing can be made, whoever tries.
+        let beneath = desk.sandbox.root().join("file");
+        private_file(&beneath, "");
+        desk.sandbox.set(name, beneath.join("beneath"));
+        let outcome = desk.setup(&["a.example", "--provider", "corp", "--podman"]);
+        outcome.fails_saying(2, &["nothing was changed"]);
+        assert_eq!(outcome.stdout, "", "{outcome}");
+        assert_eq!(text(&desk.docker_file()), DOCKER);
+        assert_eq!(text(&desk.config), CONFIG);
+        assert!(!desk.link().exists());
+        assert!(!desk.sandbox.home().join(".config/containers").exists());
+    }
+}
+
+#[test]
 fn where_no_folder_on_path_is_ours_it_says_what_to_type() {
     let mut desk = Desk::new();
     desk.sandbox.set("PATH", "/nowhere");

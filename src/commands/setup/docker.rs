@@ -105,11 +105,10 @@ pub(in super::super) fn run(env: &Env, args: &SetupDocker) -> Result<ExitCode, E
     } else {
         work.shown.way_back(&command(args));
     }
-    print(work.shown.text());
-    if args.changing.dry_run {
-        return Ok(Exit::Answered.into());
+    if !args.changing.dry_run {
+        work.write()?;
     }
-    work.write()?;
+    print(work.shown.text());
     Ok(Exit::Answered.into())
 }
 
@@ -441,17 +440,39 @@ impl Work<'_> {
             return Ok(());
         }
         if self.args.changing.undo {
-            self.files.iter().try_for_each(JsonFile::write)?;
+            self.write_files()?;
             if let Some(path) = &self.link {
                 link::remove(self.env, path)?;
             }
             return Ok(self.file.write()?);
         }
+        let before = UserFile::read(self.env)?;
         self.file.write()?;
-        if let Some(path) = &self.link {
-            link::make(self.env, path)?;
+        let link = self.link.as_ref();
+        let done = link
+            .map_or(Ok(()), |path| link::make(self.env, path))
+            .and_then(|()| self.write_files());
+        if done.is_err() {
+            // The error that is told is the first one, and it says that nothing was changed.
+            if let Some(path) = link {
+                let _ = link::remove(self.env, path);
+            }
+            let _ = before.write();
         }
-        self.files.iter().try_for_each(JsonFile::write)
+        done
+    }
+
+    /// All of the clients' files, or none.
+    fn write_files(&self) -> Result<(), Error> {
+        for (index, file) in self.files.iter().enumerate() {
+            if let Err(error) = file.write() {
+                for written in self.files.iter().take(index) {
+                    let _ = written.put_back();
+                }
+                return Err(error);
+            }
+        }
+        Ok(())
     }
 }
 

@@ -27,6 +27,8 @@ pub(in super::super) struct JsonFile {
     /// As a person sees its path.
     pub(in super::super) shown: String,
     text: Zeroizing<String>,
+    /// What stood in it when it was read.
+    before: Zeroizing<String>,
     was_there: bool,
     is_changed: bool,
 }
@@ -48,10 +50,13 @@ impl JsonFile {
     pub(in super::super) fn read(path: &Path, home: Option<&Path>) -> Result<Self, Error> {
         let shown = shown_at_home(path, home);
         let text = read_text(path, &shown)?;
+        let was_there = text.is_some();
+        let text = text.unwrap_or_default();
         let file = Self {
             path: path.to_owned(),
-            was_there: text.is_some(),
-            text: text.unwrap_or_default(),
+            was_there,
+            before: text.clone(),
+            text,
             is_changed: false,
             shown,
         };
@@ -135,6 +140,14 @@ impl JsonFile {
     pub(super) fn write(&self) -> Result<(), Error> {
         if self.is_changed {
             replace_text(&self.path, &self.shown, &self.text)?;
+        }
+        Ok(())
+    }
+
+    /// Puts back what stood there before [`Self::write`].
+    pub(super) fn put_back(&self) -> Result<(), Error> {
+        if self.is_changed {
+            replace_text(&self.path, &self.shown, &self.before)?;
         }
         Ok(())
     }
@@ -418,6 +431,7 @@ mod tests {
             path: PathBuf::from("/x/config.json"),
             shown: String::new(),
             text: Zeroizing::new(text.to_owned()),
+            before: Zeroizing::new(text.to_owned()),
             was_there: true,
             is_changed: false,
         }
