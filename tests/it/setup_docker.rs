@@ -561,6 +561,32 @@ fn what_is_no_json_object_is_left_alone() {
 }
 
 #[test]
+fn of_many_at_once_each_is_set_up_and_all_is_taken_back() {
+    let desk = Desk::new();
+    desk.write_docker_file(DOCKER);
+    let hosts: Vec<String> = (0..8).map(|n| format!("r{n}.example")).collect();
+    let running: Vec<_> = hosts
+        .iter()
+        .map(|host| {
+            let line = ["setup", "docker", host, "--provider", "corp"];
+            desk.sandbox.start(&line)
+        })
+        .collect();
+    for one in running {
+        one.wait().succeeds();
+    }
+    let (helpers, config) = (value(&desk.docker_file()), text(&desk.config));
+    for host in &hosts {
+        assert_eq!(helpers["credHelpers"][host], "hallpass", "{helpers}");
+        assert!(config.contains(&format!("match = \"https://{host}\"")));
+    }
+    desk.setup(&["--undo"]).succeeds();
+    assert_eq!(text(&desk.docker_file()), DOCKER);
+    assert_eq!(text(&desk.config), CONFIG);
+    assert!(!desk.link().exists());
+}
+
+#[test]
 fn where_one_of_the_files_cannot_be_written_none_is() {
     for name in ["DOCKER_CONFIG", "REGISTRY_AUTH_FILE"] {
         let mut desk = Desk::new();

@@ -8,6 +8,7 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use url::Url;
 
@@ -15,7 +16,7 @@ use super::super::docker::files::{
     TakenFirst, bare, docker_file, keys_of, logged_in, podman_files, podmans_there, registry,
     server_of, taken_first, whole,
 };
-use super::super::{flags_of, print, quoted};
+use super::super::{Prepared, flags_of, print, quoted};
 use super::host::Host;
 use super::json_file::{Edit, JsonFile};
 use super::link::{self, Link};
@@ -30,6 +31,7 @@ use crate::protocol::Protocol as _;
 use crate::protocol::docker::Docker;
 use crate::provider::{Realm, resource::Pattern};
 use crate::report::Exit;
+use crate::store::{Lock, LockKind, RecordName, Store, StoreError};
 
 /// What docker puts behind `docker-credential-`.
 const HELPER: &str = "hallpass";
@@ -40,6 +42,8 @@ const TITLE: &str = "hallpass setup docker ";
 const BEFORE: &str = ": what docker had";
 const LINK_TITLE: &str = "hallpass setup docker: its link";
 const DEFAULT: &str = "--default";
+/// What is waited for: another process that writes some small files.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The registries whose provider need not be named.
 const REGISTRIES: &[(&str, &str)] = &[
@@ -58,6 +62,12 @@ const INSTANCES: &[&str] = &["gitea", "forgejo"];
 
 pub(in super::super) fn run(env: &Env, args: &SetupDocker) -> Result<ExitCode, Error> {
     let flags = flags_of(&args.common, None);
+    // What is read below is what is changed: two at once would lose one another's lines.
+    let _lock = if args.changing.dry_run {
+        None
+    } else {
+        Some(lock(&Prepared::new(env, &args.common, None)?.store)?)
+    };
     let mut config = Config::load(env, &flags)?;
     let file = UserFile::read(env)?;
     let hosts = hosts(&config, args, &file)?;
@@ -110,6 +120,12 @@ pub(in super::super) fn run(env: &Env, args: &SetupDocker) -> Result<ExitCode, E
     }
     print(work.shown.text());
     Ok(Exit::Answered.into())
+}
+
+/// Waits for another one of this command.
+fn lock(store: &Store) -> Result<Lock, StoreError> {
+    let name = RecordName::kept(TITLE, "");
+    store.lock(&name, LockKind::Record, Instant::now() + PATIENCE)
 }
 
 /// What is to be set up; what nobody can name to docker is left out.
