@@ -561,6 +561,48 @@ fn what_is_no_json_object_is_left_alone() {
 }
 
 #[test]
+fn the_same_line_again_changes_nothing_and_says_so() {
+    for line in [
+        &["a.example", "--provider", "corp"][..],
+        &[
+            "a.example:443",
+            "b.example",
+            "--provider",
+            "corp",
+            "--default",
+            "--podman",
+        ],
+        &[
+            "a.example",
+            "--issuer-url",
+            "https://login.example",
+            "--client-id",
+            "x",
+        ],
+        &["docker.io", "--provider", "corp", "--username", "robot"],
+    ] {
+        let desk = Desk::new();
+        desk.setup(line).succeeds();
+        let done = (text(&desk.config), text(&desk.docker_file()));
+        let again = desk.setup(line);
+        let said = &again.succeeds().stdout;
+        assert!(said.contains("nothing to change\n"), "{again}");
+        assert!(!said.contains("added to"), "{again}");
+        assert_eq!((text(&desk.config), text(&desk.docker_file())), done);
+    }
+    // What is said anew is added anew.
+    let desk = Desk::new();
+    let line = ["a.example", "--provider", "corp"];
+    desk.setup(&line).succeeds();
+    let more = [&line[..], &["--username", "robot"]].concat();
+    let said = desk.setup(&more);
+    assert!(
+        said.succeeds().stdout.contains("+ username = \"robot\""),
+        "{said}"
+    );
+}
+
+#[test]
 fn of_many_at_once_each_is_set_up_and_all_is_taken_back() {
     let desk = Desk::new();
     desk.write_docker_file(DOCKER);

@@ -89,12 +89,18 @@ pub(in super::super) fn run(env: &Env, args: &SetupDocker) -> Result<ExitCode, E
         for host in &hosts {
             let opener = opener_of(&given, host, &config)?;
             let wanted = opened(args, host, &opener);
+            let was = work.file.clone();
             let Some(lines) = wanted.add(env, &flags, &config, &mut work.file)? else {
                 continue;
             };
-            work.is_edited = true;
-            work.shown.heading(&work.file.shown);
-            lines.lines().for_each(|line| work.shown.changed(line));
+            let earlier = was.clone().remove(&wanted.title);
+            if earlier.is_some_and(|earlier| earlier.trim_end() == lines.trim_end()) {
+                work.file = was;
+            } else {
+                work.is_edited = true;
+                work.shown.heading(&work.file.shown);
+                lines.lines().for_each(|line| work.shown.changed(line));
+            }
             config = Config::load_edited(env, &flags, &work.file)?;
             if given.client_id.is_some()
                 && let Some(found) = config.resource(&host.url, Tool::Docker)?
