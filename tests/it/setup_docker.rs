@@ -626,6 +626,8 @@ fn of_many_at_once_each_is_set_up_and_all_is_taken_back() {
     assert_eq!(text(&desk.docker_file()), DOCKER);
     assert_eq!(text(&desk.config), CONFIG);
     assert!(!desk.link().exists());
+    // Their lock is none of a credential's.
+    assert!(!desk.sandbox.data_dir().join("kept").exists());
 }
 
 #[test]

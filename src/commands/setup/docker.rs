@@ -130,7 +130,7 @@ pub(in super::super) fn run(env: &Env, args: &SetupDocker) -> Result<ExitCode, E
 
 /// Waits for another one of this command.
 fn lock(store: &Store) -> Result<Lock, StoreError> {
-    let name = RecordName::kept(TITLE, "");
+    let name = RecordName::set_up(Docker.name());
     store.lock(&name, LockKind::Record, Instant::now() + PATIENCE)
 }
 
