@@ -333,8 +333,9 @@ fn each_preset_hands_out_the_user_name_that_its_registry_wants() {
 
 #[test]
 fn of_two_users_the_one_that_is_answered_is_listed() {
-    for names in [["zoe", "adam"], ["adam", "zoe"]] {
-        let sandbox = Sandbox::new();
+    let sandbox = Sandbox::new();
+    // Also who comes back with the password that is kept already.
+    for names in [["zoe", "adam"], ["adam", "zoe"], ["zoe", "adam"]] {
         for name in names {
             silent(&sandbox.store("two.example", name, name));
         }

@@ -146,6 +146,16 @@ impl<'p> Desk<'_, 'p> {
             path: Some(server.path.clone()),
             ..handed.clone()
         };
+        let kept = self.typed(server, &server.path)?;
+        if kept.is_some_and(|kept| kept.username != handed.username) {
+            // Who typed last is answered, also with a password that was kept before.
+            let earlier = KeptCredential {
+                username: handed.username.clone(),
+                path: handed.path.clone(),
+                ..KeptCredential::default()
+            };
+            self.tool.kept(&server.realm).forget(&earlier)?;
+        }
         match self.tool.keep(&server.realm, handed)? {
             Keeping::Kept => Ok(Reply::Done),
             // A client that is told of a success says "login succeeded".
