@@ -98,7 +98,8 @@ pub struct Logout {
     pub target: Target,
     #[command(flatten)]
     pub ad_hoc: AdHocArgs,
-    /// Every account of PROVIDER, or without PROVIDER everything that is kept
+    /// Every account of PROVIDER, or without PROVIDER everything that is kept: all sessions, and
+    /// the passwords that tools handed over
     #[arg(long)]
     pub all: bool,
     #[command(flatten)]
@@ -386,7 +387,7 @@ pub struct AdHocArgs {
     pub audience: Option<String>,
 }
 
-/// How a person is asked.
+// No doc comment: clap would take it for what a command is about.
 #[derive(Debug, Default, Args)]
 pub struct Asking {
     /// How to sign in

@@ -4,6 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
 use crate::build::{Build, Floors};
 use crate::measure::{Program, quartiles, which};
 use crate::peers::git_question;
@@ -133,6 +136,7 @@ pub(crate) fn hits(sandbox: &Sandbox, builds: &[Build]) -> Vec<Program> {
     let long = sandbox.root().join("long.toml");
     fs::write(&long, sandbox.config(MANY_RESOURCES)).expect("a configuration");
     let token = String::from_utf8(sandbox.reply(&builds[0].program)).expect("a token");
+    let token = token.trim_end().to_owned();
 
     let mut programs = Vec::new();
     for build in builds {
@@ -151,7 +155,11 @@ pub(crate) fn hits(sandbox: &Sandbox, builds: &[Build]) -> Vec<Program> {
                         .collect(),
                     env: all,
                     stdin,
-                    answers: Some(token.trim_end().to_owned()),
+                    // git is handed a header.
+                    answers: Some(match tool {
+                        "git get" => STANDARD.encode(format!("oauth2:{token}")),
+                        _ => token.clone(),
+                    }),
                     fails: false,
                     finds,
                 });

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use super::{Prepared, chosen};
 use crate::cli::Logout;
@@ -10,17 +11,24 @@ use crate::error::Error;
 use crate::report::Exit;
 use crate::session::record::Session;
 use crate::session::{self, SignedOut};
-use crate::store::{Kept, Listed, Place, RecordName, StoreError};
+use crate::store::{Kept, Listed, LockKind, Place, RecordName, StoreError};
 
 pub(super) fn run(env: &Env, args: &Logout) -> Result<ExitCode, Error> {
     let prepared = Prepared::new(env, &args.common, None)?;
     let names_one = args.target.target.is_some() || args.ad_hoc.issuer_url.is_some();
-    let found = if args.all && !names_one {
-        everything(&prepared)?
+    let everything = args.all && !names_one;
+    let found = if everything {
+        names(prepared.store.sessions()?)
     } else {
         of_one(&prepared, args)?
     };
-    if found.is_empty() {
+    // What tools handed over is sealed by the same key, and keeps a lost one from being made anew.
+    let handed_over = if everything {
+        names(prepared.store.kept()?)
+    } else {
+        Vec::new()
+    };
+    if found.is_empty() && handed_over.is_empty() {
         prepared
             .terminal
             .say("nothing is kept of it: nothing to sign out of");
@@ -28,6 +36,14 @@ pub(super) fn run(env: &Env, args: &Logout) -> Result<ExitCode, Error> {
     let mut all_revoked = true;
     for name in found {
         all_revoked &= sign_out(&prepared, &name)?;
+    }
+    for name in &handed_over {
+        remove(&prepared, name)?;
+    }
+    if !handed_over.is_empty() {
+        prepared
+            .terminal
+            .say("removed the passwords that tools had handed over");
     }
     // What was asked for is done either way; the exit code says whether the provider knows.
     Ok(if all_revoked {
@@ -38,13 +54,14 @@ pub(super) fn run(env: &Env, args: &Logout) -> Result<ExitCode, Error> {
     .into())
 }
 
-fn everything(prepared: &Prepared<'_>) -> Result<Vec<RecordName>, Error> {
-    Ok(prepared
-        .store
-        .sessions()?
-        .into_iter()
-        .map(|Listed { name }| name)
-        .collect())
+fn names(listed: Vec<Listed>) -> Vec<RecordName> {
+    listed.into_iter().map(|Listed { name }| name).collect()
+}
+
+fn remove(prepared: &Prepared<'_>, name: &RecordName) -> Result<(), StoreError> {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let lock = prepared.store.lock(name, LockKind::Record, deadline)?;
+    prepared.store.remove(name, &lock).map(|_| ())
 }
 
 /// The sessions of one provider: of the account that is named, of all of them, or of the only one.
@@ -95,11 +112,7 @@ fn sign_out(prepared: &Prepared<'_>, name: &RecordName) -> Result<bool, Error> {
         }
         // Its key is gone for good, or it was never ours to read: it can only be removed.
         Err(session::Error::Store(error)) if is_unreadable(&error) => {
-            let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
-            let lock = prepared
-                .store
-                .lock(name, crate::store::LockKind::Record, deadline)?;
-            prepared.store.remove(name, &lock)?;
+            remove(prepared, name)?;
             session::exchanged::forget(&prepared.context(), name).map_err(session::Error::from)?;
             terminal.warn(&format!(
                 "a session could not be opened ({error}), and so was removed without being revoked"

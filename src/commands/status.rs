@@ -19,6 +19,7 @@ pub(super) fn run(env: &Env, args: &Status) -> Result<ExitCode, Error> {
     let prepared = Prepared::new(env, &args.common, None)?;
     let report = prepared.store.report();
     let now = crate::clock::now(env);
+    let handed_over = prepared.store.kept()?.len();
     let mut sessions = Vec::new();
     let mut unreadable = Vec::new();
     for Listed { name } in prepared.store.sessions()? {
@@ -41,6 +42,7 @@ pub(super) fn run(env: &Env, args: &Status) -> Result<ExitCode, Error> {
         let sessions: Vec<_> = sessions.iter().map(|kept| as_json(kept, now)).collect();
         let json = serde_json::json!({
             "store": store_json(&report), "sessions": sessions, "unreadable": unreadable,
+            "servers_with_passwords": handed_over,
         });
         print(&format!("{json:#}\n"));
     } else {
@@ -53,6 +55,12 @@ pub(super) fn run(env: &Env, args: &Status) -> Result<ExitCode, Error> {
         }
         for why in &unreadable {
             let _ = writeln!(text, "a session that cannot be opened: {why}");
+        }
+        if handed_over > 0 {
+            let _ = writeln!(
+                text,
+                "passwords that tools handed over: for {handed_over} server(s)"
+            );
         }
         print(&text);
     }

@@ -17,11 +17,12 @@ use crate::credential::{KeptCredential, Refusal, Reply, Request, Want};
 use crate::env::Env;
 use crate::error::Error;
 use crate::kept::{Keeping, KeptCredentials};
-use crate::protocol::Protocol;
+use crate::protocol::{Protocol, password_of};
+use crate::provider::Provider;
 use crate::resolution::Resolution;
-use crate::session::record::Session;
+use crate::session::record::{Identity, Session};
 use crate::session::{self, Account, Context, DEFAULT_ACCOUNT};
-use crate::store::{Kept, Place, Setting, StoreError};
+use crate::store::{Kept, Listed, Place, Setting, StoreError};
 
 /// A tool that is being served.
 pub(super) struct Served<'p> {
@@ -211,6 +212,21 @@ impl<'p> Served<'p> {
         Ok(account.kept()?.map(|kept| kept.value))
     }
 
+    /// The accounts of a provider that somebody has signed in to. What cannot be opened is nobody's.
+    pub(super) fn signed_in(&self, provider: &Provider) -> Result<Vec<String>, StoreError> {
+        let store = &self.prepared.store;
+        let mut accounts = Vec::new();
+        for Listed { name } in store.sessions()? {
+            if let Ok(Some(kept)) = store.read::<Session>(&name) {
+                let Identity { account, .. } = &kept.value.identity;
+                if kept.value.identity.is_at(provider) && !accounts.contains(account) {
+                    accounts.push(account.clone());
+                }
+            }
+        }
+        Ok(accounts)
+    }
+
     /// What the tool handed over for a realm.
     pub(super) fn kept(&self, realm: &str) -> KeptCredentials<'p> {
         KeptCredentials::new(&self.prepared.store, self.name, realm)
@@ -248,7 +264,18 @@ pub(super) fn label(account: Option<&str>) -> String {
 /// Whether it names the session's token, or names none.
 pub(super) fn has_secret_of(credential: &KeptCredential, session: &Session) -> bool {
     let token = &session.tokens;
-    match (&credential.password, &credential.credential) {
+    let is_basic = credential
+        .authtype
+        .as_deref()
+        .is_some_and(|kind| kind.eq_ignore_ascii_case("Basic"));
+    let of_basic = match &credential.credential {
+        Some(pair) if is_basic => password_of(pair.expose()),
+        Some(_) | None => None,
+    };
+    match (
+        &credential.password,
+        of_basic.as_ref().or(credential.credential.as_ref()),
+    ) {
         (None, None) => true,
         (Some(secret), _) | (None, Some(secret)) => {
             *secret == token.access_token || Some(secret) == token.id_token.as_ref()

@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use time::Duration;
 use zeroize::Zeroizing;
 
-use super::Protocol;
+use super::{Protocol, basic};
 use crate::credential::{
     Action, Answer, Call, Credential, Generation, KeptCredential, Refusal, Reply, Request,
     Resource, TokenKind, Want,
@@ -82,7 +82,7 @@ impl Protocol for Git {
         };
         let healing = Healing::of(&input);
         let offered = input.capabilities;
-        let request = input.request(operation, resource, healing.refused, call.env);
+        let request = input.request(operation, resource, &healing, call.env);
         let reply = match answer(&request) {
             Ok(Reply::Credential(credential)) => of_provider(&credential, offered, &healing),
             Ok(Reply::Kept(credential)) => of_kept(&credential, offered),
@@ -331,7 +331,7 @@ impl Input {
         self,
         operation: Operation,
         resource: Resource,
-        refused: Option<Generation>,
+        healing: &Healing,
         env: &Env,
     ) -> Request {
         let Self {
@@ -371,14 +371,14 @@ impl Input {
         Request {
             action,
             resource: Some(resource),
-            account: None,
+            account: healing.account.clone(),
             username,
             takes_authtype: capabilities.authtype,
             challenges: wwwauth,
             want: Want {
                 token: TokenKind::Access,
                 fresh_for: Duration::ZERO,
-                refused,
+                refused: healing.refused,
             },
             interactive: is_interactive(env),
             cluster: None,
@@ -440,17 +440,24 @@ fn is_interactive(env: &Env) -> bool {
 }
 
 /// Where a request stands in the replacement of a refused token; see [`STATE`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Healing {
     refused: Option<Generation>,
+    /// Whose token it was. By now git has our user name in the place of the one that chose them.
+    account: Option<String>,
 }
 
 impl Healing {
     fn of(input: &Input) -> Self {
-        let ours = |state: &String| state.strip_prefix(STATE)?.parse().ok();
-        Self {
-            refused: input.state.iter().rev().find_map(ours),
-        }
+        let ours = |state: &String| {
+            let (generation, account) = state.strip_prefix(STATE)?.split_once(':')?;
+            Some(Self {
+                refused: Some(generation.parse().ok()?),
+                account: Some(account.to_owned()),
+            })
+        };
+        let said = input.state.iter().rev().find_map(ours);
+        said.unwrap_or_default()
     }
 }
 
@@ -509,26 +516,31 @@ fn of_provider(
         scopes: _,
         username,
         provider: _,
-        account: _,
+        account,
         generation,
         bearer,
         renewable,
     } = credential;
-    let mut lines = Lines::new(offered, [token.expose().as_str(), username]);
-    if *bearer && offered.authtype {
-        lines.add("authtype", "Bearer")?;
-        lines.add("credential", token.expose())?;
+    let token = token.expose();
+    let pair = (offered.authtype && !*bearer).then(|| basic(username, token));
+    let header = pair.as_ref().map_or(token, |pair| pair);
+    let mut lines = Lines::new(offered, [header.as_str(), username, account]);
+    if offered.authtype {
+        // Another helper would keep a password, whichever of the two git asks first. And without a
+        // user name git keeps the one that has chosen the account.
+        lines.add("authtype", if *bearer { "Bearer" } else { "Basic" })?;
+        lines.add("credential", header)?;
         lines.add("ephemeral", "1")?;
     } else {
         lines.add("username", username)?;
-        lines.add("password", token.expose())?;
+        lines.add("password", token)?;
     }
     if let Some(expires_at) = expires_at {
         let seconds = expires_at.unix_timestamp().to_string();
         lines.add("password_expiry_utc", &seconds)?;
     }
     if offered.state && *renewable && healing.refused.is_none() {
-        lines.add("state[]", &format!("{STATE}{generation}"))?;
+        lines.add("state[]", &format!("{STATE}{generation}:{account}"))?;
         lines.add("continue", "1")?;
     }
     Ok(lines.0)

@@ -6,13 +6,11 @@
 use std::io;
 use std::process::ExitCode;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use clap::ValueEnum as _;
 use time::format_description::well_known::Rfc3339;
 use zeroize::Zeroizing;
 
-use super::Protocol;
+use super::{Protocol, basic};
 use crate::credential::{Action, Answer, Call, Credential, Refusal, Reply, Request, Want};
 use crate::report::Exit;
 
@@ -116,9 +114,7 @@ fn formatted(credential: &Credential, format: Format) -> Zeroizing<String> {
         Format::Bearer => format!("{token_type} {token}\n"),
         Format::Header => format!("Authorization: {token_type} {token}\n"),
         Format::Basic => {
-            let pair = Zeroizing::new(format!("{username}:{token}"));
-            let encoded = Zeroizing::new(STANDARD.encode(pair.as_bytes()));
-            format!("Basic {}\n", encoded.as_str())
+            format!("Basic {}\n", basic(username, token).as_str())
         }
         Format::Json => {
             let expires_at = expires_at.and_then(|at| at.format(&Rfc3339).ok());

@@ -1,5 +1,7 @@
 //! git's credential helper: transcripts against the real binary and a provider.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use std::fs;
 
 use crate::provider::Endpoint;
@@ -23,7 +25,7 @@ fn scene_with(resource: &str) -> Scene {
     scene
 }
 
-trait Git {
+pub(crate) trait Git {
     fn git(&self, operation: &str, input: &str) -> Outcome;
 }
 
@@ -92,7 +94,7 @@ fn a_newer_git_is_answered_with_a_bearer_token_that_nobody_keeps() {
     assert_eq!(value(&reply, "authtype"), "Bearer");
     assert_eq!(value(&reply, "ephemeral"), "1");
     assert_eq!(value(&reply, "continue"), "1");
-    assert_eq!(value(&reply, "state[]"), "hallpass:1");
+    assert_eq!(value(&reply, "state[]"), "hallpass:1:default");
     assert_eq!(values(&reply, "password"), [""; 0]);
     assert!(scene.provider.owner(value(&reply, "credential")).is_some());
     assert!(reply.stdout.starts_with(CAPABLE), "{reply}");
@@ -123,7 +125,7 @@ fn a_refused_token_is_replaced_once_and_then_never_healed_again() {
     assert_eq!(scene.provider.count(Endpoint::Refresh), 1);
 
     // The new one is refused as well: that is a no.
-    let refused = format!("{CAPABLE}state[]=hallpass:2\n{HOST}");
+    let refused = format!("{CAPABLE}state[]=hallpass:2:default\n{HOST}");
     let refused = scene.sandbox.git("get", &refused);
     assert_eq!(refused.stdout, "quit=1\n", "{refused}");
     assert!(refused.stderr.contains("hallpass login corp"), "{refused}");
@@ -181,9 +183,16 @@ fn without_a_refresh_token_nothing_is_promised() {
     );
     let reply = scene.sandbox.git("get", &format!("{CAPABLE}{HOST}"));
     assert_eq!(values(&reply, "continue"), [""; 0], "{reply}");
-    // Basic, for nobody said that this host takes Bearer.
-    assert_eq!(values(&reply, "authtype"), [""; 0], "{reply}");
-    assert_eq!(value(&reply, "username"), "oauth2");
+    // Basic, for nobody said that this host takes Bearer; as a header, for a password is kept by
+    // whichever helper git asks beside this one.
+    assert_eq!(value(&reply, "authtype"), "Basic", "{reply}");
+    assert_eq!(value(&reply, "ephemeral"), "1");
+    for key in ["username", "password"] {
+        assert_eq!(values(&reply, key), [""; 0], "{reply}");
+    }
+    let older = scene.sandbox.git("get", HOST);
+    let pair = format!("oauth2:{}", value(&older, "password"));
+    assert_eq!(value(&reply, "credential"), STANDARD.encode(pair));
 }
 
 // --- store and erase of a provider's token ---
@@ -221,6 +230,85 @@ fn an_erased_token_is_refreshed_and_its_refresh_token_stays() {
     let third = scene.sandbox.git("get", HOST);
     assert_eq!(third.stdout, second.stdout);
     assert_eq!(scene.sandbox.opened().len(), 1);
+}
+
+#[test]
+fn a_refused_token_of_another_account_is_replaced_by_that_accounts() {
+    for (is_newer, how) in [(true, CAPABLE), (false, "")] {
+        let mut scene = Scene::new();
+        scene.configure(
+            "[[resources]]\nmatch = \"https://git.corp.example\"\nprovider = \"corp\"\n",
+        );
+        let alices = scene.get_token(&[]).token().to_owned();
+        scene.sandbox.person("bob");
+        scene.get_token(&["--account", "work"]);
+
+        let first = scene
+            .sandbox
+            .git("get", &format!("{how}{HOST}username=work\n"));
+        let second = if is_newer {
+            let state = format!("{how}state[]={}\n{HOST}", value(&first, "state[]"));
+            let again = format!("{state}username=work\n");
+            scene.sandbox.git("get", &again)
+        } else {
+            // By then git has the user name of the reply in the place of the one that chose.
+            let pair = format!("username=oauth2\npassword={}\n", value(&first, "password"));
+            nothing(&scene.sandbox.git("erase", &format!("{HOST}{pair}")));
+            let again = format!("{HOST}username=work\n");
+            scene.sandbox.git("get", &again)
+        };
+        assert_ne!(second.stdout, first.stdout);
+        assert_eq!(scene.provider.count(Endpoint::Refresh), 1);
+        let works = scene.get_token(&["--account", "work"]).token().to_owned();
+        let (key, sent) = if is_newer {
+            ("credential", STANDARD.encode(format!("oauth2:{works}")))
+        } else {
+            ("password", works)
+        };
+        assert_eq!(value(&second, key), sent);
+        assert_eq!(scene.get_token(&[]).token(), alices, "hers is another");
+    }
+}
+
+#[test]
+fn a_state_says_whose_token_it_was_also_where_the_user_name_does_not() {
+    let mut scene = Scene::new();
+    scene.configure("[[resources]]\nmatch = \"https://git.corp.example\"\nprovider = \"corp\"\n");
+    scene.get_token(&[]);
+    scene.sandbox.person("bob");
+    scene.get_token(&["--account", "work"]);
+    let first = scene
+        .sandbox
+        .git("get", &format!("{CAPABLE}{HOST}username=work\n"));
+    for name in ["", "username=oauth2\n"] {
+        let state = format!(
+            "{CAPABLE}state[]={}\n{HOST}{name}",
+            value(&first, "state[]")
+        );
+        let healed = scene.sandbox.git("get", &state);
+        let works = scene.get_token(&["--account", "work"]).token().to_owned();
+        let pair = STANDARD.encode(format!("oauth2:{works}"));
+        assert_eq!(value(&healed, "credential"), pair, "{name:?}");
+    }
+    assert_eq!(scene.provider.count(Endpoint::Refresh), 1);
+}
+
+#[test]
+fn what_is_erased_as_a_header_is_known_for_ours() {
+    let mut scene = Scene::new();
+    scene.configure("[[resources]]\nmatch = \"https://git.corp.example\"\nprovider = \"corp\"\n");
+    let first = scene.sandbox.git("get", &format!("{CAPABLE}{HOST}"));
+    let header = |scheme: &str| {
+        let credential = value(&first, "credential");
+        format!("{CAPABLE}{HOST}authtype={scheme}\ncredential={credential}\nephemeral=1\n")
+    };
+    nothing(&scene.sandbox.git("store", &header("Basic")));
+    let kept = scene.sandbox.git("get", &format!("{CAPABLE}{HOST}"));
+    assert_eq!(kept.stdout, first.stdout);
+    nothing(&scene.sandbox.git("erase", &header("basic")));
+    let second = scene.sandbox.git("get", &format!("{CAPABLE}{HOST}"));
+    assert_ne!(value(&second, "credential"), value(&first, "credential"));
+    assert_eq!(scene.provider.count(Endpoint::Refresh), 1);
 }
 
 // --- a person who may not be asked, or says no ---

@@ -499,7 +499,7 @@ fn a_token_that_git_says_was_refused_is_not_answered_from_memory() {
     let (mut scene, _) = Scene::signed_in();
     scene.configure(resource);
     let token = git(&scene, GIT);
-    let state = format!("capability[]=state\nstate[]=hallpass:1\n{GIT}");
+    let state = format!("capability[]=state\nstate[]=hallpass:1:default\n{GIT}");
     assert_ne!(git(&scene, &state), token);
     assert_eq!(scene.provider.count(Endpoint::Refresh), 1);
 }

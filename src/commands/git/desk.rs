@@ -91,8 +91,13 @@ impl<'p> Desk<'_, 'p> {
             return Ok(Reply::Kept(kept));
         }
         // Nothing but the configuration has a say then, and would have the same again.
-        let is_settled = !self.may_vary(target, &first, request.username.as_deref());
-        let opened = self.account_of(first, target, request.username.as_deref())?;
+        let is_settled = request.account.is_none()
+            && !self.may_vary(target, &first, request.username.as_deref());
+        let opened = match (&request.account, &target.url) {
+            // It was chosen when this token was handed out.
+            (Some(account), Some(url)) => self.opened(first, url, account.clone())?,
+            _ => self.account_of(first, target, request.username.as_deref())?,
+        };
         let want = Want {
             token: opened.found.token.unwrap_or(request.want.token),
             ..request.want
@@ -146,14 +151,27 @@ impl<'p> Desk<'_, 'p> {
             .kept(&target.realm)
             .forget(refused)
             .map_err(Error::from)?;
-        let Some(opened) = self.opened_without_asking(target, refused.username.as_deref())? else {
+        let refuse = |opened: &Opened| -> Result<(), Stop> {
+            let account = self.tool.account(opened, self.tool.unattended, "")?;
+            // An older token than the kept one was refused long ago.
+            account
+                .refuse(|session| has_secret_of(refused, session))
+                .map_err(Error::from)?;
+            Ok(())
+        };
+        if refused.password.is_none() && refused.credential.is_none() {
+            if let Some(opened) = self.opened_without_asking(target, refused.username.as_deref())? {
+                refuse(&opened)?;
+            }
+            return Ok(Reply::Done);
+        }
+        // Whose token it is says the token: the user name is the one that goes with anybody's.
+        let Some((first, url)) = self.first(target)? else {
             return Ok(Reply::Done);
         };
-        let account = self.tool.account(&opened, self.tool.unattended, "")?;
-        // An older token than the kept one was refused long ago.
-        account
-            .refuse(|session| has_secret_of(refused, session))
-            .map_err(Error::from)?;
+        for account in self.tool.signed_in(&first.provider)? {
+            refuse(&self.opened(first.clone(), url, account)?)?;
+        }
         Ok(Reply::Done)
     }
 
@@ -174,22 +192,23 @@ impl<'p> Desk<'_, 'p> {
 
     // --- which account ---
 
+    /// The entry that opens it, if a provider does.
+    fn first<'t>(&self, target: &'t Target) -> Result<Option<(Match, &'t Url)>, Stop> {
+        let Some(url) = &target.url else {
+            return Ok(None);
+        };
+        let config = &self.tool.prepared.config;
+        let first = config.resource(url, Tool::Git).map_err(Error::from)?;
+        Ok(first.map(|first| (first, url)))
+    }
+
     /// As [`Self::account_of`]; an account that is not there is nobody's, and no error.
     fn opened_without_asking(
         &self,
         target: &Target,
         username: Option<&str>,
     ) -> Result<Option<Opened>, Stop> {
-        let Some(url) = &target.url else {
-            return Ok(None);
-        };
-        let Some(first) = self
-            .tool
-            .prepared
-            .config
-            .resource(url, Tool::Git)
-            .map_err(Error::from)?
-        else {
+        let Some((first, _)) = self.first(target)? else {
             return Ok(None);
         };
         match self.account_of(first, target, username) {

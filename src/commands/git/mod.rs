@@ -47,7 +47,7 @@ pub(super) fn run(env: &Env, args: &GitArgs, words: &[OsString]) -> Result<ExitC
 }
 
 /// A request as a question that may have been answered before: who else could have a say in whose
-/// token it is, a user name or the repository, has none.
+/// token it is, a user name, a state or the repository, has none.
 fn question<'e>(
     env: &'e Env,
     words: &[OsString],
@@ -63,6 +63,7 @@ fn question<'e>(
                 path,
             }),
         username: None,
+        account: None,
         ..
     } = request
     else {

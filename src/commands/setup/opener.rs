@@ -8,7 +8,7 @@ use url::Url;
 use super::super::quoted;
 use super::host::Host;
 use crate::cli::Opener;
-use crate::config::{Config, ConfigError, Flags, UserFile};
+use crate::config::{Config, ConfigError, Flags, Match, UserFile};
 use crate::credential::Tool;
 use crate::env::Env;
 use crate::error::Error;
@@ -67,17 +67,21 @@ impl Opened<'_> {
             account,
             ..
         } = self.opener;
-        let says_more = provider.is_some() || client_id.is_some() || account.is_some();
-        if !says_more {
+        let names_one = provider.is_some() || client_id.is_some() || account.is_some();
+        let found = config.resource(&self.host.url, self.tool)?;
+        if !names_one && self.tells_of_host().next().is_none() {
             if let Some(lines) = earlier {
                 file.add(&self.title, &lines);
                 return Ok(None);
             }
-            if config.resource(&self.host.url, self.tool)?.is_some() {
+            if found.is_some() {
                 return Ok(None);
             }
         }
-        let (name, section) = self.provider(config)?;
+        let (name, section) = match found {
+            Some(found) if !names_one => (found.provider.name, String::new()),
+            Some(_) | None => self.provider(config)?,
+        };
         let mut lines = section;
         let _ = write!(
             lines,
@@ -93,6 +97,7 @@ impl Opened<'_> {
         }
         file.add(&self.title, &lines);
         let edited = Config::load_edited(env, flags, file)?;
+        self.counts(&edited, &name)?;
         match edited.provider(&name)?.client_id() {
             Ok(_) => Ok(Some(lines)),
             Err(ConfigError::Unregistered(unregistered)) => Err(Error::NotRegistered {
@@ -102,6 +107,49 @@ impl Opened<'_> {
             }),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// What the entry says of the host beside who opens it and for which tool.
+    fn tells_of_host(&self) -> impl Iterator<Item = &(&'static str, String)> {
+        self.resource_keys.iter().filter(|(key, _)| *key != "tools")
+    }
+
+    /// Whether the entry is the one that is chosen: of several for the same host the first one is.
+    fn counts(&self, edited: &Config, name: &str) -> Result<(), Error> {
+        let account = self.opener.account.as_deref();
+        let chosen = edited.resource_of(&self.host.url, self.tool, account)?;
+        let says = |found: &Match, key: &str, value: &str| match key {
+            "username" => found.username.as_deref().map(toml_text).as_deref() == Some(value),
+            "registry_exchange" => {
+                let exchange = found.registry_exchange;
+                exchange.is_some_and(|exchange| toml_text(exchange.as_str()) == value)
+            }
+            _ => true,
+        };
+        let counts = chosen.is_some_and(|found| {
+            found.provider.name == name && self.tells_of_host().all(|(k, v)| says(&found, k, v))
+        });
+        if counts {
+            return Ok(());
+        }
+        Err(Error::Usage(format!(
+            "an entry in [[resources]] says already who opens {}, and the first one counts: change \
+             that one in config.toml",
+            self.host.text
+        )))
+    }
+
+    /// Whether the provider that has a forge's name in the configuration is one of that forge
+    /// elsewhere: what is asked for here is another instance, and never the first one's tokens.
+    fn is_elsewhere(&self, config: &Config, name: &str) -> bool {
+        let home = |provider: &Provider| {
+            let home = provider.authorization_endpoint.as_ref();
+            home.and_then(Realm::of)
+        };
+        self.instances.contains(&name)
+            && config.provider(name).is_ok_and(|provider| {
+                home(&provider).is_some_and(|home| Some(home) != Realm::of(&self.host.url))
+            })
     }
 
     /// The name of the provider, and its section where it has none.
@@ -116,7 +164,10 @@ impl Opened<'_> {
         } = self.opener;
         let mut keys = Vec::new();
         let name = match provider {
-            Some(name) if config.providers().any(|known| known == name) => {
+            Some(name)
+                if config.providers().any(|known| known == name)
+                    && !self.is_elsewhere(config, name) =>
+            {
                 if client_id.is_some() || issuer_url.is_some() {
                     return Err(Error::Usage(format!(
                         "the provider {name} is configured: change it there, or name another one"

@@ -124,13 +124,22 @@ fn an_operation_of_a_later_git_is_ignored_in_silence() {
 fn only_what_git_offered_is_sent_back() {
     let basic = "username=oauth2\npassword=tok\npassword_expiry_utc=2000000000\n";
     let header = "authtype=Bearer\ncredential=tok\nephemeral=1\npassword_expiry_utc=2000000000\n";
-    let heal = "state[]=hallpass:7\ncontinue=1\n";
+    let heal = "state[]=hallpass:7:default\ncontinue=1\n";
     let (authtype, state) = ("capability[]=authtype\n", "capability[]=state\n");
     for (offered, reply, expected) in [
         // git 2.45 and earlier.
         (String::new(), answered as Answering, basic.to_owned()),
         (String::new(), bearer, basic.to_owned()),
-        (authtype.to_owned(), answered, format!("{authtype}{basic}")),
+        (
+            authtype.to_owned(),
+            answered,
+            format!(
+                "{authtype}{}",
+                header
+                    .replace("Bearer", "Basic")
+                    .replace("=tok", "=b2F1dGgyOnRvaw==")
+            ),
+        ),
         (authtype.to_owned(), bearer, format!("{authtype}{header}")),
         (state.to_owned(), bearer, format!("{state}{basic}{heal}")),
         (
@@ -176,7 +185,7 @@ fn only_what_git_offered_is_sent_back() {
 #[test]
 fn a_state_of_ours_names_the_refused_generation_and_ends_the_healing() {
     let input = format!(
-        "capability[]=state\nstate[]=other:3\nstate[]=hallpass:7\nstate[]=hallpass:x\n{HOST}\n"
+        "capability[]=state\nstate[]=other:3\nstate[]=hallpass:7:default\nstate[]=hallpass:x\n{HOST}\n"
     );
     let run = run("get", input.as_bytes(), answered);
     assert_eq!(run.asked[0].want.refused, Some(7));
@@ -248,7 +257,7 @@ fn a_no_of_the_person_keeps_git_from_asking_too() {
     assert_eq!(unasked.stdout, "");
     assert_eq!(unasked.stderr, "hallpass: error: no\n");
     // Nobody can replace what the server has refused.
-    let refused = format!("capability[]=state\nstate[]=hallpass:7\n{input}");
+    let refused = format!("capability[]=state\nstate[]=hallpass:7:default\n{input}");
     let refused = run("get", refused.as_bytes(), || {
         Err(Refusal::NotSignedIn(report()))
     });

@@ -673,7 +673,7 @@ def a_hit_starts_nothing_and_a_repository_that_names_an_account_one_git_config(r
         done = subprocess.run(
             command, input=request, env={**desk.sandbox.env, **env}, cwd=work, capture_output=True, text=True, timeout=20
         )
-        assert "password=" in done.stdout, done.stderr
+        assert "credential=" in done.stdout, done.stderr
         traces = [trace.read_text(encoding="utf-8") for trace in folder.iterdir()]
         assert not any("socket(" in trace for trace in traces), traces
         programs = [re.findall(r'execve\("([^"]*)".*= 0$', trace, re.MULTILINE) for trace in traces]
