@@ -94,3 +94,20 @@ fn an_entry_that_would_not_count_is_no_success() {
     desk.setup(&["c.example"]).succeeds();
     assert_eq!(desk.config().matches("[[resources]]").count(), 1);
 }
+
+#[test]
+fn two_registries_of_one_issuer_can_be_set_up_again() {
+    let desk = Desk::new("");
+    let two = [
+        "a.example",
+        "b.example",
+        "--issuer-url",
+        "https://login.corp.example",
+        "--client-id",
+        "x",
+    ];
+    desk.setup(&two).succeeds();
+    let first = desk.config();
+    desk.setup(&two).succeeds();
+    assert_eq!(desk.config(), first);
+}

@@ -57,9 +57,13 @@ impl Opened<'_> {
     ) -> Result<Option<String>, Error> {
         // What an earlier run has added is made anew.
         let earlier = file.remove(&self.title);
-        let config = match &earlier {
-            Some(_) => &Config::load_edited(env, flags, file)?,
-            None => config,
+        let without = earlier
+            .as_ref()
+            .map(|_| Config::load_edited(env, flags, file));
+        let config = match &without {
+            Some(Ok(without)) => without,
+            // Another block needs what this one brings, and brings again.
+            Some(Err(_)) | None => config,
         };
         let Opener {
             provider,
