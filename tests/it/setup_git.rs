@@ -55,6 +55,13 @@ impl Desk {
     }
 }
 
+/// This program at another path, without a file that is written while others are started.
+fn another_name(program: &std::path::Path) {
+    fs::hard_link(env!("CARGO_BIN_EXE_hallpass"), program)
+        .or_else(|_| fs::copy(env!("CARGO_BIN_EXE_hallpass"), program).map(drop))
+        .unwrap();
+}
+
 #[test]
 fn a_host_gets_an_empty_helper_then_ours_and_a_provider() {
     let mut desk = Desk::new();
@@ -231,7 +238,7 @@ fn git_finds_a_program_whose_path_has_a_space() {
     let folder = desk.sandbox.root().join("a folder");
     fs::create_dir(&folder).unwrap();
     let program = folder.join(format!("hallpass{}", std::env::consts::EXE_SUFFIX));
-    fs::copy(env!("CARGO_BIN_EXE_hallpass"), &program).unwrap();
+    another_name(&program);
     let mut path = std::ffi::OsString::from(&folder);
     path.push(if cfg!(windows) { ";" } else { ":" });
     path.push(std::env::var_os("PATH").unwrap_or_default());
@@ -607,7 +614,7 @@ fn a_program_by_another_name_knows_its_own_set_up() {
     let desk = Desk::new();
     let name = format!("hallpass-linux-amd64{}", std::env::consts::EXE_SUFFIX);
     let program = desk.sandbox.root().join(name);
-    fs::copy(env!("CARGO_BIN_EXE_hallpass"), &program).unwrap();
+    another_name(&program);
     let run = |arguments: &[&str]| {
         let mut command = desk.sandbox.surround(Command::new(&program));
         command.args(arguments);
