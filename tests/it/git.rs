@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use std::fs;
 
 use crate::provider::Endpoint;
-use crate::sandbox::{Outcome, Sandbox, files_below};
+use crate::sandbox::{Outcome, Running, Sandbox, files_below};
 use crate::scene::Scene;
 
 const HOST: &str = "protocol=https\nhost=git.corp.example\n";
@@ -607,6 +607,55 @@ fn the_repository_chooses_the_account() {
         ],
     );
     assert_eq!(scene.sandbox.opened().len(), opened);
+}
+
+/// `git credential`, which git-lfs calls, starts its helpers without `GIT_DIR`.
+#[test]
+fn the_repository_chooses_the_account_where_git_names_none() {
+    let mut scene = scene();
+    scene
+        .sandbox
+        .set("PATH", std::env::var_os("PATH").unwrap_or_default());
+    let default = scene.get_token(&[]).token().to_owned();
+    scene.sandbox.person("bob");
+    let work = scene.get_token(&["--account", "work"]).token().to_owned();
+    let git = |arguments: &[&str]| {
+        let mut command = std::process::Command::new("git");
+        command.args(["-c", "user.name=A", "-c", "user.email=a@people.example"]);
+        command.args(arguments);
+        let done = scene.sandbox.surround(command).output();
+        assert!(done.expect("git").status.success());
+    };
+    let password_in = |folder: &str| {
+        let mut command = scene.sandbox.command();
+        command.args(["git", "get"]);
+        command.current_dir(scene.sandbox.root().join(folder));
+        let reply = Running::with_input(command, &["git", "get"], HOST.as_bytes()).wait();
+        value(&reply, "password").to_owned()
+    };
+    // What is answered here is remembered.
+    for _ in 0..2 {
+        assert_eq!(password_in("."), default);
+    }
+    git(&["init", "--quiet", "repository"]);
+    let commit = ["commit", "--quiet", "--allow-empty", "-m", "first"];
+    git(&[&["-C", "repository"], &commit[..]].concat());
+    git(&[
+        "-C",
+        "repository",
+        "worktree",
+        "add",
+        "--quiet",
+        "../linked",
+    ]);
+    for folder in ["repository", "linked"] {
+        assert_eq!(password_in(folder), default, "{folder}");
+    }
+    git(&["-C", "repository", "config", "hallpass.account", "work"]);
+    for folder in ["repository", "linked"] {
+        assert_eq!(password_in(folder), work, "{folder}");
+    }
+    assert_eq!(password_in("."), default);
 }
 
 #[test]
