@@ -561,11 +561,29 @@ fn the_user_name_chooses_the_account() {
         assert_eq!(value(&reply, "password"), tokens[expected], "{more:?}");
     }
     let opened = scene.sandbox.opened().len();
-    let stranger = scene
-        .sandbox
-        .git("get", &format!("{HOST}username=mallory\n"));
-    stranger.fails_saying(3, &["mallory", "work, home", "https://git.corp.example"]);
+    let stranger = format!("{HOST}username=mallory\n");
+    let asked = scene.sandbox.git("get", &stranger);
+    asked.fails_saying(
+        3,
+        &[
+            "mallory",
+            "work, home",
+            "https://git.corp.example",
+            "git config hallpass.account NAME",
+        ],
+    );
     assert_eq!(scene.sandbox.opened().len(), opened);
+    // The hint works: an organisation's name in the URL is nobody's.
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    scene.sandbox.set("PATH", path);
+    scene
+        .sandbox
+        .set("GIT_CONFIG_PARAMETERS", "'hallpass.account'='home'");
+    let hinted = scene.sandbox.git("get", &stranger);
+    assert_eq!(value(&hinted, "password"), tokens[1]);
+    // It has no say against a name that is somebody's.
+    let named = scene.sandbox.git("get", &format!("{HOST}username=work\n"));
+    assert_eq!(value(&named, "password"), tokens[0]);
 }
 
 /// Needs git, as all who use this have it.
