@@ -111,7 +111,7 @@ impl<'a> Repository<'a> {
         };
         let common = match std::fs::read_to_string(git_dir.join("commondir")) {
             Ok(relative) => git_dir.join(relative.trim_end()),
-            Err(_) => git_dir.to_owned(),
+            Err(_) => git_dir.clone(),
         };
         vec![common.join("config"), git_dir.join("config.worktree")]
     }
