@@ -586,6 +586,28 @@ fn the_user_name_chooses_the_account() {
     assert_eq!(value(&named, "password"), tokens[0]);
 }
 
+#[test]
+fn who_signed_in_to_an_account_stands_for_it_also_where_it_is_not_configured() {
+    let scene = scene();
+    let mut tokens = Vec::new();
+    for (account, person) in [("default", "alice"), ("work", "bob")] {
+        let mut command = scene.sandbox.command();
+        let arguments = ["get-token", "corp", "--account", account];
+        command.args(arguments).env(crate::browser::PERSON, person);
+        tokens.push(Running::new(command, &arguments).wait().token().to_owned());
+    }
+    for (more, expected) in [
+        ("", 0),
+        ("username=alice\n", 0),
+        ("username=bob\n", 1),
+        ("username=work\n", 1),
+        ("username=mallory\n", 0),
+    ] {
+        let reply = scene.sandbox.git("get", &format!("{HOST}{more}"));
+        assert_eq!(value(&reply, "password"), tokens[expected], "{more:?}");
+    }
+}
+
 /// Needs git, as all who use this have it.
 #[test]
 fn the_repository_chooses_the_account() {

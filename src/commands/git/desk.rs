@@ -287,11 +287,13 @@ impl<'p> Desk<'_, 'p> {
         if labels.iter().any(|label| label == username) || self.is_signed_in(first, username)? {
             return Ok(Some(username.to_owned()));
         }
-        for label in labels {
-            let kept = self.session(first, label)?;
+        let signed_in = self.tool.signed_in(&first.provider)?;
+        let unlisted = signed_in.iter().filter(|account| !labels.contains(account));
+        for account in labels.iter().chain(unlisted) {
+            let kept = self.session(first, account)?;
             let person = kept.and_then(|session| session.person);
-            if person.is_some_and(|person| person.name.as_deref() == Some(username)) {
-                return Ok(Some(label.clone()));
+            if person.is_some_and(|person| person.shown() == username) {
+                return Ok(Some(account.clone()));
             }
         }
         Ok(None)
