@@ -547,18 +547,16 @@ fn a_repositorys_own_helper_is_named_as_one_that_git_still_asks() {
 
 #[test]
 fn taking_back_the_default_takes_back_no_host() {
-    let desk = Desk::new();
+    let mut desk = Desk::new();
+    let config = desk.config_path();
     desk.setup(&["--host", "codeberg.org"]).succeeds();
-    let with_host = desk.git_config();
+    let before = (desk.git_config(), fs::read_to_string(&config).unwrap());
     let outcome = desk.setup(&["--default"]);
-    assert!(
-        outcome
-            .stdout
-            .ends_with("to take it back: hallpass setup git --default --undo\n"),
-        "{outcome}"
-    );
+    let way_back = "to take it back: hallpass setup git --default --undo\n";
+    assert!(outcome.stdout.ends_with(way_back), "{outcome}");
     desk.setup(&["--default", "--undo"]).succeeds();
-    assert_eq!(desk.git_config(), with_host);
+    let after = (desk.git_config(), fs::read_to_string(&config).unwrap());
+    assert_eq!(after, before);
 }
 
 #[test]
@@ -607,6 +605,57 @@ fn a_git_configuration_that_cannot_be_written_leaves_everything_as_it_was() {
         (fs::read_to_string(&config).unwrap(), desk.git_config()),
         before
     );
+}
+
+#[test]
+#[cfg(unix)]
+fn what_git_refuses_half_way_is_taken_back() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mut desk = Desk::new();
+    let config = desk.config_path();
+    let path = desk.sandbox.home().join(".gitconfig");
+    // A git that fails where a word stands in its command.
+    let real = desk.sandbox.variables()[std::ffi::OsStr::new("PATH")].clone();
+    let bin = desk.sandbox.root().join("bin");
+    fs::create_dir(&bin).unwrap();
+    let script = "#!/bin/sh\ncase \"$*\" in *\"$REFUSED\"*) echo no >&2; exit 4;; esac\n\
+                  PATH=\"${PATH#*:}\" exec git \"$@\"\n";
+    fs::write(bin.join("git"), script).unwrap();
+    fs::set_permissions(bin.join("git"), fs::Permissions::from_mode(0o755)).unwrap();
+    let mut refusing = bin.into_os_string();
+    refusing.push(":");
+    refusing.push(&real);
+    let set_up = [
+        "--host",
+        "https://codeberg.org/team",
+        "--provider",
+        "codeberg",
+    ];
+    let words = [
+        "--add",
+        "--replace-all",
+        "--add credential.https://codeberg.org/team",
+    ];
+    let path_word = "useHttpPath yes";
+    for later in ["", "[credential]\n\thelper = cache\n"] {
+        // The second time there is something to move.
+        let before = desk.git_config() + later;
+        fs::write(&path, &before).unwrap();
+        let config_before = fs::read_to_string(&config).unwrap();
+        for refused in words.into_iter().chain([path_word]) {
+            fs::write(&path, &before).unwrap();
+            desk.sandbox.set("PATH", &refusing);
+            desk.sandbox.set("REFUSED", refused);
+            let outcome = desk.setup(&set_up);
+            outcome.fails_with(1);
+            assert_eq!(outcome.stdout, "");
+            desk.sandbox.set("PATH", &real);
+            assert_eq!(desk.git_config(), before, "{refused}");
+            assert_eq!(fs::read_to_string(&config).unwrap(), config_before);
+        }
+        fs::write(&path, &before).unwrap();
+        desk.setup(&set_up).succeeds();
+    }
 }
 
 #[test]

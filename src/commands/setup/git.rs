@@ -46,6 +46,7 @@ pub(in super::super) fn run(env: &Env, args: &SetupGit) -> Result<ExitCode, Erro
     if args.changing.undo {
         let titles = match &host {
             Some(host) => vec![title(host)],
+            None if args.default => Vec::new(),
             None => file.titles(TITLE),
         };
         edited.extend(titles.iter().filter_map(|title| file.remove(title)));
@@ -120,18 +121,30 @@ fn made(hosts: &[Host], default: bool, helper: &str) -> Result<(Vec<Change>, Oth
             place.section.clone_from(section);
             changes.extend(named_path(host, section)?);
         } else {
-            for (section, change) in old {
-                changes.push(change);
-                changes.push(Change::not_to_name_the_path(&section)?);
-            }
+            // One that goes elsewhere stays until the new one is there.
+            let (same, elsewhere): (Vec<_>, Vec<_>) = old
+                .into_iter()
+                .partition(|(section, _)| *section == place.section);
+            changes.extend(taken_from(same)?);
             changes.push(Change::adding(&format!("{}.helper", place.section), &pair));
             if host.is_some_and(|host| host.has_path) {
                 changes.push(Change::adding(&path_key(&place.section), &[YES.to_owned()]));
             }
+            changes.extend(taken_from(elsewhere)?);
         }
         others.add(&entries, &place, host, helper);
     }
     Ok((changes, others))
+}
+
+/// Our helpers in some sections, and our word about the path beside each.
+fn taken_from(old: Vec<(String, Change)>) -> Result<Vec<Change>, Error> {
+    let mut changes = Vec::new();
+    for (section, change) in old {
+        changes.push(change);
+        changes.push(Change::not_to_name_the_path(&section)?);
+    }
+    Ok(changes)
 }
 
 /// Without it git does not say which path it wants.
