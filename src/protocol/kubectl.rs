@@ -197,7 +197,7 @@ impl Input {
             api_version,
             spec,
         } = credential;
-        if kind != "ExecCredential" {
+        if kind != "ExecCredential" || api_version.is_empty() {
             return Err(Malformed::NotExecCredential);
         }
         let version = api_version.strip_prefix(GROUP);

@@ -118,11 +118,15 @@ impl Outcome {
 }
 
 impl Error {
-    /// Whether an answer could not be checked only because the keys for it were not to be had.
-    pub(super) fn is_for_want_of_keys(&self) -> bool {
+    /// Whether an answer may be the provider's all the same: the keys to check it were not to be
+    /// had, or it was checked, and by this machine's clock its time is another one.
+    pub(super) fn may_be_the_providers(&self) -> bool {
+        use IdTokenError::{Expired, FromTheFuture, UnknownKey};
         matches!(
             self,
-            Self::Http(_) | Self::NoMetadata { .. } | Self::IdToken(IdTokenError::UnknownKey)
+            Self::Http(_)
+                | Self::NoMetadata { .. }
+                | Self::IdToken(UnknownKey | Expired | FromTheFuture)
         )
     }
 

@@ -108,7 +108,7 @@ impl Account<'_> {
         let claims = match self.checked_id_token(&metadata, &tokens, None, now) {
             Ok(claims) => claims,
             Err(error) => {
-                if error.is_for_want_of_keys() && self.is_still_there(*generation) {
+                if error.may_be_the_providers() && self.is_still_there(*generation) {
                     keep_successor(kept, tokens.refresh_token, reservation);
                 }
                 return Err(error);

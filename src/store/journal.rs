@@ -15,7 +15,9 @@ use super::StoreError;
 use super::folder::{Durable, Folder};
 use crate::env::Env;
 
-pub const NOTE_LEN: usize = 40;
+/// A power of two, so that no note crosses a page: of one that does, readers see the first part
+/// alone for a moment.
+pub const NOTE_LEN: usize = 64;
 
 pub type Note = [u8; NOTE_LEN];
 
@@ -24,6 +26,9 @@ const MOST: usize = 192;
 
 /// How many are left then.
 const KEPT: usize = 128;
+
+/// No file of ours comes near this; no more than that is read of another one.
+const LONGEST: u64 = 1 << 20;
 
 #[derive(Debug)]
 pub struct Journal {
@@ -74,6 +79,7 @@ impl Journal {
         let (mut file, length) =
             opened.ok_or_else(|| missing("make", folder.path().join(&name)))?;
         // What others append meanwhile was not there when this began.
+        let length = length.min(LONGEST);
         let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or_default());
         if length > 0 {
             let read = Read::by_ref(&mut file).take(length).read_to_end(&mut bytes);
@@ -87,10 +93,9 @@ impl Journal {
         })
     }
 
-    /// The notes, the last one first.
+    /// The notes, the last one first. One that was torn may stand among them.
     pub fn notes(&self) -> impl Iterator<Item = &Note> {
-        let (notes, torn) = self.bytes.as_chunks();
-        let notes: &[Note] = if torn.is_empty() { notes } else { &[] };
+        let (notes, _) = self.bytes.as_chunks();
         notes.iter().rev()
     }
 
@@ -104,15 +109,35 @@ impl Journal {
         // A disk that filled up may have left a part of a note, behind which nothing can be found.
         let is_whole = self.bytes.len().is_multiple_of(NOTE_LEN);
         if is_whole && self.bytes.len() <= MOST * NOTE_LEN {
-            return (&self.file)
-                .write_all(note)
-                .map_err(StoreError::io("write", self.folder.path().join(&self.name)));
+            let write = |mut file: &File| file.write_all(note);
+            let written = match self.of_that_name()? {
+                Some(file) => write(&file),
+                None => write(&self.file),
+            };
+            let path = || self.folder.path().join(&self.name);
+            return written.map_err(|error| StoreError::io("write", path())(error));
         }
         let kept = self.notes().filter(|note| keep(note)).take(KEPT);
         let mut kept: Vec<Note> = [note].into_iter().chain(kept).copied().collect();
         kept.reverse();
         self.folder
             .replace(&self.name, kept.as_flattened(), Durable::No)
+    }
+}
+
+impl Journal {
+    /// The file that has the journal's name now, if it is another one: somebody has shortened it
+    /// while this process was waiting for a person.
+    fn of_that_name(&self) -> Result<Option<File>, StoreError> {
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::MetadataExt as _;
+            if self.file.metadata().is_ok_and(|file| file.nlink() == 0) {
+                let opened = self.folder.open_to_append(&self.name)?;
+                return Ok(opened.map(|(file, _)| file));
+            }
+        }
+        Ok(None)
     }
 }
 
@@ -198,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn a_torn_note_costs_what_stood_there_and_nothing_that_follows() {
+    fn a_torn_note_costs_itself_and_nothing_else() {
         let folder = private();
         let journal = || Journal::below(folder.path(), "j").unwrap();
         let append = |number| journal().append(&numbered(number), |_| true).unwrap();
@@ -208,12 +233,39 @@ mod tests {
             .open(folder.path().join("hallpass/j"))
             .unwrap();
         file.write_all(b"torn").unwrap();
-        assert_eq!(journal().notes().count(), 0);
         append(2);
         append(3);
         let read = journal();
         let notes: Vec<_> = read.notes().copied().collect();
-        assert_eq!(notes, [3, 2].map(numbered));
+        assert_eq!(notes, [3, 2, 1].map(numbered));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_is_noted_late_is_not_lost_with_a_file_that_was_shortened_meanwhile() {
+        let folder = private();
+        let journal = || Journal::below(folder.path(), "j").unwrap();
+        let waits = journal();
+        for number in 0..MOST + 3 {
+            journal().append(&numbered(number), |_| false).unwrap();
+        }
+        waits.append(&numbered(1000), |_| true).unwrap();
+        assert_eq!(journal().notes().next(), Some(&numbered(1000)));
+    }
+
+    #[test]
+    fn of_a_file_that_is_none_of_ours_no_more_is_read_than_ours_ever_have() {
+        let folder = private();
+        let journal = || Journal::below(folder.path(), "j").unwrap();
+        journal();
+        let file = File::options()
+            .write(true)
+            .open(folder.path().join("hallpass/j"))
+            .unwrap();
+        file.set_len(4 << 30).unwrap();
+        assert_eq!(journal().bytes.len(), 1 << 20);
+        journal().append(&numbered(1), |note| note[0] > 0).unwrap();
+        assert_eq!(journal().bytes.len(), NOTE_LEN);
     }
 
     #[cfg(unix)]

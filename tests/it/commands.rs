@@ -4,6 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
+use crate::git::Git as _;
 use crate::provider::{Endpoint, Fault, patch};
 use crate::sandbox::Sandbox;
 use crate::scene::Scene;
@@ -261,6 +262,38 @@ fn login_for_an_account_leaves_the_others_alone() {
 }
 
 // --- logout ---
+
+#[test]
+fn logout_of_all_removes_what_tools_handed_over_and_of_one_does_not() {
+    let scene = Scene::new();
+    scene.get_token(&[]).succeeds();
+    let host = "protocol=https\nhost=else.example\n";
+    let typed = format!("{host}username=me\npassword=typed\n");
+    scene.sandbox.git("store", &typed).succeeds();
+    let status = || scene.sandbox.run(&["status"]).stdout;
+    let shown = "passwords that tools handed over: for 1 server(s)";
+    assert!(status().contains(shown), "{}", status());
+
+    scene.sandbox.run(&["logout", "corp", "--all"]).succeeds();
+    assert!(status().contains(shown), "{}", status());
+    let kept = scene.sandbox.git("get", host);
+    assert!(kept.stdout.contains("password=typed"), "{kept}");
+
+    let outcome = scene.sandbox.run(&["logout", "--all"]);
+    outcome.succeeds();
+    assert!(
+        outcome.stderr.contains("removed the passwords"),
+        "{outcome}"
+    );
+    assert!(!status().contains("passwords"), "{}", status());
+    assert_eq!(scene.sandbox.git("get", host).stdout, "");
+    // And the key may be kept in another place from now on.
+    let outcome = scene.sandbox.run(&["logout", "--all"]);
+    assert!(
+        outcome.stderr.contains("nothing is kept of it"),
+        "{outcome}"
+    );
+}
 
 #[test]
 fn logout_revokes_both_tokens_and_removes_the_session() {

@@ -25,7 +25,7 @@ fn scene_with(resource: &str) -> Scene {
     scene
 }
 
-trait Git {
+pub(crate) trait Git {
     fn git(&self, operation: &str, input: &str) -> Outcome;
 }
 

@@ -46,6 +46,8 @@ mod setup_docker;
 mod setup_git;
 #[cfg(unix)]
 mod setup_kubectl;
+#[cfg(unix)]
+mod setup_opener;
 mod sign_in;
 mod store;
 mod tidy;

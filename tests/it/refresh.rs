@@ -73,6 +73,25 @@ fn a_clock_that_was_set_back_makes_a_token_stale() {
 // --- which refresh token ---
 
 #[test]
+fn a_clock_that_is_behind_costs_an_error_and_not_the_session() {
+    for behind in [-90, -3600] {
+        let mut scene = Scene::new();
+        scene.get_token(&[]).succeeds();
+        scene.sandbox.set("HALLPASS_TEST_CLOCK", behind.to_string());
+        // The answer is the provider's, and from the future by this clock.
+        let early = scene.get_token(&["--interactive", "never", "--force-refresh"]);
+        early.fails_saying(1, &["clock"]);
+        assert_eq!(scene.provider.count(Endpoint::Refresh), 1);
+        // Once it is right again, the refresh token is the one that was sent with that answer.
+        scene.sandbox.set("HALLPASS_TEST_CLOCK", "0");
+        let later = scene.get_token(&["--interactive", "never", "--force-refresh"]);
+        later.succeeds();
+        assert_eq!(scene.provider.count(Endpoint::Refresh), 2);
+        assert_eq!(scene.sandbox.opened().len(), 1);
+    }
+}
+
+#[test]
 fn a_new_refresh_token_replaces_the_old() {
     let mut scene = expired();
     for count in 1..=3 {

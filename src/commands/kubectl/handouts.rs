@@ -13,7 +13,7 @@
 
 use time::OffsetDateTime;
 
-use super::parent::{Key, Parent, Uptime, uptime, was_there};
+use super::parent::{Key, Moment, Parent, moment, was_there};
 use crate::credential::Generation;
 use crate::env::Env;
 use crate::store::{Journal, NOTE_LEN, Note};
@@ -56,21 +56,24 @@ pub(super) enum Turn {
 /// A note of the journal. One of another form, as another version may have written it, is none.
 ///
 /// ```text
-/// key 8, pid 4, at 8, until 8, generation 8, state 1, form 3: little-endian
+/// key 8, pid 4, at 8, until 8, generation 8, state 1, form 3, rest: little-endian
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Entry {
     key: Key,
     pid: u32,
     /// When it was written.
-    at: Uptime,
+    at: Moment,
     /// The expiry that was reported, in seconds since 1970; `i64::MAX`: none was.
     until: i64,
     generation: Generation,
     state: State,
 }
 
-const FORM: [u8; 3] = *b"kc1";
+const FORM: [u8; 3] = *b"kc2";
+/// Behind what goes before it.
+#[cfg(test)]
+const FORM_AT: usize = 8 + 4 + 8 + 8 + 8 + 1;
 
 impl Entry {
     fn of(note: &Note) -> Option<Self> {
@@ -78,7 +81,7 @@ impl Entry {
         Some(Self {
             key: Key::from_le_bytes(next(&mut rest)?),
             pid: u32::from_le_bytes(next(&mut rest)?),
-            at: Uptime::from_le_bytes(next(&mut rest)?),
+            at: Moment::from_le_bytes(next(&mut rest)?),
             until: i64::from_le_bytes(next(&mut rest)?),
             generation: Generation::from_le_bytes(next(&mut rest)?),
             state: {
@@ -86,7 +89,7 @@ impl Entry {
                 STATES.iter().find(|(of, _)| *of == byte)?.1
             },
         })
-        .filter(|_| rest == FORM)
+        .filter(|_| rest.starts_with(&FORM))
     }
 
     fn note(&self) -> Note {
@@ -230,7 +233,7 @@ impl Handouts {
         let entry = Entry {
             key: key(known),
             pid: known.parent.pid,
-            at: uptime(),
+            at: moment(),
             until,
             generation,
             state,
@@ -264,7 +267,7 @@ fn turn(last: &Entry, now: OffsetDateTime) -> Turn {
 /// What is worth keeping of notes of which the last is the first: the last of each key whose
 /// parent is still there.
 fn kept(is_alive: impl Fn(&Entry) -> bool) -> impl FnMut(&Note) -> bool {
-    let mut seen = std::collections::HashSet::new();
+    let mut seen = std::collections::BTreeSet::new();
     move |note| Entry::of(note).is_some_and(|entry| seen.insert(entry.key) && is_alive(&entry))
 }
 
@@ -313,7 +316,7 @@ mod tests {
         for (_, state) in STATES {
             let entry = Entry {
                 pid: u32::MAX,
-                at: Uptime::MAX,
+                at: Moment::MAX,
                 generation: Generation::MAX,
                 ..entry(*state, i64::MIN)
             };
@@ -322,11 +325,11 @@ mod tests {
         let note = entry(State::HandedOut, 5).note();
         for form in 0..FORM.len() {
             let mut other = note;
-            other[NOTE_LEN - 1 - form] ^= 1;
+            other[FORM_AT + form] ^= 1;
             assert_eq!(Entry::of(&other), None);
         }
         let mut no_state = note;
-        no_state[NOTE_LEN - 1 - FORM.len()] = b'x';
+        no_state[FORM_AT - 1] = b'x';
         assert_eq!(Entry::of(&no_state), None);
         assert_eq!(Entry::of(&[0; NOTE_LEN]), None);
     }
@@ -339,7 +342,7 @@ mod tests {
         };
         let replaced = entry(State::Replaced, 7);
         let mut of_another_form = entry(State::KeepsNothing, 8).note();
-        of_another_form[NOTE_LEN - 1] = b'0';
+        of_another_form[FORM_AT] = b'0';
         let notes = [
             other.note(),
             of_another_form,

@@ -14,7 +14,7 @@ use time::{Duration, OffsetDateTime};
 
 use super::recall::{Recall, Recalled};
 use super::tool::{self, Outcome, Served, Stop};
-use super::{Chosen, Prepared, answer};
+use super::{Chosen, Prepared, answer, login_of};
 use crate::cli::Kubectl as KubectlArgs;
 use crate::config::Settings;
 use crate::credential::{Cluster, Credential, Refusal, Reply, Request, TokenKind, Want};
@@ -235,14 +235,33 @@ fn replaced(
     let Turn::Repeat(refused) = turn else {
         return None;
     };
-    account.replaced(token, refused).unwrap_or_else(|error| {
-        let Report { error, causes, .. } = Error::from(error).report();
-        let why = [vec![error], causes].concat().join(": ");
+    let warn = |why: &str| {
         prepared.terminal.warn(&format!(
             "the API server seems to have refused the token, and it could not be refreshed: {why}"
         ));
-        None
-    })
+    };
+    match account.replaced(token, refused) {
+        Ok(None) => {
+            let kept = account.kept().ok().flatten();
+            let cannot_be = |kept: &Kept<Session>| {
+                kept.generation == refused && kept.value.tokens.refresh_token.is_none()
+            };
+            if let Some(Kept { value, .. }) = kept.filter(cannot_be) {
+                let login = login_of(account.provider(), &value.identity.account);
+                warn(&format!(
+                    "the provider gave no refresh token; `{}` signs in anew",
+                    login.this
+                ));
+            }
+            None
+        }
+        Ok(replaced) => replaced,
+        Err(error) => {
+            let Report { error, causes, .. } = Error::from(error).report();
+            warn(&[vec![error], causes].concat().join(": "));
+            None
+        }
+    }
 }
 
 /// Whether a sign-in failed that another process was at.

@@ -2,7 +2,8 @@
 //!
 //! Known by boot, pid namespace, pid and start time. Whoever asks first has nothing noted of it, so
 //! the start time is looked at only where something was noted of this pid: what began after that
-//! is another process.
+//! is another process. A first request that is taken for a repeat costs a refresh, and nothing
+//! else.
 //!
 //! Linux only: elsewhere there is no such thing as a parent's start time that can be had for
 //! nothing.
@@ -16,21 +17,23 @@ pub(super) struct Parent {
 }
 
 /// Boot and pid namespace, without which a pid and a start time say nothing: which instance of
-/// proc(5) shows them, and when that was mounted. Each pid namespace has an instance of its own,
-/// and no instance outlives its boot. To ask for the namespace and for the boot's id by name takes
-/// six times as long, for the kernel makes up those files for each process that looks.
+/// proc(5) shows them, when that was made, and by which mount, whose id no other one ever has
+/// (Linux 6.8). Each pid namespace has an instance of its own, and no instance outlives its boot. To
+/// ask for the namespace and for the boot's id by name takes six times as long, for the kernel
+/// makes up those files for each process that looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct World {
-    device: u64,
+    device: (u32, u32),
     /// Seconds and nanoseconds since 1970.
-    mounted: (i64, i64),
+    made: (i64, u32),
+    mount: Option<u64>,
 }
 
 /// Names what a parent asks.
 pub(super) type Key = u64;
 
-/// Seconds since boot.
-pub(super) type Uptime = u64;
+/// Milliseconds since 1970, by the system's clock, whatever a test makes of it.
+pub(super) type Moment = i64;
 
 impl Parent {
     /// `None` where there is no proc(5) to ask.
@@ -55,52 +58,71 @@ impl Parent {
 }
 
 impl World {
+    #[cfg(target_os = "linux")]
     fn of_process() -> Option<Self> {
-        #[cfg(target_os = "linux")]
-        let (device, mounted) = {
-            use std::os::unix::fs::MetadataExt as _;
+        use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
 
-            /// Of the root of proc(5), and of no folder on a disk.
-            const ROOT: u64 = 1;
-            let proc = std::fs::metadata("/proc").ok()?;
-            if proc.ino() != ROOT {
-                return None;
-            }
-            (proc.dev(), (proc.ctime(), proc.ctime_nsec()))
-        };
-        #[cfg(not(target_os = "linux"))]
-        let (device, mounted) = None?;
-        Some(Self { device, mounted })
+        /// Of the root of proc(5), and of no folder on a disk.
+        const ROOT: u64 = 1;
+        /// `STATX_MNT_ID_UNIQUE`; an older kernel takes no notice of it.
+        const UNIQUE_MOUNT: StatxFlags = StatxFlags::from_bits_retain(0x4000);
+        let wanted = StatxFlags::INO | StatxFlags::CTIME | UNIQUE_MOUNT;
+        let proc = statx(CWD, "/proc", AtFlags::empty(), wanted).ok()?;
+        let has_id = proc.stx_mask & UNIQUE_MOUNT.bits() != 0;
+        (proc.stx_ino == ROOT).then(|| Self {
+            device: (proc.stx_dev_major, proc.stx_dev_minor),
+            made: (proc.stx_ctime.tv_sec, proc.stx_ctime.tv_nsec),
+            mount: has_id.then_some(proc.stx_mnt_id),
+        })
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn of_process() -> Option<Self> {
+        None
     }
 }
 
-/// Whether the process that has this pid now had it at that time.
-pub(super) fn was_there(pid: u32, at: Uptime) -> bool {
-    started(pid).is_some_and(|started| started <= at)
+pub(super) fn moment() -> Moment {
+    let since = std::time::UNIX_EPOCH.elapsed().unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(Moment::MAX)
 }
 
-/// Field 22 of `proc_pid_stat(5)`, in whole seconds: the name before it stands in brackets and may
-/// hold anything.
-fn started(pid: u32) -> Option<Uptime> {
-    /// The unit of that field. What sysconf(3) says is the same on all that this is built for.
-    const HERTZ: u64 = 100;
+/// Whether the process that has this pid now had it at that time. Where proc(5) shows another pid
+/// namespace than this process is in, nothing can be said of the pid, and it was not.
+pub(super) fn was_there(pid: u32, at: Moment) -> bool {
+    /// How coarse a start time is, and when it was asked for.
+    const TOLERANCE: Moment = 30;
+    let shows_us = || {
+        let own = std::fs::read_link("/proc/self").ok()?;
+        own.to_str()?.parse().ok()
+    };
+    age(pid).is_some_and(|age| age.saturating_add(TOLERANCE) >= moment().saturating_sub(at))
+        && shows_us() == Some(std::process::id())
+}
+
+/// For how many milliseconds a process has been there.
+#[cfg(target_os = "linux")]
+fn age(pid: u32) -> Option<Moment> {
+    /// Clock ticks have ten milliseconds: what sysconf(3) says is the same on all that this is
+    /// built for.
+    const TICK: Moment = 10;
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    let now = std::time::Duration::try_from(now).ok()?.as_millis();
+    let now = Moment::try_from(now).ok()?;
+    // Field 22 of `proc_pid_stat(5)`: the name before it stands in brackets and may hold anything.
     let stat = of_proc(&format!("/proc/{pid}/stat"))?;
     let (_, after_name) = stat.rsplit_once(')')?;
-    let ticks: u64 = after_name.split_whitespace().nth(19)?.parse().ok()?;
-    Some(ticks / HERTZ)
+    let started: Moment = after_name.split_whitespace().nth(19)?.parse().ok()?;
+    Some(now - started.checked_mul(TICK)?)
 }
 
-/// Now, on the clock that start times are told by. The kernel rounds it up.
-pub(super) fn uptime() -> Uptime {
-    #[cfg(target_os = "linux")]
-    {
-        u64::try_from(rustix::system::sysinfo().uptime).unwrap_or_default()
-    }
-    #[cfg(not(target_os = "linux"))]
-    0
+#[cfg(not(target_os = "linux"))]
+fn age(_pid: u32) -> Option<Moment> {
+    None
 }
 
 /// A short file of proc(5), which is made whole for one read.
+#[cfg(target_os = "linux")]
 fn of_proc(path: &str) -> Option<String> {
     use std::io::Read as _;
     let mut bytes = [0; 1024];
@@ -124,7 +146,7 @@ mod tests {
         };
         let elsewhere = Parent {
             world: World {
-                device: 0,
+                device: (0, 0),
                 ..parent.world
             },
             ..parent
@@ -132,22 +154,41 @@ mod tests {
         assert_ne!(another.key(&[b"a", b"b"]), key);
         let before = Parent {
             world: World {
-                mounted: (0, 0),
+                made: (0, 0),
                 ..parent.world
             },
             ..parent
         };
         assert_ne!(elsewhere.key(&[b"a", b"b"]), key);
+        let mounted_anew = Parent {
+            world: World {
+                mount: Some(0),
+                ..parent.world
+            },
+            ..parent
+        };
         assert_ne!(before.key(&[b"a", b"b"]), key);
+        assert_ne!(mounted_anew.key(&[b"a", b"b"]), key);
     }
 
     #[test]
     fn a_process_was_there_since_its_start_and_not_before() {
-        let pid = std::process::id();
-        let start = started(pid).unwrap();
-        assert!(was_there(pid, start));
-        assert!(was_there(pid, uptime()));
-        assert!(!was_there(pid, start - 1));
-        assert!(!was_there(0, uptime()));
+        let mut child = std::process::Command::new("sleep")
+            .arg("60")
+            .spawn()
+            .unwrap();
+        let (pid, now) = (child.id(), moment());
+        for (pid, at, expected) in [
+            (pid, now, true),
+            (pid, now - 500, false),
+            (std::process::id(), now, true),
+            (1, now, true),
+            (0, now, false),
+        ] {
+            assert_eq!(was_there(pid, at), expected, "{pid}");
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(!was_there(pid, now));
     }
 }

@@ -126,7 +126,7 @@ fn a_request_that_is_none_asks_nobody_and_says_what_is_wrong() {
         ),
         (
             Some("{\"kind\":\"ExecCredential\"}".to_owned()),
-            "has the version ",
+            "holds no ExecCredential",
         ),
         (
             Some(info("v1alpha1", &json!({}))),

@@ -1,8 +1,10 @@
 """`setup kubectl` and `doctor kubectl`, with real kubectls reading what was written."""
 
+import contextlib
 import json
 import os
 import pathlib
+import random
 import socket
 import subprocess
 
@@ -217,9 +219,12 @@ def nobody_writes_while_kubectl_does(rig):
 
 
 def free_port():
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
+    """One that nobody is given who asks for any."""
+    while True:
+        port = random.randrange(20000, 30000)
+        with socket.socket() as one, contextlib.suppress(OSError):
+            one.bind(("127.0.0.1", port))
+            return port
 
 
 def with_cluster(rig, client="kubelogin"):

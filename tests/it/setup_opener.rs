@@ -1,0 +1,96 @@
+//! Who opens a host, as the set-up of docker writes it; git's goes the same way.
+
+use std::fs;
+use std::path::PathBuf;
+
+use crate::sandbox::{Outcome, Sandbox};
+
+struct Desk {
+    sandbox: Sandbox,
+    config: PathBuf,
+}
+
+impl Desk {
+    fn new(config: &str) -> Self {
+        let mut sandbox = Sandbox::new();
+        let config = sandbox.config(config);
+        let folder = sandbox.home().join(".local/bin");
+        fs::create_dir_all(&folder).unwrap();
+        sandbox.set("PATH", &folder);
+        Self { sandbox, config }
+    }
+
+    #[track_caller]
+    fn setup(&self, more: &[&str]) -> Outcome {
+        self.sandbox.run(&[&["setup", "docker"], more].concat())
+    }
+
+    fn config(&self) -> String {
+        fs::read_to_string(&self.config).unwrap()
+    }
+}
+
+const CORP: &str = "[providers.corp]\nissuer = \"https://login.corp.example\"\n\
+    client_id = \"hallpass\"\n";
+
+#[test]
+fn a_forge_that_is_named_is_the_one_at_that_host_and_never_the_one_that_is_configured() {
+    for configured in [
+        "[providers.gitea]\npreset = \"gitea\"\nbase = \"https://gitea.com\"\nclient_id = \"1\"\n",
+        "[providers.gitea]\npreset = \"gitea\"\nbase = \"https://other.example\"\nclient_id = \"1\"\n",
+    ] {
+        let desk = Desk::new(configured);
+        let host = ["git.corp.example", "--provider", "gitea"];
+        desk.setup(&[&host[..], &["--client-id", "2"]].concat())
+            .succeeds();
+        let config = desk.config();
+        let own = config.strip_prefix(configured).unwrap();
+        assert!(
+            own.contains("base = \"https://git.corp.example\"\n"),
+            "{own}"
+        );
+        assert!(own.contains("provider = \"git.corp.example\"\n"), "{own}");
+        assert!(!own.contains("provider = \"gitea\"\n"), "{own}");
+    }
+    // The one that is configured has its home there.
+    let here = "[providers.gitea]\npreset = \"gitea\"\nbase = \"https://git.corp.example\"\n\
+        client_id = \"1\"\n";
+    let desk = Desk::new(here);
+    desk.setup(&["git.corp.example", "--provider", "gitea"])
+        .succeeds();
+    assert!(desk.config().contains("provider = \"gitea\"\n"));
+}
+
+#[test]
+fn what_is_said_of_a_host_is_written_also_where_its_provider_is_known() {
+    let desk = Desk::new(CORP);
+    desk.setup(&["a.example", "--provider", "corp"]).succeeds();
+    desk.setup(&["a.example", "--provider", "corp", "--username", "bot"])
+        .succeeds();
+    assert!(desk.config().contains("username = \"bot\"\n"));
+    assert_eq!(desk.config().matches("[[resources]]").count(), 1);
+    // Never dropped without a word: the block that named the provider is made anew.
+    let alone = desk.setup(&["a.example", "--username", "robot"]);
+    alone.fails_saying(2, &["which provider opens https://a.example"]);
+    assert!(desk.config().contains("username = \"bot\"\n"));
+}
+
+#[test]
+fn an_entry_that_would_not_count_is_no_success() {
+    let own = format!("{CORP}[[resources]]\nmatch = \"https://c.example\"\nprovider = \"corp\"\n");
+    let desk = Desk::new(&own);
+    for more in [
+        &["--username", "bot"][..],
+        &["--provider", "corp", "--username", "bot"],
+    ] {
+        let outcome = desk.setup(&[&["c.example"], more].concat());
+        outcome.fails_saying(
+            2,
+            &["[[resources]]", "https://c.example", "first one counts"],
+        );
+        assert_eq!(desk.config(), own);
+    }
+    // What it says already needs no second one.
+    desk.setup(&["c.example"]).succeeds();
+    assert_eq!(desk.config().matches("[[resources]]").count(), 1);
+}
