@@ -269,7 +269,7 @@ pub(super) fn has_secret_of(credential: &KeptCredential, session: &Session) -> b
         .as_deref()
         .is_some_and(|kind| kind.eq_ignore_ascii_case("Basic"));
     let of_basic = match &credential.credential {
-        Some(pair) if is_basic => password_of(pair.expose()),
+        Some(pair) if is_basic => password_of(pair),
         Some(_) | None => None,
     };
     match (

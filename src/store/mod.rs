@@ -14,6 +14,7 @@
 //!   exchanged/<hash>        what a registry made of a session's token
 //!   metadata/  attempts/    JSON, no secrets
 //!   resolutions/<slot>      what a question came to, sealed; see `crate::resolution`
+//!   set-ups/<tool>.lock     one set-up of a tool at a time
 //!   runtime/                journals, where there is no runtime folder
 //! ```
 //!

@@ -6,9 +6,9 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use crate::provider::Endpoint;
+use crate::provider::{ClientAuth, Endpoint};
 use crate::registry::Registry;
-use crate::sandbox::{Outcome, Running, Sandbox, files_below, leaks};
+use crate::sandbox::{Outcome, Running, Sandbox, files_below, leaks, private_file};
 use crate::scene::Scene;
 
 const HOST: &str = "registry.corp.example";
@@ -301,6 +301,49 @@ fn an_entry_for_other_tools_opens_no_registry() {
     assert_eq!(listed(&scene.sandbox), json!({}));
     let scene = scene_with("tools = [\"docker\", \"kubectl\"]\n");
     answered(&scene.sandbox.docker("get", HOST), HOST);
+}
+
+#[test]
+fn each_preset_hands_out_the_user_name_that_its_registry_wants() {
+    for (preset, expected) in [
+        ("github", "alice"),
+        ("gitlab", "oauth2"),
+        ("gitea", "oauth2"),
+        ("forgejo", "oauth2"),
+        ("codeberg", "oauth2"),
+        ("artifact-registry", "oauth2accesstoken"),
+    ] {
+        let mut scene = Scene::new();
+        let secret = "secret".to_owned();
+        scene
+            .provider
+            .behave(|b| b.client_auth = ClientAuth::Post { secret });
+        let file = scene.sandbox.root().join("client-secret");
+        private_file(&file, "secret\n");
+        scene.configure(&format!(
+            "preset = \"{preset}\"\nclient_secret_file = {:?}\nclient_auth = \"post\"\n\
+             [[resources]]\nmatch = \"https://{HOST}\"\nprovider = \"corp\"\n",
+            file.to_str().unwrap()
+        ));
+        let reply = scene.sandbox.docker("get", HOST);
+        assert_eq!(answered(&reply, HOST).0, expected, "{preset}");
+        assert_eq!(listed(&scene.sandbox), json!({ HOST: expected }));
+    }
+}
+
+#[test]
+fn of_two_users_the_one_that_is_answered_is_listed() {
+    let sandbox = Sandbox::new();
+    // Also who comes back with the password that is kept already.
+    for names in [["zoe", "adam"], ["adam", "zoe"], ["zoe", "adam"]] {
+        for name in names {
+            silent(&sandbox.store("two.example", name, name));
+        }
+        let answer = sandbox.docker("get", "two.example");
+        let expected = (names[1].to_owned(), names[1].to_owned());
+        assert_eq!(answered(&answer, "two.example"), expected);
+        assert_eq!(listed(&sandbox), json!({ "two.example": names[1] }));
+    }
 }
 
 // --- a registry that makes a credential of its own ---

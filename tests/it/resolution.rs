@@ -5,6 +5,8 @@
 //! account's token, which the configuration would never answer. Where that token comes, the
 //! question was not worked out again; where it must not have been believed, it does not come.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -541,7 +543,8 @@ fn what_a_tool_asks_is_part_of_the_question() {
     let reply = scene
         .sandbox
         .run_with_input(&["git", "get"], capable.as_bytes());
-    assert!(reply.stdout.contains("continue=1") && reply.stdout.contains(&planted.wrong));
+    let header = STANDARD.encode(format!("oauth2:{}", planted.wrong));
+    assert!(reply.stdout.contains("continue=1") && reply.stdout.contains(&header));
 }
 
 #[test]

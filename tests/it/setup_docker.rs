@@ -138,6 +138,52 @@ fn it_is_taken_back_to_the_byte_however_it_was_set_up() {
     }
 }
 
+/// Neither in the user's file nor on the screen, whoever may read these; and the way back is exact.
+#[test]
+fn a_password_in_the_clients_files_goes_nowhere_else() {
+    const CANARY: &str = "Y2FuYXJ5Om9mIHF1YXkuaW8=";
+    for before in [
+        "{\"auths\":{\"quay.io\":{\"auth\":\"CANARY\"}}}",
+        "{ \"auths\": { \"quay.io\": { \"auth\": \"CANARY\" } } }\n",
+        "{\"auths\": {\"quay.io\": {\"auth\": \"CANARY\"}}, \"credHelpers\": {}}",
+        "{\"credHelpers\":{\"gcr.io\":\"gcloud\"},\"auths\":{\"quay.io\":{\"auth\":\"CANARY\"}}}",
+        "{\n\t\"auths\": {\"quay.io\": {\"auth\": \"CANARY\"}}\n}",
+        "{\n\t\"auths\": {\"quay.io\": {\"auth\": \"CANARY\"}}, \"credsStore\": \"desktop\"\n}\n",
+        "{\"auths\": {\n\"quay.io\": {\"auth\": \"CANARY\"}}}",
+        "{\n  \"auths\": {\n    \"quay.io\": {\n      \"auth\": \"CANARY\"\n    }\n  }\n}\n",
+    ] {
+        let before = before.replace("CANARY", CANARY);
+        for line in [
+            &["ghcr.example", "--provider", "corp"][..],
+            &["ghcr.example", "--provider", "corp", "--podman"],
+            &[
+                "ghcr.example",
+                "b.example",
+                "--provider",
+                "corp",
+                "--default",
+            ],
+        ] {
+            let desk = Desk::new();
+            let auth = desk.sandbox.home().join(".config/containers/auth.json");
+            fs::create_dir_all(auth.parent().unwrap()).unwrap();
+            private_file(&auth, &before);
+            desk.write_docker_file(&before);
+            let outcome = desk.setup(line);
+            outcome.succeeds();
+            assert!(text(&desk.docker_file()).contains("\"hallpass\""));
+            let all = format!("{}{outcome}", text(&desk.config));
+            assert!(!all.contains(CANARY), "{all}");
+            let auths = &value(&desk.docker_file())["auths"];
+            assert_eq!(auths["quay.io"]["auth"], CANARY);
+            desk.setup(&["--undo"]).succeeds();
+            assert_eq!(text(&desk.docker_file()), before);
+            assert_eq!(text(&auth), before);
+            assert_eq!(text(&desk.config), CONFIG);
+        }
+    }
+}
+
 #[test]
 fn one_registry_of_several_is_taken_back_by_its_name() {
     let desk = Desk::new();
@@ -196,6 +242,52 @@ fn the_hub_is_known_to_docker_and_to_others_by_different_names() {
     let helpers = &value(&desk.docker_file())["credHelpers"];
     let expected = json!({ "https://index.docker.io/v1/": "hallpass", "docker.io": "hallpass" });
     assert_eq!(*helpers, expected);
+}
+
+#[test]
+fn the_hub_is_set_up_in_dockers_own_words_and_taken_back_under_any_of_its_names() {
+    for (name, other) in [
+        ("https://index.docker.io/v1/", "docker.io"),
+        ("docker.io", "index.docker.io"),
+        ("registry-1.docker.io", "https://index.docker.io/v1/"),
+    ] {
+        let desk = Desk::new();
+        desk.setup(&[name, "--provider", "corp"]).succeeds();
+        let helpers = &value(&desk.docker_file())["credHelpers"];
+        let expected =
+            json!({ "https://index.docker.io/v1/": "hallpass", "docker.io": "hallpass" });
+        assert_eq!(*helpers, expected);
+        desk.setup(&[other, "--undo"]).succeeds();
+        assert!(!desk.docker_file().exists());
+        assert_eq!(text(&desk.config), CONFIG);
+    }
+    // Configured under another of its names, it needs no provider to be named.
+    let desk = Desk::new();
+    let configured = format!(
+        "{CONFIG}[[resources]]\nmatch = \"https://index.docker.io\"\nprovider = \"corp\"\n"
+    );
+    private_file(&desk.config, &configured);
+    desk.setup(&["docker.io"]).succeeds();
+    assert_eq!(text(&desk.config).matches("[[resources]]").count(), 1);
+}
+
+#[test]
+fn a_port_that_was_typed_is_a_name_of_its_own_to_the_clients() {
+    let desk = Desk::new();
+    desk.setup(&["a.example:443", "--provider", "corp"])
+        .succeeds();
+    let helpers = &value(&desk.docker_file())["credHelpers"];
+    let expected = json!({ "a.example": "hallpass", "a.example:443": "hallpass" });
+    assert_eq!(*helpers, expected);
+    assert!(text(&desk.config).contains("match = \"https://a.example\"\n"));
+    doctor(
+        &desk.sandbox,
+        1,
+        &["ok    a.example: ~/.docker/config.json names hallpass"],
+    );
+    desk.setup(&["a.example:443", "--undo"]).succeeds();
+    assert!(!desk.docker_file().exists());
+    assert_eq!(text(&desk.config), CONFIG);
 }
 
 #[test]
@@ -292,6 +384,41 @@ fn what_would_be_asked_instead_is_named() {
         !outcome.stdout.contains("evil") && !outcome.stdout.contains("eDp5"),
         "{outcome}"
     );
+}
+
+#[test]
+fn an_empty_entry_and_a_password_behind_a_helper_are_no_warning() {
+    let desk = Desk::new();
+    // As `docker login` leaves it where a helper keeps the password.
+    desk.write_docker_file(
+        "{\"auths\": {\"a.example\": {}, \"b.example\": {\"auth\": \"\"}, \
+         \"c.example\": {\"identitytoken\": \"x\"}}}",
+    );
+    let auth = desk.sandbox.home().join(".config/containers/auth.json");
+    fs::create_dir_all(auth.parent().unwrap()).unwrap();
+    private_file(
+        &auth,
+        "{\"auths\": {\"a.example/team\": {\"auth\": \"eDp5\"}, \"b.example\": {}}}",
+    );
+    let all = ["a.example", "b.example", "c.example", "--provider", "corp"];
+    let outcome = desk.setup(&all);
+    let said = &outcome.succeeds().stdout;
+    for (key, count) in [("a.example/team", 1), ("b.example", 0), ("c.example", 1)] {
+        let words = format!("has a password for {key}");
+        assert_eq!(said.matches(&words).count(), count, "{outcome}");
+    }
+    let said = doctor(&desk.sandbox, 1, &["the password for a.example/team in"]);
+    assert_eq!(said.matches("the password for").count(), 1, "{said}");
+    // A helper in the same file goes before the password there.
+    for dry_run in [&["--podman", "--dry-run"][..], &["--podman"]] {
+        let outcome = desk.setup(&[&all, dry_run].concat());
+        assert!(
+            !outcome.succeeds().stdout.contains("a.example/team"),
+            "{outcome}"
+        );
+    }
+    let said = doctor(&desk.sandbox, 1, &[]);
+    assert!(!said.contains("the password for"), "{said}");
 }
 
 #[test]
@@ -434,6 +561,95 @@ fn what_is_no_json_object_is_left_alone() {
 }
 
 #[test]
+fn the_same_line_again_changes_nothing_and_says_so() {
+    for line in [
+        &["a.example", "--provider", "corp"][..],
+        &[
+            "a.example:443",
+            "b.example",
+            "--provider",
+            "corp",
+            "--default",
+            "--podman",
+        ],
+        &[
+            "a.example",
+            "--issuer-url",
+            "https://login.example",
+            "--client-id",
+            "x",
+        ],
+        &["docker.io", "--provider", "corp", "--username", "robot"],
+    ] {
+        let desk = Desk::new();
+        desk.setup(line).succeeds();
+        let done = (text(&desk.config), text(&desk.docker_file()));
+        let again = desk.setup(line);
+        let said = &again.succeeds().stdout;
+        assert!(said.contains("nothing to change\n"), "{again}");
+        assert!(!said.contains("added to"), "{again}");
+        assert_eq!((text(&desk.config), text(&desk.docker_file())), done);
+    }
+    // What is said anew is added anew.
+    let desk = Desk::new();
+    let line = ["a.example", "--provider", "corp"];
+    desk.setup(&line).succeeds();
+    let more = [&line[..], &["--username", "robot"]].concat();
+    let said = desk.setup(&more);
+    assert!(
+        said.succeeds().stdout.contains("+ username = \"robot\""),
+        "{said}"
+    );
+}
+
+#[test]
+fn of_many_at_once_each_is_set_up_and_all_is_taken_back() {
+    let desk = Desk::new();
+    desk.write_docker_file(DOCKER);
+    let hosts: Vec<String> = (0..8).map(|n| format!("r{n}.example")).collect();
+    let running: Vec<_> = hosts
+        .iter()
+        .map(|host| {
+            let line = ["setup", "docker", host, "--provider", "corp"];
+            desk.sandbox.start(&line)
+        })
+        .collect();
+    for one in running {
+        one.wait().succeeds();
+    }
+    let (helpers, config) = (value(&desk.docker_file()), text(&desk.config));
+    for host in &hosts {
+        assert_eq!(helpers["credHelpers"][host], "hallpass", "{helpers}");
+        assert!(config.contains(&format!("match = \"https://{host}\"")));
+    }
+    desk.setup(&["--undo"]).succeeds();
+    assert_eq!(text(&desk.docker_file()), DOCKER);
+    assert_eq!(text(&desk.config), CONFIG);
+    assert!(!desk.link().exists());
+    // Their lock is none of a credential's.
+    assert!(!desk.sandbox.data_dir().join("kept").exists());
+}
+
+#[test]
+fn where_one_of_the_files_cannot_be_written_none_is() {
+    for name in ["DOCKER_CONFIG", "REGISTRY_AUTH_FILE"] {
+        let mut desk = Desk::new();
+        desk.write_docker_file(DOCKER);
+        // Beneath a file nothing can be made, whoever tries.
+        let beneath = desk.sandbox.root().join("file");
+        private_file(&beneath, "");
+        desk.sandbox.set(name, beneath.join("beneath"));
+        let outcome = desk.setup(&["a.example", "--provider", "corp", "--podman"]);
+        outcome.fails_saying(2, &["nothing was changed"]);
+        assert_eq!(outcome.stdout, "", "{outcome}");
+        assert_eq!(text(&desk.docker_file()), DOCKER);
+        assert_eq!(text(&desk.config), CONFIG);
+        assert!(!desk.link().exists());
+        assert!(!desk.sandbox.home().join(".config/containers").exists());
+    }
+}
+
+#[test]
 fn where_no_folder_on_path_is_ours_it_says_what_to_type() {
     let mut desk = Desk::new();
     desk.sandbox.set("PATH", "/nowhere");
@@ -508,8 +724,11 @@ fn the_doctor_names_what_is_off_and_what_to_type() {
     let nothing = [
         "OFF   docker-credential-hallpass is not on PATH",
         "OFF   no registry is set up",
+        "      hallpass setup docker HOST, or hallpass setup docker --default\n",
     ];
-    doctor(&desk.sandbox, 1, &nothing);
+    let said = doctor(&desk.sandbox, 1, &nothing);
+    // Without a host, and with none configured, it would say only that one has to be named.
+    assert!(!said.contains("hallpass setup docker\n"), "{said}");
     desk.setup(&["a.example", "--provider", "corp"]).succeeds();
     let signed_out = [
         "ok    docker-credential-hallpass is on PATH",
@@ -572,5 +791,139 @@ fn the_doctor_says_what_would_be_taken_before_the_helper() {
     assert!(
         !said.contains("hunter2") && !said.contains("aHVudGVyMg"),
         "{said}"
+    );
+}
+
+#[test]
+fn the_doctor_tells_a_session_that_has_ended_from_one_that_is_refreshed() {
+    let mut scene = Scene::new();
+    let resource = "[[resources]]\nmatch = \"https://a.example\"\nprovider = \"corp\"\n";
+    scene.configure(resource);
+    let folder = scene.sandbox.home().join(".local/bin");
+    fs::create_dir_all(&folder).unwrap();
+    scene.sandbox.set("PATH", &folder);
+    scene.sandbox.run(&["setup", "docker"]).succeeds();
+    scene.login(&[]).succeeds();
+    scene.advance(4000);
+    doctor(
+        &scene.sandbox,
+        0,
+        &["ok    a.example: alice has signed in to corp"],
+    );
+    // Without a refresh token the end of the token is the end of the session.
+    scene.configure(&format!("scopes = [\"openid\"]\n{resource}"));
+    scene.login(&[]).succeeds();
+    doctor(
+        &scene.sandbox,
+        0,
+        &["ok    a.example: alice has signed in to corp"],
+    );
+    scene.advance(4000);
+    let ended = [
+        "OFF   a.example: the token of corp has expired and cannot be refreshed",
+        "hallpass login corp",
+    ];
+    doctor(&scene.sandbox, 1, &ended);
+    scene.sandbox.set("HALLPASS_INTERACTIVE", "never");
+    let get = scene
+        .sandbox
+        .run_with_input(&["docker", "get"], b"a.example");
+    assert_eq!(get.code, Some(1), "{get}");
+    assert!(get.stdout.contains("has expired"), "{get}");
+}
+
+#[test]
+fn the_doctor_reads_a_registry_in_each_of_its_names() {
+    let mut scene = Scene::new();
+    let resource = |host| format!("[[resources]]\nmatch = \"{host}\"\nprovider = \"corp\"\n");
+    scene.configure(&format!(
+        "{}{}{}",
+        resource("http://localhost:5000"),
+        resource("https://docker.io"),
+        resource("https://a.example")
+    ));
+    let folder = scene.sandbox.home().join(".local/bin");
+    fs::create_dir_all(&folder).unwrap();
+    scene.sandbox.set("PATH", &folder);
+    scene.sandbox.run(&["setup", "docker"]).succeeds();
+    scene.login(&[]).succeeds();
+    for (given, shown) in [
+        ("localhost:5000", "localhost:5000"),
+        ("http://localhost:5000", "localhost:5000"),
+        ("http://localhost:5000/", "localhost:5000"),
+        ("docker.io", "docker.io"),
+        ("https://index.docker.io/v1/", "docker.io"),
+        ("A.EXAMPLE", "a.example"),
+        ("a.example:443", "a.example"),
+        ("https://a.example/", "a.example"),
+    ] {
+        let outcome = scene.sandbox.run(&["doctor", "docker", given]);
+        let said = &outcome.succeeds().stdout;
+        for words in [
+            "~/.docker/config.json names hallpass",
+            "alice has signed in to corp",
+        ] {
+            let line = format!("ok    {shown}: {words}\n");
+            assert!(said.contains(&line), "{given}: {outcome}");
+        }
+    }
+    for given in ["NOT A HOST", "a.example/team", "http://a.example", ""] {
+        let outcome = scene.sandbox.run(&["doctor", "docker", given]);
+        assert_eq!(outcome.code, Some(2), "{given}: {outcome}");
+        assert_eq!(outcome.stdout, "", "{outcome}");
+    }
+}
+
+#[test]
+fn a_helper_for_every_registry_is_a_set_up_and_what_is_kept_is_looked_at() {
+    let desk = Desk::new();
+    desk.setup(&["--default"]).succeeds();
+    let for_all = "ok    ~/.docker/config.json names hallpass for every registry";
+    doctor(&desk.sandbox, 0, &[for_all]);
+    let typed = json!({ "ServerURL": "a.example", "Username": "bob", "Secret": "hunter2" });
+    desk.sandbox
+        .run_with_input(&["docker", "store"], typed.to_string().as_bytes())
+        .succeeds();
+    let of_a = [
+        for_all,
+        "ok    a.example: ~/.docker/config.json names hallpass",
+        "note  a.example: the password that bob typed is answered",
+    ];
+    doctor(&desk.sandbox, 0, &of_a);
+    fs::remove_file(desk.link()).unwrap();
+    doctor(
+        &desk.sandbox,
+        1,
+        &["      hallpass setup docker --default\n"],
+    );
+}
+
+#[test]
+fn a_host_of_gits_is_no_registry_until_it_is_set_up_as_one() {
+    let mut desk = Desk::new();
+    let git = "# >>> hallpass setup git --host https://git.corp.example\n[[resources]]\nmatch = \
+               \"https://git.corp.example\"\nprovider = \"corp\"\n# <<< hallpass setup git \
+               --host https://git.corp.example\n";
+    desk.sandbox.config(&format!("{CONFIG}\n{git}"));
+    desk.setup(&[])
+        .fails_saying(2, &["no registry is configured"]);
+    desk.setup(&["--default"]).succeeds();
+    desk.setup(&["--undo"]).succeeds();
+    desk.setup(&["a.example", "--provider", "corp"]).succeeds();
+    let noted = [
+        "note  git.corp.example: a provider opens it, but docker asks no helper for it",
+        "`hallpass setup docker git.corp.example`",
+    ];
+    let said = doctor(&desk.sandbox, 1, &noted);
+    assert!(!said.contains("OFF   git.corp.example"), "{said}");
+    desk.setup(&[]).succeeds();
+    assert!(!text(&desk.docker_file()).contains("git.corp.example"));
+    // Once it is set up it is a registry, also to the command without a host.
+    desk.setup(&["git.corp.example"]).succeeds();
+    assert!(text(&desk.docker_file()).contains("git.corp.example"));
+    doctor(
+        &desk.sandbox,
+        1,
+        &["OFF   git.corp.example: nobody has signed in to corp"],
     );
 }

@@ -146,6 +146,16 @@ impl<'p> Desk<'_, 'p> {
             path: Some(server.path.clone()),
             ..handed.clone()
         };
+        let kept = self.typed(server, &server.path)?;
+        if kept.is_some_and(|kept| kept.username != handed.username) {
+            // Who typed last is answered, also with a password that was kept before.
+            let earlier = KeptCredential {
+                username: handed.username.clone(),
+                path: handed.path.clone(),
+                ..KeptCredential::default()
+            };
+            self.tool.kept(&server.realm).forget(&earlier)?;
+        }
         match self.tool.keep(&server.realm, handed)? {
             Keeping::Kept => Ok(Reply::Done),
             // A client that is told of a success says "login succeeded".
@@ -180,13 +190,17 @@ impl<'p> Desk<'_, 'p> {
         if let Some(trouble) = trouble {
             terminal.warn(&format!("not all that is kept can be listed: {trouble}"));
         }
-        let mut list: Vec<ListedCredential> = kept
-            .into_iter()
-            .map(|one| ListedCredential {
-                resource: shown(&one.realm, one.path.as_deref().unwrap_or_default()),
-                username: one.username.unwrap_or_default(),
-            })
-            .collect();
+        let mut list: Vec<ListedCredential> = Vec::new();
+        for one in kept {
+            let resource = shown(&one.realm, one.path.as_deref().unwrap_or_default());
+            // Of several users the one that is answered: the newest, which comes first.
+            if list.iter().all(|listed| listed.resource != resource) {
+                list.push(ListedCredential {
+                    resource,
+                    username: one.username.unwrap_or_default(),
+                });
+            }
+        }
         for pattern in self.tool.prepared.config.patterns(Tool::Docker) {
             let Some(server) = named(pattern) else {
                 continue;

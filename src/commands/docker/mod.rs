@@ -2,7 +2,7 @@
 
 mod desk;
 pub(super) mod files;
-mod server;
+pub(super) mod server;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

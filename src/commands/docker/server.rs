@@ -11,20 +11,20 @@ use crate::provider::Realm;
 use crate::report::{Exit, Report};
 
 /// What docker calls its Hub, and what others do.
-const HUB: &str = "https://index.docker.io/v1/";
+pub(super) const HUB: &str = "https://index.docker.io/v1/";
 const HUB_HOST: &str = "index.docker.io";
 const HUB_HOSTS: [&str; 3] = ["docker.io", HUB_HOST, "registry-1.docker.io"];
 /// What docker's own sign-in keeps beside its password, and where it looks for it.
 const KEYS_OF_ITS_OWN: [&str; 2] = ["v1/access-token", "v1/refresh-token"];
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Server {
+pub(in super::super) struct Server {
     /// The one spelling of host and port, for the record.
-    pub(super) realm: String,
+    pub(in super::super) realm: String,
     /// Empty: the registry as a whole.
-    pub(super) path: String,
+    pub(in super::super) path: String,
     /// Where a provider may be configured for it, the likeliest first.
-    pub(super) urls: Vec<Url>,
+    pub(in super::super) urls: Vec<Url>,
     /// The client named the registry as a person would.
     pub(super) is_bare: bool,
 }
@@ -82,6 +82,11 @@ impl Server {
             path: path.to_owned(),
             is_bare,
         })
+    }
+
+    /// Whether it is Docker Hub as a whole.
+    pub(super) fn is_hub(&self) -> bool {
+        self.shown() == HUB
     }
 
     /// As docker itself names it.

@@ -8,11 +8,15 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use url::Url;
 
-use super::super::docker::files::{bare, docker_file, keys_of, logged_in, podman_files};
-use super::super::{flags_of, print, quoted};
+use super::super::docker::files::{
+    TakenFirst, bare, docker_file, keys_of, logged_in, podman_files, podmans_there, registry,
+    server_of, taken_first, whole,
+};
+use super::super::{Prepared, flags_of, print, quoted};
 use super::host::Host;
 use super::json_file::{Edit, JsonFile};
 use super::link::{self, Link};
@@ -27,6 +31,7 @@ use crate::protocol::Protocol as _;
 use crate::protocol::docker::Docker;
 use crate::provider::{Realm, resource::Pattern};
 use crate::report::Exit;
+use crate::store::{Lock, LockKind, RecordName, Store, StoreError};
 
 /// What docker puts behind `docker-credential-`.
 const HELPER: &str = "hallpass";
@@ -37,6 +42,8 @@ const TITLE: &str = "hallpass setup docker ";
 const BEFORE: &str = ": what docker had";
 const LINK_TITLE: &str = "hallpass setup docker: its link";
 const DEFAULT: &str = "--default";
+/// What is waited for: another process that writes some small files.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The registries whose provider need not be named.
 const REGISTRIES: &[(&str, &str)] = &[
@@ -55,13 +62,20 @@ const INSTANCES: &[&str] = &["gitea", "forgejo"];
 
 pub(in super::super) fn run(env: &Env, args: &SetupDocker) -> Result<ExitCode, Error> {
     let flags = flags_of(&args.common, None);
+    // What is read below is what is changed: two at once would lose one another's lines.
+    let _lock = if args.changing.dry_run {
+        None
+    } else {
+        Some(lock(&Prepared::new(env, &args.common, None)?.store)?)
+    };
     let mut config = Config::load(env, &flags)?;
-    let hosts = hosts(&config, args)?;
+    let file = UserFile::read(env)?;
+    let hosts = hosts(&config, args, &file)?;
     let mut work = Work {
         env,
         args,
         shown: Shown::new(args.changing),
-        file: UserFile::read(env)?,
+        file,
         is_edited: false,
         files: files(env, args)?,
         link: None,
@@ -75,12 +89,18 @@ pub(in super::super) fn run(env: &Env, args: &SetupDocker) -> Result<ExitCode, E
         for host in &hosts {
             let opener = opener_of(&given, host, &config)?;
             let wanted = opened(args, host, &opener);
+            let was = work.file.clone();
             let Some(lines) = wanted.add(env, &flags, &config, &mut work.file)? else {
                 continue;
             };
-            work.is_edited = true;
-            work.shown.heading(&work.file.shown);
-            lines.lines().for_each(|line| work.shown.changed(line));
+            let earlier = was.clone().remove(&wanted.title);
+            if earlier.is_some_and(|earlier| earlier.trim_end() == lines.trim_end()) {
+                work.file = was;
+            } else {
+                work.is_edited = true;
+                work.shown.heading(&work.file.shown);
+                lines.lines().for_each(|line| work.shown.changed(line));
+            }
             config = Config::load_edited(env, &flags, &work.file)?;
             if given.client_id.is_some()
                 && let Some(found) = config.resource(&host.url, Tool::Docker)?
@@ -101,40 +121,47 @@ pub(in super::super) fn run(env: &Env, args: &SetupDocker) -> Result<ExitCode, E
     } else {
         work.shown.way_back(&command(args));
     }
-    print(work.shown.text());
-    if args.changing.dry_run {
-        return Ok(Exit::Answered.into());
+    if !args.changing.dry_run {
+        work.write()?;
     }
-    work.write()?;
+    print(work.shown.text());
     Ok(Exit::Answered.into())
 }
 
+/// Waits for another one of this command.
+fn lock(store: &Store) -> Result<Lock, StoreError> {
+    let name = RecordName::set_up(Docker.name());
+    store.lock(&name, LockKind::Record, Instant::now() + PATIENCE)
+}
+
 /// What is to be set up; what nobody can name to docker is left out.
-fn hosts(config: &Config, args: &SetupDocker) -> Result<Vec<Host>, Error> {
-    let given = args.hosts.iter().map(|host| Host::parse("HOST", host));
+fn hosts(config: &Config, args: &SetupDocker, file: &UserFile) -> Result<Vec<Host>, Error> {
+    let given = args.hosts.iter().map(|host| registry("HOST", host));
     let mut hosts = given.collect::<Result<Vec<_>, _>>()?;
-    if let Some(starred) = hosts
-        .iter()
-        .find(|host| host.text.contains('*') || host.has_path)
-    {
-        return Err(Error::Usage(format!(
-            "docker takes exact hosts only, and {} is none: name each registry by itself",
-            starred.text
-        )));
-    }
     if hosts.is_empty() && !args.default && !args.changing.undo {
         hosts = config
             .patterns(Tool::Docker)
             .filter(|pattern| !pattern.has_path() && !pattern.to_string().contains('*'))
-            .map(Host::of)
+            .map(|pattern| whole(Host::of(pattern)?))
             .collect::<Result<_, _>>()?;
         hosts.dedup_by(|one, other| one.text == other.text);
+        hosts.retain(|host| !is_gits_alone(file, host));
         if hosts.is_empty() {
             return Err(Error::Usage(
                 "no registry is configured: name one with `hallpass setup docker HOST`, or keep \
                  every registry's password with `hallpass setup docker --default`"
                     .to_owned(),
             ));
+        }
+    }
+    for host in &mut hosts {
+        // The Hub may be configured under another of its names.
+        for url in server_of(host).map_or_else(Vec::new, |server| server.urls) {
+            if config.resource(&host.url, Tool::Docker)?.is_none()
+                && config.resource(&url, Tool::Docker)?.is_some()
+            {
+                host.url = url;
+            }
         }
     }
     Ok(hosts)
@@ -197,6 +224,20 @@ fn title(what: &str) -> String {
     format!("{TITLE}{}", bare(what))
 }
 
+/// Whether this command has set up a registry.
+pub(in super::super) fn is_set_up(file: &UserFile, host: &Host) -> bool {
+    let title = title(&host.text);
+    let before = format!("{title}{BEFORE}");
+    let titles = file.titles(TITLE);
+    titles.contains(&title) || titles.contains(&before)
+}
+
+/// Whether the host was set up for git and not as a registry, which it then need not be.
+pub(in super::super) fn is_gits_alone(file: &UserFile, host: &Host) -> bool {
+    let title = format!("{}{}", super::git::TITLE, host.text);
+    file.titles(&title).contains(&title) && !is_set_up(file, host)
+}
+
 fn command(args: &SetupDocker) -> String {
     let mut line = TITLE.trim_end().to_owned();
     for host in &args.hosts {
@@ -241,7 +282,7 @@ struct Work<'a> {
 impl Work<'_> {
     fn make(&mut self, hosts: &[Host]) -> Result<(), Error> {
         for host in hosts {
-            let keys = keys_of(&host.text);
+            let keys = keys_of(host);
             let keys: Vec<Vec<&str>> = keys.iter().map(|key| vec!["credHelpers", key]).collect();
             for index in 0..self.files.len() {
                 self.set(index, &keys, bare(&host.text))?;
@@ -389,20 +430,19 @@ impl Work<'_> {
         }
         let home = home(self.env)?;
         let all = self.args.default;
-        let keys: Vec<String> = hosts.iter().flat_map(|host| keys_of(&host.text)).collect();
-        for path in podman_files(self.env, &home) {
-            // Somebody else's file, which is only looked at.
-            let Ok(file) = JsonFile::read(&path, Some(&home)) else {
-                continue;
-            };
-            for key in logged_in(&file, all, &keys) {
-                self.shown.line(&format!(
-                    "{} has a password for {key}, which podman, skopeo and buildah take first: \
-                     `podman logout {}` removes it",
-                    file.shown,
-                    quoted(&key)
-                ));
-            }
+        let keys: Vec<String> = hosts.iter().flat_map(keys_of).collect();
+        let there = podmans_there(self.env, &home);
+        // With --podman the files as they are about to be.
+        let podmans = match self.files.get(1..) {
+            Some(files) if self.args.podman => files,
+            Some(_) | None => &there,
+        };
+        for TakenFirst { file, key } in taken_first(podmans, all, &keys) {
+            self.shown.line(&format!(
+                "{file} has a password for {key}, which podman, skopeo and buildah take first: \
+                 `podman logout {}` removes it",
+                quoted(&key)
+            ));
         }
         let docker = JsonFile::read(&docker_file(self.env, &home), Some(&home))?;
         for key in logged_in(&docker, all, &keys) {
@@ -422,17 +462,39 @@ impl Work<'_> {
             return Ok(());
         }
         if self.args.changing.undo {
-            self.files.iter().try_for_each(JsonFile::write)?;
+            self.write_files()?;
             if let Some(path) = &self.link {
                 link::remove(self.env, path)?;
             }
             return Ok(self.file.write()?);
         }
+        let before = UserFile::read(self.env)?;
         self.file.write()?;
-        if let Some(path) = &self.link {
-            link::make(self.env, path)?;
+        let link = self.link.as_ref();
+        let done = link
+            .map_or(Ok(()), |path| link::make(self.env, path))
+            .and_then(|()| self.write_files());
+        if done.is_err() {
+            // The error that is told is the first one, and it says that nothing was changed.
+            if let Some(path) = link {
+                let _ = link::remove(self.env, path);
+            }
+            let _ = before.write();
         }
-        self.files.iter().try_for_each(JsonFile::write)
+        done
+    }
+
+    /// All of the clients' files, or none.
+    fn write_files(&self) -> Result<(), Error> {
+        for (index, file) in self.files.iter().enumerate() {
+            if let Err(error) = file.write() {
+                for written in self.files.iter().take(index) {
+                    let _ = written.put_back();
+                }
+                return Err(error);
+            }
+        }
+        Ok(())
     }
 }
 

@@ -233,7 +233,7 @@ fn path_key(section: &str) -> String {
 const YES: &str = "yes";
 
 /// How the title of each block in the user's file begins.
-const TITLE: &str = "hallpass setup git --host ";
+pub(super) const TITLE: &str = "hallpass setup git --host ";
 
 fn title(host: &Host) -> String {
     format!("{TITLE}{}", host.text)

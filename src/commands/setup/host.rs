@@ -6,11 +6,13 @@ use crate::error::Error;
 use crate::provider::resource::Pattern;
 use crate::report::printable;
 
-pub(super) struct Host {
-    pub(super) url: Url,
+pub(in super::super) struct Host {
+    pub(in super::super) url: Url,
     /// As tools and the configuration write it: `https://git.corp.example`, in its A-label form.
-    pub(super) text: String,
-    pub(super) has_path: bool,
+    pub(in super::super) text: String,
+    pub(in super::super) has_path: bool,
+    /// The port that its scheme has anyway, where it was typed all the same: some tools write it.
+    pub(in super::super) usual_port: Option<u16>,
 }
 
 impl Host {
@@ -19,7 +21,7 @@ impl Host {
     /// # Errors
     ///
     /// What the pattern of a resource must not be either, as an error of usage.
-    pub(super) fn parse(name: &str, given: &str) -> Result<Self, Error> {
+    pub(in super::super) fn parse(name: &str, given: &str) -> Result<Self, Error> {
         let text = if given.contains("://") {
             given.to_owned()
         } else {
@@ -27,7 +29,12 @@ impl Host {
         };
         let pattern = Pattern::parse(&text)
             .map_err(|why| Error::Usage(format!("{name} {}: it {why}", printable(given))))?;
-        Self::of(&pattern)
+        let mut host = Self::of(&pattern)?;
+        let (_, rest) = text.split_once("://").unwrap_or(("", &text));
+        let authority = rest.split('/').next().unwrap_or_default();
+        let port = authority.rsplit_once(':').and_then(|(_, p)| p.parse().ok());
+        host.usual_port = port.filter(|_| host.url.port().is_none());
+        Ok(host)
     }
 
     /// What a configured resource stands for; its host may begin with `*.`.
@@ -35,13 +42,35 @@ impl Host {
     /// # Errors
     ///
     /// One that cannot be written as a URL, as an error of usage.
-    pub(super) fn of(pattern: &Pattern) -> Result<Self, Error> {
+    pub(in super::super) fn of(pattern: &Pattern) -> Result<Self, Error> {
         let text = pattern.to_string();
         let url = Url::parse(&text).map_err(|_| Error::Usage(format!("{text} is not a URL")))?;
         Ok(Self {
             url,
             text,
             has_path: pattern.has_path(),
+            usual_port: None,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_that_was_typed_is_known_also_where_the_url_has_none() {
+        for (given, text, port) in [
+            ("a.example", "https://a.example", None),
+            ("A.example:443", "https://a.example", Some(443)),
+            ("https://a.example:443/", "https://a.example", Some(443)),
+            ("a.example:5000", "https://a.example:5000", None),
+            ("http://localhost:80", "http://localhost", Some(80)),
+            ("[::443]", "https://[::443]", None),
+            ("[::1]:443", "https://[::1]", Some(443)),
+        ] {
+            let host = Host::parse("HOST", given).unwrap();
+            assert_eq!((&*host.text, host.usual_port), (text, port), "{given}");
+        }
     }
 }

@@ -1,12 +1,15 @@
 //! A tool's JSON file in which members are set and set back, and every other byte stays.
 //!
 //! What an edit has replaced is remembered by whoever made it ([`Edit`]), so that taking it back
-//! gives the file back exactly, as long as nobody has touched that place.
+//! gives the file back exactly, as long as nobody has touched that place. An edit is the member and
+//! the space around it, never what stands beside it: that may be a password, and who remembers an
+//! edit need not keep secrets.
 
 use std::path::{Path, PathBuf};
 
-use jsonc_parser::ParseOptions;
-use jsonc_parser::cst::{CstInputValue, CstObject, CstRootNode};
+use jsonc_parser::ast::{Object, ObjectProp, Value as Node};
+use jsonc_parser::common::{Range, Ranged as _};
+use jsonc_parser::{CollectOptions, ParseOptions, parse_to_ast};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use zeroize::Zeroizing;
@@ -14,14 +17,18 @@ use zeroize::Zeroizing;
 use crate::config::{ConfigError, read_text, replace_text, shown_at_home};
 use crate::error::Error;
 
-/// What docker writes itself, into a file that was not there.
-const NEW_FILE: &str = "{\n\t\"KEY\": {\n\t}\n}\n";
+/// Where there was nothing.
+const NEW_FILE: &str = "{\n}\n";
+/// What docker itself indents with.
+const TAB: &str = "\t";
 
 pub(in super::super) struct JsonFile {
     path: PathBuf,
     /// As a person sees its path.
     pub(in super::super) shown: String,
     text: Zeroizing<String>,
+    /// What stood in it when it was read.
+    before: Zeroizing<String>,
     was_there: bool,
     is_changed: bool,
 }
@@ -43,10 +50,13 @@ impl JsonFile {
     pub(in super::super) fn read(path: &Path, home: Option<&Path>) -> Result<Self, Error> {
         let shown = shown_at_home(path, home);
         let text = read_text(path, &shown)?;
+        let was_there = text.is_some();
+        let text = text.unwrap_or_default();
         let file = Self {
             path: path.to_owned(),
-            was_there: text.is_some(),
-            text: text.unwrap_or_default(),
+            was_there,
+            before: text.clone(),
+            text,
             is_changed: false,
             shown,
         };
@@ -80,23 +90,22 @@ impl JsonFile {
         if before.as_deref() == Some(text) {
             return Ok(None);
         }
-        let old = self.text.clone();
-        let starts_empty = old.trim().is_empty();
-        if starts_empty {
-            *self.text = match keys {
-                [key, _] => NEW_FILE.replace("KEY", key),
-                _ => "{\n}\n".to_owned(),
-            };
+        let empty = self.text.trim().is_empty().then(|| self.text.clone());
+        if empty.is_some() {
+            NEW_FILE.clone_into(&mut self.text);
         }
-        self.edited(|root| put(root, keys, text))?;
+        let splice = self.put(keys, text)?;
+        let (old, new) = match empty {
+            Some(old) => (old.to_string(), self.text.to_string()),
+            None => (splice.old, splice.new),
+        };
         self.is_changed = true;
-        let (old, new) = differing(&old, &self.text);
         Ok(Some(Edit {
             file: self.path.clone(),
             keys: keys.iter().map(|key| (*key).to_owned()).collect(),
             before,
-            old: self.was_there.then(|| old.to_owned()),
-            new: new.to_owned(),
+            old: self.was_there.then_some(old),
+            new,
         }))
     }
 
@@ -121,16 +130,24 @@ impl JsonFile {
             }
             self.text = was;
         }
-        self.edited(|root| match &edit.before {
-            Some(before) => put(root, &keys, before),
-            None => take_out(root, &keys),
-        })?;
+        match &edit.before {
+            Some(before) => self.put(&keys, before).map(drop)?,
+            None => self.take_out(&keys)?,
+        }
         Ok(true)
     }
 
     pub(super) fn write(&self) -> Result<(), Error> {
         if self.is_changed {
             replace_text(&self.path, &self.shown, &self.text)?;
+        }
+        Ok(())
+    }
+
+    /// Puts back what stood there before [`Self::write`].
+    pub(super) fn put_back(&self) -> Result<(), Error> {
+        if self.is_changed {
+            replace_text(&self.path, &self.shown, &self.before)?;
         }
         Ok(())
     }
@@ -145,13 +162,55 @@ impl JsonFile {
             .ok_or_else(|| self.not_json())
     }
 
-    fn edited(&mut self, edit: impl FnOnce(&CstObject)) -> Result<(), Error> {
-        let root = CstRootNode::parse(&self.text, &ParseOptions::default());
-        let root = root.map_err(|_| self.not_json())?;
-        let object = root.object_value().ok_or_else(|| self.not_json())?;
-        edit(&object);
-        self.text = Zeroizing::new(root.to_string());
+    /// Sets a text in the object that is there.
+    fn put(&mut self, keys: &[&str], text: &str) -> Result<Splice, Error> {
+        let place = self.with_root(|root, whole| splice_of(root, whole, keys, text))?;
+        let (range, new) = place.ok_or_else(|| {
+            Error::Usage(format!(
+                "{} in {} is not what docker has there: put that right first",
+                keys.join("."),
+                self.shown
+            ))
+        })?;
+        let old = self.text.get(range.start..range.end).unwrap_or_default();
+        let splice = Splice {
+            old: old.to_owned(),
+            new,
+        };
+        self.text.replace_range(range.start..range.end, &splice.new);
+        self.value()?;
+        Ok(splice)
+    }
+
+    /// Takes a member out, and the object around it that then is empty.
+    fn take_out(&mut self, keys: &[&str]) -> Result<(), Error> {
+        for length in (1..=keys.len()).rev() {
+            let keys = keys.get(..length).unwrap_or_default();
+            let range = self.with_root(|root, whole| range_of(root, whole, keys))?;
+            let Some((range, is_alone)) = range else {
+                break;
+            };
+            self.text.replace_range(range.start..range.end, "");
+            if !is_alone {
+                break;
+            }
+        }
         self.value().map(drop)
+    }
+
+    fn with_root<T>(&self, with: impl FnOnce(&Object<'_>, &str) -> T) -> Result<T, Error> {
+        let parsed = parse_to_ast(
+            &self.text,
+            &CollectOptions::default(),
+            &ParseOptions::default(),
+        );
+        match parsed.ok().and_then(|parsed| parsed.value) {
+            Some(root) => {
+                let root = root.as_object().ok_or_else(|| self.not_json())?;
+                Ok(with(root, &self.text))
+            }
+            None => Err(self.not_json()),
+        }
     }
 
     fn not_json(&self) -> Error {
@@ -162,63 +221,198 @@ impl JsonFile {
     }
 }
 
-fn put(root: &CstObject, keys: &[&str], text: &str) {
-    let Some((last, above)) = keys.split_last() else {
-        return;
-    };
-    let mut object = root.clone();
-    for key in above {
-        object = object.object_value_or_set(key);
+/// A piece of the text that gave way to another.
+struct Splice {
+    old: String,
+    new: String,
+}
+
+/// Where a text is set, and what is written there; `None` where something is in the way that is no
+/// text or no object, and is not ours to replace.
+fn splice_of(root: &Object<'_>, whole: &str, keys: &[&str], text: &str) -> Option<(Range, String)> {
+    let mut object = root;
+    let mut rest = keys;
+    while let Some((key, below)) = rest.split_first() {
+        let Some(member) = member(object, key) else {
+            return Some(insertion(root, object, whole, rest, text));
+        };
+        let value = match &member.value {
+            Node::Object(inner) if !below.is_empty() => {
+                object = inner;
+                rest = below;
+                continue;
+            }
+            Node::NullKeyword(_) => Layout::of(root, object, whole).value(below, text),
+            Node::StringLit(_) if below.is_empty() => quoted(text),
+            Node::StringLit(_)
+            | Node::NumberLit(_)
+            | Node::BooleanLit(_)
+            | Node::Object(_)
+            | Node::Array(_) => return None,
+        };
+        // With its name, which is there once.
+        let name = whole.get(member.range.start..member.value.range().start)?;
+        return Some((member.range, format!("{name}{value}")));
     }
-    let value = CstInputValue::String(text.to_owned());
-    match object.get(last) {
-        Some(member) => member.set_value(value),
-        None => {
-            object.append(last, value);
+    None
+}
+
+/// A member behind the last one of an object, laid out as that one is.
+fn insertion(
+    root: &Object<'_>,
+    object: &Object<'_>,
+    whole: &str,
+    keys: &[&str],
+    text: &str,
+) -> (Range, String) {
+    let layout = Layout::of(root, object, whole);
+    let member = layout.member(keys, text);
+    if let Some(last) = object.properties.last() {
+        let end = last.range.end;
+        let lead = &layout.lead;
+        return (Range { start: end, end }, format!(",{lead}{member}"));
+    }
+    let inner = Range {
+        start: object.range.start + 1,
+        end: object.range.end - 1,
+    };
+    (inner, layout.inside(&member))
+}
+
+/// How an object's members are laid out.
+struct Layout<'t> {
+    /// What stands before a member: a line break and what the line is indented with, or less.
+    lead: String,
+    /// What stands between a name and its value.
+    colon: &'t str,
+    /// What one more level is indented with, where there is a line for each member.
+    unit: &'t str,
+}
+
+impl<'t> Layout<'t> {
+    fn of(root: &Object<'_>, object: &Object<'_>, whole: &'t str) -> Self {
+        let first = root.properties.first();
+        let colon = first.map_or(": ", |first| {
+            let between = whole.get(first.name.range().end..first.value.range().start);
+            between.unwrap_or(": ")
+        });
+        let line = first.and_then(|first| indent_before(whole, first.range.start));
+        let unit = line.map_or(TAB, |line| line.trim_start_matches(['\r', '\n']));
+        let lead = if let Some(last) = object.properties.last() {
+            let lead = space_before(whole, last.range.start);
+            let is_spaced = lead.is_empty() && colon.ends_with(' ');
+            let lead = if is_spaced { " " } else { lead };
+            indent_before(whole, last.range.start)
+                .unwrap_or(lead)
+                .to_owned()
+        } else if let Some(line) = line.or_else(|| first.is_none().then_some("")) {
+            // The object is empty, and stands on a line of its own.
+            let start = whole.get(..object.range.start).unwrap_or_default();
+            let start = start.rsplit_once('\n').map_or("", |(_, start)| start);
+            let indent = &start[..start.len() - start.trim_start().len()];
+            let inner = whole.get(object.range.start..object.range.end);
+            let is_crlf = line.starts_with('\r') || inner.is_some_and(|i| i.contains('\r'));
+            let line_break = if is_crlf { "\r\n" } else { "\n" };
+            format!("{line_break}{indent}{unit}")
+        } else {
+            String::new()
+        };
+        Self { lead, colon, unit }
+    }
+
+    /// A name and its value, which has objects around it where there are more names.
+    fn member(&self, keys: &[&str], text: &str) -> String {
+        match keys.split_first() {
+            Some((key, below)) => {
+                format!("{}{}{}", quoted(key), self.colon, self.value(below, text))
+            }
+            None => String::new(),
         }
     }
-}
 
-/// Takes a member out, and the object around it that then is empty.
-fn take_out(root: &CstObject, keys: &[&str]) {
-    let (Some((last, above)), mut object) = (keys.split_last(), root.clone()) else {
-        return;
-    };
-    for key in above {
-        let Some(inner) = object.object_value(key) else {
-            return;
+    fn value(&self, keys: &[&str], text: &str) -> String {
+        if keys.is_empty() {
+            return quoted(text);
+        }
+        let is_on_lines = self.lead.contains('\n');
+        let inner = Layout {
+            lead: if is_on_lines {
+                format!("{}{}", self.lead, self.unit)
+            } else {
+                String::new()
+            },
+            ..*self
         };
-        object = inner;
+        format!("{{{}}}", inner.inside(&inner.member(keys, text)))
     }
-    if let Some(member) = object.get(last) {
-        member.remove();
-    }
-    if let [key] = above
-        && object.properties().is_empty()
-        && let Some(member) = root.get(key)
-    {
-        member.remove();
+
+    /// A member and what stands around it in an object that has no other one.
+    fn inside(&self, member: &str) -> String {
+        let end = match self.lead.strip_suffix(self.unit) {
+            Some(end) if self.lead.contains('\n') => end,
+            _ => "",
+        };
+        format!("{}{member}{end}", self.lead)
     }
 }
 
-/// What differs between two texts, without what they begin and end with alike.
-fn differing<'t>(old: &'t str, new: &'t str) -> (&'t str, &'t str) {
-    let alike = |(a, b): &(char, char)| a == b;
-    let begin: usize = old
-        .chars()
-        .zip(new.chars())
-        .take_while(alike)
-        .map(|(c, _)| c.len_utf8())
-        .sum();
-    let (old, new) = (&old[begin..], &new[begin..]);
-    let end: usize = old
-        .chars()
-        .rev()
-        .zip(new.chars().rev())
-        .take_while(alike)
-        .map(|(c, _)| c.len_utf8())
-        .sum();
-    (&old[..old.len() - end], &new[..new.len() - end])
+/// What is taken out with a member, and whether the object then is empty.
+fn range_of(root: &Object<'_>, whole: &str, keys: &[&str]) -> Option<(Range, bool)> {
+    let (last, above) = keys.split_last()?;
+    let mut object = root;
+    for key in above {
+        object = member(object, key)?.value.as_object()?;
+    }
+    let found = member(object, last)?;
+    let index = object
+        .properties
+        .iter()
+        .position(|one| one.range == found.range)?;
+    let before = index.checked_sub(1).and_then(|i| object.properties.get(i));
+    let after = object.properties.get(index + 1);
+    let Range { start, end } = found.range;
+    let range = match (before, after) {
+        (Some(before), _) => Range {
+            start: before.range.end,
+            end,
+        },
+        (None, Some(after)) => Range {
+            start,
+            end: after.range.start,
+        },
+        (None, None) => Range {
+            start: start - space_before(whole, start).len(),
+            end,
+        },
+    };
+    Some((range, before.is_none() && after.is_none()))
+}
+
+/// The member of a name; of several, the one that counts is the last.
+fn member<'o, 't>(object: &'o Object<'t>, key: &str) -> Option<&'o ObjectProp<'t>> {
+    let mut members = object.properties.iter().rev();
+    members.find(|member| member.name.as_str() == key)
+}
+
+fn space_before(whole: &str, at: usize) -> &str {
+    let before = whole.get(..at).unwrap_or_default();
+    &before[before.trim_end().len()..]
+}
+
+/// The line break before something that begins its line, and what the line is indented with.
+fn indent_before(whole: &str, at: usize) -> Option<&str> {
+    let space = space_before(whole, at);
+    let line = space.rfind('\n')?;
+    let line = if space[..line].ends_with('\r') {
+        line - 1
+    } else {
+        line
+    };
+    space.get(line..)
+}
+
+fn quoted(text: &str) -> String {
+    Value::from(text).to_string()
 }
 
 fn occurrences(text: &str, part: &str) -> Vec<usize> {
@@ -237,6 +431,7 @@ mod tests {
             path: PathBuf::from("/x/config.json"),
             shown: String::new(),
             text: Zeroizing::new(text.to_owned()),
+            before: Zeroizing::new(text.to_owned()),
             was_there: true,
             is_changed: false,
         }
@@ -255,7 +450,86 @@ mod tests {
         "{\"credHelpers\":{}}",
         "{\n\t\"credHelpers\": {\n\t}\n}",
         "{\r\n  \"a\": 1\r\n}\r\n",
+        "{\"auths\":{\"quay.io\":{\"auth\":\"canary\"}}}",
+        "{ \"auths\": { \"quay.io\": { \"auth\": \"canary\" } } }\n",
+        "{\"auths\": {\"quay.io\": {\"auth\": \"canary\"}},\n \"x\": 1}",
+        "{\n    \"auths\": {\"quay.io\": {\"auth\": \"canary\"}}, \"x\": 1\n}",
+        "{\"x\": 1, \"auths\": {\n\"quay.io\": {\"auth\": \"canary\"}}}",
+        "{\"credHelpers\":{\"a\":\"b\"},\"auths\":{\"quay.io\":{\"auth\":\"canary\"}}}",
+        "{\n\"auths\":{\"quay.io\":{\"auth\":\"canary\"}},\n\"credHelpers\":{},\"credsStore\":\"desktop\"}",
+        "{\"auths\":{\"quay.io\":{\"auth\":\"canary\"}},\"credHelpers\":null,\"credsStore\":null}",
     ];
+
+    #[test]
+    fn a_new_member_is_laid_out_as_its_neighbours_are() {
+        for (before, after) in [
+            (
+                "{\"auths\":{\"q\":{}}}",
+                "{\"auths\":{\"q\":{}},\"credHelpers\":{\"a\":\"b\"}}",
+            ),
+            (
+                "{\"auths\": {\"q\": {}}}",
+                "{\"auths\": {\"q\": {}}, \"credHelpers\": {\"a\": \"b\"}}",
+            ),
+            (
+                "{ \"x\": 1 }",
+                "{ \"x\": 1, \"credHelpers\": {\"a\": \"b\"} }",
+            ),
+            (
+                "{\n  \"x\": {\"y\": 1}\n}",
+                "{\n  \"x\": {\"y\": 1},\n  \"credHelpers\": {\n    \"a\": \"b\"\n  }\n}",
+            ),
+            (
+                "{\r\n\t\"credHelpers\": {}\r\n}",
+                "{\r\n\t\"credHelpers\": {\r\n\t\t\"a\": \"b\"\r\n\t}\r\n}",
+            ),
+            (
+                "{\n\t\"credHelpers\": {\"x\": \"y\"}\n}",
+                "{\n\t\"credHelpers\": {\"x\": \"y\", \"a\": \"b\"}\n}",
+            ),
+            (
+                "{}\n",
+                "{\n\t\"credHelpers\": {\n\t\t\"a\": \"b\"\n\t}\n}\n",
+            ),
+        ] {
+            let mut file = file(before);
+            file.set(&["credHelpers", "a"], "b").unwrap().unwrap();
+            assert_eq!(*file.text, after);
+        }
+    }
+
+    #[test]
+    fn an_edit_holds_the_member_and_nothing_that_stands_beside_it() {
+        for text in TEXTS {
+            let mut file = file(text);
+            for keys in [&["credHelpers", "ghcr.io"][..], &["credsStore"]] {
+                let was = file.text.clone();
+                let edit = file.set(keys, "hallpass").unwrap().unwrap();
+                let (old, new) = (edit.old.unwrap(), edit.new);
+                let before = edit
+                    .before
+                    .map_or("null".to_owned(), |before| quoted(&before));
+                let name = quoted(keys[0]);
+                let is_member = old.starts_with(&name) && old.ends_with(&before);
+                assert!(old.trim().is_empty() || is_member, "{old:?}");
+                assert!(!new.contains("canary"), "{new:?}");
+                assert_eq!(file.text.replacen(&new, &old, 1), *was);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_text_is_not_replaced() {
+        for text in [
+            "{\"credHelpers\": [\"canary\"]}",
+            "{\"credHelpers\": {\"ghcr.io\": {\"auth\": \"canary\"}}}",
+            "{\"credHelpers\": \"canary\"}",
+        ] {
+            let mut file = file(text);
+            assert!(file.set(&["credHelpers", "ghcr.io"], "hallpass").is_err());
+            assert_eq!(*file.text, text);
+        }
+    }
 
     #[test]
     fn a_member_is_set_and_everything_else_stays() {
@@ -312,12 +586,13 @@ mod tests {
                 assert!(file.take_back(edit, "hallpass").unwrap(), "{text:?}");
             }
             let mut after = file.value().unwrap();
-            // An object that was there empty may be gone.
-            if before
-                .get("credHelpers")
-                .is_some_and(|helpers| helpers == &serde_json::json!({}))
-            {
-                after["credHelpers"] = serde_json::json!({});
+            // What was there and held nothing may be gone.
+            for key in ["credHelpers", "credsStore"] {
+                if let Some(nothing) = before.get(key)
+                    && (nothing.is_null() || nothing == &serde_json::json!({}))
+                {
+                    after[key] = nothing.clone();
+                }
             }
             assert_eq!(after, before, "{text:?}");
         }

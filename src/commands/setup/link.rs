@@ -62,6 +62,13 @@ pub(super) fn make(env: &Env, at: &Path) -> Result<(), Error> {
         .parent()
         .map_or(Ok(()), std::fs::create_dir_all)
         .and_then(|()| linked(&program, at));
+    let made = match made {
+        // Somebody else was quicker with the same link.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && leads_to(at, &program) => {
+            return Ok(());
+        }
+        made => made,
+    };
     made.map_err(|cause| Error::Link {
         path: at.to_owned(),
         cause,
@@ -70,9 +77,7 @@ pub(super) fn make(env: &Env, at: &Path) -> Result<(), Error> {
 
 /// Removes a link that was made, if it still is one to this program.
 pub(super) fn remove(env: &Env, at: &Path) -> Result<(), Error> {
-    let own = program::path(env)?;
-    let own = std::fs::canonicalize(&own).unwrap_or(own);
-    if !is_same(at, &own) {
+    if !leads_to(at, &program::path(env)?) {
         return Ok(());
     }
     match std::fs::remove_file(at) {
@@ -82,6 +87,11 @@ pub(super) fn remove(env: &Env, at: &Path) -> Result<(), Error> {
         }),
         Ok(()) | Err(_) => Ok(()),
     }
+}
+
+fn leads_to(at: &Path, program: &Path) -> bool {
+    let own = std::fs::canonicalize(program).unwrap_or_else(|_| program.to_owned());
+    is_same(at, &own)
 }
 
 #[cfg(unix)]
@@ -120,4 +130,24 @@ fn can_write(folder: &Path) -> bool {
         let _ = std::fs::remove_file(&probe);
     }
     made
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_that_is_there_already_is_made_and_anything_else_there_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let env = Env::default();
+        let at = folder.path().join("name");
+        make(&env, &at).unwrap();
+        make(&env, &at).unwrap();
+        remove(&env, &at).unwrap();
+        assert!(at.symlink_metadata().is_err());
+        std::fs::write(&at, "theirs").unwrap();
+        assert!(make(&env, &at).is_err());
+        remove(&env, &at).unwrap();
+        assert_eq!(std::fs::read(&at).unwrap(), b"theirs");
+    }
 }

@@ -6,7 +6,7 @@
 pub(super) mod docker;
 pub(super) mod git;
 mod git_config;
-mod host;
+pub(super) mod host;
 pub(super) mod json_file;
 pub(super) mod kubectl;
 pub(super) mod link;
