@@ -166,9 +166,15 @@ impl Error {
             Self::NotRegistered {
                 where_to, again, ..
             } => Some(format!("{where_to}\nthen run `{again}`")),
-            Self::GitConfig { .. } => {
-                Some("see that git is installed, and run `git config --global --list`".to_owned())
+            Self::GitConfig { cause, .. } if cause.kind() == std::io::ErrorKind::NotFound => {
+                Some("install git, or see that PATH leads to it".to_owned())
             }
+            Self::GitConfig { .. } => Some(
+                "see with `git config --global --list --show-origin` which file it is, that you \
+                 can write it, and that no `.lock` of a git that was stopped is left beside it; \
+                 then run the command again"
+                    .to_owned(),
+            ),
             Self::Kubectl { .. } => {
                 Some("see that kubectl is installed, and run `kubectl config view`".to_owned())
             }

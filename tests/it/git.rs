@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use std::fs;
 
 use crate::provider::Endpoint;
-use crate::sandbox::{Outcome, Sandbox, files_below};
+use crate::sandbox::{Outcome, Running, Sandbox, files_below};
 use crate::scene::Scene;
 
 const HOST: &str = "protocol=https\nhost=git.corp.example\n";
@@ -561,11 +561,51 @@ fn the_user_name_chooses_the_account() {
         assert_eq!(value(&reply, "password"), tokens[expected], "{more:?}");
     }
     let opened = scene.sandbox.opened().len();
-    let stranger = scene
-        .sandbox
-        .git("get", &format!("{HOST}username=mallory\n"));
-    stranger.fails_saying(3, &["mallory", "work, home", "https://git.corp.example"]);
+    let stranger = format!("{HOST}username=mallory\n");
+    let asked = scene.sandbox.git("get", &stranger);
+    asked.fails_saying(
+        3,
+        &[
+            "mallory",
+            "work, home",
+            "https://git.corp.example",
+            "git config hallpass.account NAME",
+        ],
+    );
     assert_eq!(scene.sandbox.opened().len(), opened);
+    // The hint works: an organisation's name in the URL is nobody's.
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    scene.sandbox.set("PATH", path);
+    scene
+        .sandbox
+        .set("GIT_CONFIG_PARAMETERS", "'hallpass.account'='home'");
+    let hinted = scene.sandbox.git("get", &stranger);
+    assert_eq!(value(&hinted, "password"), tokens[1]);
+    // It has no say against a name that is somebody's.
+    let named = scene.sandbox.git("get", &format!("{HOST}username=work\n"));
+    assert_eq!(value(&named, "password"), tokens[0]);
+}
+
+#[test]
+fn who_signed_in_to_an_account_stands_for_it_also_where_it_is_not_configured() {
+    let scene = scene();
+    let mut tokens = Vec::new();
+    for (account, person) in [("default", "alice"), ("work", "bob")] {
+        let mut command = scene.sandbox.command();
+        let arguments = ["get-token", "corp", "--account", account];
+        command.args(arguments).env(crate::browser::PERSON, person);
+        tokens.push(Running::new(command, &arguments).wait().token().to_owned());
+    }
+    for (more, expected) in [
+        ("", 0),
+        ("username=alice\n", 0),
+        ("username=bob\n", 1),
+        ("username=work\n", 1),
+        ("username=mallory\n", 0),
+    ] {
+        let reply = scene.sandbox.git("get", &format!("{HOST}{more}"));
+        assert_eq!(value(&reply, "password"), tokens[expected], "{more:?}");
+    }
 }
 
 /// Needs git, as all who use this have it.
@@ -607,6 +647,55 @@ fn the_repository_chooses_the_account() {
         ],
     );
     assert_eq!(scene.sandbox.opened().len(), opened);
+}
+
+/// `git credential`, which git-lfs calls, starts its helpers without `GIT_DIR`.
+#[test]
+fn the_repository_chooses_the_account_where_git_names_none() {
+    let mut scene = scene();
+    scene
+        .sandbox
+        .set("PATH", std::env::var_os("PATH").unwrap_or_default());
+    let default = scene.get_token(&[]).token().to_owned();
+    scene.sandbox.person("bob");
+    let work = scene.get_token(&["--account", "work"]).token().to_owned();
+    let git = |arguments: &[&str]| {
+        let mut command = std::process::Command::new("git");
+        command.args(["-c", "user.name=A", "-c", "user.email=a@people.example"]);
+        command.args(arguments);
+        let done = scene.sandbox.surround(command).output();
+        assert!(done.expect("git").status.success());
+    };
+    let password_in = |folder: &str| {
+        let mut command = scene.sandbox.command();
+        command.args(["git", "get"]);
+        command.current_dir(scene.sandbox.root().join(folder));
+        let reply = Running::with_input(command, &["git", "get"], HOST.as_bytes()).wait();
+        value(&reply, "password").to_owned()
+    };
+    // What is answered here is remembered.
+    for _ in 0..2 {
+        assert_eq!(password_in("."), default);
+    }
+    git(&["init", "--quiet", "repository"]);
+    let commit = ["commit", "--quiet", "--allow-empty", "-m", "first"];
+    git(&[&["-C", "repository"], &commit[..]].concat());
+    git(&[
+        "-C",
+        "repository",
+        "worktree",
+        "add",
+        "--quiet",
+        "../linked",
+    ]);
+    for folder in ["repository", "linked"] {
+        assert_eq!(password_in(folder), default, "{folder}");
+    }
+    git(&["-C", "repository", "config", "hallpass.account", "work"]);
+    for folder in ["repository", "linked"] {
+        assert_eq!(password_in(folder), work, "{folder}");
+    }
+    assert_eq!(password_in("."), default);
 }
 
 #[test]

@@ -55,6 +55,13 @@ impl Desk {
     }
 }
 
+/// This program at another path, without a file that is written while others are started.
+fn another_name(program: &std::path::Path) {
+    fs::hard_link(env!("CARGO_BIN_EXE_hallpass"), program)
+        .or_else(|_| fs::copy(env!("CARGO_BIN_EXE_hallpass"), program).map(drop))
+        .unwrap();
+}
+
 #[test]
 fn a_host_gets_an_empty_helper_then_ours_and_a_provider() {
     let mut desk = Desk::new();
@@ -231,7 +238,7 @@ fn git_finds_a_program_whose_path_has_a_space() {
     let folder = desk.sandbox.root().join("a folder");
     fs::create_dir(&folder).unwrap();
     let program = folder.join(format!("hallpass{}", std::env::consts::EXE_SUFFIX));
-    fs::copy(env!("CARGO_BIN_EXE_hallpass"), &program).unwrap();
+    another_name(&program);
     let mut path = std::ffi::OsString::from(&folder);
     path.push(if cfg!(windows) { ";" } else { ":" });
     path.push(std::env::var_os("PATH").unwrap_or_default());
@@ -385,4 +392,287 @@ fn a_block_that_something_else_needs_by_now_is_not_taken_away() {
         assert_eq!(fs::read_to_string(&config).unwrap(), text);
         assert_eq!(desk.git_config(), before);
     }
+}
+
+// --- in what order git asks ---
+
+/// A helper that tells that it was asked, and answers nothing.
+const OTHER: &str = "\thelper = \"!echo asked >>asked;:\"\n";
+
+impl Desk {
+    /// Whether git asks somebody else than hallpass for the host.
+    fn asks_another(&self, host: &str) -> bool {
+        let asked = self.sandbox.root().join("asked");
+        let mut command = self.sandbox.surround(Command::new("git"));
+        command.args(["credential", "fill"]);
+        command.env("GIT_TERMINAL_PROMPT", "0");
+        let input = format!("url=https://{host}/a.git\n\n");
+        crate::sandbox::Running::with_input(command, &["credential"], input.as_bytes()).wait();
+        let is_asked = asked.exists();
+        drop(fs::remove_file(&asked));
+        is_asked
+    }
+}
+
+#[test]
+fn git_asks_nobody_after_hallpass_wherever_the_other_stands() {
+    for (own, is_asked) in [
+        // A section of the host's own that stands before the other's.
+        (
+            "[credential \"HOST\"]\n\tusername = oauth2\n[credential]\nOTHER",
+            true,
+        ),
+        (
+            "[credential \"HOST\"]\n\tusername = oauth2\n[credential \"HOST/\"]\nOTHER",
+            true,
+        ),
+        (
+            "[credential \"HOST\"]\n\tusername = oauth2\n[credential \"codeberg.org\"]\nOTHER",
+            true,
+        ),
+        (
+            "[credential \"HOST\"]\n\tusername = oauth2\n[credential \"https://*.org\"]\nOTHER",
+            true,
+        ),
+        (
+            "[credential \"HOST\"]\n\tusername = oauth2\n[include]\n\tpath = more\n",
+            true,
+        ),
+        (
+            "[credential \"HOST\"]\nOTHER[credential]\nOTHER[user]\n\tname = Me\n",
+            true,
+        ),
+        (
+            "[credential \"HOST\"]\n\tusername = me\n[credential \"HOST/\"]\n\tusername = me\n",
+            false,
+        ),
+        ("[include]\n\tpath = more\n", true),
+        ("[credential]\nOTHER", true),
+    ] {
+        let desk = Desk::new();
+        let path = desk.sandbox.home().join(".gitconfig");
+        let own = own
+            .replace("HOST", "https://codeberg.org")
+            .replace("OTHER", OTHER);
+        fs::write(&path, &own).unwrap();
+        fs::write(
+            desk.sandbox.home().join("more"),
+            format!("[credential]\n{OTHER}"),
+        )
+        .unwrap();
+        assert_eq!(desk.asks_another("codeberg.org"), is_asked, "{own}");
+        let outcome = desk.setup(&["--host", "codeberg.org"]);
+        outcome.succeeds();
+        let says = outcome.stdout.contains("git no longer asks");
+        assert_eq!(says, is_asked, "{own}{outcome}");
+        assert!(!outcome.stdout.contains("still asks"), "{own}{outcome}");
+        let now = desk.git_config();
+        assert!(!desk.asks_another("codeberg.org"), "{now}");
+        let again = desk.setup(&["--host", "codeberg.org"]);
+        assert_eq!(again.stdout, "nothing to change\n", "{now}");
+        assert_eq!(desk.git_config(), now);
+        for undo in [&["--undo"][..], &["--host", "codeberg.org", "--undo"]] {
+            fs::write(&path, &now).unwrap();
+            desk.setup(undo).succeeds();
+            assert_eq!(desk.git_config(), own);
+        }
+    }
+}
+
+#[test]
+fn a_helper_that_comes_later_is_overtaken_by_the_next_set_up() {
+    for host in ["codeberg.org", "https://codeberg.org/team"] {
+        for own in [
+            GIT_CONFIG.to_owned(),
+            format!("[credential \"{host}\"]\n\tusername = me # mine\n"),
+        ] {
+            let desk = Desk::new();
+            let path = desk.sandbox.home().join(".gitconfig");
+            fs::write(&path, &own).unwrap();
+            let set_up = ["--host", host, "--provider", "codeberg"];
+            let mut expected = own.clone();
+            desk.setup(&set_up).succeeds();
+            for _ in 0..3 {
+                let more = format!("[credential]\n{OTHER}");
+                fs::write(&path, desk.git_config() + &more).unwrap();
+                expected += &more;
+                assert!(desk.asks_another("codeberg.org/team"));
+                let outcome = desk.setup(&set_up);
+                outcome.succeeds();
+                assert!(outcome.stdout.contains("no longer asks"), "{outcome}");
+                assert!(
+                    !desk.asks_another("codeberg.org/team"),
+                    "{}",
+                    desk.git_config()
+                );
+                let now = desk.git_config();
+                desk.setup(&set_up).succeeds();
+                assert_eq!(desk.git_config(), now);
+            }
+            let ours = desk.git_config();
+            let ours = ours.lines().filter(|line| line.ends_with(" git"));
+            assert_eq!(ours.count(), 1);
+            desk.setup(&["--undo"]).succeeds();
+            assert_eq!(desk.git_config(), expected);
+        }
+    }
+}
+
+#[test]
+fn a_repositorys_own_helper_is_named_as_one_that_git_still_asks() {
+    let desk = Desk::new();
+    desk.git(&["init", "--quiet"]);
+    desk.git(&["config", "credential.helper", "cache"]);
+    for set_up in ["git no longer asks", "nothing to change"] {
+        let outcome = desk.setup(&["--host", "codeberg.org"]);
+        outcome.succeeds();
+        assert!(outcome.stdout.contains(set_up), "{outcome}");
+        let (gone, still) = outcome.stdout.split_once("git still asks").expect("a word");
+        assert!(!gone.contains("cache"), "{outcome}");
+        assert!(
+            still.contains("cache (file:.git/config)") && !still.contains("store"),
+            "{outcome}"
+        );
+    }
+    desk.git(&["config", "--unset", "credential.helper"]);
+    desk.git(&["config", "credential.helper", ""]);
+    let outcome = desk.setup(&["--host", "codeberg.org"]);
+    assert!(
+        outcome.stdout.contains("hallpass is not asked"),
+        "{outcome}"
+    );
+}
+
+// --- set-ups that went wrong ---
+
+#[test]
+fn taking_back_the_default_takes_back_no_host() {
+    let mut desk = Desk::new();
+    let config = desk.config_path();
+    desk.setup(&["--host", "codeberg.org"]).succeeds();
+    let before = (desk.git_config(), fs::read_to_string(&config).unwrap());
+    let outcome = desk.setup(&["--default"]);
+    let way_back = "to take it back: hallpass setup git --default --undo\n";
+    assert!(outcome.stdout.ends_with(way_back), "{outcome}");
+    desk.setup(&["--default", "--undo"]).succeeds();
+    let after = (desk.git_config(), fs::read_to_string(&config).unwrap());
+    assert_eq!(after, before);
+}
+
+#[test]
+fn a_set_up_that_was_stopped_half_way_is_finished_or_taken_back() {
+    let desk = Desk::new();
+    let path = desk.sandbox.home().join(".gitconfig");
+    desk.setup(&["--host", "codeberg.org"]).succeeds();
+    let whole = desk.git_config();
+    let ours = desk.helpers("https://codeberg.org").pop().unwrap();
+    let first = ours.replace(" git", "  git");
+    let (before, _) = whole.split_once("\thelper = \n").unwrap();
+    for half in [
+        format!("{before}\thelper = {first}\n"),
+        format!("{before}\thelper = {first}\n\thelper = {ours}\n"),
+    ] {
+        fs::write(&path, &half).unwrap();
+        desk.setup(&["--host", "codeberg.org"]).succeeds();
+        assert_eq!(desk.git_config(), whole);
+        fs::write(&path, &half).unwrap();
+        desk.setup(&["--undo"]).succeeds();
+        assert_eq!(desk.git_config(), GIT_CONFIG);
+        desk.setup(&["--host", "codeberg.org"]).succeeds();
+    }
+}
+
+#[test]
+fn a_git_configuration_that_cannot_be_written_leaves_everything_as_it_was() {
+    let mut desk = Desk::new();
+    let config = desk.config_path();
+    let lock = desk.sandbox.home().join(".gitconfig.lock");
+    fs::write(&lock, "").unwrap();
+    let outcome = desk.setup(&["--host", "codeberg.org", "--default"]);
+    outcome.fails_saying(1, &["could not lock", ".lock"]);
+    assert_eq!(outcome.stdout, "");
+    assert!(!outcome.stderr.contains("installed"), "{outcome}");
+    assert_eq!(fs::read_to_string(&config).unwrap(), "");
+    assert_eq!(desk.git_config(), GIT_CONFIG);
+    fs::remove_file(&lock).unwrap();
+    desk.setup(&["--host", "codeberg.org"]).succeeds();
+    let before = (fs::read_to_string(&config).unwrap(), desk.git_config());
+    fs::write(&lock, "").unwrap();
+    let outcome = desk.setup(&["--undo"]);
+    outcome.fails_with(1);
+    assert_eq!(outcome.stdout, "");
+    assert_eq!(
+        (fs::read_to_string(&config).unwrap(), desk.git_config()),
+        before
+    );
+}
+
+#[test]
+#[cfg(unix)]
+fn what_git_refuses_half_way_is_taken_back() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mut desk = Desk::new();
+    let config = desk.config_path();
+    let path = desk.sandbox.home().join(".gitconfig");
+    // A git that fails where a word stands in its command.
+    let real = desk.sandbox.variables()[std::ffi::OsStr::new("PATH")].clone();
+    let bin = desk.sandbox.root().join("bin");
+    fs::create_dir(&bin).unwrap();
+    let script = "#!/bin/sh\ncase \"$*\" in *\"$REFUSED\"*) echo no >&2; exit 4;; esac\n\
+                  PATH=\"${PATH#*:}\" exec git \"$@\"\n";
+    fs::write(bin.join("git"), script).unwrap();
+    fs::set_permissions(bin.join("git"), fs::Permissions::from_mode(0o755)).unwrap();
+    let mut refusing = bin.into_os_string();
+    refusing.push(":");
+    refusing.push(&real);
+    let set_up = [
+        "--host",
+        "https://codeberg.org/team",
+        "--provider",
+        "codeberg",
+    ];
+    let words = [
+        "--add",
+        "--replace-all",
+        "--add credential.https://codeberg.org/team",
+    ];
+    let path_word = "useHttpPath yes";
+    for later in ["", "[credential]\n\thelper = cache\n"] {
+        // The second time there is something to move.
+        let before = desk.git_config() + later;
+        fs::write(&path, &before).unwrap();
+        let config_before = fs::read_to_string(&config).unwrap();
+        for refused in words.into_iter().chain([path_word]) {
+            fs::write(&path, &before).unwrap();
+            desk.sandbox.set("PATH", &refusing);
+            desk.sandbox.set("REFUSED", refused);
+            let outcome = desk.setup(&set_up);
+            outcome.fails_with(1);
+            assert_eq!(outcome.stdout, "");
+            desk.sandbox.set("PATH", &real);
+            assert_eq!(desk.git_config(), before, "{refused}");
+            assert_eq!(fs::read_to_string(&config).unwrap(), config_before);
+        }
+        fs::write(&path, &before).unwrap();
+        desk.setup(&set_up).succeeds();
+    }
+}
+
+#[test]
+fn a_program_by_another_name_knows_its_own_set_up() {
+    let desk = Desk::new();
+    let name = format!("hallpass-linux-amd64{}", std::env::consts::EXE_SUFFIX);
+    let program = desk.sandbox.root().join(name);
+    another_name(&program);
+    let run = |arguments: &[&str]| {
+        let mut command = desk.sandbox.surround(Command::new(&program));
+        command.args(arguments);
+        crate::sandbox::Running::with_input(command, arguments, b"").wait()
+    };
+    for _ in 0..2 {
+        run(&["setup", "git", "--host", "codeberg.org"]).succeeds();
+        assert_eq!(desk.helpers("https://codeberg.org").len(), 2);
+    }
+    run(&["setup", "git", "--undo"]).succeeds();
+    assert_eq!(desk.git_config(), GIT_CONFIG);
 }

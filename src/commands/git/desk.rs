@@ -235,18 +235,21 @@ impl<'p> Desk<'_, 'p> {
             .into_iter()
             .map(label)
             .collect();
-        if let Some(username) = username.filter(|name| !is_for_anybody(&first, name)) {
-            if let Some(account) = self.named(&first, &labels, username)? {
-                return self.opened(first, url, account);
-            }
-            if labels.len() > 1 {
-                return Err(self.nobody_of_that_name(&first, target, username, &labels));
-            }
+        let username = username.filter(|name| !is_for_anybody(&first, name));
+        if let Some(username) = username
+            && let Some(account) = self.named(&first, &labels, username)?
+        {
+            return self.opened(first, url, account);
         }
         let asks_repository = labels.len() > 1 || self.repository.may_name_an_account();
         let named = asks_repository.then(|| self.repository.said().account.clone());
         let Some(wanted) = named.flatten() else {
-            return Ok(Opened::first(first));
+            return match username {
+                Some(username) if labels.len() > 1 => {
+                    Err(self.nobody_of_that_name(&first, target, username, &labels))
+                }
+                Some(_) | None => Ok(Opened::first(first)),
+            };
         };
         let known = labels.contains(&wanted) || self.is_signed_in(&first, &wanted)?;
         if known {
@@ -284,11 +287,13 @@ impl<'p> Desk<'_, 'p> {
         if labels.iter().any(|label| label == username) || self.is_signed_in(first, username)? {
             return Ok(Some(username.to_owned()));
         }
-        for label in labels {
-            let kept = self.session(first, label)?;
+        let signed_in = self.tool.signed_in(&first.provider)?;
+        let unlisted = signed_in.iter().filter(|account| !labels.contains(account));
+        for account in labels.iter().chain(unlisted) {
+            let kept = self.session(first, account)?;
             let person = kept.and_then(|session| session.person);
-            if person.is_some_and(|person| person.name.as_deref() == Some(username)) {
-                return Ok(Some(label.clone()));
+            if person.is_some_and(|person| person.shown() == username) {
+                return Ok(Some(account.clone()));
             }
         }
         Ok(None)

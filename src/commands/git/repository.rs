@@ -1,7 +1,8 @@
 //! What the repository that git works in says about its credentials.
 //!
-//! A helper runs with `GIT_DIR` set, and `git config` then reads that repository's configuration
-//! as git itself does. The call costs more than the rest of a hit, so it is made at most once,
+//! git starts a helper in the top of the work tree, with `GIT_DIR` set where a command of its own
+//! talks to the server, and without it for `git credential`, which git-lfs and others call. Either
+//! way `git config` reads that repository's configuration as git itself does. The call costs more than the rest of a hit, so it is made at most once,
 //! and on a hit only where a look at two files and the environment shows that it would say
 //! something. What a repository says only chooses among accounts that are there already.
 
@@ -65,7 +66,7 @@ impl<'a> Repository<'a> {
 
     /// Where it is, for a person who is asked; `None` outside of one, as in a clone.
     pub(super) fn folder(&self) -> Option<String> {
-        let git_dir = std::fs::canonicalize(self.env.var_in_passing("GIT_DIR")?).ok()?;
+        let git_dir = std::fs::canonicalize(self.git_dir()?).ok()?;
         let folder = match git_dir.file_name() {
             Some(name) if name == ".git" => git_dir.parent()?,
             Some(_) | None => &git_dir,
@@ -87,15 +88,30 @@ impl<'a> Repository<'a> {
             .any(|key| self.env.var_in_passing(&key).is_some_and(has))
     }
 
+    /// `GIT_DIR`, else what is here: a folder, or a file that names it (gitrepository-layout(5)).
+    fn git_dir(&self) -> Option<PathBuf> {
+        if let Some(git_dir) = self.env.var_in_passing("GIT_DIR") {
+            return Some(PathBuf::from(git_dir));
+        }
+        let here = Path::new(".git");
+        let found = std::fs::metadata(here).ok()?;
+        if found.is_dir() {
+            return Some(here.to_owned());
+        }
+        let text = std::fs::read_to_string(here).ok()?;
+        let named = text.strip_prefix("gitdir:")?;
+        Some(PathBuf::from(named.trim()))
+    }
+
     /// The repository's own configuration, also that of a linked work tree
     /// (gitrepository-layout(5)).
     fn config_files(&self) -> Vec<PathBuf> {
-        let Some(git_dir) = self.env.var_in_passing("GIT_DIR").map(Path::new) else {
+        let Some(git_dir) = self.git_dir() else {
             return Vec::new();
         };
         let common = match std::fs::read_to_string(git_dir.join("commondir")) {
             Ok(relative) => git_dir.join(relative.trim_end()),
-            Err(_) => git_dir.to_owned(),
+            Err(_) => git_dir.clone(),
         };
         vec![common.join("config"), git_dir.join("config.worktree")]
     }

@@ -25,24 +25,78 @@ pub(super) fn matching(keys: &str) -> Result<Vec<(String, String)>, Error> {
     Ok(pairs.iter().map(pair).collect())
 }
 
-/// The helpers that git asks by all its configuration files, each with where it stands.
-pub(super) fn helpers_everywhere(key: &str) -> Result<Vec<String>, Error> {
+/// What one line says, and where.
+#[derive(Debug, Clone)]
+pub(super) struct Entry {
+    /// `system`, `global`, `local`, `worktree` or `command` (git-config(1)).
+    pub(super) scope: String,
+    /// `file:` and a path, as git says it.
+    pub(super) origin: String,
+    /// Its section and name in lower case.
+    pub(super) key: String,
+    pub(super) value: String,
+}
+
+impl Entry {
+    pub(super) fn is_global(&self) -> bool {
+        self.scope == "global"
+    }
+
+    /// Whether git reads it after the user's own configuration.
+    pub(super) fn is_behind_global(&self) -> bool {
+        !matches!(self.scope.as_str(), "system" | "global")
+    }
+}
+
+/// What all configuration files say to the keys that match a pattern, with those that they
+/// include, in the order in which git reads them.
+pub(super) fn everywhere(keys: &str) -> Result<Vec<Entry>, Error> {
     let mut command = Command::new("git");
-    command.args(["config", "--null", "--show-origin", "--get-all", key]);
-    let output = ran(&mut command, || format!("read {key}"))?;
+    command.args(["config", "--null", "--show-scope", "--show-origin"]);
+    command.args(["--get-regexp", keys]);
+    let action = || format!("read {keys}");
+    let parts = parts(ran(&mut command, action)?, action)?;
+    let entry = |parts: &[String]| match parts {
+        [scope, origin, text] => {
+            // A key without any value stands alone.
+            let (key, value) = text.split_once('\n').unwrap_or((text, ""));
+            Some(Entry {
+                scope: scope.clone(),
+                origin: origin.clone(),
+                key: key.to_owned(),
+                value: value.to_owned(),
+            })
+        }
+        _ => None,
+    };
+    Ok(parts.chunks(3).filter_map(entry).collect())
+}
+
+/// The file that the user's own configuration is written to, as [`Entry::origin`] says it; `None`
+/// where nothing is in it.
+pub(super) fn own_file() -> Result<Option<String>, Error> {
+    let output = git(&["--null", "--show-origin", "--list"])?;
+    // Where there is no file, git says so and fails.
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let parts: Vec<&str> = text.split('\0').collect();
-    let pairs = parts.chunks_exact(2);
-    Ok(pairs
-        .filter_map(|pair| match pair {
-            [origin, helper] if !helper.is_empty() => Some(format!("{helper} ({origin})")),
-            _ => None,
-        })
-        .collect())
+    Ok(parts
+        .chunks_exact(2)
+        .last()
+        .and_then(|pair| pair.first())
+        .map(|origin| (*origin).to_owned()))
 }
 
 pub(super) fn add(key: &str, value: &str) -> Result<(), Error> {
     let output = git(&["--add", key, value])?;
+    checked(output, || format!("set {key}")).map(drop)
+}
+
+/// Adds an empty value and then another. `mark`, which says as much as that other one, stands for
+/// the empty one until both are there.
+pub(super) fn add_behind_an_empty_one(key: &str, value: &str, mark: &str) -> Result<(), Error> {
+    add(key, mark)?;
+    add(key, value)?;
+    let output = git(&["--replace-all", key, "", &exactly(mark)])?;
     checked(output, || format!("set {key}")).map(drop)
 }
 

@@ -139,6 +139,12 @@ class Desk:
         self.commit(work, name)
         self.git("-C", work, "push", "--quiet", "origin", "main")
 
+    def with_work_account(self, work):
+        """Bob signs in to the account `work`, beside Alice's."""
+        self.sandbox.browser(user="bob")
+        self.sandbox.hallpass("login", "corp", "--account", "work").ended(0)
+        return work
+
     def kill(self, *tokens):
         """The access tokens die; the grant that they came from lives on."""
         self.provider.set(dead=tokens)
@@ -217,6 +223,32 @@ def a_token_is_kept_by_nobody_else_and_a_bearer_token_goes_out_as_one(rig):
         schemes = {scheme for _, _, scheme, _, status in desk.server.new_seen() if status == 200}
         assert schemes == {"Bearer" if bearer else "Basic"}
         assert not (desk.sandbox.home / ".git-credentials").exists()
+
+
+@case(limit=240)
+def no_helper_that_keeps_what_worked_is_handed_a_token_wherever_it_stands(rig):
+    keeps = "[credential]\n\thelper = store\n"
+    for version, path in gits():
+        for own in (
+            '[credential "{url}"]\n\tusername = oauth2\n' + keeps,
+            '[credential "{url}"]\n\tusername = oauth2\n[credential "{url}/"]\n\thelper = store\n',
+            '[credential "{url}"]\n\tusername = oauth2\n[include]\n\tpath = more\n',
+            None,
+        ):
+            desk = Desk(Other(rig), path, configured=False)
+            config = desk.sandbox.home / ".gitconfig"
+            (desk.sandbox.home / "more").write_text(keeps, encoding="utf-8")
+            set_up = ("setup", "git", "--host", desk.server.url, "--provider", "corp")
+            if own is None:  # it comes after the set-up, which is then run again
+                desk.sandbox.hallpass(*set_up).ended(0)
+                own = keeps
+            mine = own.format(url=desk.server.url)
+            config.write_text(config.read_text(encoding="utf-8") + mine, encoding="utf-8")
+            desk.sandbox.hallpass(*set_up).ended(0)
+            desk.clone()
+            assert not (desk.sandbox.home / ".git-credentials").exists(), (version, own)
+            desk.sandbox.hallpass("setup", "git", "--undo").ended(0)
+            assert config.read_text(encoding="utf-8").endswith(mine), (version, own)
 
 
 @case
@@ -449,6 +481,75 @@ def the_repository_names_the_account_and_so_may_a_command(rig):
     desk.git("-C", work, "fetch", desk.server.url.replace("://", "://work@") + "/one.git")
     assert who() == {"bob"}
     assert len(desk.sandbox.tabs()) == 2
+
+
+@case(limit=240)
+def a_push_as_another_account_goes_on_with_that_accounts_own_new_token(rig):
+    """The user name that goes with a token is anybody's: whose it was, the token itself says."""
+    for version, path in gits():
+        for at in ("GET", "POST"):
+            desk = Desk(Other(rig), path)
+            work = desk.with_work_account(desk.clone())
+            desk.git("-C", work, "remote", "set-url", "origin", desk.server.url.replace("://", "://work@") + "/one.git")
+            desk.commit(work, "second")
+            desk.server.new_seen()
+            desk.provider.new_requests()
+            died = desk.kill_before(at, "git-receive-pack")
+            push = ("-C", work, "push", "--quiet", "origin", "main")
+            if version < HEALING:
+                code, _, err = desk.ran(*push, GIT_TERMINAL_PROMPT="0")
+                assert code != 0, (version, at, err)
+            desk.git(*push, GIT_TERMINAL_PROMPT="0")
+            assert died, (version, at)
+            seen = desk.server.new_seen()
+            assert {who for _, _, _, who, status in seen if status == 200} == {"bob"}, (version, at, seen)
+            assert desk.provider.new_grants() == [("refresh_token", 200)], (version, at)
+            log = desk.git("-C", desk.server.root / "one.git", "log", "--format=%s", "main")
+            assert log.split() == ["second", "first"]
+            assert len(desk.sandbox.tabs()) == 2 and not desk.asked.exists()
+
+
+@case(limit=120)
+def git_lfs_as_another_account_asks_once_more_and_does_not_loop(rig):
+    for _, path in gits():
+        desk = Desk(Other(rig), path)
+        desk.git("lfs", "install", "--skip-repo")
+        desk.git("config", "--global", "lfs.locksverify", "false")
+        work = desk.with_work_account(desk.clone())
+        desk.git("-C", work, "remote", "set-url", "origin", desk.server.url.replace("://", "://work@") + "/one.git")
+        desk.git("-C", work, "lfs", "track", "*.bin")
+        (work / "one.bin").write_bytes(b"one" * 1000)
+        desk.commit(work, "large")
+        desk.git("-C", work, "push", "--quiet", "origin", "main")
+        shutil.rmtree(work / ".git/lfs")
+        (work / "one.bin").unlink()
+        desk.kill(desk.sandbox.hallpass("get-token", "corp", "--account", "work").token)
+        desk.provider.new_requests()
+        desk.server.new_seen()
+        desk.git("-C", work, "lfs", "pull", GIT_TERMINAL_PROMPT="0")
+        assert (work / "one.bin").read_bytes() == b"one" * 1000
+        seen = desk.server.new_seen()
+        assert len(seen) < 10 and {who for _, _, _, who, status in seen if status == 200} == {"bob"}, seen
+        assert desk.provider.new_grants() == [("refresh_token", 200)]
+        assert len(desk.sandbox.tabs()) == 2 and not desk.asked.exists()
+
+
+@case(limit=120)
+def large_files_go_as_the_account_that_the_repository_names(rig):
+    for _, path in gits():
+        desk = Desk(Other(rig), path)
+        desk.git("lfs", "install", "--skip-repo")
+        desk.git("config", "--global", "lfs.locksverify", "false")
+        work = desk.with_work_account(desk.clone())
+        desk.git("-C", work, "config", "hallpass.account", "work")
+        desk.git("-C", work, "lfs", "track", "*.bin")
+        (work / "one.bin").write_bytes(b"one" * 1000)
+        desk.commit(work, "large")
+        desk.server.new_seen()
+        desk.git("-C", work, "push", "--quiet", "origin", "main")
+        seen = desk.server.new_seen()
+        assert {"batch", "git-receive-pack"} <= {what for _, what, *_ in seen}, seen
+        assert {who for _, _, _, who, status in seen if status == 200} == {"bob"}, seen
 
 
 @case(limit=180)
@@ -687,6 +788,7 @@ def a_hit_starts_nothing_and_a_repository_that_names_an_account_one_git_config(r
     assert started(**git_dir) == []
     desk.git("-C", work, "config", "hallpass.account", "work")
     assert started(**git_dir) == ["git"]
+    assert started() == ["git"]  # it runs in the top of the work tree
     # Also where the configuration itself has several accounts.
     desk.git("-C", work, "config", "--unset", "hallpass.account")
     config = desk.sandbox.home / ".config/hallpass/config.toml"
