@@ -2,9 +2,10 @@
 //!
 //! git starts a helper in the top of the work tree, with `GIT_DIR` set where a command of its own
 //! talks to the server, and without it for `git credential`, which git-lfs and others call. Either
-//! way `git config` reads that repository's configuration as git itself does. The call costs more than the rest of a hit, so it is made at most once,
-//! and on a hit only where a look at two files and the environment shows that it would say
-//! something. What a repository says only chooses among accounts that are there already.
+//! way `git config` reads that repository's configuration as git itself does. The call costs more
+//! than the rest of a hit, so it is made at most once, and on a hit only where a look at two files
+//! and the environment shows that it would say something. What a repository says only chooses
+//! among accounts that are there already.
 
 use std::cell::OnceCell;
 use std::ffi::OsString;
