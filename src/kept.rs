@@ -306,6 +306,8 @@ fn exposed<S: serde::Serializer>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const NOW: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
     use crate::store::{Options, Setting};
 
     fn store(folder: &std::path::Path) -> Store {
@@ -343,42 +345,26 @@ mod tests {
             assert_eq!(kept.keep(one).unwrap(), Keeping::Kept);
         }
         assert_eq!(
-            kept.find(&named("a"), false, OffsetDateTime::UNIX_EPOCH)
-                .unwrap(),
+            kept.find(&named("a"), false, NOW).unwrap(),
             Some(user("a", "3"))
         );
         assert_eq!(
-            kept.find(&named("b"), false, OffsetDateTime::UNIX_EPOCH)
-                .unwrap(),
+            kept.find(&named("b"), false, NOW).unwrap(),
             Some(user("b", "2"))
         );
-        assert_eq!(
-            kept.find(&named("c"), false, OffsetDateTime::UNIX_EPOCH)
-                .unwrap(),
-            None
-        );
+        assert_eq!(kept.find(&named("c"), false, NOW).unwrap(), None);
 
         kept.forget(&user("a", "1")).unwrap();
         assert_eq!(
-            kept.find(&named("a"), false, OffsetDateTime::UNIX_EPOCH)
-                .unwrap(),
+            kept.find(&named("a"), false, NOW).unwrap(),
             Some(user("a", "3"))
         );
         kept.forget(&user("a", "3")).unwrap();
-        assert_eq!(
-            kept.find(&named("a"), false, OffsetDateTime::UNIX_EPOCH)
-                .unwrap(),
-            None
-        );
+        assert_eq!(kept.find(&named("a"), false, NOW).unwrap(), None);
         kept.keep(user("a", "4")).unwrap();
         kept.forget(&KeptCredential::default()).unwrap();
         assert_eq!(
-            kept.find(
-                &KeptCredential::default(),
-                false,
-                OffsetDateTime::UNIX_EPOCH
-            )
-            .unwrap(),
+            kept.find(&KeptCredential::default(), false, NOW).unwrap(),
             None
         );
         assert!(kept.list().unwrap().is_none());
@@ -396,8 +382,7 @@ mod tests {
         };
         kept.keep(with_path.clone()).unwrap();
         assert_eq!(
-            kept.find(&named(""), false, OffsetDateTime::UNIX_EPOCH)
-                .unwrap(),
+            kept.find(&named(""), false, NOW).unwrap(),
             Some(user("", ""))
         );
         for (path, expected) in [
@@ -409,12 +394,7 @@ mod tests {
                 path: Some(path.to_owned()),
                 ..KeptCredential::default()
             };
-            assert_eq!(
-                kept.find(&wanted, false, OffsetDateTime::UNIX_EPOCH)
-                    .unwrap(),
-                expected,
-                "{path}"
-            );
+            assert_eq!(kept.find(&wanted, false, NOW).unwrap(), expected, "{path}");
         }
     }
 
@@ -453,14 +433,8 @@ mod tests {
         };
         kept.keep(bearer.clone()).unwrap();
         let any = KeptCredential::default();
-        assert_eq!(
-            kept.find(&any, false, OffsetDateTime::UNIX_EPOCH).unwrap(),
-            None
-        );
-        assert_eq!(
-            kept.find(&any, true, OffsetDateTime::UNIX_EPOCH).unwrap(),
-            Some(bearer)
-        );
+        assert_eq!(kept.find(&any, false, NOW).unwrap(), None);
+        assert_eq!(kept.find(&any, true, NOW).unwrap(), Some(bearer));
     }
 
     #[test]

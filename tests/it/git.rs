@@ -608,23 +608,32 @@ fn who_signed_in_to_an_account_stands_for_it_also_where_it_is_not_configured() {
     }
 }
 
-/// Needs git, as all who use this have it.
-#[test]
-fn the_repository_chooses_the_account() {
-    let mut scene = scene();
-    scene
-        .sandbox
-        .set("PATH", std::env::var_os("PATH").unwrap_or_default());
+/// The tokens of the default account and of `work`; git is on the path.
+fn two_accounts(scene: &mut Scene) -> (String, String) {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    scene.sandbox.set("PATH", path);
     let default = scene.get_token(&[]).token().to_owned();
     scene.sandbox.person("bob");
     let work = scene.get_token(&["--account", "work"]).token().to_owned();
+    (default, work)
+}
+
+/// Needs git, as all who use this have it.
+#[track_caller]
+fn real_git(scene: &Scene, arguments: &[&str]) {
+    let mut command = std::process::Command::new("git");
+    command.args(["-c", "user.name=A", "-c", "user.email=a@people.example"]);
+    command.args(arguments);
+    let done = scene.sandbox.surround(command).output();
+    assert!(done.expect("git").status.success());
+}
+
+#[test]
+fn the_repository_chooses_the_account() {
+    let mut scene = scene();
+    let (default, work) = two_accounts(&mut scene);
     let git_dir = scene.sandbox.root().join("repository/.git");
-    let git = |arguments: &[&str]| {
-        let mut command = std::process::Command::new("git");
-        command.args(arguments);
-        let done = scene.sandbox.surround(command).output();
-        assert!(done.expect("git").status.success());
-    };
+    let git = |arguments: &[&str]| real_git(&scene, arguments);
     git(&["init", "--quiet", "repository"]);
     git(&["-C", "repository", "config", "hallpass.account", "work"]);
     let outside = scene.sandbox.git("get", HOST);
@@ -653,19 +662,8 @@ fn the_repository_chooses_the_account() {
 #[test]
 fn the_repository_chooses_the_account_where_git_names_none() {
     let mut scene = scene();
-    scene
-        .sandbox
-        .set("PATH", std::env::var_os("PATH").unwrap_or_default());
-    let default = scene.get_token(&[]).token().to_owned();
-    scene.sandbox.person("bob");
-    let work = scene.get_token(&["--account", "work"]).token().to_owned();
-    let git = |arguments: &[&str]| {
-        let mut command = std::process::Command::new("git");
-        command.args(["-c", "user.name=A", "-c", "user.email=a@people.example"]);
-        command.args(arguments);
-        let done = scene.sandbox.surround(command).output();
-        assert!(done.expect("git").status.success());
-    };
+    let (default, work) = two_accounts(&mut scene);
+    let git = |arguments: &[&str]| real_git(&scene, arguments);
     let password_in = |folder: &str| {
         let mut command = scene.sandbox.command();
         command.args(["git", "get"]);

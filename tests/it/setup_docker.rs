@@ -14,15 +14,19 @@ const DOCKER: &str = "{\n    \"auths\": {\n        \"quay.io\": {\"auth\": \"eDp
     \"credHelpers\": {\n        \"gcr.io\": \"gcloud\"\n    },\n    \"credsStore\": \"desktop\",\n    \
     \"x\": [1.50, \"\\u00e9\"]\n}";
 
-struct Desk {
+pub(crate) struct Desk {
     sandbox: Sandbox,
     config: PathBuf,
 }
 
 impl Desk {
     fn new() -> Self {
+        Self::with(CONFIG)
+    }
+
+    pub(crate) fn with(config: &str) -> Self {
         let mut sandbox = Sandbox::new();
-        let config = sandbox.config(CONFIG);
+        let config = sandbox.config(config);
         // A folder on PATH that is ours to write in, and not the program's.
         let folder = sandbox.home().join(".local/bin");
         fs::create_dir_all(&folder).unwrap();
@@ -30,8 +34,12 @@ impl Desk {
         Self { sandbox, config }
     }
 
+    pub(crate) fn config(&self) -> String {
+        text(&self.config)
+    }
+
     #[track_caller]
-    fn setup(&self, more: &[&str]) -> Outcome {
+    pub(crate) fn setup(&self, more: &[&str]) -> Outcome {
         self.sandbox.run(&[&["setup", "docker"], more].concat())
     }
 
@@ -73,7 +81,7 @@ fn a_registry_gets_its_helper_its_provider_and_a_link_on_path() {
         "{whole}"
     );
     assert!(whole.ends_with("\"x\": [1.50, \"\\u00e9\"]\n}"), "{whole}");
-    let config = text(&desk.config);
+    let config = desk.config();
     assert!(config.starts_with(CONFIG), "{config}");
     assert!(
         config.contains("match = \"https://registry.corp.example:5000\"\n"),
@@ -123,12 +131,12 @@ fn it_is_taken_back_to_the_byte_however_it_was_set_up() {
                 desk.setup(line).succeeds();
                 desk.setup(line).succeeds();
             }
-            let done = (text(&desk.config), text(&desk.docker_file()));
+            let done = (desk.config(), text(&desk.docker_file()));
             assert!(done.1.contains("\"hallpass\""), "{}", done.1);
             desk.setup(&["--undo", "--dry-run"]).succeeds();
-            assert_eq!((text(&desk.config), text(&desk.docker_file())), done);
+            assert_eq!((desk.config(), text(&desk.docker_file())), done);
             desk.setup(&["--undo"]).succeeds();
-            assert_eq!(text(&desk.config), CONFIG, "{lines:?}");
+            assert_eq!(desk.config(), CONFIG, "{lines:?}");
             let after = fs::read_to_string(desk.docker_file()).ok();
             // An empty file is no configuration, and none is left.
             let expected = before.filter(|text| !text.is_empty());
@@ -172,14 +180,14 @@ fn a_password_in_the_clients_files_goes_nowhere_else() {
             let outcome = desk.setup(line);
             outcome.succeeds();
             assert!(text(&desk.docker_file()).contains("\"hallpass\""));
-            let all = format!("{}{outcome}", text(&desk.config));
+            let all = format!("{}{outcome}", desk.config());
             assert!(!all.contains(CANARY), "{all}");
             let auths = &value(&desk.docker_file())["auths"];
             assert_eq!(auths["quay.io"]["auth"], CANARY);
             desk.setup(&["--undo"]).succeeds();
             assert_eq!(text(&desk.docker_file()), before);
             assert_eq!(text(&auth), before);
-            assert_eq!(text(&desk.config), CONFIG);
+            assert_eq!(desk.config(), CONFIG);
         }
     }
 }
@@ -202,7 +210,7 @@ fn one_registry_of_several_is_taken_back_by_its_name() {
     let expected: Value = serde_json::from_str(DOCKER).unwrap();
     assert_eq!(value(&desk.docker_file()), expected);
     assert!(!desk.link().exists());
-    assert_eq!(text(&desk.config), CONFIG);
+    assert_eq!(desk.config(), CONFIG);
 }
 
 #[test]
@@ -231,7 +239,7 @@ fn a_dry_run_shows_it_and_writes_nothing() {
         );
     }
     assert_eq!(text(&desk.docker_file()), DOCKER);
-    assert_eq!(text(&desk.config), CONFIG);
+    assert_eq!(desk.config(), CONFIG);
     assert!(!desk.link().exists());
 }
 
@@ -259,7 +267,7 @@ fn the_hub_is_set_up_in_dockers_own_words_and_taken_back_under_any_of_its_names(
         assert_eq!(*helpers, expected);
         desk.setup(&[other, "--undo"]).succeeds();
         assert!(!desk.docker_file().exists());
-        assert_eq!(text(&desk.config), CONFIG);
+        assert_eq!(desk.config(), CONFIG);
     }
     // Configured under another of its names, it needs no provider to be named.
     let desk = Desk::new();
@@ -268,7 +276,7 @@ fn the_hub_is_set_up_in_dockers_own_words_and_taken_back_under_any_of_its_names(
     );
     private_file(&desk.config, &configured);
     desk.setup(&["docker.io"]).succeeds();
-    assert_eq!(text(&desk.config).matches("[[resources]]").count(), 1);
+    assert_eq!(desk.config().matches("[[resources]]").count(), 1);
 }
 
 #[test]
@@ -279,7 +287,7 @@ fn a_port_that_was_typed_is_a_name_of_its_own_to_the_clients() {
     let helpers = &value(&desk.docker_file())["credHelpers"];
     let expected = json!({ "a.example": "hallpass", "a.example:443": "hallpass" });
     assert_eq!(*helpers, expected);
-    assert!(text(&desk.config).contains("match = \"https://a.example\"\n"));
+    assert!(desk.config().contains("match = \"https://a.example\"\n"));
     doctor(
         &desk.sandbox,
         1,
@@ -287,7 +295,7 @@ fn a_port_that_was_typed_is_a_name_of_its_own_to_the_clients() {
     );
     desk.setup(&["a.example:443", "--undo"]).succeeds();
     assert!(!desk.docker_file().exists());
-    assert_eq!(text(&desk.config), CONFIG);
+    assert_eq!(desk.config(), CONFIG);
 }
 
 #[test]
@@ -482,13 +490,13 @@ fn a_registry_that_is_known_needs_only_the_client_and_says_so() {
     desk.setup(&["*.pkg.dev"])
         .fails_saying(2, &["exact hosts only"]);
     assert!(!desk.docker_file().exists());
-    assert_eq!(text(&desk.config), CONFIG);
+    assert_eq!(desk.config(), CONFIG);
     // The provider that another tool was set up with needs nothing more.
     let with_github =
         format!("{CONFIG}[providers.github]\npreset = \"github\"\nclient_id = \"Iv0\"\n");
     private_file(&desk.config, &with_github);
     desk.setup(&["ghcr.io"]).succeeds();
-    let config = text(&desk.config);
+    let config = desk.config();
     assert!(
         config.contains("match = \"https://ghcr.io\"\nprovider = \"github\"\n"),
         "{config}"
@@ -497,7 +505,10 @@ fn a_registry_that_is_known_needs_only_the_client_and_says_so() {
     desk.setup(&["--undo"]).succeeds();
     private_file(&desk.config, CONFIG);
     desk.setup(&["ghcr.io", "--client-id", "Iv1"]).succeeds();
-    assert!(text(&desk.config).contains("preset = \"github\"\nclient_id = \"Iv1\"\n"));
+    assert!(
+        desk.config()
+            .contains("preset = \"github\"\nclient_id = \"Iv1\"\n")
+    );
 }
 
 #[test]
@@ -505,7 +516,7 @@ fn a_forge_is_its_own_registry_and_an_exchange_is_said_in_the_resource() {
     let desk = Desk::new();
     desk.setup(&["git.corp.example", "--provider", "gitea"])
         .succeeds();
-    let config = text(&desk.config);
+    let config = desk.config();
     assert!(
         config.contains("base = \"https://git.corp.example\"\n"),
         "{config}"
@@ -518,7 +529,7 @@ fn a_forge_is_its_own_registry_and_an_exchange_is_said_in_the_resource() {
         "harbor",
     ];
     desk.setup(&harbor).succeeds();
-    assert!(text(&desk.config).contains("registry_exchange = \"harbor\"\n"));
+    assert!(desk.config().contains("registry_exchange = \"harbor\"\n"));
 }
 
 #[test]
@@ -535,7 +546,7 @@ fn one_client_is_for_all_the_registries_of_one_command() {
         "openid",
     ];
     desk.setup(&line).succeeds();
-    let config = text(&desk.config);
+    let config = desk.config();
     assert_eq!(
         config.matches("issuer = \"https://login.example\"").count(),
         1,
@@ -556,7 +567,7 @@ fn what_is_no_json_object_is_left_alone() {
         desk.setup(&["--default"])
             .fails_saying(2, &["config.json is not a JSON object"]);
         assert_eq!(text(&desk.docker_file()), text_before);
-        assert_eq!(text(&desk.config), CONFIG);
+        assert_eq!(desk.config(), CONFIG);
     }
 }
 
@@ -583,12 +594,12 @@ fn the_same_line_again_changes_nothing_and_says_so() {
     ] {
         let desk = Desk::new();
         desk.setup(line).succeeds();
-        let done = (text(&desk.config), text(&desk.docker_file()));
+        let done = (desk.config(), text(&desk.docker_file()));
         let again = desk.setup(line);
         let said = &again.succeeds().stdout;
         assert!(said.contains("nothing to change\n"), "{again}");
         assert!(!said.contains("added to"), "{again}");
-        assert_eq!((text(&desk.config), text(&desk.docker_file())), done);
+        assert_eq!((desk.config(), text(&desk.docker_file())), done);
     }
     // What is said anew is added anew.
     let desk = Desk::new();
@@ -617,14 +628,14 @@ fn of_many_at_once_each_is_set_up_and_all_is_taken_back() {
     for one in running {
         one.wait().succeeds();
     }
-    let (helpers, config) = (value(&desk.docker_file()), text(&desk.config));
+    let (helpers, config) = (value(&desk.docker_file()), desk.config());
     for host in &hosts {
         assert_eq!(helpers["credHelpers"][host], "hallpass", "{helpers}");
         assert!(config.contains(&format!("match = \"https://{host}\"")));
     }
     desk.setup(&["--undo"]).succeeds();
     assert_eq!(text(&desk.docker_file()), DOCKER);
-    assert_eq!(text(&desk.config), CONFIG);
+    assert_eq!(desk.config(), CONFIG);
     assert!(!desk.link().exists());
     // Their lock is none of a credential's.
     assert!(!desk.sandbox.data_dir().join("kept").exists());
@@ -643,7 +654,7 @@ fn where_one_of_the_files_cannot_be_written_none_is() {
         outcome.fails_saying(2, &["nothing was changed"]);
         assert_eq!(outcome.stdout, "", "{outcome}");
         assert_eq!(text(&desk.docker_file()), DOCKER);
-        assert_eq!(text(&desk.config), CONFIG);
+        assert_eq!(desk.config(), CONFIG);
         assert!(!desk.link().exists());
         assert!(!desk.sandbox.home().join(".config/containers").exists());
     }

@@ -1,34 +1,6 @@
 //! Who opens a host, as the set-up of docker writes it; git's goes the same way.
 
-use std::fs;
-use std::path::PathBuf;
-
-use crate::sandbox::{Outcome, Sandbox};
-
-struct Desk {
-    sandbox: Sandbox,
-    config: PathBuf,
-}
-
-impl Desk {
-    fn new(config: &str) -> Self {
-        let mut sandbox = Sandbox::new();
-        let config = sandbox.config(config);
-        let folder = sandbox.home().join(".local/bin");
-        fs::create_dir_all(&folder).unwrap();
-        sandbox.set("PATH", &folder);
-        Self { sandbox, config }
-    }
-
-    #[track_caller]
-    fn setup(&self, more: &[&str]) -> Outcome {
-        self.sandbox.run(&[&["setup", "docker"], more].concat())
-    }
-
-    fn config(&self) -> String {
-        fs::read_to_string(&self.config).unwrap()
-    }
-}
+use crate::setup_docker::Desk;
 
 const CORP: &str = "[providers.corp]\nissuer = \"https://login.corp.example\"\n\
     client_id = \"hallpass\"\n";
@@ -39,7 +11,7 @@ fn a_forge_that_is_named_is_the_one_at_that_host_and_never_the_one_that_is_confi
         "[providers.gitea]\npreset = \"gitea\"\nbase = \"https://gitea.com\"\nclient_id = \"1\"\n",
         "[providers.gitea]\npreset = \"gitea\"\nbase = \"https://other.example\"\nclient_id = \"1\"\n",
     ] {
-        let desk = Desk::new(configured);
+        let desk = Desk::with(configured);
         let host = ["git.corp.example", "--provider", "gitea"];
         desk.setup(&[&host[..], &["--client-id", "2"]].concat())
             .succeeds();
@@ -55,7 +27,7 @@ fn a_forge_that_is_named_is_the_one_at_that_host_and_never_the_one_that_is_confi
     // The one that is configured has its home there.
     let here = "[providers.gitea]\npreset = \"gitea\"\nbase = \"https://git.corp.example\"\n\
         client_id = \"1\"\n";
-    let desk = Desk::new(here);
+    let desk = Desk::with(here);
     desk.setup(&["git.corp.example", "--provider", "gitea"])
         .succeeds();
     assert!(desk.config().contains("provider = \"gitea\"\n"));
@@ -63,7 +35,7 @@ fn a_forge_that_is_named_is_the_one_at_that_host_and_never_the_one_that_is_confi
 
 #[test]
 fn what_is_said_of_a_host_is_written_also_where_its_provider_is_known() {
-    let desk = Desk::new(CORP);
+    let desk = Desk::with(CORP);
     desk.setup(&["a.example", "--provider", "corp"]).succeeds();
     desk.setup(&["a.example", "--provider", "corp", "--username", "bot"])
         .succeeds();
@@ -78,7 +50,7 @@ fn what_is_said_of_a_host_is_written_also_where_its_provider_is_known() {
 #[test]
 fn an_entry_that_would_not_count_is_no_success() {
     let own = format!("{CORP}[[resources]]\nmatch = \"https://c.example\"\nprovider = \"corp\"\n");
-    let desk = Desk::new(&own);
+    let desk = Desk::with(&own);
     for more in [
         &["--username", "bot"][..],
         &["--provider", "corp", "--username", "bot"],
@@ -97,7 +69,7 @@ fn an_entry_that_would_not_count_is_no_success() {
 
 #[test]
 fn two_registries_of_one_issuer_can_be_set_up_again() {
-    let desk = Desk::new("");
+    let desk = Desk::with("");
     let two = [
         "a.example",
         "b.example",

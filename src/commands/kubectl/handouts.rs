@@ -53,10 +53,11 @@ pub(super) enum Turn {
     },
 }
 
-/// A note of the journal. One of another form, as another version may have written it, is none.
+/// A note of the journal, its numbers little-endian. One of another form, as another version may
+/// have written it, is none.
 ///
 /// ```text
-/// key 8, pid 4, at 8, until 8, generation 8, state 1, form 3, rest: little-endian
+/// key (8 bytes)  pid (4)  at (8)  until (8)  generation (8)  state (1)  form (3)  zeros
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Entry {
@@ -71,9 +72,6 @@ struct Entry {
 }
 
 const FORM: [u8; 3] = *b"kc2";
-/// Behind what goes before it.
-#[cfg(test)]
-const FORM_AT: usize = 8 + 4 + 8 + 8 + 8 + 1;
 
 impl Entry {
     fn of(note: &Note) -> Option<Self> {
@@ -274,6 +272,9 @@ fn kept(is_alive: impl Fn(&Entry) -> bool) -> impl FnMut(&Note) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Where the form stands in a note.
+    const FORM_AT: usize = 8 + 4 + 8 + 8 + 8 + 1;
 
     const KEY: Key = 0x0123_4567_89ab_cdef;
 

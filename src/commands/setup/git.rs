@@ -544,7 +544,7 @@ impl Others {
                     instead = Some(entry.origin.clone());
                 }
             } else {
-                list.push(format!("{} ({})", entry.value, entry.origin));
+                list.push(format!("{} ({})", named(&entry.value), entry.origin));
             }
         }
         for (list, new) in [
@@ -558,6 +558,17 @@ impl Others {
                 }
             }
         }
+    }
+}
+
+/// A helper as a person is told of it: one that is a line for the shell may hold a password.
+fn named(helper: &str) -> String {
+    match helper
+        .strip_prefix('!')
+        .and_then(|line| line.split_once(' '))
+    {
+        Some((word, _)) => format!("!{word} …"),
+        None => helper.to_owned(),
     }
 }
 
@@ -696,6 +707,18 @@ mod tests {
             assert_eq!(is_ours(value, helper), is_one, "{value}");
         }
         assert_eq!(unfinished(helper), "/opt/hallpass-linux-amd64  git");
+    }
+
+    #[test]
+    fn a_helper_is_named_without_what_a_line_for_the_shell_may_hold() {
+        for (helper, shown) in [
+            ("store --file ~/.passwords", "store --file ~/.passwords"),
+            ("!gh auth git-credential", "!gh …"),
+            ("!f() { echo password=hunter2; }; f", "!f() …"),
+            ("!hunter", "!hunter"),
+        ] {
+            assert_eq!(named(helper), shown);
+        }
     }
 
     #[test]

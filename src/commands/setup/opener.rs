@@ -146,13 +146,10 @@ impl Opened<'_> {
     /// Whether the provider that has a forge's name in the configuration is one of that forge
     /// elsewhere: what is asked for here is another instance, and never the first one's tokens.
     fn is_elsewhere(&self, config: &Config, name: &str) -> bool {
-        let home = |provider: &Provider| {
-            let home = provider.authorization_endpoint.as_ref();
-            home.and_then(Realm::of)
-        };
         self.instances.contains(&name)
             && config.provider(name).is_ok_and(|provider| {
-                home(&provider).is_some_and(|home| Some(home) != Realm::of(&self.host.url))
+                // Of an issuer alone nothing is known before its metadata is read.
+                home_of(&provider).is_some() && !is_home_of(&provider, &self.host.url)
             })
     }
 
@@ -277,8 +274,12 @@ pub(super) fn name_of(url: &str) -> String {
 /// Shorter than a name may be (64), so that a number has room behind it.
 const LONGEST_NAME: usize = 60;
 
+fn home_of(provider: &Provider) -> Option<Realm> {
+    provider.authorization_endpoint.as_ref().and_then(Realm::of)
+}
+
 fn is_home_of(provider: &Provider, url: &Url) -> bool {
-    let home = provider.authorization_endpoint.as_ref().and_then(Realm::of);
+    let home = home_of(provider);
     home.is_some() && home == Realm::of(url)
 }
 
