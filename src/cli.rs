@@ -32,7 +32,8 @@ pub const EXITS: &str = "Exit codes:
 
 #[derive(Debug, Subcommand)]
 pub enum Verb {
-    /// Print a token: kept, refreshed, or signed in for
+    // What a tool calls is parsed alone, so what it is about stands at its own type. What is flattened
+    // into another has no doc comment: clap would take it for what that one is about.
     GetToken(GetToken),
     /// Sign in anew
     Login(Login),
@@ -48,14 +49,12 @@ pub enum Verb {
     /// Say what is off where a tool is refused, and what to type
     #[command(subcommand)]
     Doctor(Doctor),
-    /// Answer git, as its credential helper
     Git(Git),
-    /// Answer docker, podman and other clients of registries, as their credential helper
     Docker(Docker),
-    /// Answer kubectl, as its credential plugin
     Kubectl(Kubectl),
 }
 
+/// Print a token: kept, refreshed, or signed in for
 #[derive(Debug, Args)]
 #[command(after_help = EXITS)]
 pub struct GetToken {
@@ -247,7 +246,7 @@ pub const DOCTOR_EXITS: &str = "Exit codes:
   1  something is off
   2  the command line or the configuration is at fault";
 
-/// The provider that opens what a tool is set up for: one that is there, or what makes one.
+// The provider that opens what a tool is set up for: one that is there, or what makes one.
 #[derive(Debug, Default, Clone, Args)]
 #[group(id = "opener", multiple = true)]
 pub struct Opener {
@@ -271,7 +270,7 @@ pub struct Opener {
     pub account: Option<String>,
 }
 
-/// What a set-up does with what it would write.
+// What a set-up does with what it would write.
 #[derive(Debug, Default, Clone, Copy, Args)]
 pub struct Changing {
     /// Show what would be changed, and change nothing
@@ -282,6 +281,8 @@ pub struct Changing {
     pub undo: bool,
 }
 
+/// Answer git, as its credential helper
+///
 /// git starts it with an operation: get, store, erase, capability.
 #[derive(Debug, Args)]
 pub struct Git {
@@ -304,6 +305,8 @@ impl From<OsString> for Git {
     }
 }
 
+/// Answer docker, podman and other clients of registries, as their credential helper
+///
 /// A client of registries starts it with an operation and no more.
 #[derive(Debug, Args)]
 pub struct Docker {
@@ -326,6 +329,8 @@ impl From<OsString> for Docker {
     }
 }
 
+/// Answer kubectl, as its credential plugin
+///
 /// Started by the exec entry of a kubeconfig, with its request in `KUBERNETES_EXEC_INFO`.
 #[derive(Debug, Args)]
 #[command(after_help = EXITS)]
@@ -347,7 +352,7 @@ pub struct Kubectl {
     pub common: Common,
 }
 
-/// Which account, of which provider.
+// Which account, of which provider.
 #[derive(Debug, Args)]
 pub struct Target {
     /// A provider of the configuration, a preset, or the URL of a configured resource
@@ -358,7 +363,7 @@ pub struct Target {
     pub account: Option<String>,
 }
 
-/// A provider that stands in no configuration, or what to ask for other than it says.
+// A provider that stands in no configuration, or what to ask for other than it says.
 #[derive(Debug, Default, Clone, Args)]
 pub struct AdHocArgs {
     /// The issuer of a provider that is not configured
@@ -387,7 +392,6 @@ pub struct AdHocArgs {
     pub audience: Option<String>,
 }
 
-// No doc comment: clap would take it for what a command is about.
 #[derive(Debug, Default, Args)]
 pub struct Asking {
     /// How to sign in

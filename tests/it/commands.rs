@@ -261,6 +261,38 @@ fn login_for_an_account_leaves_the_others_alone() {
     assert_eq!(scene.sessions().len(), 2);
 }
 
+// --- help ---
+
+#[test]
+fn each_command_says_what_it_is_about_wherever_it_is_asked() {
+    let sandbox = Sandbox::new();
+    let help = |words: &[&str]| {
+        let outcome = sandbox.run(words);
+        outcome.succeeds();
+        outcome.stdout.lines().next().unwrap_or_default().to_owned()
+    };
+    for command in [
+        &["get-token"][..],
+        &["login"],
+        &["logout"],
+        &["lock"],
+        &["status"],
+        &["git"],
+        &["docker"],
+        &["kubectl"],
+        &["setup", "git"],
+        &["setup", "docker"],
+        &["setup", "kubectl"],
+        &["doctor", "docker"],
+        &["doctor", "kubectl"],
+    ] {
+        let about = help(&[&["help"], command].concat());
+        assert_eq!(help(&[command, &["--help"]].concat()), about, "{command:?}");
+        let overview = sandbox.run(&[&command[..command.len() - 1], &["--help"]].concat());
+        assert!(overview.stdout.contains(&about), "{command:?}: {about:?}");
+    }
+}
+
 // --- logout ---
 
 #[test]
