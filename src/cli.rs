@@ -32,8 +32,8 @@ pub const EXITS: &str = "Exit codes:
 
 #[derive(Debug, Subcommand)]
 pub enum Verb {
-    // What a tool calls is parsed alone, so what it is about stands at its own type. What is flattened
-    // into another has no doc comment: clap would take it for what that one is about.
+    // What a tool calls is parsed alone, so what it is about stands at its own type. What is
+    // flattened into another has no doc comment: clap would take it for what that one is about.
     GetToken(GetToken),
     /// Sign in anew
     Login(Login),

@@ -212,7 +212,8 @@ impl<'p> Served<'p> {
         Ok(account.kept()?.map(|kept| kept.value))
     }
 
-    /// The accounts of a provider that somebody has signed in to. What cannot be opened is nobody's.
+    /// The accounts of a provider that somebody has signed in to. What cannot be opened is
+    /// nobody's.
     pub(super) fn signed_in(&self, provider: &Provider) -> Result<Vec<String>, StoreError> {
         let store = &self.prepared.store;
         let mut accounts = Vec::new();

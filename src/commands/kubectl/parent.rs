@@ -18,8 +18,8 @@ pub(super) struct Parent {
 
 /// Boot and pid namespace, without which a pid and a start time say nothing: which instance of
 /// proc(5) shows them, when that was made, and by which mount, whose id no other one ever has
-/// (Linux 6.8). Each pid namespace has an instance of its own, and no instance outlives its boot. To
-/// ask for the namespace and for the boot's id by name takes six times as long, for the kernel
+/// (Linux 6.8). Each pid namespace has an instance of its own, and no instance outlives its boot.
+/// To ask for the namespace and for the boot's id by name takes six times as long, for the kernel
 /// makes up those files for each process that looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct ProcMount {

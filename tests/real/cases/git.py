@@ -42,6 +42,9 @@ def healing_git():
     return gits()[-1][1]
 
 
+LARGE = b"one" * 1000
+
+
 class Desk:
     """A person with git, hallpass and a provider, and a git server with one repository."""
 
@@ -138,6 +141,14 @@ class Desk:
         self.git("clone", "--quiet", self.server.root / "one.git", work)
         self.commit(work, name)
         self.git("-C", work, "push", "--quiet", "origin", "main")
+
+    def with_a_large_file(self, work):
+        """A commit that git-lfs has to bring to the server."""
+        self.git("lfs", "install", "--skip-repo")
+        self.git("config", "--global", "lfs.locksverify", "false")
+        self.git("-C", work, "lfs", "track", "*.bin")
+        (work / "one.bin").write_bytes(LARGE)
+        self.commit(work, "large")
 
     def with_work_account(self, work):
         """Bob signs in to the account `work`, beside Alice's."""
@@ -340,17 +351,14 @@ def large_files_of_git_lfs_come_and_go_with_the_same_sign_in(rig):
 def git_lfs_itself_gets_another_token_for_one_that_was_revoked(rig):
     """It knows no `state[]`: it erases what was refused, and asks once more."""
     desk = Desk(rig)
-    desk.git("lfs", "install", "--skip-repo")
     work = desk.clone()
-    desk.git("-C", work, "lfs", "track", "*.bin")
-    (work / "one.bin").write_bytes(b"one" * 1000)
-    desk.commit(work, "large")
-    desk.git("-C", work, "-c", "lfs.locksverify=false", "push", "--quiet")
+    desk.with_a_large_file(work)
+    desk.git("-C", work, "push", "--quiet")
     shutil.rmtree(work / ".git/lfs")
     (work / "one.bin").unlink()
     desk.kill_all()
     desk.git("-C", work, "lfs", "pull")
-    assert (work / "one.bin").read_bytes() == b"one" * 1000
+    assert (work / "one.bin").read_bytes() == LARGE
     desk.healed()
 
 
@@ -513,13 +521,9 @@ def a_push_as_another_account_goes_on_with_that_accounts_own_new_token(rig):
 def git_lfs_as_another_account_asks_once_more_and_does_not_loop(rig):
     for _, path in gits():
         desk = Desk(Other(rig), path)
-        desk.git("lfs", "install", "--skip-repo")
-        desk.git("config", "--global", "lfs.locksverify", "false")
         work = desk.with_work_account(desk.clone())
         desk.git("-C", work, "remote", "set-url", "origin", desk.server.url.replace("://", "://work@") + "/one.git")
-        desk.git("-C", work, "lfs", "track", "*.bin")
-        (work / "one.bin").write_bytes(b"one" * 1000)
-        desk.commit(work, "large")
+        desk.with_a_large_file(work)
         desk.git("-C", work, "push", "--quiet", "origin", "main")
         shutil.rmtree(work / ".git/lfs")
         (work / "one.bin").unlink()
@@ -527,7 +531,7 @@ def git_lfs_as_another_account_asks_once_more_and_does_not_loop(rig):
         desk.provider.new_requests()
         desk.server.new_seen()
         desk.git("-C", work, "lfs", "pull", GIT_TERMINAL_PROMPT="0")
-        assert (work / "one.bin").read_bytes() == b"one" * 1000
+        assert (work / "one.bin").read_bytes() == LARGE
         seen = desk.server.new_seen()
         assert len(seen) < 10 and {who for _, _, _, who, status in seen if status == 200} == {"bob"}, seen
         assert desk.provider.new_grants() == [("refresh_token", 200)]
@@ -538,13 +542,9 @@ def git_lfs_as_another_account_asks_once_more_and_does_not_loop(rig):
 def large_files_go_as_the_account_that_the_repository_names(rig):
     for _, path in gits():
         desk = Desk(Other(rig), path)
-        desk.git("lfs", "install", "--skip-repo")
-        desk.git("config", "--global", "lfs.locksverify", "false")
         work = desk.with_work_account(desk.clone())
         desk.git("-C", work, "config", "hallpass.account", "work")
-        desk.git("-C", work, "lfs", "track", "*.bin")
-        (work / "one.bin").write_bytes(b"one" * 1000)
-        desk.commit(work, "large")
+        desk.with_a_large_file(work)
         desk.server.new_seen()
         desk.git("-C", work, "push", "--quiet", "origin", "main")
         seen = desk.server.new_seen()
