@@ -110,8 +110,14 @@ impl Journal {
         let is_whole = self.bytes.len().is_multiple_of(NOTE_LEN);
         if is_whole && self.bytes.len() <= MOST * NOTE_LEN {
             let write = |mut file: &File| file.write_all(note);
-            let written = match self.of_that_name()? {
-                Some(file) => write(&file),
+            // Somebody has shortened it while this process was waiting for a person.
+            let of_that_name = if Folder::is_nameless(&self.file) {
+                self.folder.open_to_append(&self.name)?
+            } else {
+                None
+            };
+            let written = match &of_that_name {
+                Some((file, _)) => write(file),
                 None => write(&self.file),
             };
             let path = || self.folder.path().join(&self.name);
@@ -122,22 +128,6 @@ impl Journal {
         kept.reverse();
         self.folder
             .replace(&self.name, kept.as_flattened(), Durable::No)
-    }
-}
-
-impl Journal {
-    /// The file that has the journal's name now, if it is another one: somebody has shortened it
-    /// while this process was waiting for a person.
-    fn of_that_name(&self) -> Result<Option<File>, StoreError> {
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::MetadataExt as _;
-            if self.file.metadata().is_ok_and(|file| file.nlink() == 0) {
-                let opened = self.folder.open_to_append(&self.name)?;
-                return Ok(opened.map(|(file, _)| file));
-            }
-        }
-        Ok(None)
     }
 }
 

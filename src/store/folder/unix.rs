@@ -124,6 +124,11 @@ impl Folder {
         Ok(Some((file, length)))
     }
 
+    /// Whether a file that was opened has been removed or replaced since.
+    pub(in crate::store) fn is_nameless(file: &File) -> bool {
+        file.metadata().is_ok_and(|metadata| metadata.nlink() == 0)
+    }
+
     fn open_at(&self, name: &str, flags: OFlags) -> Result<Option<File>, StoreError> {
         let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         match rustix::fs::openat(&self.opened, name, flags, Mode::RUSR | Mode::WUSR) {
