@@ -12,6 +12,16 @@ pub fn now(env: &Env) -> OffsetDateTime {
     OffsetDateTime::now_utc() + test_offset(env)
 }
 
+/// A length of time in the largest unit that says it well.
+pub fn in_words(seconds: i64) -> String {
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7200 => format!("{} min", seconds / 60),
+        7200..172_800 => format!("{} h", seconds / 3600),
+        _ => format!("{} days", seconds / 86_400),
+    }
+}
+
 #[cfg(debug_assertions)]
 fn test_offset(env: &Env) -> Duration {
     // The time is asked for anew by each call.

@@ -241,6 +241,7 @@ fn session_hint(error: &session::Error) -> Option<String> {
             Some("see that `registry_exchange` is the right one for this registry".to_owned())
         }
         S::IdToken(_) | S::Mixup(_) | S::Vanished => Some(VERBOSE.to_owned()),
+        S::UntimelyIdToken { provider_ahead, .. } => Some(session::clock_hint(*provider_ahead)),
         S::NoIdToken => Some("ask for the scope `openid`: `--scope openid`".to_owned()),
         S::Spent { .. } => Some("run it again: it leads to a sign-in".to_owned()),
         S::Browser(BrowserError::Listener(ListenerError::PortTaken { port })) => Some(format!(

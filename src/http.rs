@@ -5,7 +5,7 @@
 //! followed, for what we send are credentials. Plain http goes to a loopback address only, and
 //! never through a proxy. Bodies are never logged: method, host, status.
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::io::Read as _;
 use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
@@ -113,6 +113,8 @@ pub struct Http {
     terminal: Terminal,
     /// Where every request but one to loopback goes through, whatever the environment says.
     through: Option<Url>,
+    /// What the clock of the last server that answered said, where it said anything.
+    last_date: Cell<Option<OffsetDateTime>>,
     proxied: OnceCell<Immortal>,
     /// To loopback addresses: plain http is allowed, and no proxy sees it.
     loopback: OnceCell<Immortal>,
@@ -131,6 +133,7 @@ impl Http {
             proxy: proxy_name(env),
             terminal,
             through: None,
+            last_date: Cell::new(None),
             proxied: OnceCell::new(),
             loopback: OnceCell::new(),
         }
@@ -161,6 +164,11 @@ impl Http {
             proxied: OnceCell::new(),
             ..self
         }
+    }
+
+    /// The clock of the server that answered last (RFC 9110 §6.6.1).
+    pub fn last_date(&self) -> Option<OffsetDateTime> {
+        self.last_date.get()
     }
 
     /// GETs a JSON document; `bearer` is an access token, where one is needed.
@@ -255,6 +263,7 @@ impl Http {
             .get(header::DATE)
             .and_then(|value| value.to_str().ok())
             .and_then(|text| OffsetDateTime::parse(text, &Rfc2822).ok());
+        self.last_date.set(date);
         let mut body = Vec::with_capacity(8 * 1024);
         let mut chunk = [0; 8 * 1024];
         loop {

@@ -109,7 +109,9 @@ impl<'e> Recall<'e> {
         let kept = data.read::<Session>(&record).ok()?;
         match plan(kept.as_ref(), &want, crate::clock::now(self.env)) {
             Plan::Use => (),
-            Plan::Refresh { .. } | Plan::Authorize { .. } => return None,
+            Plan::Refresh { .. } | Plan::Authorize { .. } | Plan::WaitForClock(..) => {
+                return None;
+            }
         }
         let kept = kept?;
         let username = match form.as_str() {

@@ -148,7 +148,7 @@ fn as_text(kept: &Kept<Session>, now: OffsetDateTime) -> String {
     let expiry = match tokens.expires_at {
         None => "until it is refused".to_owned(),
         Some(at) if at <= now => "expired".to_owned(),
-        Some(at) => format!("for {}", duration((at - now).whole_seconds())),
+        Some(at) => format!("for {}", crate::clock::in_words((at - now).whole_seconds())),
     };
     let refresh = if tokens.refresh_token.is_some() {
         "refreshed by itself"
@@ -164,14 +164,4 @@ fn as_text(kept: &Kept<Session>, now: OffsetDateTime) -> String {
     };
     let _ = writeln!(text, "  scopes: {scopes}");
     crate::report::printable_lines(&text)
-}
-
-/// A time as a person says it.
-pub(super) fn duration(seconds: i64) -> String {
-    match seconds {
-        0..120 => format!("{seconds} s"),
-        120..7200 => format!("{} min", seconds / 60),
-        7200..172_800 => format!("{} h", seconds / 3600),
-        _ => format!("{} days", seconds / 86_400),
-    }
 }

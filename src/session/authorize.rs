@@ -26,7 +26,8 @@ use super::attempt::{Attempt, Outcome};
 use super::plan::{Plan, Reason, plan};
 use super::record::{Person, Registration, Session};
 use super::{
-    Account, Error, PATIENCE, RESERVED, Told, Way, endpoint, first_tokens, is_refused, person_of,
+    Account, Error, PATIENCE, RESERVED, Told, Way, clock_hint, endpoint, first_tokens, is_refused,
+    person_of, untimely,
 };
 
 impl Account<'_> {
@@ -36,6 +37,7 @@ impl Account<'_> {
         let (reason, may_serve) = match plan(kept.as_ref(), want, self.context.now()) {
             Plan::Use => return kept.ok_or(Error::Vanished),
             Plan::Authorize { reason, fallback } => (reason, fallback.is_some()),
+            Plan::WaitForClock(unused, fault) => return Err(untimely((unused, fault))),
             // Somebody has signed in since, and that token is stale already.
             Plan::Refresh { fallback, .. } => (Reason::Expired, fallback.is_some()),
         };
@@ -198,9 +200,20 @@ impl Account<'_> {
         }
         let result = self.grant(keeps).and_then(|kept| {
             let tokens = &kept.value.tokens;
+            let unused = tokens.untimely_id_token(self.context.now());
             match wanted {
-                Some(kind) if tokens.token(kind).is_none() => Err(Error::NoIdToken),
-                Some(_) | None => Ok(kept),
+                Some(kind) if tokens.token(kind).is_none() => {
+                    Err(unused.map_or(Error::NoIdToken, untimely))
+                }
+                Some(_) | None => {
+                    if let Some((unused, fault)) = unused {
+                        self.context.terminal.warn(&format!(
+                            "{fault}, so only the access token can be used; {}",
+                            clock_hint(unused.provider_ahead)
+                        ));
+                    }
+                    Ok(kept)
+                }
             }
         });
         let (outcome, message) = match &result {
@@ -483,9 +496,10 @@ impl Account<'_> {
         keeps: bool,
     ) -> Result<Kept<Session>, Error> {
         let now = self.context.now();
-        let claims = self.checked_id_token(metadata, &tokens, nonce, now)?;
-        let person = match &claims {
-            Some(claims) => Some(person_of(claims)),
+        let checked = self.checked_id_token(metadata, &tokens, nonce, now)?;
+        let unused = self.unused_id_token(checked.as_ref());
+        let person = match &checked {
+            Some(checked) => Some(person_of(&checked.claims)),
             None => self.asked_who(metadata, &tokens),
         };
         match (pinned, &person) {
@@ -503,7 +517,7 @@ impl Account<'_> {
             identity: self.identity.clone(),
             provider: self.provider.name.clone(),
             person,
-            tokens: first_tokens(tokens, claims.as_ref(), &self.provider.scopes, now),
+            tokens: first_tokens(tokens, checked.as_ref(), unused, &self.provider.scopes, now),
             refused: None,
             forced_at: None,
             registration: Registration {

@@ -8,7 +8,7 @@ use crate::grant::page::Failure;
 use crate::http::HttpError;
 use crate::oauth::callback::{ErrorCode, Rejected};
 use crate::oauth::discovery::DiscoveryError;
-use crate::oauth::id_token::IdTokenError;
+use crate::oauth::id_token::{IdTokenError, Untimely};
 use crate::oauth::token::TokenError;
 use crate::store::StoreError;
 
@@ -40,6 +40,13 @@ pub enum Error {
     },
     #[error("the ID token is not to be trusted")]
     IdToken(#[from] IdTokenError),
+    #[error("the provider sent an ID token that cannot be used")]
+    UntimelyIdToken {
+        #[source]
+        fault: Untimely,
+        /// Seconds by which the provider's clock was ahead of this machine's.
+        provider_ahead: Option<i64>,
+    },
     #[error("the provider handed out no ID token")]
     NoIdToken,
     #[error("signing in with the browser did not work")]
@@ -95,6 +102,25 @@ pub enum Error {
     Vanished,
 }
 
+/// What to do about a clock, given how many seconds the provider's is ahead of this machine's.
+pub fn clock_hint(provider_ahead: Option<i64>) -> String {
+    // Less than this is no fault of a clock: the token itself was issued for another time.
+    const AGREEMENT: u64 = 30;
+    let Some(ahead) = provider_ahead else {
+        return "compare this machine's clock (`date -u`) with a clock that you trust".to_owned();
+    };
+    if ahead.unsigned_abs() < AGREEMENT {
+        return "this machine's clock agrees with the provider's: tell the people who run the \
+                provider that it issues ID tokens for another time"
+            .to_owned();
+    }
+    format!(
+        "this machine's clock is {} {} the provider's: correct it, then run the command again",
+        crate::clock::in_words(ahead.saturating_abs()),
+        if ahead > 0 { "behind" } else { "ahead of" },
+    )
+}
+
 impl Reason {
     fn words(self) -> &'static str {
         match self {
@@ -119,14 +145,11 @@ impl Outcome {
 
 impl Error {
     /// Whether an answer may be the provider's all the same: the keys to check it were not to be
-    /// had, or it was checked, and by this machine's clock its time is another one.
+    /// had.
     pub(super) fn may_be_the_providers(&self) -> bool {
-        use IdTokenError::{Expired, FromTheFuture, UnknownKey};
         matches!(
             self,
-            Self::Http(_)
-                | Self::NoMetadata { .. }
-                | Self::IdToken(UnknownKey | Expired | FromTheFuture)
+            Self::Http(_) | Self::NoMetadata { .. } | Self::IdToken(IdTokenError::UnknownKey)
         )
     }
 
@@ -139,7 +162,9 @@ impl Error {
             },
             Self::UnknownPerson { .. } => Told::Failed(Failure::UnknownPerson),
             // Metadata was there when the sign-in began: now it is the keys that are not.
-            Self::IdToken(_) | Self::NoMetadata { .. } => Told::Failed(Failure::IdToken),
+            Self::IdToken(_) | Self::UntimelyIdToken { .. } | Self::NoMetadata { .. } => {
+                Told::Failed(Failure::IdToken)
+            }
             Self::Store(_) => Told::Failed(Failure::Store),
             Self::Http(HttpError::TimedOut { .. }) | Self::TimedOut { .. } => Told::TimedOut,
             Self::Declined { .. } => Told::Declined,

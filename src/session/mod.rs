@@ -21,7 +21,7 @@ use crate::grant::page::{Ending, Failure, Page};
 use crate::http::{Http, Response};
 use crate::oauth::discovery::Metadata;
 use crate::oauth::id_token;
-use crate::oauth::id_token::{Checks, Claims, IdTokenError};
+use crate::oauth::id_token::{Checked, Checks, Claims, IdTokenError, Untimely};
 use crate::oauth::token::{Client, TokenRequest, TokenResponse};
 use crate::provider::Provider;
 use crate::report::printable;
@@ -43,13 +43,13 @@ mod sign_out;
 pub use crate::exchange::ExchangeError;
 pub use crate::oauth::discovery::DiscoveryError;
 pub use crate::oauth::token::TokenError;
-pub use error::Error;
+pub use error::{Error, clock_hint};
 pub use sign_out::{SignedOut, sign_out};
 
 use attempt::Attempt;
 use metadata::Documents;
 use plan::{Plan, plan};
-use record::{Identity, Person, Session, TokenSet};
+use record::{Identity, Person, Session, TokenSet, UnusedIdToken};
 
 /// A refresh is forced at most once in this time: a token that is refused straight after it was
 /// made is not made better by another one.
@@ -218,10 +218,17 @@ impl<'a> Account<'a> {
                         || tokens.is_valid(want.token, self.context.now())
                 };
                 let fresh = self.refreshed(want, Evidence::Refusal)?;
+                if let Some(fresh) = &fresh
+                    && !is_served(fresh)
+                    && let Some(unused) = fresh.value.tokens.untimely_id_token(self.context.now())
+                {
+                    return Err(untimely(unused));
+                }
                 if let Some(fresh) = fresh.filter(is_served) {
                     return Ok(fresh);
                 }
             }
+            Plan::WaitForClock(unused, fault) => return Err(untimely((unused, fault))),
             Plan::Authorize { .. } => (),
         }
         self.authorized(want)
@@ -245,7 +252,7 @@ impl<'a> Account<'a> {
         let kept = self.kept()?.filter(|kept| kept.generation == suspect);
         match plan(kept.as_ref(), &want, self.context.now()) {
             Plan::Refresh { .. } => self.refreshed(&want, Evidence::Suspicion),
-            Plan::Use | Plan::Authorize { .. } => Ok(None),
+            Plan::Use | Plan::Authorize { .. } | Plan::WaitForClock(..) => Ok(None),
         }
     }
 
@@ -363,7 +370,7 @@ impl<'a> Account<'a> {
         tokens: &TokenResponse,
         nonce: Option<&Secret<String>>,
         now: OffsetDateTime,
-    ) -> Result<Option<Claims>, Error> {
+    ) -> Result<Option<Checked>, Error> {
         let (Some(token), Some(issuer)) = (&tokens.id_token, &self.provider.issuer) else {
             return Ok(None);
         };
@@ -378,7 +385,7 @@ impl<'a> Account<'a> {
             access_token: Some(&tokens.access_token),
             now,
         };
-        let claims = match id_token::verify(token, &keys, &checks) {
+        let checked = match id_token::verify(token, &keys, &checks) {
             Err(IdTokenError::UnknownKey) => {
                 let keys = documents
                     .keys(metadata, true)?
@@ -387,7 +394,20 @@ impl<'a> Account<'a> {
             }
             other => other?,
         };
-        Ok(Some(claims))
+        Ok(Some(checked))
+    }
+
+    /// The times of an ID token that must not be used because of them.
+    fn unused_id_token(&self, checked: Option<&Checked>) -> Option<UnusedIdToken> {
+        let checked = checked.filter(|checked| checked.untimely.is_some())?;
+        let now = self.context.now();
+        Some(UnusedIdToken {
+            validity: checked.claims.validity,
+            provider_ahead: self
+                .http
+                .last_date()
+                .map(|date| (date - now).whole_seconds()),
+        })
     }
 
     /// Whom and what a sign-in is for, as a person is told.
@@ -473,6 +493,13 @@ fn was_forced_lately(session: &Session, now: OffsetDateTime) -> bool {
         .is_some_and(|at| now >= at && now < at + BETWEEN_FORCED)
 }
 
+fn untimely((unused, fault): (UnusedIdToken, Untimely)) -> Error {
+    Error::UntimelyIdToken {
+        fault,
+        provider_ahead: unused.provider_ahead,
+    }
+}
+
 fn person_of(claims: &Claims) -> Person {
     Person {
         issuer: Some(claims.issuer.clone()),
@@ -487,7 +514,8 @@ fn person_of(claims: &Claims) -> Person {
 
 fn first_tokens(
     tokens: TokenResponse,
-    claims: Option<&Claims>,
+    checked: Option<&Checked>,
+    unused_id_token: Option<UnusedIdToken>,
     asked: &[String],
     now: OffsetDateTime,
 ) -> TokenSet {
@@ -500,16 +528,20 @@ fn first_tokens(
         scopes,
         created_at: _,
     } = tokens;
+    // One that could not be checked, or must not be used, is not stored.
+    let claims = checked
+        .filter(|checked| checked.untimely.is_none())
+        .map(|checked| &checked.claims);
     TokenSet {
         access_token,
         token_type,
-        // One that could not be checked is not kept.
         id_token: id_token.filter(|_| claims.is_some()),
         refresh_token,
         obtained_at: now,
         expires_at: expires_in.map(|seconds| now + Duration::seconds(seconds)),
         id_token_obtained_at: claims.map(|_| now),
-        id_token_expires_at: claims.map(|claims| claims.expires_at),
+        id_token_expires_at: claims.map(|claims| claims.validity.expires_at),
+        unused_id_token,
         scopes: scopes.unwrap_or_else(|| asked.to_vec()),
     }
 }
@@ -518,10 +550,11 @@ fn first_tokens(
 fn renewed(
     old: &TokenSet,
     tokens: TokenResponse,
-    claims: Option<&Claims>,
+    checked: Option<&Checked>,
+    unused_id_token: Option<UnusedIdToken>,
     now: OffsetDateTime,
 ) -> TokenSet {
-    let mut new = first_tokens(tokens, claims, &old.scopes, now);
+    let mut new = first_tokens(tokens, checked, unused_id_token, &old.scopes, now);
     if new.refresh_token.is_none() {
         new.refresh_token.clone_from(&old.refresh_token);
     }

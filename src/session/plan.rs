@@ -2,8 +2,9 @@
 
 use time::OffsetDateTime;
 
-use super::record::{Session, TokenSet};
-use crate::credential::Want;
+use super::record::{Session, TokenSet, UnusedIdToken};
+use crate::credential::{TokenKind, Want};
+use crate::oauth::id_token::Untimely;
 use crate::secret::Secret;
 use crate::store::Kept;
 
@@ -20,6 +21,9 @@ pub enum Plan<'a> {
         reason: Reason,
         fallback: Option<&'a TokenSet>,
     },
+    /// The last ID token could not be used because of its times, and by the same clock another one
+    /// could not either: a refresh would be wasted, and a person could not help.
+    WaitForClock(UnusedIdToken, Untimely),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +56,12 @@ pub fn plan<'a>(kept: Option<&'a Kept<Session>>, want: &Want, now: OffsetDateTim
     if is_final && fallback.is_some() {
         return Plan::Use;
     }
+    if want.token == TokenKind::Id
+        && !refused
+        && let Some((unused, untimely)) = tokens.untimely_id_token(now)
+    {
+        return Plan::WaitForClock(unused, untimely);
+    }
     if let Some(with) = &tokens.refresh_token
         && !is_final
     {
@@ -75,6 +85,7 @@ mod tests {
 
     use super::*;
     use crate::credential::TokenKind;
+    use crate::oauth::id_token::Validity;
     use crate::oauth::token::ClientAuth;
     use crate::session::record::{Identity, Registration};
 
@@ -107,6 +118,7 @@ mod tests {
                     expires_at: lives.map(at),
                     id_token_obtained_at: id_token.map(|_| at(0)),
                     id_token_expires_at: id_token.map(at),
+                    unused_id_token: None,
                     scopes: vec![],
                 },
                 refused: None,
@@ -133,6 +145,7 @@ mod tests {
             Plan::Authorize {
                 fallback: Some(_), ..
             } => "authorize or serve",
+            Plan::WaitForClock(..) => "wait",
         }
     }
 
@@ -231,6 +244,52 @@ mod tests {
             refused: None,
         };
         assert_eq!(shape(&plan(Some(&without), &want, at(0))), "refresh");
+    }
+
+    #[test]
+    fn an_id_token_that_came_at_a_wrong_time_costs_no_refresh_until_the_clock_changes() {
+        use TokenKind::{Access, Id};
+        let validity = |starts, ends| Validity {
+            starts_at: at(starts),
+            expires_at: at(ends),
+        };
+        let slow = validity(900, 4500);
+        let fast = validity(-4500, -900);
+        for (validity, old_id_token, token, now, refused, expected) in [
+            (slow, None, Access, 10, None, "use"),
+            (slow, None, Id, 10, None, "wait"),
+            (slow, None, Id, 599, None, "wait"),
+            // The clock was corrected, or enough time has passed.
+            (slow, None, Id, 600, None, "refresh"),
+            (fast, None, Id, 10, None, "wait"),
+            // Set back: nothing that is known of expiry holds.
+            (fast, None, Id, -2000, None, "refresh"),
+            // The access token ends, and with it what the last refresh told.
+            (fast, None, Id, 3540, None, "refresh"),
+            // The ID token of an earlier refresh serves to its own end, and no browser opens then.
+            (slow, Some(500), Id, 10, None, "use"),
+            (slow, Some(500), Id, 550, None, "wait"),
+            (slow, None, Id, 10, Some(7), "refresh"),
+        ] {
+            let mut session = kept(Some(3600), true, None);
+            let tokens = &mut session.value.tokens;
+            tokens.unused_id_token = Some(UnusedIdToken {
+                validity,
+                provider_ahead: None,
+            });
+            if let Some(ends) = old_id_token {
+                tokens.id_token = Some("i".into());
+                tokens.id_token_obtained_at = Some(at(-100));
+                tokens.id_token_expires_at = Some(at(ends));
+            }
+            let want = Want {
+                token,
+                fresh_for: Duration::ZERO,
+                refused,
+            };
+            let planned = plan(Some(&session), &want, at(now));
+            assert_eq!(shape(&planned), expected, "{validity:?} {token:?} {now}");
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ use time::{Duration, OffsetDateTime};
 use url::Url;
 
 use crate::credential::{Generation, TokenKind};
+use crate::oauth::id_token::{Untimely, Validity};
 use crate::oauth::token::ClientAuth;
 use crate::provider::Provider;
 use crate::secret::Secret;
@@ -129,7 +130,21 @@ pub struct TokenSet {
     pub id_token_obtained_at: Option<OffsetDateTime>,
     #[serde(default, with = "time::serde::timestamp::option")]
     pub id_token_expires_at: Option<OffsetDateTime>,
+    /// The ID token that came with this access token and passed every check but those of time.
+    /// The token itself is not stored, so that nothing can hand it out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unused_id_token: Option<UnusedIdToken>,
     pub scopes: Vec<String>,
+}
+
+/// When an ID token that was not stored would have been valid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnusedIdToken {
+    #[serde(flatten)]
+    pub validity: Validity,
+    /// How far the provider's clock was ahead of this machine's when the token came, in seconds;
+    /// `None` where the provider did not tell the time.
+    pub provider_ahead: Option<i64>,
 }
 
 impl TokenSet {
@@ -166,6 +181,15 @@ impl TokenSet {
             && self
                 .id_token_obtained_at
                 .is_none_or(|at| at < self.obtained_at)
+    }
+
+    /// The last ID token, where its times keep it from being used. That lasts as long as the access
+    /// token that came with it is fresh and this machine's clock has not been corrected.
+    pub fn untimely_id_token(&self, now: OffsetDateTime) -> Option<(UnusedIdToken, Untimely)> {
+        let unused = self.unused_id_token?;
+        let untimely = unused.validity.check(now)?;
+        self.is_fresh(TokenKind::Access, Duration::ZERO, now)
+            .then_some((unused, untimely))
     }
 
     /// Whether the token is good for longer than the leeway, and for `fresh_for`.

@@ -34,7 +34,7 @@ impl Account<'_> {
             };
             match plan(Some(&kept), want, now) {
                 Plan::Use => return Ok(Some(kept)),
-                Plan::Authorize { .. } => return Ok(None),
+                Plan::Authorize { .. } | Plan::WaitForClock(..) => return Ok(None),
                 Plan::Refresh { with, .. } => {
                     let forced = is_refused(&kept, want);
                     let is_certain = evidence == Evidence::Refusal;
@@ -105,8 +105,8 @@ impl Account<'_> {
             Err(fault) => return Err(Error::Token(fault)),
         };
         let now = self.context.now();
-        let claims = match self.checked_id_token(&metadata, &tokens, None, now) {
-            Ok(claims) => claims,
+        let checked = match self.checked_id_token(&metadata, &tokens, None, now) {
+            Ok(checked) => checked,
             Err(error) => {
                 if error.may_be_the_providers() && self.is_still_there(*generation) {
                     keep_successor(kept, tokens.refresh_token, reservation);
@@ -114,19 +114,21 @@ impl Account<'_> {
                 return Err(error);
             }
         };
-        if let (Some(claims), Some(pinned)) = (&claims, &old.person)
-            && !pinned.is_same(&person_of(claims))
+        let person = checked.as_ref().map(|checked| person_of(&checked.claims));
+        if let (Some(person), Some(pinned)) = (&person, &old.person)
+            && !pinned.is_same(person)
         {
-            return Err(self.other_person(pinned, &person_of(claims)));
+            return Err(self.other_person(pinned, person));
         }
+        let unused = self.unused_id_token(checked.as_ref());
         let mut session = Session {
-            tokens: renewed(&old.tokens, tokens, claims.as_ref(), now),
+            tokens: renewed(&old.tokens, tokens, checked.as_ref(), unused, now),
             forced_at: if forced { Some(now) } else { old.forced_at },
             refused: None,
             ..old.clone()
         };
         if session.person.is_none() {
-            session.person = claims.as_ref().map(person_of);
+            session.person = person;
         }
         let fresh = Kept {
             value: session,

@@ -182,20 +182,71 @@ fn an_audience_may_be_a_list_of_this_client() {
     claims_are_accepted(&[json!({ "aud": ["hallpass"] }), json!({ "azp": "hallpass" })]);
 }
 
+/// Signs in with ID tokens that have these claims: the access token can be used, and the ID token
+/// is never handed out.
+#[track_caller]
+fn only_the_access_token_can_be_used(changes: &[Value]) {
+    for change in changes {
+        let scene = Scene::new();
+        scene
+            .provider
+            .behave(|b| b.id_token.claims = patch(change.clone()));
+        let login = scene.login(&[]);
+        assert_eq!(login.code, Some(0), "{change}: {login}");
+        assert!(login.stderr.contains("clock"), "{change}: {login}");
+        assert_eq!(scene.sessions()[0]["subject"], "sub-of-alice");
+        scene.get_token(&[]).token();
+        scene
+            .get_token(&["--token", "id"])
+            .fails_saying(1, &["id token", "clock"]);
+        assert_eq!(scene.provider.count(Endpoint::Refresh), 0, "{change}");
+        assert_eq!(scene.sandbox.opened().len(), 1, "{change}");
+    }
+}
+
 #[test]
-fn an_expired_id_token_is_refused_beyond_a_minute_of_tolerance() {
-    claims_are_refused(&[
-        json!({ "exp": now() - 120 }),
-        json!({ "exp": 0 }),
-        json!({ "exp": "x" }),
-    ]);
+fn an_expired_id_token_is_not_used_beyond_a_minute_of_tolerance() {
+    only_the_access_token_can_be_used(&[json!({ "exp": now() - 120 }), json!({ "exp": 0 })]);
+    claims_are_refused(&[json!({ "exp": "x" })]);
     claims_are_accepted(&[json!({ "exp": now() - 20 })]);
 }
 
 #[test]
-fn an_id_token_from_the_future_is_refused_beyond_a_minute_of_tolerance() {
-    claims_are_refused(&[json!({ "iat": now() + 3600 })]);
-    claims_are_accepted(&[json!({ "iat": now() + 20 })]);
+fn an_id_token_from_the_future_is_not_used_beyond_five_minutes_of_tolerance() {
+    only_the_access_token_can_be_used(&[
+        json!({ "iat": now() + 3600 }),
+        json!({ "nbf": now() + 400 }),
+    ]);
+    claims_are_accepted(&[json!({ "iat": now() + 270 }), json!({ "nbf": now() + 270 })]);
+}
+
+#[test]
+fn a_sign_in_with_a_wrong_clock_serves_the_access_token_and_names_the_clock() {
+    for (clock, tells_the_time, words) in [
+        (-1230, true, "20 min behind"),
+        (7300, true, "2 h ahead"),
+        (-1200, false, "compare this machine's clock"),
+    ] {
+        let mut scene = Scene::new();
+        scene.provider.behave(|b| b.tells_the_time = tells_the_time);
+        scene.sandbox.set("HALLPASS_TEST_CLOCK", clock.to_string());
+        let first = scene.get_token(&[]);
+        first.token();
+        assert!(first.stderr.contains(words), "{first}");
+        // A person who asks for the ID token itself gets an error, and no second tab.
+        let other = Scene::new();
+        other.provider.behave(|b| b.tells_the_time = tells_the_time);
+        let mut other = other;
+        other.sandbox.set("HALLPASS_TEST_CLOCK", clock.to_string());
+        for _ in 0..2 {
+            other
+                .get_token(&["--token", "id"])
+                .fails_saying(1, &["id token", words]);
+        }
+        assert_eq!(other.sandbox.opened().len(), 1);
+        other.get_token(&[]).token();
+        assert_eq!(other.sandbox.opened().len(), 1);
+    }
 }
 
 #[test]

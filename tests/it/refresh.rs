@@ -73,22 +73,47 @@ fn a_clock_that_was_set_back_makes_a_token_stale() {
 // --- which refresh token ---
 
 #[test]
-fn a_clock_that_is_behind_costs_an_error_and_not_the_session() {
-    for behind in [-90, -3600] {
+fn a_slow_clock_costs_neither_the_access_token_nor_a_rotation_on_each_call() {
+    for (behind, words) in [(-400, "6 min behind"), (-7500, "2 h behind")] {
         let mut scene = Scene::new();
+        let none = patch(json!({ "id_token": null }));
+        scene.provider.behave(|b| b.token_response = none);
         scene.get_token(&[]).succeeds();
+        scene.provider.behave(|b| b.token_response.clear());
+        // The clock was set back, so the token is stale, and the new ID token is from the future.
         scene.sandbox.set("HALLPASS_TEST_CLOCK", behind.to_string());
-        // The answer is the provider's, and from the future by this clock.
-        let early = scene.get_token(&["--interactive", "never", "--force-refresh"]);
-        early.fails_saying(1, &["clock"]);
+        let token = scene.get_token(NEVER).token().to_owned();
+        assert_eq!(scene.provider.owner(&token).as_deref(), Some("alice"));
+        assert_eq!(scene.get_token(NEVER).token(), token);
         assert_eq!(scene.provider.count(Endpoint::Refresh), 1);
-        // Once it is right again, the refresh token is the one that was sent with that answer.
+
+        // The ID token is never handed out.
+        for _ in 0..3 {
+            let no_id_token = scene.get_token(&["--token", "id", "--interactive", "never"]);
+            no_id_token.fails_saying(1, &["clock", words]);
+        }
+        assert_eq!(scene.provider.count(Endpoint::Refresh), 1);
+
+        // Once the clock is right, a refresh brings an ID token that can be used.
         scene.sandbox.set("HALLPASS_TEST_CLOCK", "0");
-        let later = scene.get_token(&["--interactive", "never", "--force-refresh"]);
-        later.succeeds();
+        scene
+            .get_token(&["--token", "id", "--interactive", "never"])
+            .token();
         assert_eq!(scene.provider.count(Endpoint::Refresh), 2);
         assert_eq!(scene.sandbox.opened().len(), 1);
     }
+}
+
+#[test]
+fn an_untimely_id_token_of_another_person_is_refused_all_the_same() {
+    let (mut scene, _) = Scene::signed_in();
+    scene.provider.behave(|b| {
+        b.id_token.claims = patch(json!({ "sub": "sub-of-mallory", "iat": 4_000_000_000_u64 }));
+    });
+    scene.advance(4000);
+    scene
+        .get_token(NEVER)
+        .fails_saying(1, &["belongs to alice"]);
 }
 
 #[test]

@@ -288,7 +288,7 @@ fn look_at_answer(
     let is_at_hand = matches!(made, Some(Ok(Some(_))));
     // Nobody is asked here; a client that may ask opens a tab.
     let needs_person = match plan(kept.as_ref(), &want, crate::clock::now(prepared.env)) {
-        Plan::Use | Plan::Refresh { .. } => None,
+        Plan::Use | Plan::Refresh { .. } | Plan::WaitForClock(..) => None,
         Plan::Authorize { reason, fallback } => fallback.is_none().then_some(reason),
     };
     match (kept, needs_person) {

@@ -539,7 +539,7 @@ fn moment(at: OffsetDateTime) -> String {
 }
 
 fn length(duration: Duration) -> String {
-    super::super::status::duration(duration.whole_seconds())
+    crate::clock::in_words(duration.whole_seconds())
 }
 
 // --- the API server ---

@@ -19,8 +19,12 @@ use self::jws::{Algorithm, Jws};
 use super::{is_same_secret, json_object, sanitized};
 use crate::secret::Secret;
 
-/// How far our clock and the provider's may be apart.
-const TOLERANCE: Duration = Duration::seconds(60);
+/// How long after its `exp` a token is still accepted: clocks differ a little.
+const EXPIRY_TOLERANCE: Duration = Duration::seconds(60);
+
+/// How far in the future `iat` and `nbf` may be. They guard against nothing that a slow clock would
+/// make worse, so more is tolerated than for `exp`.
+const START_TOLERANCE: Duration = Duration::minutes(5);
 
 /// The longest `sub`, in bytes (Core §2).
 const LONGEST_SUBJECT: usize = 255;
@@ -37,14 +41,53 @@ pub struct Checks<'a> {
     pub now: OffsetDateTime,
 }
 
+/// A token that passed every check, except perhaps those of time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checked {
+    pub claims: Claims,
+    /// Set where the token must not be used, only because of its times. Who it is about is true
+    /// all the same.
+    pub untimely: Option<Untimely>,
+}
+
+/// What is wrong with a token's times. The cause is often this machine's clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Untimely {
+    #[error("by this machine's clock, the ID token has already expired")]
+    Expired,
+    #[error("by this machine's clock, the ID token is not valid yet")]
+    NotYetValid,
+}
+
+/// When a token may be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Validity {
+    /// The later one of `iat` and `nbf`.
+    #[serde(with = "time::serde::timestamp")]
+    pub starts_at: OffsetDateTime,
+    #[serde(with = "time::serde::timestamp")]
+    pub expires_at: OffsetDateTime,
+}
+
+impl Validity {
+    pub fn check(&self, now: OffsetDateTime) -> Option<Untimely> {
+        if now >= self.expires_at.saturating_add(EXPIRY_TOLERANCE) {
+            Some(Untimely::Expired)
+        } else if self.starts_at > now.saturating_add(START_TOLERANCE) {
+            Some(Untimely::NotYetValid)
+        } else {
+            None
+        }
+    }
+}
+
 /// What a token that passed says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claims {
     pub issuer: String,
     /// Who it is, for good: the one claim to tell persons apart by (Core §5.7).
     pub subject: String,
-    pub expires_at: OffsetDateTime,
-    pub issued_at: OffsetDateTime,
+    pub validity: Validity,
     /// This and the next two are for a person's eyes: sanitized, and neither verified nor unique.
     pub email: Option<String>,
     pub preferred_username: Option<String>,
@@ -83,22 +126,19 @@ pub enum IdTokenError {
     ForeignAudience,
     #[error("the ID token was issued to another client (azp)")]
     WrongParty,
-    #[error("the ID token has expired, or this machine's clock is wrong")]
-    Expired,
-    #[error("the ID token is from the future, or this machine's clock is wrong")]
-    FromTheFuture,
     #[error("the ID token does not belong to this sign-in (nonce)")]
     WrongNonce,
     #[error("the ID token does not belong to the access token (at_hash)")]
     WrongAccessToken,
 }
 
-/// Checks the signature and then each claim.
+/// Checks the signature, then each claim, and its times last: so a token that fails only because of
+/// them still says whose it is.
 pub fn verify(
     token: &Secret<String>,
     keys: &Jwks,
     checks: &Checks<'_>,
-) -> Result<Claims, IdTokenError> {
+) -> Result<Checked, IdTokenError> {
     let jws = Jws::parse(token.expose())?;
     keys.verify(&jws)?;
     let claims: Map<String, Value> = json_object(&jws.payload).ok_or(IdTokenError::NotAJwt)?;
@@ -112,16 +152,6 @@ pub fn verify(
         .ok_or(IdTokenError::Missing { claim: "sub" })?;
     check_audience(&claims, checks.client_id)?;
 
-    let expires_at = instant(&claims, "exp").ok_or(IdTokenError::Missing { claim: "exp" })?;
-    if checks.now >= expires_at.saturating_add(TOLERANCE) {
-        return Err(IdTokenError::Expired);
-    }
-    let issued_at = instant(&claims, "iat").ok_or(IdTokenError::Missing { claim: "iat" })?;
-    let not_before = instant(&claims, "nbf").unwrap_or(issued_at);
-    if issued_at.max(not_before) > checks.now.saturating_add(TOLERANCE) {
-        return Err(IdTokenError::FromTheFuture);
-    }
-
     if let Some(sent) = checks.nonce {
         let nonce = text(&claims, "nonce").ok_or(IdTokenError::Missing { claim: "nonce" })?;
         if !is_same_secret(sent.expose(), nonce) {
@@ -130,19 +160,29 @@ pub fn verify(
     }
     check_access_token(&claims, jws.algorithm, checks.access_token)?;
 
+    let expires_at = instant(&claims, "exp").ok_or(IdTokenError::Missing { claim: "exp" })?;
+    let issued_at = instant(&claims, "iat").ok_or(IdTokenError::Missing { claim: "iat" })?;
+    let not_before = instant(&claims, "nbf").unwrap_or(issued_at);
+    let validity = Validity {
+        starts_at: issued_at.max(not_before),
+        expires_at,
+    };
+
     let shown = |claim| {
         text(&claims, claim)
             .map(sanitized)
             .filter(|text| !text.is_empty())
     };
-    Ok(Claims {
-        issuer: issuer.to_owned(),
-        subject: subject.to_owned(),
-        expires_at,
-        issued_at,
-        email: shown("email"),
-        preferred_username: shown("preferred_username"),
-        name: shown("name"),
+    Ok(Checked {
+        untimely: validity.check(checks.now),
+        claims: Claims {
+            issuer: issuer.to_owned(),
+            subject: subject.to_owned(),
+            validity,
+            email: shown("email"),
+            preferred_username: shown("preferred_username"),
+            name: shown("name"),
+        },
     })
 }
 

@@ -39,6 +39,8 @@ pub(crate) struct Behaviour {
     pub(crate) lifetime: i64,
     /// Seconds by which the provider's clock is ahead of the host's.
     pub(crate) clock: i64,
+    /// Responses have a `Date`.
+    pub(crate) tells_the_time: bool,
 
     /// Laid over the metadata.
     pub(crate) metadata: Patch,
@@ -72,6 +74,7 @@ impl Default for Behaviour {
             rotation: Rotation::On,
             lifetime: 3600,
             clock: 0,
+            tells_the_time: true,
             metadata: Patch::new(),
             token_response: Patch::new(),
             device_response: Patch::new(),

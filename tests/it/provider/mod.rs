@@ -215,6 +215,21 @@ impl State {
     }
 
     fn answer(&self, request: &Request) -> Option<Response> {
+        let mut response = self.answer_without_date(request)?;
+        if lock(&self.behaviour).tells_the_time {
+            response = response.header("Date", &self.date());
+        }
+        Some(response)
+    }
+
+    /// RFC 9110 §5.6.7, by the provider's own clock.
+    fn date(&self) -> String {
+        let now = time::OffsetDateTime::from_unix_timestamp(self.now()).expect("a time");
+        let date = now.format(&time::format_description::well_known::Rfc2822);
+        date.expect("a date").replace("+0000", "GMT")
+    }
+
+    fn answer_without_date(&self, request: &Request) -> Option<Response> {
         let endpoint = self.route(request);
         // Whoever has seen a request arrive may heal the endpoint: this one has its fault.
         let fault = endpoint.and_then(|e| lock(&self.behaviour).faults.get(&e).cloned());
