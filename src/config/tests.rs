@@ -1,5 +1,4 @@
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use super::*;
@@ -15,16 +14,12 @@ const FILE: &str = if cfg!(windows) {
 
 /// A home and a system's folder of their own, gone when the test is over.
 struct Machine {
-    root: PathBuf,
+    root: tempfile::TempDir,
 }
 
 impl Machine {
     fn new() -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("hallpass-config-{}-{count}", std::process::id());
-        let root = std::env::temp_dir().join(name);
-        std::fs::create_dir_all(&root).unwrap();
+        let root = tempfile::tempdir().unwrap();
         Self { root }
     }
 
@@ -35,7 +30,7 @@ impl Machine {
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        self.root.join(name)
+        self.root.path().join(name)
     }
 
     fn write(&self, name: &str, text: &str) -> PathBuf {
@@ -47,8 +42,8 @@ impl Machine {
 
     fn env(&self, vars: &[(&str, &str)]) -> Env {
         let mut all = vec![
-            ("HOME", self.root.to_str().unwrap().to_owned()),
-            ("USERPROFILE", self.root.to_str().unwrap().to_owned()),
+            ("HOME", self.root.path().to_str().unwrap().to_owned()),
+            ("USERPROFILE", self.root.path().to_str().unwrap().to_owned()),
             (
                 "HALLPASS_CONFIG",
                 self.path("user.toml").to_str().unwrap().to_owned(),
@@ -72,12 +67,6 @@ impl Machine {
 
     fn load(&self) -> Result<Config, ConfigError> {
         self.load_with(&[], &Flags::default())
-    }
-}
-
-impl Drop for Machine {
-    fn drop(&mut self) {
-        let _gone = std::fs::remove_dir_all(&self.root);
     }
 }
 
@@ -1158,7 +1147,7 @@ fn a_file_that_is_not_there_is_fine_unless_it_was_named() {
     let error = machine.load().unwrap_err();
     let expected = format!("{FILE} does not exist, though HALLPASS_CONFIG names it");
     assert_eq!(error.to_string(), expected);
-    let home = machine.root.to_str().unwrap();
+    let home = machine.root.path().to_str().unwrap();
     let env = Env::new(
         Vec::<&str>::new(),
         [("HOME", home), ("USERPROFILE", home), ("APPDATA", home)],

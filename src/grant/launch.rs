@@ -409,9 +409,8 @@ mod tests {
     fn the_next_command_is_tried_and_the_child_gets_none_of_our_streams() {
         use std::time::{Duration, Instant};
 
-        let folder = std::env::temp_dir().join(format!("hallpass-launch-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
-        let report = folder.join("report");
+        let folder = tempfile::tempdir().unwrap();
+        let report = folder.path().join("report");
         // -ef: the same file.
         let script = r#"
             streams=
@@ -432,7 +431,6 @@ mod tests {
             std::thread::sleep(Duration::from_millis(5));
         }
         let report = std::fs::read_to_string(report).unwrap();
-        std::fs::remove_dir_all(folder).unwrap();
         assert_eq!(report, format!("2 {url}\n"));
     }
 }

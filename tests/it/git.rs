@@ -964,7 +964,6 @@ fn gits_own_configuration_may_rule_asking_out_too() {
         scene
             .sandbox
             .set("PATH", std::env::var_os("PATH").unwrap_or_default());
-        scene.sandbox.set("GIT_CONFIG_NOSYSTEM", "1");
         let text = format!("[credential]\n\tinteractive = {value}\n");
         fs::write(scene.sandbox.home().join(".gitconfig"), text).unwrap();
         let reply = scene.sandbox.git("get", HOST);

@@ -35,6 +35,12 @@ impl Sandbox {
         private_dir(&home);
         sandbox.set("HOME", &home);
         sandbox.set("HALLPASS_STORE", "file");
+        // Without these, the machine's own git configuration and its user's own keyring come in.
+        sandbox.set("GIT_CONFIG_NOSYSTEM", "1");
+        let no_bus = sandbox.root.path().join("no-bus");
+        let mut address = OsString::from("unix:path=");
+        address.push(no_bus);
+        sandbox.set("DBUS_SESSION_BUS_ADDRESS", address);
         // No test waits for the product's own patience, which is a person's.
         sandbox.set("HALLPASS_SIGN_IN_TIMEOUT", "20");
         sandbox.set("HALLPASS_HTTP_TIMEOUT", "10");

@@ -17,7 +17,6 @@ impl Desk {
     fn new() -> Self {
         let mut sandbox = Sandbox::new();
         sandbox.set("PATH", std::env::var_os("PATH").unwrap_or_default());
-        sandbox.set("GIT_CONFIG_NOSYSTEM", "1");
         fs::write(sandbox.home().join(".gitconfig"), GIT_CONFIG).unwrap();
         Self { sandbox }
     }

@@ -1,7 +1,10 @@
 """A private certificate authority, made anew for each case with openssl."""
 
+import os
 import pathlib
 import subprocess
+
+from sandbox import moved_clock
 
 # Made for the name that only a proxy knows, and for the one that is reached directly.
 NAMES = ["localhost", "provider.test"]
@@ -26,15 +29,16 @@ class Authority:
             encoding="utf-8",
         )
         # openssl makes no certificate that has expired, except in the past.
-        then = ["faketime", "-f", "-30d"] if expired else []
+        then = moved_clock("-30d") if expired else {}
         openssl("x509", "-req", "-in", request, "-CA", self.ca_file, "-CAkey", self._key, "-days", "2",
-                "-extfile", extensions, "-out", certificate, before=then)  # fmt: skip
+                "-extfile", extensions, "-out", certificate, **then)  # fmt: skip
         return {"cert": certificate.read_text(encoding="utf-8"), "key": key.read_text(encoding="utf-8")}
 
 
 NEW_KEY = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
 
 
-def openssl(*args, before=()):
-    run = subprocess.run([*before, "openssl", *map(str, args)], capture_output=True, text=True, timeout=20)
+def openssl(*args, **env):
+    command = ["openssl", *map(str, args)]
+    run = subprocess.run(command, env={**os.environ, **env}, capture_output=True, text=True, timeout=20)
     assert run.returncode == 0, f"openssl {args[0]}: {run.stderr}"

@@ -22,6 +22,15 @@ HERE = pathlib.Path(__file__).resolve().parent
 SECONDS_A_COMMAND = 30
 
 
+def moved_clock(offset):
+    """The environment of a program whose clock is `offset` ahead ("+2h") or behind ("-30d").
+
+    The library alone, as the dynamic linker finds it: the `faketime` program creates a semaphore
+    named after its process ID, and fails if a killed run left one of that name behind.
+    """
+    return {"LD_PRELOAD": "/usr/$LIB/faketime/libfaketimeMT.so.1", "FAKETIME": offset}
+
+
 class Blocked(Exception):
     """The kernel of this machine forbids what the case needs: said and counted, never skipped."""
 
@@ -79,6 +88,8 @@ class Sandbox:
             "PATH": os.environ.get("PATH", "/usr/bin:/bin"),
             "LANG": "C.UTF-8",
             "HALLPASS_STORE": "file",
+            # The machine's own git configuration stays out.
+            "GIT_CONFIG_NOSYSTEM": "1",
         }
 
     def _folder(self, name):
@@ -147,7 +158,7 @@ class Sandbox:
     # --- hallpass ---
 
     def hallpass(self, *args, limit=SECONDS_A_COMMAND, before=(), **env):
-        """Runs hallpass to its end. `before` is a command that starts it, such as faketime."""
+        """Runs hallpass to its end. `before` is a command that starts it, such as strace."""
         return self.hallpass_all(1, *args, limit=limit, before=before, **env)[0]
 
     def hallpass_all(self, count, *args, limit=SECONDS_A_COMMAND, before=(), **env):

@@ -14,7 +14,7 @@ import urllib.request
 from git_server import GitServer
 from registry import Daemon, Registry, image
 from rig import case
-from sandbox import HERE, Blocked, end
+from sandbox import HERE, Blocked, end, moved_clock
 
 SECONDS_A_CLIENT = 60
 
@@ -181,7 +181,6 @@ def signed_in_for_git_nobody_is_asked_by_docker_podman_and_skopeo(rig):
     desk = Desk(rig, set_up=False)
     git = shutil.which("git", path=desk.sandbox.env["PATH"])
     server = rig.with_part(GitServer(desk.sandbox.root / "served", desk.provider, git, user="oauth2"))
-    desk.sandbox.env.update(GIT_CONFIG_NOSYSTEM="1")
     desk.run(git, "init", "--quiet", "--bare", server.root / "one.git")
     desk.hallpass("setup", "git", "--host", server.url, "--provider", "corp").ended(0)
     desk.run(git, "clone", "--quiet", f"{server.url}/one.git", "work")
@@ -266,7 +265,7 @@ def a_token_with_less_than_five_minutes_left_is_not_handed_out(rig):
     desk.push()
     first = desk.get()["Secret"]
     desk.provider.new_requests()
-    code, out, err = desk.ran("faketime", "-f", "+3310s", "docker-credential-hallpass", "get", stdin=desk.host)
+    code, out, err = desk.ran("docker-credential-hallpass", "get", stdin=desk.host, **moved_clock("+3310s"))
     assert code == 0, out + err
     assert json.loads(out)["Secret"] != first
     assert desk.provider.new_grants() == [("refresh_token", 200)]

@@ -62,7 +62,6 @@ class Desk:
         script.write_text(f'#!/bin/sh\nprintf "%s\\n" "$1" >>"{self.asked}"\nexit 1\n', encoding="utf-8")
         script.chmod(0o700)
         self.sandbox.env.update(
-            GIT_CONFIG_NOSYSTEM="1",
             GIT_ASKPASS=str(script),
             PATH=f"{pathlib.Path(self.git_path).parent}:{self.sandbox.env['PATH']}",
         )

@@ -1,10 +1,13 @@
 """One refresh, whatever runs. This provider revokes the whole family when a token is used twice."""
 
+import pathlib
 import time
 import urllib.parse
 import urllib.request
+import uuid
 
 from rig import asks, case
+from sandbox import moved_clock
 
 
 def expired_session(rig, provider):
@@ -55,8 +58,8 @@ def five_bursts_of_twenty_keep_the_session_alive(rig):
     rig.sandbox.hallpass("get-token", *asks(provider)).token
     provider.new_requests()
     for hours in range(2, 12, 2):
-        later = ("faketime", "-f", f"+{hours}h")
-        answers = rig.sandbox.hallpass_all(20, "get-token", *asks(provider), limit=60, before=later)
+        later = moved_clock(f"+{hours}h")
+        answers = rig.sandbox.hallpass_all(20, "get-token", *asks(provider), limit=60, **later)
         assert len({answer.token for answer in answers}) == 1
         assert provider.new_grants() == [("refresh_token", 200)]
         assert provider.introspect(answers[0].token)["active"]
@@ -69,12 +72,31 @@ def a_machine_that_wakes_two_hours_later_refreshes_once(rig):
     provider = rig.provider(idTokenTtl=7 * 24 * 3600)
     first = rig.sandbox.hallpass("get-token", *asks(provider)).token
     provider.new_requests()
-    later = ("faketime", "-f", "+2h")
-    second = rig.sandbox.hallpass("get-token", *asks(provider), before=later).token
+    later = moved_clock("+2h")
+    second = rig.sandbox.hallpass("get-token", *asks(provider), **later).token
     assert second != first
-    assert rig.sandbox.hallpass("get-token", *asks(provider), before=later).token == second
+    assert rig.sandbox.hallpass("get-token", *asks(provider), **later).token == second
     assert provider.new_grants() == [("refresh_token", 200)]
     assert len(rig.sandbox.tabs()) == 1
+
+
+@case
+def the_clock_moves_whatever_a_killed_run_left_on_the_machine(rig):
+    provider = rig.provider(idTokenTtl=7 * 24 * 3600)
+    first = rig.sandbox.hallpass("get-token", *asks(provider)).token
+    leftovers = pathlib.Path("/dev/shm")
+    # `exec` keeps the process ID, which the names of libfaketime's semaphore and memory contain.
+    stale = 'touch "$0/sem.faketime_sem_$$" "$0/faketime_shm_$$"; echo $$ >"$0/$LEFT"; exec "$@"'
+    name = f"hallpass-tests-{uuid.uuid4()}"
+    try:
+        second = rig.sandbox.hallpass(
+            "get-token", *asks(provider), before=("sh", "-c", stale, leftovers), LEFT=name, **moved_clock("+2h")
+        ).token
+        assert second != first
+    finally:
+        pid = (leftovers / name).read_text(encoding="ascii").strip()
+        for file in (name, f"sem.faketime_sem_{pid}", f"faketime_shm_{pid}"):
+            (leftovers / file).unlink(missing_ok=True)
 
 
 @case
