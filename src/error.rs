@@ -11,7 +11,9 @@ use crate::grant::device::DeviceError;
 use crate::grant::listener::ListenerError;
 use crate::http::{CertificateFault, HttpError};
 use crate::report::{Exit, Report};
-use crate::session::{self, DiscoveryError, ExchangeError, TokenError, attempt::Outcome};
+use crate::session::{
+    self, DiscoveryError, ExchangeError, IdTokenError, TokenError, attempt::Outcome,
+};
 use crate::store::{KeyringError, Place, Setting, StoreError};
 
 #[derive(Debug, thiserror::Error)]
@@ -240,7 +242,8 @@ fn session_hint(error: &session::Error) -> Option<String> {
         S::Exchange(ExchangeError::Malformed { .. }) => {
             Some("see that `registry_exchange` is the right one for this registry".to_owned())
         }
-        S::IdToken(_) | S::Mixup(_) | S::Vanished => Some(VERBOSE.to_owned()),
+        S::IdToken(error) => Some(id_token_hint(error)),
+        S::Mixup(_) | S::Vanished => Some(VERBOSE.to_owned()),
         S::UntimelyIdToken { provider_ahead, .. } => Some(session::clock_hint(*provider_ahead)),
         S::NoIdToken => Some("ask for the scope `openid`: `--scope openid`".to_owned()),
         S::Spent { .. } => Some("run it again: it leads to a sign-in".to_owned()),
@@ -274,6 +277,46 @@ fn session_hint(error: &session::Error) -> Option<String> {
             "sign in as that person, or keep the other one too: `{another}`"
         )),
         S::UnknownPerson { .. } => Some("run it again when the provider answers".to_owned()),
+    }
+}
+
+fn id_token_hint(error: &IdTokenError) -> String {
+    use IdTokenError as E;
+    match error {
+        E::ForeignAudience { others } => {
+            let list: Vec<String> = others.iter().map(|one| format!("{one:?}")).collect();
+            format!(
+                "if those clients may see the ID token, set `trusted_audiences = [{}]` under the \
+                 provider in config.toml; else correct the client's audiences at the provider",
+                list.join(", ")
+            )
+        }
+        E::UnacceptableAlgorithm { .. } => {
+            "set the client's ID token signing algorithm to RS256 or ES256 at the provider"
+                .to_owned()
+        }
+        E::Encrypted => "turn ID token encryption off for this client at the provider".to_owned(),
+        E::WrongIssuer => {
+            "compare `issuer` with the `iss` that the provider puts in its ID tokens, to the letter"
+                .to_owned()
+        }
+        E::WrongAudience | E::WrongParty => {
+            "check that `client_id` is the one that is registered at the provider".to_owned()
+        }
+        E::WrongNonce => {
+            "sign in again; if that does not help, tell the people who run the provider".to_owned()
+        }
+        E::NotAJwt
+        | E::CriticalExtension
+        | E::NotAJwks
+        | E::UnknownKey
+        | E::UnfitKey
+        | E::UnusableKey
+        | E::BadSignature
+        | E::Missing { .. }
+        | E::WrongAccessToken => {
+            "tell the people who run the provider: its ID token cannot be trusted".to_owned()
+        }
     }
 }
 

@@ -36,6 +36,7 @@ pub(crate) struct ProviderLayer {
     audience: Option<String>,
     extra_params: BTreeMap<String, String>,
     ca_file: Option<PathBuf>,
+    trusted_audiences: Option<Vec<String>>,
     pkce_unlisted_ok: Option<bool>,
     login_hint_param: Option<OrOff<String>>,
     device_only_without_secret: Option<bool>,
@@ -113,6 +114,7 @@ impl ProviderLayer {
                 .map("extra_params", |name| extra_param(name).map(drop))?
                 .unwrap_or_default(),
             ca_file: section.path("ca_file")?,
+            trusted_audiences: section.list("trusted_audiences", |text| Ok(text.to_owned()))?,
             pkce_unlisted_ok: section.parsed("pkce", |text| choice(text, &[("S256", true)]))?,
             login_hint_param: section.value("login_hint_param", |value| {
                 if value.as_bool() == Some(false) {
@@ -152,6 +154,7 @@ impl ProviderLayer {
             audience,
             extra_params,
             ca_file,
+            trusted_audiences,
             pkce_unlisted_ok,
             login_hint_param,
             device_only_without_secret,
@@ -184,6 +187,7 @@ impl ProviderLayer {
             audience: audience.or(lower.audience),
             extra_params: all_params,
             ca_file: ca_file.or(lower.ca_file),
+            trusted_audiences: trusted_audiences.or(lower.trusted_audiences),
             pkce_unlisted_ok: pkce_unlisted_ok.or(lower.pkce_unlisted_ok),
             login_hint_param: login_hint_param.or(lower.login_hint_param),
             device_only_without_secret: device_only_without_secret
@@ -255,6 +259,7 @@ impl ProviderLayer {
             audience,
             extra_params,
             ca_file: own_ca_file,
+            trusted_audiences,
             pkce_unlisted_ok,
             login_hint_param,
             device_only_without_secret,
@@ -298,6 +303,7 @@ impl ProviderLayer {
             audience,
             extra_params,
             ca_file: own_ca_file.or(ca_file),
+            trusted_audiences: trusted_audiences.unwrap_or(unset.trusted_audiences),
             pkce_unlisted_ok: pkce_unlisted_ok.unwrap_or(unset.pkce_unlisted_ok),
             login_hint_param: login_hint_param.map_or(unset.login_hint_param, OrOff::on),
             device_only_without_secret: device_only_without_secret

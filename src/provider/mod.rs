@@ -61,6 +61,8 @@ pub struct Provider {
     /// else the one for all.
     pub ca_file: Option<PathBuf>,
 
+    /// Clients for which an ID token may be too, where it does not name this client as `azp`.
+    pub trusted_audiences: Vec<String>,
     /// Send an S256 challenge although the server's metadata lists methods without S256.
     pub pkce_unlisted_ok: bool,
     /// The parameter that names the account to sign in with; `None`: there is none.
@@ -151,6 +153,7 @@ impl Default for Provider {
             audience: None,
             extra_params: BTreeMap::new(),
             ca_file: None,
+            trusted_audiences: Vec::new(),
             pkce_unlisted_ok: false,
             // OIDC Core §3.1.2.1
             login_hint_param: Some("login_hint".to_owned()),

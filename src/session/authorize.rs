@@ -17,6 +17,7 @@ use crate::grant::launch::Browser;
 use crate::grant::page::Failure;
 use crate::oauth::authorization::{AuthorizationRequest, prompt_for};
 use crate::oauth::discovery::Metadata;
+use crate::oauth::id_token::Nonce;
 use crate::oauth::token;
 use crate::oauth::token::{Client, TokenResponse, parse_token_response};
 use crate::secret::Secret;
@@ -496,7 +497,8 @@ impl Account<'_> {
         keeps: bool,
     ) -> Result<Kept<Session>, Error> {
         let now = self.context.now();
-        let checked = self.checked_id_token(metadata, &tokens, nonce, now)?;
+        let sent = nonce.map_or(Nonce::Unchecked, Nonce::Sent);
+        let checked = self.checked_id_token(metadata, &tokens, sent, now)?;
         let unused = self.unused_id_token(checked.as_ref());
         let person = match &checked {
             Some(checked) => Some(person_of(&checked.claims)),
@@ -518,6 +520,7 @@ impl Account<'_> {
             provider: self.provider.name.clone(),
             person,
             tokens: first_tokens(tokens, checked.as_ref(), unused, &self.provider.scopes, now),
+            nonce: nonce.cloned(),
             refused: None,
             forced_at: None,
             registration: Registration {

@@ -8,8 +8,9 @@ use time::{Duration, OffsetDateTime};
 use super::Error;
 use crate::http::{Http, Response};
 use crate::oauth::discovery::{self, Metadata};
-use crate::oauth::id_token::Jwks;
+use crate::oauth::id_token::{self, Checked, Checks, Jwks};
 use crate::provider::Provider;
+use crate::secret::Secret;
 use crate::store::{Plain, Store};
 
 /// Bounds on what a server says about how long its documents last: a day saves the request, and
@@ -17,8 +18,8 @@ use crate::store::{Plain, Store};
 const LONGEST: StdDuration = StdDuration::from_secs(24 * 3600);
 const SHORTEST: StdDuration = StdDuration::from_secs(300);
 
-/// An unknown key is looked for again, but not by each token that names one.
-const BETWEEN_KEY_FETCHES: Duration = Duration::seconds(60);
+/// A signature that does not verify makes hallpass fetch the keys again, but not for each token.
+const BETWEEN_KEY_FETCHES: Duration = Duration::seconds(5);
 
 /// A provider's own documents, with a cache in front.
 #[derive(Debug, Clone, Copy)]
@@ -138,22 +139,37 @@ impl Documents<'_> {
         }
     }
 
-    /// The provider's keys. `unknown_key`: a token names one that the kept set lacks.
-    pub(super) fn keys(
+    /// Checks an ID token. Where its signature does not verify, the provider may have replaced its
+    /// keys, even under the same id: they are fetched again, once.
+    pub(super) fn verified(
         &self,
         metadata: &Metadata,
-        unknown_key: bool,
-    ) -> Result<Option<Jwks>, Error> {
-        let Some(url) = &metadata.jwks_uri else {
-            return Ok(None);
-        };
+        token: &Secret<String>,
+        checks: &Checks<'_>,
+    ) -> Result<Checked, Error> {
+        match id_token::verify(token, &self.keys(metadata, false)?, checks) {
+            Err(fault) if fault.is_about_keys() => Ok(id_token::verify(
+                token,
+                &self.keys(metadata, true)?,
+                checks,
+            )?),
+            other => Ok(other?),
+        }
+    }
+
+    /// The provider's keys. `not_verified`: a signature does not verify with those that are cached.
+    pub(super) fn keys(&self, metadata: &Metadata, not_verified: bool) -> Result<Jwks, Error> {
+        let url = metadata
+            .jwks_uri
+            .as_ref()
+            .ok_or(Error::NoEndpoint("jwks_uri"))?;
         let name = format!("keys {url}");
         let cached: Option<Cached<Jwks>> = self.kept(&name);
         if let Some(cached) = cached {
             let is_recent =
                 self.now >= cached.fetched_at && self.now < cached.fetched_at + BETWEEN_KEY_FETCHES;
-            if cached.is_good(self.now) && (!unknown_key || is_recent) {
-                return Ok(Some(cached.document));
+            if cached.is_good(self.now) && (!not_verified || is_recent) {
+                return Ok(cached.document);
             }
         }
         let Response {
@@ -170,7 +186,7 @@ impl Documents<'_> {
         }
         let keys = Jwks::parse(body.expose())?;
         self.keep(&name, &keys, max_age);
-        Ok(Some(keys))
+        Ok(keys)
     }
 
     /// A document that cannot be read is fetched again: no error, and no reason to lose a sign-in.

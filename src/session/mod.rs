@@ -20,8 +20,7 @@ use crate::grant::launch::Browser;
 use crate::grant::page::{Ending, Failure, Page};
 use crate::http::{Http, Response};
 use crate::oauth::discovery::Metadata;
-use crate::oauth::id_token;
-use crate::oauth::id_token::{Checked, Checks, Claims, IdTokenError, Untimely};
+use crate::oauth::id_token::{Checked, Checks, Claims, Nonce, Untimely};
 use crate::oauth::token::{Client, TokenRequest, TokenResponse};
 use crate::provider::Provider;
 use crate::report::printable;
@@ -42,6 +41,7 @@ mod sign_out;
 // What an `Error` holds: whoever writes its hint has to tell these apart.
 pub use crate::exchange::ExchangeError;
 pub use crate::oauth::discovery::DiscoveryError;
+pub use crate::oauth::id_token::IdTokenError;
 pub use crate::oauth::token::TokenError;
 pub use error::{Error, clock_hint};
 pub use sign_out::{SignedOut, sign_out};
@@ -289,19 +289,18 @@ impl<'a> Account<'a> {
             return Ok(());
         };
         let documents = self.documents();
-        let keys = documents.keys(&documents.metadata()?, false)?;
         let checks = Checks {
             issuer,
             client_id: &self.identity.client_id,
-            nonce: None,
+            trusted_audiences: &self.provider.trusted_audiences,
+            nonce: Nonce::Unchecked,
             access_token: None,
             now: session
                 .tokens
                 .id_token_obtained_at
                 .unwrap_or_else(|| self.context.now()),
         };
-        let keys = keys.ok_or(Error::NoEndpoint("jwks_uri"))?;
-        id_token::verify(token, &keys, &checks)?;
+        documents.verified(&documents.metadata()?, token, &checks)?;
         Ok(())
     }
 
@@ -368,33 +367,23 @@ impl<'a> Account<'a> {
         &self,
         metadata: &Metadata,
         tokens: &TokenResponse,
-        nonce: Option<&Secret<String>>,
+        nonce: Nonce<'_>,
         now: OffsetDateTime,
     ) -> Result<Option<Checked>, Error> {
         let (Some(token), Some(issuer)) = (&tokens.id_token, &self.provider.issuer) else {
             return Ok(None);
         };
-        let documents = self.documents();
-        let Some(keys) = documents.keys(metadata, false)? else {
-            return Err(Error::NoEndpoint("jwks_uri"));
-        };
         let checks = Checks {
             issuer,
             client_id: &self.identity.client_id,
+            trusted_audiences: &self.provider.trusted_audiences,
             nonce,
             access_token: Some(&tokens.access_token),
             now,
         };
-        let checked = match id_token::verify(token, &keys, &checks) {
-            Err(IdTokenError::UnknownKey) => {
-                let keys = documents
-                    .keys(metadata, true)?
-                    .ok_or(Error::NoEndpoint("jwks_uri"))?;
-                id_token::verify(token, &keys, &checks)?
-            }
-            other => other?,
-        };
-        Ok(Some(checked))
+        self.documents()
+            .verified(metadata, token, &checks)
+            .map(Some)
     }
 
     /// The times of an ID token that must not be used because of them.

@@ -121,6 +121,7 @@ mod tests {
                     unused_id_token: None,
                     scopes: vec![],
                 },
+                nonce: None,
                 refused: None,
                 forced_at: None,
                 registration: Registration {

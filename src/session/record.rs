@@ -73,6 +73,9 @@ pub struct Session {
     pub provider: String,
     pub person: Option<Person>,
     pub tokens: TokenSet,
+    /// The `nonce` of the authorization request, which a refreshed ID token must not change.
+    #[serde(default, serialize_with = "exposed_if_any")]
+    pub nonce: Option<Secret<String>>,
     /// The generation of this record's token that somebody refused.
     #[serde(default)]
     pub refused: Option<Generation>,

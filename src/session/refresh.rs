@@ -4,6 +4,7 @@
 //! sent, and the answer stored before anybody sees it.
 
 use crate::credential::{Generation, Want};
+use crate::oauth::id_token::Nonce;
 use crate::oauth::token;
 use crate::oauth::token::parse_token_response;
 use crate::secret::Secret;
@@ -105,7 +106,11 @@ impl Account<'_> {
             Err(fault) => return Err(Error::Token(fault)),
         };
         let now = self.context.now();
-        let checked = match self.checked_id_token(&metadata, &tokens, None, now) {
+        let nonce = old
+            .nonce
+            .as_ref()
+            .map_or(Nonce::Unchecked, Nonce::SentAtSignIn);
+        let checked = match self.checked_id_token(&metadata, &tokens, nonce, now) {
             Ok(checked) => checked,
             Err(error) => {
                 if error.may_be_the_providers() && self.is_still_there(*generation) {

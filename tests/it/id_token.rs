@@ -87,12 +87,18 @@ fn hs256_is_refused_always() {
     refused(&scene, "the client's secret");
 }
 
-/// One key for each algorithm.
-const EACH: [KeyName; 4] = [
+/// One key for each algorithm, and one that is published as a certificate only.
+const EACH: [KeyName; 10] = [
     KeyName::RsaFirst,
-    KeyName::EcFirst,
+    KeyName::Rs384,
+    KeyName::Rs512,
     KeyName::Pss,
+    KeyName::Ps384,
+    KeyName::Ps512,
+    KeyName::EcFirst,
+    KeyName::Ec384,
     KeyName::Ed25519,
+    KeyName::Certified,
 ];
 
 #[test]
@@ -171,6 +177,7 @@ fn another_audience_is_refused() {
         json!({ "aud": [] }),
         json!({ "aud": ["another"] }),
         json!({ "aud": ["hallpass", "another"] }),
+        json!({ "aud": ["another"], "azp": "hallpass" }),
         json!({ "aud": "hallpass2" }),
         json!({ "azp": "another" }),
         json!({ "aud": ["hallpass", "another"], "azp": "another" }),
@@ -180,6 +187,21 @@ fn another_audience_is_refused() {
 #[test]
 fn an_audience_may_be_a_list_of_this_client() {
     claims_are_accepted(&[json!({ "aud": ["hallpass"] }), json!({ "azp": "hallpass" })]);
+}
+
+#[test]
+fn more_audiences_are_accepted_where_azp_is_this_client_or_where_they_are_trusted() {
+    claims_are_accepted(&[json!({ "aud": ["hallpass", "project-7"], "azp": "hallpass" })]);
+
+    let mut scene = Scene::new();
+    let both = json!({ "aud": ["hallpass", "kubernetes"] });
+    scene.provider.behave(|b| b.id_token.claims = patch(both));
+    // The hint names what to set, and setting it is enough.
+    let line = "trusted_audiences = [\"kubernetes\"]";
+    scene.login(&[]).fails_saying(1, &["kubernetes", line]);
+    scene.configure(line);
+    accepted(&scene, line);
+    scene.get_token(&["--token", "id"]).token();
 }
 
 /// Signs in with ID tokens that have these claims: the access token can be used, and the ID token
@@ -312,25 +334,64 @@ fn a_rotated_key_is_fetched_once_more() {
         b.published_keys = vec![KeyName::RsaSecond];
         b.id_token.signed_by = KeyName::RsaSecond;
     });
-    scene.advance(120);
+    scene.advance(6);
     accepted(&scene, "the second key");
     assert_eq!(scene.provider.count(Endpoint::Jwks), 2);
-    accepted(&scene, "the second key, which is kept");
+    accepted(&scene, "the second key, which is cached");
     assert_eq!(scene.provider.count(Endpoint::Jwks), 2);
 }
 
 #[test]
-fn an_unknown_key_does_not_make_every_sign_in_fetch_the_keys() {
-    let mut scene = Scene::new();
-    scene
-        .provider
-        .behave(|b| b.id_token.signed_by = KeyName::RsaSecond);
-    scene.advance(120);
-    for _ in 0..3 {
-        refused(&scene, "unknown");
+fn a_key_that_was_replaced_under_its_id_is_fetched_once_more() {
+    for (first, second) in [
+        (KeyName::RsaFirst, KeyName::RsaSecond),
+        (KeyName::RsaFirst, KeyName::EcFirst),
+        (KeyName::EcSecond, KeyName::Certified),
+    ] {
+        let mut scene = Scene::new();
+        let publish = |scene: &Scene, key| {
+            scene.provider.behave(|b| {
+                b.one_kid = Some("the-key");
+                b.published_keys = vec![key];
+                b.id_token.signed_by = key;
+            });
+        };
+        publish(&scene, first);
+        scene.get_token(&[]).token();
+        publish(&scene, second);
+        scene.advance(4000);
+        // At a refresh: the successor of the refresh token is not lost for it, and no tab opens.
+        let never = &["--token", "id", "--interactive", "never"];
+        scene.get_token(never).token();
+        assert_eq!(scene.provider.count(Endpoint::Refresh), 1, "{second:?}");
+        assert_eq!(scene.provider.count(Endpoint::Jwks), 2, "{second:?}");
     }
-    let fetched = scene.provider.count(Endpoint::Jwks);
-    assert!(fetched <= 2, "{fetched}");
+}
+
+#[test]
+fn a_signature_that_never_verifies_fetches_the_keys_once_in_a_few_seconds() {
+    let unknown = |scene: &Scene| {
+        let unknown = KeyName::RsaSecond;
+        scene.provider.behave(|b| b.id_token.signed_by = unknown);
+    };
+    let broken = |scene: &Scene| {
+        let broken = Signature::Broken;
+        scene.provider.behave(|b| b.id_token.signature = broken);
+    };
+    let cases: [&dyn Fn(&Scene); 2] = [&unknown, &broken];
+    for spoil in cases {
+        let scene = Scene::new();
+        spoil(&scene);
+        for _ in 0..3 {
+            refused(&scene, "not verified");
+        }
+        let fetched = scene.provider.seen(Endpoint::Jwks);
+        for two in fetched.windows(2) {
+            // The times of what is cached are whole seconds.
+            let apart = two[1].at - two[0].at;
+            assert!(apart > std::time::Duration::from_secs(3), "{apart:?}");
+        }
+    }
 }
 
 #[test]
@@ -392,6 +453,29 @@ fn a_refreshed_id_token_of_another_person_or_issuer_is_refused_and_the_old_recor
         let sessions = scene.sessions();
         assert_eq!(sessions[0]["subject"], "sub-of-alice");
         assert_eq!(sessions[0]["expired"], true);
+    }
+}
+
+#[test]
+fn a_nonce_in_a_refreshed_id_token_is_that_of_the_sign_in() {
+    for (claims, same_nonce, passes) in [
+        (json!({}), false, true),
+        (json!({}), true, true),
+        (json!({ "nonce": "another" }), false, false),
+        (json!({ "nonce": 7 }), false, false),
+    ] {
+        let (mut scene, _) = Scene::signed_in();
+        scene.provider.behave(|b| {
+            b.id_token.claims = patch(claims.clone());
+            b.id_token.nonce_on_refresh = same_nonce;
+        });
+        scene.advance(4000);
+        let outcome = scene.get_token(&["--interactive", "never"]);
+        if passes {
+            outcome.token();
+        } else {
+            outcome.fails_saying(1, &["nonce"]);
+        }
     }
 }
 

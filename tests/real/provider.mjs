@@ -72,8 +72,13 @@ const issuer = settings.tls ? `https://${settings.name}:${port}` : `http://127.0
 // One key for each algorithm that hallpass knows; a key is for the algorithm that it names.
 const keys = [
   ['RS256', 'rsa', { modulusLength: 2048 }],
+  ['RS384', 'rsa', { modulusLength: 2048 }],
+  ['RS512', 'rsa', { modulusLength: 2048 }],
   ['PS256', 'rsa', { modulusLength: 2048 }],
+  ['PS384', 'rsa', { modulusLength: 2048 }],
+  ['PS512', 'rsa', { modulusLength: 2048 }],
   ['ES256', 'ec', { namedCurve: 'P-256' }],
+  ['ES384', 'ec', { namedCurve: 'P-384' }],
   ['EdDSA', 'ed25519', {}],
 ].map(([alg, type, options]) => ({
   ...generateKeyPairSync(type, options).privateKey.export({ format: 'jwk' }), alg, use: 'sig', kid: `the ${alg} one`,

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 use serde_json::Value;
-use sha2::{Digest as _, Sha256, Sha512};
+use sha2::{Digest as _, Sha256, Sha384, Sha512};
 
 use super::IdTokenError;
 use crate::oauth::{json_object, sanitized};
@@ -22,8 +22,13 @@ pub(super) struct Jws<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Algorithm {
     Rs256,
+    Rs384,
+    Rs512,
     Ps256,
+    Ps384,
+    Ps512,
     Es256,
+    Es384,
     EdDsa,
 }
 
@@ -67,8 +72,13 @@ impl Algorithm {
     fn named(name: &str) -> Result<Self, IdTokenError> {
         match name {
             "RS256" => Ok(Self::Rs256),
+            "RS384" => Ok(Self::Rs384),
+            "RS512" => Ok(Self::Rs512),
             "PS256" => Ok(Self::Ps256),
+            "PS384" => Ok(Self::Ps384),
+            "PS512" => Ok(Self::Ps512),
             "ES256" => Ok(Self::Es256),
+            "ES384" => Ok(Self::Es384),
             // RFC 9864 gives EdDSA with Ed25519 a name of its own.
             "EdDSA" | "Ed25519" => Ok(Self::EdDsa),
             _ => Err(IdTokenError::UnacceptableAlgorithm {
@@ -86,7 +96,8 @@ impl Algorithm {
     pub(super) fn hash(self, bytes: &[u8]) -> Vec<u8> {
         match self {
             Self::Rs256 | Self::Ps256 | Self::Es256 => Sha256::digest(bytes).to_vec(),
-            Self::EdDsa => Sha512::digest(bytes).to_vec(),
+            Self::Rs384 | Self::Ps384 | Self::Es384 => Sha384::digest(bytes).to_vec(),
+            Self::Rs512 | Self::Ps512 | Self::EdDsa => Sha512::digest(bytes).to_vec(),
         }
     }
 }

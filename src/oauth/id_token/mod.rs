@@ -5,6 +5,7 @@
 //!
 //! <https://openid.net/specs/openid-connect-core-1_0.html#IDTokenValidation>
 
+mod certificate;
 mod jwks;
 mod jws;
 
@@ -34,11 +35,24 @@ const LONGEST_SUBJECT: usize = 255;
 pub struct Checks<'a> {
     pub issuer: &'a str,
     pub client_id: &'a str,
-    /// What was sent in the authorization request; `None` where there was none, as in a refresh.
-    pub nonce: Option<&'a Secret<String>>,
+    /// Other clients for which the token may be, too, without naming us as the one that asked.
+    pub trusted_audiences: &'a [String],
+    pub nonce: Nonce<'a>,
     /// The access token of the same response, for `at_hash`.
     pub access_token: Option<&'a Secret<String>>,
     pub now: OffsetDateTime,
+}
+
+/// What the token's `nonce` is held against.
+#[derive(Debug, Clone, Copy)]
+pub enum Nonce<'a> {
+    /// Nothing is known of it.
+    Unchecked,
+    /// It was sent in the authorization request, so it must come back (Core §3.1.3.7).
+    Sent(&'a Secret<String>),
+    /// It was sent in the request that the session began with: a refresh may leave it out, but
+    /// must not change it (Core §12.2).
+    SentAtSignIn(&'a Secret<String>),
 }
 
 /// A token that passed every check, except perhaps those of time.
@@ -102,7 +116,10 @@ pub enum IdTokenError {
     #[error("the ID token is encrypted, which is not supported")]
     Encrypted,
     /// `none`, HMAC, or one that is not known here.
-    #[error("the ID token's algorithm {name} is not accepted: RS256, PS256, ES256 and EdDSA are")]
+    #[error(
+        "the ID token is signed with {name}, which is not accepted (RS256, RS384, RS512, PS256, \
+         PS384, PS512, ES256, ES384 and EdDSA are)"
+    )]
     UnacceptableAlgorithm { name: String },
     /// RFC 7515 §4.1.11.
     #[error("the ID token demands extensions that are not supported")]
@@ -114,6 +131,8 @@ pub enum IdTokenError {
     UnknownKey,
     #[error("the key that the ID token names does not belong to its algorithm")]
     UnfitKey,
+    #[error("the provider's key that the ID token names cannot be decoded, or is too short")]
+    UnusableKey,
     #[error("the ID token's signature is wrong")]
     BadSignature,
     #[error("the ID token has no usable {claim}")]
@@ -122,14 +141,28 @@ pub enum IdTokenError {
     WrongIssuer,
     #[error("the ID token is not for this client")]
     WrongAudience,
-    #[error("the ID token is for other clients, too")]
-    ForeignAudience,
+    #[error("the ID token is for other clients too, and does not name this one as `azp`: {}", others.join(", "))]
+    ForeignAudience {
+        /// Printable.
+        others: Vec<String>,
+    },
     #[error("the ID token was issued to another client (azp)")]
     WrongParty,
     #[error("the ID token does not belong to this sign-in (nonce)")]
     WrongNonce,
     #[error("the ID token does not belong to the access token (at_hash)")]
     WrongAccessToken,
+}
+
+impl IdTokenError {
+    /// Whether other keys could have verified the signature: the provider may have replaced its
+    /// keys, even under the same id.
+    pub fn is_about_keys(&self) -> bool {
+        matches!(
+            self,
+            Self::UnknownKey | Self::UnfitKey | Self::UnusableKey | Self::BadSignature
+        )
+    }
 }
 
 /// Checks the signature, then each claim, and its times last: so a token that fails only because of
@@ -150,14 +183,8 @@ pub fn verify(
     let subject = text(&claims, "sub")
         .filter(|subject| !subject.is_empty() && subject.len() <= LONGEST_SUBJECT)
         .ok_or(IdTokenError::Missing { claim: "sub" })?;
-    check_audience(&claims, checks.client_id)?;
-
-    if let Some(sent) = checks.nonce {
-        let nonce = text(&claims, "nonce").ok_or(IdTokenError::Missing { claim: "nonce" })?;
-        if !is_same_secret(sent.expose(), nonce) {
-            return Err(IdTokenError::WrongNonce);
-        }
-    }
+    check_audience(&claims, checks)?;
+    check_nonce(&claims, checks.nonce)?;
     check_access_token(&claims, jws.algorithm, checks.access_token)?;
 
     let expires_at = instant(&claims, "exp").ok_or(IdTokenError::Missing { claim: "exp" })?;
@@ -247,26 +274,59 @@ pub fn unverified_expiry(token: &Secret<String>) -> Option<OffsetDateTime> {
     instant(&claims, "exp")
 }
 
-/// Core §3.1.3.7, points 3 to 5: for us, for nobody else, and issued to us.
-fn check_audience(claims: &Map<String, Value>, client_id: &str) -> Result<(), IdTokenError> {
+/// Core §3.1.3.7, points 3 to 5: for us, and issued to us. It may be for others too where it was
+/// issued to us by name, or where configuration trusts them.
+fn check_audience(claims: &Map<String, Value>, checks: &Checks<'_>) -> Result<(), IdTokenError> {
     let audience = claims
         .get("aud")
         .ok_or(IdTokenError::Missing { claim: "aud" })?;
-    let is_us = |value: &Value| value.as_str() == Some(client_id);
-    let (for_us, for_others) = match audience.as_array() {
-        Some(list) => (list.iter().any(is_us), !list.iter().all(is_us)),
-        None => (is_us(audience), false),
+    let is_us = |value: &Value| value.as_str() == Some(checks.client_id);
+    let audience = match audience.as_array() {
+        Some(list) => list.as_slice(),
+        None => std::slice::from_ref(audience),
     };
-    if !for_us {
+    if !audience.iter().any(is_us) {
         return Err(IdTokenError::WrongAudience);
     }
-    if for_others {
-        return Err(IdTokenError::ForeignAudience);
+    match claims.get("azp") {
+        Some(party) if !is_us(party) => return Err(IdTokenError::WrongParty),
+        Some(_) => return Ok(()),
+        None => (),
     }
-    if claims.get("azp").is_some_and(|party| !is_us(party)) {
-        return Err(IdTokenError::WrongParty);
+    let is_trusted = |value: &Value| {
+        let mut trusted = checks.trusted_audiences.iter();
+        value
+            .as_str()
+            .is_some_and(|text| trusted.any(|one| one == text))
+    };
+    let others: Vec<String> = audience
+        .iter()
+        .filter(|value| !is_us(value) && !is_trusted(value))
+        .map(|value| sanitized(value.as_str().unwrap_or("(not a string)")))
+        .take(MOST_AUDIENCES_SHOWN)
+        .collect();
+    if others.is_empty() {
+        Ok(())
+    } else {
+        Err(IdTokenError::ForeignAudience { others })
     }
-    Ok(())
+}
+
+/// How many foreign audiences a message names.
+const MOST_AUDIENCES_SHOWN: usize = 5;
+
+fn check_nonce(claims: &Map<String, Value>, expected: Nonce<'_>) -> Result<(), IdTokenError> {
+    let sent = match expected {
+        Nonce::Unchecked => return Ok(()),
+        Nonce::SentAtSignIn(_) if !claims.contains_key("nonce") => return Ok(()),
+        Nonce::Sent(sent) | Nonce::SentAtSignIn(sent) => sent,
+    };
+    let nonce = text(claims, "nonce").ok_or(IdTokenError::Missing { claim: "nonce" })?;
+    if is_same_secret(sent.expose(), nonce) {
+        Ok(())
+    } else {
+        Err(IdTokenError::WrongNonce)
+    }
 }
 
 /// Core §3.1.3.8: the left half of the hash that belongs to the signature's algorithm.

@@ -2,11 +2,13 @@
 
 use ring::rand::SystemRandom;
 use ring::signature::{
-    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _, RSA_PKCS1_SHA256,
-    RSA_PSS_SHA256, RsaKeyPair, RsaPublicKeyComponents,
+    ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair,
+    EcdsaSigningAlgorithm, Ed25519KeyPair, KeyPair as _, RSA_PKCS1_SHA256, RSA_PKCS1_SHA384,
+    RSA_PKCS1_SHA512, RSA_PSS_SHA256, RSA_PSS_SHA384, RSA_PSS_SHA512, RsaKeyPair,
+    RsaPublicKeyComponents,
 };
 use serde_json::json;
-use sha2::{Digest as _, Sha256, Sha512};
+use sha2::{Digest as _, Sha256, Sha384, Sha512};
 
 use super::*;
 
@@ -20,6 +22,7 @@ const RSA_KEY: &[u8] = include_bytes!("rsa_key_of_the_tests_only.pk8");
 enum Signer {
     Rsa(RsaKeyPair),
     P256(EcdsaKeyPair),
+    P384(EcdsaKeyPair),
     Ed25519(Ed25519KeyPair),
 }
 
@@ -29,10 +32,11 @@ impl Signer {
     }
 
     fn p256() -> Self {
-        let random = SystemRandom::new();
-        let algorithm = &ECDSA_P256_SHA256_FIXED_SIGNING;
-        let document = EcdsaKeyPair::generate_pkcs8(algorithm, &random).unwrap();
-        Self::P256(EcdsaKeyPair::from_pkcs8(algorithm, document.as_ref(), &random).unwrap())
+        Self::P256(ecdsa(&ECDSA_P256_SHA256_FIXED_SIGNING))
+    }
+
+    fn p384() -> Self {
+        Self::P384(ecdsa(&ECDSA_P384_SHA384_FIXED_SIGNING))
     }
 
     fn ed25519() -> Self {
@@ -44,6 +48,7 @@ impl Signer {
         match self {
             Self::Rsa(_) => "RS256",
             Self::P256(_) => "ES256",
+            Self::P384(_) => "ES384",
             Self::Ed25519(_) => "EdDSA",
         }
     }
@@ -57,10 +62,12 @@ impl Signer {
                 let e = URL_SAFE_NO_PAD.encode(public.e);
                 json!({"kty": "RSA", "kid": "k", "n": n, "e": e})
             }
-            Self::P256(key) => {
-                let (x, y) = key.public_key().as_ref()[1..].split_at(32);
+            Self::P256(key) | Self::P384(key) => {
+                let point = &key.public_key().as_ref()[1..];
+                let (x, y) = point.split_at(point.len() / 2);
+                let crv = if x.len() == 32 { "P-256" } else { "P-384" };
                 let (x, y) = (URL_SAFE_NO_PAD.encode(x), URL_SAFE_NO_PAD.encode(y));
-                json!({"kty": "EC", "kid": "k", "crv": "P-256", "x": x, "y": y})
+                json!({"kty": "EC", "kid": "k", "crv": crv, "x": x, "y": y})
             }
             Self::Ed25519(key) => {
                 let x = URL_SAFE_NO_PAD.encode(key.public_key());
@@ -76,15 +83,20 @@ impl Signer {
         match self {
             Self::Rsa(key) => {
                 let mut signature = vec![0; key.public().modulus_len()];
-                let padding: &dyn ring::signature::RsaEncoding = if algorithm == "PS256" {
-                    &RSA_PSS_SHA256
-                } else {
-                    &RSA_PKCS1_SHA256
+                let padding: &dyn ring::signature::RsaEncoding = match algorithm {
+                    "PS256" => &RSA_PSS_SHA256,
+                    "PS384" => &RSA_PSS_SHA384,
+                    "PS512" => &RSA_PSS_SHA512,
+                    "RS384" => &RSA_PKCS1_SHA384,
+                    "RS512" => &RSA_PKCS1_SHA512,
+                    _ => &RSA_PKCS1_SHA256,
                 };
                 key.sign(padding, &random, signed, &mut signature).unwrap();
                 signature
             }
-            Self::P256(key) => key.sign(&random, signed).unwrap().as_ref().to_vec(),
+            Self::P256(key) | Self::P384(key) => {
+                key.sign(&random, signed).unwrap().as_ref().to_vec()
+            }
             Self::Ed25519(key) => key.sign(signed).as_ref().to_vec(),
         }
     }
@@ -104,6 +116,12 @@ impl Signer {
         let signature = self.signature(algorithm, signed.as_bytes());
         Secret::new(format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature)))
     }
+}
+
+fn ecdsa(algorithm: &'static EcdsaSigningAlgorithm) -> EcdsaKeyPair {
+    let random = SystemRandom::new();
+    let document = EcdsaKeyPair::generate_pkcs8(algorithm, &random).unwrap();
+    EcdsaKeyPair::from_pkcs8(algorithm, document.as_ref(), &random).unwrap()
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the callers write literals")]
@@ -134,14 +152,20 @@ fn checks() -> Checks<'static> {
     Checks {
         issuer: ISSUER,
         client_id: CLIENT,
-        nonce: None,
+        trusted_audiences: &[],
+        nonce: Nonce::Unchecked,
         access_token: None,
         now: at(NOW),
     }
 }
 
-fn signers() -> [Signer; 3] {
-    [Signer::rsa(), Signer::p256(), Signer::ed25519()]
+fn signers() -> [Signer; 4] {
+    [
+        Signer::rsa(),
+        Signer::p256(),
+        Signer::p384(),
+        Signer::ed25519(),
+    ]
 }
 
 #[test]
@@ -177,10 +201,110 @@ fn a_good_token_of_each_kind_passes_and_its_claims_are_read() {
 }
 
 #[test]
-fn ps256_passes_with_the_same_key() {
+fn an_rsa_key_verifies_each_rsa_algorithm() {
     let signer = Signer::rsa();
-    let token = signer.token_with_header(&json!({"alg": "PS256", "kid": "k"}), json!({}));
-    assert!(verify(&token, &jwks(&[signer.jwk(json!({}))]), &checks()).is_ok());
+    let keys = jwks(&[signer.jwk(json!({}))]);
+    for algorithm in ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512"] {
+        let header = json!({"alg": algorithm, "kid": "k"});
+        let token = signer.token_with_header(&header, json!({}));
+        assert!(verify(&token, &keys, &checks()).is_ok(), "{algorithm}");
+        // The same signature under any other algorithm's name proves nothing.
+        for other in ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512"] {
+            let (_, rest) = token.expose().split_once('.').unwrap();
+            let renamed = encoded(&json!({"alg": other, "kid": "k"}));
+            let renamed = Secret::new(format!("{renamed}.{rest}"));
+            let passes = verify(&renamed, &keys, &checks()).is_ok();
+            assert_eq!(passes, other == algorithm, "{algorithm} as {other}");
+        }
+    }
+}
+
+#[test]
+fn a_key_that_comes_as_a_certificate_only_is_read() {
+    use base64::engine::general_purpose::STANDARD;
+    // Any certificate of the key will do, also one that nobody signed: the provider vouches for it.
+    let certificate = |info: &[u8]| {
+        let element = |tag, content: &[u8]| {
+            let length = u16::try_from(content.len()).unwrap().to_be_bytes();
+            [&[tag, 0x82], &length[..], content].concat()
+        };
+        let sequence = |parts: &[&[u8]]| element(0x30, &parts.concat());
+        let empty = sequence(&[]);
+        let serial = element(0x02, &[1]);
+        let body = sequence(&[&serial, &empty, &empty, &empty, &empty, info]);
+        STANDARD.encode(sequence(&[&body, &empty]))
+    };
+    let (p256, p384) = (Signer::p256(), Signer::p384());
+    let info = |signer: &Signer, curve: &[u8]| {
+        let (Signer::P256(key) | Signer::P384(key)) = signer else {
+            unreachable!("they are made above");
+        };
+        let point = key.public_key().as_ref();
+        let identifiers = [
+            &[0x06, 7, 0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1],
+            &[0x06, u8::try_from(curve.len()).unwrap()][..],
+            curve,
+        ]
+        .concat();
+        let head = [0x30, u8::try_from(identifiers.len()).unwrap()];
+        let key = [&[0x03, u8::try_from(point.len() + 1).unwrap(), 0], point].concat();
+        let content = [&head[..], &identifiers, &key].concat();
+        [
+            &[0x30, 0x81, u8::try_from(content.len()).unwrap()],
+            &content[..],
+        ]
+        .concat()
+    };
+    let of_p256 = certificate(&info(&p256, &[0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7]));
+    let of_p384 = certificate(&info(&p384, &[0x2b, 0x81, 4, 0, 0x22]));
+    let wrapped = format!("{}\n{}", &of_p256[..64], &of_p256[64..]);
+    for (signer, key, passes) in [
+        (
+            &p256,
+            json!({"kty": "EC", "kid": "k", "x5c": [of_p256]}),
+            true,
+        ),
+        (&p384, json!({"kid": "k", "x5c": [of_p384, "AAAA"]}), true),
+        (
+            &p256,
+            json!({"kty": "EC", "kid": "k", "x5c": [wrapped]}),
+            true,
+        ),
+        (
+            &p256,
+            json!({"kty": "EC", "kid": "k", "x5c": [of_p384]}),
+            false,
+        ),
+        (
+            &p256,
+            json!({"kty": "RSA", "kid": "k", "x5c": [of_p256]}),
+            false,
+        ),
+        (
+            &p256,
+            json!({"kty": "EC", "kid": "k", "x5c": ["hunter2"]}),
+            false,
+        ),
+        (
+            &p256,
+            json!({"kty": "EC", "kid": "k", "x5c": "AAAA"}),
+            false,
+        ),
+        (&p256, json!({"kty": "EC", "kid": "k", "x5c": []}), false),
+        // Parameters that are written out count, whatever the certificate says.
+        (&p256, p256.jwk(json!({"x5c": [of_p384]})), true),
+        (&p384, p256.jwk(json!({"x5c": [of_p384]})), false),
+    ] {
+        let keys = jwks(std::slice::from_ref(&key));
+        let verified = verify(&signer.token(json!({})), &keys, &checks());
+        assert_eq!(verified.is_ok(), passes, "{key}: {verified:?}");
+        // It is cached with its parameters.
+        let cached: Jwks = serde_json::from_value(serde_json::to_value(&keys).unwrap()).unwrap();
+        assert_eq!(
+            verify(&signer.token(json!({})), &cached, &checks()).is_ok(),
+            passes
+        );
+    }
 }
 
 #[test]
@@ -220,7 +344,7 @@ fn no_algorithm_without_a_key_pair_is_accepted() {
         json!({"kty": "oct", "kid": "k", "k": "AAAA"}),
     ]);
     for algorithm in [
-        "none", "None", "nOnE", "HS256", "HS512", "RS384", "", "rs256",
+        "none", "None", "nOnE", "HS256", "HS384", "HS512", "ES512", "ES256K", "", "rs256",
     ] {
         let header = json!({"alg": algorithm, "kid": "k"});
         let token = signer.token_with_header(&header, json!({}));
@@ -238,6 +362,7 @@ fn no_algorithm_without_a_key_pair_is_accepted() {
 #[test]
 fn the_algorithm_is_bound_to_the_key() {
     let (rsa, p256, ed25519) = (Signer::rsa(), Signer::p256(), Signer::ed25519());
+    let p384 = Signer::p384();
     for (token_of, key) in [
         (&rsa, p256.jwk(json!({}))),
         (&p256, rsa.jwk(json!({}))),
@@ -247,6 +372,10 @@ fn the_algorithm_is_bound_to_the_key() {
         (&rsa, rsa.jwk(json!({"key_ops": ["encrypt"]}))),
         (&p256, p256.jwk(json!({"crv": "P-384"}))),
         (&p256, p256.jwk(json!({"alg": "HS256"}))),
+        (&p384, p256.jwk(json!({}))),
+        (&p256, p384.jwk(json!({}))),
+        (&p384, p384.jwk(json!({"alg": "ES256"}))),
+        (&rsa, rsa.jwk(json!({"alg": "RS384"}))),
         (&ed25519, ed25519.jwk(json!({"crv": "X25519"}))),
     ] {
         assert_eq!(
@@ -337,20 +466,33 @@ fn what_is_no_key_is_skipped_and_what_is_no_key_set_is_refused() {
 
 #[test]
 fn a_broken_or_weak_key_checks_nothing() {
+    use IdTokenError::{BadSignature, UnusableKey};
     let (rsa, p256) = (Signer::rsa(), Signer::p256());
-    for (signer, change) in [
-        (&rsa, json!({"n": URL_SAFE_NO_PAD.encode([0xff; 128])})),
-        (&rsa, json!({"n": null})),
-        (&rsa, json!({"e": "AQ"})),
-        (&rsa, json!({"n": "not base64!"})),
-        (&p256, json!({"y": URL_SAFE_NO_PAD.encode([1; 33])})),
-        (&p256, json!({"x": URL_SAFE_NO_PAD.encode([1; 32])})),
-        (&p256, json!({"y": null})),
+    for (signer, change, expected) in [
+        (
+            &rsa,
+            json!({"n": URL_SAFE_NO_PAD.encode([0xff; 128])}),
+            UnusableKey,
+        ),
+        (&rsa, json!({"n": null}), UnusableKey),
+        (&rsa, json!({"e": "AQ"}), BadSignature),
+        (&rsa, json!({"n": "not base64!"}), UnusableKey),
+        (
+            &p256,
+            json!({"y": URL_SAFE_NO_PAD.encode([1; 33])}),
+            UnusableKey,
+        ),
+        (
+            &p256,
+            json!({"x": URL_SAFE_NO_PAD.encode([1; 32])}),
+            BadSignature,
+        ),
+        (&p256, json!({"y": null}), UnusableKey),
     ] {
         let keys = jwks(&[signer.jwk(change.clone())]);
         assert_eq!(
             verify(&signer.token(json!({})), &keys, &checks()),
-            Err(IdTokenError::BadSignature),
+            Err(expected),
             "{change}"
         );
     }
@@ -380,6 +522,9 @@ fn a_key_set_survives_being_kept_without_what_is_private() {
 #[test]
 fn each_claim_is_checked() {
     let missing = |claim| IdTokenError::Missing { claim };
+    let foreign = |other: &str| IdTokenError::ForeignAudience {
+        others: vec![other.to_owned()],
+    };
     let signer = Signer::p256();
     let keys = jwks(&[signer.jwk(json!({}))]);
     for (members, expected) in [
@@ -406,17 +551,23 @@ fn each_claim_is_checked() {
         ),
         (json!({"aud": ["other"]}), Some(IdTokenError::WrongAudience)),
         (json!({"aud": [CLIENT]}), None),
+        (json!({"aud": [CLIENT, "other"]}), Some(foreign("other"))),
+        (json!({"aud": [CLIENT, 7]}), Some(foreign("(not a string)"))),
         (
-            json!({"aud": [CLIENT, "other"]}),
-            Some(IdTokenError::ForeignAudience),
+            json!({"aud": [CLIENT, "evil\u{1b}[2J"]}),
+            Some(foreign(r"evil\u{1b}[2J")),
         ),
         (
-            json!({"aud": [CLIENT, 7]}),
-            Some(IdTokenError::ForeignAudience),
+            json!({"aud": ["project", CLIENT, "other"], "azp": CLIENT}),
+            None,
         ),
         (
-            json!({"aud": [CLIENT, "other"], "azp": CLIENT}),
-            Some(IdTokenError::ForeignAudience),
+            json!({"aud": [CLIENT, "other"], "azp": "other"}),
+            Some(IdTokenError::WrongParty),
+        ),
+        (
+            json!({"aud": ["other"], "azp": CLIENT}),
+            Some(IdTokenError::WrongAudience),
         ),
         (json!({"azp": CLIENT}), None),
         (json!({"azp": "other"}), Some(IdTokenError::WrongParty)),
@@ -471,7 +622,7 @@ fn times_are_tolerated_within_limits_and_decide_last() {
         (json!({"at_hash": "AAAA"}), IdTokenError::WrongAccessToken),
     ] {
         let checks = Checks {
-            nonce: Some(&sent),
+            nonce: Nonce::Sent(&sent),
             access_token: Some(&access_token),
             now: at(NOW + 9000),
             ..checks()
@@ -486,22 +637,21 @@ fn times_are_tolerated_within_limits_and_decide_last() {
 
 #[test]
 fn the_nonce_is_the_one_that_was_sent() {
+    use Nonce::{Sent, SentAtSignIn, Unchecked};
     let signer = Signer::p256();
     let keys = jwks(&[signer.jwk(json!({}))]);
     let sent = Secret::from("n-1");
+    let missing = Some(IdTokenError::Missing { claim: "nonce" });
+    let wrong = Some(IdTokenError::WrongNonce);
     for (nonce, members, expected) in [
-        (Some(&sent), json!({"nonce": "n-1"}), None),
-        (
-            Some(&sent),
-            json!({"nonce": "n-2"}),
-            Some(IdTokenError::WrongNonce),
-        ),
-        (
-            Some(&sent),
-            json!({}),
-            Some(IdTokenError::Missing { claim: "nonce" }),
-        ),
-        (None, json!({"nonce": "n-2"}), None),
+        (Sent(&sent), json!({"nonce": "n-1"}), None),
+        (Sent(&sent), json!({"nonce": "n-2"}), wrong.clone()),
+        (Sent(&sent), json!({}), missing.clone()),
+        (SentAtSignIn(&sent), json!({"nonce": "n-1"}), None),
+        (SentAtSignIn(&sent), json!({"nonce": "n-2"}), wrong),
+        (SentAtSignIn(&sent), json!({}), None),
+        (SentAtSignIn(&sent), json!({"nonce": 7}), missing),
+        (Unchecked, json!({"nonce": "n-2"}), None),
     ] {
         let checks = Checks { nonce, ..checks() };
         let verified = verify(&signer.token(members.clone()), &keys, &checks);
@@ -510,20 +660,46 @@ fn the_nonce_is_the_one_that_was_sent() {
 }
 
 #[test]
+fn a_trusted_audience_may_stand_beside_this_client() {
+    let signer = Signer::p256();
+    let keys = jwks(&[signer.jwk(json!({}))]);
+    let trusted = ["kubernetes".to_owned(), "other".to_owned()];
+    let checks = Checks {
+        trusted_audiences: &trusted,
+        ..checks()
+    };
+    for (members, passes) in [
+        (json!({"aud": [CLIENT, "kubernetes"]}), true),
+        (json!({"aud": ["other", "kubernetes", CLIENT]}), true),
+        (json!({"aud": [CLIENT, "kubernetes", "stranger"]}), false),
+        (json!({"aud": ["kubernetes"]}), false),
+        (json!({"aud": "kubernetes"}), false),
+        (
+            json!({"aud": [CLIENT, "kubernetes"], "azp": "kubernetes"}),
+            false,
+        ),
+    ] {
+        let verified = verify(&signer.token(members.clone()), &keys, &checks);
+        assert_eq!(verified.is_ok(), passes, "{members}");
+    }
+}
+
+#[test]
 fn at_hash_binds_the_access_token_where_it_is_there() {
     let access_token = Secret::from("jHkWEdUXMU1BwAsC4vtUsZwnNvTIxEl0z9K3vx5KF0Y");
     let left = |hash: &[u8]| URL_SAFE_NO_PAD.encode(&hash[..hash.len() / 2]);
     let sha256 = left(&Sha256::digest(access_token.expose()));
+    let sha384 = left(&Sha384::digest(access_token.expose()));
     let sha512 = left(&Sha512::digest(access_token.expose()));
     // The example of OpenID Connect Core, appendix A.3.
     assert_eq!(sha256, "77QmUPtjPfzWtF2AnpK9RQ");
 
     for signer in signers() {
         let keys = jwks(&[signer.jwk(json!({}))]);
-        let (right, wrong) = if signer.algorithm() == "EdDSA" {
-            (&sha512, &sha256)
-        } else {
-            (&sha256, &sha512)
+        let (right, wrong) = match signer.algorithm() {
+            "EdDSA" => (&sha512, &sha256),
+            "ES384" => (&sha384, &sha256),
+            _ => (&sha256, &sha512),
         };
         let mismatch = Some(IdTokenError::WrongAccessToken);
         for (access_token, members, expected) in [

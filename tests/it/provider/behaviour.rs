@@ -56,6 +56,8 @@ pub(crate) struct Behaviour {
     pub(crate) published_keys: Vec<KeyName>,
     /// The published keys carry no `kid`.
     pub(crate) keys_without_kid: bool,
+    /// Each key goes by this `kid`, so that one may be replaced under it.
+    pub(crate) one_kid: Option<&'static str>,
 
     /// The errors that the next polls of the device grant get, before the honest answer.
     pub(crate) device_polls: Vec<&'static str>,
@@ -85,8 +87,15 @@ impl Default for Behaviour {
                 KeyName::EcFirst,
                 KeyName::Pss,
                 KeyName::Ed25519,
+                KeyName::Rs384,
+                KeyName::Rs512,
+                KeyName::Ps384,
+                KeyName::Ps512,
+                KeyName::Ec384,
+                KeyName::Certified,
             ],
             keys_without_kid: false,
+            one_kid: None,
             device_polls: Vec::new(),
             faults: BTreeMap::new(),
         }
@@ -119,6 +128,8 @@ pub(crate) struct IdToken {
     pub(crate) signature: Signature,
     /// A refresh gives an ID token too.
     pub(crate) on_refresh: bool,
+    /// One that a refresh gives has the `nonce` of the sign-in.
+    pub(crate) nonce_on_refresh: bool,
 }
 
 impl Default for IdToken {
@@ -129,6 +140,7 @@ impl Default for IdToken {
             claims: Patch::new(),
             signature: Signature::Good,
             on_refresh: true,
+            nonce_on_refresh: false,
         }
     }
 }

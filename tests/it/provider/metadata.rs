@@ -46,7 +46,13 @@ impl State {
         let keys: Vec<Value> = behaviour
             .published_keys
             .iter()
-            .map(|name| self.keys.jwk(*name, !behaviour.keys_without_kid))
+            .map(|name| {
+                let mut key = self.keys.jwk(*name, !behaviour.keys_without_kid);
+                if let Some(kid) = behaviour.one_kid {
+                    key["kid"] = json!(kid);
+                }
+                key
+            })
             .collect();
         Response::json(200, &json!({ "keys": keys }))
     }

@@ -3,9 +3,8 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256, Sha512};
+use sha2::{Digest as _, Sha256};
 
-use super::KeyName;
 use super::behaviour::{Behaviour, ClientAuth, Rotation, Signature};
 use super::keys::base64url;
 use super::ledger::{Decision, Grant};
@@ -177,7 +176,7 @@ impl State {
         };
         let mut header = json!({ "typ": "JWT", "alg": algorithm });
         if !behaviour.keys_without_kid {
-            header["kid"] = json!(making.signed_by.kid());
+            header["kid"] = json!(behaviour.one_kid.unwrap_or(making.signed_by.kid()));
         }
         lay_over(&mut header, &making.header);
 
@@ -187,14 +186,9 @@ impl State {
         claims["iat"] = json!(now);
         claims["exp"] = json!(now + behaviour.lifetime.max(300));
         claims["auth_time"] = json!(now);
-        // Core §3.1.3.6: the left half of the hash.
-        claims["at_hash"] = json!(if behaviour.id_token.signed_by == KeyName::Ed25519 {
-            // Ed25519 hashes with SHA-512, and half of that is twice as long.
-            base64url(&Sha512::digest(access_token)[..32])
-        } else {
-            base64url(&Sha256::digest(access_token)[..16])
-        });
-        if let (Some(nonce), false) = (first(&grant.asked, "nonce"), again) {
+        claims["at_hash"] = json!(making.signed_by.half_hash(access_token));
+        let repeats_nonce = !again || behaviour.id_token.nonce_on_refresh;
+        if let (Some(nonce), true) = (first(&grant.asked, "nonce"), repeats_nonce) {
             claims["nonce"] = json!(nonce);
         }
         lay_over(&mut claims, &making.claims);

@@ -28,7 +28,7 @@ def a_request_is_not_pushed_where_that_is_only_offered(rig):
 
 @case
 def id_tokens_are_checked_in_each_algorithm(rig):
-    for algorithm in ("RS256", "PS256", "ES256", "EdDSA"):
+    for algorithm in ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"):
         provider = rig.provider(idTokenAlg=algorithm)
         for more in ([], ["--force-refresh"]):
             token = rig.sandbox.hallpass("get-token", "--token", "id", *more, *asks(provider)).token
