@@ -5,7 +5,7 @@
 
 use std::error::Error as _;
 
-use crate::config::ConfigError;
+use crate::config::{ConfigError, held_by};
 use crate::grant::browser::BrowserError;
 use crate::grant::device::DeviceError;
 use crate::grant::listener::ListenerError;
@@ -133,6 +133,7 @@ impl Error {
     fn exit(&self) -> Exit {
         use session::Error as S;
         match self {
+            Self::Config(error) if error.is_the_machines() => Exit::Failed,
             Self::Usage(_)
             | Self::NoResource(_)
             | Self::WhichAccount { .. }
@@ -442,7 +443,8 @@ fn store_hint(error: &StoreError) -> Option<String> {
                 .to_owned(),
         ),
         S::KeyMissing { .. } => Some("run `hallpass logout --all`, and sign in again".to_owned()),
-        S::KeyChanged | S::LockTimedOut { .. } => Some("run it again".to_owned()),
+        S::KeyChanged => Some("run it again".to_owned()),
+        S::LockTimedOut { holder, .. } => Some(held_by(holder.as_ref())),
         S::OtherPlace { remembered, .. } => Some(format!(
             "run `hallpass logout --all` first, or set store = \"{}\"",
             setting_of(*remembered)

@@ -10,6 +10,7 @@ use super::file::Untrusted;
 use super::folders::unprintable;
 use crate::oauth::redirect_uri::InvalidRedirectUri;
 use crate::provider::resource::InvalidPattern;
+use crate::store::{Holder, by};
 
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -29,6 +30,11 @@ pub enum ConfigError {
         file: String,
         #[source]
         cause: io::Error,
+    },
+    #[error("{} has been changing {file} for too long", by(holder.as_ref()))]
+    Busy {
+        file: String,
+        holder: Option<Holder>,
     },
     #[error("{file} is not a JSON object")]
     NotAnObject { file: String },
@@ -73,6 +79,40 @@ pub enum ConfigError {
 }
 
 impl ConfigError {
+    /// Whether this is the fault of the machine and not of what the configuration says: a full or
+    /// failing disk, a read-only file system, another process.
+    pub(crate) fn is_the_machines(&self) -> bool {
+        match self {
+            Self::Unwritable { .. } | Self::Busy { .. } => true,
+            Self::Unreadable { cause, .. }
+            | Self::Secret {
+                why: BadSecret::Unreadable(cause),
+                ..
+            } => !matches!(
+                cause.kind(),
+                io::ErrorKind::PermissionDenied
+                    | io::ErrorKind::NotFound
+                    | io::ErrorKind::NotADirectory
+                    | io::ErrorKind::IsADirectory
+            ),
+            Self::Entry { .. }
+            | Self::Given { .. }
+            | Self::NotAnObject { .. }
+            | Self::Untrusted { .. }
+            | Self::Absent { .. }
+            | Self::RelativeFolder { .. }
+            | Self::NoHome
+            | Self::UnknownProvider { .. }
+            | Self::NoProvider { .. }
+            | Self::SeveralProviders { .. }
+            | Self::Missing(_)
+            | Self::Unregistered(_)
+            | Self::OpenIdWithoutIssuer { .. }
+            | Self::NotInPreset { .. }
+            | Self::Secret { .. } => false,
+        }
+    }
+
     /// What a person can do about it, in lines to run or to write.
     pub fn hint(&self) -> Option<String> {
         match self {
@@ -110,11 +150,23 @@ impl ConfigError {
             Self::Unwritable { file, .. } => Some(format!(
                 "check `ls -ld {file}` and its folder; nothing was changed"
             )),
+            Self::Busy { holder, .. } => Some(held_by(holder.as_ref())),
             Self::NotAnObject { file } => {
                 Some(format!("look for what is wrong in it with `jq . {file}`"))
             }
             Self::Given { .. } | Self::Unreadable { .. } | Self::RelativeFolder { .. } => None,
         }
+    }
+}
+
+/// What to do about another process that holds a lock.
+pub(crate) fn held_by(holder: Option<&Holder>) -> String {
+    match holder {
+        Some(Holder { pid, .. }) => format!(
+            "wait until that process has finished, or end it with `kill {pid}`; then run the same \
+             command again"
+        ),
+        None => "run the same command again when the other hallpass has finished".to_owned(),
     }
 }
 

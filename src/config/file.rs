@@ -153,8 +153,9 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let target = target(path)?;
     let folder = target.parent().unwrap_or(Path::new("/"));
     create_folder(folder)?;
+    sweep(&target);
     let mut name = target.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{:016x}.tmp", rand::random::<u64>()));
+    name.push(temp_ending());
     let temp = folder.join(name);
     let result = new_file(&temp, &target)
         .and_then(|mut file| {
@@ -167,6 +168,47 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
         let _ = std::fs::remove_file(&temp);
     }
     result
+}
+
+fn temp_ending() -> String {
+    format!(".{:016x}.tmp", rand::random::<u64>())
+}
+
+fn is_temp_ending(ending: &str) -> bool {
+    let random = ending
+        .strip_prefix('.')
+        .and_then(|rest| rest.strip_suffix(".tmp"));
+    random.is_some_and(|random| {
+        random.len() == 16
+            && random
+                .bytes()
+                .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+    })
+}
+
+/// Removes what a process that was killed has left of [`replace`] beside a file. It is as private
+/// as the file, so it must not stay; one that another process may still be writing does.
+pub(crate) fn sweep(target: &Path) {
+    let (Some(folder), Some(name)) = (target.parent(), target.file_name()) else {
+        return;
+    };
+    // The worst that comes of an error is a file too many, until the next time.
+    let Ok(entries) = std::fs::read_dir(folder) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        let file = entry.file_name();
+        let ending = name
+            .to_str()
+            .and_then(|name| file.to_str()?.strip_prefix(name));
+        let is_old = || {
+            let modified = entry.metadata().ok()?.modified().ok()?;
+            Some(modified.elapsed().ok()? > crate::store::STALE)
+        };
+        if ending.is_some_and(is_temp_ending) && is_old() == Some(true) {
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
 }
 
 /// Writes a secret's own file: one line, for nobody but its owner.
@@ -185,14 +227,14 @@ pub(crate) fn target(path: &Path) -> io::Result<PathBuf> {
 }
 
 #[cfg(unix)]
-fn create_folder(folder: &Path) -> io::Result<()> {
+pub(super) fn create_folder(folder: &Path) -> io::Result<()> {
     use std::os::unix::fs::DirBuilderExt as _;
     let mut builder = std::fs::DirBuilder::new();
     builder.recursive(true).mode(0o700).create(folder)
 }
 
 #[cfg(not(unix))]
-fn create_folder(folder: &Path) -> io::Result<()> {
+pub(super) fn create_folder(folder: &Path) -> io::Result<()> {
     std::fs::create_dir_all(folder)
 }
 

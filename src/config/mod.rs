@@ -12,6 +12,7 @@ mod folders;
 pub(crate) mod section;
 pub(crate) mod settings;
 pub(crate) mod similar;
+mod turn;
 mod user_file;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,7 +24,9 @@ use url::Url;
 use zeroize::Zeroizing;
 
 pub use error::ConfigError;
+pub(crate) use error::held_by;
 pub use settings::{Flags, Flow, Interactive, Settings};
+pub(crate) use turn::Turn;
 pub(crate) use user_file::UserFile;
 
 use crate::credential::{TokenKind, Tool};

@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 
 use super::error::ConfigError;
 use super::section::{Name, Source};
+use super::turn::Turn;
 use super::{folders, read_text, replace_text};
 use crate::env::Env;
 
@@ -101,8 +102,9 @@ impl UserFile {
         }
     }
 
-    /// Puts it in its place, whole or not at all. An empty one is removed.
-    pub(crate) fn write(&self) -> Result<(), ConfigError> {
+    /// Puts it in its place, whole or not at all. An empty one is removed. It was read in the same
+    /// turn, or what another process has written since is lost.
+    pub(crate) fn write(&self, _turn: &Turn) -> Result<(), ConfigError> {
         replace_text(&self.path, &self.shown, &self.text)
     }
 }

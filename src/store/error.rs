@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Place, kernel::KernelError, keyring::KeyringError};
+use super::{Holder, Place, kernel::KernelError, keyring::KeyringError};
 
 /// Why something could not be kept, read or forgotten. None of these means that nothing is there.
 #[derive(Debug, thiserror::Error)]
@@ -61,8 +61,11 @@ pub enum StoreError {
     #[error("the kernel keyring cannot be used")]
     Kernel(#[source] KernelError),
 
-    #[error("another process held {} for too long", path.display())]
-    LockTimedOut { path: PathBuf },
+    #[error("{} has held {} for too long", by(holder.as_ref()), path.display())]
+    LockTimedOut {
+        path: PathBuf,
+        holder: Option<Holder>,
+    },
     #[error("nothing is kept here (the store is \"none\")")]
     NothingKept,
 }
@@ -73,6 +76,11 @@ fn or_locked(place: Place) -> &'static str {
         Place::Keyring => ", or that keyring is locked",
         Place::Kernel | Place::File | Place::None => "",
     }
+}
+
+/// Names the holder of a lock, where the system does.
+pub(crate) fn by(holder: Option<&Holder>) -> String {
+    holder.map_or_else(|| "another process".to_owned(), Holder::to_string)
 }
 
 impl StoreError {

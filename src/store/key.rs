@@ -293,7 +293,10 @@ impl Keys {
         let path = || folder.path().join(KEY_LOCK);
         let _turn = lock::acquire(turn, deadline)
             .map_err(StoreError::io("lock", path()))?
-            .ok_or_else(|| StoreError::LockTimedOut { path: path() })?;
+            .map_err(|holder| StoreError::LockTimedOut {
+                path: path(),
+                holder,
+            })?;
         // Whoever had the lock before may have made it.
         let old = KeyFile::read(folder)?;
         let lost = match &old {

@@ -138,7 +138,7 @@ fn in_turn<T: Send + 'static>(
             deadline
         })
         .map_err(|error| KeyringError::Other(error.to_string()))?
-        .ok_or(KeyringError::TimedOut { after: terms.wait })?;
+        .map_err(|_| KeyringError::TimedOut { after: terms.wait })?;
         let answer = call();
         if answer.is_ok() {
             // Without it the next one is less patient, and that is all.

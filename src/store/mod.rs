@@ -14,7 +14,6 @@
 //!   exchanged/<hash>        what a registry made of a session's token
 //!   metadata/  attempts/    JSON, no secrets
 //!   resolutions/<slot>      what a question came to, sealed; see `crate::resolution`
-//!   set-ups/<tool>.lock     one set-up of a tool at a time
 //!   runtime/                journals, where there is no runtime folder
 //! ```
 //!
@@ -50,10 +49,11 @@ use seal::{Header, Unreadable};
 pub use at_hand::{AtHand, NotAtHand, Remembered};
 pub use data_dir::{data_dir, in_container};
 pub use error::StoreError;
+pub(crate) use error::by;
 pub use journal::{Journal, NOTE_LEN, Note};
 pub use kernel::KernelError;
 pub use keyring::{KeyringError, UNATTENDED};
-pub use lock::{Lock, LockKind};
+pub use lock::{Holder, Lock, LockKind};
 pub use plain::Plain;
 pub use record::{Kept, Listed, RecordName, Reservation};
 
@@ -241,6 +241,7 @@ impl Store {
             return Ok(Place::None);
         }
         let data = Folder::open_or_create(&self.options.data_dir)?;
+        sweep(&data);
         self.keys.ensure(&self.options, &data)
     }
 
@@ -259,7 +260,10 @@ impl Store {
         lock::acquire(file, deadline)
             .map_err(StoreError::io("lock", path()))?
             .map(Lock::of)
-            .ok_or_else(|| StoreError::LockTimedOut { path: path() })
+            .map_err(|holder| StoreError::LockTimedOut {
+                path: path(),
+                holder,
+            })
     }
 
     /// Takes a lock if it is free.
@@ -338,12 +342,7 @@ impl Store {
         let Some(data) = self.folder()? else {
             return Ok(Vec::new());
         };
-        sweep(&data)?;
-        for name in record::FOLDERS.into_iter().chain(Plain::FOLDERS) {
-            if let Some(folder) = data.subfolder(name)? {
-                sweep(&folder)?;
-            }
-        }
+        sweep(&data);
         listed(&data, record::SESSIONS)
     }
 
@@ -580,23 +579,33 @@ fn listed(data: &Folder, folder: &'static str) -> Result<Vec<Listed>, StoreError
         .collect())
 }
 
-/// A temporary file this old belongs to nobody.
-const STALE: Duration = Duration::from_secs(24 * 60 * 60);
+/// A temporary file this old was left by a process that was killed.
+pub(crate) const STALE: Duration = Duration::from_secs(60 * 60);
 
-fn sweep(folder: &Folder) -> Result<(), StoreError> {
+/// Removes temporary files that no process writes any more, in each folder of the data folder.
+/// What cannot be removed stays: it is in nobody's way.
+fn sweep(data: &Folder) {
+    sweep_one(data);
+    for name in record::FOLDERS.into_iter().chain(Plain::FOLDERS) {
+        if let Ok(Some(folder)) = data.subfolder(name) {
+            sweep_one(&folder);
+        }
+    }
+}
+
+fn sweep_one(folder: &Folder) {
     // File times are the system's, whatever a test makes of the clock.
     let now = SystemTime::now();
-    for name in folder.names()? {
+    for name in folder.names().unwrap_or_default() {
         let stale = name.ends_with(folder::TEMP)
             && folder
                 .modified(&name)
                 .and_then(|modified| now.duration_since(modified).ok())
                 .is_some_and(|age| age > STALE);
         if stale {
-            folder.remove(&name)?;
+            let _ = folder.remove(&name);
         }
     }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -25,8 +25,6 @@ pub(super) const SESSIONS: &str = "sessions";
 pub(super) const KEPT: &str = "kept";
 pub(super) const EXCHANGED: &str = "exchanged";
 pub(super) const RESOLUTIONS: &str = "resolutions";
-/// Where there are locks only.
-const SET_UPS: &str = "set-ups";
 /// Where there are sealed records.
 pub(super) const FOLDERS: [&str; 4] = [SESSIONS, KEPT, EXCHANGED, RESOLUTIONS];
 
@@ -60,11 +58,6 @@ impl RecordName {
     pub fn exchanged(session: &str, exchange: &str, registry: &str) -> Self {
         let parts = [session, exchange, registry].map(str::as_bytes);
         Self::of(EXCHANGED, &digest(&parts))
-    }
-
-    /// What is locked while the set-up of a tool changes files; there is no record of that name.
-    pub fn set_up(tool: &'static str) -> Self {
-        Self::of(SET_UPS, tool)
     }
 
     pub(super) fn of(folder: &'static str, file: &str) -> Self {
@@ -202,7 +195,7 @@ impl Reservation {
 impl Drop for Reservation {
     fn drop(&mut self) {
         if !self.kept {
-            // Nobody is left to be told; a left-over is swept a day later.
+            // There is no caller left to tell; what stays is swept an hour later.
             let _ = self.folder.remove(&self.temp);
         }
     }

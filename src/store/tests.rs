@@ -632,17 +632,17 @@ fn what_is_plain_is_kept_by_kind_and_name_and_garbage_is_not_there() {
 }
 
 #[test]
-fn what_a_crash_left_behind_is_swept_after_a_day() {
+fn what_a_crash_left_behind_is_swept_after_an_hour() {
     let Sandbox { _temp, data } = sandbox();
     let store = store(&data);
     store.ensure_key().unwrap();
     put(&store, &name(), "x", 1).unwrap();
     let folder = Folder::open(&data.join("sessions")).unwrap().unwrap();
-    for (file, hours) in [("old.tmp", 25), ("young.tmp", 23), ("old.lock", 25)] {
+    for (file, minutes) in [("old.tmp", 61), ("young.tmp", 59), ("old.lock", 61)] {
         folder
             .create_new(file)
             .unwrap()
-            .set_modified(SystemTime::now() - Duration::from_secs(hours * 3600))
+            .set_modified(SystemTime::now() - Duration::from_secs(minutes * 60))
             .unwrap();
     }
     store.sessions().unwrap();

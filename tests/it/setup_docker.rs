@@ -637,8 +637,58 @@ fn of_many_at_once_each_is_set_up_and_all_is_taken_back() {
     assert_eq!(text(&desk.docker_file()), DOCKER);
     assert_eq!(desk.config(), CONFIG);
     assert!(!desk.link().exists());
-    // Their lock is none of a credential's.
-    assert!(!desk.sandbox.data_dir().join("kept").exists());
+    // The lock is beside the configuration, so it needs no data folder, and it leaves nothing.
+    assert!(!desk.sandbox.data_dir().exists());
+    let lock = desk.config.with_file_name("config.toml.lock");
+    assert!(!lock.exists() || cfg!(windows));
+}
+
+#[test]
+fn a_set_up_that_has_to_wait_names_the_process_that_it_waits_for() {
+    let desk = Desk::new();
+    let lock = fs::File::create(desk.config.with_file_name("config.toml.lock")).unwrap();
+    lock.lock().unwrap();
+    let line = ["setup", "docker", "a.example", "--provider", "corp"];
+    let mut waiting = desk.sandbox.start(&line);
+    let said = waiting.wait_for_line(|line| line.contains("waiting for "));
+    if cfg!(target_os = "linux") {
+        let holder = format!("process {} (", std::process::id());
+        assert!(said.contains(&holder), "{said}");
+    }
+    drop(lock);
+    waiting.wait().succeeds();
+    assert!(desk.config().contains("match = \"https://a.example\""));
+}
+
+#[test]
+fn what_a_killed_set_up_left_beside_the_files_is_removed() {
+    let desk = Desk::new();
+    desk.write_docker_file(DOCKER);
+    let left = |path: &Path, ending: &str| {
+        let mut name = path.file_name().unwrap().to_owned();
+        name.push(ending);
+        path.with_file_name(name)
+    };
+    let hour = std::time::Duration::from_secs(3600);
+    let mut files = Vec::new();
+    for path in [&desk.config, &desk.docker_file()] {
+        for (ending, age, stays) in [
+            (".0123456789abcdef.tmp", 2 * hour, false),
+            (".fedcba9876543210.tmp", hour / 2, true),
+            (".mine.tmp", 2 * hour, true),
+        ] {
+            let path = left(path, ending);
+            private_file(&path, "x");
+            let file = fs::File::options().write(true).open(&path).unwrap();
+            file.set_modified(std::time::SystemTime::now() - age)
+                .unwrap();
+            files.push((path, stays));
+        }
+    }
+    desk.setup(&["a.example", "--provider", "corp"]).succeeds();
+    for (path, stays) in files {
+        assert_eq!(path.exists(), stays, "{}", path.display());
+    }
 }
 
 #[test]
@@ -651,7 +701,7 @@ fn where_one_of_the_files_cannot_be_written_none_is() {
         private_file(&beneath, "");
         desk.sandbox.set(name, beneath.join("beneath"));
         let outcome = desk.setup(&["a.example", "--provider", "corp", "--podman"]);
-        outcome.fails_saying(2, &["nothing was changed"]);
+        outcome.fails_saying(1, &["nothing was changed"]);
         assert_eq!(outcome.stdout, "", "{outcome}");
         assert_eq!(text(&desk.docker_file()), DOCKER);
         assert_eq!(desk.config(), CONFIG);

@@ -8,7 +8,6 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
 
 use url::Url;
 
@@ -16,14 +15,14 @@ use super::super::docker::files::{
     TakenFirst, bare, docker_file, keys_of, logged_in, podman_files, podmans_there, registry,
     server_of, taken_first, whole,
 };
-use super::super::{Prepared, flags_of, print, quoted};
+use super::super::{flags_of, print, quoted};
 use super::host::Host;
 use super::json_file::{Edit, JsonFile};
 use super::link::{self, Link};
 use super::opener::{Opened, toml_text};
 use super::shown::Shown;
 use crate::cli::{Opener, SetupDocker};
-use crate::config::{Config, UserFile, home};
+use crate::config::{Config, Turn, UserFile, home};
 use crate::credential::Tool;
 use crate::env::Env;
 use crate::error::Error;
@@ -31,7 +30,6 @@ use crate::protocol::Protocol as _;
 use crate::protocol::docker::Docker;
 use crate::provider::{Realm, resource::Pattern};
 use crate::report::Exit;
-use crate::store::{Lock, LockKind, RecordName, Store, StoreError};
 
 /// What docker puts behind `docker-credential-`.
 const HELPER: &str = "hallpass";
@@ -42,8 +40,6 @@ const TITLE: &str = "hallpass setup docker ";
 const BEFORE: &str = ": what docker had";
 const LINK_TITLE: &str = "hallpass setup docker: its link";
 const DEFAULT: &str = "--default";
-/// What is waited for: another process that writes some small files.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The registries whose provider need not be named.
 const REGISTRIES: &[(&str, &str)] = &[
@@ -62,12 +58,7 @@ const INSTANCES: &[&str] = &["gitea", "forgejo"];
 
 pub(in super::super) fn run(env: &Env, args: &SetupDocker) -> Result<ExitCode, Error> {
     let flags = flags_of(&args.common, None);
-    // What is read below is what is changed: two at once would lose one another's lines.
-    let _lock = if args.changing.dry_run {
-        None
-    } else {
-        Some(lock(&Prepared::new(env, &args.common, None)?.store)?)
-    };
+    let turn = super::turn(env, args.changing)?;
     let mut config = Config::load(env, &flags)?;
     let file = UserFile::read(env)?;
     let hosts = hosts(&config, args, &file)?;
@@ -121,17 +112,11 @@ pub(in super::super) fn run(env: &Env, args: &SetupDocker) -> Result<ExitCode, E
     } else {
         work.shown.way_back(&command(args));
     }
-    if !args.changing.dry_run {
-        work.write()?;
+    if let Some(turn) = &turn {
+        work.write(turn)?;
     }
     print(work.shown.text());
     Ok(Exit::Answered.into())
-}
-
-/// Waits for another one of this command.
-fn lock(store: &Store) -> Result<Lock, StoreError> {
-    let name = RecordName::set_up(Docker.name());
-    store.lock(&name, LockKind::Record, Instant::now() + PATIENCE)
 }
 
 /// What is to be set up; what nobody can name to docker is left out.
@@ -457,7 +442,7 @@ impl Work<'_> {
     }
 
     /// hallpass knows a registry before docker asks for it, and for as long as docker asks.
-    fn write(&mut self) -> Result<(), Error> {
+    fn write(&mut self, turn: &Turn) -> Result<(), Error> {
         if !self.is_edited {
             return Ok(());
         }
@@ -466,10 +451,10 @@ impl Work<'_> {
             if let Some(path) = &self.link {
                 link::remove(self.env, path)?;
             }
-            return Ok(self.file.write()?);
+            return Ok(self.file.write(turn)?);
         }
         let before = UserFile::read(self.env)?;
-        self.file.write()?;
+        self.file.write(turn)?;
         let link = self.link.as_ref();
         let done = link
             .map_or(Ok(()), |path| link::make(self.env, path))
@@ -479,7 +464,7 @@ impl Work<'_> {
             if let Some(path) = link {
                 let _ = link::remove(self.env, path);
             }
-            let _ = before.write();
+            let _ = before.write(turn);
         }
         done
     }

@@ -35,6 +35,7 @@ const HELPER_KEYS: &str = r"^credential\.(.*\.)?helper$";
 
 pub(in super::super) fn run(env: &Env, args: &SetupGit) -> Result<ExitCode, Error> {
     let flags = flags_of(&args.common, None);
+    let turn = super::turn(env, args.changing)?;
     let config = Config::load(env, &flags)?;
     let host = args.host.as_deref();
     let host = host.map(|host| Host::parse("--host", host)).transpose()?;
@@ -79,10 +80,10 @@ pub(in super::super) fn run(env: &Env, args: &SetupGit) -> Result<ExitCode, Erro
     changes.retain(|change| !change.taken.is_empty() || !change.added.is_empty());
 
     let shown = shown(&changes, &others, &file, &edited, args);
-    if !args.changing.dry_run {
+    if let Some(turn) = &turn {
         made_in_git(&changes, args.changing.undo, &helper)?;
         if !edited.is_empty()
-            && let Err(error) = file.write()
+            && let Err(error) = file.write(turn)
         {
             if !args.changing.undo {
                 unmade_in_git(&changes, &helper);

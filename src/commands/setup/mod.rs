@@ -13,3 +13,24 @@ pub(super) mod link;
 mod opener;
 mod program;
 mod shown;
+
+use crate::cli::Changing;
+use crate::config::Turn;
+use crate::env::Env;
+use crate::error::Error;
+use crate::terminal::Terminal;
+
+/// The turn to change the user's file, and the files of other programs with it: taken before any
+/// of them is read. A dry run changes nothing and waits for no turn.
+fn turn(env: &Env, changing: Changing) -> Result<Option<Turn>, Error> {
+    if changing.dry_run {
+        return Ok(None);
+    }
+    let turn = Turn::take(env, |holder| {
+        Terminal::new(0).say(&format!(
+            "waiting for {}, which is changing the configuration",
+            crate::store::by(holder)
+        ));
+    })?;
+    Ok(Some(turn))
+}

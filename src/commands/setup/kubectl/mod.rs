@@ -23,7 +23,7 @@ use super::opener::{Opened, name_of, toml_text};
 use super::program;
 use super::shown::Shown;
 use crate::cli::{Changing, Opener, SetupKubectl};
-use crate::config::{Config, ConfigError, Flags, Flow, UserFile, file, shown};
+use crate::config::{Config, ConfigError, Flags, Flow, Turn, UserFile, file, shown};
 use crate::credential::{TokenKind, Tool};
 use crate::env::Env;
 use crate::error::Error;
@@ -43,16 +43,22 @@ const FIRST_WITH_V1: u32 = 22;
 
 pub(in super::super) fn run(env: &Env, args: &SetupKubectl) -> Result<ExitCode, Error> {
     let flags = flags_of(&args.common, None);
+    let turn = super::turn(env, args.changing)?;
     if args.changing.undo {
-        undo(env, &flags, args)
+        undo(env, &flags, args, turn.as_ref())
     } else {
-        set_up(env, &flags, args)
+        set_up(env, &flags, args, turn.as_ref())
     }
 }
 
 // --- setting up ---
 
-fn set_up(env: &Env, flags: &Flags, args: &SetupKubectl) -> Result<ExitCode, Error> {
+fn set_up(
+    env: &Env,
+    flags: &Flags,
+    args: &SetupKubectl,
+    turn: Option<&Turn>,
+) -> Result<ExitCode, Error> {
     let kubeconfig = Kubeconfig::load()?;
     let user = user(&kubeconfig, args)?;
     let mut file = UserFile::read(env)?;
@@ -120,15 +126,15 @@ fn set_up(env: &Env, flags: &Flags, args: &SetupKubectl) -> Result<ExitCode, Err
         text.line("nothing to change");
     }
     print(text.text());
-    if args.changing.dry_run || !is_changed {
+    let Some(turn) = turn.filter(|_| is_changed) else {
         return Ok(Exit::Answered.into());
-    }
+    };
 
     // First what takes it back, last what makes kubectl ask.
     record_of(&plan, &mut target, kuberc.as_ref()).write(&folder)?;
     plan.write_files()?;
     if config_changes {
-        file.write()?;
+        file.write(turn)?;
     }
     if let Some(Allowed::Added { file, text, edit }) = &kuberc {
         let edited = edit.applied(text);
@@ -724,7 +730,12 @@ fn show_kuberc(text: &mut Shown, kuberc: Option<&Allowed>) -> bool {
 
 // --- taking it back ---
 
-fn undo(env: &Env, flags: &Flags, args: &SetupKubectl) -> Result<ExitCode, Error> {
+fn undo(
+    env: &Env,
+    flags: &Flags,
+    args: &SetupKubectl,
+    turn: Option<&Turn>,
+) -> Result<ExitCode, Error> {
     let mut file = UserFile::read(env)?;
     let folder = file.folder().to_owned();
     let mut records = Record::all(&folder)?;
@@ -763,8 +774,8 @@ fn undo(env: &Env, flags: &Flags, args: &SetupKubectl) -> Result<ExitCode, Error
             .for_each(|line| text.changed(line));
     }
     print(text.text());
-    if !removed.is_empty() && !args.changing.dry_run {
-        file.write()?;
+    if let Some(turn) = turn.filter(|_| !removed.is_empty()) {
+        file.write(turn)?;
     }
     Ok(Exit::Answered.into())
 }

@@ -1,0 +1,142 @@
+//! The turn to change the user's file: one process at a time reads it, edits it and writes it back.
+//!
+//! A set-up also changes other programs' files, and holds its turn until all of them are written.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use super::error::ConfigError;
+use super::{file, folders};
+use crate::env::Env;
+use crate::store::{Holder, Lock};
+
+/// How long a set-up waits for others without a word.
+const QUIET: Duration = Duration::from_secs(2);
+/// How long it waits altogether: long enough for many set-ups at once, each of which runs git or
+/// kubectl a few times.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Held from before the user's file is read until after it is written.
+#[derive(Debug)]
+#[must_use = "the next process has its turn when this is dropped"]
+pub(crate) struct Turn {
+    lock: Option<Lock>,
+    path: PathBuf,
+    /// The folder that was made for the lock alone, unless a file has come into it since.
+    made: Option<PathBuf>,
+}
+
+impl Turn {
+    /// Waits for the turn. `waiting` is told once, after two seconds, which process has it.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::Busy`] where another process has it for too long, and
+    /// [`ConfigError::Unwritable`] where its folder cannot be written.
+    pub(crate) fn take(
+        env: &Env,
+        waiting: impl FnOnce(Option<&Holder>),
+    ) -> Result<Self, ConfigError> {
+        let (path, _) = folders::user_file(env)?;
+        let home = folders::home(env).ok();
+        let shown = || folders::shown(&path, home.as_deref());
+        let unwritable = |cause| ConfigError::Unwritable {
+            file: shown(),
+            cause,
+        };
+        // Beside what a link leads to: two links to one file have one turn.
+        let target = file::target(&path).map_err(unwritable)?;
+        let folder = target.parent().unwrap_or(&target).to_owned();
+        let mut name = target.file_name().unwrap_or_default().to_owned();
+        name.push(".lock");
+        let mut turn = Self {
+            lock: None,
+            path: folder.join(name),
+            made: None,
+        };
+        let started = Instant::now();
+        let mut waiting = Some(waiting);
+        let mut deadline = started + QUIET;
+        loop {
+            if !folder.exists() {
+                turn.made = Some(folder.clone());
+            }
+            let lock = file::create_folder(&folder)
+                .and_then(|()| turn.open())
+                .and_then(|file| Lock::acquire(file, deadline));
+            match lock {
+                Ok(Ok(lock)) => {
+                    turn.lock = Some(lock);
+                    // The process that had it before has removed its file with it.
+                    if turn.is_named() {
+                        file::sweep(&target);
+                        return Ok(turn);
+                    }
+                    turn.lock = None;
+                }
+                Ok(Err(holder)) => match waiting.take() {
+                    Some(waiting) => {
+                        waiting(holder.as_ref());
+                        deadline = started + PATIENCE;
+                    }
+                    None => {
+                        return Err(ConfigError::Busy {
+                            file: shown(),
+                            holder,
+                        });
+                    }
+                },
+                // Its folder went with the turn of another process.
+                Err(error)
+                    if error.kind() == io::ErrorKind::NotFound && Instant::now() < deadline => {}
+                Err(error) => return Err(unwritable(error)),
+            }
+        }
+    }
+
+    fn open(&self) -> io::Result<File> {
+        let mut options = File::options();
+        options.read(true).write(true).create(true).truncate(false);
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::OpenOptionsExt as _;
+            let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+            options.mode(0o600).custom_flags(flags.bits().cast_signed());
+        }
+        options.open(&self.path)
+    }
+
+    #[cfg(unix)]
+    fn is_named(&self) -> bool {
+        use std::os::unix::fs::MetadataExt as _;
+        let held = self.lock.as_ref().and_then(Lock::metadata);
+        let named = fs::symlink_metadata(&self.path).ok();
+        held.zip(named)
+            .is_some_and(|(held, named)| (held.dev(), held.ino()) == (named.dev(), named.ino()))
+    }
+
+    /// The file stays there: one that is open cannot be removed.
+    #[cfg(not(unix))]
+    #[expect(clippy::unused_self, reason = "as on Unix")]
+    fn is_named(&self) -> bool {
+        true
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if self.lock.is_none() {
+            return;
+        }
+        // Before the lock is released. What stays is an empty file that the next turn uses.
+        if cfg!(unix) {
+            let _ = fs::remove_file(&self.path);
+        }
+        self.lock = None;
+        if let Some(folder) = &self.made {
+            let _ = fs::remove_dir(folder);
+        }
+    }
+}

@@ -1,0 +1,79 @@
+"""Set-ups of several tools at once, and on a disk that fails."""
+
+import json
+import subprocess
+
+from rig import case
+from sandbox import SECONDS_A_COMMAND, end
+
+CORP = '[providers.corp]\nissuer = "https://login.corp.example"\nclient_id = "hallpass"\n'
+CALLS = {"ENOSPC": "write", "EIO": "fsync"}
+
+
+def configured(rig, text=CORP):
+    folder = rig.sandbox.home / ".config/hallpass"
+    folder.mkdir(parents=True)
+    path = folder / "config.toml"
+    path.write_text(text, encoding="utf-8")
+    path.chmod(0o600)
+    # A folder on PATH for docker's link.
+    local = rig.sandbox.home / ".local/bin"
+    local.mkdir(parents=True)
+    rig.sandbox.env["PATH"] = f"{local}:{rig.sandbox.env['PATH']}"
+    return path
+
+
+@case(limit=180)
+def eighty_five_set_ups_at_once_all_leave_their_block(rig):
+    config = configured(rig)
+    # The lock is there whatever is stored, and where nothing is.
+    rig.sandbox.env["HALLPASS_STORE"] = "none"
+    lines = [["docker", f"r{n}.example"] for n in range(45)] + [["git", "--host", f"g{n}.example"] for n in range(40)]
+    running = [
+        subprocess.Popen(
+            [rig.sandbox.program, "setup", *line, "--provider", "corp"],
+            env=rig.sandbox.env,
+            cwd=rig.sandbox.home,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        for line in lines
+    ]
+    try:
+        for line, process in zip(lines, running):
+            _, said = process.communicate(timeout=150)
+            assert process.returncode == 0, f"{line}: {said}"
+    finally:
+        for process in running:
+            end(process)
+    text = config.read_text(encoding="utf-8")
+    missing = [line[-1] for line in lines if f'match = "https://{line[-1]}"' not in text]
+    assert not missing, f"{len(missing)} of {len(lines)} have no block: {missing}"
+    docker = json.loads((rig.sandbox.home / ".docker/config.json").read_text(encoding="utf-8"))
+    assert len(docker["credHelpers"]) == 45, docker
+    git = (rig.sandbox.home / ".gitconfig").read_text(encoding="utf-8")
+    assert all(f'[credential "https://g{n}.example"]' in git for n in range(40)), git
+    left = [path.name for path in config.parent.iterdir()]
+    assert left == ["config.toml"], left
+
+    rig.sandbox.hallpass("setup", "git", "--undo", limit=2 * SECONDS_A_COMMAND).ended(0)
+    rig.sandbox.hallpass("setup", "docker", "--undo").ended(0)
+    assert config.read_text(encoding="utf-8") == CORP
+
+
+@case
+def a_disk_that_fails_is_not_called_a_mistake_in_the_configuration(rig):
+    config = configured(rig)
+    for error, call in CALLS.items():
+        trace = rig.sandbox.root / "trace"
+        # The first of them is about the new configuration.
+        before = ("strace", "-qq", "-o", trace, "-e", f"trace={call}", "-e", f"inject={call}:error={error}:when=1")
+        failed = rig.sandbox.hallpass("setup", "docker", "r.example", "--provider", "corp", before=before)
+        failed.ended(1).said("cannot write", "config.toml", "nothing was changed")
+        assert "(INJECTED)" in trace.read_text(encoding="utf-8")
+        assert config.read_text(encoding="utf-8") == CORP
+        left = [path.name for path in config.parent.iterdir()]
+        assert left == ["config.toml"], left
