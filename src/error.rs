@@ -120,7 +120,13 @@ impl Error {
             causes.push(message.clone());
         }
         if let Self::Session(session::Error::ProviderRefused { code, .. }) = self {
-            causes.extend(code.description.clone());
+            causes.extend(code.description().map(str::to_owned));
+        }
+        if let Self::Session(session::Error::Declined {
+            cause: Some(code), ..
+        }) = self
+        {
+            causes.push(code.to_string());
         }
         Report {
             error,

@@ -8,6 +8,7 @@ use url::Url;
 
 use crate::http::{Http, HttpError};
 use crate::oauth::device::{self, DeviceEnd, PollAnswer, Polling, Step};
+use crate::oauth::error_code::ErrorCode;
 use crate::oauth::token::{
     Client, TokenError, TokenRequest, TokenResponse, device_token_request, parse_token_response,
 };
@@ -32,7 +33,7 @@ pub enum DeviceError {
     #[error("the provider did not begin a device sign-in")]
     NotBegun(#[source] TokenError),
     #[error("signing in was declined")]
-    Declined,
+    Declined(Option<ErrorCode>),
     #[error("nobody signed in in time")]
     TimedOut,
     #[error("the provider ended the device sign-in")]
@@ -49,8 +50,8 @@ pub fn authorize(
         &ask.request.body(),
         ask.request.authorization().as_ref(),
     )?;
-    let authorization =
-        device::parse(response.status, response.body.expose()).map_err(DeviceError::NotBegun)?;
+    let authorization = device::parse(response.status, response.body.expose())
+        .map_err(|fault| DeviceError::NotBegun(fault.explained(&ask.request)))?;
     terminal.ask(&format!(
         "Sign in to {} at {} with the code {}",
         ask.purpose, authorization.verification_uri, authorization.user_code
@@ -73,10 +74,10 @@ pub fn authorize(
             &request.body(),
             request.authorization().as_ref(),
         ) {
-            Ok(response) => PollAnswer::Response(parse_token_response(
-                response.status,
-                response.body.expose(),
-            )),
+            Ok(response) => PollAnswer::Response(
+                parse_token_response(response.status, response.body.expose())
+                    .map_err(|fault| fault.explained(&request)),
+            ),
             Err(HttpError::TimedOut { .. }) => PollAnswer::TimedOut,
             Err(
                 HttpError::Unreachable { .. }
@@ -99,7 +100,7 @@ pub fn authorize(
         match polling.step(answer) {
             Step::Wait => (),
             Step::Done(tokens) => return Ok(tokens),
-            Step::Ended(DeviceEnd::Declined) => return Err(DeviceError::Declined),
+            Step::Ended(DeviceEnd::Declined(code)) => return Err(DeviceError::Declined(code)),
             Step::Ended(DeviceEnd::Expired) => return Err(DeviceError::TimedOut),
             Step::Ended(DeviceEnd::Failed(cause)) => return Err(DeviceError::Failed(cause)),
         }

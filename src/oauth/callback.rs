@@ -94,10 +94,10 @@ pub fn parse(query: &str, expected: &Expected<'_>) -> Result<Callback, Rejected>
                 .description
                 .as_ref()
                 .map(|text| text.expose().as_str());
-            Ok(Callback::Denied(ErrorCode::new(
-                error.expose(),
-                description,
-            )))
+            let code = ErrorCode::new(error.expose(), description);
+            Ok(Callback::Denied(
+                code.without(std::slice::from_ref(expected.state)),
+            ))
         }
     }
 }
@@ -171,8 +171,9 @@ mod tests {
             Callback::Code(code) => format!("code {}", code.expose()),
             Callback::Denied(error) => {
                 format!(
-                    "denied {error} {}",
-                    error.description.as_deref().unwrap_or_default()
+                    "denied {} {}",
+                    error.as_str(),
+                    error.description().unwrap_or_default()
                 )
             }
         })
@@ -185,7 +186,7 @@ mod tests {
             ("code=c&state=st%20at/e&session_state=x&y", Ok("code c")),
             (
                 "state=st+at%2Fe&error=access_denied&error_description=no%0Asir",
-                Ok(r"denied access_denied no\nsir"),
+                Ok("denied access_denied no sir"),
             ),
             ("state=st+at%2Fe&error=%1b%5b2J", Ok("denied invalid ")),
             ("", Err(Rejected::NoState)),

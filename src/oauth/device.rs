@@ -12,6 +12,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::discovery::is_acceptable_url;
+use super::error_code::ErrorCode;
 use super::sanitized;
 use super::token::{TokenError, TokenResponse, parse_answer, seconds, usable};
 use crate::secret::Secret;
@@ -134,7 +135,7 @@ pub enum Step {
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DeviceEnd {
     #[error("the sign-in was declined")]
-    Declined,
+    Declined(Option<ErrorCode>),
     #[error("the code was not entered in time")]
     Expired,
     #[error(transparent)]
@@ -188,7 +189,9 @@ impl Polling {
                 Step::Wait
             }
             // The second is Entra's word for it.
-            Some("access_denied" | "authorization_declined") => Step::Ended(DeviceEnd::Declined),
+            Some("access_denied" | "authorization_declined") => {
+                Step::Ended(DeviceEnd::Declined(error.into_code()))
+            }
             Some("expired_token") => Step::Ended(DeviceEnd::Expired),
             Some(_) | None => Step::Ended(DeviceEnd::Failed(error)),
         }
@@ -404,8 +407,14 @@ mod tests {
     #[test]
     fn the_end_is_the_end() {
         for (answer, expected) in [
-            (refusal("access_denied"), DeviceEnd::Declined),
-            (refusal("authorization_declined"), DeviceEnd::Declined),
+            (
+                refusal("access_denied"),
+                DeviceEnd::Declined(Some(ErrorCode::new("access_denied", None))),
+            ),
+            (
+                refusal("authorization_declined"),
+                DeviceEnd::Declined(Some(ErrorCode::new("authorization_declined", None))),
+            ),
             (refusal("expired_token"), DeviceEnd::Expired),
             (
                 refusal("invalid_grant"),

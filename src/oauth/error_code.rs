@@ -1,43 +1,89 @@
 //! The error code with which an authorization server refuses (RFC 6749 §4.1.2.1, §5.2).
 //!
 //! Its text is a foreign server's: only what the RFC allows in a code comes through, and the
-//! description is made fit for a terminal. Neither belongs in an HTML page.
+//! description is made fit for a terminal. A careless server may quote in it what it was sent, so it
+//! is shown only once the secrets of the request have been taken out. Neither belongs in an HTML
+//! page.
 
 use std::fmt;
 
+use url::form_urlencoded;
+
 use super::sanitized;
+use crate::secret::Secret;
 
 /// The longest code that is believed to be one; the registered ones stay below 40.
 const LONGEST_CODE: usize = 100;
+
+/// A secret that is shorter than this may be part of an ordinary word.
+const SHORTEST_REPLACED: usize = 8;
 
 /// An OAuth error code, and what the server says about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ErrorCode {
     code: String,
-    /// The server's `error_description`, sanitized. A careless server may quote there what it was
-    /// sent; so `Display` leaves it out.
-    pub description: Option<String>,
+    /// The server's `error_description` as it came. It is never shown.
+    unchecked: Option<Secret<String>>,
+    /// The description without secrets, on one line, and not too long.
+    description: Option<String>,
 }
 
 impl ErrorCode {
-    /// Takes the code as it is, or `invalid` where it holds what RFC 6749 §4.1.2.1 forbids.
+    /// Takes the code as it is, or `invalid` where it holds what RFC 6749 §4.1.2.1 forbids. The
+    /// description is not shown before [`Self::without`] was called.
     pub fn new(code: &str, description: Option<&str>) -> Self {
         let allowed = |byte: u8| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\';
         let plausible = !code.is_empty() && code.len() <= LONGEST_CODE && code.bytes().all(allowed);
         Self {
             code: if plausible { code } else { "invalid" }.to_owned(),
-            description: description.map(sanitized).filter(|text| !text.is_empty()),
+            unchecked: description.map(Secret::from),
+            description: None,
         }
+    }
+
+    /// Takes these secrets out of what the server says, so that the rest can be shown.
+    #[must_use]
+    pub fn without(mut self, secrets: &[Secret<String>]) -> Self {
+        let mut text = self
+            .unchecked
+            .take()
+            .map(|text| text.expose().clone())
+            .unwrap_or_default();
+        for secret in secrets.iter().map(Secret::expose) {
+            let encoded: String = form_urlencoded::byte_serialize(secret.as_bytes()).collect();
+            for form in [secret, &encoded] {
+                if form.is_empty() || !text.contains(form.as_str()) {
+                    continue;
+                }
+                if form.len() < SHORTEST_REPLACED {
+                    return self;
+                }
+                text = text.replace(form.as_str(), "[secret]");
+            }
+            if self.code.contains(secret.as_str()) && secret.len() >= SHORTEST_REPLACED {
+                "invalid".clone_into(&mut self.code);
+            }
+        }
+        self.description = Some(sanitized(&text)).filter(|text| !text.is_empty());
+        self
     }
 
     pub fn as_str(&self) -> &str {
         &self.code
     }
+
+    /// What the server says about the code, where it may be shown.
+    pub fn description(&self) -> Option<&str> {
+        self.description.as_deref()
+    }
 }
 
 impl fmt::Display for ErrorCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.code)
+        match &self.description {
+            Some(description) => write!(f, "{} ({description})", self.code),
+            None => f.write_str(&self.code),
+        }
     }
 }
 
@@ -64,10 +110,43 @@ mod tests {
     }
 
     #[test]
-    fn a_description_is_sanitized_and_not_displayed() {
-        let code = ErrorCode::new("access_denied", Some("no\u{1b}[2J"));
-        assert_eq!(code.description.as_deref(), Some(r"no\u{1b}[2J"));
-        assert_eq!(code.to_string(), "access_denied");
-        assert_eq!(ErrorCode::new("x", Some("")).description, None);
+    fn a_description_is_shown_once_the_secrets_are_out_of_it() {
+        let long = format!("{}hunter2-hunter2", "x".repeat(190));
+        let cut = format!("{}[secret]", "x".repeat(190));
+        for (description, expected) in [
+            (
+                "AADSTS70000: no\u{1b}[2J",
+                Some(r"AADSTS70000: no\u{1b}[2J"),
+            ),
+            ("one\r\n  Trace ID: 7\r\n", Some("one Trace ID: 7")),
+            ("", None),
+            (
+                "the token hunter2-hunter2 is dead",
+                Some("the token [secret] is dead"),
+            ),
+            (
+                "code=a%2Bb%2Fc%2Bd%2Fe is used",
+                Some("code=[secret] is used"),
+            ),
+            ("a+b/c+d/e is used", Some("[secret] is used")),
+            // Before it is cut, or a part of the secret would be left.
+            (&long, Some(cut.as_str())),
+            // What is short is not replaced: the rest would tell where it was.
+            ("the secret is pw", None),
+        ] {
+            let secrets = ["hunter2-hunter2", "a+b/c+d/e", "pw"].map(Secret::from);
+            let code = ErrorCode::new("invalid_grant", Some(description));
+            assert_eq!(code.description(), None, "not before it is checked");
+            assert_eq!(code.to_string(), "invalid_grant");
+            assert!(!format!("{code:?}").contains("hunter2"));
+            let code = code.without(&secrets);
+            assert_eq!(code.description(), expected, "{description}");
+            let shown = expected.map_or("invalid_grant".to_owned(), |text| {
+                format!("invalid_grant ({text})")
+            });
+            assert_eq!(code.to_string(), shown);
+        }
+        let code = ErrorCode::new("hunter2-hunter2", None).without(&["hunter2-hunter2".into()]);
+        assert_eq!(code.as_str(), "invalid");
     }
 }

@@ -45,11 +45,13 @@ const LONGEST_FOREIGN_TEXT: usize = 200;
 
 /// Makes a foreign server's text fit for a terminal: one line, nothing invisible, not too long.
 ///
-/// Control, bidirectional, zero-width and other characters that do not print become `\u{…}`; what
+/// Line breaks and other white space become one space. Control, bidirectional, zero-width and other characters that do not print become `\u{…}`; what
 /// goes beyond 200 characters becomes `…`.
 pub fn sanitized(text: &str) -> String {
     let mut shown = String::with_capacity(text.len().min(LONGEST_FOREIGN_TEXT));
-    for (position, character) in text.trim().chars().enumerate() {
+    let words = text.split_ascii_whitespace();
+    let spaced = words.flat_map(|word| std::iter::once(' ').chain(word.chars()));
+    for (position, character) in spaced.skip(1).enumerate() {
         if position == LONGEST_FOREIGN_TEXT {
             shown.push('…');
             break;
@@ -108,7 +110,8 @@ mod tests {
         for (text, expected) in [
             ("Grant's \"code\" expired\\", "Grant's \"code\" expired\\"),
             ("müßig 東京", "müßig 東京"),
-            ("two\r\nlines\0", r"two\r\nlines\0"),
+            ("two\r\n\tlines\0", r"two lines\0"),
+            ("a  b", "a b"),
             ("\u{1b}[2J", r"\u{1b}[2J"),
             ("\u{9b}31m", r"\u{9b}31m"),
             ("a\u{202e}b\u{2066}c", r"a\u{202e}b\u{2066}c"),

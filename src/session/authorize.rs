@@ -93,6 +93,7 @@ impl Account<'_> {
             account: self.identity.account.clone(),
             reason,
             why,
+            refusal: self.refusal.borrow().clone().map(Box::new),
             login: self.login.this.clone(),
         };
         let Settings {
@@ -186,6 +187,12 @@ impl Account<'_> {
     ) -> Result<Kept<Session>, Error> {
         let last = self.last_attempt()?;
         self.was_shown.set(false);
+        if let Some(fault) = self.refusal.take() {
+            let provider = &self.provider.name;
+            self.context.terminal.say(&format!(
+                "{provider} did not refresh the session, so you have to sign in again ({fault})"
+            ));
+        }
         let started = Attempt::started(last.as_ref(), self.context.now());
         // A folder that cannot be written is found before a browser opens.
         let keeps = self.context.store.ensure_key()? != Place::None;
@@ -219,7 +226,7 @@ impl Account<'_> {
         });
         let (outcome, message) = match &result {
             Ok(_) => (Outcome::SignedIn, String::new()),
-            Err(error) => (self.outcome(error), error.to_string()),
+            Err(error) => (self.outcome(error), error.in_one_line()),
         };
         if keeps
             && let Err(error) =
@@ -337,10 +344,8 @@ impl Account<'_> {
         let result = self
             .posted(token_endpoint, &request)
             .and_then(|response| {
-                Ok(parse_token_response(
-                    response.status,
-                    response.body.expose(),
-                )?)
+                parse_token_response(response.status, response.body.expose())
+                    .map_err(|fault| fault.explained(&request).into())
             })
             .and_then(|tokens| {
                 self.accepted(
@@ -435,7 +440,7 @@ impl Account<'_> {
         };
         let request_uri = match token::parse_pushed(response.status, response.body.expose()) {
             Ok(request_uri) => request_uri,
-            Err(fault) => return Some(Err(BrowserError::NotTaken(fault))),
+            Err(fault) => return Some(Err(BrowserError::NotTaken(fault.explained(&push)))),
         };
         let mut url = request.endpoint.clone();
         url.query_pairs_mut()
@@ -474,7 +479,7 @@ impl Account<'_> {
         let login = self.login.this.clone();
         let tokens = device::authorize(&ask, &self.http, self.context.terminal).map_err(
             |error| match error {
-                DeviceError::Declined => Error::Declined { cause: None, login },
+                DeviceError::Declined(cause) => Error::Declined { cause, login },
                 DeviceError::TimedOut => Error::TimedOut { login },
                 DeviceError::NotBegun(_) => {
                     self.was_shown.set(false);

@@ -61,6 +61,9 @@ pub enum Error {
         account: String,
         reason: Reason,
         why: &'static str,
+        /// How the provider refused to refresh.
+        #[source]
+        refusal: Option<Box<TokenError>>,
         login: String,
     },
     #[error("signing in was declined")]
@@ -151,6 +154,21 @@ impl Error {
             self,
             Self::Http(_) | Self::NoMetadata { .. } | Self::IdToken(IdTokenError::UnknownKey)
         )
+    }
+
+    /// The error and its causes, for another process that has to tell what went wrong.
+    pub(super) fn in_one_line(&self) -> String {
+        let mut line = self.to_string();
+        let mut next = std::error::Error::source(self);
+        while let Some(cause) = next {
+            let words = cause.to_string();
+            if !line.ends_with(&words) {
+                line.push_str(": ");
+                line.push_str(&words);
+            }
+            next = cause.source();
+        }
+        line
     }
 
     /// What the waiting tab is told of it.

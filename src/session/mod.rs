@@ -112,6 +112,8 @@ pub struct Account<'a> {
     waiting_tab: RefCell<Option<(Tab, Told)>>,
     /// Whether a person was shown anything during this sign-in.
     was_shown: Cell<bool>,
+    /// How the provider refused to refresh, which is why a person has to sign in.
+    refusal: RefCell<Option<TokenError>>,
 }
 
 /// What the tab will be told.
@@ -158,6 +160,7 @@ impl<'a> Account<'a> {
             wanted_for: None,
             waiting_tab: RefCell::new(None),
             was_shown: Cell::new(false),
+            refusal: RefCell::new(None),
         })
     }
 

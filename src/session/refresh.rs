@@ -50,7 +50,8 @@ impl Account<'_> {
                     }
                     match self.refresh(&kept, with, forced, &lock) {
                         Ok(fresh) => return Ok(Some(fresh)),
-                        Err(Error::Spent { .. }) => {
+                        Err(Error::Spent { fault }) => {
+                            self.refusal.replace(Some(fault));
                             let forgotten = self.forget_refresh_token(&kept, forced, &lock);
                             if let Err(error) = forgotten {
                                 return self.served_instead(want, error).map(Some);
@@ -100,7 +101,8 @@ impl Account<'_> {
             self.provider.audience.as_deref(),
         );
         let response = self.posted(endpoint, &request)?;
-        let tokens = match parse_token_response(response.status, response.body.expose()) {
+        let parsed = parse_token_response(response.status, response.body.expose());
+        let tokens = match parsed.map_err(|fault| fault.explained(&request)) {
             Ok(tokens) => tokens,
             Err(fault) if fault.is_invalid_grant() => return Err(Error::Spent { fault }),
             Err(fault) => return Err(Error::Token(fault)),

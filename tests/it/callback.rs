@@ -135,6 +135,33 @@ fn an_error_with_the_state_ends_the_login_with_that_error() {
 }
 
 #[test]
+fn the_reason_for_a_refusal_is_shown_in_the_providers_own_words() {
+    for (error, code) in [("access_denied", 4), ("invalid_scope", 1)] {
+        let pending = Pending::new();
+        let (state, issuer) = (pending.asked("state"), pending.scene.provider.issuer());
+        let callback = pending.callback(&[
+            ("error", error),
+            (
+                "error_description",
+                "AADSTS50105: you are not assigned to a role",
+            ),
+            ("state", &state),
+            ("iss", &issuer),
+        ]);
+        let page = wire::deliver(&callback);
+        assert!(!page.body.contains("AADSTS"), "{}", page.body);
+        pending.running.wait().fails_saying(
+            code,
+            &[
+                "cause: ",
+                error,
+                "AADSTS50105: you are not assigned to a role",
+            ],
+        );
+    }
+}
+
+#[test]
 fn a_person_who_declines_is_exit_code_4() {
     let mut scene = Scene::new();
     scene.sandbox.browser_will("decline");

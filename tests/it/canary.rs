@@ -124,6 +124,58 @@ fn through_each_failure_of_a_sign_in_nothing_leaks() {
 }
 
 #[test]
+fn a_server_that_quotes_what_it_was_sent_leaks_nothing() {
+    for endpoint in [
+        Endpoint::Code,
+        Endpoint::Refresh,
+        Endpoint::DeviceAuthorization,
+        Endpoint::DevicePoll,
+        Endpoint::PushedAuthorization,
+    ] {
+        for status in [400, 503] {
+            // A poll goes on while the server is in trouble.
+            if endpoint == Endpoint::DevicePoll && status == 503 {
+                continue;
+            }
+            let mut scene = verbose();
+            if endpoint == Endpoint::Refresh {
+                scene.get_token(&[]).token();
+                scene.advance(4000);
+            }
+            let url = scene.provider.url("/par");
+            scene.provider.behave(|b| {
+                b.device_response = patch(json!({ "interval": 1 }));
+                if endpoint == Endpoint::PushedAuthorization {
+                    b.metadata = patch(json!({
+                        "pushed_authorization_request_endpoint": url,
+                        "require_pushed_authorization_requests": true,
+                    }));
+                }
+            });
+            scene
+                .provider
+                .break_down(endpoint, Fault::Quoting { status });
+            let is_device = matches!(
+                endpoint,
+                Endpoint::DeviceAuthorization | Endpoint::DevicePoll
+            );
+            let more: &[&str] = if endpoint == Endpoint::Refresh {
+                &["-vvv", "--interactive", "never"]
+            } else if is_device {
+                &["-vvv", "--flow", "device"]
+            } else {
+                &["-vvv"]
+            };
+            let outcome = scene.get_token(more);
+            assert_ne!(outcome.code, Some(0), "{outcome}");
+            assert!(outcome.stderr.contains("QUOTED"), "{endpoint:?}: {outcome}");
+            silent(&scene, &outcome);
+            sealed(&scene);
+        }
+    }
+}
+
+#[test]
 fn a_faulty_id_token_is_not_shown() {
     for (signature, claims) in [
         (Signature::None, json!({})),

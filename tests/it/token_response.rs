@@ -301,6 +301,72 @@ fn the_errors_of_the_token_endpoint_are_named() {
 }
 
 #[test]
+fn the_providers_own_words_are_shown_wherever_it_refuses() {
+    let words = "AADSTS65001: The user has not consented.\r\nTrace ID: 7f\u{1b}[2J";
+    let shown = "(aadsts65001: the user has not consented. trace id: 7f\\u{1b}[2j)";
+    for (endpoint, arguments) in [
+        (Endpoint::Code, &[][..]),
+        (Endpoint::DeviceAuthorization, &["--flow", "device"]),
+        (Endpoint::DevicePoll, &["--flow", "device"]),
+        (Endpoint::PushedAuthorization, &[]),
+    ] {
+        for error in ["invalid_grant", "unauthorized_client"] {
+            let scene = Scene::new();
+            let url = scene.provider.url("/par");
+            scene.provider.behave(|b| {
+                b.device_response = patch(json!({ "interval": 1 }));
+                if endpoint == Endpoint::PushedAuthorization {
+                    b.metadata = patch(json!({
+                        "pushed_authorization_request_endpoint": url,
+                        "require_pushed_authorization_requests": true,
+                    }));
+                }
+            });
+            let body = json!({ "error": error, "error_description": words });
+            scene.provider.break_down(endpoint, Fault::json(400, &body));
+            let outcome = scene.get_token(arguments);
+            outcome.fails_saying(1, &["cause: ", error, shown]);
+        }
+    }
+
+    // A refusal to refresh leads to a sign-in, which says why.
+    for (arguments, code) in [(&["--interactive", "never"][..], 3), (&[], 0)] {
+        let (mut scene, _) = Scene::signed_in();
+        scene.advance(4000);
+        let body = json!({ "error": "invalid_grant", "error_description": words });
+        scene
+            .provider
+            .break_down(Endpoint::Refresh, Fault::json(400, &body));
+        let outcome = scene.get_token(arguments);
+        assert_eq!(outcome.code, Some(code), "{outcome}");
+        let stderr = outcome.stderr.to_lowercase();
+        assert!(
+            stderr.contains(&format!("invalid_grant {shown}")),
+            "{outcome}"
+        );
+    }
+
+    // One who waits for another process's sign-in hears it too.
+    let scene = Scene::new();
+    let gate = crate::provider::Gate::default();
+    scene
+        .provider
+        .break_down(Endpoint::Authorize, Fault::Held(gate.clone()));
+    let first = scene.start(&[]);
+    scene.sandbox.wait_for_browser(1);
+    let mut second = scene.start(&[]);
+    second.wait_for_line(|line| line.contains("waiting for another"));
+    let body = json!({ "error": "invalid_grant", "error_description": words });
+    scene
+        .provider
+        .break_down(Endpoint::Code, Fault::json(400, &body));
+    gate.open();
+    for outcome in [first.wait(), second.wait()] {
+        outcome.fails_saying(1, &["cause: ", shown]);
+    }
+}
+
+#[test]
 fn a_session_without_a_refresh_token_ends_with_its_access_token() {
     let mut scene = signed_in_with(json!({ "refresh_token": null }));
     scene.advance(4000);

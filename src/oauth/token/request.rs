@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use url::form_urlencoded;
+use zeroize::Zeroizing;
 
 use crate::oauth::authorization::RESERVED;
 use crate::secret::Secret;
@@ -41,6 +42,35 @@ impl TokenRequest {
     /// The form, encoded.
     pub fn body(&self) -> Secret<String> {
         self.body.clone()
+    }
+
+    /// What of this request must not be shown, should the server quote it.
+    pub fn secrets(&self) -> Vec<Secret<String>> {
+        const SECRET: [&str; 6] = [
+            "client_secret",
+            "code",
+            "code_verifier",
+            "device_code",
+            "refresh_token",
+            "token",
+        ];
+        let form = form_urlencoded::parse(self.body.expose().as_bytes());
+        let mut secrets: Vec<_> = form
+            .filter(|(name, _)| SECRET.contains(&name.as_ref()))
+            .map(|(_, value)| Secret::new(value.into_owned()))
+            .collect();
+        let basic = self.authorization.as_ref();
+        if let Some(pair) = basic.and_then(|basic| basic.expose().strip_prefix("Basic ")) {
+            let decoded = STANDARD.decode(pair).map(Zeroizing::new);
+            let decoded = decoded.unwrap_or_default();
+            if let Some(colon) = decoded.iter().position(|byte| *byte == b':') {
+                // The secret was form-urlencoded, so it comes out as the name of a pair.
+                let secret = form_urlencoded::parse(&decoded[colon + 1..]).next();
+                secrets.extend(secret.map(|(name, _)| Secret::new(name.into_owned())));
+            }
+            secrets.push(Secret::from(pair));
+        }
+        secrets
     }
 
     /// The value of the `Authorization` header.
@@ -325,6 +355,37 @@ mod tests {
             let request = device_token_request(&client, &Secret::from("d"));
             assert!(request.authorization().is_none());
             assert!(request.body().expose().ends_with("&client_id=hallpass"));
+        }
+    }
+
+    #[test]
+    fn the_secrets_of_a_request_are_known() {
+        let (code, verifier) = (Secret::from("the+code"), Secret::from("the verifier"));
+        let secret = Secret::from("s:e%c+r&e=t");
+        for (auth, expected) in [
+            (
+                ClientAuth::Post,
+                &["the+code", "the verifier", "s:e%c+r&e=t"][..],
+            ),
+            (
+                ClientAuth::Basic,
+                &[
+                    "the+code",
+                    "the verifier",
+                    "s:e%c+r&e=t",
+                    "aWQ6cyUzQWUlMjVjJTJCciUyNmUlM0R0",
+                ],
+            ),
+        ] {
+            let client = Client {
+                id: "id",
+                secret: Some(&secret),
+                auth,
+            };
+            let request = code_request(&client, &code, "http://[::1]/", &verifier, &[], None);
+            let secrets = request.secrets();
+            let secrets: Vec<&str> = secrets.iter().map(|one| one.expose().as_str()).collect();
+            assert_eq!(secrets, expected);
         }
     }
 

@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::oauth::callback::is_vschar;
 use crate::oauth::error_code::ErrorCode;
 use crate::oauth::json_object;
+use crate::oauth::token::TokenRequest;
 use crate::secret::Secret;
 
 /// The longest life that is believed, in seconds: a hundred years, so that no sum overflows.
@@ -33,19 +34,19 @@ pub struct TokenResponse {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
     /// It holds an `error`: below 500, whatever the status, for some refuse with 200.
-    #[error("the authorization server refuses: {code}")]
+    #[error("the provider rejected the request: {code}")]
     Refused { code: ErrorCode },
     /// It holds an `error`, too, but the server itself is in trouble: that says nothing about the
     /// grant.
-    #[error("the authorization server is unavailable (HTTP status {status}): {code}")]
+    #[error("the provider is unavailable (HTTP status {status}): {code}")]
     Unavailable { status: u16, code: ErrorCode },
-    #[error("the authorization server answers with HTTP status {status}")]
+    #[error("the provider answered with HTTP status {status}")]
     Http { status: u16 },
-    #[error("the authorization server's answer (HTTP status {status}) is not a JSON object")]
+    #[error("the provider's answer (HTTP status {status}) is not a JSON object")]
     NotJson { status: u16 },
-    #[error("the authorization server's answer has members of an unexpected type")]
+    #[error("the provider's answer has members of an unexpected type")]
     Malformed,
-    #[error("the authorization server's answer has no {member}")]
+    #[error("the provider's answer has no {member}")]
     Missing { member: &'static str },
     #[error("{member} holds characters that it must not hold")]
     Unusable { member: &'static str },
@@ -59,6 +60,42 @@ impl TokenError {
     /// Whether the grant itself is dead: the one failure after which a refresh token is forgotten.
     pub fn is_invalid_grant(&self) -> bool {
         matches!(self, Self::Refused { code } if code.as_str() == "invalid_grant")
+    }
+
+    /// The same with what the server says about its error code, so that it can be shown: without
+    /// what was sent in this request.
+    #[must_use]
+    pub fn explained(self, request: &TokenRequest) -> Self {
+        match self {
+            Self::Refused { code } => Self::Refused {
+                code: code.without(&request.secrets()),
+            },
+            Self::Unavailable { status, code } => Self::Unavailable {
+                status,
+                code: code.without(&request.secrets()),
+            },
+            other @ (Self::Http { .. }
+            | Self::NotJson { .. }
+            | Self::Malformed
+            | Self::Missing { .. }
+            | Self::Unusable { .. }
+            | Self::UnacceptableUrl { .. }
+            | Self::WrongTokenType) => other,
+        }
+    }
+
+    /// The server's error code with what it says about it.
+    pub fn into_code(self) -> Option<ErrorCode> {
+        match self {
+            Self::Refused { code } | Self::Unavailable { code, .. } => Some(code),
+            Self::Http { .. }
+            | Self::NotJson { .. }
+            | Self::Malformed
+            | Self::Missing { .. }
+            | Self::Unusable { .. }
+            | Self::UnacceptableUrl { .. }
+            | Self::WrongTokenType => None,
+        }
     }
 
     /// The server's error code.
@@ -222,6 +259,7 @@ fn scopes(value: &Value) -> Option<Vec<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::oauth::token::{Client, ClientAuth, refresh_request};
 
     fn refused(code: &str) -> TokenError {
         let code = ErrorCode::new(code, None);
@@ -449,11 +487,30 @@ mod tests {
     }
 
     #[test]
-    fn the_description_is_kept_for_the_person() {
+    fn the_description_is_shown_without_what_was_sent() {
         let body = br#"{"error":"invalid_grant","error_description":"AADSTS70000\r\nTrace"}"#;
         let TokenError::Refused { code } = parse_token_response(400, body).unwrap_err() else {
             panic!("it is a refusal");
         };
-        assert_eq!(code.description.as_deref(), Some(r"AADSTS70000\r\nTrace"));
+        assert_eq!(code.description(), None, "not before secrets are out of it");
+        let client = Client {
+            id: "hallpass",
+            secret: None,
+            auth: ClientAuth::None,
+        };
+        let refresh_token = Secret::from("the-refresh-token");
+        let request = refresh_request(&client, &refresh_token, &[], &[], None);
+        let explained = |status: u16| {
+            let body = br#"{"error":"invalid_grant",
+                "error_description":"AADSTS70000: the-refresh-token expired.\r\nTrace ID: 1"}"#;
+            let error = parse_token_response(status, body).unwrap_err();
+            error.explained(&request).to_string()
+        };
+        let words = "invalid_grant (AADSTS70000: [secret] expired. Trace ID: 1)";
+        assert_eq!(
+            explained(400),
+            format!("the provider rejected the request: {words}")
+        );
+        assert!(explained(503).ends_with(words));
     }
 }

@@ -184,6 +184,8 @@ pub(crate) enum Fault {
         content_type: &'static str,
         body: String,
     },
+    /// A refusal whose description quotes all that was sent, as a careless server's does.
+    Quoting { status: u16 },
     /// A 302 or 307 to somewhere else.
     Redirect { status: u16, to: String },
     /// The connection ends without an answer.

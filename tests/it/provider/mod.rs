@@ -20,6 +20,8 @@ mod token;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use serde_json::json;
+
 pub(crate) use behaviour::{Behaviour, ClientAuth, Endpoint, Fault, Rotation, Signature, patch};
 pub(crate) use gate::Gate;
 pub(crate) use keys::KeyName;
@@ -252,6 +254,15 @@ impl State {
                 content_type,
                 body,
             }) => Some(Response::new(status, content_type, body)),
+            Some(Fault::Quoting { status }) => {
+                let body = String::from_utf8_lossy(&request.body);
+                let values: Vec<&str> = request.form.iter().map(|(_, v)| v.as_str()).collect();
+                let header = request.header("Authorization").unwrap_or_default();
+                // What the client is known by stands in front, for a description is cut.
+                let description = format!("QUOTED {header} {} {body}", values.join(" "));
+                let body = json!({ "error": "invalid_grant", "error_description": description });
+                Some(Response::json(status, &body))
+            }
             Some(Fault::Redirect { status, to }) => Some(Response::redirect(status, &to)),
             Some(Fault::NoAnswer) => None,
             Some(Fault::LostAnswer) => {
