@@ -268,12 +268,16 @@ fn session_hint(error: &session::Error) -> Option<String> {
         S::Device(_) => Some("use `--flow browser`".to_owned()),
         S::SignInNeeded { login, .. }
         | S::Declined { login, .. }
-        | S::TimedOut { login }
+        | S::TimedOut { login, sent: None }
         | S::ProviderRefused { login, .. }
         | S::LeaderDied { login, .. }
         | S::LeaderFailed { login, .. }
         | S::RefusedAgain { login }
         | S::SignedOutMeanwhile { login } => Some(format!("run `{login}`")),
+        S::TimedOut {
+            login,
+            sent: Some(sent),
+        } => Some(timed_out_hint(login, sent)),
         S::CoolingDown {
             outcome: Outcome::Declined,
             login,
@@ -285,6 +289,22 @@ fn session_hint(error: &session::Error) -> Option<String> {
         )),
         S::UnknownPerson { .. } => Some("run it again when the provider answers".to_owned()),
     }
+}
+
+fn timed_out_hint(login: &str, sent: &session::Sent) -> String {
+    let session::Sent {
+        client_id,
+        redirect_uri,
+        fixed_port,
+    } = sent;
+    let port = fixed_port.as_ref().map_or_else(String::new, |fixed| {
+        format!(". Some providers compare the port too: {fixed}")
+    });
+    format!(
+        "run `{login}`\nIf the browser showed an error page, the provider did not send it back to \
+         hallpass. Check that\n- the provider knows the client {client_id} (`client_id`)\n- the \
+         redirect URI is registered: {redirect_uri}{port}"
+    )
 }
 
 fn id_token_hint(error: &IdTokenError) -> String {

@@ -68,8 +68,8 @@ pub enum BrowserError {
     Listener(#[source] ListenerError),
     #[error("no browser could be started")]
     Launch(#[source] LaunchError),
-    #[error("nobody signed in in time")]
-    TimedOut,
+    #[error("the sign-in timed out")]
+    TimedOut { redirect_uri: String },
     #[error("the provider ended the sign-in: {}", code.as_str())]
     Refused { code: ErrorCode, tab: Tab },
     #[error("the answer came from another provider than the one that was asked")]
@@ -139,6 +139,16 @@ pub fn prepare(
     })
 }
 
+/// What the provider's own error page may mean. It does not send the browser back (RFC 6749
+/// §4.1.2.1), so this is said beforehand.
+fn if_the_page_is_an_error(client_id: &str, redirect_uri: &str) -> String {
+    format!(
+        "If the browser shows an error page, hallpass does not hear of it: check that the provider \
+         knows the client {client_id} and the redirect URI {redirect_uri}. Some providers compare \
+         the port too; `redirect_uri` in config.toml can fix it"
+    )
+}
+
 impl Prepared {
     /// Shows the URL, opens the browser if there is one, and waits for the answer.
     pub fn answered(
@@ -164,6 +174,7 @@ impl Prepared {
         } else {
             terminal.ask(&format!("Sign in to {purpose} at\n{url}"));
         }
+        terminal.say(&if_the_page_is_an_error(ask.client_id, &redirect_uri));
         let expected = Expected {
             state: &state,
             issuer: ask.issuer,
@@ -187,7 +198,9 @@ impl Prepared {
                 },
             )
             .map_err(|error| match error {
-                ListenerError::TimedOut => BrowserError::TimedOut,
+                ListenerError::TimedOut => BrowserError::TimedOut {
+                    redirect_uri: redirect_uri.clone(),
+                },
                 ListenerError::PortTaken { .. }
                 | ListenerError::NoLoopback(_)
                 | ListenerError::Io(_) => BrowserError::Listener(error),
@@ -203,7 +216,7 @@ impl Prepared {
             }),
             Some(Ok(Callback::Denied(code))) => Err(BrowserError::Refused { code, tab }),
             Some(Err(cause)) => Err(BrowserError::Mixup { cause, tab }),
-            None => Err(BrowserError::TimedOut),
+            None => Err(BrowserError::TimedOut { redirect_uri }),
         }
     }
 }

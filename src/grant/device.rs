@@ -34,7 +34,7 @@ pub enum DeviceError {
     NotBegun(#[source] TokenError),
     #[error("signing in was declined")]
     Declined(Option<ErrorCode>),
-    #[error("nobody signed in in time")]
+    #[error("the sign-in timed out")]
     TimedOut,
     #[error("the provider ended the device sign-in")]
     Failed(#[source] TokenError),

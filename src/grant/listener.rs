@@ -45,7 +45,7 @@ pub enum ListenerError {
     PortTaken { port: u16 },
     #[error("cannot listen on the loopback address: {0}")]
     NoLoopback(ErrorKind),
-    #[error("nobody finished the sign-in in time")]
+    #[error("the sign-in timed out")]
     TimedOut,
     #[error("waiting for the browser failed")]
     Io(#[from] io::Error),

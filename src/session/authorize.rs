@@ -27,9 +27,12 @@ use super::attempt::{Attempt, Outcome};
 use super::plan::{Plan, Reason, plan};
 use super::record::{Person, Registration, Session};
 use super::{
-    Account, Error, PATIENCE, RESERVED, Told, Way, clock_hint, endpoint, first_tokens, is_refused,
-    person_of, untimely,
+    Account, Error, PATIENCE, RESERVED, Sent, Told, Way, clock_hint, endpoint, first_tokens,
+    is_refused, person_of, untimely,
 };
+
+/// A port that a person may register, where any will do.
+const EXAMPLE_PORT: u16 = 8484;
 
 impl Account<'_> {
     /// Asks a person, or waits for the process that is asking already.
@@ -170,7 +173,7 @@ impl Account<'_> {
                 })
                 .ok_or(Error::Vanished),
             Outcome::Declined => Err(Error::Declined { cause: None, login }),
-            Outcome::TimedOut => Err(Error::TimedOut { login }),
+            Outcome::TimedOut => Err(Error::TimedOut { login, sent: None }),
             Outcome::Failed | Outcome::NotOpened => Err(Error::LeaderFailed {
                 message: ended.message.clone(),
                 login,
@@ -375,7 +378,10 @@ impl Account<'_> {
     fn not_answered(&self, error: BrowserError) -> Error {
         let login = self.login.this.clone();
         match error {
-            BrowserError::TimedOut => Error::TimedOut { login },
+            BrowserError::TimedOut { redirect_uri } => Error::TimedOut {
+                login,
+                sent: Some(Box::new(self.sent(redirect_uri))),
+            },
             BrowserError::Refused { code, tab } => {
                 let declined = matches!(
                     code.as_str(),
@@ -413,6 +419,28 @@ impl Account<'_> {
             | BrowserError::NowhereToPush
             | BrowserError::NotSent(_)
             | BrowserError::NotTaken(_) => Error::Browser(error),
+        }
+    }
+
+    /// What the provider compares with its registration, and how to fix the port.
+    fn sent(&self, redirect_uri: String) -> Sent {
+        let provider = &self.provider;
+        let fixed_port = provider.redirect_uri.port.is_none().then(|| {
+            let uri = provider.redirect_uri.with_port(EXAMPLE_PORT);
+            let set = if provider.origin.configured {
+                format!(
+                    "set `redirect_uri = \"{uri}\"` under `[providers.{}]` in {}",
+                    provider.name, provider.origin.file
+                )
+            } else {
+                format!("add `--redirect-uri {uri}`")
+            };
+            format!("register {uri} and {set}")
+        });
+        Sent {
+            client_id: self.identity.client_id.clone(),
+            redirect_uri,
+            fixed_port,
         }
     }
 
@@ -480,7 +508,7 @@ impl Account<'_> {
         let tokens = device::authorize(&ask, &self.http, self.context.terminal).map_err(
             |error| match error {
                 DeviceError::Declined(cause) => Error::Declined { cause, login },
-                DeviceError::TimedOut => Error::TimedOut { login },
+                DeviceError::TimedOut => Error::TimedOut { login, sent: None },
                 DeviceError::NotBegun(_) => {
                     self.was_shown.set(false);
                     Error::Device(error)

@@ -71,8 +71,12 @@ pub enum Error {
         cause: Option<ErrorCode>,
         login: String,
     },
-    #[error("nobody signed in in time")]
-    TimedOut { login: String },
+    #[error("the sign-in timed out")]
+    TimedOut {
+        login: String,
+        /// What the browser was sent with, where it was a browser that we waited for.
+        sent: Option<Box<Sent>>,
+    },
     #[error("the provider ended the sign-in: {}", code.as_str())]
     ProviderRefused { code: ErrorCode, login: String },
     #[error("{} a moment ago, so nobody is asked again for {seconds} s", outcome.words())]
@@ -124,6 +128,16 @@ pub fn clock_hint(provider_ahead: Option<i64>) -> String {
     )
 }
 
+/// What an authorization request named that the provider compares with its registration. Where it
+/// differs the provider shows an error page, and hallpass does not hear of it.
+#[derive(Debug, Clone)]
+pub struct Sent {
+    pub client_id: String,
+    pub redirect_uri: String,
+    /// The same redirect URI with a fixed port, and where to set it; `None` where its port is fixed.
+    pub fixed_port: Option<String>,
+}
+
 impl Reason {
     fn words(self) -> &'static str {
         match self {
@@ -139,7 +153,7 @@ impl Outcome {
     fn words(self) -> &'static str {
         match self {
             Self::Declined => "signing in was declined",
-            Self::TimedOut => "nobody signed in in time",
+            Self::TimedOut => "the sign-in timed out",
             Self::Failed | Self::NotOpened => "signing in failed",
             Self::SignedIn => "somebody signed in",
         }

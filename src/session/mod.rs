@@ -43,7 +43,7 @@ pub use crate::exchange::ExchangeError;
 pub use crate::oauth::discovery::DiscoveryError;
 pub use crate::oauth::id_token::IdTokenError;
 pub use crate::oauth::token::TokenError;
-pub use error::{Error, clock_hint};
+pub use error::{Error, Sent, clock_hint};
 pub use sign_out::{SignedOut, sign_out};
 
 use attempt::Attempt;

@@ -431,8 +431,37 @@ fn the_port_is_closed_after_the_time_is_up() {
     pending
         .running
         .wait()
-        .fails_saying(4, &["in time", "hallpass login corp"]);
+        .fails_saying(4, &["timed out", "hallpass login corp"]);
     assert!(wire::connect(&uri).is_err());
+}
+
+/// The provider shows such a page instead of sending the browser back.
+#[test]
+fn an_error_page_of_the_provider_is_explained_before_and_after() {
+    for (line, with_fixed_port) in [
+        ("", true),
+        ("redirect_uri = \"http://127.0.0.1:PORT/cb\"", false),
+    ] {
+        let mut scene = Scene::new();
+        scene.sandbox.set("HALLPASS_SIGN_IN_TIMEOUT", "1");
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = free.local_addr().unwrap().port();
+        drop(free);
+        let line = line.replace("PORT", &port.to_string());
+        scene.configure(&line);
+        let pending = Pending::with(scene, &[]);
+        let uri = pending.redirect_uri();
+        let outcome = pending.running.wait();
+        let (before, after) = outcome.stderr.split_once("error: ").unwrap();
+        for text in [before, after] {
+            assert!(text.contains("error page"), "{outcome}");
+            assert!(text.contains("the client hallpass"), "{outcome}");
+            assert!(text.contains(uri.as_str()), "{outcome}");
+        }
+        let fixed =
+            "set `redirect_uri = \"http://127.0.0.1:8484/callback\"` under `[providers.corp]`";
+        assert_eq!(after.contains(fixed), with_fixed_port, "{outcome}");
+    }
 }
 
 #[cfg(unix)]

@@ -570,7 +570,7 @@ fn nobody_signs_in_in_time_and_the_command_asks_once() {
     scene.sandbox.set("HALLPASS_SIGN_IN_TIMEOUT", "1");
     scene.sandbox.browser_will("ignore");
     let mut kubectl = Parent::new(&scene);
-    kubectl.asks(&scene).fails_saying(4, &["in time"]);
+    kubectl.asks(&scene).fails_saying(4, &["timed out"]);
     scene.advance(100);
     kubectl.asks(&scene).fails_with(3);
     assert_eq!(scene.sandbox.opened().len(), 1);

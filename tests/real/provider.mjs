@@ -23,6 +23,7 @@ const settings = {
   down: false, // every connection is cut
   token: 'answer', // 'refuse' | 'cut' | 'hang' | a number: answer that many milliseconds later
   hold: false, // the last step back to the client is a link, and the redirect comes to nobody
+  exactUri: null, // a redirect URI that is compared with its port, for the client `exact`
   cookies: 0, // bytes of cookies for this host that come with the sign-in, as from its other servers
   ...JSON.parse(process.argv[2] ?? '{}'),
 };
@@ -56,6 +57,13 @@ const clients = [
     redirect_uris: ['http://localhost:8000', 'http://localhost:18000'],
   }),
   native({ client_id: 'hallpass-post', client_secret: SECRET, token_endpoint_auth_method: 'client_secret_post' }),
+  // RFC 8252 §7.3 is for native clients; to this provider a web client's URI is one string.
+  ...(settings.exactUri ? [native({
+    client_id: 'exact',
+    application_type: 'web',
+    token_endpoint_auth_method: 'none',
+    redirect_uris: [settings.exactUri],
+  })] : []),
   // A resource server, which may ask about every token (RFC 7662).
   { client_id: 'resource-server', client_secret: SECRET, redirect_uris: [], response_types: [], grant_types: [] },
 ];

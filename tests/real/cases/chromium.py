@@ -131,7 +131,7 @@ def a_tab_that_is_closed_leaves_the_login_pending_until_its_time_is_over(rig):
     ended = person.end()
     assert (ended.code, ended.stdout) == (4, ""), ended.stderr
     assert 4.5 < ended.seconds < 9, ended.seconds
-    ended.said("nobody signed in in time", "hint:")
+    ended.said("the sign-in timed out", "hint:")
     assert provider.new_grants() == []
 
 

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import socket
 import urllib.parse
 
 from rig import asks, case
@@ -43,6 +44,19 @@ def the_code_is_received_under_each_name_of_this_machine(rig):
         said = rig.sandbox.hallpass("login", "--redirect-uri", uri, *asks(provider)).ended(0)
         assert uri.rsplit("/", 1)[0] in urllib.parse.unquote(rig.sandbox.tabs()[-1]), said.stderr
         assert rig.sandbox.page()["status"] == 200
+
+
+@case
+def a_provider_that_compares_the_port_is_explained_and_the_hint_works(rig):
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        uri = f"http://127.0.0.1:{one.getsockname()[1]}/callback"
+    provider = rig.provider(exactUri=uri)
+    failed = rig.sandbox.hallpass("login", *asks(provider, "exact"), HALLPASS_SIGN_IN_TIMEOUT="2").ended(4)
+    assert rig.sandbox.page()["status"] == 400, "the provider shows an error page"
+    failed.said("If the browser showed an error page", "the client exact", "--redirect-uri http://127.0.0.1:8484/callback")
+    rig.sandbox.hallpass("login", *asks(provider, "exact"), "--redirect-uri", uri).ended(0)
+    assert rig.sandbox.hallpass("get-token", *asks(provider, "exact"), "--redirect-uri", uri).token
 
 
 def secret_file(rig, provider):
