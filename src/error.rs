@@ -253,7 +253,6 @@ fn session_hint(error: &session::Error) -> Option<String> {
         S::Mixup(_) | S::Vanished => Some(VERBOSE.to_owned()),
         S::UntimelyIdToken { provider_ahead, .. } => Some(session::clock_hint(*provider_ahead)),
         S::NoIdToken => Some("ask for the scope `openid`: `--scope openid`".to_owned()),
-        S::Spent { .. } => Some("run it again: it leads to a sign-in".to_owned()),
         S::Browser(BrowserError::Listener(ListenerError::PortTaken { port })) => Some(format!(
             "end the program that has port {port}, or set a `redirect_uri` with another port that is registered"
         )),

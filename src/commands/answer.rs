@@ -92,7 +92,7 @@ pub(super) fn credential_of(
         account: session.identity.account,
         generation,
         bearer,
-        renewable: session.tokens.refresh_token.is_some(),
+        renewable: session.tokens.usable_refresh_token().is_some(),
     })
 }
 

@@ -126,7 +126,7 @@ fn as_json(kept: &Kept<Session>, now: OffsetDateTime) -> serde_json::Value {
         "scopes": tokens.scopes,
         "expires_at": tokens.expires_at.and_then(|at| at.format(&Rfc3339).ok()),
         "expired": tokens.expires_at.is_some_and(|at| at <= now),
-        "refreshable": tokens.refresh_token.is_some(),
+        "refreshable": tokens.usable_refresh_token().is_some(),
         "id_token": tokens.id_token.is_some(),
         "generation": kept.generation,
     })
@@ -150,7 +150,7 @@ fn as_text(kept: &Kept<Session>, now: OffsetDateTime) -> String {
         Some(at) if at <= now => "expired".to_owned(),
         Some(at) => format!("for {}", crate::clock::in_words((at - now).whole_seconds())),
     };
-    let refresh = if tokens.refresh_token.is_some() {
+    let refresh = if tokens.usable_refresh_token().is_some() {
         "refreshed by itself"
     } else {
         "not refreshable: a sign-in is needed after that"

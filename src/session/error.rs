@@ -33,11 +33,6 @@ pub enum Error {
     NoEndpoint(&'static str),
     #[error("the provider did not hand out a token")]
     Token(#[from] TokenError),
-    #[error("the refresh token is spent")]
-    Spent {
-        #[source]
-        fault: TokenError,
-    },
     #[error("the ID token is not to be trusted")]
     IdToken(#[from] IdTokenError),
     #[error("the provider sent an ID token that cannot be used")]
@@ -143,6 +138,7 @@ impl Reason {
         match self {
             Self::NothingKept => "nobody has signed in yet",
             Self::Expired => "its token has expired and cannot be refreshed",
+            Self::RefreshRefused => "its token has expired, and the provider refused to refresh it",
             Self::Refused => "its token was refused and cannot be refreshed",
             Self::NoIdToken => "its session has no ID token",
         }
@@ -206,7 +202,6 @@ impl Error {
             | Self::Discovery(_)
             | Self::NoEndpoint(_)
             | Self::Token(_)
-            | Self::Spent { .. }
             | Self::NoIdToken
             | Self::Browser(_)
             | Self::Device(_)

@@ -529,6 +529,7 @@ fn first_tokens(
         token_type,
         id_token: id_token.filter(|_| claims.is_some()),
         refresh_token,
+        refresh_refused: false,
         obtained_at: now,
         expires_at: expires_in.map(|seconds| now + Duration::seconds(seconds)),
         id_token_obtained_at: claims.map(|_| now),

@@ -30,6 +30,8 @@ pub enum Plan<'a> {
 pub enum Reason {
     NothingKept,
     Expired,
+    /// It has expired, and the provider refused to refresh it.
+    RefreshRefused,
     Refused,
     NoIdToken,
 }
@@ -53,7 +55,8 @@ pub fn plan<'a>(kept: Option<&'a Kept<Session>>, want: &Want, now: OffsetDateTim
     let fallback = (!refused && tokens.is_valid(want.token, now)).then_some(tokens);
     // Another refresh would bring no more of it than the last one did.
     let is_final = tokens.id_token.is_some() && tokens.is_left_behind(want.token);
-    if is_final && fallback.is_some() {
+    // A valid token needs no person: the sign-in can wait until it has expired.
+    if (is_final || tokens.refresh_refused) && fallback.is_some() {
         return Plan::Use;
     }
     if want.token == TokenKind::Id
@@ -62,7 +65,7 @@ pub fn plan<'a>(kept: Option<&'a Kept<Session>>, want: &Want, now: OffsetDateTim
     {
         return Plan::WaitForClock(unused, untimely);
     }
-    if let Some(with) = &tokens.refresh_token
+    if let Some(with) = tokens.usable_refresh_token()
         && !is_final
     {
         return Plan::Refresh { with, fallback };
@@ -71,6 +74,8 @@ pub fn plan<'a>(kept: Option<&'a Kept<Session>>, want: &Want, now: OffsetDateTim
         Reason::Refused
     } else if tokens.token(want.token).is_none() {
         Reason::NoIdToken
+    } else if tokens.refresh_refused {
+        Reason::RefreshRefused
     } else {
         Reason::Expired
     };
@@ -114,6 +119,7 @@ mod tests {
                     token_type: "Bearer".into(),
                     id_token: id_token.map(|_| "i".into()),
                     refresh_token: refresh.then(|| "r".into()),
+                    refresh_refused: false,
                     obtained_at: at(0),
                     expires_at: lives.map(at),
                     id_token_obtained_at: id_token.map(|_| at(0)),
@@ -290,6 +296,33 @@ mod tests {
             };
             let planned = plan(Some(&session), &want, at(now));
             assert_eq!(shape(&planned), expected, "{validity:?} {token:?} {now}");
+        }
+    }
+
+    #[test]
+    fn a_refused_refresh_token_is_not_sent_again_and_a_valid_token_is_served_meanwhile() {
+        use TokenKind::{Access, Id};
+        for has_token in [true, false] {
+            let mut session = kept(Some(3600), has_token, Some(3600));
+            session.value.tokens.refresh_refused = true;
+            for (token, fresh_for, now, refused, expected) in [
+                (Access, 0, 3000, None, "use"),
+                (Access, 0, 3599, None, "use"),
+                (Id, 0, 3599, None, "use"),
+                (Access, 300, 3599, None, "use"),
+                (Access, 0, 3600, None, "authorize"),
+                (Id, 0, 3600, None, "authorize"),
+                (Access, 0, 3000, Some(7), "authorize"),
+                (Access, 0, 3000, Some(6), "use"),
+            ] {
+                let want = Want {
+                    token,
+                    fresh_for: Duration::seconds(fresh_for),
+                    refused,
+                };
+                let planned = plan(Some(&session), &want, at(now));
+                assert_eq!(shape(&planned), expected, "{token:?} {now} {refused:?}");
+            }
         }
     }
 

@@ -124,6 +124,11 @@ pub struct TokenSet {
     pub id_token: Option<Secret<String>>,
     #[serde(serialize_with = "exposed_if_any")]
     pub refresh_token: Option<Secret<String>>,
+    /// The provider refused the refresh token for good. It is not sent again, and stays here until
+    /// a new session replaces it, so that signing out can revoke it; one that the provider calls
+    /// invalid is removed.
+    #[serde(default)]
+    pub refresh_refused: bool,
     #[serde(with = "time::serde::timestamp")]
     pub obtained_at: OffsetDateTime,
     /// `None`: the provider did not say, so it is good until somebody refuses it.
@@ -151,6 +156,13 @@ pub struct UnusedIdToken {
 }
 
 impl TokenSet {
+    /// The refresh token, if it may still be sent.
+    pub fn usable_refresh_token(&self) -> Option<&Secret<String>> {
+        self.refresh_token
+            .as_ref()
+            .filter(|_| !self.refresh_refused)
+    }
+
     pub fn token(&self, kind: TokenKind) -> Option<&Secret<String>> {
         match kind {
             TokenKind::Access => Some(&self.access_token),

@@ -6,7 +6,7 @@
 use crate::credential::{Generation, Want};
 use crate::oauth::id_token::Nonce;
 use crate::oauth::token;
-use crate::oauth::token::parse_token_response;
+use crate::oauth::token::{RefreshRefusal, TokenError, parse_token_response};
 use crate::secret::Secret;
 use crate::store::{Kept, Lock, LockKind, Reservation, StoreError};
 
@@ -15,6 +15,21 @@ use super::record::Session;
 use super::{
     Account, Error, Evidence, RESERVED, endpoint, is_refused, person_of, renewed, was_forced_lately,
 };
+
+/// Why a refresh brought nothing.
+#[derive(Debug)]
+enum NotRefreshed {
+    /// For good: only a person can help.
+    Refused(RefreshRefusal, TokenError),
+    /// This time; it says nothing about the session.
+    Failed(Error),
+}
+
+impl<E: Into<Error>> From<E> for NotRefreshed {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
+}
 
 impl Account<'_> {
     /// Refreshes under the record's lock; `None`: only a person can help.
@@ -50,14 +65,14 @@ impl Account<'_> {
                     }
                     match self.refresh(&kept, with, forced, &lock) {
                         Ok(fresh) => return Ok(Some(fresh)),
-                        Err(Error::Spent { fault }) => {
+                        Err(NotRefreshed::Refused(refusal, fault)) => {
                             self.refusal.replace(Some(fault));
-                            let forgotten = self.forget_refresh_token(&kept, forced, &lock);
-                            if let Err(error) = forgotten {
+                            let noted = self.note_refused_refresh(&kept, refusal, forced, &lock);
+                            if let Err(error) = noted {
                                 return self.served_instead(want, error).map(Some);
                             }
                         }
-                        Err(error) => {
+                        Err(NotRefreshed::Failed(error)) => {
                             if forced && is_certain {
                                 self.remember_refusal(&kept, &lock);
                             }
@@ -76,7 +91,7 @@ impl Account<'_> {
         with: &Secret<String>,
         forced: bool,
         lock: &Lock,
-    ) -> Result<Kept<Session>, Error> {
+    ) -> Result<Kept<Session>, NotRefreshed> {
         let Kept {
             value: old,
             generation,
@@ -104,8 +119,13 @@ impl Account<'_> {
         let parsed = parse_token_response(response.status, response.body.expose());
         let tokens = match parsed.map_err(|fault| fault.explained(&request)) {
             Ok(tokens) => tokens,
-            Err(fault) if fault.is_invalid_grant() => return Err(Error::Spent { fault }),
-            Err(fault) => return Err(Error::Token(fault)),
+            Err(fault) => {
+                let refusal = RefreshRefusal::of(response.status, response.body.expose(), &fault);
+                return Err(match refusal {
+                    Some(refusal) => NotRefreshed::Refused(refusal, fault),
+                    None => Error::Token(fault).into(),
+                });
+            }
         };
         let now = self.context.now();
         let nonce = old
@@ -118,14 +138,14 @@ impl Account<'_> {
                 if error.may_be_the_providers() && self.is_still_there(*generation) {
                     keep_successor(kept, tokens.refresh_token, reservation);
                 }
-                return Err(error);
+                return Err(error.into());
             }
         };
         let person = checked.as_ref().map(|checked| person_of(&checked.claims));
         if let (Some(person), Some(pinned)) = (&person, &old.person)
             && !pinned.is_same(person)
         {
-            return Err(self.other_person(pinned, person));
+            return Err(self.other_person(pinned, person).into());
         }
         let unused = self.unused_id_token(checked.as_ref());
         let mut session = Session {
@@ -147,9 +167,9 @@ impl Account<'_> {
         if !self.is_still_there(*generation) {
             drop(reservation);
             self.revoke(&fresh.value, &mut Vec::new());
-            return Err(Error::SignedOutMeanwhile {
+            return Err(NotRefreshed::Failed(Error::SignedOutMeanwhile {
                 login: self.login.this.clone(),
-            });
+            }));
         }
         if let Err(error) = self.committed(reservation, &fresh.value, fresh.generation, lock) {
             self.context.terminal.warn(&format!(
@@ -200,11 +220,12 @@ impl Account<'_> {
         Err(error)
     }
 
-    /// The server says that this refresh token is spent. It is forgotten if it is still the one
-    /// that is kept; the access token stays, for it may live on where nobody has refused it.
-    fn forget_refresh_token(
+    /// Notes that the provider refused the refresh token, if it is still the one that was sent, so
+    /// that it is not sent again. The access token stays: it may be valid for a while.
+    fn note_refused_refresh(
         &self,
         sent: &Kept<Session>,
+        refusal: RefreshRefusal,
         forced: bool,
         _lock: &Lock,
     ) -> Result<(), Error> {
@@ -214,7 +235,10 @@ impl Account<'_> {
         if kept.value.tokens.refresh_token != sent.value.tokens.refresh_token {
             return Ok(());
         }
-        kept.value.tokens.refresh_token = None;
+        kept.value.tokens.refresh_refused = true;
+        if refusal == RefreshRefusal::Dead {
+            kept.value.tokens.refresh_token = None;
+        }
         if forced && kept.generation == sent.generation {
             kept.value.refused = Some(kept.generation);
         }

@@ -291,6 +291,125 @@ fn a_spent_refresh_token_does_not_take_a_valid_access_token_with_it() {
     assert_eq!(scene.get_token(NEVER).token(), token);
 }
 
+/// What servers say of a refresh token that they no longer accept, beside `invalid_grant`.
+fn refusals() -> Vec<Fault> {
+    let mut refusals = vec![Fault::Answer {
+        status: 400,
+        content_type: "text/plain",
+        body: String::new(),
+    }];
+    for (status, code) in [
+        (400, "invalid_request"),
+        (200, "bad_refresh_token"),
+        (400, "interaction_required"),
+        (400, "login_required"),
+        (401, "invalid_token"),
+        (400, "unauthorized_client"),
+        (403, "access_denied"),
+        (200, "invalid_grant"),
+        (403, "invalid_grant"),
+    ] {
+        refusals.push(Fault::json(status, &json!({ "error": code })));
+    }
+    refusals
+}
+
+#[test]
+fn every_definite_refusal_leads_to_a_sign_in_and_its_token_is_not_sent_again() {
+    for refusal in refusals() {
+        let scene = expired();
+        scene
+            .provider
+            .break_down(Endpoint::Refresh, refusal.clone());
+        for _ in 0..2 {
+            let outcome = scene.get_token(NEVER);
+            assert_eq!(outcome.code, Some(3), "{refusal:?}: {outcome}");
+            outcome.fails_saying(3, &["refused to refresh it", "hallpass login corp"]);
+        }
+        assert_eq!(scene.provider.count(Endpoint::Refresh), 1, "{refusal:?}");
+        scene.provider.heal(Endpoint::Refresh);
+        scene.get_token(NEVER).fails_with(3);
+        let sent = scene.provider.seen(Endpoint::Refresh);
+        let sent = sent[0].form("refresh_token").unwrap().to_owned();
+        assert_eq!(scene.sessions()[0]["refreshable"], false);
+        scene.get_token(&[]).token();
+        assert_eq!(scene.sandbox.opened().len(), 2, "{refusal:?}");
+        assert_eq!(scene.sessions()[0]["refreshable"], true);
+        // The new session replaced it: nothing is left of the old one to revoke.
+        scene.sandbox.run(&["logout", "corp"]).succeeds();
+        for revoked in scene.provider.seen(Endpoint::Revocation) {
+            assert_ne!(revoked.form("token"), Some(&*sent), "{refusal:?}");
+        }
+    }
+}
+
+#[test]
+fn a_refused_refresh_token_stays_to_be_revoked_and_only_an_invalid_one_is_removed() {
+    for (status, code, stays) in [
+        (400, "invalid_request", true),
+        (200, "invalid_grant", true),
+        (400, "invalid_grant", false),
+        (401, "invalid_grant", false),
+    ] {
+        let scene = expired();
+        let refusal = Fault::json(status, &json!({ "error": code }));
+        scene.provider.break_down(Endpoint::Refresh, refusal);
+        scene.get_token(NEVER).fails_with(3);
+        let sent = scene.provider.seen(Endpoint::Refresh);
+        let sent = sent[0].form("refresh_token").unwrap().to_owned();
+        scene.sandbox.run(&["logout", "corp"]).succeeds();
+        let revoked = scene.provider.seen(Endpoint::Revocation);
+        let is_revoked = revoked
+            .iter()
+            .any(|seen| seen.form("token") == Some(&*sent));
+        assert_eq!(is_revoked, stays, "{status} {code}");
+    }
+}
+
+#[test]
+fn a_refused_refresh_opens_no_tab_while_the_access_token_is_valid() {
+    for refusal in [
+        Fault::json(400, &json!({ "error": "invalid_grant" })),
+        Fault::json(400, &json!({ "error": "invalid_request" })),
+    ] {
+        let (mut scene, token) = in_its_last_minute();
+        scene.provider.break_down(Endpoint::Refresh, refusal);
+        for _ in 0..3 {
+            assert_eq!(scene.get_token(&[]).token(), token);
+        }
+        assert_eq!(scene.provider.count(Endpoint::Refresh), 1);
+        assert_eq!(scene.sandbox.opened().len(), 1);
+        scene.advance(60);
+        assert_ne!(scene.get_token(&[]).token(), token);
+        assert_eq!(scene.sandbox.opened().len(), 2);
+    }
+}
+
+#[test]
+fn a_failure_is_no_refusal_and_opens_no_browser() {
+    for fault in [
+        Fault::json(401, &json!({ "error": "invalid_client" })),
+        Fault::json(400, &json!({ "error": "unsupported_grant_type" })),
+        Fault::json(400, &json!({ "error": "temporarily_unavailable" })),
+        Fault::json(400, &json!({ "error": "slow_down" })),
+        Fault::json(400, &json!({ "error": "use_dpop_nonce" })),
+        Fault::json(404, &json!({ "error": "invalid_grant" })),
+        Fault::json(429, &json!({ "error": "invalid_grant" })),
+        Fault::json(500, &json!({ "error": "invalid_grant" })),
+        Fault::status(407),
+        Fault::status(408),
+        Fault::status(403),
+        Fault::html(400),
+    ] {
+        let scene = expired();
+        scene.provider.break_down(Endpoint::Refresh, fault.clone());
+        let outcome = scene.get_token(&[]);
+        assert_eq!(outcome.code, Some(1), "{fault:?}: {outcome}");
+        assert_eq!(scene.sandbox.opened().len(), 1, "{fault:?}");
+        assert_eq!(scene.sessions()[0]["refreshable"], true, "{fault:?}");
+    }
+}
+
 #[test]
 fn a_refresh_token_is_not_sent_where_another_endpoint_is_configured_now() {
     let mut scene = expired();

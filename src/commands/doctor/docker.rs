@@ -296,6 +296,10 @@ fn look_at_answer(
             &match reason {
                 Reason::Refused => format!("{registry}: the token of {provider} was refused"),
                 Reason::NoIdToken => format!("{registry}: {provider} has sent no ID token"),
+                Reason::RefreshRefused => format!(
+                    "{registry}: the token of {provider} has expired, and the provider refused to \
+                     refresh it"
+                ),
                 Reason::NothingKept | Reason::Expired => format!(
                     "{registry}: the token of {provider} has expired and cannot be refreshed"
                 ),

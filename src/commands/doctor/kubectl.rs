@@ -477,7 +477,7 @@ impl Checks<'_> {
                 length(expires_at - self.now),
                 moment(expires_at)
             )),
-            Some(expires_at) if tokens.refresh_token.is_some() => findings.note(&format!(
+            Some(expires_at) if tokens.usable_refresh_token().is_some() => findings.note(&format!(
                 "expired {} ago, at {}: the next call refreshes it",
                 length(self.now - expires_at),
                 moment(expires_at)

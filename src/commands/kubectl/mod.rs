@@ -244,12 +244,12 @@ fn replaced(
         Ok(None) => {
             let kept = account.kept().ok().flatten();
             let cannot_be = |kept: &Kept<Session>| {
-                kept.generation == refused && kept.value.tokens.refresh_token.is_none()
+                kept.generation == refused && kept.value.tokens.usable_refresh_token().is_none()
             };
             if let Some(Kept { value, .. }) = kept.filter(cannot_be) {
                 let login = login_of(account.provider(), &value.identity.account);
                 warn(&format!(
-                    "the provider gave no refresh token; `{}` signs in anew",
+                    "the session has no usable refresh token; run `{}` to sign in again",
                     login.this
                 ));
             }

@@ -57,12 +57,7 @@ pub enum TokenError {
 }
 
 impl TokenError {
-    /// Whether the grant itself is dead: the one failure after which a refresh token is forgotten.
-    pub fn is_invalid_grant(&self) -> bool {
-        matches!(self, Self::Refused { code } if code.as_str() == "invalid_grant")
-    }
-
-    /// The same with what the server says about its error code, so that it can be shown: without
+    /// The error with what the server says about its error code, so that it can be shown: without
     /// what was sent in this request.
     #[must_use]
     pub fn explained(self, request: &TokenRequest) -> Self {
@@ -109,6 +104,55 @@ impl TokenError {
             | Self::Unusable { .. }
             | Self::UnacceptableUrl { .. }
             | Self::WrongTokenType => None,
+        }
+    }
+}
+
+/// How a server refuses a refresh token for good. Anything else is a failure, which says nothing
+/// about the token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RefreshRefusal {
+    /// `invalid_grant`: the token is invalid, expired or revoked (RFC 6749 §5.2).
+    Dead,
+    /// Another code, or none: many servers have a word of their own for a dead token, or want a
+    /// person to sign in again for another reason.
+    Unspecific,
+}
+
+/// Codes that say nothing about the refresh token: the client, the request or the server is at
+/// fault (RFC 6749 §5.2, §4.1.2.1; RFC 8628 §3.5; RFC 9449 §8).
+const NOT_ABOUT_THE_TOKEN: [&str; 6] = [
+    "invalid_client",
+    "unsupported_grant_type",
+    "temporarily_unavailable",
+    "server_error",
+    "slow_down",
+    "use_dpop_nonce",
+];
+
+impl RefreshRefusal {
+    /// Tells a refusal from a failure; `fault` is what [`parse_token_response`] made of the
+    /// response.
+    pub fn of(status: u16, body: &[u8], fault: &TokenError) -> Option<Self> {
+        match fault {
+            TokenError::Refused { code } => match (code.as_str(), status) {
+                (code, _) if NOT_ABOUT_THE_TOKEN.contains(&code) => None,
+                ("invalid_grant", 400 | 401) => Some(Self::Dead),
+                (_, 200 | 400 | 401 | 403) => Some(Self::Unspecific),
+                _ => None,
+            },
+            // Glewlwyd says no more than this.
+            TokenError::Http { status: 400 } if body.trim_ascii().is_empty() => {
+                Some(Self::Unspecific)
+            }
+            TokenError::Http { .. }
+            | TokenError::Unavailable { .. }
+            | TokenError::NotJson { .. }
+            | TokenError::Malformed
+            | TokenError::Missing { .. }
+            | TokenError::Unusable { .. }
+            | TokenError::UnacceptableUrl { .. }
+            | TokenError::WrongTokenType => None,
         }
     }
 }
@@ -429,6 +473,60 @@ mod tests {
     }
 
     #[test]
+    fn a_definite_refusal_of_a_refresh_is_told_from_a_failure() {
+        use RefreshRefusal::{Dead, Unspecific};
+        for (status, body, expected) in [
+            (400, r#"{"error":"invalid_grant"}"#, Some(Dead)),
+            (401, r#"{"error":"invalid_grant"}"#, Some(Dead)),
+            (200, r#"{"error":"invalid_grant"}"#, Some(Unspecific)),
+            (403, r#"{"error":"invalid_grant"}"#, Some(Unspecific)),
+            (400, r#"{"error":"invalid_request"}"#, Some(Unspecific)),
+            (200, r#"{"error":"bad_refresh_token"}"#, Some(Unspecific)),
+            (400, r#"{"error":"interaction_required"}"#, Some(Unspecific)),
+            (400, r#"{"error":"login_required"}"#, Some(Unspecific)),
+            (401, r#"{"error":"invalid_token"}"#, Some(Unspecific)),
+            (400, r#"{"error":"unauthorized_client"}"#, Some(Unspecific)),
+            (403, r#"{"error":"access_denied"}"#, Some(Unspecific)),
+            (
+                400,
+                r#"{"error":{"message":"TOKEN_EXPIRED"}}"#,
+                Some(Unspecific),
+            ),
+            (400, "", Some(Unspecific)),
+            (400, " \r\n", Some(Unspecific)),
+            (400, "<html>", None),
+            (400, "{}", None),
+            (401, "", None),
+            (403, "", None),
+            (400, r#"{"error":"invalid_client"}"#, None),
+            (401, r#"{"error":"invalid_client"}"#, None),
+            (400, r#"{"error":"unsupported_grant_type"}"#, None),
+            (400, r#"{"error":"temporarily_unavailable"}"#, None),
+            (200, r#"{"error":"server_error"}"#, None),
+            (400, r#"{"error":"slow_down"}"#, None),
+            (400, r#"{"error":"use_dpop_nonce"}"#, None),
+            (404, r#"{"error":"invalid_grant"}"#, None),
+            (407, r#"{"error":"invalid_grant"}"#, None),
+            (408, r#"{"error":"invalid_grant"}"#, None),
+            (429, r#"{"error":"invalid_grant"}"#, None),
+            (500, r#"{"error":"invalid_grant"}"#, None),
+            (503, "", None),
+            (200, "<html>", None),
+            (200, r#"{"token_type":"Bearer"}"#, None),
+        ] {
+            let body = body.as_bytes();
+            let fault = parse_token_response(status, body).unwrap_err();
+            let refusal = RefreshRefusal::of(status, body, &fault);
+            assert_eq!(
+                refusal,
+                expected,
+                "{status} {}",
+                String::from_utf8_lossy(body)
+            );
+        }
+    }
+
+    #[test]
     fn a_token_that_would_break_a_header_is_refused_and_not_printed() {
         for text in [
             r"hunter2\r\nX: y",
@@ -451,37 +549,14 @@ mod tests {
     }
 
     #[test]
-    fn only_the_servers_own_word_makes_a_grant_invalid() {
-        for (status, body, invalid_grant, code) in [
-            (
-                400,
-                r#"{"error":"invalid_grant"}"#,
-                true,
-                Some("invalid_grant"),
-            ),
-            (
-                200,
-                r#"{"error":"invalid_grant"}"#,
-                true,
-                Some("invalid_grant"),
-            ),
-            (
-                500,
-                r#"{"error":"invalid_grant"}"#,
-                false,
-                Some("invalid_grant"),
-            ),
-            (
-                400,
-                r#"{"error":"invalid_client"}"#,
-                false,
-                Some("invalid_client"),
-            ),
-            (400, "invalid_grant", false, None),
-            (401, "", false, None),
+    fn the_code_of_a_refusal_and_of_an_outage_is_known() {
+        for (status, body, code) in [
+            (400, r#"{"error":"invalid_grant"}"#, Some("invalid_grant")),
+            (500, r#"{"error":"invalid_grant"}"#, Some("invalid_grant")),
+            (400, "invalid_grant", None),
+            (401, "", None),
         ] {
             let error = parse_token_response(status, body.as_bytes()).unwrap_err();
-            assert_eq!(error.is_invalid_grant(), invalid_grant, "{status} {body}");
             assert_eq!(error.code(), code);
         }
     }
