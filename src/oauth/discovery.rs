@@ -2,7 +2,8 @@
 //!
 //! The document decides which URL is opened in a browser and which one receives a refresh token.
 //! So its `issuer` must be the very string that was asked for, and every endpoint https, or http
-//! on loopback: CVE-2025-6514 was an `authorization_endpoint` that reached the opener unchecked.
+//! on loopback where the issuer is too: CVE-2025-6514 was an `authorization_endpoint` that reached
+//! the opener unchecked.
 //!
 //! <https://openid.net/specs/openid-connect-discovery-1_0.html>,
 //! <https://www.rfc-editor.org/rfc/rfc8414>
@@ -29,7 +30,7 @@ pub enum DiscoveryError {
     /// Strings are compared; often it is a slash at the end.
     #[error("the metadata are those of another issuer: {found}")]
     OtherIssuer { found: String },
-    #[error("{member} in the metadata is not a URL with https, or with http on this machine")]
+    #[error("{member} in the metadata is not an https URL")]
     UnacceptableUrl { member: &'static str },
     #[error("the authorization server supports PKCE, but not its method S256")]
     NoS256,
@@ -106,7 +107,10 @@ pub fn parse(issuer: &str, body: &[u8]) -> Result<Metadata, DiscoveryError> {
         });
     }
 
-    let endpoint = |member| endpoint(&document, member);
+    // Whoever listens on a port of this machine must not get what belongs to a remote server.
+    let is_secure = Url::parse(issuer).is_ok_and(|issuer| issuer.scheme() == "https");
+    let fits = |url: &Url| is_acceptable_url(url) && (!is_secure || url.scheme() == "https");
+    let endpoint = |member| endpoint(&document, member, &fits);
     let flag = |member: &str| document.get(member).and_then(Value::as_bool) == Some(true);
     let list = |member: &str| list(document.get(member)?);
     Ok(Metadata {
@@ -133,6 +137,7 @@ pub fn parse(issuer: &str, body: &[u8]) -> Result<Metadata, DiscoveryError> {
 fn endpoint(
     document: &Map<String, Value>,
     member: &'static str,
+    fits: &impl Fn(&Url) -> bool,
 ) -> Result<Option<Url>, DiscoveryError> {
     match document.get(member) {
         None | Some(Value::Null) => Ok(None),
@@ -140,7 +145,7 @@ fn endpoint(
         Some(value) => value
             .as_str()
             .and_then(|text| Url::parse(text).ok())
-            .filter(is_acceptable_url)
+            .filter(|url| fits(url))
             .map(Some)
             .ok_or(DiscoveryError::UnacceptableUrl { member }),
     }
@@ -360,7 +365,14 @@ mod tests {
                     "{member} {value}"
                 );
             }
-            assert!(parsed(&format!(r#","{member}":"http://[::1]:1/x""#)).is_ok());
+            // An https issuer's endpoints do not move to a port of this machine.
+            for (issuer, accepted) in [(ISSUER, false), ("http://127.0.0.1:8080", true)] {
+                for endpoint in ["http://[::1]:1/x", "http://localhost/x"] {
+                    let body = format!(r#"{{"issuer":"{issuer}","{member}":"{endpoint}"}}"#);
+                    let found = parse(issuer, body.as_bytes());
+                    assert_eq!(found.is_ok(), accepted, "{issuer} {member} {endpoint}");
+                }
+            }
             for absent in ["null", r#""""#] {
                 assert!(parsed(&format!(r#","{member}":{absent}"#)).is_ok());
             }

@@ -1,8 +1,11 @@
-//! What a provider says of itself: its endpoints and its keys, kept as long as they may be.
+//! What a provider says of itself: its endpoints and its keys, cached as long as they may be.
+//!
+//! The cache is encrypted and each document is bound to its issuer: the endpoints in it decide which
+//! server receives a refresh token.
 
 use std::time::Duration as StdDuration;
 
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize};
 use time::{Duration, OffsetDateTime};
 
 use super::Error;
@@ -11,7 +14,7 @@ use crate::oauth::discovery::{self, Metadata};
 use crate::oauth::id_token::{self, Checked, Checks, Jwks};
 use crate::provider::Provider;
 use crate::secret::Secret;
-use crate::store::{Plain, Store};
+use crate::store::{RecordName, Store};
 
 /// Bounds on what a server says about how long its documents last: a day saves the request, and
 /// five minutes keep a server that says nothing sensible from being asked each time.
@@ -73,15 +76,15 @@ impl Documents<'_> {
     }
 
     fn discovered(&self, issuer: &str) -> Result<Metadata, Error> {
-        let name = format!("metadata {issuer}");
-        let cached: Option<Cached<Metadata>> = self.kept(&name);
+        let name = RecordName::metadata(issuer, "metadata");
+        let cached: Option<Cached<Metadata>> = self.store.read_cached(&name);
         if let Some(cached) = cached
             && cached.is_good(self.now)
         {
             return Ok(cached.document);
         }
         let (metadata, lifetime) = self.fetch_metadata(issuer)?;
-        self.keep(&name, &metadata, lifetime);
+        self.cache(&name, &metadata, lifetime);
         Ok(metadata)
     }
 
@@ -163,8 +166,8 @@ impl Documents<'_> {
             .jwks_uri
             .as_ref()
             .ok_or(Error::NoEndpoint("jwks_uri"))?;
-        let name = format!("keys {url}");
-        let cached: Option<Cached<Jwks>> = self.kept(&name);
+        let name = RecordName::metadata(&metadata.issuer, &format!("keys {url}"));
+        let cached: Option<Cached<Jwks>> = self.store.read_cached(&name);
         if let Some(cached) = cached {
             let is_recent =
                 self.now >= cached.fetched_at && self.now < cached.fetched_at + BETWEEN_KEY_FETCHES;
@@ -185,23 +188,19 @@ impl Documents<'_> {
             });
         }
         let keys = Jwks::parse(body.expose())?;
-        self.keep(&name, &keys, max_age);
+        self.cache(&name, &keys, max_age);
         Ok(keys)
     }
 
-    /// A document that cannot be read is fetched again: no error, and no reason to lose a sign-in.
-    fn kept<T: DeserializeOwned>(&self, name: &str) -> Option<Cached<T>> {
-        self.store.read_plain(Plain::Metadata, name).ok().flatten()
-    }
-
-    /// Keeps a document for its lifetime. One that cannot be kept is fetched again: no error.
-    fn keep<T: Serialize>(&self, name: &str, document: &T, lifetime: Option<StdDuration>) {
+    /// Caches a document for its lifetime. One that cannot be cached, or cannot be read later, is
+    /// fetched again: no error, and no reason to lose a sign-in.
+    fn cache<T: Serialize>(&self, name: &RecordName, document: &T, lifetime: Option<StdDuration>) {
         let lifetime = lifetime.unwrap_or(LONGEST).clamp(SHORTEST, LONGEST);
         let cached = Cached {
             document,
             fetched_at: self.now,
             good_until: self.now + lifetime,
         };
-        let _ = self.store.write_plain(Plain::Metadata, name, &cached);
+        self.store.write_cached(name, &cached);
     }
 }

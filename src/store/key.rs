@@ -247,6 +247,17 @@ impl Keys {
         Ok(secret)
     }
 
+    /// The same, if it can be had without the OS keyring.
+    pub(super) fn at_hand(&self, folder: &Folder, file: &KeyFile) -> Option<Arc<DataKey>> {
+        if let Some(held) = &*guard(&self.held)
+            && held.id == file.id
+        {
+            return Some(Arc::clone(held));
+        }
+        let DataKey { id, secret } = at_hand(folder, file)?;
+        Some(self.hold(id, secret))
+    }
+
     // A cache that cannot be had is done without, and `status` says why.
     fn cache(&self, id: KeyId, secret: &Secret<[u8; KEY_LEN]>, timeout: Duration) {
         if let Err(error) = kernel::keep(id, secret, Some(timeout)) {

@@ -12,7 +12,8 @@
 //!   sessions/<hash>         a record; <hash>.lock and <hash>.login.lock beside it
 //!   kept/<hash>             credentials that tools handed over
 //!   exchanged/<hash>        what a registry made of a session's token
-//!   metadata/  attempts/    JSON, no secrets
+//!   metadata/<hash>         a document that a provider published
+//!   attempts/               JSON, no secrets
 //!   resolutions/<slot>      what a question came to, sealed; see `crate::resolution`
 //!   runtime/                journals, where there is no runtime folder
 //! ```
@@ -388,6 +389,42 @@ impl Store {
         plain::write(&data, kind, name, value)
     }
 
+    /// Reads a document that was cached; `None` where there is none that this folder's key opens.
+    pub fn read_cached<T: DeserializeOwned>(&self, name: &RecordName) -> Option<T> {
+        let data = self.folder().ok()??;
+        let record = data.subfolder(name.folder()).ok()??.read(name.file());
+        let record = record.ok()??;
+        let header = Header::of(&record).ok()?;
+        let key = self.key_at_hand(&data)?;
+        if key.id != header.key {
+            return None;
+        }
+        seal::open(&key, name, &header, &record).ok()
+    }
+
+    /// Caches a document, encrypted. Where the key cannot be had without the OS keyring, or where
+    /// the document cannot be written, it is not cached.
+    pub fn write_cached<T: Serialize + ?Sized>(&self, name: &RecordName, value: &T) {
+        let written = || -> Option<()> {
+            let data = self.folder().ok()??;
+            let key = self.key_at_hand(&data)?;
+            let sealed = seal::seal(&key, name, value, 1).ok()?;
+            let folder = data.subfolder_or_create(name.folder()).ok()?;
+            folder
+                .replace(name.file(), &sealed, folder::Durable::No)
+                .ok()
+        };
+        let _ = written();
+    }
+
+    fn key_at_hand(&self, data: &Folder) -> Option<Arc<DataKey>> {
+        let file = KeyFile::read(data).ok()??;
+        match self.options.setting.place() {
+            Some(asked) if asked != file.place => None,
+            Some(_) | None => self.keys.at_hand(data, &file),
+        }
+    }
+
     /// Remembers what a question came to, sealed. Where the key is not at hand without the OS
     /// keyring, or may not be, it does nothing.
     pub fn remember(
@@ -586,9 +623,22 @@ pub(crate) const STALE: Duration = Duration::from_secs(60 * 60);
 /// What cannot be removed stays: it is in nobody's way.
 fn sweep(data: &Folder) {
     sweep_one(data);
+    forget_unencrypted_metadata(data);
     for name in record::FOLDERS.into_iter().chain(Plain::FOLDERS) {
         if let Ok(Some(folder)) = data.subfolder(name) {
             sweep_one(&folder);
+        }
+    }
+}
+
+/// Earlier versions cached metadata as JSON that any program of the user could edit.
+fn forget_unencrypted_metadata(data: &Folder) {
+    let Ok(Some(folder)) = data.subfolder(record::METADATA) else {
+        return;
+    };
+    for name in folder.names().unwrap_or_default() {
+        if name.strip_suffix(".json").is_some_and(record::is_record) {
+            let _ = folder.remove(&name);
         }
     }
 }

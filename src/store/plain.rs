@@ -1,6 +1,5 @@
-//! What is kept without a seal, because none of it is secret: metadata of providers, and how the
-//! last sign-in went. Losing it costs a request or a cool-down, so what cannot be read is not
-//! there.
+//! What is stored unencrypted, because none of it is secret and nothing is sent anywhere because of
+//! it: how the last sign-in went. Losing it costs a cool-down, so what cannot be read is not there.
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -11,19 +10,16 @@ use super::record::digest;
 /// What a plain file is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Plain {
-    /// Discovery documents and key sets.
-    Metadata,
     /// Who signed in or tried to, when, and how it ended.
     Attempt,
 }
 
 impl Plain {
-    pub(super) const FOLDERS: [&str; 2] = ["metadata", "attempts"];
+    pub(super) const FOLDERS: [&str; 1] = ["attempts"];
 
     fn folder(self) -> &'static str {
         match self {
-            Self::Metadata => Self::FOLDERS[0],
-            Self::Attempt => Self::FOLDERS[1],
+            Self::Attempt => Self::FOLDERS[0],
         }
     }
 }

@@ -25,8 +25,9 @@ pub(super) const SESSIONS: &str = "sessions";
 pub(super) const KEPT: &str = "kept";
 pub(super) const EXCHANGED: &str = "exchanged";
 pub(super) const RESOLUTIONS: &str = "resolutions";
+pub(super) const METADATA: &str = "metadata";
 /// Where there are sealed records.
-pub(super) const FOLDERS: [&str; 4] = [SESSIONS, KEPT, EXCHANGED, RESOLUTIONS];
+pub(super) const FOLDERS: [&str; 5] = [SESSIONS, KEPT, EXCHANGED, RESOLUTIONS, METADATA];
 
 impl RecordName {
     /// A session's, by everything that makes it this session (issuer, client, account, …).
@@ -52,6 +53,12 @@ impl RecordName {
     /// That of the credentials which a tool handed over for a realm.
     pub fn kept(tool: &str, realm: &str) -> Self {
         Self::of(KEPT, &digest(&[tool.as_bytes(), realm.as_bytes()]))
+    }
+
+    /// A document's that an issuer has published. The name is bound to what the record holds, so one
+    /// issuer's document does not open as another's.
+    pub fn metadata(issuer: &str, document: &str) -> Self {
+        Self::of(METADATA, &digest(&[issuer, document].map(str::as_bytes)))
     }
 
     /// That of the credential which a registry made of a session's token.

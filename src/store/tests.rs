@@ -597,38 +597,76 @@ fn a_hit_takes_the_key_of_the_os_keyring_from_the_kernel() {
 }
 
 #[test]
-fn what_is_plain_is_kept_by_kind_and_name_and_garbage_is_not_there() {
+fn an_attempt_is_found_by_its_name_and_garbage_is_not_there() {
     let Sandbox { _temp, data } = sandbox();
     let store = store(&data);
-    assert_eq!(store.read_plain::<u32>(Plain::Metadata, "a").unwrap(), None);
-    for (kind, name, value) in [
-        (Plain::Metadata, "a", 1),
-        (Plain::Metadata, "../b", 2),
-        (Plain::Attempt, "a", 3),
-    ] {
-        store.write_plain(kind, name, &value).unwrap();
+    let read = |name| store.read_plain::<u32>(Plain::Attempt, name).unwrap();
+    assert_eq!(read("a"), None);
+    for (name, value) in [("a", 1), ("../b", 2)] {
+        store.write_plain(Plain::Attempt, name, &value).unwrap();
     }
-    for (kind, name, value) in [
-        (Plain::Metadata, "a", 1),
-        (Plain::Metadata, "../b", 2),
-        (Plain::Attempt, "a", 3),
-    ] {
-        assert_eq!(store.read_plain::<u32>(kind, name).unwrap(), Some(value));
-    }
+    assert_eq!((read("a"), read("../b")), (Some(1), Some(2)));
     assert_eq!(
-        store.read_plain::<String>(Plain::Metadata, "a").unwrap(),
+        store.read_plain::<String>(Plain::Attempt, "a").unwrap(),
         None
     );
     for garbage in ["", "{", r#"{"version":2,"value":1}"#, r#"{"version":1}"#] {
-        for file in files(&data.join("metadata")) {
-            fs::write(data.join("metadata").join(file), garbage).unwrap();
+        for file in files(&data.join("attempts")) {
+            fs::write(data.join("attempts").join(file), garbage).unwrap();
         }
-        assert_eq!(
-            store.read_plain::<u32>(Plain::Metadata, "a").unwrap(),
-            None,
-            "{garbage}"
-        );
+        assert_eq!(read("a"), None, "{garbage}");
     }
+}
+
+#[test]
+fn a_cached_document_opens_under_its_issuer_and_its_key_only() {
+    let Sandbox { _temp, data } = sandbox();
+    let (one, other) = (
+        RecordName::metadata("https://a.example", "metadata"),
+        RecordName::metadata("https://b.example", "metadata"),
+    );
+    let read = |name| store(&data).read_cached::<String>(name);
+    // Without a key nothing is cached.
+    store(&data).write_cached(&one, "x");
+    assert!(!data.exists());
+    store(&data).ensure_key().unwrap();
+    assert_eq!(read(&one), None);
+    store(&data).write_cached(&one, "x");
+    assert_eq!(read(&one).as_deref(), Some("x"));
+    assert_eq!(read(&other), None);
+    let bytes = fs::read(data.join(one.as_str())).unwrap();
+    assert!(!bytes.windows(3).any(|bytes| bytes == b"\"x\""));
+    // Another issuer's, and one that was edited.
+    let folder = Folder::open(&data.join("metadata")).unwrap().unwrap();
+    let put = |name: &RecordName, bytes: &[u8]| {
+        folder
+            .replace(name.file(), bytes, folder::Durable::No)
+            .unwrap();
+    };
+    put(&other, &bytes);
+    assert_eq!(read(&other), None);
+    for edited in [&b"{}"[..], b"", &bytes[..bytes.len() - 1]] {
+        put(&one, edited);
+        assert_eq!(read(&one), None);
+    }
+    store(&data).write_cached(&one, "y");
+    assert_eq!(read(&one).as_deref(), Some("y"));
+    // One that needs the OS keyring is not cached: the cache is not worth a dialog.
+    edit_key_file(&data, |file| file["place"] = "keyring".into());
+    let auto = Store::new(options(&data, Setting::Auto));
+    assert_eq!(auto.read_cached::<String>(&one), None);
+    auto.write_cached(&one, "z");
+    edit_key_file(&data, |file| file["place"] = "file".into());
+    assert_eq!(read(&one).as_deref(), Some("y"));
+    // What earlier versions left in the clear goes.
+    put(&other, b"{}");
+    fs::rename(
+        data.join(other.as_str()),
+        data.join(format!("{other}.json")),
+    )
+    .unwrap();
+    store(&data).sessions().unwrap();
+    assert!(!data.join(format!("{other}.json")).exists());
 }
 
 #[test]

@@ -93,6 +93,38 @@ fn an_empty_home_is_not_the_working_directory() {
 }
 
 #[test]
+fn an_edited_cache_never_decides_where_the_refresh_token_goes() {
+    let (mut scene, _) = Scene::signed_in();
+    let folder = scene.sandbox.data_dir().join("metadata");
+    let cached = files_below(&folder);
+    assert!(cached.len() > 1, "the metadata and the keys: {cached:?}");
+    let contents: Vec<_> = cached.iter().map(|path| fs::read(path).unwrap()).collect();
+    for content in &contents {
+        for word in ["token_endpoint", "jwks_uri", "\"kty\""] {
+            assert!(!leaks(content, word), "{word} is in the clear");
+        }
+    }
+    let hostile = br#"{"version":1,"value":{"document":{"token_endpoint":"http://127.0.0.1:9/"}}}"#;
+    let mut edits = vec![vec![hostile.to_vec(); cached.len()]];
+    // Each in the place of another one.
+    edits.push(contents.iter().rev().cloned().collect());
+    for edit in edits {
+        for (path, content) in cached.iter().zip(edit) {
+            fs::write(path, content).unwrap();
+        }
+        let (asked, refreshed) = (
+            scene.provider.count(Endpoint::OpenidConfiguration),
+            scene.provider.count(Endpoint::Refresh),
+        );
+        scene.advance(4000);
+        scene.get_token(NEVER).token();
+        assert_eq!(scene.provider.count(Endpoint::Refresh), refreshed + 1);
+        assert!(scene.provider.count(Endpoint::OpenidConfiguration) > asked);
+    }
+    assert_eq!(files_below(&folder).len(), cached.len());
+}
+
+#[test]
 fn a_record_that_is_damaged_is_an_error_and_is_kept() {
     let (scene, _) = Scene::signed_in();
     for record in records(&scene) {
