@@ -89,14 +89,15 @@ fn of_one(prepared: &Prepared<'_>, args: &Logout) -> Result<Vec<RecordName>, Err
     Ok(found.into_iter().map(|(name, _)| name).collect())
 }
 
-/// Signs out of one session and says what came of it; whether everything was revoked.
+/// Signs out of one session and says what came of it; `false` where the provider was asked to revoke
+/// the refresh token and did not.
 fn sign_out(prepared: &Prepared<'_>, name: &RecordName) -> Result<bool, Error> {
     let terminal = prepared.terminal;
     match session::sign_out(&prepared.context(), name) {
         Ok(None) => Ok(true),
         Ok(Some(SignedOut {
             session,
-            not_revoked,
+            revocation,
         })) => {
             let Session {
                 provider, identity, ..
@@ -105,10 +106,13 @@ fn sign_out(prepared: &Prepared<'_>, name: &RecordName) -> Result<bool, Error> {
                 "signed out of {provider} (account {})",
                 identity.account
             ));
-            for why in &not_revoked {
+            for note in &revocation.notes {
+                terminal.say(&format!("note: {note}"));
+            }
+            for why in &revocation.warnings {
                 terminal.warn(&format!("not revoked at the provider: {why}"));
             }
-            Ok(not_revoked.is_empty())
+            Ok(!revocation.failed)
         }
         // Its key is gone for good, or it was never ours to read: it can only be removed.
         Err(session::Error::Store(error)) if is_unreadable(&error) => {
@@ -117,7 +121,7 @@ fn sign_out(prepared: &Prepared<'_>, name: &RecordName) -> Result<bool, Error> {
             terminal.warn(&format!(
                 "a session could not be opened ({error}), and so was removed without being revoked"
             ));
-            Ok(false)
+            Ok(true)
         }
         Err(error) => Err(error.into()),
     }

@@ -44,7 +44,7 @@ pub use crate::oauth::discovery::DiscoveryError;
 pub use crate::oauth::id_token::IdTokenError;
 pub use crate::oauth::token::TokenError;
 pub use error::{Error, Sent, clock_hint};
-pub use sign_out::{SignedOut, sign_out};
+pub use sign_out::{Revocation, SignedOut, sign_out};
 
 use attempt::Attempt;
 use metadata::Documents;
@@ -453,10 +453,6 @@ impl<'a> Account<'a> {
             .context
             .store
             .write_plain(Plain::Attempt, self.name.as_str(), attempt)?)
-    }
-
-    fn revoke(&self, session: &Session, left: &mut Vec<String>) {
-        sign_out::revoke(&self.context, session, left);
     }
 }
 

@@ -166,7 +166,7 @@ impl Account<'_> {
         // outlive it.
         if !self.is_still_there(*generation) {
             drop(reservation);
-            self.revoke(&fresh.value, &mut Vec::new());
+            super::sign_out::revoke(&self.context, &fresh.value);
             return Err(NotRefreshed::Failed(Error::SignedOutMeanwhile {
                 login: self.login.this.clone(),
             }));

@@ -1,9 +1,12 @@
 //! Signing out: revoked at the provider (RFC 7009), and removed here whether or not that worked.
 
-use crate::http::Response;
+use url::Url;
+
+use crate::http::{Http, Response};
 use crate::oauth::token;
 use crate::oauth::token::Client;
 use crate::provider::Provider;
+use crate::secret::Secret;
 use crate::store::{LockKind, RecordName};
 
 use super::exchanged;
@@ -14,8 +17,18 @@ use super::{Context, Error};
 #[derive(Debug)]
 pub struct SignedOut {
     pub session: Session,
-    /// What the provider was not told, and why.
-    pub not_revoked: Vec<String>,
+    pub revocation: Revocation,
+}
+
+/// What came of telling the provider.
+#[derive(Debug, Default)]
+pub struct Revocation {
+    /// What could not be revoked where nothing more can be done about it.
+    pub notes: Vec<String>,
+    /// What should have been revoked, and why it was not.
+    pub warnings: Vec<String>,
+    /// The refresh token may live on, although the provider was asked to revoke it.
+    pub failed: bool,
 }
 
 /// Revokes (RFC 7009) and removes one session. It is removed even where revoking fails.
@@ -29,36 +42,40 @@ pub fn sign_out(context: &Context<'_>, name: &RecordName) -> Result<Option<Signe
     // Removed first: whoever is refreshing without the lock sees it and revokes what it got.
     context.store.remove(name, &lock)?;
     let forgotten = exchanged::forget(context, name);
-    let mut not_revoked = Vec::new();
-    revoke(context, &kept.value, &mut not_revoked);
+    let revocation = revoke(context, &kept.value);
     forgotten?;
     Ok(Some(SignedOut {
         session: kept.value,
-        not_revoked,
+        revocation,
     }))
 }
 
-pub(super) fn revoke(context: &Context<'_>, session: &Session, not_revoked: &mut Vec<String>) {
+pub(super) fn revoke(context: &Context<'_>, session: &Session) -> Revocation {
     let Session {
         registration,
         tokens,
         identity,
+        provider: name,
         ..
     } = session;
+    let mut revocation = Revocation::default();
     let Some(endpoint) = &registration.revocation_endpoint else {
-        not_revoked.push("the provider has no revocation endpoint".to_owned());
-        return;
+        revocation.notes.push(format!(
+            "{name} has no revocation endpoint, so its tokens stay valid until they expire"
+        ));
+        return revocation;
     };
     let provider = Provider {
-        name: session.provider.clone(),
+        name: name.clone(),
         client_secret_file: registration.client_secret_file.clone(),
         ..Provider::default()
     };
     let secret = match provider.client_secret() {
         Ok(secret) => secret,
         Err(error) => {
-            not_revoked.push(error.to_string());
-            return;
+            revocation.warnings.push(error.to_string());
+            revocation.failed = tokens.refresh_token.is_some();
+            return revocation;
         }
     };
     let client = Client {
@@ -67,35 +84,90 @@ pub(super) fn revoke(context: &Context<'_>, session: &Session, not_revoked: &mut
         auth: registration.client_auth,
     };
     let http = context.http(registration.ca_file.as_ref());
+
     // The refresh token first: it is what lives on, and with it most servers revoke the rest.
-    let both = [
-        (
-            tokens.refresh_token.as_ref(),
-            "refresh_token",
-            "the refresh token",
-        ),
-        (
-            Some(&tokens.access_token),
-            "access_token",
-            "the access token",
-        ),
-    ];
-    let mut unreachable = None;
-    for (token, hint, words) in both {
-        let Some(token) = token else { continue };
-        if let Some(why) = &unreachable {
-            // A server that cannot be reached is not waited for twice.
-            not_revoked.push(format!("{words}: {why}"));
-            continue;
+    let mut is_refresh_token_dead = false;
+    if let Some(token) = &tokens.refresh_token {
+        match ask(&http, endpoint, &client, token, "refresh_token") {
+            Ok(()) | Err(NotRevoked::WasDead) => is_refresh_token_dead = true,
+            Err(NotRevoked::Refused { why, .. }) => {
+                revocation
+                    .warnings
+                    .push(format!("the refresh token: {why}"));
+                revocation.failed = true;
+            }
+            Err(NotRevoked::Unreachable(why)) => {
+                // A server that cannot be reached is not waited for twice.
+                revocation
+                    .warnings
+                    .push(format!("the refresh token and the access token: {why}"));
+                revocation.failed = true;
+                return revocation;
+            }
         }
-        let request = token::revocation_request(&client, token, hint);
-        let why = match http.post(endpoint, &request.body(), request.authorization().as_ref()) {
-            Ok(Response {
-                status: 200..=299, ..
-            }) => continue,
-            Ok(Response { status, .. }) => format!("the provider answered with status {status}"),
-            Err(error) => unreachable.insert(error.to_string()).clone(),
-        };
-        not_revoked.push(format!("{words}: {why}"));
+    }
+    match ask(
+        &http,
+        endpoint,
+        &client,
+        &tokens.access_token,
+        "access_token",
+    ) {
+        Ok(()) | Err(NotRevoked::WasDead) => (),
+        // RFC 7009 §2.2: a server need not be able to revoke access tokens by themselves.
+        Err(NotRevoked::Refused { why, status: 400 }) if is_refresh_token_dead => {
+            revocation.notes.push(format!(
+                "the provider does not revoke access tokens ({why}): this one ends by itself"
+            ));
+        }
+        Err(NotRevoked::Refused { why, .. } | NotRevoked::Unreachable(why)) => {
+            revocation.warnings.push(format!("the access token: {why}"));
+        }
+    }
+    revocation
+}
+
+/// Why a token was not revoked.
+enum NotRevoked {
+    /// It was invalid already. RFC 7009 §2.2 has a server answer 200, and not all do.
+    WasDead,
+    Refused {
+        status: u16,
+        why: String,
+    },
+    Unreachable(String),
+}
+
+fn ask(
+    http: &Http,
+    endpoint: &Url,
+    client: &Client<'_>,
+    token: &Secret<String>,
+    hint: &'static str,
+) -> Result<(), NotRevoked> {
+    let request = token::revocation_request(client, token, hint);
+    let Response { status, body, .. } = http
+        .post(endpoint, &request.body(), request.authorization().as_ref())
+        .map_err(|error| NotRevoked::Unreachable(error.to_string()))?;
+    if (200..300).contains(&status) {
+        return Ok(());
+    }
+    let code = token::parse_refusal(status, body.expose())
+        .explained(&request)
+        .into_code();
+    match code {
+        Some(code)
+            if status == 400 && matches!(code.as_str(), "invalid_token" | "invalid_grant") =>
+        {
+            Err(NotRevoked::WasDead)
+        }
+        Some(code) => Err(NotRevoked::Refused {
+            status,
+            why: format!("the provider answered with status {status}, {code}"),
+        }),
+        None => Err(NotRevoked::Refused {
+            status,
+            why: format!("the provider answered with status {status}"),
+        }),
     }
 }

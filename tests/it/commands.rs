@@ -350,26 +350,77 @@ fn logout_removes_even_where_the_server_fails_and_says_so() {
     for fault in [
         Fault::status(503),
         Fault::NoAnswer,
-        Fault::json(400, &json!({ "error": "x" })),
+        Fault::json(401, &json!({ "error": "invalid_client" })),
+        Fault::json(
+            400,
+            &json!({ "error": "x", "error_description": "because of y" }),
+        ),
     ] {
         let (scene, _) = Scene::signed_in();
+        let explains = format!("{fault:?}").contains("because of y");
         scene.provider.break_down(Endpoint::Revocation, fault);
         let outcome = scene.sandbox.run(&["logout", "corp"]);
         assert_eq!(outcome.code, Some(1), "{outcome}");
         assert!(outcome.stderr.contains("not revoked"), "{outcome}");
+        assert_eq!(outcome.stderr.contains("x (because of y)"), explains);
         assert!(scene.sessions().is_empty());
     }
 }
 
 #[test]
-fn logout_says_so_where_the_provider_cannot_revoke() {
+fn logout_succeeds_where_the_provider_has_no_revocation_endpoint() {
     let scene = Scene::new();
     let without = json!({ "revocation_endpoint": null });
     scene.provider.behave(|b| b.metadata = patch(without));
     scene.get_token(&[]).token();
     let outcome = scene.sandbox.run(&["logout", "corp"]);
-    assert!(outcome.stderr.contains("revo"), "{outcome}");
+    outcome.succeeds();
+    let note = "note: corp has no revocation endpoint";
+    assert!(outcome.stderr.contains(note), "{outcome}");
+    assert!(!outcome.stderr.contains("warning"), "{outcome}");
     assert!(scene.sessions().is_empty());
+}
+
+/// RFC 7009 §2.2: oidc-provider and better-auth answer so for an access token that is a JWT.
+#[test]
+fn logout_succeeds_where_only_the_access_token_cannot_be_revoked() {
+    let unsupported = json!({ "error": "unsupported_token_type" });
+    for (status, word) in [(400, "note: "), (503, "warning: ")] {
+        let (scene, _) = Scene::signed_in();
+        let refused = Fault::json(status, &unsupported);
+        scene
+            .provider
+            .behave(|b| b.access_token_revocation = Some(refused));
+        let outcome = scene.sandbox.run(&["logout", "corp"]);
+        outcome.succeeds();
+        assert!(outcome.stderr.contains(word), "{outcome}");
+        assert!(outcome.stderr.contains("access token"), "{outcome}");
+        assert_eq!(scene.provider.count(Endpoint::Revocation), 2);
+        assert!(scene.sessions().is_empty());
+    }
+    // There is no refresh token that could live on.
+    let scene = Scene::new();
+    let without = json!({ "refresh_token": null });
+    scene.provider.behave(|b| b.token_response = patch(without));
+    scene.get_token(&[]).token();
+    let refused = Fault::json(401, &unsupported);
+    scene.provider.break_down(Endpoint::Revocation, refused);
+    let outcome = scene.sandbox.run(&["logout", "corp"]);
+    outcome.succeeds();
+    assert!(outcome.stderr.contains("warning: "), "{outcome}");
+}
+
+/// RFC 7009 §2.2 wants a 200 for them; Google, for one, answers so.
+#[test]
+fn logout_succeeds_where_the_tokens_were_dead_already() {
+    let (scene, _) = Scene::signed_in();
+    let dead = json!({ "error": "invalid_token" });
+    scene
+        .provider
+        .break_down(Endpoint::Revocation, Fault::json(400, &dead));
+    let outcome = scene.sandbox.run(&["logout", "corp"]);
+    outcome.succeeds();
+    assert!(!outcome.stderr.contains("not revoked"), "{outcome}");
 }
 
 #[test]

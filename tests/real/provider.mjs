@@ -17,6 +17,7 @@ const settings = {
   deviceCodeTtl: 600,
   par: 'off', // 'off' | 'offered' | 'required' (RFC 9126)
   revocation: true,
+  jwtAccessTokens: false, // for an API of its own, as RFC 8707 has it
   tls: null, // { cert, key }: https, and another certificate from the next connection on
   name: 'localhost', // what the issuer calls itself behind TLS
   idTokenAlg: 'RS256',
@@ -107,6 +108,14 @@ const provider = new Provider(issuer, {
     deviceFlow: { enabled: true },
     introspection: { enabled: true },
     revocation: { enabled: settings.revocation },
+    resourceIndicators: {
+      enabled: settings.jwtAccessTokens,
+      defaultResource: () => `${issuer}/api`,
+      useGrantedResource: () => true,
+      getResourceServerInfo: () => ({
+        scope: '', audience: `${issuer}/api`, accessTokenFormat: 'jwt', jwt: { sign: { alg: 'ES256' } },
+      }),
+    },
     pushedAuthorizationRequests: {
       enabled: settings.par !== 'off',
       requirePushedAuthorizationRequests: settings.par === 'required',

@@ -190,6 +190,14 @@ pub fn parse_token_response(status: u16, body: &[u8]) -> Result<TokenResponse, T
     })
 }
 
+/// Reads an answer that is known to be no success, where only that matters.
+pub fn parse_refusal(status: u16, body: &[u8]) -> TokenError {
+    match parse_answer::<Value>(status, body) {
+        Ok(_) => TokenError::Http { status },
+        Err(error) => error,
+    }
+}
+
 /// Reads the answer to a pushed authorization request: its `request_uri` (RFC 9126 §2.2).
 pub fn parse_pushed(status: u16, body: &[u8]) -> Result<String, TokenError> {
     #[derive(Deserialize)]

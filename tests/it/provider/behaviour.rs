@@ -62,6 +62,8 @@ pub(crate) struct Behaviour {
     /// The errors that the next polls of the device grant get, before the honest answer.
     pub(crate) device_polls: Vec<&'static str>,
     pub(crate) faults: BTreeMap<Endpoint, Fault>,
+    /// What the revocation endpoint answers for an access token, in place of revoking it.
+    pub(crate) access_token_revocation: Option<Fault>,
 }
 
 impl Default for Behaviour {
@@ -98,6 +100,7 @@ impl Default for Behaviour {
             one_kid: None,
             device_polls: Vec::new(),
             faults: BTreeMap::new(),
+            access_token_revocation: None,
         }
     }
 }

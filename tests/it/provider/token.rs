@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::behaviour::{Behaviour, ClientAuth, Rotation, Signature};
+use super::behaviour::{Behaviour, ClientAuth, Fault, Rotation, Signature};
 use super::keys::base64url;
 use super::ledger::{Decision, Grant};
 use super::metadata::{claims_of, lay_over};
@@ -35,6 +35,15 @@ impl State {
             return response;
         }
         let token = first(&request.form, "token").unwrap_or_default();
+        if token.starts_with("at-")
+            && let Some(Fault::Answer {
+                status,
+                content_type,
+                body,
+            }) = lock(&self.behaviour).access_token_revocation.clone()
+        {
+            return Response::new(status, content_type, body);
+        }
         lock(&self.ledger).revoke(token);
         // RFC 7009 §2.2: an unknown token is no error.
         Response::new(200, "text/plain", "")

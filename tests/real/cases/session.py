@@ -57,6 +57,24 @@ def logout_removes_even_where_the_provider_is_down_and_says_so(rig):
 
 
 @case
+def logout_succeeds_where_nothing_more_can_be_revoked(rig):
+    provider = rig.provider(revocation=False)
+    rig.sandbox.hallpass("get-token", *asks(provider)).token
+    rig.sandbox.hallpass("logout", "--all").ended(0).said("note: ", "has no revocation endpoint")
+
+    # This provider answers 400 for an access token that is a JWT (RFC 7009 §2.2).
+    provider = rig.provider_beside(2, jwtAccessTokens=True)
+    token = rig.sandbox.hallpass("get-token", *asks(provider)).token
+    assert token.count(".") == 2, "a JWT"
+    (refresh,) = provider.issued("refresh_token")
+    provider.new_requests()
+    rig.sandbox.hallpass("logout", "--all").ended(0).said("note: ", "access token")
+    asked = [r["status"] for r in provider.new_requests() if r["path"] == "/token/revocation"]
+    assert asked == [200, 400], asked
+    assert not provider.introspect(refresh)["active"]
+
+
+@case
 def login_signs_in_anew_although_a_token_is_kept(rig):
     provider = rig.provider()
     first = rig.sandbox.hallpass("get-token", *asks(provider)).token
