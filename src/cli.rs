@@ -375,7 +375,8 @@ pub struct AdHocArgs {
     /// A file that holds the client secret
     #[arg(long, value_name = "FILE")]
     pub client_secret_file: Option<PathBuf>,
-    /// A scope to ask for; may be repeated
+    /// A scope to ask for; may be repeated [default with --issuer-url: those of `openid
+    /// offline_access` that the provider supports]
     #[arg(long = "scope", value_name = "SCOPE")]
     pub scopes: Vec<String>,
     /// A loopback redirect URI, where the registration fixes its port or path

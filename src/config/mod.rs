@@ -33,7 +33,7 @@ use crate::credential::{TokenKind, Tool};
 use crate::env::Env;
 use crate::provider::layer::{self, ProviderLayer};
 use crate::provider::resource::Pattern;
-use crate::provider::{Origin, Provider, Realm, RegistryExchange, presets};
+use crate::provider::{OF_ANY_ISSUER, Origin, Provider, Realm, RegistryExchange, presets};
 use error::{Problem, What, shown_name};
 use file::{Readers, Unusable};
 use section::{Name, Section, Source, Title, issuer, printable};
@@ -318,6 +318,11 @@ impl Config {
             issuer: Some(issuer),
             client_id: Some(given("--client-id", printable(client_id))?.to_owned()),
             ca_file: self.settings.ca_file.clone(),
+            scopes: OF_ANY_ISSUER
+                .iter()
+                .map(|&scope| scope.to_owned())
+                .collect(),
+            scopes_are_default: asked.scopes.is_empty(),
             origin: Origin {
                 configured: false,
                 file: self.sources.file.shown(),

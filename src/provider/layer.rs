@@ -298,6 +298,7 @@ impl ProviderLayer {
             client_secret_file,
             client_auth,
             scopes: scopes.unwrap_or(unset.scopes),
+            scopes_are_default: false,
             redirect_uri: redirect_uri.unwrap_or(unset.redirect_uri),
             resources: resources.unwrap_or(unset.resources),
             audience,

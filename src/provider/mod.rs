@@ -51,6 +51,8 @@ pub struct Provider {
     /// `None`: as the secret and the server's metadata suggest.
     pub client_auth: Option<ClientAuth>,
     pub scopes: Vec<String>,
+    /// Nobody chose the scopes: those that the server's metadata lacks are left out.
+    pub scopes_are_default: bool,
     pub redirect_uri: RedirectUri,
     /// RFC 8707
     pub resources: Vec<String>,
@@ -148,6 +150,7 @@ impl Default for Provider {
             client_secret_file: None,
             client_auth: None,
             scopes: Vec::new(),
+            scopes_are_default: false,
             redirect_uri: RedirectUri::default(),
             resources: Vec::new(),
             audience: None,
@@ -172,6 +175,10 @@ impl Default for Provider {
     }
 }
 
+/// The scopes to ask for where only an issuer is named: who signed in, and a token that is refreshed
+/// without asking again (OpenID Connect Core §11).
+pub const OF_ANY_ISSUER: &[&str] = &["openid", "offline_access"];
+
 impl Provider {
     /// Our name there, or where a person gets one and what to write then.
     pub fn client_id(&self) -> Result<&str, ConfigError> {
@@ -189,6 +196,14 @@ impl Provider {
     /// Whether an ID token comes with the access token (OIDC Core §3.1.2.1).
     pub fn is_openid(&self) -> bool {
         self.scopes.iter().any(|scope| scope == "openid")
+    }
+
+    /// The scopes to ask for, where the server's metadata may list those that it supports.
+    pub fn asked_scopes(&self, supported: Option<&[String]>) -> Vec<String> {
+        let is_supported = |scope: &&String| {
+            !self.scopes_are_default || supported.is_none_or(|list| list.contains(scope))
+        };
+        self.scopes.iter().filter(is_supported).cloned().collect()
     }
 
     /// Whether the metadata must be fetched: an endpoint that every sign-in needs is not set by
@@ -272,6 +287,32 @@ fn to_register(uri: &RedirectUri) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn default_scopes_are_those_that_the_server_supports() {
+        let list = |texts: &[&str]| -> Vec<String> {
+            texts.iter().map(|text| (*text).to_owned()).collect()
+        };
+        for (are_default, supported, expected) in [
+            (true, None, OF_ANY_ISSUER),
+            (
+                true,
+                Some(list(&["email", "offline_access", "openid"])),
+                OF_ANY_ISSUER,
+            ),
+            (true, Some(list(&["openid", "email"])), &["openid"]),
+            (true, Some(list(&["repo"])), &[]),
+            (false, Some(list(&["repo"])), OF_ANY_ISSUER),
+        ] {
+            let provider = Provider {
+                scopes: list(OF_ANY_ISSUER),
+                scopes_are_default: are_default,
+                ..Provider::default()
+            };
+            let asked = provider.asked_scopes(supported.as_deref());
+            assert_eq!(asked, expected, "{are_default} {supported:?}");
+        }
+    }
 
     #[test]
     fn a_secret_is_one_line_of_its_file() {

@@ -305,6 +305,7 @@ impl Account<'_> {
             metadata.pkce()?;
         }
         let hint = pinned.and_then(|person| person.name.as_deref());
+        let scopes = provider.asked_scopes(metadata.scopes_supported.as_deref());
         let ask = browser::Ask {
             endpoint: endpoint(
                 metadata.authorization_endpoint.as_ref(),
@@ -312,8 +313,8 @@ impl Account<'_> {
             )?,
             client_id: client.id,
             redirect_uri: &provider.redirect_uri,
-            scopes: &provider.scopes,
-            is_openid: provider.is_openid(),
+            scopes: &scopes,
+            is_openid: scopes.iter().any(|scope| scope == "openid"),
             resources: &provider.resources,
             audience: provider.audience.as_deref(),
             login_hint: hint.map(|hint| {
@@ -322,7 +323,7 @@ impl Account<'_> {
                     hint,
                 )
             }),
-            prompt: prompt_for(&provider.scopes, &provider.extra_params),
+            prompt: prompt_for(&scopes, &provider.extra_params),
             extra: &provider.extra_params,
             issuer: provider.issuer.as_deref(),
             issuer_required: metadata.authorization_response_iss_parameter_supported,
@@ -496,7 +497,7 @@ impl Account<'_> {
             client: *client,
             request: token::device_authorization_request(
                 client,
-                &provider.scopes,
+                &provider.asked_scopes(metadata.scopes_supported.as_deref()),
                 &provider.resources,
                 provider.audience.as_deref(),
                 &provider.extra_params,
@@ -548,11 +549,14 @@ impl Account<'_> {
             }
             (Some(_), Some(_)) | (None, _) => (),
         }
+        let asked = self
+            .provider
+            .asked_scopes(metadata.scopes_supported.as_deref());
         let session = Session {
             identity: self.identity.clone(),
             provider: self.provider.name.clone(),
             person,
-            tokens: first_tokens(tokens, checked.as_ref(), unused, &self.provider.scopes, now),
+            tokens: first_tokens(tokens, checked.as_ref(), unused, &asked, now),
             nonce: nonce.cloned(),
             refused: None,
             forced_at: None,

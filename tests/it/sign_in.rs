@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::provider::{ClientAuth, Endpoint, Provider, patch};
 use crate::sandbox::{Sandbox, browser_command, private_file};
@@ -60,6 +60,58 @@ fn a_provider_that_is_configured_nowhere_is_named_on_the_command_line() {
     assert_eq!(sandbox.run(&arguments).token(), token);
     assert_eq!(provider.count(Endpoint::Code), 1);
     assert_eq!(provider.violations(), [""; 0]);
+}
+
+#[test]
+fn an_issuer_that_is_named_alone_is_asked_for_the_default_scopes_that_it_supports() {
+    for (supported, expected) in [
+        (Value::Null, Some("openid offline_access")),
+        (
+            json!(["email", "offline_access", "openid"]),
+            Some("openid offline_access"),
+        ),
+        (json!(["openid", "email"]), Some("openid")),
+        (json!(["repo"]), None),
+    ] {
+        let provider = Provider::start();
+        provider.behave(|b| {
+            b.metadata = patch(json!({ "scopes_supported": supported }));
+            b.device_response = patch(json!({ "interval": 1 }));
+        });
+        for (verb, flow) in [("get-token", "browser"), ("login", "device")] {
+            let sandbox = Sandbox::new();
+            let issuer = provider.issuer();
+            let named = ["--issuer-url", &issuer, "--client-id", "hallpass"];
+            let running = sandbox.start(&[&[verb, "--flow", flow], &named[..]].concat());
+            if flow == "device" {
+                provider.wait_for(Endpoint::DeviceAuthorization, 1);
+                provider.approve_devices("alice");
+            }
+            running.wait().succeeds();
+            // The same session, for what names it is what was asked for by default.
+            sandbox
+                .run(&[&["get-token", "--interactive", "never"], &named[..]].concat())
+                .token();
+        }
+        let authorize = provider.seen(Endpoint::Authorize);
+        assert_eq!(authorize[0].query("scope"), expected, "{supported}");
+        assert_eq!(authorize[0].query("nonce").is_some(), expected.is_some());
+        let device = provider.seen(Endpoint::DeviceAuthorization);
+        assert_eq!(device[0].form("scope"), expected, "{supported}");
+        assert_eq!(provider.violations(), [""; 0]);
+    }
+
+    // Scopes that somebody chose are sent as they are.
+    let provider = Provider::start();
+    let sandbox = Sandbox::new();
+    let issuer = provider.issuer();
+    let named = ["--issuer-url", &issuer, "--client-id", "hallpass"];
+    let chosen = ["--scope", "openid", "--scope", "unlisted"];
+    sandbox
+        .run(&[&["get-token"], &named[..], &chosen].concat())
+        .token();
+    let asked = provider.seen(Endpoint::Authorize);
+    assert_eq!(asked[0].query("scope"), Some("openid unlisted"));
 }
 
 #[test]

@@ -12,11 +12,7 @@ use crate::config::{Config, ConfigError, Flags, Match, UserFile};
 use crate::credential::Tool;
 use crate::env::Env;
 use crate::error::Error;
-use crate::provider::{Provider, Realm};
-
-/// What is asked of an issuer where nothing else is said: who signed in, and a token that is
-/// refreshed without asking again (OpenID Connect Core, section 11).
-const OF_ANY_ISSUER: &[&str] = &["openid", "offline_access"];
+use crate::provider::{OF_ANY_ISSUER, Provider, Realm};
 
 /// What a tool's set-up asks to be opened, and how that tool speaks of it.
 pub(super) struct Opened<'a> {

@@ -73,6 +73,18 @@ def fetch_form(url, fields):
 
 
 @case
+def the_second_provider_is_asked_only_for_default_scopes_that_it_supports(rig):
+    toolkit = rig.toolkit()
+    supported = json.loads(fetch(f"{toolkit.issuer}/.well-known/openid-configuration")[1])["scopes_supported"]
+    assert "openid" in supported and "offline_access" not in supported, supported
+    named = ["--issuer-url", toolkit.issuer, "--client-id", "hallpass"]
+    first = rig.sandbox.hallpass("get-token", *named).token
+    asked = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(rig.sandbox.tabs()[-1]).query))
+    assert asked["scope"] == "openid", asked
+    assert rig.sandbox.hallpass("get-token", "--force-refresh", *named).token != first
+
+
+@case
 def the_second_providers_id_token_is_checked_and_answered(rig):
     toolkit = rig.toolkit()
     claims = claims_of(rig.sandbox.hallpass("get-token", "--token", "id", *asks(toolkit)).token)
