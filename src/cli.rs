@@ -142,7 +142,7 @@ pub struct SetupGit {
     /// The user name that the server wants beside the token
     #[arg(long, value_name = "NAME", requires = "host")]
     pub username: Option<String>,
-    /// The server takes the token as `Authorization: Bearer`
+    /// The server accepts the token only as `Authorization: Bearer`, not as a password
     #[arg(long, requires = "client_id")]
     pub bearer: bool,
     /// For every host: those that no provider opens are kept and answered as well

@@ -153,7 +153,7 @@ pub struct Credential {
     pub provider: String,
     pub account: String,
     pub generation: Generation,
-    /// The resource takes it as `Authorization: Bearer`, and not only as a password.
+    /// The resource accepts it only as `Authorization: Bearer`, not as a password.
     pub bearer: bool,
     /// Another one can be had without asking a person.
     pub renewable: bool,

@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use time::Duration;
 use zeroize::Zeroizing;
 
-use super::{Protocol, basic};
+use super::Protocol;
 use crate::credential::{
     Action, Answer, Call, Credential, Generation, KeptCredential, Refusal, Reply, Request,
     Resource, TokenKind, Want,
@@ -522,14 +522,13 @@ fn of_provider(
         renewable,
     } = credential;
     let token = token.expose();
-    let pair = (offered.authtype && !*bearer).then(|| basic(username, token));
-    let header = pair.as_ref().map_or(token, |pair| pair);
-    let mut lines = Lines::new(offered, [header.as_str(), username, account]);
-    if offered.authtype {
-        // Another helper would keep a password, whichever of the two git asks first. And without a
-        // user name git keeps the one that has chosen the account.
-        lines.add("authtype", if *bearer { "Bearer" } else { "Basic" })?;
-        lines.add("credential", header)?;
+    let mut lines = Lines::new(offered, [token.as_str(), username, account]);
+    // git 2.46 to 2.53 leaves the header form out of the probe before a POST larger than
+    // `http.postBuffer`, so a large push ends in 401 (fixed in 2.54.0, commit ed0f7a62f7). It
+    // sends a user name and password every time.
+    if offered.authtype && *bearer {
+        lines.add("authtype", "Bearer")?;
+        lines.add("credential", token)?;
         lines.add("ephemeral", "1")?;
     } else {
         lines.add("username", username)?;

@@ -85,7 +85,7 @@ pub struct Provider {
     pub registry_exchange: Option<RegistryExchange>,
     /// The directory that issues the tokens, where the preset is for many.
     pub tenant: Option<String>,
-    /// git may send the token as `Authorization: Bearer`.
+    /// The git server accepts the token only as `Authorization: Bearer`, not as a password.
     pub git_bearer: bool,
     /// The proxy of the cluster's entry in the kubeconfig leads to this server too.
     pub use_cluster_proxy: bool,

@@ -518,7 +518,7 @@ fn a_helper_that_comes_later_is_overtaken_by_the_next_set_up() {
 }
 
 #[test]
-fn a_repositorys_own_helper_is_named_as_one_that_git_still_asks() {
+fn setup_names_a_repositorys_own_helper_that_git_also_asks() {
     let desk = Desk::new();
     desk.git(&["init", "--quiet"]);
     desk.git(&["config", "credential.helper", "cache"]);
@@ -526,7 +526,7 @@ fn a_repositorys_own_helper_is_named_as_one_that_git_still_asks() {
         let outcome = desk.setup(&["--host", "codeberg.org"]);
         outcome.succeeds();
         assert!(outcome.stdout.contains(set_up), "{outcome}");
-        let (gone, still) = outcome.stdout.split_once("git still asks").expect("a word");
+        let (gone, still) = outcome.stdout.split_once("git also asks").expect("a word");
         assert!(!gone.contains("cache"), "{outcome}");
         assert!(
             still.contains("cache (file:.git/config)") && !still.contains("store"),
@@ -674,4 +674,63 @@ fn a_program_by_another_name_knows_its_own_set_up() {
     }
     run(&["setup", "git", "--undo"]).succeeds();
     assert_eq!(desk.git_config(), GIT_CONFIG);
+}
+
+/// A git of another version: it says so, and is the installed one otherwise.
+#[cfg(unix)]
+fn git_of_version(desk: &mut Desk, version: &str) {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let real = std::env::split_paths(&path)
+        .map(|folder| folder.join("git"))
+        .find(|git| git.is_file())
+        .expect("git");
+    let folder = desk.sandbox.home().join(format!("git-{version}"));
+    fs::create_dir(&folder).unwrap();
+    let script = format!(
+        "#!/bin/sh\nif [ \"$1\" = --version ]; then echo \"git version {version}\"; exit; fi\n\
+         exec '{}' \"$@\"\n",
+        real.display()
+    );
+    let git = folder.join("git");
+    fs::write(&git, script).unwrap();
+    fs::set_permissions(&git, fs::Permissions::from_mode(0o700)).unwrap();
+    let all = std::iter::once(folder).chain(std::env::split_paths(&path));
+    desk.sandbox.set("PATH", std::env::join_paths(all).unwrap());
+}
+
+#[cfg(unix)]
+#[test]
+fn setup_explains_large_pushes_to_a_server_that_accepts_only_bearer_tokens() {
+    let limit = "git config --global http.https://git.corp.example.postBuffer 500m";
+    let set_up = [
+        "--host",
+        "git.corp.example",
+        "--issuer-url",
+        "https://login.corp.example",
+        "--client-id",
+        "ID",
+    ];
+    let bearer = [&set_up[..], &["--bearer"]].concat();
+    for (version, arguments, expected) in [
+        ("2.47.3", &bearer[..], limit),
+        ("2.53.9", &bearer, limit),
+        ("2.39.5", &bearer, "update git to 2.46 or later"),
+        ("2.54.0", &bearer, ""),
+        ("2.47.3", &set_up, ""),
+    ] {
+        let mut desk = Desk::new();
+        desk.config_path();
+        git_of_version(&mut desk, version);
+        let outcome = desk.setup(arguments);
+        outcome.succeeds();
+        assert!(outcome.stdout.contains(expected), "{version}: {outcome}");
+        let has_note = outcome.stdout.contains("only Bearer");
+        assert_eq!(has_note, !expected.is_empty(), "{version}: {outcome}");
+        // A set-up without arguments, later, says the same.
+        let again = desk.setup(&[]);
+        again.succeeds();
+        assert_eq!(again.stdout.contains("only Bearer"), has_note, "{again}");
+    }
 }

@@ -14,6 +14,7 @@ use url::Url;
 use super::super::{flags_of, print, quoted, shell_word};
 use super::git_config::{self, Entry};
 use super::host::Host;
+use super::large_pushes;
 use super::opener::{Opened, toml_text};
 use super::program;
 use super::shown::Shown;
@@ -44,6 +45,7 @@ pub(in super::super) fn run(env: &Env, args: &SetupGit) -> Result<ExitCode, Erro
     let mut edited = Vec::new();
     let mut changes;
     let mut others = Others::default();
+    let mut bearer_hosts = Vec::new();
     if args.changing.undo {
         let titles = match &host {
             Some(host) => vec![title(host)],
@@ -76,10 +78,18 @@ pub(in super::super) fn run(env: &Env, args: &SetupGit) -> Result<ExitCode, Erro
             ));
         }
         (changes, others) = made(&hosts, args.default, &helper)?;
+        let edited = Config::load_edited(env, &flags, &file)?;
+        for host in hosts {
+            let found = edited.resource(&host.url, Tool::Git)?;
+            if found.is_some_and(|found| found.provider.git_bearer) {
+                bearer_hosts.push(host);
+            }
+        }
     }
     changes.retain(|change| !change.taken.is_empty() || !change.added.is_empty());
 
-    let shown = shown(&changes, &others, &file, &edited, args);
+    let advice = large_pushes::advice(&bearer_hosts);
+    let shown = shown(&changes, &others, &advice, &file, &edited, args);
     if let Some(turn) = &turn {
         made_in_git(&changes, args.changing.undo, &helper)?;
         if !edited.is_empty()
@@ -598,6 +608,7 @@ fn as_git_reads_it(path: &str) -> String {
 fn shown(
     changes: &[Change],
     others: &Others,
+    advice: &[String],
     file: &UserFile,
     edited: &[String],
     args: &SetupGit,
@@ -635,8 +646,8 @@ fn shown(
         ),
         (
             still_asked,
-            "git still asks after hallpass, and hands the token to (an older git than 2.46 lets \
-             them keep it):",
+            "git also asks these helpers, and gives them every credential that worked, so they can \
+             save the token (remove them for these hosts to prevent that):",
         ),
         (
             instead_of_ours,
@@ -651,6 +662,9 @@ fn shown(
                 shown.line(&format!("  {one}"));
             }
         }
+    }
+    for line in advice {
+        shown.line(line);
     }
     if is_changed {
         let host = args.host.as_deref();

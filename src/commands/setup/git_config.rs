@@ -120,6 +120,13 @@ pub(super) fn take(key: &str, taken: &[String], rest: &[String]) -> Result<(), E
     Ok(())
 }
 
+/// What `git --version` prints; `None` where git does not start.
+pub(super) fn version_output() -> Option<String> {
+    let mut command = Command::new("git");
+    let output = ran(command.arg("--version"), || "start".to_owned()).ok()?;
+    String::from_utf8(output.stdout).ok()
+}
+
 /// The file that a key stands in.
 pub(super) fn file_of(key: &str) -> Result<Option<PathBuf>, Error> {
     let output = git(&["--null", "--show-origin", "--get-all", key])?;

@@ -9,6 +9,7 @@ mod git_config;
 pub(super) mod host;
 pub(super) mod json_file;
 pub(super) mod kubectl;
+mod large_pushes;
 pub(super) mod link;
 mod opener;
 mod program;

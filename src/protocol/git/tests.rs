@@ -130,15 +130,11 @@ fn only_what_git_offered_is_sent_back() {
         // git 2.45 and earlier.
         (String::new(), answered as Answering, basic.to_owned()),
         (String::new(), bearer, basic.to_owned()),
+        (authtype.to_owned(), answered, format!("{authtype}{basic}")),
         (
-            authtype.to_owned(),
+            format!("{authtype}{state}"),
             answered,
-            format!(
-                "{authtype}{}",
-                header
-                    .replace("Bearer", "Basic")
-                    .replace("=tok", "=b2F1dGgyOnRvaw==")
-            ),
+            format!("{authtype}{state}{basic}{heal}"),
         ),
         (authtype.to_owned(), bearer, format!("{authtype}{header}")),
         (state.to_owned(), bearer, format!("{state}{basic}{heal}")),
