@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds git from the source of a Debian release, where the machine's own release has another one:
-# the cases want a git that knows `state[]` (2.46 and later) and one that does not.
+# the cases want a git that knows `state[]` (2.46 and later), one that does not, and the newest.
 #
 #   build-git.sh trixie FOLDER      FOLDER/bin/git
 #
@@ -34,7 +34,7 @@ tar -xf git_*.orig.tar.xz -C source --strip-components=1
 say "building git of Debian $release"
 rm -rf "$folder"
 make -C source -s -j "$(nproc)" NO_GETTEXT=1 NO_TCLTK=1 NO_PERL=1 NO_PYTHON=1 NO_EXPAT=1 \
-  NO_OPENSSL=1 CFLAGS=-O1 "prefix=$folder" all install >"$work/log" 2>&1 ||
+  NO_OPENSSL=1 NO_RUST=1 CFLAGS=-O1 "prefix=$folder" all install >"$work/log" 2>&1 ||
   { tail -n 30 "$work/log" >&2; exit 1; }
 "$folder/bin/git" --version >&2
 touch "$folder/.whole"

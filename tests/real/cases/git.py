@@ -4,6 +4,7 @@ A git since 2.46 can have a refused token replaced within one command; an older 
 Debian 12's knows nothing of capabilities.
 """
 
+import os
 import pathlib
 import re
 import shutil
@@ -30,11 +31,16 @@ def gits():
             said = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=10).stdout
             found.setdefault(tuple(int(n) for n in re.findall(r"\d+", said)[:2]), path)
     gits = sorted(found.items())
-    assert gits and gits[0][0] < HEALING <= gits[-1][0], f"tests/run builds the gits that are missing: {gits}"
+    has_all = gits and gits[0][0] < HEALING and gits[-1][0] >= BEARER_IN_PROBE
+    has_all = has_all and any(HEALING <= version < BEARER_IN_PROBE for version, _ in gits)
+    assert has_all, f"tests/run builds the gits that are missing: {gits}"
     return gits
 
 
 HEALING = (2, 46)
+# From this version on git sends a Bearer token with a large push too.
+BEARER_IN_PROBE = (2, 54)
+MIB = 1 << 20
 
 
 def healing_git():
@@ -220,7 +226,7 @@ class Other:
 
 
 @case
-def a_token_is_kept_by_nobody_else_and_a_bearer_token_goes_out_as_one(rig):
+def no_other_helper_stores_a_token_and_a_bearer_token_goes_out_as_one(rig):
     for bearer in (False, True):
         desk = Desk(Other(rig), bearer=bearer)
         # A helper that a person had before, and which would keep whatever worked.
@@ -389,6 +395,119 @@ def a_private_authority_and_a_proxy_are_honoured_from_the_first_clone_on(rig):
         desk.healed()
         hosts = {address.removeprefix("https://") for address in (desk.server.url, desk.provider.issuer)}
         assert {line.removeprefix("CONNECT ") for line, _ in proxy.asked} == hosts, proxy.asked
+
+
+# --- large pushes ---
+
+
+def commit_random_bytes(desk, work, *sizes):
+    """A commit for each size, each in a pack of its own: nothing compresses random bytes."""
+    for number, size in enumerate(sizes):
+        (work / f"random-{number}.bin").write_bytes(os.urandom(size))
+        desk.git("-C", work, "add", ".")
+        desk.git("-C", work, "commit", "--quiet", "-m", f"random-{number}")
+        desk.git("-C", work, "repack", "--quiet", "-d")
+    packs = list((work / ".git/objects/pack").glob("*.pack"))
+    assert len(packs) >= len(sizes), packs
+
+
+def arrived(desk, work):
+    local = desk.git("-C", work, "rev-parse", "HEAD")
+    assert desk.git("-C", desk.server.root / "one.git", "rev-parse", "main") == local
+    desk.git("-C", desk.server.root / "one.git", "fsck", "--strict", "--no-dangling")
+
+
+@case(limit=240)
+def every_git_pushes_more_than_its_post_buffer_holds(rig):
+    for version, path in gits():
+        desk = Desk(Other(rig), path)
+        work = desk.clone()
+        for sizes in ((2 * MIB,), (3 * MIB, 2 * MIB, MIB), (40 * MIB,)):
+            commit_random_bytes(desk, work, *sizes)
+            desk.server.new_seen()
+            desk.git("-C", work, "push", "--quiet")
+            arrived(desk, work)
+            posts = [seen for seen in desk.server.new_seen() if seen[0] == "POST"]
+            # The probe and the push itself; neither is refused.
+            assert [seen[4] for seen in posts] == [200, 200], (version, sizes, posts)
+        # The limit that makes nearly every push a chunked one.
+        commit_random_bytes(desk, work, 300_000)
+        desk.git("-C", work, "-c", "http.postBuffer=65536", "push", "--quiet")
+        arrived(desk, work)
+        assert len(desk.sandbox.tabs()) == 1 and not desk.asked.exists()
+
+
+@case(limit=240)
+def a_dead_token_in_front_of_a_large_push_is_replaced(rig):
+    for version, path in gits():
+        for at in ("GET", "POST"):
+            desk = Desk(Other(rig), path)
+            work = desk.clone()
+            commit_random_bytes(desk, work, 2 * MIB, MIB)
+            desk.provider.new_requests()
+            died = desk.kill_before(at, "git-receive-pack")
+            push = ("-C", work, "push", "--quiet")
+            if version < HEALING:
+                code, _, err = desk.ran(*push)
+                assert code != 0, (version, at, err)
+            desk.git(*push)
+            assert died, (version, at)
+            arrived(desk, work)
+            desk.healed()
+
+
+@case(limit=240)
+def a_partial_clone_fetches_many_missing_blobs(rig):
+    """A request for 24,000 objects is larger than `http.postBuffer` as well."""
+    for version, path in gits():
+        desk = Desk(Other(rig), path)
+        bare = desk.server.root / "one.git"
+        desk.git("-C", bare, "config", "uploadpack.allowFilter", "true")
+        desk.git("-C", bare, "config", "uploadpack.allowAnySHA1InWant", "true")
+        blobs = "".join(f"M 100644 inline d{n // 200}/{n}\ndata {len(str(n))}\n{n}\n" for n in range(24_000))
+        head = "commit refs/heads/main\ncommitter A <a@people.example> 0 +0000\ndata 4\nmany\nfrom refs/heads/main^0\n"
+        code, _, err = desk.ran("-C", bare, "fast-import", "--quiet", stdin=head + blobs)
+        assert code == 0, err
+        for dies in (False, True) if path == healing_git() else (False,):
+            work = desk.clone("one.git", f"partial-{dies}", "--filter=blob:none", "--no-checkout")
+            if dies:
+                desk.kill_all()
+            desk.server.new_seen()
+            desk.provider.new_requests()
+            checkout = ("-C", work, "-c", "gc.auto=0", "checkout", "--quiet", "main")
+            desk.git(*checkout)
+            assert (work / "d119/23999").read_text(encoding="utf-8") == "23999"
+            posts = [seen for seen in desk.server.new_seen() if seen[0] == "POST"]
+            assert posts, (version, dies)
+            desk.healed(int(dies))
+
+
+@case(limit=180)
+def a_server_that_accepts_only_bearer_gets_large_pushes_as_setup_explains(rig):
+    for version, path in gits():
+        desk = Desk(Other(rig), path, bearer=True)
+        said = desk.sandbox.hallpass("setup", "git", "--host", desk.server.url).ended(0).stdout
+        if version < HEALING:
+            assert "update git to 2.46 or later" in said, said
+            continue
+        work = desk.clone()
+        commit_random_bytes(desk, work, 2 * MIB)
+        key = f"http.{desk.server.url}.postBuffer"
+        if version < BEARER_IN_PROBE:
+            command = next(line.strip() for line in said.splitlines() if key in line)
+            assert command.startswith("git config --global "), said
+            desk.git(*command.split()[1:])
+        else:
+            assert "only Bearer" not in said, said
+        desk.git("-C", work, "push", "--quiet")
+        arrived(desk, work)
+        if version < BEARER_IN_PROBE:  # what the advice is for
+            desk.git("config", "--global", "--unset", key)
+            commit_random_bytes(desk, work, 2 * MIB)
+            code, _, err = desk.ran("-C", work, "push", "--quiet")
+            assert code != 0, (version, err)
+        assert {scheme for _, _, scheme, _, status in desk.server.new_seen() if status == 200} == {"Bearer"}
+        assert not desk.asked.exists()
 
 
 # --- a refused token, replaced within the command ---
@@ -773,7 +892,7 @@ def a_hit_starts_nothing_and_a_repository_that_names_an_account_one_git_config(r
         done = subprocess.run(
             command, input=request, env={**desk.sandbox.env, **env}, cwd=work, capture_output=True, text=True, timeout=20
         )
-        assert "credential=" in done.stdout, done.stderr
+        assert "password=" in done.stdout, done.stderr
         traces = [trace.read_text(encoding="utf-8") for trace in folder.iterdir()]
         assert not any("socket(" in trace for trace in traces), traces
         programs = [re.findall(r'execve\("([^"]*)".*= 0$', trace, re.MULTILINE) for trace in traces]
