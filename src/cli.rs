@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::{Flow, Interactive};
 use crate::credential::TokenKind;
+use crate::protocol::kubectl::whole_version;
 use crate::protocol::plain::Format;
 use crate::provider::RegistryExchange;
 use crate::store::Setting;
@@ -346,6 +347,13 @@ pub struct Kubectl {
     /// Which token: the ID token, or the access token
     #[arg(long, value_parser = token_kind, value_name = "access|id")]
     pub token: Option<TokenKind>,
+    /// The ID under which `hallpass setup kubectl` recorded the server of this exec entry, for
+    /// clients that don't say which cluster they talk to
+    #[arg(long, value_name = "ID", conflicts_with = "issuer_url")]
+    pub entry: Option<String>,
+    /// The version of the reply for clients that don't set `KUBERNETES_EXEC_INFO`
+    #[arg(long, value_parser = api_version, value_name = "v1|v1beta1")]
+    pub api_version: Option<String>,
     #[command(flatten)]
     pub asking: Asking,
     #[command(flatten)]
@@ -411,6 +419,10 @@ pub struct Common {
     /// Say what is done; repeat it to say more
     #[arg(short, long, action = clap::ArgAction::Count)]
     pub verbose: u8,
+}
+
+fn api_version(text: &str) -> Result<String, String> {
+    whole_version(text).ok_or_else(|| "v1 or v1beta1".to_owned())
 }
 
 fn registry_exchange(text: &str) -> Result<RegistryExchange, String> {

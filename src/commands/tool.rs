@@ -88,7 +88,7 @@ pub(super) struct Outcome<'p> {
 pub(super) fn serve<'e>(
     env: &'e Env,
     protocol: &dyn Protocol,
-    operation: &OsString,
+    operation: Option<&OsString>,
     question: impl Fn(&Request) -> Option<Recall<'e>>,
     prepare: impl Fn(&Request) -> Result<Prepared<'e>, Error>,
     answer: impl for<'p> Fn(&Served<'p>, &Request, &mut Outcome<'p>) -> Result<Reply, Refusal>,
@@ -125,7 +125,7 @@ pub(super) fn serve<'e>(
         };
         answer(&served, request, &mut outcome)
     };
-    let args = std::slice::from_ref(operation);
+    let args = operation.map_or(&[][..], std::slice::from_ref);
     let ended = answer::call(env, args, |call| protocol.serve(call, &mut answered));
     let Outcome { asked, resolution } = &outcome;
     if let Some(account) = asked {

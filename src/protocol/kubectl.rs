@@ -5,7 +5,8 @@
 //! <https://kubernetes.io/docs/reference/access-authn-authz/authentication/#client-go-credential-plugins>.
 //!
 //! The request comes in an environment variable and the reply goes to stdout: one object, and not
-//! a byte before it. What the kubeconfig says of a cluster is handed on as it stands; whoever
+//! a byte before it. Many clients set no such variable: for them the exec entry says with
+//! `--api-version` which reply they read, and it is all of this call's arguments. What the kubeconfig says of a cluster is handed on as it stands; whoever
 //! answers has to think of the kubeconfig as anybody's.
 
 use std::io;
@@ -37,6 +38,18 @@ const GROUP: &str = "client.authentication.k8s.io/";
 /// `v1alpha1` went with kubectl 1.24.
 const VERSIONS: &[&str] = &["v1", "v1beta1"];
 
+/// The version that each client reads: kubectl 1.20 to 1.36, and also those that read no v1.
+pub const VERSION_OF_ALL: &str = "v1beta1";
+
+/// The whole name of a version, `client.authentication.k8s.io/v1`, which may be given without its
+/// group.
+pub fn whole_version(text: &str) -> Option<String> {
+    let version = text.strip_prefix(GROUP).unwrap_or(text);
+    VERSIONS
+        .contains(&version)
+        .then(|| format!("{GROUP}{version}"))
+}
+
 #[derive(Debug)]
 pub struct Kubectl;
 
@@ -50,7 +63,8 @@ impl Protocol for Kubectl {
     }
 
     fn serve(&self, call: &mut Call<'_>, answer: Answer<'_>) -> io::Result<ExitCode> {
-        let input = match Input::parse(info(call.env)) {
+        let version = call.args.first().and_then(|version| version.to_str());
+        let input = match Input::parse(info(call.env), version) {
             Ok(input) => input,
             Err(malformed) => {
                 let report = malformed.report();
@@ -100,7 +114,7 @@ impl Protocol for Kubectl {
 /// What is wrong with a request.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {
-    #[error("{INFO} is not set: kubectl sets it when it runs its credential plugin")]
+    #[error("{INFO} is not set, and no `--api-version` says which reply to print")]
     Absent,
     #[error("{INFO} is not JSON (line {line}, column {column})")]
     NotJson { line: usize, column: usize },
@@ -128,13 +142,17 @@ pub enum Malformed {
 impl Malformed {
     fn report(&self) -> Report {
         let hint = match self {
-            Self::Absent | Self::NotJson { .. } | Self::NotExecCredential => {
+            Self::Absent => {
+                "to print a token, run `hallpass get-token`. If a Kubernetes client ran this, run \
+                 `hallpass setup kubectl` to update the exec entry in your kubeconfig"
+            }
+            Self::NotJson { .. } | Self::NotExecCredential => {
                 "to print a token, run `hallpass get-token`; this command is for the exec entry of \
                  a kubeconfig"
             }
             Self::Version(_) => {
-                "in the kubeconfig's exec entry, set `apiVersion: client.authentication.k8s.io/v1`, \
-                 or with a kubectl before 1.22 `client.authentication.k8s.io/v1beta1`"
+                "in the kubeconfig's exec entry, set `apiVersion: \
+                 client.authentication.k8s.io/v1beta1`"
             }
             Self::NoServer | Self::Field(_) => {
                 "look at the cluster with `kubectl config view --minify`"
@@ -178,9 +196,17 @@ struct Spec {
 }
 
 impl Input {
-    /// Parses the variable's value.
-    pub fn parse(info: Option<&str>) -> Result<Self, Malformed> {
-        let info = info.ok_or(Malformed::Absent)?;
+    /// Parses the variable's value. Without one, the reply has the version that the exec entry
+    /// gives.
+    pub fn parse(info: Option<&str>, version: Option<&str>) -> Result<Self, Malformed> {
+        let Some(info) = info else {
+            let version = version.ok_or(Malformed::Absent)?;
+            return Ok(Self {
+                api_version: whole_version(version)
+                    .ok_or_else(|| Malformed::Version(shortened(version)))?,
+                cluster: None,
+            });
+        };
         // Its own message would quote the value.
         let credential: ExecCredential = serde_json::from_str(info).map_err(|error| {
             if error.is_data() {

@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 
 use super::folder::Folder;
 use super::key::{self, DataKey, KeyFile};
+use super::plain::{self, Plain};
 use super::record;
 use super::seal::{self, HEADER_LEN, Header};
 use super::{Kept, RecordName, StoreError};
@@ -83,6 +84,11 @@ impl AtHand {
             Ok(Some(folder)) => !matches!(folder.head(name.file(), 1), Ok(None)),
             Err(_) => true,
         }
+    }
+
+    /// The bytes of what is kept in the clear under this name.
+    pub fn plain(&self, kind: Plain, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        plain::bytes(&self.data, kind, name)
     }
 
     /// What is remembered there; `None` for nothing, and for what nobody could read.

@@ -14,6 +14,7 @@
 //!   exchanged/<hash>        what a registry made of a session's token
 //!   metadata/<hash>         a document that a provider published
 //!   attempts/               JSON, no secrets
+//!   entries/                JSON: for which server an exec entry of a kubeconfig was set up
 //!   resolutions/<slot>      what a question came to, sealed; see `crate::resolution`
 //!   runtime/                journals, where there is no runtime folder
 //! ```
@@ -389,6 +390,22 @@ impl Store {
         plain::write(&data, kind, name, value)
     }
 
+    /// Everything of one kind that is kept in the clear; what is garbled is not there.
+    pub fn all_plain<T: DeserializeOwned>(&self, kind: Plain) -> Result<Vec<T>, StoreError> {
+        match self.folder()? {
+            Some(data) => plain::all(&data, kind),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// Removes what is kept in the clear. Returns whether it existed.
+    pub fn remove_plain(&self, kind: Plain, name: &str) -> Result<bool, StoreError> {
+        match self.folder()? {
+            Some(data) => plain::remove(&data, kind, name),
+            None => Ok(false),
+        }
+    }
+
     /// Reads a document that was cached; `None` where there is none that this folder's key opens.
     pub fn read_cached<T: DeserializeOwned>(&self, name: &RecordName) -> Option<T> {
         let data = self.folder().ok()??;
@@ -533,7 +550,7 @@ impl Store {
     }
 
     /// Whether anything is kept at all. Needs no key, and is true where one was ever made.
-    fn keeps(&self) -> Result<bool, StoreError> {
+    pub fn keeps(&self) -> Result<bool, StoreError> {
         match self.options.setting {
             Setting::None => Ok(false),
             Setting::Keyring | Setting::Kernel | Setting::File => Ok(true),
@@ -593,6 +610,12 @@ pub enum KernelCache {
 pub enum KeyringState {
     Open,
     Locked,
+}
+
+/// A name that cannot be guessed: 128 random bits.
+pub fn random_id() -> Result<String, StoreError> {
+    let random: [u8; 16] = key::random()?;
+    Ok(hex::encode(&random))
 }
 
 fn lock_name(name: &RecordName, kind: LockKind) -> String {

@@ -12,14 +12,26 @@ use super::record::digest;
 pub enum Plain {
     /// Who signed in or tried to, when, and how it ended.
     Attempt,
+    /// For which server an exec entry of a kubeconfig was set up. Named by the entry's ID, which
+    /// the file's name does not show.
+    Entry,
 }
 
 impl Plain {
-    pub(super) const FOLDERS: [&str; 1] = ["attempts"];
+    pub(super) const FOLDERS: [&str; 2] = ["attempts", "entries"];
 
     fn folder(self) -> &'static str {
         match self {
             Self::Attempt => Self::FOLDERS[0],
+            Self::Entry => Self::FOLDERS[1],
+        }
+    }
+
+    /// Only an entry cannot be made again without a person.
+    fn durable(self) -> Durable {
+        match self {
+            Self::Attempt => Durable::No,
+            Self::Entry => Durable::Yes,
         }
     }
 }
@@ -40,13 +52,48 @@ pub(super) fn read<T: DeserializeOwned>(
     let Some(folder) = data.subfolder(kind.folder())? else {
         return Ok(None);
     };
-    let Some(bytes) = folder.read(&file(name))? else {
-        return Ok(None);
+    Ok(folder.read(&file(name))?.as_deref().and_then(value))
+}
+
+/// The readable values of one kind.
+pub(super) fn all<T: DeserializeOwned>(data: &Folder, kind: Plain) -> Result<Vec<T>, StoreError> {
+    let Some(folder) = data.subfolder(kind.folder())? else {
+        return Ok(Vec::new());
     };
-    Ok(serde_json::from_slice::<Enveloped<T>>(&bytes)
+    let mut values = Vec::new();
+    for name in folder.names()? {
+        if name.ends_with(END) {
+            values.extend(folder.read(&name)?.as_deref().and_then(value));
+        }
+    }
+    Ok(values)
+}
+
+/// The bytes of a file, as they are.
+pub(super) fn bytes(data: &Folder, kind: Plain, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+    match data.subfolder(kind.folder())? {
+        Some(folder) => folder.read(&file(name)),
+        None => Ok(None),
+    }
+}
+
+/// Removes a file. Returns whether it existed.
+pub(super) fn remove(data: &Folder, kind: Plain, name: &str) -> Result<bool, StoreError> {
+    let Some(folder) = data.subfolder(kind.folder())? else {
+        return Ok(false);
+    };
+    let removed = folder.remove(&file(name))?;
+    if kind.durable() == Durable::Yes {
+        folder.sync()?;
+    }
+    Ok(removed)
+}
+
+fn value<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
+    serde_json::from_slice::<Enveloped<T>>(bytes)
         .ok()
         .filter(|enveloped| enveloped.version == VERSION)
-        .map(|enveloped| enveloped.value))
+        .map(|enveloped| enveloped.value)
 }
 
 pub(super) fn write<T: Serialize + ?Sized>(
@@ -61,10 +108,12 @@ pub(super) fn write<T: Serialize + ?Sized>(
     })
     .map_err(|_| StoreError::NotJson)?;
     data.subfolder_or_create(kind.folder())?
-        .replace(&file(name), &bytes, Durable::No)
+        .replace(&file(name), &bytes, kind.durable())
 }
+
+const END: &str = ".json";
 
 // Names are URLs and the like; a hash of one is a file name on each platform.
 fn file(name: &str) -> String {
-    format!("{}.json", digest(&[name.as_bytes()]))
+    format!("{}{END}", digest(&[name.as_bytes()]))
 }

@@ -31,7 +31,13 @@ fn info(spec: &Value) -> String {
     .to_string()
 }
 
+/// The request of most tests: kubectl with a cluster that no entry of the configuration names.
 fn plain() -> String {
+    at(SERVER, &Value::Null)
+}
+
+/// Without `provideClusterInfo`.
+fn undescribed() -> String {
     info(&json!({ "interactive": false }))
 }
 
@@ -213,9 +219,8 @@ fn the_id_token_is_handed_out_and_the_reply_has_the_version_that_asked() {
     let left = claims["exp"].as_i64().unwrap() - seconds(&first);
     assert!((60..=61).contains(&left), "{left} s early");
 
-    // kubectl 1.20 sends an empty spec.
-    let beta = "{\"kind\":\"ExecCredential\",\"apiVersion\":\"client.authentication.k8s.io/v1beta1\",\"spec\":{}}";
-    let reply = Parent::new(&scene).run(&scene, beta, CORP);
+    let beta = plain().replace("/v1", "/v1beta1");
+    let reply = Parent::new(&scene).run(&scene, &beta, CORP);
     assert_eq!(
         reply.json()["apiVersion"],
         "client.authentication.k8s.io/v1beta1"
@@ -814,7 +819,7 @@ fn a_provider_with_clusters_of_its_own_answers_for_no_other() {
             json!({ "proxy-url": "http://proxy.corp.example" }),
         )));
         if config.is_null() {
-            run(&plain()).fails_saying(1, &["provideClusterInfo: true"]);
+            run(&undescribed()).fails_saying(1, &["provideClusterInfo: true"]);
         }
     }
     assert_eq!(scene.sandbox.opened().len(), 1);
@@ -951,13 +956,16 @@ fn of_several_accounts_the_kubeconfig_chooses_one_that_is_there() {
 }
 
 #[test]
-fn without_cluster_information_the_only_provider_is_meant() {
-    let scene = Scene::new();
-    token(&Parent::new(&scene).run(&scene, &plain(), &["kubectl"]));
-    let tied = scene_with(CLUSTER);
-    Parent::new(&tied)
-        .run(&tied, &plain(), &["kubectl"])
-        .fails_saying(1, &["provideClusterInfo"]);
+fn a_request_without_a_cluster_is_refused_without_a_recorded_entry() {
+    for resources in ["", CLUSTER] {
+        let scene = scene_with(resources);
+        scene.get_token(&[]).token();
+        for arguments in [CORP, &["kubectl"], &[CORP, &["--entry", "0123"]].concat()] {
+            Parent::new(&scene)
+                .run(&scene, &undescribed(), arguments)
+                .fails_saying(1, &["which cluster", "hallpass setup kubectl"]);
+        }
+    }
 }
 
 // --- what else meets a plugin ---

@@ -38,6 +38,8 @@ mod git;
 mod harness;
 mod id_token;
 mod kubectl;
+#[cfg(unix)]
+mod kubectl_entry;
 mod network;
 mod refresh;
 mod resolution;

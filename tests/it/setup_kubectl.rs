@@ -127,6 +127,16 @@ fn kubelogin(more: &[&str]) -> Value {
     }})
 }
 
+/// The random ID that the set-up gave to a user's exec entry.
+#[track_caller]
+pub(crate) fn entry_of(user: &Value) -> String {
+    let args = user["exec"]["args"].as_array().unwrap();
+    let at = args.iter().position(|arg| arg == "--entry").unwrap();
+    let id = args[at + 1].as_str().unwrap();
+    assert_eq!(id.len(), 32, "{id}");
+    id.to_owned()
+}
+
 #[test]
 fn a_users_entry_is_ours_and_comes_back_to_the_byte() {
     let desk = Desk::new(&json!({"token": "hush", "as": "boss"}));
@@ -141,11 +151,13 @@ fn a_users_entry_is_ours_and_comes_back_to_the_byte() {
     ];
     let outcome = desk.setup(&arguments);
     outcome.succeeds();
+    let id = entry_of(&desk.user());
+    assert!(!outcome.stdout.contains(&id), "{outcome}");
     assert_eq!(
         desk.user(),
         json!({"as": "boss", "exec": {
-            "apiVersion": "client.authentication.k8s.io/v1",
-            "args": ["kubectl", "--provider", "corp", "--account", "work"],
+            "apiVersion": "client.authentication.k8s.io/v1beta1",
+            "args": ["kubectl", "--provider", "corp", "--account", "work", "--api-version", "v1beta1", "--entry", id],
             "command": "hallpass",
             "env": null,
             "installHint": "hallpass signs you in to this cluster (install it on your PATH)",
@@ -236,6 +248,10 @@ fn a_kubelogin_is_converted_and_its_secret_stands_in_a_file_of_its_own() {
             "access",
             "--flow",
             "device",
+            "--api-version",
+            "v1beta1",
+            "--entry",
+            entry_of(&user),
         ])
     );
     assert_eq!(
@@ -405,12 +421,18 @@ fn a_user_of_several_clusters_is_bound_to_each_that_may_have_the_token() {
     desk.kubeconfig = with_kubectl(&mut desk.sandbox, &config.to_string());
     let before = desk.state();
     let outcome = desk.setup(&["--provider", "corp"]);
-    for words in ["c3", "hands it no token", "c4 has insecure-skip-tls-verify"] {
+    for words in [
+        "c3",
+        "hands it no token",
+        "c4 has insecure-skip-tls-verify",
+        "give each cluster a user of its own",
+    ] {
         assert!(
             outcome.succeeds().stdout.contains(words),
             "{words}: {outcome}"
         );
     }
+    assert!(!desk.text().contains("--entry"), "{}", desk.text());
     let written = fs::read_to_string(&desk.config).unwrap();
     let servers: Vec<_> = written
         .lines()

@@ -27,7 +27,7 @@ pub(super) fn run(env: &Env, args: &DockerArgs, words: &[OsString]) -> Result<Ex
     tool::serve(
         env,
         &Docker,
-        &args.operation,
+        Some(&args.operation),
         |request| question(env, words, request),
         |request| tool::prepared(env, &args.common, &args.asking, !request.interactive),
         |tool, request, outcome| Desk { tool }.answer(request, outcome),

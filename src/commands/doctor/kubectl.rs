@@ -17,6 +17,7 @@ use time::{Duration, OffsetDateTime};
 use url::Url;
 
 use super::super::kubeconfig::{self, Cluster, Kubeconfig};
+use super::super::kubectl::entry::Entry;
 use super::super::setup::kubectl::kuberc::{self, FIRST_WITH_POLICY, Rule};
 use super::super::{Chosen, Prepared, flags_of, kubectl, quoted};
 use super::Findings;
@@ -28,8 +29,8 @@ use crate::error::Error;
 use crate::http::Http;
 use crate::oauth::id_token::Unverified;
 use crate::protocol::kubectl::cluster_of;
-use crate::session::Account;
 use crate::session::record::Session;
+use crate::session::{Account, DEFAULT_ACCOUNT};
 use crate::store::Kept;
 
 /// How far clocks may be apart before a token is refused for it: an API server allows ten seconds,
@@ -110,7 +111,15 @@ fn look_at_context(
     match handed(&cluster) {
         Ok(handed) => {
             let handed = is_told.then_some(handed);
-            look_at_answer(env, args, &exec, &cluster, handed.as_ref(), findings)?;
+            look_at_answer(
+                env,
+                args,
+                &exec,
+                &cluster,
+                handed.as_ref(),
+                &setup,
+                findings,
+            )?;
         }
         Err(why) => findings.off(&why, "look at it with `kubectl config view`"),
     }
@@ -124,6 +133,7 @@ fn look_at_answer(
     exec: &Kubectl,
     cluster: &Cluster<'_>,
     handed: Option<&credential::Cluster>,
+    setup: &str,
     findings: &mut Findings,
 ) -> Result<(), Error> {
     let asking = Asking {
@@ -135,6 +145,7 @@ fn look_at_answer(
         verbose: args.common.verbose,
     };
     let prepared = Prepared::new(env, &common, Some(&asking))?;
+    look_at_recorded(&prepared, exec, setup, findings)?;
     let opened = match kubectl::opened(&prepared, exec, handed) {
         Ok(opened) => opened,
         Err(report) => {
@@ -188,6 +199,42 @@ fn look_at_answer(
     Ok(())
 }
 
+/// What clients get that do not describe their cluster.
+fn look_at_recorded(
+    prepared: &Prepared<'_>,
+    exec: &Kubectl,
+    setup: &str,
+    findings: &mut Findings,
+) -> Result<(), Error> {
+    let recorded = exec.entry.as_deref();
+    let recorded = recorded.map(|id| Entry::read(&prepared.store, id));
+    match (exec.entry.is_some(), recorded.transpose()?.flatten()) {
+        (true, Some(entry)) => findings.well(&format!(
+            "the exec entry is recorded for {} (provider {}, account {}): clients that do not say \
+             which cluster they talk to are answered too",
+            entry.server,
+            entry.provider,
+            entry.account.as_deref().unwrap_or(DEFAULT_ACCOUNT)
+        )),
+        (true, None) => findings.off(
+            "the exec entry has an `--entry` that is not recorded on this machine: clients that do \
+             not say which cluster they talk to get no token",
+            setup,
+        ),
+        (false, _) => findings.note(
+            "the exec entry has no `--entry`: clients that do not say which cluster they talk to \
+             get no token",
+        ),
+    }
+    if exec.api_version.is_none() {
+        findings.note(
+            "the exec entry has no `--api-version`: clients that do not set KUBERNETES_EXEC_INFO \
+             get no token",
+        );
+    }
+    Ok(())
+}
+
 fn named(token: TokenKind) -> &'static str {
     match token {
         TokenKind::Id => "ID token",
@@ -213,6 +260,12 @@ fn look_at_entry(env: &Env, user: &Value, setup: &str, findings: &mut Findings) 
         findings.off(
             &format!("the exec entry's apiVersion is {version:?}"),
             setup,
+        );
+    }
+    if version == "client.authentication.k8s.io/v1" {
+        findings.note(
+            "apiVersion v1: kubectl before 1.22, lightkube and pykube-ng read only v1beta1, which \
+             every client reads",
         );
     }
     if text("/exec/interactiveMode") == "Never" {

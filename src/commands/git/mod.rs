@@ -30,7 +30,7 @@ pub(super) fn run(env: &Env, args: &GitArgs, words: &[OsString]) -> Result<ExitC
     tool::serve(
         env,
         &Git,
-        &args.operation,
+        Some(&args.operation),
         |request| question(env, words, request, &repository),
         |request| {
             let nobody = !request.interactive || repository.rules_asking_out_on_the_command_line();

@@ -5,6 +5,11 @@
 //! configuration names for it, or, where nothing is said of clusters, to whatever the exec entry's
 //! own command line was written for. In particular
 //!
+//! - a request that describes no cluster is answered only if its exec entry is recorded, and then
+//!   as a request for the recorded server;
+//! - a recorded entry answers for its own server, provider and account;
+//! - a registration that entries are recorded for is bound to their servers, whatever
+//!   configuration the environment leads to;
 //! - what the cluster's extension names is only chosen from what is configured or signed in, and
 //!   a configured provider still has to open the server;
 //! - an issuer and a client that a configured provider has, too, are that provider;
@@ -16,6 +21,7 @@ use url::Url;
 use super::super::tool::Stop;
 use super::super::{Chosen, Prepared, chosen};
 use super::because;
+use super::entry::Entry;
 use crate::cli::{AdHocArgs, Kubectl as KubectlArgs, Target};
 use crate::config::Config;
 use crate::credential::{Cluster, ClusterNames, TokenKind, Tool};
@@ -30,6 +36,8 @@ pub(in super::super) struct Opened {
     pub(in super::super) token: TokenKind,
     /// How to reach the provider.
     pub(in super::super) proxy: Option<Url>,
+    /// The API server that the token is for.
+    pub(in super::super) server: String,
 }
 
 /// Finds the provider and the account, by the command line, then by the cluster's extension, then
@@ -40,17 +48,28 @@ pub(super) fn opened(
     cluster: Option<&Cluster>,
 ) -> Result<Opened, Stop> {
     let config = &prepared.config;
-    let server = cluster.map(Server::of).transpose()?;
-    let unnamed = ClusterNames::default();
-    let names = cluster.map_or(&unnamed, |cluster| &cluster.names);
-    let asked = Asked::of(args, names)?;
+    let entry = args.entry.as_deref();
+    let entry = entry.map(|id| Entry::read(&prepared.store, id));
+    let entry = entry.transpose()?.flatten();
+    let recorded = entry.as_ref().map(|entry| Cluster {
+        server: entry.server.clone(),
+        ..Cluster::default()
+    });
+    let Some(cluster) = cluster.or(recorded.as_ref()) else {
+        return Err(no_cluster(args));
+    };
+    let server = Server::of(cluster)?;
+    let names = &cluster.names;
+    let mut asked = Asked::of(args, names)?;
+    if let Some(entry) = &entry {
+        asked.bind_to(entry, &server)?;
+    }
 
     let mut found = None;
-    let provider = match (&asked.provider, &server) {
-        (Some(name), _) => Some(name.clone()),
-        (None, _) if asked.ad_hoc.issuer_url.is_some() => None,
-        (None, None) => None,
-        (None, Some(server)) => {
+    let provider = match &asked.provider {
+        Some(name) => Some(name.clone()),
+        None if asked.ad_hoc.issuer_url.is_some() => None,
+        None => {
             let closest =
                 config.resource_of(&server.url, Tool::Kubectl, asked.account.as_deref())?;
             let closest = closest.ok_or_else(|| server.unknown())?;
@@ -70,31 +89,41 @@ pub(super) fn opened(
     let chosen = chosen(config, &target, &asked.ad_hoc)?;
 
     let owners = owners(config, &chosen.provider, asked.is_by_extension)?;
-    if by_match || !owners.is_empty() {
-        let server = server.as_ref().ok_or_else(|| unsaid(&chosen.provider))?;
+    let mut recorded = Entry::all(&prepared.store)?;
+    recorded.retain(|entry| is_same_registration(&entry.registration(), &chosen.provider));
+    if by_match || !owners.is_empty() || !recorded.is_empty() {
         server.is_proven(&chosen.provider)?;
-        if !by_match
-            && !owners
+        let is_recorded = recorded
+            .iter()
+            .any(|entry| entry.is_for(&server.realm, &server.url));
+        let is_opened = || {
+            owners
                 .iter()
                 .any(|name| config.opens(name, &server.url, Tool::Kubectl))
-        {
-            return Err(server.not_opened_by(&owners));
+        };
+        // What the configuration says decides, where it says anything.
+        let may_have_it = by_match || is_opened() || (owners.is_empty() && is_recorded);
+        if !may_have_it {
+            let name = owners.first();
+            let name = name.or(recorded.first().map(|entry| &entry.provider));
+            return Err(server.not_opened_by(name.unwrap_or(&chosen.provider.name)));
         }
     }
     if let (Some(account), None) = (&names.account, &args.account) {
-        is_known(prepared, &chosen, account, server.as_ref())?;
+        is_known(prepared, &chosen, account, &server)?;
     }
     let token = asked.token.or(found.and_then(|found| found.token));
     let token = token.unwrap_or(TokenKind::Id);
     if token == TokenKind::Id && !chosen.provider.is_openid() {
         return Err(no_id_token(&chosen.provider));
     }
-    let proxy = cluster.and_then(|cluster| cluster.proxy_url.as_deref());
+    let proxy = cluster.proxy_url.as_deref();
     let proxy = proxy.filter(|_| chosen.provider.use_cluster_proxy);
     Ok(Opened {
         token,
         proxy: proxy.map(proxy_of).transpose()?,
         chosen,
+        server: cluster.server.clone(),
     })
 }
 
@@ -117,6 +146,8 @@ impl Asked {
             ad_hoc,
             account,
             token,
+            entry: _,
+            api_version: _,
             asking: _,
             common: _,
         } = args;
@@ -166,6 +197,42 @@ impl Asked {
             token: token.or(*named_token),
             is_by_extension: is_by_extension && !is_by_flags,
         })
+    }
+}
+
+impl Asked {
+    /// Holds what is asked for to what was recorded of the exec entry.
+    fn bind_to(&mut self, entry: &Entry, server: &Server<'_>) -> Result<(), Stop> {
+        let because = |what: String| {
+            because(
+                format!("this exec entry was set up for {what}"),
+                "run `hallpass setup kubectl` again with the context that you use, or take \
+                 `--entry` and the ID after it out of the kubeconfig"
+                    .to_owned(),
+                Exit::Failed,
+            )
+        };
+        if !entry.is_for(&server.realm, &server.url) {
+            let what = format!("{}, not for {}", printable(&entry.server), server.shown);
+            return Err(because(what));
+        }
+        let is_other = |asked: &Option<String>, recorded: &str| {
+            asked.as_deref().is_some_and(|asked| asked != recorded)
+        };
+        let account = entry.account.as_deref().unwrap_or(DEFAULT_ACCOUNT);
+        if self.ad_hoc.issuer_url.is_some()
+            || is_other(&self.provider, &entry.provider)
+            || is_other(&self.account, account)
+        {
+            let provider = printable(&entry.provider);
+            return Err(because(format!(
+                "the account {} at {provider}, and the kubeconfig asks for another one",
+                printable(account)
+            )));
+        }
+        self.provider = Some(entry.provider.clone());
+        self.account.clone_from(&entry.account);
+        Ok(())
     }
 }
 
@@ -227,12 +294,11 @@ fn is_known(
     prepared: &Prepared<'_>,
     chosen: &Chosen,
     account: &str,
-    server: Option<&Server<'_>>,
+    server: &Server<'_>,
 ) -> Result<(), Stop> {
-    let labels = server.map(|server| prepared.config.accounts(&server.url, Tool::Kubectl));
-    let is_configured = labels
-        .unwrap_or_default()
-        .contains(&Some(account).filter(|account| *account != DEFAULT_ACCOUNT));
+    let labels = prepared.config.accounts(&server.url, Tool::Kubectl);
+    let is_configured =
+        labels.contains(&Some(account).filter(|account| *account != DEFAULT_ACCOUNT));
     if is_configured {
         return Ok(());
     }
@@ -264,16 +330,23 @@ fn no_id_token(provider: &Provider) -> Stop {
     )
 }
 
-fn unsaid(provider: &Provider) -> Stop {
-    because(
-        format!(
-            "{} answers for its own clusters only, and the kubeconfig does not say which one this \
-             is",
-            provider.name
+/// Nothing says which server the client would send the token to.
+fn no_cluster(args: &KubectlArgs) -> Stop {
+    let (error, hint) = match args.entry {
+        Some(_) => (
+            "the client does not say which cluster it talks to, and this exec entry is not \
+             recorded on this machine",
+            "run `hallpass setup kubectl` with the context that you use (`--context NAME`): it \
+             records the server of the exec entry",
         ),
-        "set `provideClusterInfo: true` in the kubeconfig's exec entry".to_owned(),
-        Exit::Failed,
-    )
+        None => (
+            "the client does not say which cluster it talks to",
+            "run `hallpass setup kubectl` with the context that you use (`--context NAME`): it \
+             records the server of the exec entry. For clients that describe the cluster, set \
+             `provideClusterInfo: true` in the exec entry",
+        ),
+    };
+    because(error.to_owned(), hint.to_owned(), Exit::Failed)
 }
 
 fn proxy_of(text: &str) -> Result<Url, Stop> {
@@ -384,8 +457,7 @@ impl<'c> Server<'c> {
         )
     }
 
-    fn not_opened_by(&self, owners: &[String]) -> Stop {
-        let name = owners.first().map_or("…", String::as_str);
+    fn not_opened_by(&self, name: &str) -> Stop {
         because(
             format!("{name} does not open the cluster at {}", self.shown),
             self.entry(name),

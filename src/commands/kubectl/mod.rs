@@ -1,8 +1,10 @@
 //! `hallpass kubectl`: serves kubectl, and whatever else reads a kubeconfig.
 //!
-//! `cluster` decides who answers, and `handouts` what kind of a request it is.
+//! `cluster` decides who answers, `entry` remembers for which server an exec entry was set up, and
+//! `handouts` decides what kind of a request it is.
 
 mod cluster;
+pub(super) mod entry;
 mod handouts;
 mod parent;
 
@@ -26,7 +28,7 @@ use crate::report::{Exit, Report};
 use crate::resolution::Resolution;
 use crate::session::record::Session;
 use crate::session::{self, Account, Context};
-use crate::store::{Kept, Place, RecordName, StoreError};
+use crate::store::{self, AtHand, Kept, Place, RecordName, StoreError};
 use crate::terminal::Terminal;
 pub(super) use cluster::Opened;
 use handouts::{Handouts, Turn};
@@ -60,7 +62,7 @@ pub(super) fn opened(
 
 /// Answers a request that was answered before, while its token is good, and before anybody has
 /// parsed the command line.
-pub(super) fn again(env: &Env, words: &[OsString]) -> Option<Result<ExitCode, Error>> {
+pub(super) fn again<'e>(env: &'e Env, words: &'e [OsString]) -> Option<Result<ExitCode, Error>> {
     kubectl::info(env)?;
     let recalled = question(env, words).credential(Duration::ZERO, None)?;
     let mut credential = Some(recalled.credential);
@@ -74,11 +76,11 @@ pub(super) fn run(env: &Env, args: &KubectlArgs, words: &[OsString]) -> Result<E
     tool::serve(
         env,
         &Kubectl,
-        &OsString::new(),
+        args.api_version.as_ref().map(OsString::from).as_ref(),
         |_| Some(question(env, words)),
         |_| tool::prepared(env, &args.common, &args.asking, false),
         |served, request, outcome| {
-            let credential = credential(served, args, request, outcome);
+            let credential = credential(served, args, words, request, outcome);
             Ok(credential.map(Reply::Credential)?)
         },
     )
@@ -86,11 +88,18 @@ pub(super) fn run(env: &Env, args: &KubectlArgs, words: &[OsString]) -> Result<E
 
 /// A request as a question that may have been answered before. What it came to is handed out if
 /// it is no repeat.
-fn question<'e>(env: &'e Env, words: &[OsString]) -> Recall<'e> {
+fn question<'e>(env: &'e Env, words: &'e [OsString]) -> Recall<'e> {
     let asked = kubectl::info(env).map(str::as_bytes);
-    Recall::new(env, Kubectl.name(), words, [asked]).checked(move |recalled| {
+    let entry = entry_word(words);
+    let recorded = entry.and_then(|id| {
+        let data = AtHand::open(&store::data_dir(env).ok()?).ok()??;
+        entry::at_hand(&data, id)
+    });
+    let asked = [asked, recorded.as_deref()];
+    Recall::new(env, Kubectl.name(), words, asked).checked(move |recalled| {
+        let Recalled { record, token, .. } = &recalled;
         // With `-v` nothing is recalled.
-        let handouts = handouts(env, Terminal::new(0), &recalled.record, recalled.token);
+        let handouts = handouts(env, Terminal::new(0), record, *token, entry);
         let now = crate::clock::now(env);
         let turn = handouts.turn(now);
         if matches!(turn, Turn::Repeat(_)) {
@@ -111,10 +120,34 @@ fn question<'e>(env: &'e Env, words: &[OsString]) -> Recall<'e> {
     })
 }
 
-/// What this parent was handed of a record, for all that it says now.
-fn handouts(env: &Env, terminal: Terminal, record: &RecordName, token: TokenKind) -> Handouts {
+/// The ID of the exec entry, before the command line is parsed.
+fn entry_word(words: &[OsString]) -> Option<&str> {
+    let mut words = words.iter().filter_map(|word| word.to_str());
+    words
+        .find_map(|word| match word.strip_prefix("--entry") {
+            Some("") => Some(None),
+            Some(rest) => rest.strip_prefix('=').map(Some),
+            None => None,
+        })?
+        .or_else(|| words.next())
+}
+
+/// What this parent was handed of a record, for all that it says now. A client that describes no
+/// cluster says with the exec entry which one it talks to.
+fn handouts(
+    env: &Env,
+    terminal: Terminal,
+    record: &RecordName,
+    token: TokenKind,
+    entry: Option<&str>,
+) -> Handouts {
     let info = kubectl::info(env).unwrap_or_default();
-    let request = [info.as_bytes(), &[u8::from(token == TokenKind::Id)]];
+    let entry = entry.unwrap_or_default();
+    let request = [
+        info.as_bytes(),
+        &[u8::from(token == TokenKind::Id)],
+        entry.as_bytes(),
+    ];
     Handouts::open(env, terminal, record.as_str(), &request)
 }
 
@@ -136,6 +169,7 @@ fn because(error: String, hint: String, exit: Exit) -> Stop {
 fn credential<'p>(
     served: &Served<'p>,
     args: &KubectlArgs,
+    words: &[OsString],
     request: &Request,
     outcome: &mut Outcome<'p>,
 ) -> Result<Credential, Stop> {
@@ -147,9 +181,15 @@ fn credential<'p>(
     }
     let token = opened.token;
     let username = answer::username(opened.chosen.username.as_deref(), &opened.chosen.provider);
-    let account = |settings| account(prepared, settings, &opened, request);
+    let account = |settings| account(prepared, settings, &opened);
     let mut chosen = account(&prepared.config.settings)?;
-    let handouts = handouts(prepared.env, prepared.terminal, chosen.record(), token);
+    let handouts = handouts(
+        prepared.env,
+        prepared.terminal,
+        chosen.record(),
+        token,
+        args.entry.as_deref(),
+    );
     let was_in_vain = handouts.was_in_vain();
     if was_in_vain {
         chosen = account(served.unattended)?;
@@ -183,7 +223,8 @@ fn credential<'p>(
     };
     handouts.handed_out(turn, credential.generation, until);
     // The command line, the request and the configuration decided it, and would again.
-    outcome.resolution = Some(Resolution {
+    let is_whole_question = entry_word(words) == args.entry.as_deref();
+    outcome.resolution = is_whole_question.then(|| Resolution {
         record: account.record().clone(),
         token,
         username: credential.username.clone(),
@@ -201,7 +242,6 @@ fn account<'p>(
     prepared: &'p Prepared<'p>,
     settings: &'p Settings,
     opened: &cluster::Opened,
-    request: &Request,
 ) -> Result<Account<'p>, Error> {
     let Chosen {
         provider,
@@ -213,10 +253,7 @@ fn account<'p>(
         settings,
         ..prepared.context()
     };
-    let what = match &request.cluster {
-        Some(cluster) => format!("kubectl at {}", cluster.server),
-        None => "kubectl".to_owned(),
-    };
+    let what = format!("kubectl at {}", opened.server);
     let chosen = Account::new(context, provider.clone(), account, login.clone())?;
     let chosen = chosen.wanted_for(&what);
     Ok(match &opened.proxy {

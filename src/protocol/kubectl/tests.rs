@@ -206,7 +206,7 @@ fn a_cluster_is_handed_on_as_it_is_described() {
         }),
     );
     let said = |text: &str| Some(text.to_owned());
-    let input = Input::parse(Some(&text)).unwrap();
+    let input = Input::parse(Some(&text), None).unwrap();
     assert_eq!(
         input.cluster,
         Some(Cluster {
@@ -232,7 +232,9 @@ fn a_cluster_is_handed_on_as_it_is_described() {
         json!({ "interactive": true, "cluster": null }),
     ] {
         assert_eq!(
-            Input::parse(Some(&info("v1beta1", &spec))).unwrap().cluster,
+            Input::parse(Some(&info("v1beta1", &spec)), None)
+                .unwrap()
+                .cluster,
             None
         );
     }
@@ -240,12 +242,41 @@ fn a_cluster_is_handed_on_as_it_is_described() {
         "v1",
         &json!({ "cluster": { "server": "https://k", "config": null } }),
     );
-    let cluster = Input::parse(Some(&bare)).unwrap().cluster.unwrap();
+    let cluster = Input::parse(Some(&bare), None).unwrap().cluster.unwrap();
     assert_eq!(
         cluster,
         Cluster {
             server: "https://k".to_owned(),
             ..Cluster::default()
         }
+    );
+}
+
+#[test]
+fn without_a_request_the_reply_has_the_version_of_the_exec_entry() {
+    for (version, expected) in [
+        (Some("v1"), Ok("client.authentication.k8s.io/v1")),
+        (Some("v1beta1"), Ok("client.authentication.k8s.io/v1beta1")),
+        (
+            Some("client.authentication.k8s.io/v1beta1"),
+            Ok("client.authentication.k8s.io/v1beta1"),
+        ),
+        (
+            Some("v1alpha1"),
+            Err(Malformed::Version("v1alpha1".to_owned())),
+        ),
+        (None, Err(Malformed::Absent)),
+    ] {
+        let expected = expected.map(|version| Input {
+            api_version: version.to_owned(),
+            cluster: None,
+        });
+        assert_eq!(Input::parse(None, version), expected, "{version:?}");
+    }
+    // The request's own version decides.
+    let input = Input::parse(Some(&info("v1", &json!({}))), Some("v1beta1"));
+    assert_eq!(
+        input.unwrap().api_version,
+        "client.authentication.k8s.io/v1"
     );
 }

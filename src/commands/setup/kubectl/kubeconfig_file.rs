@@ -33,6 +33,7 @@ pub(super) struct KubeconfigFile {
     /// What becomes of the entry, for a person.
     after: Vec<String>,
     earlier_kuberc: Option<Kuberc>,
+    earlier_entry: Option<String>,
 }
 
 impl KubeconfigFile {
@@ -56,13 +57,15 @@ impl KubeconfigFile {
             edit: None,
             after: Vec::new(),
             earlier_kuberc: None,
+            earlier_entry: None,
         };
-        if let Some(record) = Record::read(config, &target.path, user)?
-            && let Some(base) = base(&target.text, &record)
-        {
-            target.before = record.before;
-            target.base = base;
-            target.earlier_kuberc = record.kuberc;
+        if let Some(record) = Record::read(config, &target.path, user)? {
+            if let Some(base) = base(&target.text, &record) {
+                target.before = record.before;
+                target.base = base;
+                target.earlier_kuberc = record.kuberc;
+            }
+            target.earlier_entry = record.entry;
         }
         Ok(target)
     }
@@ -83,8 +86,9 @@ impl KubeconfigFile {
             before: record.before.clone(),
             edit: None,
             edited,
-            after: now.user(&record.user).map(yaml::lines).unwrap_or_default(),
+            after: now.user(&record.user).map(lines).unwrap_or_default(),
             earlier_kuberc: None,
+            earlier_entry: None,
         };
         target.check(target.before.as_ref())?;
         Ok(Some(target))
@@ -103,13 +107,18 @@ impl KubeconfigFile {
         self.earlier_kuberc.take()
     }
 
+    /// The ID under which the user's entry was recorded by an earlier run.
+    pub(super) fn earlier_entry(&self) -> Option<&str> {
+        self.earlier_entry.as_deref()
+    }
+
     /// Gives the user this entry.
     pub(super) fn set(&mut self, entry: &Value) -> Result<(), Error> {
         let edit = self
             .edit_to(entry)
             .map_err(|why| self.unfit(&why.to_string()))?;
         self.edited = edit.applied(&self.base);
-        self.after = yaml::lines(entry);
+        self.after = lines(entry);
         self.edit = Some(edit);
         self.check(Some(entry))
     }
@@ -212,6 +221,23 @@ impl KubeconfigFile {
             why: why.to_owned(),
         }
     }
+}
+
+/// An entry as lines for a person, without the ID that must stay in the kubeconfig.
+fn lines(entry: &Value) -> Vec<String> {
+    let mut shown = entry.clone();
+    let args = shown
+        .pointer_mut("/exec/args")
+        .and_then(Value::as_array_mut);
+    let mut is_id = false;
+    for arg in args.into_iter().flatten() {
+        let is_next = arg == "--entry";
+        if is_id {
+            *arg = "(a random ID)".into();
+        }
+        is_id = is_next;
+    }
+    yaml::lines(&shown)
 }
 
 /// Whether kubectl read all that was meant. It adds what it takes for granted, and an old one

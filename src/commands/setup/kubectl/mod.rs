@@ -9,6 +9,7 @@ mod kubeconfig_file;
 mod kubelogin;
 pub(in super::super) mod kuberc;
 mod record;
+mod recorded;
 mod yaml;
 
 use std::path::{Path, PathBuf};
@@ -17,7 +18,8 @@ use std::process::ExitCode;
 use serde_json::{Map, Value};
 
 use super::super::kubeconfig::{self, Kubeconfig};
-use super::super::{flags_of, print, quoted};
+use super::super::kubectl::entry::Entry;
+use super::super::{Prepared, flags_of, print, quoted};
 use super::host::Host;
 use super::opener::{Opened, name_of, toml_text};
 use super::program;
@@ -27,19 +29,19 @@ use crate::config::{Config, ConfigError, Flags, Flow, Turn, UserFile, file, show
 use crate::credential::{TokenKind, Tool};
 use crate::env::Env;
 use crate::error::Error;
+use crate::protocol::kubectl::{VERSION_OF_ALL, whole_version};
 use crate::provider::Provider;
 use crate::report::{Exit, printable};
 use crate::secret::Secret;
+use crate::store::Store;
 use kubeconfig_file::KubeconfigFile;
 use kubelogin::Converted;
 use kuberc::Allowed;
 use record::{Kuberc, Record};
+use recorded::{Recorded, one_server};
 
 const ADVICE: &str = "`--provider NAME` (one of the configuration, or a preset), \
                       `--issuer-url URL --client-id ID`, or `--from-kubelogin`";
-
-/// The first kubectl that speaks `client.authentication.k8s.io/v1`.
-const FIRST_WITH_V1: u32 = 22;
 
 pub(in super::super) fn run(env: &Env, args: &SetupKubectl) -> Result<ExitCode, Error> {
     let flags = flags_of(&args.common, None);
@@ -92,14 +94,19 @@ fn set_up(
     let config_changes = earlier != added;
 
     let program = program::name_or_path(env)?;
-    let entry = entry(&program, &plan, target.before());
+    let store = Prepared::new(env, &args.common, None)?.store;
+    let recorded = match one_server(&kubeconfig, &user, &hosts, &mut notes) {
+        Some(host) => {
+            let edited = Config::load_edited(env, flags, &file)?;
+            let provider = edited.provider(&plan.name)?;
+            let entry = Entry::new(&host.text, &provider, plan.opener.account.as_deref());
+            Recorded::of(&store, entry, target.earlier_entry(), &mut notes)?
+        }
+        None => None,
+    };
+    let entry = entry(&program, &plan, recorded.as_ref(), target.before());
     target.set(&entry)?;
     notes.extend(plan.notes.iter().cloned());
-    if let Some(minor) = kuberc::client_minor().filter(|minor| *minor < FIRST_WITH_V1) {
-        notes.push(format!(
-            "this kubectl is 1.{minor}: client.authentication.k8s.io/v1 needs 1.{FIRST_WITH_V1}"
-        ));
-    }
     let kuberc = args
         .kuberc
         .then(|| kuberc::allow(env, &program))
@@ -116,7 +123,9 @@ fn set_up(
     plan.show_files(&mut text);
     target.show(&mut text);
     let kuberc_changes = show_kuberc(&mut text, kuberc.as_ref());
-    let is_changed = config_changes || target.is_changed() || kuberc_changes || plan.has_files();
+    let is_new = recorded.as_ref().is_some_and(|recorded| recorded.is_new);
+    let is_changed =
+        config_changes || target.is_changed() || kuberc_changes || plan.has_files() || is_new;
     if is_changed {
         for note in &notes {
             text.line(&format!("note: {note}"));
@@ -131,7 +140,12 @@ fn set_up(
     };
 
     // First what takes it back, last what makes kubectl ask.
-    record_of(&plan, &mut target, kuberc.as_ref()).write(&folder)?;
+    let mut record = record_of(&plan, &mut target, kuberc.as_ref());
+    record.entry = recorded.as_ref().map(|recorded| recorded.id.clone());
+    record.write(&folder)?;
+    if let Some(recorded) = &recorded {
+        recorded.write(&store)?;
+    }
     plan.write_files()?;
     if config_changes {
         file.write(turn)?;
@@ -141,6 +155,12 @@ fn set_up(
         file::replace(file, edited.as_bytes()).map_err(|cause| record::unwritable(file, cause))?;
     }
     target.write()?;
+    // Only now does no kubeconfig name the earlier ID any more.
+    if let Some(id) = target.earlier_entry()
+        && record.entry.as_deref() != Some(id)
+    {
+        Entry::remove(&store, id)?;
+    }
     Ok(Exit::Answered.into())
 }
 
@@ -635,7 +655,7 @@ fn is_same(
 }
 
 /// The user's entry: what it had of other things, and us in place of what signed it in.
-fn entry(program: &str, plan: &Plan, before: Option<&Value>) -> Value {
+fn entry(program: &str, plan: &Plan, recorded: Option<&Recorded>, before: Option<&Value>) -> Value {
     let mut args = vec!["kubectl", "--provider", &plan.name];
     if let Some(account) = &plan.opener.account {
         args.extend(["--account", account]);
@@ -650,9 +670,13 @@ fn entry(program: &str, plan: &Plan, before: Option<&Value>) -> Value {
         Some(Flow::Device) => args.extend(["--flow", "device"]),
         Some(Flow::Auto) | None => (),
     }
+    args.extend(["--api-version", VERSION_OF_ALL]);
+    if let Some(Recorded { id, .. }) = recorded {
+        args.extend(["--entry", id]);
+    }
     let variables = environment(plan, before);
     let exec = yaml::object([
-        ("apiVersion", "client.authentication.k8s.io/v1".into()),
+        ("apiVersion", whole_version(VERSION_OF_ALL).into()),
         ("args", args.into()),
         ("command", program.into()),
         ("env", variables),
@@ -762,8 +786,9 @@ fn undo(
     }
     // kubectl asks only while there is something to ask for. One after the other: several users
     // may stand in one file.
+    let store = Prepared::new(env, &args.common, None)?.store;
     for record in records {
-        take_back(&record, &folder, args.changing)?;
+        take_back(&record, &folder, &store, args.changing)?;
     }
     let mut text = Shown::new(args.changing);
     if !removed.is_empty() {
@@ -781,7 +806,12 @@ fn undo(
 }
 
 /// Puts back what stood in a kubeconfig, and in kuberc, before a record was made.
-fn take_back(record: &Record, folder: &Path, changing: Changing) -> Result<(), Error> {
+fn take_back(
+    record: &Record,
+    folder: &Path,
+    store: &Store,
+    changing: Changing,
+) -> Result<(), Error> {
     let mut text = Shown::new(changing);
     let target = KubeconfigFile::without(record)?;
     match &target {
@@ -825,6 +855,9 @@ fn take_back(record: &Record, folder: &Path, changing: Changing) -> Result<(), E
     }
     for path in made {
         record::remove(path)?;
+    }
+    if let Some(id) = &record.entry {
+        Entry::remove(store, id)?;
     }
     record.remove(folder)
 }

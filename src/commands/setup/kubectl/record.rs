@@ -32,6 +32,9 @@ pub(super) struct Record {
     pub(super) secret_file: Option<PathBuf>,
     pub(super) ca_file: Option<PathBuf>,
     pub(super) kuberc: Option<Kuberc>,
+    /// The ID of the exec entry that was recorded in the store.
+    #[serde(default)]
+    pub(super) entry: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -51,6 +54,7 @@ impl Record {
             secret_file: None,
             ca_file: None,
             kuberc: None,
+            entry: None,
         }
     }
 
