@@ -127,6 +127,7 @@ fn as_json(kept: &Kept<Session>, now: OffsetDateTime) -> serde_json::Value {
         "expires_at": tokens.expires_at.and_then(|at| at.format(&Rfc3339).ok()),
         "expired": tokens.expires_at.is_some_and(|at| at <= now),
         "refreshable": tokens.usable_refresh_token().is_some(),
+        "unverified": kept.value.unverified.is_some(),
         "id_token": tokens.id_token.is_some(),
         "generation": kept.generation,
     })
@@ -157,6 +158,13 @@ fn as_text(kept: &Kept<Session>, now: OffsetDateTime) -> String {
     };
     let mut text = format!("{provider} (account {}): {who}\n", identity.account);
     let _ = writeln!(text, "  token: {expiry}, {refresh}");
+    if kept.value.unverified.is_some() {
+        let _ = writeln!(
+            text,
+            "  unverified: the provider's last response failed a check, so no token is served \
+             until a refresh or a sign-in passes it"
+        );
+    }
     let scopes = if tokens.scopes.is_empty() {
         "the provider's default".to_owned()
     } else {

@@ -536,7 +536,7 @@ impl Account<'_> {
         let unused = self.unused_id_token(checked.as_ref());
         let person = match &checked {
             Some(checked) => Some(person_of(&checked.claims)),
-            None => self.asked_who(metadata, &tokens),
+            None => self.asked_who(metadata, &tokens).ok().flatten(),
         };
         match (pinned, &person) {
             (Some(pinned), Some(person)) if !pinned.is_same(person) => {
@@ -560,6 +560,7 @@ impl Account<'_> {
             nonce: nonce.cloned(),
             refused: None,
             forced_at: None,
+            unverified: None,
             registration: Registration {
                 revocation_endpoint: metadata.revocation_endpoint.clone(),
                 client_auth: client.auth,

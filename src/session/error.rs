@@ -140,6 +140,7 @@ impl Reason {
             Self::Expired => "its token has expired and cannot be refreshed",
             Self::RefreshRefused => "its token has expired, and the provider refused to refresh it",
             Self::Refused => "its token was refused and cannot be refreshed",
+            Self::Unverified => "what the provider sent last could not be verified",
             Self::NoIdToken => "its session has no ID token",
         }
     }
@@ -157,12 +158,20 @@ impl Outcome {
 }
 
 impl Error {
-    /// Whether an answer may be the provider's all the same: the keys to check it were not to be
-    /// had.
-    pub(super) fn may_be_the_providers(&self) -> bool {
+    /// Whether what a provider sent failed a check, as opposed to a check that could not be made.
+    pub(super) fn is_failed_check(&self) -> bool {
         matches!(
             self,
-            Self::Http(_) | Self::NoMetadata { .. } | Self::IdToken(IdTokenError::UnknownKey)
+            Self::IdToken(_)
+                | Self::OtherPerson { .. }
+                | Self::UnknownPerson { .. }
+                | Self::NoIdToken
+                | Self::Token(
+                    TokenError::Malformed
+                        | TokenError::Missing { .. }
+                        | TokenError::Unusable { .. }
+                        | TokenError::WrongTokenType
+                )
         )
     }
 

@@ -20,7 +20,7 @@ use crate::grant::launch::Browser;
 use crate::grant::page::{Ending, Failure, Page};
 use crate::http::{Http, Response};
 use crate::oauth::discovery::Metadata;
-use crate::oauth::id_token::{Checked, Checks, Claims, Nonce, Untimely};
+use crate::oauth::id_token::{self, Checked, Checks, Claims, Jwks, Nonce, Untimely};
 use crate::oauth::token::{Client, TokenRequest, TokenResponse};
 use crate::provider::Provider;
 use crate::report::printable;
@@ -340,29 +340,41 @@ impl<'a> Account<'a> {
         }
     }
 
-    /// Asks the provider who this is, where no ID token says it. Not to know is no error.
-    fn asked_who(&self, metadata: &Metadata, tokens: &TokenResponse) -> Option<Person> {
+    /// Asks the provider who this is, where no ID token says it. `None`: it does not say.
+    fn asked_who(
+        &self,
+        metadata: &Metadata,
+        tokens: &TokenResponse,
+    ) -> Result<Option<Person>, Error> {
         let rule = self.provider.identity.as_ref();
         let url = rule
             .map(|rule| &rule.url)
-            .or(metadata.userinfo_endpoint.as_ref())?;
+            .or(metadata.userinfo_endpoint.as_ref());
+        let Some(url) = url else {
+            return Ok(None);
+        };
         let (id, name) = match rule {
             Some(rule) => (rule.subject.as_str(), rule.name.as_deref()),
             None => ("sub", Some("preferred_username")),
         };
-        let response = self.http.get(url, Some(&tokens.access_token)).ok()?;
-        let body: serde_json::Value = serde_json::from_slice(response.body.expose()).ok()?;
+        let Response { status, body, .. } = self.http.get(url, Some(&tokens.access_token))?;
+        if matches!(status, 429 | 500..) {
+            return Err(Error::Token(TokenError::Http { status }));
+        }
+        if status != 200 {
+            return Ok(None);
+        }
+        let body: serde_json::Value = serde_json::from_slice(body.expose()).unwrap_or_default();
         let text = |member: &str| match body.get(member) {
             Some(serde_json::Value::String(text)) => Some(text.clone()),
             Some(serde_json::Value::Number(number)) => Some(number.to_string()),
             _ => None,
         };
-        let subject = text(id).filter(|_| response.status == 200)?;
-        Some(Person {
+        Ok(text(id).map(|subject| Person {
             issuer: self.provider.issuer.clone(),
             subject,
             name: name.and_then(text),
-        })
+        }))
     }
 
     /// Checks an ID token in full (OpenID Connect Core §3.1.3.7), where one came.
@@ -373,20 +385,47 @@ impl<'a> Account<'a> {
         nonce: Nonce<'_>,
         now: OffsetDateTime,
     ) -> Result<Option<Checked>, Error> {
-        let (Some(token), Some(issuer)) = (&tokens.id_token, &self.provider.issuer) else {
+        let Some((token, checks)) = self.id_token_checks(tokens, nonce, now) else {
             return Ok(None);
         };
+        self.documents()
+            .verified(metadata, token, &checks)
+            .map(Some)
+    }
+
+    /// The same with these keys, and without a request to the provider. `None`: it takes one.
+    fn id_token_checked_with(
+        &self,
+        keys: Option<&Jwks>,
+        tokens: &TokenResponse,
+        nonce: Nonce<'_>,
+        now: OffsetDateTime,
+    ) -> Option<Result<Option<Checked>, Error>> {
+        let Some((token, checks)) = self.id_token_checks(tokens, nonce, now) else {
+            return Some(Ok(None));
+        };
+        match id_token::verify(token, keys?, &checks) {
+            Err(fault) if fault.is_about_keys() => None,
+            other => Some(other.map(Some).map_err(Error::from)),
+        }
+    }
+
+    fn id_token_checks<'c>(
+        &'c self,
+        tokens: &'c TokenResponse,
+        nonce: Nonce<'c>,
+        now: OffsetDateTime,
+    ) -> Option<(&'c Secret<String>, Checks<'c>)> {
+        let token = tokens.id_token.as_ref()?;
         let checks = Checks {
-            issuer,
+            issuer: self.provider.issuer.as_ref()?,
             client_id: &self.identity.client_id,
             trusted_audiences: &self.provider.trusted_audiences,
             nonce,
             access_token: Some(&tokens.access_token),
             now,
         };
-        self.documents()
-            .verified(metadata, token, &checks)
-            .map(Some)
+        Some((token, checks))
     }
 
     /// The times of an ID token that must not be used because of them.

@@ -26,6 +26,17 @@ pub enum Plan<'a> {
     WaitForClock(UnusedIdToken, Untimely),
 }
 
+impl Plan<'_> {
+    /// Whether the stored token is valid, whatever else is to be done about it.
+    pub fn may_serve(&self) -> bool {
+        match self {
+            Self::Use => true,
+            Self::Refresh { fallback, .. } | Self::Authorize { fallback, .. } => fallback.is_some(),
+            Self::WaitForClock(..) => false,
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reason {
     NothingKept,
@@ -33,6 +44,8 @@ pub enum Reason {
     /// It has expired, and the provider refused to refresh it.
     RefreshRefused,
     Refused,
+    /// What the provider sent last did not pass the checks.
+    Unverified,
     NoIdToken,
 }
 
@@ -47,7 +60,9 @@ pub fn plan<'a>(kept: Option<&'a Kept<Session>>, want: &Want, now: OffsetDateTim
             fallback: None,
         };
     };
-    let refused = want.refused == Some(*generation) || session.refused == Some(*generation);
+    let is_unverified = session.unverified.is_some();
+    let refused =
+        is_unverified || want.refused == Some(*generation) || session.refused == Some(*generation);
     let tokens = &session.tokens;
     if !refused && tokens.is_fresh(want.token, want.fresh_for, now) {
         return Plan::Use;
@@ -70,7 +85,9 @@ pub fn plan<'a>(kept: Option<&'a Kept<Session>>, want: &Want, now: OffsetDateTim
     {
         return Plan::Refresh { with, fallback };
     }
-    let reason = if refused {
+    let reason = if is_unverified {
+        Reason::Unverified
+    } else if refused {
         Reason::Refused
     } else if tokens.token(want.token).is_none() {
         Reason::NoIdToken
@@ -92,7 +109,7 @@ mod tests {
     use crate::credential::TokenKind;
     use crate::oauth::id_token::Validity;
     use crate::oauth::token::ClientAuth;
-    use crate::session::record::{Identity, Registration};
+    use crate::session::record::{FailedCheck, Identity, Registration};
 
     fn at(seconds: i64) -> OffsetDateTime {
         OffsetDateTime::UNIX_EPOCH + Duration::seconds(1_000_000 + seconds)
@@ -130,6 +147,7 @@ mod tests {
                 nonce: None,
                 refused: None,
                 forced_at: None,
+                unverified: None,
                 registration: Registration {
                     revocation_endpoint: None,
                     client_auth: ClientAuth::None,
@@ -322,6 +340,30 @@ mod tests {
                 };
                 let planned = plan(Some(&session), &want, at(now));
                 assert_eq!(shape(&planned), expected, "{token:?} {now} {refused:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_is_served_from_an_unverified_record() {
+        use TokenKind::{Access, Id};
+        let mut session = kept(Some(3600), true, Some(3600));
+        session.value.unverified = Some(FailedCheck::Person);
+        for refresh_refused in [false, true] {
+            session.value.tokens.refresh_refused = refresh_refused;
+            for token in [Access, Id] {
+                let want = Want {
+                    token,
+                    fresh_for: Duration::ZERO,
+                    refused: None,
+                };
+                let planned = plan(Some(&session), &want, at(0));
+                let expected = if refresh_refused {
+                    "authorize"
+                } else {
+                    "refresh"
+                };
+                assert_eq!(shape(&planned), expected, "{token:?}");
             }
         }
     }

@@ -82,8 +82,23 @@ pub struct Session {
     /// When a refresh was last forced; the next one has to wait.
     #[serde(default, with = "time::serde::timestamp::option")]
     pub forced_at: Option<OffsetDateTime>,
+    /// Set when a response brought a new refresh token and failed this check. Nothing is served
+    /// until a later response passes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unverified: Option<FailedCheck>,
     /// What `logout` needs when the configuration no longer names the provider.
     pub registration: Registration,
+}
+
+/// What was wrong with a response that was stored and not served, the worst last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailedCheck {
+    /// It had no usable access token.
+    Response,
+    /// Its ID token did not prove whose it is. The next response has to: by an ID token, or at the
+    /// userinfo endpoint.
+    Person,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

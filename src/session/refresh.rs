@@ -3,15 +3,18 @@
 //! Under the record's lock, with the room for the answer reserved before the refresh token is
 //! sent, and the answer stored before anybody sees it.
 
+use time::OffsetDateTime;
+
 use crate::credential::{Generation, Want};
-use crate::oauth::id_token::Nonce;
+use crate::oauth::discovery::Metadata;
+use crate::oauth::id_token::{Checked, Jwks, Nonce};
 use crate::oauth::token;
-use crate::oauth::token::{RefreshRefusal, TokenError, parse_token_response};
+use crate::oauth::token::{RefreshRefusal, TokenError, TokenResponse, parse_token_response};
 use crate::secret::Secret;
 use crate::store::{Kept, Lock, LockKind, Reservation, StoreError};
 
 use super::plan::{Plan, plan};
-use super::record::Session;
+use super::record::{FailedCheck, Person, Session};
 use super::{
     Account, Error, Evidence, RESERVED, endpoint, is_refused, person_of, renewed, was_forced_lately,
 };
@@ -21,11 +24,42 @@ use super::{
 enum NotRefreshed {
     /// For good: only a person can help.
     Refused(RefreshRefusal, TokenError),
+    /// The provider answered, and its response failed a check for the second time in a row.
+    Unverified(Error),
     /// This time; it says nothing about the session.
     Failed(Error),
 }
 
 impl<E: Into<Error>> From<E> for NotRefreshed {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+/// Whether the provider may be asked for anything.
+#[derive(Debug, Clone, Copy)]
+enum Ask<'k> {
+    /// Its keys are these, if they are known.
+    Nothing(Option<&'k Jwks>),
+    Provider,
+}
+
+/// Whose tokens these are, as far as the response says.
+#[derive(Debug)]
+struct Whose {
+    checked: Option<Checked>,
+    person: Option<Person>,
+}
+
+/// Why that is not known.
+#[derive(Debug)]
+enum NotKnown {
+    /// The provider has to be asked.
+    NotAsked,
+    Failed(Error),
+}
+
+impl<E: Into<Error>> From<E> for NotKnown {
     fn from(error: E) -> Self {
         Self::Failed(error.into())
     }
@@ -72,6 +106,18 @@ impl Account<'_> {
                                 return self.served_instead(want, error).map(Some);
                             }
                         }
+                        Err(NotRefreshed::Unverified(error)) => {
+                            self.context.terminal.warn(&format!(
+                                "what the provider sent cannot be trusted: {error}"
+                            ));
+                            let noted = self.note_refused_refresh(
+                                &self.kept()?.unwrap_or(kept),
+                                RefreshRefusal::Unspecific,
+                                false,
+                                &lock,
+                            );
+                            noted?;
+                        }
                         Err(NotRefreshed::Failed(error)) => {
                             if forced && is_certain {
                                 self.remember_refusal(&kept, &lock);
@@ -101,10 +147,11 @@ impl Account<'_> {
         let secret = self.provider.client_secret()?;
         let client = self.client(&metadata, secret.as_ref());
         let endpoint = endpoint(metadata.token_endpoint.as_ref(), "token_endpoint")?;
-        if old.tokens.id_token.is_some() {
+        let keys = match &old.tokens.id_token {
             // Keys that are missed only afterwards would cost what the answer brings.
-            self.documents().keys(&metadata, false)?;
-        }
+            Some(_) => Some(self.documents().keys(&metadata, false)?),
+            None => None,
+        };
         let reservation = self.context.store.reserve(&self.name, RESERVED)?;
 
         // Without a scope the server keeps what was granted (RFC 6749 §6).
@@ -116,42 +163,63 @@ impl Account<'_> {
             self.provider.audience.as_deref(),
         );
         let response = self.posted(endpoint, &request)?;
-        let parsed = parse_token_response(response.status, response.body.expose());
+        let body = response.body.expose();
+        let successor = token::successor(response.status, body);
+        let parsed = parse_token_response(response.status, body);
         let tokens = match parsed.map_err(|fault| fault.explained(&request)) {
             Ok(tokens) => tokens,
             Err(fault) => {
-                let refusal = RefreshRefusal::of(response.status, response.body.expose(), &fault);
-                return Err(match refusal {
-                    Some(refusal) => NotRefreshed::Refused(refusal, fault),
-                    None => Error::Token(fault).into(),
-                });
+                if let Some(refusal) = RefreshRefusal::of(response.status, body, &fault) {
+                    return Err(NotRefreshed::Refused(refusal, fault));
+                }
+                let error = Error::Token(fault);
+                let room = Some(reservation);
+                return Err(self.unverified(
+                    kept,
+                    successor,
+                    FailedCheck::Response,
+                    error,
+                    room,
+                    lock,
+                ));
             }
         };
         let now = self.context.now();
-        let nonce = old
-            .nonce
-            .as_ref()
-            .map_or(Nonce::Unchecked, Nonce::SentAtSignIn);
-        let checked = match self.checked_id_token(&metadata, &tokens, nonce, now) {
-            Ok(checked) => checked,
-            Err(error) => {
-                if error.may_be_the_providers() && self.is_still_there(*generation) {
-                    keep_successor(kept, tokens.refresh_token, reservation);
-                }
-                return Err(error.into());
+        let mut room = Some(reservation);
+        let mut whose = self.whose(&metadata, &tokens, old, now, Ask::Nothing(keys.as_ref()));
+        if let Err(NotKnown::NotAsked) = whose {
+            // Whatever these requests bring, or however long they take: the successor is stored.
+            if let Some(successor) = successor.clone() {
+                self.store_unverified(
+                    kept,
+                    Some(successor),
+                    FailedCheck::Person,
+                    room.take(),
+                    lock,
+                )?;
+            }
+            whose = self.whose(&metadata, &tokens, old, now, Ask::Provider);
+        }
+        let Whose { checked, person } = match whose {
+            Ok(whose) => whose,
+            Err(NotKnown::NotAsked) => return Err(Error::NoIdToken.into()),
+            Err(NotKnown::Failed(error)) => {
+                return Err(self.unverified(
+                    kept,
+                    successor,
+                    FailedCheck::Person,
+                    error,
+                    room,
+                    lock,
+                ));
             }
         };
-        let person = checked.as_ref().map(|checked| person_of(&checked.claims));
-        if let (Some(person), Some(pinned)) = (&person, &old.person)
-            && !pinned.is_same(person)
-        {
-            return Err(self.other_person(pinned, person).into());
-        }
         let unused = self.unused_id_token(checked.as_ref());
         let mut session = Session {
             tokens: renewed(&old.tokens, tokens, checked.as_ref(), unused, now),
             forced_at: if forced { Some(now) } else { old.forced_at },
             refused: None,
+            unverified: None,
             ..old.clone()
         };
         if session.person.is_none() {
@@ -161,22 +229,138 @@ impl Account<'_> {
             value: session,
             generation: generation + 1,
         };
-
-        // A logout that could not wait for us has removed the record: what we got must not
-        // outlive it.
-        if !self.is_still_there(*generation) {
-            drop(reservation);
-            super::sign_out::revoke(&self.context, &fresh.value);
-            return Err(NotRefreshed::Failed(Error::SignedOutMeanwhile {
-                login: self.login.this.clone(),
-            }));
-        }
-        if let Err(error) = self.committed(reservation, &fresh.value, fresh.generation, lock) {
+        self.check_not_signed_out(kept, &fresh.value)?;
+        if let Err(error) = self.stored_in(room, &fresh.value, fresh.generation, lock) {
             self.context.terminal.warn(&format!(
                 "the new token is good, but could not be stored: {error}"
             ));
         }
         Ok(fresh)
+    }
+
+    /// Finds out whose tokens a refresh brought (OpenID Connect Core §12.2).
+    fn whose(
+        &self,
+        metadata: &Metadata,
+        tokens: &TokenResponse,
+        old: &Session,
+        now: OffsetDateTime,
+        ask: Ask<'_>,
+    ) -> Result<Whose, NotKnown> {
+        let nonce = old
+            .nonce
+            .as_ref()
+            .map_or(Nonce::Unchecked, Nonce::SentAtSignIn);
+        let checked = match ask {
+            Ask::Nothing(keys) => self
+                .id_token_checked_with(keys, tokens, nonce, now)
+                .ok_or(NotKnown::NotAsked)??,
+            Ask::Provider => self.checked_id_token(metadata, tokens, nonce, now)?,
+        };
+        let person = match (&checked, ask) {
+            (Some(checked), _) => Some(person_of(&checked.claims)),
+            // An ID token may be missing, but not after one that proved nothing.
+            (None, _) if old.unverified != Some(FailedCheck::Person) => None,
+            (None, Ask::Nothing(_)) => return Err(NotKnown::NotAsked),
+            (None, Ask::Provider) => match (self.asked_who(metadata, tokens)?, &old.person) {
+                (Some(person), Some(_)) => Some(person),
+                (None, Some(pinned)) => {
+                    return Err(NotKnown::Failed(Error::UnknownPerson {
+                        pinned: pinned.shown().to_owned(),
+                    }));
+                }
+                (_, None) => return Err(NotKnown::Failed(Error::NoIdToken)),
+            },
+        };
+        if let (Some(person), Some(pinned)) = (&person, &old.person)
+            && !pinned.is_same(person)
+        {
+            return Err(NotKnown::Failed(self.other_person(pinned, person)));
+        }
+        Ok(Whose { checked, person })
+    }
+
+    /// Stores the successor in a response that must not be served, and says what follows: a second
+    /// one in a row leads to a sign-in.
+    fn unverified(
+        &self,
+        kept: &Kept<Session>,
+        successor: Option<Secret<String>>,
+        check: FailedCheck,
+        error: Error,
+        room: Option<Reservation>,
+        lock: &Lock,
+    ) -> NotRefreshed {
+        let is_second = kept.value.unverified.is_some() && error.is_failed_check();
+        if room.is_none() && !is_second {
+            // It is stored already.
+            return error.into();
+        }
+        if (successor.is_some() || is_second)
+            && let Err(error) = self.store_unverified(kept, successor, check, room, lock)
+        {
+            return error;
+        }
+        if is_second {
+            NotRefreshed::Unverified(error)
+        } else {
+            error.into()
+        }
+    }
+
+    /// Replaces the refresh token and nothing else, and marks the record: nothing is served from it
+    /// until a response passes the check that failed.
+    fn store_unverified(
+        &self,
+        kept: &Kept<Session>,
+        successor: Option<Secret<String>>,
+        check: FailedCheck,
+        room: Option<Reservation>,
+        lock: &Lock,
+    ) -> Result<(), NotRefreshed> {
+        let mut session = kept.value.clone();
+        if successor.is_some() {
+            session.tokens.refresh_token = successor;
+        }
+        session.unverified = session.unverified.max(Some(check));
+        self.check_not_signed_out(kept, &session)?;
+        if let Err(error) = self.stored_in(room, &session, kept.generation, lock) {
+            self.context.terminal.warn(&format!(
+                "the provider sent a new refresh token, which could not be stored: {error}"
+            ));
+        }
+        Ok(())
+    }
+
+    /// A logout that could not wait for the refresh has removed the record: what the refresh
+    /// brought must not outlive it.
+    fn check_not_signed_out(
+        &self,
+        kept: &Kept<Session>,
+        brought: &Session,
+    ) -> Result<(), NotRefreshed> {
+        if self.is_still_there(kept.generation) {
+            return Ok(());
+        }
+        super::sign_out::revoke(&self.context, brought);
+        Err(NotRefreshed::Failed(Error::SignedOutMeanwhile {
+            login: self.login.this.clone(),
+        }))
+    }
+
+    /// Stores in the room that was reserved, if it was not used yet.
+    fn stored_in(
+        &self,
+        room: Option<Reservation>,
+        session: &Session,
+        generation: Generation,
+        lock: &Lock,
+    ) -> Result<(), StoreError> {
+        let room = match room {
+            Some(room) => room,
+            None => self.context.store.reserve(&self.name, RESERVED)?,
+        };
+        self.committed(room, session, generation, lock)
     }
 
     /// Stores what cannot be had again: where the first try fails, once more and from scratch.
@@ -207,13 +391,11 @@ impl Account<'_> {
 
     /// After a failure that says nothing about the session: the old token, while it is valid.
     fn served_instead(&self, want: &Want, error: Error) -> Result<Kept<Session>, Error> {
-        let now = self.context.now();
         if let Some(kept) = self.kept()?
-            && !is_refused(&kept, want)
-            && kept.value.tokens.is_valid(want.token, now)
+            && plan(Some(&kept), want, self.context.now()).may_serve()
         {
             self.context.terminal.explain(1, || {
-                format!("the kept token is still valid and is answered; refreshing failed: {error}")
+                format!("the stored token is still valid and is served; refreshing failed: {error}")
             });
             return Ok(kept);
         }
@@ -268,18 +450,4 @@ impl Account<'_> {
                 .explain(1, || format!("the refusal could not be kept: {error}"));
         }
     }
-}
-
-/// Keeps the refresh token of an answer that could not be used otherwise: the one that was sent may
-/// be worth nothing now. The access token stays what it was, and its generation too.
-fn keep_successor(
-    kept: &Kept<Session>,
-    successor: Option<Secret<String>>,
-    reservation: Reservation,
-) {
-    let Some(successor) = successor else { return };
-    let mut session = kept.value.clone();
-    session.tokens.refresh_token = Some(successor);
-    // The error that led here is the one to tell.
-    let _ = reservation.commit(&session, kept.generation);
 }

@@ -52,6 +52,7 @@ mod setup_kubectl;
 mod setup_opener;
 mod sign_in;
 mod store;
+mod successor;
 mod tidy;
 mod token_response;
 

@@ -295,6 +295,9 @@ fn look_at_answer(
         (Some(_), Some(reason)) if !is_at_hand => findings.off(
             &match reason {
                 Reason::Refused => format!("{registry}: the token of {provider} was refused"),
+                Reason::Unverified => {
+                    format!("{registry}: what {provider} sent last could not be verified")
+                }
                 Reason::NoIdToken => format!("{registry}: {provider} has sent no ID token"),
                 Reason::RefreshRefused => format!(
                     "{registry}: the token of {provider} has expired, and the provider refused to \

@@ -14,5 +14,6 @@ pub use request::{
 };
 pub use response::{
     RefreshRefusal, TokenError, TokenResponse, parse_pushed, parse_refusal, parse_token_response,
+    successor,
 };
 pub(super) use response::{parse_answer, seconds, usable};

@@ -198,6 +198,20 @@ pub fn parse_refusal(status: u16, body: &[u8]) -> TokenError {
     }
 }
 
+/// The refresh token of a successful response, whatever else is wrong with it: the one that was
+/// sent may be worth nothing now.
+pub fn successor(status: u16, body: &[u8]) -> Option<Secret<String>> {
+    #[derive(Deserialize)]
+    struct Successor {
+        refresh_token: Option<Secret<String>>,
+    }
+    if !(200..300).contains(&status) {
+        return None;
+    }
+    let Successor { refresh_token } = json_object(body)?;
+    usable("refresh_token", refresh_token).ok().flatten()
+}
+
 /// Reads the answer to a pushed authorization request: its `request_uri` (RFC 9126 §2.2).
 pub fn parse_pushed(status: u16, body: &[u8]) -> Result<String, TokenError> {
     #[derive(Deserialize)]
@@ -477,6 +491,52 @@ mod tests {
         ] {
             let error = parse_token_response(status, body.as_bytes()).unwrap_err();
             assert_eq!(error, expected, "{status} {body}");
+        }
+    }
+
+    #[test]
+    fn a_successor_is_read_whatever_else_is_wrong() {
+        for (status, body, expected) in [
+            (
+                200,
+                r#"{"access_token":"a","refresh_token":"r"}"#,
+                Some("r"),
+            ),
+            (200, r#"{"refresh_token":"r"}"#, Some("r")),
+            (200, r#"{"access_token":7,"refresh_token":"r"}"#, Some("r")),
+            (
+                200,
+                r#"{"access_token":"a\n","refresh_token":"r"}"#,
+                Some("r"),
+            ),
+            (
+                200,
+                r#"{"access_token":"a","id_token":[],"refresh_token":"r"}"#,
+                Some("r"),
+            ),
+            (
+                200,
+                r#"{"token_type":"mac","refresh_token":"r"}"#,
+                Some("r"),
+            ),
+            (
+                200,
+                r#"{"error":"server_error","refresh_token":"r"}"#,
+                Some("r"),
+            ),
+            (201, r#"{"refresh_token":"r"}"#, Some("r")),
+            (200, r#"{"refresh_token":""}"#, None),
+            (200, r#"{"refresh_token":null}"#, None),
+            (200, r#"{"refresh_token":7}"#, None),
+            (200, r#"{"refresh_token":"r\n"}"#, None),
+            (200, r#"["refresh_token"]"#, None),
+            (200, r#"{"refresh_token":"r""#, None),
+            (400, r#"{"refresh_token":"r"}"#, None),
+            (503, r#"{"refresh_token":"r"}"#, None),
+        ] {
+            let successor = successor(status, body.as_bytes());
+            let successor = successor.as_ref().map(|token| token.expose().as_str());
+            assert_eq!(successor, expected, "{status} {body}");
         }
     }
 
