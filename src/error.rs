@@ -223,8 +223,14 @@ fn session_hint(error: &session::Error) -> Option<String> {
         | S::Device(DeviceError::Http(error))
         | S::Exchange(ExchangeError::Http(error)) => http_hint(error),
         S::NoMetadata {
-            status: 500..=599, ..
+            status: 429 | 500..=599,
+            ..
         } => Some(LATER.to_owned()),
+        S::MetadataMoved { .. } => Some(format!(
+            "hallpass does not follow it, because the issuer is compared to the letter: correct \
+             `issuer` (its scheme, host, path and slash at the end) by the provider's documentation; \
+             if it is right, {NETWORK_PAGE}"
+        )),
         S::Discovery(DiscoveryError::NotJson) => Some(format!(
             "{NETWORK_PAGE}; else compare the issuer with the provider's documentation, to the letter"
         )),

@@ -21,6 +21,7 @@ use time::format_description::well_known::Rfc2822;
 use url::{Host, Url};
 
 use crate::env::Env;
+use crate::report::printable;
 use crate::secret::Secret;
 use crate::terminal::Terminal;
 
@@ -67,7 +68,12 @@ pub enum HttpError {
     #[error("the answer of {host} broke off: {reason}")]
     Interrupted { host: String, reason: String },
     #[error("{host} answered with a redirect (status {status}), which is not followed")]
-    Redirect { host: String, status: u16 },
+    Redirect {
+        host: String,
+        status: u16,
+        /// Where to, without what may be secret in it, and printable.
+        to: Option<String>,
+    },
     #[error("the answer of {host} is larger than {} KiB", BODY_CAP / 1024)]
     TooLarge { host: String },
     #[error("the CA file {} cannot be read: {reason}", path.display())]
@@ -251,6 +257,17 @@ impl Http {
             return Err(HttpError::Redirect {
                 host: host(),
                 status: status.as_u16(),
+                to: response
+                    .headers()
+                    .get(header::LOCATION)
+                    .and_then(|value| response.url().join(value.to_str().ok()?).ok())
+                    .map(|to| {
+                        printable(&format!(
+                            "{}{}",
+                            to.origin().ascii_serialization(),
+                            to.path()
+                        ))
+                    }),
             });
         }
         let max_age = response

@@ -23,15 +23,15 @@ pub enum DiscoveryError {
     IssuerNotSecure,
     #[error("the issuer must have no user name, query or fragment")]
     IssuerExtra,
-    #[error("the metadata are not a JSON object")]
+    #[error("the metadata is not a JSON object")]
     NotJson,
-    #[error("the metadata name no issuer")]
+    #[error("the metadata names no issuer")]
     NoIssuer,
     /// Strings are compared; often it is a slash at the end.
-    #[error("the metadata are those of another issuer: {found}")]
+    #[error("the metadata is that of another issuer: {found}")]
     OtherIssuer { found: String },
-    #[error("{member} in the metadata is not an https URL")]
-    UnacceptableUrl { member: &'static str },
+    #[error("{member} in the metadata is not an https URL: {found}")]
+    UnacceptableUrl { member: &'static str, found: String },
     #[error("the authorization server supports PKCE, but not its method S256")]
     NoS256,
 }
@@ -90,6 +90,16 @@ pub struct Metadata {
     pub id_token_signing_alg_values_supported: Option<Vec<String>>,
     pub scopes_supported: Option<Vec<String>>,
     pub grant_types_supported: Option<Vec<String>>,
+    /// Endpoints that the document names and that cannot be used.
+    pub unusable: Vec<Unusable>,
+}
+
+/// An endpoint that is not needed for every sign-in, and that the document names wrongly.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unusable {
+    pub member: String,
+    /// What the document says, printable.
+    pub found: String,
 }
 
 /// Reads the document that was found at one of [`well_known_urls`] of this issuer.
@@ -110,18 +120,34 @@ pub fn parse(issuer: &str, body: &[u8]) -> Result<Metadata, DiscoveryError> {
     // Whoever listens on a port of this machine must not get what belongs to a remote server.
     let is_secure = Url::parse(issuer).is_ok_and(|issuer| issuer.scheme() == "https");
     let fits = |url: &Url| is_acceptable_url(url) && (!is_secure || url.scheme() == "https");
-    let endpoint = |member| endpoint(&document, member, &fits);
+    let needed = |member| {
+        endpoint(&document, member, &fits)
+            .map_err(|found| DiscoveryError::UnacceptableUrl { member, found })
+    };
+    // What a sign-in can do without is left out, not the whole document: some write "N/A".
+    let mut unusable = Vec::new();
+    let mut optional = |member: &'static str| {
+        endpoint(&document, member, &fits).unwrap_or_else(|found| {
+            let member = member.to_owned();
+            unusable.push(Unusable { member, found });
+            None
+        })
+    };
+    let device_authorization_endpoint = optional("device_authorization_endpoint");
+    let revocation_endpoint = optional("revocation_endpoint");
+    let userinfo_endpoint = optional("userinfo_endpoint");
+    let pushed_authorization_request_endpoint = optional("pushed_authorization_request_endpoint");
     let flag = |member: &str| document.get(member).and_then(Value::as_bool) == Some(true);
     let list = |member: &str| list(document.get(member)?);
     Ok(Metadata {
         issuer: found.to_owned(),
-        authorization_endpoint: endpoint("authorization_endpoint")?,
-        token_endpoint: endpoint("token_endpoint")?,
-        device_authorization_endpoint: endpoint("device_authorization_endpoint")?,
-        revocation_endpoint: endpoint("revocation_endpoint")?,
-        userinfo_endpoint: endpoint("userinfo_endpoint")?,
-        jwks_uri: endpoint("jwks_uri")?,
-        pushed_authorization_request_endpoint: endpoint("pushed_authorization_request_endpoint")?,
+        authorization_endpoint: needed("authorization_endpoint")?,
+        token_endpoint: needed("token_endpoint")?,
+        device_authorization_endpoint,
+        revocation_endpoint,
+        userinfo_endpoint,
+        jwks_uri: needed("jwks_uri")?,
+        pushed_authorization_request_endpoint,
         require_pushed_authorization_requests: flag("require_pushed_authorization_requests"),
         code_challenge_methods_supported: list("code_challenge_methods_supported"),
         authorization_response_iss_parameter_supported: flag(
@@ -131,23 +157,28 @@ pub fn parse(issuer: &str, body: &[u8]) -> Result<Metadata, DiscoveryError> {
         id_token_signing_alg_values_supported: list("id_token_signing_alg_values_supported"),
         scopes_supported: list("scopes_supported"),
         grant_types_supported: list("grant_types_supported"),
+        unusable,
     })
 }
 
+/// An endpoint, if the document names one; the error is what it says instead of a URL.
 fn endpoint(
     document: &Map<String, Value>,
-    member: &'static str,
+    member: &str,
     fits: &impl Fn(&Url) -> bool,
-) -> Result<Option<Url>, DiscoveryError> {
+) -> Result<Option<Url>, String> {
     match document.get(member) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) if text.is_empty() => Ok(None),
         Some(value) => value
             .as_str()
             .and_then(|text| Url::parse(text).ok())
-            .filter(|url| fits(url))
+            .filter(fits)
             .map(Some)
-            .ok_or(DiscoveryError::UnacceptableUrl { member }),
+            .ok_or_else(|| match value.as_str() {
+                Some(text) => sanitized(text),
+                None => sanitized(&value.to_string()),
+            }),
     }
 }
 
@@ -166,7 +197,13 @@ impl Metadata {
     /// Fills what this document leaves open from another one of the same issuer.
     #[must_use]
     pub fn filled_from(self, other: Metadata) -> Metadata {
-        Metadata {
+        let mut unusable = self.unusable;
+        for one in other.unusable {
+            if unusable.iter().all(|known| known.member != one.member) {
+                unusable.push(one);
+            }
+        }
+        let mut filled = Metadata {
             issuer: self.issuer,
             authorization_endpoint: self.authorization_endpoint.or(other.authorization_endpoint),
             token_endpoint: self.token_endpoint.or(other.token_endpoint),
@@ -195,7 +232,23 @@ impl Metadata {
                 .or(other.id_token_signing_alg_values_supported),
             scopes_supported: self.scopes_supported.or(other.scopes_supported),
             grant_types_supported: self.grant_types_supported.or(other.grant_types_supported),
-        }
+            unusable: Vec::new(),
+        };
+        // What the other document names rightly is not missed.
+        unusable.retain(|one| !filled.has(&one.member));
+        filled.unusable = unusable;
+        filled
+    }
+
+    fn has(&self, optional: &str) -> bool {
+        let endpoint = match optional {
+            "device_authorization_endpoint" => &self.device_authorization_endpoint,
+            "revocation_endpoint" => &self.revocation_endpoint,
+            "userinfo_endpoint" => &self.userinfo_endpoint,
+            "pushed_authorization_request_endpoint" => &self.pushed_authorization_request_endpoint,
+            _ => return false,
+        };
+        endpoint.is_some()
     }
 
     /// Whether S256 may be sent: yes, unless the server lists its methods without it.
@@ -340,41 +393,87 @@ mod tests {
         }
     }
 
+    const HOSTILE: [&str; 9] = [
+        r#""http://as.example/x""#,
+        r#""file:///etc/passwd""#,
+        r#""javascript:alert(1)""#,
+        r#""https://as.example@evil.example/""#,
+        r#""x; calc.exe""#,
+        r#""/relative""#,
+        r#""N/A""#,
+        "false",
+        "7",
+    ];
+
+    /// An https issuer's endpoints do not move to a port of this machine.
+    fn loopback_is_for_loopback_issuers_only(member: &str, is_accepted: impl Fn(&str) -> bool) {
+        for (issuer, accepted) in [(ISSUER, false), ("http://127.0.0.1:8080", true)] {
+            for endpoint in ["http://[::1]:1/x", "http://localhost/x"] {
+                let body = format!(r#"{{"issuer":"{issuer}","{member}":"{endpoint}"}}"#);
+                assert_eq!(is_accepted(&body), accepted, "{issuer} {member} {endpoint}");
+            }
+        }
+    }
+
+    fn issuer_of(body: &str) -> String {
+        let body: Value = serde_json::from_str(body).unwrap();
+        body["issuer"].as_str().unwrap().to_owned()
+    }
+
     #[test]
-    fn every_endpoint_is_https_or_loopback() {
+    fn an_endpoint_that_every_sign_in_needs_is_https_or_loopback() {
+        for member in ["authorization_endpoint", "token_endpoint", "jwks_uri"] {
+            for value in HOSTILE {
+                let error = parsed(&format!(r#","{member}":{value}"#)).unwrap_err();
+                let found = value.trim_matches('"').to_owned();
+                assert_eq!(error, DiscoveryError::UnacceptableUrl { member, found });
+            }
+            loopback_is_for_loopback_issuers_only(member, |body| {
+                parse(&issuer_of(body), body.as_bytes()).is_ok()
+            });
+            for absent in ["null", r#""""#] {
+                assert!(parsed(&format!(r#","{member}":{absent}"#)).is_ok());
+            }
+        }
+        let found = parsed(r#","token_endpoint":"http://a\u001b[2J""#).unwrap_err();
+        assert!(found.to_string().ends_with(r"http://a\u{1b}[2J"), "{found}");
+    }
+
+    #[test]
+    fn an_endpoint_that_a_sign_in_can_do_without_is_left_out_where_it_is_unusable() {
         for member in [
-            "authorization_endpoint",
-            "token_endpoint",
             "device_authorization_endpoint",
             "revocation_endpoint",
             "userinfo_endpoint",
-            "jwks_uri",
             "pushed_authorization_request_endpoint",
         ] {
-            for value in [
-                r#""http://as.example/x""#,
-                r#""file:///etc/passwd""#,
-                r#""javascript:alert(1)""#,
-                r#""https://as.example@evil.example/""#,
-                r#""x; calc.exe""#,
-                "7",
-            ] {
-                assert_eq!(
-                    parsed(&format!(r#","{member}":{value}"#)),
-                    Err(DiscoveryError::UnacceptableUrl { member }),
-                    "{member} {value}"
+            for value in HOSTILE {
+                let good = r#""token_endpoint":"https://as.example/t""#;
+                let metadata = parsed(&format!(r#","{member}":{value},{good}"#)).unwrap();
+                assert!(!metadata.has(member), "{member} {value}");
+                assert!(metadata.token_endpoint.is_some());
+                let expected = Unusable {
+                    member: member.to_owned(),
+                    found: value.trim_matches('"').to_owned(),
+                };
+                assert_eq!(metadata.unusable, [expected]);
+
+                // The other document may name it rightly.
+                let other = parsed(&format!(r#","{member}":"https://as.example/x""#)).unwrap();
+                let filled = metadata.filled_from(other);
+                assert!(
+                    filled.has(member) && filled.unusable.is_empty(),
+                    "{filled:?}"
                 );
             }
-            // An https issuer's endpoints do not move to a port of this machine.
-            for (issuer, accepted) in [(ISSUER, false), ("http://127.0.0.1:8080", true)] {
-                for endpoint in ["http://[::1]:1/x", "http://localhost/x"] {
-                    let body = format!(r#"{{"issuer":"{issuer}","{member}":"{endpoint}"}}"#);
-                    let found = parse(issuer, body.as_bytes());
-                    assert_eq!(found.is_ok(), accepted, "{issuer} {member} {endpoint}");
-                }
-            }
+            loopback_is_for_loopback_issuers_only(member, |body| {
+                parse(&issuer_of(body), body.as_bytes())
+                    .unwrap()
+                    .has(member)
+            });
             for absent in ["null", r#""""#] {
-                assert!(parsed(&format!(r#","{member}":{absent}"#)).is_ok());
+                let metadata = parsed(&format!(r#","{member}":{absent}"#)).unwrap();
+                assert!(metadata.unusable.is_empty(), "{absent}");
             }
         }
     }

@@ -256,7 +256,9 @@ impl Account<'_> {
     }
 
     fn grant(&self, keeps: bool) -> Result<Kept<Session>, Error> {
-        let metadata = self.documents().metadata()?;
+        let documents = self.documents();
+        let metadata = documents.metadata()?;
+        documents.note_unusable(&metadata, self.context.terminal);
         let secret = self.provider.client_secret()?;
         let client = self.client(&metadata, secret.as_ref());
         let pinned = self.pinned()?;

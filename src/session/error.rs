@@ -29,7 +29,13 @@ pub enum Error {
     Discovery(#[from] DiscoveryError),
     #[error("the provider's metadata is not at {url} (status {status})")]
     NoMetadata { url: String, status: u16 },
-    #[error("the provider's metadata has no {0}, and the configuration sets none")]
+    #[error("the provider's metadata is not at {url}: it is redirected (status {status}){}", moved_to(to.as_deref()))]
+    MetadataMoved {
+        url: String,
+        status: u16,
+        to: Option<String>,
+    },
+    #[error("the provider's metadata has no usable {0}, and the configuration sets none")]
     NoEndpoint(&'static str),
     #[error("the provider did not hand out a token")]
     Token(#[from] TokenError),
@@ -133,6 +139,10 @@ pub struct Sent {
     pub fixed_port: Option<String>,
 }
 
+fn moved_to(to: Option<&str>) -> String {
+    to.map_or_else(String::new, |to| format!(" to {to}"))
+}
+
 impl Reason {
     fn words(self) -> &'static str {
         match self {
@@ -199,9 +209,10 @@ impl Error {
             },
             Self::UnknownPerson { .. } => Told::Failed(Failure::UnknownPerson),
             // Metadata was there when the sign-in began: now it is the keys that are not.
-            Self::IdToken(_) | Self::UntimelyIdToken { .. } | Self::NoMetadata { .. } => {
-                Told::Failed(Failure::IdToken)
-            }
+            Self::IdToken(_)
+            | Self::UntimelyIdToken { .. }
+            | Self::NoMetadata { .. }
+            | Self::MetadataMoved { .. } => Told::Failed(Failure::IdToken),
             Self::Store(_) => Told::Failed(Failure::Store),
             Self::Http(HttpError::TimedOut { .. }) | Self::TimedOut { .. } => Told::TimedOut,
             Self::Declined { .. } => Told::Declined,

@@ -9,12 +9,13 @@ use serde::{Deserialize, Serialize};
 use time::{Duration, OffsetDateTime};
 
 use super::Error;
-use crate::http::{Http, Response};
-use crate::oauth::discovery::{self, Metadata};
+use crate::http::{Http, HttpError, Response};
+use crate::oauth::discovery::{self, DiscoveryError, Metadata, Unusable};
 use crate::oauth::id_token::{self, Checked, Checks, Jwks};
 use crate::provider::Provider;
 use crate::secret::Secret;
 use crate::store::{RecordName, Store};
+use crate::terminal::Terminal;
 
 /// Bounds on what a server says about how long its documents last: a day saves the request, and
 /// five minutes keep a server that says nothing sensible from being asked each time.
@@ -92,36 +93,43 @@ impl Documents<'_> {
     /// stand only in the second.
     fn fetch_metadata(&self, issuer: &str) -> Result<(Metadata, Option<StdDuration>), Error> {
         let mut found: Option<(Metadata, Option<StdDuration>)> = None;
-        let mut first_fault = None;
+        let mut fault: Option<Error> = None;
         for url in discovery::well_known_urls(issuer)? {
-            let result = self.http.get(&url, None).map_err(Error::from).and_then(
-                |Response {
-                     status,
-                     body,
-                     max_age,
-                     ..
-                 }| {
-                    if status != 200 {
-                        return Err(Error::NoMetadata {
-                            url: url.to_string(),
-                            status,
-                        });
-                    }
-                    Ok((discovery::parse(issuer, body.expose())?, max_age))
-                },
-            );
+            let result = match self.http.get(&url, None) {
+                Err(HttpError::Redirect { status, to, .. }) => Err(Error::MetadataMoved {
+                    url: url.to_string(),
+                    status,
+                    to,
+                }),
+                Err(error) => Err(error.into()),
+                Ok(Response {
+                    status: 200,
+                    body,
+                    max_age,
+                    ..
+                }) => discovery::parse(issuer, body.expose())
+                    .map(|metadata| (metadata, max_age))
+                    .map_err(Error::from),
+                Ok(Response { status, .. }) => Err(Error::NoMetadata {
+                    url: url.to_string(),
+                    status,
+                }),
+            };
             match (result, found.take()) {
                 (Ok((metadata, _)), Some((first, lifetime))) => {
                     found = Some((first.filled_from(metadata), lifetime));
                 }
                 // A second document that fails takes nothing from the first.
                 (Ok(first), None) | (Err(_), Some(first)) => found = Some(first),
-                (Err(fault), None) => {
+                (Err(other), None) => {
                     // A server that cannot be reached is not asked twice.
-                    if let Error::Http(_) = fault {
-                        return Err(fault);
+                    if let Error::Http(_) = other {
+                        return Err(other);
                     }
-                    first_fault.get_or_insert(fault);
+                    let tells_more = |known: &Error| how_telling(&other) > how_telling(known);
+                    if fault.as_ref().is_none_or(tells_more) {
+                        fault = Some(other);
+                    }
                 }
             }
             let is_whole = found.as_ref().is_some_and(|(metadata, _)| {
@@ -132,13 +140,23 @@ impl Documents<'_> {
                 break;
             }
         }
-        match (found, first_fault) {
+        match (found, fault) {
             (Some(found), _) => Ok(found),
             (None, Some(fault)) => Err(fault),
             (None, None) => Err(Error::NoMetadata {
                 url: issuer.to_owned(),
                 status: 0,
             }),
+        }
+    }
+
+    /// Says which endpoints the provider's metadata names wrongly, to a person who signs in.
+    pub(super) fn note_unusable(&self, metadata: &Metadata, terminal: Terminal) {
+        for Unusable { member, found } in &metadata.unusable {
+            terminal.say(&format!(
+                "note: the metadata of {} has an unusable {member} ({found}), which is ignored",
+                self.provider.name
+            ));
         }
     }
 
@@ -202,5 +220,26 @@ impl Documents<'_> {
             good_until: self.now + lifetime,
         };
         self.store.write_cached(name, &cached);
+    }
+}
+
+/// How much a failed look at one well-known document says about what is wrong. That a document is
+/// not there says least, for most providers have only one of them.
+fn how_telling(fault: &Error) -> u8 {
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "only these come from a look at a document"
+    )]
+    match fault {
+        Error::Discovery(DiscoveryError::OtherIssuer { .. }) => 6,
+        Error::Discovery(DiscoveryError::UnacceptableUrl { .. }) => 5,
+        Error::MetadataMoved { .. } => 4,
+        Error::NoMetadata {
+            status: 429 | 500..=599,
+            ..
+        } => 3,
+        Error::Discovery(_) => 2,
+        Error::NoMetadata { status: 404, .. } => 0,
+        _ => 1,
     }
 }

@@ -91,14 +91,7 @@ fn the_issuer_in_the_document_is_identical_to_the_one_asked_for() {
 #[test]
 fn an_endpoint_that_is_neither_https_nor_loopback_is_refused_and_nothing_is_opened() {
     let scene = Scene::new();
-    for member in [
-        "authorization_endpoint",
-        "token_endpoint",
-        "device_authorization_endpoint",
-        "jwks_uri",
-        "userinfo_endpoint",
-        "revocation_endpoint",
-    ] {
+    for member in ["authorization_endpoint", "token_endpoint", "jwks_uri"] {
         for hostile in [
             "http://evil.example/x",
             "file:///etc/passwd",
@@ -116,6 +109,107 @@ fn an_endpoint_that_is_neither_https_nor_loopback_is_refused_and_nothing_is_open
     }
     assert_eq!(scene.sandbox.opened().len(), 0);
     assert_eq!(scene.provider.count(Endpoint::Authorize), 0);
+}
+
+#[test]
+fn an_unusable_endpoint_that_a_sign_in_can_do_without_is_left_out_with_a_note() {
+    for (member, value) in [
+        ("revocation_endpoint", json!("N/A")),
+        ("userinfo_endpoint", json!("/userinfo")),
+        ("device_authorization_endpoint", json!(false)),
+        (
+            "pushed_authorization_request_endpoint",
+            json!("http://evil.example/par"),
+        ),
+    ] {
+        let scene = Scene::new();
+        scene
+            .provider
+            .behave(|b| b.metadata = patch(json!({ member: value })));
+        let first = scene.get_token(&[]);
+        first.token();
+        let shown = value
+            .as_str()
+            .map_or_else(|| value.to_string(), str::to_owned);
+        let note = format!("note: the metadata of corp has an unusable {member} ({shown})");
+        assert!(first.stderr.contains(&note), "{first}");
+        // It is said to a person who signs in, and not to each tool.
+        let later = scene.get_token(&["--force-refresh"]);
+        later.token();
+        assert!(!later.stderr.contains("note:"), "{later}");
+        let logout = scene.sandbox.run(&["logout", "corp"]);
+        logout.succeeds();
+    }
+
+    // The error names it where it is needed.
+    let scene = Scene::new();
+    let without = json!({ "device_authorization_endpoint": "calc.exe" });
+    scene.provider.behave(|b| b.metadata = patch(without));
+    scene
+        .get_token(&["--flow", "device"])
+        .fails_saying(1, &["no usable device_authorization_endpoint", "calc.exe"]);
+    assert_eq!(scene.sandbox.opened().len(), 0);
+}
+
+#[test]
+fn of_two_documents_that_fail_the_more_telling_failure_is_shown() {
+    let openid = Endpoint::OpenidConfiguration;
+    let oauth = Endpoint::OauthMetadata;
+    let other = json!({ "issuer": "https://other.example" });
+    let moved = Fault::Redirect {
+        status: 301,
+        to: "https://www.corp.example/x?token=secret".to_owned(),
+    };
+    for (first, second, words) in [
+        (
+            Fault::status(404),
+            Fault::json(200, &other),
+            "https://other.example",
+        ),
+        (
+            Fault::json(200, &other),
+            Fault::status(404),
+            "https://other.example",
+        ),
+        (
+            Fault::html(200),
+            Fault::json(200, &other),
+            "https://other.example",
+        ),
+        (
+            Fault::status(404),
+            moved.clone(),
+            "redirected (status 301) to https://www.corp.example/x",
+        ),
+        (
+            moved,
+            Fault::status(404),
+            "redirected (status 301) to https://www.corp.example/x",
+        ),
+        (Fault::status(404), Fault::status(503), "status 503"),
+        (Fault::status(404), Fault::html(200), "not a json object"),
+        (Fault::status(404), Fault::status(403), "status 403"),
+        (Fault::status(404), Fault::status(404), "status 404"),
+    ] {
+        let scene = Scene::new();
+        scene.provider.break_down(openid, first);
+        scene.provider.break_down(oauth, second);
+        let outcome = scene.get_token(&[]);
+        let stderr = outcome.fails_saying(1, &[words]);
+        assert!(!stderr.contains("secret"), "{outcome}");
+        assert_eq!(scene.sandbox.opened().len(), 0);
+    }
+}
+
+#[test]
+fn a_provider_that_asks_for_patience_is_in_trouble_and_not_misconfigured() {
+    let scene = Scene::new();
+    for endpoint in [Endpoint::OpenidConfiguration, Endpoint::OauthMetadata] {
+        scene.provider.break_down(endpoint, Fault::status(429));
+    }
+    scene
+        .get_token(&[])
+        .fails_saying(1, &["status 429", "later"]);
 }
 
 #[test]
@@ -189,7 +283,10 @@ fn a_redirect_of_the_documents_is_not_followed() {
             .provider
             .break_down(endpoint, Fault::Redirect { status: 302, to });
     }
-    scene.get_token(&[]).fails_saying(1, &["redirect"]);
+    scene.get_token(&[]).fails_saying(
+        1,
+        &["redirected", &elsewhere.url("/.well-known"), "`issuer`"],
+    );
     assert_eq!(elsewhere.all_seen().len(), 0);
 }
 
