@@ -32,6 +32,8 @@ pub mod terminal;
 pub mod clock;
 pub mod error;
 pub mod hardening;
+#[cfg(unix)]
+pub mod identity;
 pub mod report;
 pub mod secret;
 

@@ -184,6 +184,12 @@ fn why_untrusted(file: &str, why: Untrusted) -> Option<String> {
         Untrusted::Owner { .. } => {
             Some("read it, and if it is right, make a copy of it".to_owned())
         }
+        Untrusted::UnknownOwner { .. } => Some(
+            "make a copy of it that belongs to you, or a link of yours to it; hallpass follows \
+             that where neither the file nor a folder above it can be written by its group or \
+             by others"
+                .to_owned(),
+        ),
         Untrusted::NotAFile
         | Untrusted::TooLarge
         | Untrusted::DanglingLink

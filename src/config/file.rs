@@ -15,14 +15,16 @@ use crate::secret::Secret;
 /// Nobody writes a megabyte by hand.
 const LARGEST: u64 = 1 << 20;
 
-/// Who else may read the file.
+/// What a file is for, which decides who may own and read it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Readers {
-    /// Whoever likes to.
-    Anyone,
-    /// Nobody but its owner, where the owner is the user. One that root has put there for
-    /// everybody (a company's client, a container's mounted secret) may be readable.
-    Owner,
+pub(crate) enum Kind {
+    /// The system's configuration.
+    System,
+    /// The user's configuration, of hallpass or another program.
+    User,
+    /// Only its owner may read it, where the owner is the user. One that root provides for
+    /// everyone (a company's client, a container's mounted secret) may be readable.
+    Private,
 }
 
 /// What is wrong with a file that others may have written or read.
@@ -34,6 +36,10 @@ pub enum Untrusted {
     TooLarge,
     #[error("belongs to another user (uid {owner}); it must belong to you or to root")]
     Owner { owner: u32 },
+    #[error(
+        "belongs to a user outside this user namespace (shown as uid {owner}), who may not be root"
+    )]
+    UnknownOwner { owner: u32 },
     #[error("can be written by others (mode {mode:04o})")]
     Writable { mode: u32 },
     #[error("can be read by others (mode {mode:04o})")]
@@ -56,7 +62,7 @@ pub(crate) enum Unusable {
 /// The file's text, or nothing where there is no such file.
 ///
 /// Any other failure is an error: a file that cannot be read is not an absent one.
-pub(crate) fn read(path: &Path, readers: Readers) -> Result<Option<Zeroizing<String>>, Unusable> {
+pub(crate) fn read(path: &Path, kind: Kind) -> Result<Option<Zeroizing<String>>, Unusable> {
     let file = match open(path) {
         Ok(file) => file,
         Err(error) if is_absence(&error) => {
@@ -68,7 +74,7 @@ pub(crate) fn read(path: &Path, readers: Readers) -> Result<Option<Zeroizing<Str
         Err(error) => return Err(error.into()),
     };
     let metadata = file.metadata()?;
-    check(&metadata, readers)?;
+    check(path, &metadata, kind)?;
 
     // The size is known, so the buffer never grows and leaves no copy of a secret behind.
     let size = usize::try_from(metadata.len()).unwrap_or_default();
@@ -107,40 +113,61 @@ fn open(path: &Path) -> io::Result<File> {
     File::open(path)
 }
 
-fn check(metadata: &Metadata, readers: Readers) -> Result<(), Untrusted> {
+fn check(path: &Path, metadata: &Metadata, kind: Kind) -> Result<(), Untrusted> {
     if !metadata.is_file() {
         return Err(Untrusted::NotAFile);
     }
     if metadata.len() > LARGEST {
         return Err(Untrusted::TooLarge);
     }
-    check_owner(metadata, readers)
+    check_owner(path, metadata, kind)
 }
 
 #[cfg(unix)]
-fn check_owner(metadata: &Metadata, readers: Readers) -> Result<(), Untrusted> {
+fn check_owner(path: &Path, metadata: &Metadata, kind: Kind) -> Result<(), Untrusted> {
     use std::os::unix::fs::MetadataExt;
 
-    let user = rustix::process::geteuid().as_raw();
+    use crate::identity::{LedTo, Owner, vouched_for};
+
+    let uid = metadata.uid();
     let mode = metadata.mode() & 0o7777;
-    judge(metadata.uid(), mode, user, readers)
+    let owner = match Owner::of(uid) {
+        Owner::Unknown => {
+            let vouched = match kind {
+                Kind::System => vouched_for(path, metadata, LedTo::BySystem),
+                Kind::User => vouched_for(path, metadata, LedTo::ByUser),
+                Kind::Private => false,
+            };
+            if !vouched {
+                return Err(Untrusted::UnknownOwner { owner: uid });
+            }
+            Owner::Root
+        }
+        known @ (Owner::User | Owner::Root | Owner::Other(_)) => known,
+    };
+    judge(owner, mode, kind)
 }
 
 /// Elsewhere the folder's own access list has to do.
 #[cfg(not(unix))]
 #[expect(clippy::unnecessary_wraps, reason = "it can fail on unix")]
-fn check_owner(_metadata: &Metadata, _readers: Readers) -> Result<(), Untrusted> {
+fn check_owner(_path: &Path, _metadata: &Metadata, _kind: Kind) -> Result<(), Untrusted> {
     Ok(())
 }
 
 #[cfg(unix)]
-fn judge(owner: u32, mode: u32, user: u32, readers: Readers) -> Result<(), Untrusted> {
-    const ROOT: u32 = 0;
-    if owner != user && owner != ROOT {
-        Err(Untrusted::Owner { owner })
-    } else if mode & 0o022 != 0 {
+fn judge(owner: crate::identity::Owner, mode: u32, kind: Kind) -> Result<(), Untrusted> {
+    use crate::identity::Owner;
+
+    const GROUP_AND_OTHERS_WRITE: u32 = 0o022;
+    const GROUP_AND_OTHERS_READ: u32 = 0o044;
+    match owner {
+        Owner::Other(owner) => return Err(Untrusted::Owner { owner }),
+        Owner::User | Owner::Root | Owner::Unknown => (),
+    }
+    if mode & GROUP_AND_OTHERS_WRITE != 0 {
         Err(Untrusted::Writable { mode })
-    } else if readers == Readers::Owner && owner != ROOT && mode & 0o044 != 0 {
+    } else if kind == Kind::Private && owner != Owner::Root && mode & GROUP_AND_OTHERS_READ != 0 {
         Err(Untrusted::Readable { mode })
     } else {
         Ok(())
@@ -257,58 +284,60 @@ mod tests {
 
     #[test]
     fn only_the_user_and_root_may_have_written_it() {
-        const ME: u32 = 1000;
-        for (owner, mode, readers, expected) in [
-            (ME, 0o600, Readers::Owner, Ok(())),
-            (ME, 0o400, Readers::Owner, Ok(())),
-            (ME, 0o644, Readers::Anyone, Ok(())),
+        use crate::identity::Owner::{Other, Root, User};
+
+        for (owner, mode, kind, expected) in [
+            (User, 0o600, Kind::Private, Ok(())),
+            (User, 0o400, Kind::Private, Ok(())),
+            (User, 0o644, Kind::User, Ok(())),
             (
-                ME,
+                User,
                 0o644,
-                Readers::Owner,
+                Kind::Private,
                 Err(Untrusted::Readable { mode: 0o644 }),
             ),
             (
-                ME,
+                User,
                 0o640,
-                Readers::Owner,
+                Kind::Private,
                 Err(Untrusted::Readable { mode: 0o640 }),
             ),
             (
-                ME,
+                User,
                 0o664,
-                Readers::Anyone,
+                Kind::User,
                 Err(Untrusted::Writable { mode: 0o664 }),
             ),
             (
-                ME,
+                User,
                 0o602,
-                Readers::Owner,
+                Kind::Private,
                 Err(Untrusted::Writable { mode: 0o602 }),
             ),
-            (0, 0o644, Readers::Anyone, Ok(())),
-            (0, 0o644, Readers::Owner, Ok(())),
+            (Root, 0o644, Kind::System, Ok(())),
+            (Root, 0o644, Kind::User, Ok(())),
+            (Root, 0o644, Kind::Private, Ok(())),
             (
-                0,
+                Root,
                 0o666,
-                Readers::Anyone,
+                Kind::System,
                 Err(Untrusted::Writable { mode: 0o666 }),
             ),
             (
-                1001,
+                Other(1001),
                 0o600,
-                Readers::Owner,
+                Kind::Private,
                 Err(Untrusted::Owner { owner: 1001 }),
             ),
             (
-                1001,
+                Other(1001),
                 0o644,
-                Readers::Anyone,
+                Kind::System,
                 Err(Untrusted::Owner { owner: 1001 }),
             ),
         ] {
-            let found = judge(owner, mode, ME, readers);
-            assert_eq!(found, expected, "{owner} {mode:o} {readers:?}");
+            let found = judge(owner, mode, kind);
+            assert_eq!(found, expected, "{owner:?} {mode:o} {kind:?}");
         }
     }
 }

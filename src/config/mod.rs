@@ -35,7 +35,7 @@ use crate::provider::layer::{self, ProviderLayer};
 use crate::provider::resource::Pattern;
 use crate::provider::{OF_ANY_ISSUER, Origin, Provider, Realm, RegistryExchange, presets};
 use error::{Problem, What, shown_name};
-use file::{Readers, Unusable};
+use file::{Kind, Unusable};
 use section::{Name, Section, Source, Title, issuer, printable};
 use settings::{SettingsLayer, choice};
 
@@ -135,7 +135,7 @@ impl Config {
         edited: &UserFile,
     ) -> Result<Self, ConfigError> {
         let system = folders::system_file()
-            .map(|path| read(path, None))
+            .map(|path| read(path, Kind::System, None))
             .transpose()?
             .flatten();
         let user = edited.source();
@@ -355,7 +355,7 @@ pub(crate) fn read_text(
     shown: &str,
 ) -> Result<Option<Zeroizing<String>>, ConfigError> {
     let file = || shown.to_owned();
-    file::read(path, Readers::Anyone).map_err(|unusable| match unusable {
+    file::read(path, Kind::User).map_err(|unusable| match unusable {
         Unusable::Untrusted(why) => ConfigError::Untrusted { file: file(), why },
         Unusable::Unreadable(cause) => ConfigError::Unreadable {
             file: file(),
@@ -392,10 +392,10 @@ impl Sources {
         let home = folders::home(env).ok();
 
         let system = system_file
-            .map(|path| read(path, home.clone()))
+            .map(|path| read(path, Kind::System, home.clone()))
             .transpose()?
             .flatten();
-        let user = read(&user_path, home.clone())?;
+        let user = read(&user_path, Kind::User, home.clone())?;
         let file = Name::File {
             path: user_path,
             home,
@@ -435,12 +435,12 @@ fn given<T>(name: &'static str, value: Result<T, What>) -> Result<T, ConfigError
 }
 
 /// Reads one file, if it is there and nobody else can have written it.
-fn read(path: &Path, home: Option<PathBuf>) -> Result<Option<Source>, ConfigError> {
+fn read(path: &Path, kind: Kind, home: Option<PathBuf>) -> Result<Option<Source>, ConfigError> {
     let name = Name::File {
         path: path.to_owned(),
         home: home.clone(),
     };
-    let text: Zeroizing<String> = match file::read(path, Readers::Anyone) {
+    let text: Zeroizing<String> = match file::read(path, kind) {
         Ok(Some(text)) => text,
         Ok(None) => return Ok(None),
         Err(Unusable::Untrusted(why)) => {

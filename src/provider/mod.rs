@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 pub use realm::Realm;
 
 use crate::config::error::{BadSecret, ConfigError, Lines, Missing, Unregistered};
-use crate::config::file::{self, Readers};
+use crate::config::file::{self, Kind};
 use crate::oauth::RedirectUri;
 use crate::oauth::redirect_uri::LoopbackHost;
 use crate::oauth::token::ClientAuth;
@@ -229,7 +229,7 @@ impl Provider {
             file: crate::config::shown(path),
             why,
         };
-        let text = match file::read(path, Readers::Owner) {
+        let text = match file::read(path, Kind::Private) {
             Ok(Some(text)) => text,
             Ok(None) => return Err(bad(BadSecret::Absent)),
             Err(file::Unusable::Untrusted(why)) => return Err(bad(BadSecret::Untrusted(why))),

@@ -3,8 +3,10 @@
 //! <https://man7.org/linux/man-pages/man7/keyrings.7.html>
 //!
 //! The key is in the user keyring, under permissions that let every session of the same user read
-//! it: in a session keyring it would be seen by one terminal and not by the next. Most containers
-//! forbid all of this; whatever is forbidden is reported, and a cache is done without.
+//! it: in a session keyring it would be seen by one terminal and not by the next. In a user
+//! namespace `@u` names another keyring, and the user's own one is found through the session
+//! keyring. Most containers forbid all of this; whatever is forbidden is reported, and hallpass
+//! works without a cache.
 
 /// Why the kernel keyring is of no use here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -19,6 +21,11 @@ pub enum KernelError {
     Denied,
     #[error("this user's quota is used up (EDQUOT)")]
     Quota,
+    #[error(
+        "this process is in a user namespace, and its session keyring has no link to the user's \
+         keyring"
+    )]
+    OutOfReach,
     #[error("what it holds under our name is not a data key")]
     NotAKey,
     #[error("it failed with error {0}")]
@@ -34,11 +41,12 @@ pub(super) use nowhere::{boot_id, forget, keep, probe, read};
 mod linux {
     use std::time::Duration;
 
-    use linux_keyutils::{Key, KeyError, KeyPermissions, KeyRing, KeyRingIdentifier};
+    use linux_keyutils::{Key, KeyError, KeyPermissions, KeyRing, KeyRingIdentifier, LinkNode};
     use rustix::io::Errno;
     use zeroize::Zeroizing;
 
     use super::KernelError;
+    use crate::identity;
     use crate::secret::Secret;
     use crate::store::key::{KEY_LEN, KeyId};
 
@@ -55,7 +63,15 @@ mod linux {
 
     /// The key of this name; `None` where there is none, or no longer.
     pub(in crate::store) fn read(id: KeyId) -> Result<Option<Secret<[u8; KEY_LEN]>>, KernelError> {
-        let Some(key) = search(user_keyring()?, id)? else {
+        // Only where this finds nothing is it asked whether we are in a user namespace.
+        let found = user_keyring().and_then(|keyring| search(keyring, id));
+        let found = match found {
+            Ok(Some(key)) => Some(key),
+            Ok(None) | Err(_) if identity::in_user_namespace() => search(session_keyring()?, id)?,
+            Ok(None) => None,
+            Err(error) => return Err(error),
+        };
+        let Some(key) = found else {
             return Ok(None);
         };
         // One byte more than a key has, to tell a longer payload from a key.
@@ -73,8 +89,7 @@ mod linux {
         secret: &Secret<[u8; KEY_LEN]>,
         timeout: Option<Duration>,
     ) -> Result<(), KernelError> {
-        possess_user_keyring()?;
-        let keyring = user_keyring()?;
+        let keyring = possessed_keyring()?;
         let key = keyring
             .add_key(description(id).as_str(), secret.expose())
             .map_err(reason)?;
@@ -95,8 +110,7 @@ mod linux {
 
     /// Drops the key; says whether it was there.
     pub(in crate::store) fn forget(id: KeyId) -> Result<bool, KernelError> {
-        possess_user_keyring()?;
-        let keyring = user_keyring()?;
+        let keyring = possessed_keyring()?;
         match search(keyring, id)? {
             Some(key) => remove(keyring, key).map(|()| true),
             None => Ok(false),
@@ -117,12 +131,44 @@ mod linux {
         KeyRing::from_special_id(KeyRingIdentifier::User, false).map_err(no_user_keyring)
     }
 
-    // A login whose session keyring does not link to the user keyring possesses nothing in it: it
-    // may add a key there, and then may not set that key's permissions.
-    fn possess_user_keyring() -> Result<(), KernelError> {
+    fn session_keyring() -> Result<KeyRing, KernelError> {
+        KeyRing::from_special_id(KeyRingIdentifier::Session, false).map_err(no_user_keyring)
+    }
+
+    /// The user's keyring, for writing. Inside a user namespace it is not `@u`, which nobody
+    /// outside would find again.
+    fn possessed_keyring() -> Result<KeyRing, KernelError> {
+        if identity::in_user_namespace() {
+            return linked_user_keyring();
+        }
+        // A login whose session keyring does not link to the user keyring possesses nothing in
+        // it: it may add a key there, and then may not set that key's permissions.
         KeyRing::from_special_id(KeyRingIdentifier::Process, true)
             .and_then(|process| process.link_keyring_id(KeyRingIdentifier::User))
-            .map_err(no_user_keyring)
+            .map_err(no_user_keyring)?;
+        user_keyring()
+    }
+
+    /// The user's keyring outside this namespace, as the session keyring links to it. The kernel
+    /// names it after the uid outside, and shows its owner as we see ourselves.
+    fn linked_user_keyring() -> Result<KeyRing, KernelError> {
+        /// Many more than any quota allows: a list that did not fit could not be read.
+        const MOST_LINKS: usize = 1 << 16;
+
+        let namespaces_own = user_keyring().ok();
+        let links = session_keyring()?.get_links(MOST_LINKS).map_err(reason)?;
+        links
+            .iter()
+            .filter_map(LinkNode::as_ring)
+            .filter(|keyring| Some(*keyring) != namespaces_own)
+            .find(|keyring| {
+                keyring.metadata().is_ok_and(|metadata| {
+                    let name = metadata.get_description().strip_prefix("_uid.");
+                    name.is_some_and(|uid| uid.parse::<u32>().is_ok())
+                        && metadata.get_uid() == identity::user()
+                })
+            })
+            .ok_or(KernelError::OutOfReach)
     }
 
     // The kernel makes a user keyring that is not there. Where the quota leaves no room for it,
@@ -226,7 +272,7 @@ mod linux {
                 assert_eq!(keep(id, &Secret::new([7; 32]), None), Err(error));
                 return;
             }
-            possess_user_keyring().unwrap();
+            possessed_keyring().unwrap();
             let keyring = user_keyring().unwrap();
             for payload in [&[1; 31][..], &[1; 33], &[1; 500]] {
                 keyring.add_key(description(id).as_str(), payload).unwrap();
@@ -242,6 +288,7 @@ mod nowhere {
     use std::time::Duration;
 
     use super::KernelError;
+    use crate::identity;
     use crate::secret::Secret;
     use crate::store::key::{KEY_LEN, KeyId};
 

@@ -18,8 +18,12 @@ use super::lock;
 use crate::secret::Secret;
 
 #[cfg(all(unix, not(target_os = "macos")))]
+mod bus;
+#[cfg(all(unix, not(target_os = "macos")))]
 mod secret_service;
 
+#[cfg(not(all(unix, not(target_os = "macos"))))]
+mod always_there;
 #[cfg(not(all(unix, not(target_os = "macos"))))]
 use always_there as secret_service;
 
@@ -85,7 +89,7 @@ pub(super) fn read(
         // Held until the end: gnome-keyring does not like clients that come and go.
         let service = secret_service::connect()?;
         service.may_be_read(id, terms.attended())?;
-        decode(&Zeroizing::new(entry(id)?.get_password().map_err(reason)?))
+        decode(&service.read(id)?)
     })
 }
 
@@ -99,16 +103,9 @@ pub(super) fn make(
     in_turn(terms, turn, move || {
         let service = secret_service::connect()?;
         service.may_be_written(terms.attended())?;
-        let entry = entry(id)?;
-        entry
-            .set_password(&Zeroizing::new(STANDARD.encode(secret.expose())))
-            .map_err(reason)?;
-        decode(&Zeroizing::new(entry.get_password().map_err(reason)?))
+        service.write(id, &Zeroizing::new(STANDARD.encode(secret.expose())))?;
+        decode(&service.read(id)?)
     })
-}
-
-fn entry(id: KeyId) -> Result<keyring::Entry, KeyringError> {
-    keyring::Entry::new(SERVICE, &id.to_string()).map_err(reason)
 }
 
 fn decode(text: &str) -> Result<DataSecret, KeyringError> {
@@ -117,7 +114,7 @@ fn decode(text: &str) -> Result<DataSecret, KeyringError> {
         .ok()
         .and_then(|bytes| <[u8; KEY_LEN]>::try_from(bytes.as_slice()).ok())
         .map(Secret::new)
-        .ok_or_else(|| KeyringError::Other("its entry is not a data key".to_owned()))
+        .ok_or_else(not_a_key)
 }
 
 /// Waits for our turn and then makes the call. The waiting counts, from when the keyring last
@@ -200,65 +197,9 @@ enum Word<T> {
     Answer(Result<T, KeyringError>),
 }
 
-fn reason(error: keyring::Error) -> KeyringError {
-    use keyring::Error;
-
-    match error {
-        Error::NoEntry => KeyringError::NotFound,
-        // A dialog that was dismissed, or a collection that stayed locked.
-        Error::NoStorageAccess(_) if cfg!(all(unix, not(target_os = "macos"))) => {
-            KeyringError::Locked
-        }
-        Error::NoStorageAccess(cause) | Error::PlatformFailure(cause) => {
-            KeyringError::Other(cause.to_string())
-        }
-        Error::NoDefaultStore => KeyringError::Other(match keyring::Entry::store_status() {
-            Err(Error::PlatformFailure(cause)) => cause.to_string(),
-            Ok(()) | Err(_) => "the platform has none".to_owned(),
-        }),
-        // These hold what was found; none of it may be shown.
-        Error::BadEncoding(_) | Error::BadDataFormat(..) => {
-            KeyringError::Other("its entry is not a data key".to_owned())
-        }
-        Error::Ambiguous(_) => KeyringError::Other("it has several such entries".to_owned()),
-        Error::BadStoreFormat(_)
-        | Error::TooLong(..)
-        | Error::Invalid(..)
-        | Error::NotSupportedByStore(_)
-        | _ => KeyringError::Other("it refused the entry".to_owned()),
-    }
-}
-
-/// Keychain and Credential Manager are part of the system, and open with the user's session.
-#[cfg(not(all(unix, not(target_os = "macos"))))]
-mod always_there {
-    use super::{KeyId, KeyringError};
-
-    pub(super) struct Service;
-
-    #[expect(clippy::unnecessary_wraps, reason = "as with the Secret Service")]
-    pub(super) fn connect() -> Result<Service, KeyringError> {
-        Ok(Service)
-    }
-
-    #[expect(
-        clippy::unnecessary_wraps,
-        clippy::unused_self,
-        reason = "as with the Secret Service"
-    )]
-    impl Service {
-        pub(super) fn is_locked(&self) -> Result<bool, KeyringError> {
-            Ok(false)
-        }
-
-        pub(super) fn may_be_read(&self, _id: KeyId, _attended: bool) -> Result<(), KeyringError> {
-            Ok(())
-        }
-
-        pub(super) fn may_be_written(&self, _attended: bool) -> Result<(), KeyringError> {
-            Ok(())
-        }
-    }
+/// What an entry holds instead may be a secret, so it is not shown.
+fn not_a_key() -> KeyringError {
+    KeyringError::Other("its entry is not a data key".to_owned())
 }
 
 #[cfg(test)]
@@ -348,34 +289,12 @@ mod tests {
 
     #[test]
     fn no_error_shows_what_an_entry_held() {
-        let secret = || b"hunter2".to_vec();
-        let cause = || Box::new(std::io::Error::other("cause"));
-        for error in [
-            keyring::Error::BadEncoding(secret()),
-            keyring::Error::BadDataFormat(secret(), cause()),
-            keyring::Error::BadStoreFormat("hunter2".to_owned()),
-        ] {
-            let reason = reason(error);
-            assert!(!format!("{reason} {reason:?}").contains("hunter2"));
-        }
         for text in ["", "hunter2", "aHVudGVyMg=="] {
             let Err(reason) = decode(text) else {
                 panic!("{text} was taken for a key");
             };
             assert!(matches!(reason, KeyringError::Other(_)));
-        }
-    }
-
-    #[test]
-    fn nothing_but_no_entry_is_not_found() {
-        let cause = || Box::new(std::io::Error::other("cause"));
-        assert_eq!(reason(keyring::Error::NoEntry), KeyringError::NotFound);
-        for error in [
-            keyring::Error::NoStorageAccess(cause()),
-            keyring::Error::PlatformFailure(cause()),
-            keyring::Error::Ambiguous(vec![]),
-        ] {
-            assert_ne!(reason(error), KeyringError::NotFound);
+            assert!(!format!("{reason} {reason:?}").contains("hunter2"));
         }
     }
 }

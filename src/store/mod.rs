@@ -476,6 +476,7 @@ impl Store {
                 Err(
                     error @ (KernelError::Denied
                     | KernelError::Quota
+                    | KernelError::OutOfReach
                     | KernelError::NotAKey
                     | KernelError::Other(_)),
                 ) => Err(StoreError::Kernel(error)),

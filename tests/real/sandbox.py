@@ -102,6 +102,10 @@ class Sandbox:
         if os.geteuid() != 0:
             return
         nobody = 65534
+        self.belongs_to(nobody, ("setpriv", f"--reuid={nobody}", f"--regid={nobody}", "--clear-groups"))
+
+    def belongs_to(self, uid, become):
+        """From now on the person is the user with this uid, as whom `become` starts programs."""
         # Copies, for the tests themselves may lie where nobody else can look.
         for program in (self.program, HERE / "browser.py"):
             shutil.copy(program, self.tools / program.name)
@@ -111,8 +115,8 @@ class Sandbox:
         script.write_text(command.replace(sys.executable, "/usr/bin/python3"), encoding="utf-8")
         self.browser_log.touch()
         for path in (self.root, *self.root.rglob("*")):
-            os.chown(path, nobody, nobody)
-        self.become = ("setpriv", f"--reuid={nobody}", f"--regid={nobody}", "--clear-groups")
+            os.chown(path, uid, uid, follow_symlinks=False)
+        self.become = become
 
     def close(self):
         for process in self._running:

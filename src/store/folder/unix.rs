@@ -10,6 +10,7 @@ use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::StoreError;
+use crate::identity;
 
 const GROUP_AND_OTHERS: u32 = 0o077;
 
@@ -27,9 +28,7 @@ impl Folder {
         // A slash at the end would make the system follow a link in spite of O_NOFOLLOW.
         let path: PathBuf = path.components().collect();
         match rustix::fs::open(&path, folder_flags(), Mode::empty()) {
-            Ok(opened) => {
-                Self::checked(path, opened.into(), rustix::process::geteuid().as_raw()).map(Some)
-            }
+            Ok(opened) => Self::checked(path, opened.into(), identity::user()).map(Some),
             Err(Errno::NOENT) => Ok(None),
             Err(error) => Err(not_a_folder(path, error)),
         }

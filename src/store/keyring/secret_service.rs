@@ -1,15 +1,20 @@
-//! Asks the Secret Service what it would do, before the `keyring` crate makes it do it.
+//! Keeps entries in the Secret Service, and asks it first what it would do.
 //!
 //! <https://specifications.freedesktop.org/secret-service-spec/latest/>
 //!
-//! `keyring` opens an unlock dialog by itself and takes a locked database for an empty one. Here
-//! both are told apart first, by calls that need no session, show nothing and carry no secret.
+//! To read or write an entry may open an unlock dialog, and a locked database can look like an
+//! empty one. Both are told apart first, by calls that need no session, show nothing and carry no
+//! secret.
 
 use std::collections::HashMap;
 
+use secret_service::EncryptionType;
+use secret_service::blocking::{Item, SecretService};
 use zbus::blocking::Connection;
 use zbus::zvariant::{DynamicType, OwnedObjectPath, OwnedValue};
+use zeroize::Zeroizing;
 
+use super::bus;
 use super::{KeyId, KeyringError, SERVICE};
 
 const NAME: &str = "org.freedesktop.secrets";
@@ -26,7 +31,7 @@ pub(super) struct Service {
 /// Secret Service.
 pub(super) fn connect() -> Result<Service, KeyringError> {
     let service = Service {
-        bus: Connection::session().map_err(|error| no_bus(&error))?,
+        bus: bus::session().map_err(|error| no_bus(&error))?,
     };
     let bus = |method, body: &str| {
         service
@@ -60,7 +65,7 @@ impl Service {
     /// Whether the entry can be had: it is there, and open, or somebody can be asked to open it.
     pub(super) fn may_be_read(&self, id: KeyId, attended: bool) -> Result<(), KeyringError> {
         let id = id.to_string();
-        let attributes = HashMap::from([("service", SERVICE), ("username", id.as_str())]);
+        let attributes = attributes(&id);
         // Collection by collection: to be asked for all at once makes KeePassXC open a dialog for
         // those that are locked. They may hide their entries, so this is no absence.
         let mut any_locked = false;
@@ -99,6 +104,41 @@ impl Service {
             return Ok(());
         }
         Err(KeyringError::Locked)
+    }
+
+    /// The text of the entry.
+    pub(super) fn read(&self, id: KeyId) -> Result<Zeroizing<String>, KeyringError> {
+        let id = id.to_string();
+        let session = self.session()?;
+        let item = entry(&session, &id)?.ok_or(KeyringError::NotFound)?;
+        let secret = Zeroizing::new(item.get_secret().map_err(|error| reason(&error))?);
+        let text = std::str::from_utf8(&secret).map_err(|_| super::not_a_key())?;
+        Ok(Zeroizing::new(text.to_owned()))
+    }
+
+    /// Writes the entry, or replaces its text.
+    pub(super) fn write(&self, id: KeyId, text: &str) -> Result<(), KeyringError> {
+        let failed = |error| reason(&error);
+        let id = id.to_string();
+        let session = self.session()?;
+        if let Some(item) = entry(&session, &id)? {
+            return item.set_secret(text.as_bytes(), TYPE).map_err(failed);
+        }
+        let collection = session.get_default_collection().map_err(failed)?;
+        if collection.is_locked().map_err(failed)? {
+            collection.unlock().map_err(failed)?;
+        }
+        let label = format!("keyring:{id}@{SERVICE}");
+        collection
+            .create_item(&label, attributes(&id), text.as_bytes(), true, TYPE)
+            .map(|_| ())
+            .map_err(failed)
+    }
+
+    /// A session, in which secrets cross the bus encrypted.
+    fn session(&self) -> Result<SecretService<'static>, KeyringError> {
+        SecretService::connect_with_existing(EncryptionType::Dh, self.bus.clone())
+            .map_err(|error| reason(&error))
     }
 
     /// Whether the default collection is open; `None` where none was ever made, which takes a
@@ -141,6 +181,31 @@ impl Service {
     }
 }
 
+/// The type of the text, as earlier versions wrote it.
+const TYPE: &str = "application/octet-stream";
+
+/// What an entry is found by.
+fn attributes(id: &str) -> HashMap<&str, &str> {
+    HashMap::from([("service", SERVICE), ("username", id)])
+}
+
+/// The one entry with this name, unlocked.
+fn entry<'s>(session: &'s SecretService<'_>, id: &str) -> Result<Option<Item<'s>>, KeyringError> {
+    let failed = |error| reason(&error);
+    let found = session.search_items(attributes(id)).map_err(failed)?;
+    if !found.locked.is_empty() {
+        let locked: Vec<_> = found.locked.iter().collect();
+        session.unlock_all(&locked).map_err(failed)?;
+    }
+    let mut items = found.unlocked.into_iter().chain(found.locked);
+    match (items.next(), items.next()) {
+        (Some(_), Some(_)) => Err(KeyringError::Other(
+            "it has several such entries".to_owned(),
+        )),
+        (item, _) => Ok(item),
+    }
+}
+
 fn answer<T>(message: zbus::Result<zbus::Message>) -> Result<T, KeyringError>
 where
     T: for<'d> zbus::zvariant::DynamicDeserialize<'d>,
@@ -168,6 +233,22 @@ fn no_bus(error: &zbus::Error) -> KeyringError {
         return KeyringError::NoService;
     }
     KeyringError::Other(format!("the session bus: {error}"))
+}
+
+fn reason(error: &secret_service::Error) -> KeyringError {
+    use secret_service::Error;
+
+    match error {
+        // A dialog that was dismissed, or a collection that stayed locked.
+        Error::Locked | Error::Prompt | Error::NoResult => KeyringError::Locked,
+        Error::Unavailable => KeyringError::NoService,
+        Error::Zbus(error) => failed(error),
+        error @ (Error::Crypto(_)
+        | Error::ZbusFdo(_)
+        | Error::Zvariant(_)
+        | Error::PromptDisconnected
+        | _) => KeyringError::Other(format!("the Secret Service: {error}")),
+    }
 }
 
 fn failed(error: &zbus::Error) -> KeyringError {

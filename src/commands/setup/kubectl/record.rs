@@ -11,7 +11,7 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::yaml::Edit;
-use crate::config::file::{self, Readers, Unusable};
+use crate::config::file::{self, Kind, Unusable};
 use crate::config::{ConfigError, shown};
 use crate::error::Error;
 
@@ -77,7 +77,7 @@ impl Record {
 
     fn at(path: &Path) -> Result<Option<Self>, Error> {
         let file = || shown(path);
-        let text = match file::read(path, Readers::Owner) {
+        let text = match file::read(path, Kind::Private) {
             Ok(Some(text)) => text,
             Ok(None) => return Ok(None),
             Err(Unusable::Untrusted(why)) => {
