@@ -94,7 +94,7 @@ const KUBECTL: Tool = Tool {
     env: &[(
         "KUBERNETES_EXEC_INFO",
         "{\"kind\":\"ExecCredential\",\"apiVersion\":\"client.authentication.k8s.io/v1\",\
-         \"spec\":{\"interactive\":false}}",
+         \"spec\":{\"interactive\":false,\"cluster\":{\"server\":\"https://k8s.corp.example\"}}}",
     )],
     stdin: None,
     goal: Some(1.0),

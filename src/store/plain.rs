@@ -1,5 +1,7 @@
-//! What is stored unencrypted, because none of it is secret and nothing is sent anywhere because of
-//! it: how the last sign-in went. Losing it costs a cool-down, so what cannot be read is not there.
+//! What is stored unencrypted, because none of it is secret: how the last sign-in went, and for which
+//! server an exec entry of a kubeconfig was set up. Only the user can write here, and so an entry is
+//! worth as much as one in config.toml. Losing an attempt costs a cool-down and losing an entry
+//! another set-up, so what cannot be read is not there.
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 

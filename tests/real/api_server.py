@@ -14,8 +14,9 @@ from loopback import LoopbackServer
 
 SECONDS_A_REQUEST = 30
 
-POD = {"metadata": {"name": "a-pod-of-the-tests", "namespace": "default"}, "spec": {}, "status": {"phase": "Running"}}
+POD = {"metadata": {"name": "a-pod-of-the-tests", "namespace": "default"}, "spec": {"containers": [{"name": "one", "image": "one"}]}, "status": {"phase": "Running"}}
 DOCUMENTS = {
+    "/version": {"major": "1", "minor": "32", "gitVersion": "v1.32.0"},
     "/api": {"kind": "APIVersions", "versions": ["v1"]},
     "/apis": {"kind": "APIGroupList", "apiVersion": "v1", "groups": []},
     "/api/v1": {
@@ -31,7 +32,7 @@ class ApiServer(LoopbackServer):
     """Takes ID tokens of `provider` for one client, as --oidc-issuer-url makes a real one
     do, or with `introspects` its access tokens."""
 
-    def __init__(self, provider, authority, folder, introspects=False):
+    def __init__(self, provider, authority, folder, introspects=False, name="api-server"):
         self.provider, self.introspects = provider, introspects
         self.refused = set()  # tokens that are good by themselves
         self.refuses_all = False
@@ -39,7 +40,7 @@ class ApiServer(LoopbackServer):
         self._keys = None
         certificate = authority.certificate()
         folder = pathlib.Path(folder)
-        pair = [folder / f"api-server.{kind}" for kind in ("cert", "key")]
+        pair = [folder / f"{name}.{kind}" for kind in ("cert", "key")]
         for path, kind in zip(pair, ("cert", "key")):
             path.write_text(certificate[kind], encoding="utf-8")
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -72,7 +73,7 @@ class ApiServer(LoopbackServer):
         return Handler
 
     def _serve(self, request):
-        path = request.path.partition("?")[0]
+        path = request.path.partition("?")[0].rstrip("/")
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         document = DOCUMENTS.get(path)
         if scheme != "Bearer" or not self._takes(token):

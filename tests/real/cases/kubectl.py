@@ -1,7 +1,6 @@
 """Real kubectls against a small API server that takes a real provider's tokens.
 
-kubectl 1.32 speaks v1 of the protocol; 1.20, Debian 12's own, speaks v1beta1 and sends an empty
-request unless it is told to describe the cluster.
+kubectl 1.32 speaks v1 of the protocol; 1.20, Debian 12's own, speaks v1beta1.
 """
 
 import json
@@ -56,7 +55,7 @@ class Desk:
             encoding="utf-8",
         )
         self.arguments = list(arguments)
-        self.exec = {"apiVersion": VERSIONS[suite][1], "command": str(self.plugin)}
+        self.exec = {"apiVersion": VERSIONS[suite][1], "command": str(self.plugin), "provideClusterInfo": True}
         if suite == NEW:
             self.exec["interactiveMode"] = "IfAvailable"
         self.cluster = {"server": self.server.url, "certificate-authority-data": self.server.authority}
@@ -364,8 +363,6 @@ class Other:
 def the_cluster_finds_its_provider_by_its_server_or_by_its_extension(rig):
     for suite in (NEW, OLD):
         desk = Desk(Other(rig), suite, config=ENTRY, arguments=())
-        desk.exec["provideClusterInfo"] = True
-        desk.write()
         desk.gets_pods()
         desk.write(extension={"provider": "corp", "token": "id"})
         desk.gets_pods()
@@ -384,8 +381,6 @@ def the_cluster_finds_its_provider_by_its_server_or_by_its_extension(rig):
 @case(limit=150)
 def another_server_gets_no_token_of_a_provider_that_has_clusters(rig):
     desk = Desk(rig, config=ENTRY)
-    desk.exec["provideClusterInfo"] = True
-    desk.write()
     desk.signed_in()
     evil = rig.with_part(ApiServer(desk.provider, rig.authority("evil"), rig.sandbox.root))
     elsewhere = {"server": evil.url, "certificate-authority-data": evil.authority}
@@ -451,7 +446,8 @@ print(json.dumps(tokens))
 @case
 def the_first_process_of_another_pid_namespace_is_another_parent(rig):
     desk = Desk(rig)
-    asks_as = {"KUBERNETES_EXEC_INFO": json.dumps({"kind": "ExecCredential", "apiVersion": V1, "spec": {}})}
+    asks_as = {"KUBERNETES_EXEC_INFO": json.dumps({"kind": "ExecCredential", "apiVersion": V1, "spec": {
+        "cluster": {"server": desk.server.url}}})}
     apart = ["unshare", "--pid", "--fork", "--mount-proc"]
     if os.geteuid() != 0:
         apart += ["--user", "--map-root-user"]
