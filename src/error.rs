@@ -222,6 +222,11 @@ fn session_hint(error: &session::Error) -> Option<String> {
         | S::Browser(BrowserError::NotSent(error))
         | S::Device(DeviceError::Http(error))
         | S::Exchange(ExchangeError::Http(error)) => http_hint(error),
+        S::LostResponse(cause) => Some(format!(
+            "{}. The provider may already have replaced the refresh token; if so, you will have \
+             to sign in again",
+            session_hint(cause).unwrap_or_else(|| "run the command again".to_owned())
+        )),
         S::NoMetadata {
             status: 429 | 500..=599,
             ..
@@ -250,7 +255,7 @@ fn session_hint(error: &session::Error) -> Option<String> {
              that `registry_exchange`, the scopes and the client are those that it wants"
         )),
         S::Exchange(ExchangeError::Unavailable { .. }) => {
-            Some("the registry is in trouble: run it again later; nothing was lost".to_owned())
+            Some("the registry is in trouble: run it again later".to_owned())
         }
         S::Exchange(ExchangeError::Malformed { .. }) => {
             Some("see that `registry_exchange` is the right one for this registry".to_owned())
@@ -382,14 +387,14 @@ fn http_hint(error: &HttpError) -> Option<String> {
         HttpError::TimedOut { .. }
         | HttpError::Unreachable { .. }
         | HttpError::Interrupted { .. } => Some(
-            "check the network and HTTPS_PROXY, then run it again; nothing was lost".to_owned(),
+            "check the network and HTTPS_PROXY, then run it again".to_owned(),
         ),
         HttpError::Proxy { host, .. } => Some(format!(
-            "correct HTTPS_PROXY, or set NO_PROXY={} to go without it, then run it again; nothing was lost",
+            "correct HTTPS_PROXY, or set NO_PROXY={} to go without it, then run it again",
             without_port(host)
         )),
         HttpError::ProxyLogin { proxy, .. } => Some(format!(
-            "set HTTPS_PROXY=http://USER:PASSWORD@{proxy} and run it again; nothing was lost"
+            "set HTTPS_PROXY=http://USER:PASSWORD@{proxy} and run it again"
         )),
         HttpError::Certificate {
             fault: CertificateFault::Time,
@@ -405,9 +410,9 @@ fn http_hint(error: &HttpError) -> Option<String> {
             "if your company has its own CA, set `ca_file = \"/path/to/ca.pem\"` in config.toml"
                 .to_owned(),
         ),
-        HttpError::NotTls { .. } => Some(format!("{NETWORK_PAGE}; nothing was lost")),
+        HttpError::NotTls { .. } => Some(NETWORK_PAGE.to_owned()),
         HttpError::NetworkSignIn { .. } => Some(
-            "open any page in a browser, sign in to the network, and run it again; nothing was lost"
+            "open any page in a browser, sign in to the network, and run it again"
                 .to_owned(),
         ),
         HttpError::Redirect { .. }
@@ -428,7 +433,7 @@ fn http_hint(error: &HttpError) -> Option<String> {
 /// What a captive portal leaves behind looks like many another fault.
 const NETWORK_PAGE: &str = "this may be a network's sign-in page, or a proxy that meddles: open any page in a browser and run it again";
 
-const LATER: &str = "the provider is in trouble: run it again later; nothing was lost";
+const LATER: &str = "the provider is in trouble: run it again later";
 
 const VERBOSE: &str = "run it again with `-v`, which shows each request";
 

@@ -31,8 +31,9 @@ mod roots;
 /// More than any metadata document, key set or token response needs.
 const BODY_CAP: usize = 1024 * 1024;
 
-/// Long enough for a slow proxy, short enough that a dead address does not eat the whole limit.
-const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+/// Long enough for a slow proxy, short enough that a dead address does not eat the whole limit, and
+/// ends before any request does: a time-out tells whether there was a connection.
+const CONNECT_LIMIT: Duration = Duration::from_secs(9);
 
 /// The status of a network that wants to be signed in to first (RFC 6585 §6).
 const NETWORK_SIGN_IN: u16 = 511;
@@ -41,8 +42,13 @@ const NETWORK_SIGN_IN: u16 = 511;
 pub enum HttpError {
     #[error("{url} is plain http, and only a loopback address may be spoken to without TLS")]
     PlainHttp { url: String },
-    #[error("{host} did not answer within {} s", limit.as_secs())]
-    TimedOut { host: String, limit: Duration },
+    #[error("{host} did not answer within {} s", limit.as_secs_f64().ceil())]
+    TimedOut {
+        host: String,
+        limit: Duration,
+        /// There was a connection, so the server may have received the request.
+        connected: bool,
+    },
     #[error("{host} cannot be reached: {reason}")]
     Unreachable { host: String, reason: String },
     #[error("the proxy {proxy} does not lead to {host}: {reason}")]
@@ -82,6 +88,19 @@ pub enum HttpError {
     Tls { reason: String },
 }
 
+impl HttpError {
+    /// Whether the request was sent, at least in part, and the connection then failed.
+    pub fn is_after_sending(&self) -> bool {
+        matches!(
+            self,
+            Self::TimedOut {
+                connected: true,
+                ..
+            } | Self::Interrupted { .. }
+        )
+    }
+}
+
 /// What is wrong with a certificate: each has another remedy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CertificateFault {
@@ -102,6 +121,10 @@ pub struct Response {
     pub date: Option<OffsetDateTime>,
     /// `max-age` of the response's `Cache-Control`.
     pub max_age: Option<Duration>,
+    /// When to try again (RFC 9110 §10.2.3), where the server says.
+    pub retry_after: Option<Duration>,
+    /// A page, which no endpoint of a provider has for a program: it comes from a gateway.
+    pub is_html: bool,
 }
 
 /// A body, which may hold tokens: it is never printed, and wiped when it is dropped.
@@ -184,12 +207,23 @@ impl Http {
             Some(token) => request.bearer_auth(token.expose()),
             None => request,
         };
-        self.send("GET", url, request)
+        self.send("GET", url, request, self.limit)
     }
 
     /// POSTs a form.
     pub fn post(
         &self,
+        url: &Url,
+        form: &Secret<String>,
+        authorization: Option<&Secret<String>>,
+    ) -> Result<Response, HttpError> {
+        self.post_within(self.limit, url, form, authorization)
+    }
+
+    /// POSTs a form with a time limit of its own.
+    pub fn post_within(
+        &self,
+        limit: Duration,
         url: &Url,
         form: &Secret<String>,
         authorization: Option<&Secret<String>>,
@@ -209,7 +243,7 @@ impl Http {
             value.set_sensitive(true);
             request = request.header(header::AUTHORIZATION, value);
         }
-        self.send("POST", url, request)
+        self.send("POST", url, request, limit)
     }
 
     fn send(
@@ -217,17 +251,17 @@ impl Http {
         method: &str,
         url: &Url,
         request: RequestBuilder,
+        limit: Duration,
     ) -> Result<Response, HttpError> {
         let host = authority(url);
         let started = Instant::now();
-        let deadline = started + self.limit;
         let result = request
             // GitHub answers in another format unless it is asked for JSON.
             .header(header::ACCEPT, "application/json")
-            .timeout(self.limit)
+            .timeout(limit)
             .send()
-            .map_err(|error| self.classified(&host, error))
-            .and_then(|response| self.read(&host, response, deadline));
+            .map_err(|error| self.classified(&host, error, limit))
+            .and_then(|response| self.read(&host, response, started, limit));
         self.terminal.explain(1, || {
             let outcome = match &result {
                 Ok(response) => response.status.to_string(),
@@ -246,9 +280,15 @@ impl Http {
         &self,
         host: &str,
         mut response: reqwest::blocking::Response,
-        deadline: Instant,
+        started: Instant,
+        limit: Duration,
     ) -> Result<Response, HttpError> {
         let host = || host.to_owned();
+        let timed_out = || HttpError::TimedOut {
+            host: host(),
+            limit,
+            connected: true,
+        };
         let status = response.status();
         if status.as_u16() == NETWORK_SIGN_IN {
             return Err(HttpError::NetworkSignIn { host: host() });
@@ -270,33 +310,26 @@ impl Http {
                     }),
             });
         }
-        let max_age = response
-            .headers()
-            .get(header::CACHE_CONTROL)
-            .and_then(|value| value.to_str().ok())
-            .and_then(max_age);
-        let date = response
-            .headers()
-            .get(header::DATE)
-            .and_then(|value| value.to_str().ok())
-            .and_then(|text| OffsetDateTime::parse(text, &Rfc2822).ok());
+        let text = |name| response.headers().get(name)?.to_str().ok();
+        let max_age = text(header::CACHE_CONTROL).and_then(max_age);
+        let date = text(header::DATE).and_then(|text| OffsetDateTime::parse(text, &Rfc2822).ok());
         self.last_date.set(date);
+        let retry_after = text(header::RETRY_AFTER)
+            .and_then(|text| retry_after(text, date.unwrap_or_else(OffsetDateTime::now_utc)));
+        let says_html = text(header::CONTENT_TYPE).is_some_and(|kind| {
+            kind.get(..9)
+                .is_some_and(|kind| kind.eq_ignore_ascii_case("text/html"))
+        });
         let mut body = Vec::with_capacity(8 * 1024);
         let mut chunk = [0; 8 * 1024];
         loop {
             // The client's own limit is one for each read, and a server may drip for ever.
-            if Instant::now() > deadline {
-                return Err(HttpError::TimedOut {
-                    host: host(),
-                    limit: self.limit,
-                });
+            if started.elapsed() > limit {
+                return Err(timed_out());
             }
             let n = response.read(&mut chunk).map_err(|error| {
                 if error.kind() == std::io::ErrorKind::TimedOut {
-                    HttpError::TimedOut {
-                        host: host(),
-                        limit: self.limit,
-                    }
+                    timed_out()
                 } else {
                     HttpError::Interrupted {
                         host: host(),
@@ -314,23 +347,29 @@ impl Http {
         }
         Ok(Response {
             status: status.as_u16(),
+            is_html: says_html || body.trim_ascii_start().starts_with(b"<"),
             body: Secret::new(body),
             date,
             max_age,
+            retry_after,
         })
     }
 
-    fn classified(&self, host: &str, error: reqwest::Error) -> HttpError {
+    fn classified(&self, host: &str, error: reqwest::Error, limit: Duration) -> HttpError {
         let host = host.to_owned();
         // A URL can carry what must not be shown.
         let error = error.without_url();
         if error.is_timeout() {
-            let limit = if error.is_connect() {
-                CONNECT_LIMIT.min(self.limit)
-            } else {
-                self.limit
+            let connected = !error.is_connect();
+            return HttpError::TimedOut {
+                host,
+                limit: if connected {
+                    limit
+                } else {
+                    self.connect_limit()
+                },
+                connected,
             };
-            return HttpError::TimedOut { host, limit };
         }
         match tls_fault(&error) {
             Some(rustls::Error::InvalidCertificate(fault)) => {
@@ -368,6 +407,10 @@ impl Http {
         }
     }
 
+    fn connect_limit(&self) -> Duration {
+        CONNECT_LIMIT.min(self.limit.mul_f32(0.9))
+    }
+
     /// Whom it trusts beside the platform's authorities.
     fn extra(&self) -> Result<Vec<CertificateDer<'static>>, HttpError> {
         let mut extra = match &self.ca_file {
@@ -398,7 +441,7 @@ impl Http {
         let mut builder = Client::builder()
             .tls_backend_preconfigured(tls(self.extra()?)?)
             .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(CONNECT_LIMIT.min(self.limit))
+            .connect_timeout(self.connect_limit())
             .timeout(self.limit)
             .user_agent(concat!("hallpass/", env!("CARGO_PKG_VERSION")));
         if loopback {
@@ -494,6 +537,16 @@ fn max_age(cache_control: &str) -> Option<Duration> {
     found
 }
 
+/// Seconds, or a date by the server's clock.
+fn retry_after(text: &str, server_time: OffsetDateTime) -> Option<Duration> {
+    let text = text.trim();
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = OffsetDateTime::parse(text, &Rfc2822).ok()?;
+    Some((date - server_time).try_into().unwrap_or_default())
+}
+
 /// What TLS itself found wrong. A certificate that was refused is an error of its own, never
 /// "please sign in".
 fn tls_fault<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e rustls::Error> {
@@ -571,6 +624,23 @@ mod tests {
             ("max-age=x", None),
         ] {
             assert_eq!(max_age(text), expected.map(Duration::from_secs), "{text}");
+        }
+    }
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        let now = OffsetDateTime::parse("Fri, 27 Nov 2026 14:00:00 GMT", &Rfc2822).unwrap();
+        for (text, expected) in [
+            ("120", Some(120)),
+            (" 0 ", Some(0)),
+            ("Fri, 27 Nov 2026 14:01:30 GMT", Some(90)),
+            ("Fri, 27 Nov 2026 13:00:00 GMT", Some(0)),
+            ("-5", None),
+            ("soon", None),
+            ("", None),
+        ] {
+            let expected = expected.map(Duration::from_secs);
+            assert_eq!(retry_after(text, now), expected, "{text:?}");
         }
     }
 

@@ -39,6 +39,8 @@ pub enum Error {
     NoEndpoint(&'static str),
     #[error("the provider did not hand out a token")]
     Token(#[from] TokenError),
+    #[error("the provider's response to the refresh was lost")]
+    LostResponse(#[source] Box<Error>),
     #[error("the ID token is not to be trusted")]
     IdToken(#[from] IdTokenError),
     #[error("the provider sent an ID token that cannot be used")]
@@ -221,6 +223,7 @@ impl Error {
             Self::Config(_)
             | Self::Discovery(_)
             | Self::NoEndpoint(_)
+            | Self::LostResponse(_)
             | Self::Token(_)
             | Self::NoIdToken
             | Self::Browser(_)

@@ -36,6 +36,7 @@ mod metadata;
 pub mod plan;
 pub mod record;
 mod refresh;
+mod send;
 mod sign_out;
 
 // What an `Error` holds: whoever writes its hint has to tell these apart.

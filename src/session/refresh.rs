@@ -15,6 +15,7 @@ use crate::store::{Kept, Lock, LockKind, Reservation, StoreError};
 
 use super::plan::{Plan, plan};
 use super::record::{FailedCheck, Person, Session};
+use super::send::{SentRefresh, lost};
 use super::{
     Account, Error, Evidence, RESERVED, endpoint, is_refused, person_of, renewed, was_forced_lately,
 };
@@ -162,7 +163,7 @@ impl Account<'_> {
             &self.provider.resources,
             self.provider.audience.as_deref(),
         );
-        let response = self.posted(endpoint, &request)?;
+        let SentRefresh { response, was_lost } = self.send_refresh(endpoint, &request)?;
         let body = response.body.expose();
         let successor = token::successor(response.status, body);
         let parsed = parse_token_response(response.status, body);
@@ -172,7 +173,10 @@ impl Account<'_> {
                 if let Some(refusal) = RefreshRefusal::of(response.status, body, &fault) {
                     return Err(NotRefreshed::Refused(refusal, fault));
                 }
-                let error = Error::Token(fault);
+                let error = match was_lost {
+                    true if successor.is_none() => lost(Error::Token(fault)),
+                    _ => Error::Token(fault),
+                };
                 let room = Some(reservation);
                 return Err(self.unverified(
                     kept,

@@ -40,6 +40,7 @@ mod id_token;
 mod kubectl;
 #[cfg(unix)]
 mod kubectl_entry;
+mod lost_response;
 mod network;
 mod refresh;
 mod resolution;

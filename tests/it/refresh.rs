@@ -445,21 +445,6 @@ fn a_crash_in_the_middle_of_a_refresh_costs_at_most_one_sign_in() {
     });
 }
 
-#[test]
-fn an_answer_that_is_lost_on_the_way_costs_one_sign_in_and_no_more() {
-    let scene = expired();
-    scene
-        .provider
-        .break_down(Endpoint::Refresh, Fault::LostAnswer);
-    scene.get_token(NEVER).fails_with(1);
-    scene.provider.heal(Endpoint::Refresh);
-    // The provider has rotated and takes the old one for stolen.
-    scene.get_token(&[]).token();
-    assert_eq!(scene.provider.take_violations().len(), 1);
-    assert_eq!(scene.sandbox.opened().len(), 2);
-    assert_eq!(scene.get_token(NEVER).code, Some(0));
-}
-
 /// A shell whose children may make files but put nothing into them: a full disk.
 #[cfg(unix)]
 fn on_a_full_disk(scene: &Scene, count: usize, arguments: &[&str]) -> Vec<Outcome> {

@@ -116,6 +116,9 @@ pub(crate) enum ClientAuth {
 pub(crate) enum Rotation {
     /// Each refresh gives a new refresh token; the use of an old one kills the family.
     On,
+    /// As `On`, but an old refresh token gets the response to its first use again, as in the grace
+    /// period of a real provider.
+    Replay,
     /// The refresh token stays, and the response does not repeat it.
     Off,
 }
@@ -187,6 +190,8 @@ pub(crate) enum Fault {
         content_type: &'static str,
         body: String,
     },
+    /// This status, with a `Retry-After` of so many seconds.
+    RetryAfter { status: u16, seconds: u64 },
     /// A refusal whose description quotes all that was sent, as a careless server's does.
     Quoting { status: u16 },
     /// A 302 or 307 to somewhere else.
@@ -197,9 +202,15 @@ pub(crate) enum Fault {
     LostAnswer,
     /// The request waits at the gate, then goes its usual way.
     Held(Gate),
+    /// This fault, and none from then on.
+    Once(Box<Fault>),
 }
 
 impl Fault {
+    pub(crate) fn once(self) -> Self {
+        Self::Once(Box::new(self))
+    }
+
     pub(crate) fn status(status: u16) -> Self {
         Self::Answer {
             status,

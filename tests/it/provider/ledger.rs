@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use super::behaviour::Endpoint;
-use super::server::{Pairs, Request};
+use super::server::{Pairs, Request, Response};
 
 /// One request as it came.
 #[derive(Debug, Clone)]
@@ -72,6 +72,8 @@ pub(super) enum Decision {
 pub(super) struct RefreshToken {
     pub(super) grant: Grant,
     pub(super) used: bool,
+    /// The response to its first use.
+    pub(super) response: Option<Response>,
 }
 
 pub(super) struct AccessToken {
@@ -122,7 +124,11 @@ impl Ledger {
     pub(super) fn issue_refresh_token(&mut self, grant: Grant) -> String {
         let token = format!("rt-{}", super::random());
         self.secrets.push(("refresh token", token.clone()));
-        let refresh = RefreshToken { grant, used: false };
+        let refresh = RefreshToken {
+            grant,
+            used: false,
+            response: None,
+        };
         self.refresh_tokens.insert(token.clone(), refresh);
         token
     }

@@ -234,7 +234,11 @@ impl State {
     fn answer_without_date(&self, request: &Request) -> Option<Response> {
         let endpoint = self.route(request);
         // Whoever has seen a request arrive may heal the endpoint: this one has its fault.
-        let fault = endpoint.and_then(|e| lock(&self.behaviour).faults.get(&e).cloned());
+        let mut fault = endpoint.and_then(|e| lock(&self.behaviour).faults.get(&e).cloned());
+        if let (Some(Fault::Once(once)), Some(endpoint)) = (&fault, endpoint) {
+            lock(&self.behaviour).faults.remove(&endpoint);
+            fault = Some((**once).clone());
+        }
         {
             let mut ledger = lock(&self.ledger);
             ledger.seen.push(Seen {
@@ -248,7 +252,11 @@ impl State {
         }
         self.changed.notify_all();
         match fault {
-            None => Some(self.serve(endpoint, request)),
+            None | Some(Fault::Once(_)) => Some(self.serve(endpoint, request)),
+            Some(Fault::RetryAfter { status, seconds }) => Some(
+                Response::new(status, "text/plain", "later")
+                    .header("Retry-After", &seconds.to_string()),
+            ),
             Some(Fault::Answer {
                 status,
                 content_type,

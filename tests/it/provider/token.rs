@@ -90,12 +90,16 @@ impl State {
                 return error("invalid_grant");
             };
             let grant = token.grant.clone();
+            let first_response = token.response.clone();
             let used = match rotation {
-                Rotation::On => std::mem::replace(&mut token.used, true),
+                Rotation::On | Rotation::Replay => std::mem::replace(&mut token.used, true),
                 Rotation::Off => token.used,
             };
             if ledger.dead.contains(&grant.id) {
                 return error("invalid_grant");
+            }
+            if let (true, Rotation::Replay, Some(response)) = (used, rotation, first_response) {
+                return response;
             }
             if used {
                 // RFC 9700 §4.14.2: nobody can tell who is the thief, so all of them are out.
@@ -105,7 +109,11 @@ impl State {
             }
             grant
         };
-        self.issue(&grant, Occasion::Refresh)
+        let response = self.issue(&grant, Occasion::Refresh);
+        if let Some(token) = lock(&self.ledger).refresh_tokens.get_mut(sent) {
+            token.response = Some(response.clone());
+        }
+        response
     }
 
     fn device_grant(&self, request: &Request) -> Response {

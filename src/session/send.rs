@@ -1,0 +1,82 @@
+//! Sends a refresh token, and sends it once more where the response was lost.
+//!
+//! A provider that rotates refresh tokens may have replaced the one that was sent, although its
+//! successor never arrived. Most providers accept the old one again for some seconds, for exactly
+//! this; where one doesn't, the session was lost before the second try.
+
+use std::time::{Duration, Instant};
+
+use url::Url;
+
+use super::{Account, Error};
+use crate::http::{HttpError, Response};
+use crate::oauth::token::TokenRequest;
+
+/// What the first try may take at most: grace periods begin at ten seconds, and start when the
+/// provider replaces the token.
+const FIRST_TRY: Duration = Duration::from_secs(10);
+
+/// What came of it.
+pub(super) struct SentRefresh {
+    pub(super) response: Response,
+    /// The response to the first try was lost, so that a failure doesn't mean that nothing
+    /// happened.
+    pub(super) was_lost: bool,
+}
+
+impl Account<'_> {
+    /// Posts a refresh. Both tries together take no longer than `http_timeout`.
+    pub(super) fn send_refresh(
+        &self,
+        endpoint: &Url,
+        request: &TokenRequest,
+    ) -> Result<SentRefresh, Error> {
+        let whole = self.context.settings.http_timeout;
+        let started = Instant::now();
+        let post = |limit| {
+            let authorization = request.authorization();
+            self.http
+                .post_within(limit, endpoint, &request.body(), authorization.as_ref())
+        };
+        let first = post(FIRST_TRY.min(whole / 2));
+        if !is_lost(&first) {
+            return Ok(SentRefresh {
+                response: first?,
+                was_lost: false,
+            });
+        }
+        self.context.terminal.explain(1, || {
+            "the response to the refresh was lost, so the same request is sent once more".to_owned()
+        });
+        let left = whole.saturating_sub(started.elapsed());
+        match post(left) {
+            Ok(response) => Ok(SentRefresh {
+                response,
+                was_lost: true,
+            }),
+            Err(mut error) => {
+                if let HttpError::TimedOut { limit, .. } = &mut error {
+                    *limit = whole;
+                }
+                Err(lost(error.into()))
+            }
+        }
+    }
+}
+
+/// What failed, after a response was lost.
+pub(super) fn lost(cause: Error) -> Error {
+    Error::LostResponse(Box::new(cause))
+}
+
+/// Whether a request reached the provider, or may have, and the provider's own response did not
+/// come back. A server that says when to come again has answered.
+fn is_lost(result: &Result<Response, HttpError>) -> bool {
+    match result {
+        Ok(response) => {
+            response.retry_after.is_none()
+                && (matches!(response.status, 502..=504) || response.is_html)
+        }
+        Err(error) => error.is_after_sending(),
+    }
+}
