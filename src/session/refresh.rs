@@ -173,10 +173,10 @@ impl Account<'_> {
                 if let Some(refusal) = RefreshRefusal::of(response.status, body, &fault) {
                     return Err(NotRefreshed::Refused(refusal, fault));
                 }
-                let error = match was_lost {
-                    true if successor.is_none() => lost(Error::Token(fault)),
-                    _ => Error::Token(fault),
-                };
+                let mut error = Error::Token(fault);
+                if was_lost && successor.is_none() {
+                    error = lost(error);
+                }
                 let room = Some(reservation);
                 return Err(self.unverified(
                     kept,

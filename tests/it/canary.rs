@@ -5,7 +5,7 @@ use std::fs;
 
 use serde_json::json;
 
-use crate::provider::{ClientAuth, Endpoint, Fault, Signature, patch};
+use crate::provider::{ClientAuth, Endpoint, Fault, Rotation, Signature, patch};
 use crate::sandbox::{Outcome, files_below, leaks, private_file};
 use crate::scene::Scene;
 use crate::wire;
@@ -208,6 +208,7 @@ fn through_each_failure_of_a_refresh_nothing_leaks() {
         let mut scene = verbose();
         scene.get_token(&[]).token();
         scene.advance(4000);
+        scene.provider.behave(|b| b.rotation = Rotation::Replay);
         scene.provider.break_down(Endpoint::Refresh, fault);
         let outcome = scene.get_token(&["-vvv", "--interactive", "never"]);
         assert_ne!(outcome.code, Some(0), "{outcome}");
