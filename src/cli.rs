@@ -6,7 +6,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::{Flow, Interactive};
 use crate::credential::TokenKind;
@@ -44,6 +44,8 @@ pub enum Verb {
     Lock(Lock),
     /// Show what is kept: never a token
     Status(Status),
+    #[command(subcommand)]
+    Store(Store),
     /// Tell a tool to ask hallpass
     #[command(subcommand)]
     Setup(Setup),
@@ -98,12 +100,47 @@ pub struct Logout {
     pub target: Target,
     #[command(flatten)]
     pub ad_hoc: AdHocArgs,
-    /// Every account of PROVIDER, or without PROVIDER everything that is kept: all sessions, and
-    /// the passwords that tools handed over
+    /// Sign out of every account of PROVIDER, or without PROVIDER of everything: all sessions, and
+    /// the passwords that tools have stored. What can no longer be decrypted is removed too
     #[arg(long)]
     pub all: bool,
+    /// Remove only what hallpass cannot read, such as a damaged record or one of a newer version.
+    /// With --all: remove everything, even if the keyring is locked or missing
+    #[arg(long, conflicts_with_all = ["target", "account", "issuer_url"])]
+    pub unreadable: bool,
     #[command(flatten)]
     pub common: Common,
+}
+
+/// Show or change where the key that encrypts saved sessions is stored
+#[derive(Debug, Subcommand)]
+pub enum Store {
+    /// Move the key to another place; sessions and passwords stay
+    ///
+    /// The key that encrypts saved sessions and passwords is moved, and nothing else changes. Set
+    /// `store` in config.toml to the new place before, or leave it out.
+    Move(StoreMove),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = EXITS)]
+pub struct StoreMove {
+    /// Where to store the key
+    #[arg(long, value_enum)]
+    pub to: NewPlace,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// Where the key can be moved to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum NewPlace {
+    /// The operating system's keyring
+    Keyring,
+    /// The kernel's memory, until the machine restarts (Linux)
+    Kernel,
+    /// A file that only you can read
+    File,
 }
 
 #[derive(Debug, Args)]

@@ -73,6 +73,8 @@ pub enum Error {
         /// The set-up's own command.
         again: String,
     },
+    #[error("the store is set to \"{is}\", so the key cannot be moved to the {wanted}")]
+    StoreSetOtherwise { is: Setting, wanted: Setting },
     #[error("the path of this program cannot be found")]
     Program(#[source] std::io::Error),
     #[error("the link {} cannot be made or removed", path.display())]
@@ -145,6 +147,7 @@ impl Error {
             | Self::WhichAccount { .. }
             | Self::NotRegistered { .. }
             | Self::NotConverted { .. }
+            | Self::StoreSetOtherwise { .. }
             | Self::StillNeeded { .. }
             | Self::Config(_) => Exit::Usage,
             Self::Session(S::SignInNeeded { .. }) => Exit::SignInNeeded,
@@ -200,6 +203,10 @@ impl Error {
             Self::NotConverted { again, .. } => Some(format!(
                 "nothing was changed; to set it up by hand, run `{again} --issuer-url URL \
                  --client-id ID --scope openid`"
+            )),
+            Self::StoreSetOtherwise { wanted, .. } => Some(format!(
+                "set `store = \"{wanted}\"` in config.toml or HALLPASS_STORE={wanted}, then run \
+                 `hallpass store move --to {wanted}` again"
             )),
             Self::Program(_) => Some("start hallpass by its absolute path".to_owned()),
             Self::Link { path, .. } => {
@@ -444,62 +451,83 @@ fn without_port(host: &str) -> &str {
     }
 }
 
+const REMOVE_ALL: &str = "hallpass logout --all";
+const REMOVE_UNREADABLE: &str = "hallpass logout --unreadable";
+
 fn store_hint(error: &StoreError) -> Option<String> {
     use StoreError as S;
     match error {
-        S::NoHome | S::RelativeHome { .. } => {
-            Some("set HOME to your home folder, or HALLPASS_DATA_DIR to a folder of yours".to_owned())
-        }
+        S::NoHome | S::RelativeHome { .. } => Some(
+            "set HOME to your home folder, or HALLPASS_DATA_DIR to a folder of yours".to_owned(),
+        ),
         S::RelativeDataDir { .. } => Some("set HALLPASS_DATA_DIR to an absolute path".to_owned()),
         S::NoMachineId { .. } => {
             Some("set HALLPASS_DATA_DIR to a folder on a disk of this machine".to_owned())
         }
-        S::IsALink { path } | S::NotOurs { path, .. } | S::NotAFolder { path } | S::NotAFile { path } => {
-            Some(format!(
-                "look at it with `ls -ld {}`; move it away if it is not yours, or set HALLPASS_DATA_DIR",
-                path.display()
-            ))
-        }
+        S::IsALink { path }
+        | S::NotOurs { path, .. }
+        | S::NotAFolder { path }
+        | S::NotAFile { path } => Some(format!(
+            "look at it with `ls -ld {}`; move it away if it is not yours, or set HALLPASS_DATA_DIR",
+            path.display()
+        )),
         S::TooOpen { path, .. } => Some(format!("run `chmod go-rwx {}`", path.display())),
         S::Io { path, .. } => Some(format!(
             "check `df {0}` and `ls -ld {0}`; nothing was lost",
             path.parent().unwrap_or(path).display()
         )),
-        S::UnknownFormat { .. } => Some("use the newer hallpass that wrote it".to_owned()),
-        S::ForeignKey { path } | S::Damaged { path } => Some(format!(
-            "if it cannot be restored, run `rm {}` and sign in again",
-            path.display()
+        S::UnknownFormat { .. } => Some(format!(
+            "a newer hallpass wrote it: use that version, or run `{REMOVE_UNREADABLE}`, which \
+             removes only what this version cannot read"
         )),
-        S::RecordsWithoutKey { folder } => Some(format!(
-            "restore key.json from a backup, or run `rm -r {}` and sign in again",
-            folder.display()
+        S::ForeignKey { .. } | S::Damaged { .. } => Some(format!(
+            "run `{REMOVE_UNREADABLE}`, which removes only what cannot be decrypted, and sign in \
+             again"
         )),
-        S::KeyMissing { place: Place::Keyring } => Some(
-            "unlock the keyring and run it again; if the key is gone for good, run `hallpass logout --all`"
-                .to_owned(),
-        ),
-        S::KeyMissing { .. } => Some("run `hallpass logout --all`, and sign in again".to_owned()),
-        S::KeyChanged => Some("run it again".to_owned()),
+        S::KeyMissing {
+            place: Place::Keyring,
+        } => Some(format!(
+            "if the key is in another keyring, open that one and run the command again; if the key \
+             is gone, run `{REMOVE_ALL}`, which removes what it has encrypted, and sign in again"
+        )),
+        S::KeyMissing { .. }
+        | S::KeyDamaged { .. }
+        | S::KeyFileDamaged { .. }
+        | S::RecordsWithoutKey { .. } => Some(format!(
+            "run `{REMOVE_ALL}`, which removes what can no longer be decrypted, and sign in again"
+        )),
+        S::KeyFileNewer { .. } => Some(format!(
+            "use that version of hallpass, or run `{REMOVE_ALL}`, which removes everything that it \
+             has stored, and sign in again"
+        )),
+        S::KeyChanged => Some("run the same command again".to_owned()),
         S::LockTimedOut { holder, .. } => Some(held_by(holder.as_ref())),
-        S::OtherPlace { remembered, .. } => Some(format!(
-            "run `hallpass logout --all` first, or set store = \"{}\"",
+        S::OtherPlace { remembered, asked } => Some(format!(
+            "run `hallpass store move --to {}` to move the key there, or set `store = \"{}\"`",
+            setting_of(*asked),
             setting_of(*remembered)
         )),
-        S::OnlyPlace => {
-            Some("dropping it would lose every session: `hallpass logout --all` does that".to_owned())
-        }
-        S::Keyring(KeyringError::NoService) => Some(
+        S::OnlyPlace => Some(format!(
+            "dropping the key would lose every session: to sign out of all of them, run \
+             `{REMOVE_ALL}`"
+        )),
+        S::Keyring(KeyringError::NoService) => Some(format!(
             "start a Secret Service (gnome-keyring, KeePassXC), or set `store = \"file\"` in \
-             config.toml or HALLPASS_STORE=file to keep the key in a file that only you can read"
-                .to_owned(),
-        ),
-        S::Keyring(_) => Some(
-            "unlock the OS keyring and run it again; `hallpass status` shows where the key is kept"
-                .to_owned(),
-        ),
-        S::Kernel(_) => Some("run `hallpass status`, or set another `store`".to_owned()),
+             config.toml or HALLPASS_STORE=file to store the key in a file that only you can read; \
+             if the keyring that had the key is gone for good, run `{REMOVE_ALL} --unreadable` first"
+        )),
+        S::Keyring(_) => Some(format!(
+            "unlock the OS keyring and run the command again; if it cannot be unlocked any more, \
+             run `{REMOVE_ALL} --unreadable`, which removes everything without revoking it"
+        )),
+        S::Kernel(_) => Some(format!(
+            "set `store = \"file\"` in config.toml or HALLPASS_STORE=file to store the key in a \
+             file that only you can read; if sessions were stored before, run \
+             `{REMOVE_ALL} --unreadable` first"
+        )),
         S::NothingKept => Some(
-            "to keep sessions in a file that only you can read, set `store = \"file\"` in config.toml or HALLPASS_STORE=file"
+            "to store sessions in a file that only you can read, set `store = \"file\"` in \
+             config.toml or HALLPASS_STORE=file"
                 .to_owned(),
         ),
         S::NoRandomness | S::NotJson => None,

@@ -185,6 +185,11 @@ pub fn listed(store: &Store, tool: &str) -> (Vec<Listed>, Option<StoreError>) {
     (found, first_error)
 }
 
+/// Whether a record of this kind can be read.
+pub fn check(store: &Store, record: &RecordName) -> Result<(), StoreError> {
+    store.read::<List>(record).map(drop)
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Secrets {
     Compared,

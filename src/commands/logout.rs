@@ -1,6 +1,6 @@
 //! `hallpass logout`: revokes at the provider, and removes here, whether or not that worked.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -8,60 +8,147 @@ use super::{Prepared, chosen};
 use crate::cli::Logout;
 use crate::env::Env;
 use crate::error::Error;
+use crate::kept;
 use crate::report::Exit;
 use crate::session::record::Session;
 use crate::session::{self, SignedOut};
-use crate::store::{Kept, Listed, LockKind, Place, RecordName, StoreError};
+use crate::store::{Kept, Listed, LockKind, RecordName, StoreError};
 
 pub(super) fn run(env: &Env, args: &Logout) -> Result<ExitCode, Error> {
-    let prepared = Prepared::new(env, &args.common, None)?;
+    // A session is found where it is stored, whatever the configuration says by now.
+    let prepared = Prepared::new(env, &args.common, None)?.wherever_the_key_is();
     let names_one = args.target.target.is_some() || args.ad_hoc.issuer_url.is_some();
-    let everything = args.all && !names_one;
-    let found = if everything {
-        names(prepared.store.sessions()?)
-    } else {
-        of_one(&prepared, args)?
-    };
-    // What tools handed over is sealed by the same key, and keeps a lost one from being made anew.
-    let handed_over = if everything {
-        names(prepared.store.kept()?)
-    } else {
-        Vec::new()
-    };
-    if found.is_empty() && handed_over.is_empty() {
-        prepared
-            .terminal
-            .say("nothing is kept of it: nothing to sign out of");
+    if args.all && !names_one {
+        return everything(&prepared, args.unreadable);
+    }
+    if args.unreadable {
+        return unreadable(&prepared);
+    }
+    let found = of_one(&prepared, args)?;
+    if found.is_empty() {
+        nothing(&prepared);
     }
     let mut all_revoked = true;
     for name in found {
         all_revoked &= sign_out(&prepared, &name)?;
     }
-    for name in &handed_over {
-        remove(&prepared, name)?;
-    }
-    if !handed_over.is_empty() {
-        prepared
-            .terminal
-            .say("removed the passwords that tools had handed over");
-    }
-    // What was asked for is done either way; the exit code says whether the provider knows.
-    Ok(if all_revoked {
+    Ok(ended(all_revoked))
+}
+
+/// What was asked for is done either way; the exit code says whether the provider knows.
+fn ended(all_revoked: bool) -> ExitCode {
+    if all_revoked {
         Exit::Answered
     } else {
         Exit::Failed
     }
-    .into())
+    .into()
+}
+
+fn nothing(prepared: &Prepared<'_>) {
+    let nothing = "not signed in: there is nothing to sign out of";
+    prepared.terminal.say(nothing);
+}
+
+/// Signs out of every session, and removes what tools have stored. What can no longer be decrypted
+/// is removed without a word to its provider; a keyring that is locked is an error, unless what it
+/// guards is to be removed unread.
+fn everything(prepared: &Prepared<'_>, unread: bool) -> Result<ExitCode, Error> {
+    let store = &prepared.store;
+    let sessions = names(store.sessions()?);
+    // The same key encrypts them, and a lost key is not replaced while they are there.
+    let passwords = names(store.kept()?);
+    if sessions.is_empty() && passwords.is_empty() {
+        store.forget_useless_key()?;
+        nothing(prepared);
+        return Ok(ended(true));
+    }
+    let mut all_revoked = true;
+    let mut lost: BTreeMap<String, usize> = BTreeMap::new();
+    for name in &sessions {
+        match sign_out(prepared, name) {
+            Ok(revoked) => {
+                all_revoked &= revoked;
+                // Of a key that was lost with the kernel's memory, the record remains.
+                discard(prepared, name)?;
+            }
+            Err(Error::Store(error))
+                if unread || error.is_loss_of_the_key() || error.is_about(name) =>
+            {
+                discard(prepared, name)?;
+                *lost.entry(error.to_string()).or_default() += 1;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    for name in passwords.iter().chain(&names(store.exchanged()?)) {
+        discard(prepared, name)?;
+    }
+    store.forget_useless_key()?;
+    for (why, count) in lost {
+        prepared.terminal.warn(&format!(
+            "removed {} without revoking: {why}",
+            counted(count, "session")
+        ));
+    }
+    if !passwords.is_empty() {
+        prepared
+            .terminal
+            .say("removed the passwords that tools had stored");
+    }
+    Ok(ended(all_revoked))
+}
+
+/// Removes the records that cannot be read, and nothing else.
+fn unreadable(prepared: &Prepared<'_>) -> Result<ExitCode, Error> {
+    let store = &prepared.store;
+    let sessions = names(store.sessions()?);
+    let passwords = names(store.kept()?);
+    let mut removed = 0;
+    for (name, is_session) in sessions
+        .iter()
+        .map(|name| (name, true))
+        .chain(passwords.iter().map(|name| (name, false)))
+    {
+        let read = if is_session {
+            store.read::<Session>(name).map(drop)
+        } else {
+            kept::check(store, name)
+        };
+        match read {
+            Ok(()) => (),
+            Err(error) if error.is_about(name) => {
+                discard(prepared, name)?;
+                removed += 1;
+                prepared.terminal.say(&format!("removed: {error}"));
+            }
+            // It says nothing of the record.
+            Err(error) => return Err(error.into()),
+        }
+    }
+    prepared.terminal.say(&match removed {
+        0 => "every session and password can be read; nothing was removed".to_owned(),
+        count => format!(
+            "removed {}; everything else stays",
+            counted(count, "unreadable record")
+        ),
+    });
+    Ok(ended(true))
+}
+
+fn counted(count: usize, what: &str) -> String {
+    let s = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{s}")
 }
 
 fn names(listed: Vec<Listed>) -> Vec<RecordName> {
     listed.into_iter().map(|Listed { name }| name).collect()
 }
 
-fn remove(prepared: &Prepared<'_>, name: &RecordName) -> Result<(), StoreError> {
+fn discard(prepared: &Prepared<'_>, name: &RecordName) -> Result<(), StoreError> {
     let deadline = Instant::now() + Duration::from_secs(10);
     let lock = prepared.store.lock(name, LockKind::Record, deadline)?;
-    prepared.store.remove(name, &lock).map(|_| ())
+    prepared.store.discard(name, &lock).map(drop)
 }
 
 /// The sessions of one provider: of the account that is named, of all of them, or of the only one.
@@ -69,8 +156,17 @@ fn of_one(prepared: &Prepared<'_>, args: &Logout) -> Result<Vec<RecordName>, Err
     let chosen = chosen(&prepared.config, &args.target, &args.ad_hoc)?;
     let mut found = Vec::new();
     for Listed { name } in prepared.store.sessions()? {
-        let Some(Kept { value, .. }) = prepared.store.read::<Session>(&name)? else {
-            continue;
+        let Kept { value, .. } = match prepared.store.read::<Session>(&name) {
+            Ok(Some(kept)) => kept,
+            Ok(None) => continue,
+            // It may be anyone's, and the next one may be sound.
+            Err(error) if error.is_about(&name) => {
+                prepared.terminal.warn(&format!(
+                    "{error}; `hallpass logout --unreadable` removes it"
+                ));
+                continue;
+            }
+            Err(error) => return Err(error.into()),
         };
         if value.identity.is_at(&chosen.provider) {
             found.push((name, value.identity.account));
@@ -114,25 +210,6 @@ fn sign_out(prepared: &Prepared<'_>, name: &RecordName) -> Result<bool, Error> {
             }
             Ok(!revocation.failed)
         }
-        // Its key is gone for good, or it was never ours to read: it can only be removed.
-        Err(session::Error::Store(error)) if is_unreadable(&error) => {
-            remove(prepared, name)?;
-            session::exchanged::forget(&prepared.context(), name).map_err(session::Error::from)?;
-            terminal.warn(&format!(
-                "a session could not be opened ({error}), and so was removed without being revoked"
-            ));
-            Ok(true)
-        }
         Err(error) => Err(error.into()),
     }
-}
-
-/// Whether nothing can ever open it. An OS keyring that lacks the key may only be locked.
-fn is_unreadable(error: &StoreError) -> bool {
-    matches!(
-        error,
-        StoreError::KeyMissing {
-            place: Place::Kernel | Place::File
-        } | StoreError::Damaged { .. }
-    )
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::{Args as _, FromArgMatches as _, Parser as _};
 
-use crate::cli::{AdHocArgs, Asking, Cli, Common, Doctor, GetToken, Setup, Target, Verb};
+use crate::cli::{self, AdHocArgs, Asking, Cli, Common, Doctor, GetToken, Setup, Target, Verb};
 use crate::config::{Asked, Config, Flags, Interactive};
 use crate::credential::Tool;
 use crate::env::Env;
@@ -35,6 +35,7 @@ mod logout;
 mod recall;
 mod setup;
 mod status;
+mod store_move;
 mod tool;
 
 /// Runs what the command line says.
@@ -87,6 +88,7 @@ pub fn run(env: &Env) -> ExitCode {
         Verb::Logout(args) => logout::run(env, &args),
         Verb::Lock(args) => lock::run(env, &args),
         Verb::Status(args) => status::run(env, &args),
+        Verb::Store(cli::Store::Move(args)) => store_move::run(env, &args),
         Verb::Git(args) => git::run(env, &args, command.words(env)),
         Verb::Docker(args) => docker::run(env, &args, command.words(env)),
         Verb::Kubectl(args) => kubectl::run(env, &args, command.words(env)),
@@ -225,6 +227,12 @@ impl<'a> Prepared<'a> {
             store,
             terminal,
         })
+    }
+
+    /// Looks for the key where it is stored, whatever the configuration says by now.
+    fn wherever_the_key_is(mut self) -> Self {
+        self.store = self.store.wherever_the_key_is();
+        self
     }
 
     fn context(&self) -> Context<'_> {

@@ -244,15 +244,20 @@ impl<'p> Served<'p> {
         self.kept(realm).find(wanted, takes_authtype, now)
     }
 
-    /// Keeps what the tool hands over; where nothing is kept it says so once, unless somebody
-    /// wants it so.
+    /// Stores what the tool hands over. Where nothing is stored it says so, also where nothing is
+    /// meant to be: the tool has just told the user nothing.
     pub(super) fn keep(&self, realm: &str, handed: KeptCredential) -> Result<Keeping, StoreError> {
         let kept = self.kept(realm).keep(handed)?;
-        if kept == Keeping::NowhereToKeepIt && self.unattended.store == Setting::Auto {
-            self.prepared.terminal.warn(
-                "there is no keyring here, so the password is not kept; to keep it in a file that \
-                 only you can read, set `store = \"file\"` in config.toml or HALLPASS_STORE=file",
-            );
+        if kept == Keeping::NowhereToKeepIt {
+            let why = if self.unattended.store == Setting::None {
+                "the store is set to \"none\""
+            } else {
+                "no keyring was found"
+            };
+            self.prepared.terminal.warn(&format!(
+                "the password for {realm} was not saved ({why}); to store passwords in a file that \
+                 only you can read, set `store = \"file\"` in config.toml or HALLPASS_STORE=file"
+            ));
         }
         Ok(kept)
     }

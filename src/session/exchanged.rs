@@ -181,7 +181,16 @@ impl Account<'_> {
         &self,
         name: &RecordName,
     ) -> Result<Option<Kept<RegistryCredential>>, StoreError> {
-        self.context.store.read(name)
+        match self.context.store.read(name) {
+            // It costs another exchange, and is worth no error.
+            Err(error) if error.is_about(name) => {
+                let deadline = self.context.record_deadline();
+                let lock = self.context.store.lock(name, LockKind::Record, deadline)?;
+                self.context.store.discard(name, &lock)?;
+                Ok(None)
+            }
+            read => read,
+        }
     }
 }
 

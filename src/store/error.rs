@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Holder, Place, kernel::KernelError, keyring::KeyringError};
+use super::{Holder, Place, RecordName, kernel::KernelError, keyring::KeyringError};
 
 /// Why something could not be kept, read or forgotten. None of these means that nothing is there.
 #[derive(Debug, thiserror::Error)]
@@ -44,10 +44,17 @@ pub enum StoreError {
     #[error("what is to be kept cannot be written as JSON")]
     NotJson,
 
-    #[error("{} holds sealed records, but no key.json that says where their key is", folder.display())]
+    #[error("{} has sessions or passwords but no key.json, and the data key that they name was not found", folder.display())]
     RecordsWithoutKey { folder: PathBuf },
     #[error("the data key was not found in the {place}{}", or_locked(*place))]
     KeyMissing { place: Place },
+    #[error("what the {place} holds under the data key's name is not a data key")]
+    KeyDamaged { place: Place },
+    /// No place has the key that the records name, so key.json cannot be rebuilt.
+    #[error("{} is damaged, and the data key that the records name was not found", path.display())]
+    KeyFileDamaged { path: PathBuf },
+    #[error("{} was written by a newer version of hallpass", path.display())]
+    KeyFileNewer { path: PathBuf },
     #[error("another process made a new data key meanwhile")]
     KeyChanged,
     #[error("the data key is kept in the {remembered}, and the {asked} was asked for")]
@@ -84,6 +91,52 @@ pub(crate) fn by(holder: Option<&Holder>) -> String {
 }
 
 impl StoreError {
+    /// Whether this is about one record alone: the next one may be sound.
+    pub fn is_about(&self, record: &RecordName) -> bool {
+        match self {
+            Self::UnknownFormat { path }
+            | Self::ForeignKey { path }
+            | Self::Damaged { path }
+            | Self::IsALink { path }
+            | Self::NotOurs { path, .. }
+            | Self::TooOpen { path, .. }
+            | Self::NotAFile { path }
+            | Self::Io { path, .. } => path.ends_with(record.as_str()),
+            Self::NoHome
+            | Self::RelativeHome { .. }
+            | Self::RelativeDataDir { .. }
+            | Self::NoMachineId { .. }
+            | Self::NotAFolder { .. }
+            | Self::NotJson
+            | Self::RecordsWithoutKey { .. }
+            | Self::KeyMissing { .. }
+            | Self::KeyDamaged { .. }
+            | Self::KeyFileDamaged { .. }
+            | Self::KeyFileNewer { .. }
+            | Self::KeyChanged
+            | Self::OtherPlace { .. }
+            | Self::OnlyPlace
+            | Self::NoRandomness
+            | Self::Keyring(_)
+            | Self::Kernel(_)
+            | Self::LockTimedOut { .. }
+            | Self::NothingKept => false,
+        }
+    }
+
+    /// Whether the key is gone, so that nothing of it can be decrypted any more. A keyring that is
+    /// locked or cannot be reached has lost nothing.
+    pub fn is_loss_of_the_key(&self) -> bool {
+        matches!(
+            self,
+            Self::RecordsWithoutKey { .. }
+                | Self::KeyMissing { .. }
+                | Self::KeyDamaged { .. }
+                | Self::KeyFileDamaged { .. }
+                | Self::KeyFileNewer { .. }
+        )
+    }
+
     /// Names the path and the action; the cause stays the source.
     pub(super) fn io(
         action: &'static str,
@@ -102,6 +155,9 @@ impl From<KeyringError> for StoreError {
     fn from(error: KeyringError) -> Self {
         match error {
             KeyringError::NotFound => Self::KeyMissing {
+                place: Place::Keyring,
+            },
+            KeyringError::NotAKey => Self::KeyDamaged {
                 place: Place::Keyring,
             },
             other @ (KeyringError::NoService

@@ -17,7 +17,7 @@ use super::folder::{Durable, Folder, Prepared};
 use super::kernel::{self, KernelError};
 use super::keyring::{self, KeyringError};
 use super::record::{self, KEPT, SESSIONS};
-use super::{Options, Place, Setting, StoreError, data_dir, hex, lock};
+use super::{Lock, Options, Place, Setting, StoreError, data_dir, hex, lock};
 use crate::secret::Secret;
 
 pub(super) const KEY_LEN: usize = 32;
@@ -106,19 +106,23 @@ pub(super) struct KeyFile {
 }
 
 impl KeyFile {
-    const NAME: &str = "key.json";
+    pub(super) const NAME: &str = "key.json";
     const VERSION: u32 = 1;
 
     fn new(place: Place) -> Result<Self, StoreError> {
-        Ok(Self {
+        Ok(Self::of(KeyId::random()?, place))
+    }
+
+    pub(super) fn of(id: KeyId, place: Place) -> Self {
+        Self {
             version: Self::VERSION,
-            id: KeyId::random()?,
+            id,
             place,
             boot_id: match place {
                 Place::Kernel => kernel::boot_id(),
                 Place::Keyring | Place::File | Place::None => None,
             },
-        })
+        }
     }
 
     pub(super) fn read(folder: &Folder) -> Result<Option<Self>, StoreError> {
@@ -134,10 +138,10 @@ impl KeyFile {
         }
         // Only now, for each hit would pay for it: is it damaged, or merely newer than we are?
         match serde_json::from_slice::<Versioned>(&bytes) {
-            Ok(Versioned { version }) if version != Self::VERSION => {
-                Err(StoreError::UnknownFormat { path: path() })
+            Ok(Versioned { version }) if version > Self::VERSION => {
+                Err(StoreError::KeyFileNewer { path: path() })
             }
-            Ok(_) | Err(_) => Err(StoreError::Damaged { path: path() }),
+            Ok(_) | Err(_) => Err(StoreError::KeyFileDamaged { path: path() }),
         }
     }
 
@@ -148,7 +152,7 @@ impl KeyFile {
             .is_some_and(|made| kernel::boot_id().is_some_and(|now| *made != now))
     }
 
-    fn prepare<'a>(&self, folder: &'a Folder) -> Result<Prepared<'a>, StoreError> {
+    pub(super) fn prepare<'a>(&self, folder: &'a Folder) -> Result<Prepared<'a>, StoreError> {
         let bytes = serde_json::to_vec(self).map_err(|_| StoreError::NotJson)?;
         folder.prepare(Self::NAME, &bytes, Durable::Yes)
     }
@@ -175,10 +179,10 @@ pub(super) struct Keys {
 }
 
 /// The key itself, in hexadecimal, where somebody asked for `store = "file"`.
-const KEY: &str = "key";
+pub(super) const KEY: &str = "key";
 /// Guards the making of a key.
 const KEY_LOCK: &str = "key.lock";
-const KEYRING_LOCK: &str = "keyring.lock";
+pub(super) const KEYRING_LOCK: &str = "keyring.lock";
 /// How long another process may take to make the key, beyond its wait for the keyring.
 const MAKING: Duration = Duration::from_secs(10);
 
@@ -209,7 +213,7 @@ impl Keys {
         }
         let secret = match file.place {
             Place::File => from_file(folder)?,
-            Place::Kernel => match kernel::read(file.id).map_err(StoreError::Kernel)? {
+            Place::Kernel => match from_kernel(file.id)? {
                 Some(secret) => secret,
                 None if file.is_lost() => return Ok(Found::Lost),
                 None => {
@@ -273,7 +277,7 @@ impl Keys {
         *guard(&self.kernel_trouble)
     }
 
-    fn hold(&self, id: KeyId, secret: Secret<[u8; KEY_LEN]>) -> Arc<DataKey> {
+    pub(super) fn hold(&self, id: KeyId, secret: Secret<[u8; KEY_LEN]>) -> Arc<DataKey> {
         let key = Arc::new(DataKey { id, secret });
         *guard(&self.held) = Some(Arc::clone(&key));
         key
@@ -294,32 +298,19 @@ impl Keys {
 
     /// Sees to it that there is a key and that it can be had; makes it where nothing is sealed.
     pub(super) fn ensure(&self, options: &Options, folder: &Folder) -> Result<Place, StoreError> {
-        if let Some(file) = KeyFile::read(folder)?
+        if let Ok(Some(file)) = KeyFile::read(folder)
             && let Claim::Holds = self.claim(options, folder, &file)?
         {
             return Ok(file.place);
         }
-        let turn = folder.open_lock(KEY_LOCK)?;
-        let deadline = Instant::now() + options.keyring_wait + MAKING;
-        let path = || folder.path().join(KEY_LOCK);
-        let _turn = lock::acquire(turn, deadline)
-            .map_err(StoreError::io("lock", path()))?
-            .map_err(|holder| StoreError::LockTimedOut {
-                path: path(),
-                holder,
-            })?;
-        // Whoever had the lock before may have made it.
-        let old = KeyFile::read(folder)?;
+        let _turn = turn(options, folder)?;
+        // The process that had the lock before may have made it.
+        let old = self.key_file_in_turn(options, folder)?;
         let lost = match &old {
             Some(file) => match self.claim(options, folder, file)? {
                 Claim::Holds => return Ok(file.place),
                 Claim::Free { lost } => lost,
             },
-            None if any_sealed(folder)? => {
-                return Err(StoreError::RecordsWithoutKey {
-                    folder: folder.path().to_owned(),
-                });
-            }
             None => false,
         };
         let place = match (options.setting.place(), &old) {
@@ -352,11 +343,11 @@ impl Keys {
         match self.find(options, folder, file) {
             Ok(Found::Key(_)) => Ok(Claim::Holds),
             Ok(Found::Lost) => Ok(Claim::Free { lost: true }),
-            Err(StoreError::KeyMissing { .. } | StoreError::OtherPlace { .. })
-                if !any_sealed(folder)? =>
-            {
-                Ok(Claim::Free { lost: false })
-            }
+            Err(
+                StoreError::KeyMissing { .. }
+                | StoreError::KeyDamaged { .. }
+                | StoreError::OtherPlace { .. },
+            ) if !any_sealed(folder)? => Ok(Claim::Free { lost: false }),
             Err(error) => Err(error),
         }
     }
@@ -368,6 +359,20 @@ impl Keys {
         &KeyFile { id, place, .. }: &KeyFile,
     ) -> Result<(), StoreError> {
         let secret = Secret::new(random()?);
+        self.put(options, folder, id, place, &secret)?;
+        self.hold(id, secret);
+        Ok(())
+    }
+
+    /// Puts a key in a place, and sees that it can be had from there.
+    pub(super) fn put(
+        &self,
+        options: &Options,
+        folder: &Folder,
+        id: KeyId,
+        place: Place,
+        secret: &Secret<[u8; KEY_LEN]>,
+    ) -> Result<(), StoreError> {
         let read_back = match place {
             Place::File => {
                 let text = Zeroizing::new(hex::encode(secret.expose()));
@@ -375,7 +380,7 @@ impl Keys {
                 Some(from_file(folder)?)
             }
             Place::Kernel => {
-                kernel::keep(id, &secret, None).map_err(StoreError::Kernel)?;
+                kernel::keep(id, secret, None).map_err(StoreError::Kernel)?;
                 kernel::read(id).map_err(StoreError::Kernel)?
             }
             Place::Keyring => {
@@ -384,15 +389,41 @@ impl Keys {
             }
             Place::None => None,
         };
-        if read_back.as_ref() != Some(&secret) {
+        if read_back.as_ref() != Some(secret) {
             return Err(StoreError::KeyMissing { place });
         }
         if let (Place::Keyring, Some(timeout)) = (place, options.kernel_cache) {
-            self.cache(id, &secret, timeout);
+            self.cache(id, secret, timeout);
         }
-        self.hold(id, secret);
         Ok(())
     }
+}
+
+/// The key that the kernel holds under this name.
+pub(super) fn from_kernel(id: KeyId) -> Result<Option<Secret<[u8; KEY_LEN]>>, StoreError> {
+    kernel::read(id).map_err(|error| {
+        if error == KernelError::NotAKey {
+            StoreError::KeyDamaged {
+                place: Place::Kernel,
+            }
+        } else {
+            StoreError::Kernel(error)
+        }
+    })
+}
+
+/// Waits for the turn to make, move or look for a key.
+pub(super) fn turn(options: &Options, folder: &Folder) -> Result<Lock, StoreError> {
+    let turn = folder.open_lock(KEY_LOCK)?;
+    let deadline = Instant::now() + options.keyring_wait + MAKING;
+    let path = || folder.path().join(KEY_LOCK);
+    lock::acquire(turn, deadline)
+        .map_err(StoreError::io("lock", path()))?
+        .map(Lock::of)
+        .map_err(|holder| StoreError::LockTimedOut {
+            path: path(),
+            holder,
+        })
 }
 
 fn automatic_place(
@@ -428,7 +459,7 @@ enum Claim {
     Free { lost: bool },
 }
 
-fn from_file(folder: &Folder) -> Result<Secret<[u8; KEY_LEN]>, StoreError> {
+pub(super) fn from_file(folder: &Folder) -> Result<Secret<[u8; KEY_LEN]>, StoreError> {
     let Some(text) = folder.read(KEY)?.map(Zeroizing::new) else {
         return Err(StoreError::KeyMissing { place: Place::File });
     };
@@ -436,18 +467,16 @@ fn from_file(folder: &Folder) -> Result<Secret<[u8; KEY_LEN]>, StoreError> {
         .ok()
         .and_then(|text| hex::decode(text.trim_end()))
         .map(Secret::new)
-        .ok_or_else(|| StoreError::Damaged {
-            path: folder.path().join(KEY),
-        })
+        .ok_or(StoreError::KeyDamaged { place: Place::File })
 }
 
 /// Whether anything is sealed.
 pub(super) fn any_sealed(folder: &Folder) -> Result<bool, StoreError> {
-    for_each_sealed(folder, |_, _| Ok(true))
+    for_each_sealed(folder, |_, _, _| Ok(true))
 }
 
 fn forget_sealed(folder: &Folder, by: KeyId) -> Result<(), StoreError> {
-    for_each_sealed(folder, |records, file| {
+    for_each_sealed(folder, |records, _, file| {
         let header = record::header(records, file);
         if header.is_ok_and(|header| header.is_some_and(|header| header.key == by)) {
             records.remove(file)?;
@@ -457,17 +486,18 @@ fn forget_sealed(folder: &Folder, by: KeyId) -> Result<(), StoreError> {
     .map(|_| ())
 }
 
-/// Visits the records until a visit says "enough"; says whether one did.
-fn for_each_sealed(
+/// Visits the records, each with its folder and that folder's name, until a visit says "enough";
+/// says whether one did.
+pub(super) fn for_each_sealed(
     folder: &Folder,
-    mut visit: impl FnMut(&Folder, &str) -> Result<bool, StoreError>,
+    mut visit: impl FnMut(&Folder, &'static str, &str) -> Result<bool, StoreError>,
 ) -> Result<bool, StoreError> {
     for name in [SESSIONS, KEPT] {
         let Some(records) = folder.subfolder(name)? else {
             continue;
         };
         for file in records.names()? {
-            if record::is_record(&file) && visit(&records, &file)? {
+            if record::is_record(&file) && visit(&records, name, &file)? {
                 return Ok(true);
             }
         }

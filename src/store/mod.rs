@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! <data folder>/            0700
-//!   key.json                which key, and which place holds it
+//!   key.json                which key, and which place holds it; rebuilt from the records' headers
 //!   key                     the key, only with store = "file"
 //!   key.lock  keyring.lock  one maker of keys, one caller of the OS keyring
 //!   sessions/<hash>         a record; <hash>.lock and <hash>.login.lock beside it
@@ -33,6 +33,8 @@ mod keyring;
 mod lock;
 mod plain;
 mod record;
+mod relocation;
+mod rescue;
 mod seal;
 
 use std::fmt;
@@ -44,7 +46,7 @@ use std::time::{Duration, Instant, SystemTime};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use zeroize::Zeroizing;
 
-use folder::Folder;
+use folder::{Durable, Folder};
 use key::{DataKey, Found, KeyFile, Keys};
 use seal::{Header, Unreadable};
 
@@ -58,6 +60,7 @@ pub use keyring::{KeyringError, UNATTENDED};
 pub use lock::{Holder, Lock, LockKind};
 pub use plain::Plain;
 pub use record::{Kept, Listed, RecordName, Reservation};
+pub use relocation::Moved;
 
 /// Where somebody wants the data key kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -173,6 +176,15 @@ impl Store {
         }
     }
 
+    /// The same store, whose key is where key.json says, whatever the configuration says by now.
+    #[must_use]
+    pub fn wherever_the_key_is(self) -> Self {
+        Self::new(Options {
+            setting: Setting::Auto,
+            ..self.options
+        })
+    }
+
     /// Reads a record; `None` where there is none.
     ///
     /// This is a hit's whole cost: no lock, no listing, one record.
@@ -212,7 +224,7 @@ impl Store {
         let Some(data) = self.folder()? else {
             return self.chosen_place();
         };
-        let Some(file) = KeyFile::read(&data)? else {
+        let Some(file) = self.keys.key_file(&self.options, &data)? else {
             return self.chosen_place();
         };
         match self.options.setting.place() {
@@ -339,6 +351,28 @@ impl Store {
         Ok(removed)
     }
 
+    /// Removes a record, whatever it is and whoever has encrypted it; says whether there was one.
+    pub fn discard(&self, name: &RecordName, _lock: &Lock) -> Result<bool, StoreError> {
+        let Some(data) = self.folder()? else {
+            return Ok(false);
+        };
+        let Some(records) = data.subfolder(name.folder())? else {
+            return Ok(false);
+        };
+        let removed = records.remove(name.file())?;
+        let _ = records.sync();
+        Ok(removed)
+    }
+
+    /// To be called when every record has been removed: what remains of a key that cannot be used
+    /// goes too, so that the next sign-in makes a new one.
+    pub fn forget_useless_key(&self) -> Result<(), StoreError> {
+        match self.folder()? {
+            Some(data) => rescue::forget_useless_key_file(&self.options, &data),
+            None => Ok(()),
+        }
+    }
+
     /// The sessions on disk, unopened. What interrupted processes left behind is swept on the way.
     pub fn sessions(&self) -> Result<Vec<Listed>, StoreError> {
         let Some(data) = self.folder()? else {
@@ -427,9 +461,7 @@ impl Store {
             let key = self.key_at_hand(&data)?;
             let sealed = seal::seal(&key, name, value, 1).ok()?;
             let folder = data.subfolder_or_create(name.folder()).ok()?;
-            folder
-                .replace(name.file(), &sealed, folder::Durable::No)
-                .ok()
+            folder.replace(name.file(), &sealed, Durable::No).ok()
         };
         let _ = written();
     }
@@ -535,7 +567,7 @@ impl Store {
 
     fn key_file(&self) -> Result<Option<KeyFile>, StoreError> {
         match self.folder()? {
-            Some(data) => KeyFile::read(&data),
+            Some(data) => self.keys.key_file(&self.options, &data),
             None => Ok(None),
         }
     }
@@ -555,29 +587,47 @@ impl Store {
         match self.options.setting {
             Setting::None => Ok(false),
             Setting::Keyring | Setting::Kernel | Setting::File => Ok(true),
-            Setting::Auto => Ok(
-                self.key_file()?.is_some() || self.keys.automatic(&self.options)? != Place::None
-            ),
+            Setting::Auto => {
+                let folder = self.folder()?;
+                // One that cannot be read was made, too.
+                let was_made = folder.is_some_and(|data| !matches!(KeyFile::read(&data), Ok(None)));
+                Ok(was_made || self.keys.automatic(&self.options)? != Place::None)
+            }
         }
     }
 
     /// The key of a record; `None` where the folder's key is another one.
     fn key_of(&self, data: &Folder, id: key::KeyId) -> Result<Option<Found>, StoreError> {
-        let Some(file) = KeyFile::read(data)?.filter(|file| file.id == id) else {
+        let file = self.keys.key_file(&self.options, data)?;
+        let Some(file) = file.filter(|file| file.id == id) else {
             return Ok(None);
         };
-        self.keys.find(&self.options, data, &file).map(Some)
+        self.find(data, &file).map(Some)
+    }
+
+    /// The key that a folder names. While it is moved, it may be in its new place before key.json
+    /// has been read again.
+    fn find(&self, data: &Folder, file: &KeyFile) -> Result<Found, StoreError> {
+        match self.keys.find(&self.options, data, file) {
+            Err(StoreError::KeyMissing { place }) => match KeyFile::read(data) {
+                Ok(Some(moved)) if moved.id == file.id && moved.place != place => {
+                    self.keys.find(&self.options, data, &moved)
+                }
+                Ok(_) | Err(_) => Err(StoreError::KeyMissing { place }),
+            },
+            found => found,
+        }
     }
 
     fn current_key(&self, data: &Folder) -> Result<Arc<DataKey>, StoreError> {
         let missing = |place| StoreError::KeyMissing { place };
-        let Some(file) = KeyFile::read(data)? else {
+        let Some(file) = self.keys.key_file(&self.options, data)? else {
             return Err(match self.chosen_place()? {
                 Place::None => StoreError::NothingKept,
                 place @ (Place::Keyring | Place::Kernel | Place::File) => missing(place),
             });
         };
-        match self.keys.find(&self.options, data, &file)? {
+        match self.find(data, &file)? {
             Found::Key(key) => Ok(key),
             Found::Lost => Err(missing(file.place)),
         }

@@ -440,24 +440,71 @@ fn a_missing_key_is_an_error_and_is_made_anew_only_where_nothing_is_sealed() {
 }
 
 #[test]
-fn records_without_a_key_file_are_in_the_way_of_a_new_key() {
-    let Sandbox { _temp, data } = sandbox();
-    store(&data).ensure_key().unwrap();
-    put(&store(&data), &name(), "x", 1).unwrap();
-    fs::remove_file(data.join("key.json")).unwrap();
-    assert!(matches!(
-        store(&data).ensure_key(),
-        Err(StoreError::RecordsWithoutKey { .. })
-    ));
-    assert!(matches!(
-        get(&store(&data), &name()),
-        Err(StoreError::ForeignKey { .. })
-    ));
-    assert!(!data.join("key.json").exists());
+fn a_key_file_that_is_gone_or_damaged_is_rebuilt_from_what_the_records_say() {
+    let garbage = |data: &Path| {
+        Folder::open(data)
+            .unwrap()
+            .unwrap()
+            .replace("key.json", b"{", Durable::Yes)
+            .unwrap();
+    };
+    let gone = |data: &Path| fs::remove_file(data.join("key.json")).unwrap();
+    for damage in [&garbage as &dyn Fn(&Path), &gone] {
+        let Sandbox { _temp, data } = sandbox();
+        store(&data).ensure_key().unwrap();
+        let id = id_in(&data);
+        put(&store(&data), &name(), "x", 1).unwrap();
+        // One of another key, and one that is no record: neither is taken for the folder's key.
+        for (identity, bytes) in [("foreign", foreign_record()), ("garbage", b"x".to_vec())] {
+            let name = RecordName::session(identity.as_bytes());
+            Folder::open(&data.join("sessions"))
+                .unwrap()
+                .unwrap()
+                .replace(name.file(), &bytes, Durable::Yes)
+                .unwrap();
+        }
+        damage(&data);
+        assert_eq!(
+            get(&store(&data), &name()).unwrap(),
+            Some(("x".to_owned(), 1))
+        );
+        assert_eq!(id_in(&data), id);
+        damage(&data);
+        assert_eq!(store(&data).ensure_key().unwrap(), Place::File);
+        assert_eq!(id_in(&data), id);
+        damage(&data);
+        put(&store(&data), &name(), "y", 2).unwrap();
+
+        // Without the key, nothing is rebuilt and nothing is removed.
+        damage(&data);
+        let key = fs::read(data.join("key")).unwrap();
+        fs::remove_file(data.join("key")).unwrap();
+        for error in [
+            get(&store(&data), &name()).unwrap_err(),
+            store(&data).ensure_key().unwrap_err(),
+            store(&data).place().unwrap_err(),
+        ] {
+            assert!(error.is_loss_of_the_key(), "{error}");
+        }
+        Folder::open(&data)
+            .unwrap()
+            .unwrap()
+            .replace("key", &key, Durable::Yes)
+            .unwrap();
+        assert_eq!(
+            get(&store(&data), &name()).unwrap(),
+            Some(("y".to_owned(), 2))
+        );
+    }
+}
+
+fn foreign_record() -> Vec<u8> {
+    let key = key::DataKey::of(key::KeyId::of([7; 16]), [8; 32]);
+    seal::seal(&key, &RecordName::session(b"foreign"), "x", 1).unwrap()
 }
 
 #[test]
-fn a_key_file_that_is_not_understood_is_left_alone() {
+fn a_key_file_of_a_newer_version_is_left_alone_and_a_damaged_one_that_names_nothing_is_replaced() {
     for (content, newer) in [
         (r#"{"version":2,"what":"ever"}"#, true),
         (
@@ -479,21 +526,74 @@ fn a_key_file_that_is_not_understood_is_left_alone() {
         let Sandbox { _temp, data } = sandbox();
         Folder::open_or_create(&data)
             .unwrap()
-            .replace("key.json", content.as_bytes(), folder::Durable::No)
+            .replace("key.json", content.as_bytes(), Durable::No)
             .unwrap();
-        let error = store(&data).ensure_key().unwrap_err();
-        assert_eq!(
-            matches!(error, StoreError::UnknownFormat { .. }),
-            newer,
-            "{content}"
-        );
-        assert_eq!(
-            matches!(error, StoreError::Damaged { .. }),
-            !newer,
-            "{content}"
-        );
-        assert_eq!(fs::read_to_string(data.join("key.json")).unwrap(), content);
+        let made = store(&data).ensure_key();
+        if newer {
+            assert!(
+                matches!(made, Err(StoreError::KeyFileNewer { .. })),
+                "{content}"
+            );
+            assert_eq!(fs::read_to_string(data.join("key.json")).unwrap(), content);
+            store(&data).forget_useless_key().unwrap();
+            assert_eq!(store(&data).ensure_key().unwrap(), Place::File);
+        } else {
+            assert_eq!(made.unwrap(), Place::File, "{content}");
+        }
     }
+}
+
+#[test]
+fn a_key_is_moved_and_what_it_has_encrypted_stays() {
+    let Sandbox { _temp, data } = sandbox();
+    assert!(matches!(
+        store(&data).move_key(Place::File).unwrap(),
+        Moved::NoKey
+    ));
+    store(&data).ensure_key().unwrap();
+    put(&store(&data), &name(), "x", 1).unwrap();
+    let id = id_in(&data);
+    assert!(matches!(
+        store(&data).move_key(Place::File).unwrap(),
+        Moved::Already
+    ));
+    if kernel::probe().is_err() {
+        assert!(store(&data).move_key(Place::Kernel).is_err());
+        assert_eq!(store(&data).place().unwrap(), Place::File);
+        return;
+    }
+    let auto = || Store::new(options(&data, Setting::Auto));
+    // Another process found key.json before the move, and looks for the key after it.
+    let late = KeyFile::read(&Folder::open(&data).unwrap().unwrap())
+        .unwrap()
+        .unwrap();
+    let moved = store(&data).move_key(Place::Kernel).unwrap();
+    assert!(matches!(
+        moved,
+        Moved::From {
+            place: Place::File,
+            left_behind: None
+        }
+    ));
+    assert_eq!((auto().place().unwrap(), id_in(&data)), (Place::Kernel, id));
+    assert!(!data.join("key").exists());
+    let folder = Folder::open(&data).unwrap().unwrap();
+    assert!(matches!(auto().find(&folder, &late), Ok(Found::Key(_))));
+    assert_eq!(get(&auto(), &name()).unwrap(), Some(("x".to_owned(), 1)));
+    // A setting that names the old place points to the command, and does not stop it.
+    assert!(matches!(
+        get(&store(&data), &name()),
+        Err(StoreError::OtherPlace {
+            remembered: Place::Kernel,
+            asked: Place::File
+        })
+    ));
+    store(&data).move_key(Place::File).unwrap();
+    assert_eq!(
+        get(&store(&data), &name()).unwrap(),
+        Some(("x".to_owned(), 1))
+    );
+    assert_eq!(kernel::read(id), Ok(None));
 }
 
 #[test]
@@ -742,7 +842,9 @@ fn a_setting_is_read_as_it_is_written() {
 fn no_error_quotes_what_was_read() {
     let Sandbox { _temp, data } = sandbox();
     let folder = Folder::open_or_create(&data).unwrap();
-    for name in ["key.json", "key"] {
+    store(&data).ensure_key().unwrap();
+    put(&store(&data), &name(), "x", 1).unwrap();
+    for name in ["key", "key.json"] {
         folder
             .replace(
                 name,

@@ -322,7 +322,7 @@ fn logout_of_all_removes_what_tools_handed_over_and_of_one_does_not() {
     // And the key may be kept in another place from now on.
     let outcome = scene.sandbox.run(&["logout", "--all"]);
     assert!(
-        outcome.stderr.contains("nothing is kept of it"),
+        outcome.stderr.contains("nothing to sign out of"),
         "{outcome}"
     );
 }

@@ -516,7 +516,11 @@ fn a_session_that_cannot_be_opened_takes_what_was_made_of_it_along() {
         }
     }
     let ended = scene.sandbox.run(&["logout", "--all"]);
-    assert_eq!(ended.code, Some(1), "{ended}");
+    // Nothing more could be done, and it says so.
+    assert!(
+        ended.succeeds().stderr.contains("without revoking"),
+        "{ended}"
+    );
     assert_eq!(left_behind(&scene), []);
 }
 

@@ -537,11 +537,18 @@ fn where_nothing_is_kept_git_is_told_what_to_change() {
     let reply = scene.sandbox.git("get", HOST);
     assert_eq!(reply.stdout, "");
     assert!(reply.stderr.contains("store"), "{reply}");
-    nothing(
-        &scene
-            .sandbox
-            .git("store", &format!("{HOST}username=a\npassword=b\n")),
-    );
+    let stored = scene
+        .sandbox
+        .git("store", &format!("{HOST}username=a\npassword=b\n"));
+    assert_eq!(stored.succeeds().stdout, "");
+    for word in [
+        "was not saved",
+        "https://git.corp.example",
+        "store = \"file\"",
+    ] {
+        assert!(stored.stderr.contains(word), "{word}: {stored}");
+    }
+    assert!(!stored.stderr.contains("password=b"), "{stored}");
     assert_eq!(scene.sandbox.opened().len(), 0);
 }
 

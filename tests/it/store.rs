@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
+use crate::git::Git as _;
 use crate::provider::Endpoint;
 use crate::sandbox::{Sandbox, files_below, leaks};
 use crate::scene::Scene;
@@ -184,25 +185,159 @@ fn a_record_under_another_ones_name_is_refused() {
 #[test]
 fn a_record_whose_key_is_lost_is_an_error_and_is_kept() {
     let (scene, _) = Scene::signed_in();
-    let before: Vec<_> = records(&scene)
-        .iter()
-        .map(|path| fs::read(path).unwrap())
-        .collect();
-    for name in ["key", "key.json"] {
-        let path = scene.sandbox.data_dir().join(name);
-        let aside = scene.sandbox.root().join("aside");
-        fs::rename(&path, &aside).unwrap();
-        scene.get_token(&[]).fails_with(1);
-        assert!(!path.exists(), "no other key is made over it");
-        fs::rename(&aside, &path).unwrap();
-    }
-    let after: Vec<_> = records(&scene)
-        .iter()
-        .map(|path| fs::read(path).unwrap())
-        .collect();
-    assert_eq!(before, after);
+    let contents = || -> Vec<_> {
+        records(&scene)
+            .iter()
+            .map(|path| fs::read(path).unwrap())
+            .collect()
+    };
+    let before = contents();
+    let path = scene.sandbox.data_dir().join("key");
+    let aside = scene.sandbox.root().join("aside");
+    fs::rename(&path, &aside).unwrap();
+    scene.get_token(&[]).fails_with(1);
+    assert!(!path.exists(), "no other key is made over it");
+    fs::rename(&aside, &path).unwrap();
+    assert_eq!(before, contents());
     scene.get_token(NEVER).token();
     assert_eq!(scene.sandbox.opened().len(), 1);
+}
+
+#[test]
+fn a_key_file_that_is_gone_or_damaged_costs_nothing() {
+    let (scene, token) = Scene::signed_in();
+    let path = scene.sandbox.data_dir().join("key.json");
+    let good = fs::read(&path).unwrap();
+    let damage: [&dyn Fn(); 2] = [&|| fs::write(&path, "{").unwrap(), &|| {
+        fs::remove_file(&path).unwrap();
+    }];
+    for damage in damage {
+        damage();
+        assert_eq!(scene.get_token(NEVER).token(), token);
+        assert_eq!(fs::read(&path).unwrap(), good);
+    }
+    assert_eq!(scene.sandbox.opened().len(), 1);
+}
+
+#[test]
+fn logout_of_all_removes_what_can_no_longer_be_decrypted() {
+    for lost in ["key", "key.json of a newer version"] {
+        let (mut scene, _) = Scene::signed_in();
+        scene.sandbox.person("bob");
+        scene.get_token(&["--account", "work"]).token();
+        let host = "protocol=https\nhost=else.example\n";
+        let typed = format!("{host}username=me\npassword=typed\n");
+        scene.sandbox.git("store", &typed).succeeds();
+        let data = scene.sandbox.data_dir();
+        if lost == "key" {
+            fs::remove_file(data.join("key")).unwrap();
+        } else {
+            fs::write(data.join("key.json"), r#"{"version":9}"#).unwrap();
+        }
+        scene
+            .get_token(&[])
+            .fails_saying(1, &["hallpass logout --all"]);
+        let outcome = scene.sandbox.run(&["logout", "--all"]);
+        outcome.succeeds();
+        for word in [
+            "removed 2 sessions without revoking",
+            "removed the passwords",
+        ] {
+            assert!(outcome.stderr.contains(word), "{word}: {outcome}");
+        }
+        assert_eq!(records(&scene).len(), 0, "{lost}");
+        scene.get_token(&[]).token();
+        scene.get_token(NEVER).token();
+    }
+}
+
+#[test]
+fn one_unreadable_record_is_in_the_way_of_no_other_and_one_command_removes_it() {
+    let newer = |good: &[u8]| [&good[..8], &[9], &good[9..]].concat();
+    let damaged = |good: &[u8]| good[..good.len() - 1].to_vec();
+    let foreign = |good: &[u8]| [&good[..9], &[0; 16], &good[25..]].concat();
+    for (what, spoil) in [
+        ("newer", &newer as &dyn Fn(&[u8]) -> Vec<u8>),
+        ("damaged", &damaged),
+        ("foreign", &foreign),
+    ] {
+        let (mut scene, token) = Scene::signed_in();
+        let first = records(&scene);
+        scene.sandbox.person("bob");
+        scene.get_token(&["--account", "work"]).token();
+        let second: Vec<_> = records(&scene)
+            .into_iter()
+            .filter(|path| !first.contains(path))
+            .collect();
+        let good = fs::read(&second[0]).unwrap();
+        fs::write(&second[0], spoil(&good)).unwrap();
+
+        assert_eq!(scene.get_token(NEVER).token(), token, "{what}");
+        let stuck = scene.get_token(&["--account", "work"]);
+        stuck.fails_saying(1, &["hallpass logout --unreadable"]);
+        let status = scene.sandbox.run(&["status"]);
+        assert!(status.succeeds().stdout.contains("corp (account default)"));
+
+        let outcome = scene.sandbox.run(&["logout", "--unreadable"]);
+        let said = &outcome.succeeds().stderr;
+        assert!(said.contains("removed 1 unreadable record"), "{outcome}");
+        assert_eq!(scene.get_token(NEVER).token(), token, "{what}");
+        scene.get_token(&["--account", "work"]).token();
+
+        // The other one can be signed out of beside it, and everything too.
+        fs::write(&second[0], spoil(&good)).unwrap();
+        let outcome = scene.sandbox.run(&["logout", "corp"]);
+        assert!(
+            outcome.succeeds().stderr.contains("logout --unreadable"),
+            "{outcome}"
+        );
+        assert_eq!(records(&scene), second);
+        scene.sandbox.run(&["logout", "--all"]).succeeds();
+        assert_eq!(records(&scene).len(), 0, "{what}");
+    }
+}
+
+#[test]
+fn a_key_that_is_too_open_is_no_reason_to_remove_a_record() {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        let (scene, _) = Scene::signed_in();
+        let key = scene.sandbox.data_dir().join("key");
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
+        for line in [&["logout", "--unreadable"][..], &["logout", "--all"]] {
+            scene.sandbox.run(line).fails_saying(1, &["chmod go-rwx"]);
+            assert_eq!(records(&scene).len(), 1);
+        }
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+        scene.get_token(NEVER).token();
+    }
+}
+
+#[test]
+fn a_setting_that_conflicts_with_the_place_of_the_key_points_to_the_move() {
+    let (mut scene, token) = Scene::signed_in();
+    scene.sandbox.set("HALLPASS_STORE", "keyring");
+    scene
+        .get_token(NEVER)
+        .fails_saying(1, &["hallpass store move --to keyring", "store = \"file\""]);
+    // And the move says first where the setting has to be changed.
+    scene
+        .sandbox
+        .run(&["store", "move", "--to", "file"])
+        .fails_saying(2, &["store = \"file\"", "HALLPASS_STORE=file"]);
+    // Signing out needs no setting.
+    scene.sandbox.set("HALLPASS_STORE", "file");
+    let moved = scene.sandbox.run(&["store", "move", "--to", "file"]);
+    assert!(moved.succeeds().stderr.contains("already"), "{moved}");
+    assert_eq!(scene.get_token(NEVER).token(), token);
+    scene.sandbox.set("HALLPASS_STORE", "keyring");
+    let outcome = scene.sandbox.run(&["logout", "--all"]);
+    assert!(
+        outcome.succeeds().stderr.contains("signed out of corp"),
+        "{outcome}"
+    );
+    assert!(scene.provider.count(Endpoint::Revocation) > 0);
 }
 
 #[test]

@@ -21,6 +21,7 @@ NAME = "org.freedesktop.secrets"
 PATH = "/org/freedesktop/secrets"
 DEFAULT = f"{PATH}/aliases/default"
 COLLECTION = "org.freedesktop.Secret.Collection"
+ITEM = "org.freedesktop.Secret.Item"
 
 # A bus on which nobody is the Secret Service and nobody can be started as one.
 BARE_BUS = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
@@ -126,6 +127,30 @@ printf %s "$PASS_PHRASE" | gnome-keyring-daemon --unlock --components=secrets >&
         """The object paths of what is kept in the default collection."""
         reply = self._property(DEFAULT, COLLECTION, "Items")
         return [line.split('"')[1] for line in reply.splitlines() if "object path" in line]
+
+    def attributes(self, item):
+        """What an item is found by."""
+        reply = self._property(item, ITEM, "Attributes")
+        texts = re.findall(r'string "(.*)"', reply)
+        return dict(zip(texts[::2], texts[1::2]))
+
+    def delete(self, item):
+        """As a person does it in the keyring's own window."""
+        pairs = [word for pair in self.attributes(item).items() for word in pair]
+        subprocess.run(
+            [*self._sandbox.become, "secret-tool", "clear", *pairs],
+            env={**os.environ, **self._sandbox.env}, capture_output=True, text=True, timeout=10,
+        )  # fmt: skip
+        wait_for(lambda: item not in self.items(), 5, "the item was not deleted")
+
+    def overwrite(self, item, secret):
+        """Gives an item another secret."""
+        pairs = [word for pair in self.attributes(item).items() for word in pair]
+        stored = subprocess.run(
+            [*self._sandbox.become, "secret-tool", "store", "--label=hallpass", *pairs],
+            env={**os.environ, **self._sandbox.env}, input=secret, capture_output=True, text=True, timeout=10,
+        )  # fmt: skip
+        assert stored.returncode == 0, stored.stderr
 
     def is_open(self):
         return "boolean false" in self._property(DEFAULT, COLLECTION, "Locked")

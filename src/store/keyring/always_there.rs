@@ -2,7 +2,7 @@
 
 use zeroize::Zeroizing;
 
-use super::{KeyId, KeyringError, SERVICE, not_a_key};
+use super::{KeyId, KeyringError, SERVICE};
 
 pub(super) struct Service;
 
@@ -39,6 +39,10 @@ impl Service {
     pub(super) fn write(&self, id: KeyId, text: &str) -> Result<(), KeyringError> {
         entry(id)?.set_password(text).map_err(reason)
     }
+
+    pub(super) fn remove(&self, id: KeyId) -> Result<(), KeyringError> {
+        entry(id)?.delete_credential().map_err(reason)
+    }
 }
 
 fn entry(id: KeyId) -> Result<keyring::Entry, KeyringError> {
@@ -58,7 +62,7 @@ fn reason(error: keyring::Error) -> KeyringError {
             Ok(()) | Err(_) => "the platform has none".to_owned(),
         }),
         // These hold what was found; none of it may be shown.
-        Error::BadEncoding(_) | Error::BadDataFormat(..) => not_a_key(),
+        Error::BadEncoding(_) | Error::BadDataFormat(..) => KeyringError::NotAKey,
         Error::Ambiguous(_) => KeyringError::Other("it has several such entries".to_owned()),
         Error::BadStoreFormat(_)
         | Error::TooLong(..)

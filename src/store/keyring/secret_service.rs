@@ -112,7 +112,7 @@ impl Service {
         let session = self.session()?;
         let item = entry(&session, &id)?.ok_or(KeyringError::NotFound)?;
         let secret = Zeroizing::new(item.get_secret().map_err(|error| reason(&error))?);
-        let text = std::str::from_utf8(&secret).map_err(|_| super::not_a_key())?;
+        let text = std::str::from_utf8(&secret).map_err(|_| KeyringError::NotAKey)?;
         Ok(Zeroizing::new(text.to_owned()))
     }
 
@@ -133,6 +133,13 @@ impl Service {
             .create_item(&label, attributes(&id), text.as_bytes(), true, TYPE)
             .map(|_| ())
             .map_err(failed)
+    }
+
+    /// Removes the entry.
+    pub(super) fn remove(&self, id: KeyId) -> Result<(), KeyringError> {
+        let session = self.session()?;
+        let item = entry(&session, &id.to_string())?.ok_or(KeyringError::NotFound)?;
+        item.delete().map_err(|error| reason(&error))
     }
 
     /// A session, in which secrets cross the bus encrypted.

@@ -1,0 +1,64 @@
+//! Moves the data key from one place to another. What it has encrypted stays as it is.
+
+use super::key::{self, KeyFile};
+use super::{Options, Place, Setting, Store, StoreError, kernel, keyring};
+
+/// What became of a key that was to be moved.
+#[derive(Debug)]
+pub enum Moved {
+    /// No key was ever made: the next sign-in makes it where the configuration says.
+    NoKey,
+    Already,
+    From {
+        place: Place,
+        /// Why it is still in the old place too.
+        left_behind: Option<StoreError>,
+    },
+}
+
+impl Store {
+    /// Moves the key. In the new place first, then key.json, and out of the old place last: a
+    /// process that is killed leaves a copy too many and never one too few.
+    pub fn move_key(&self, to: Place) -> Result<Moved, StoreError> {
+        // Wherever the configuration would have it: it is where key.json says.
+        let options = Options {
+            setting: Setting::Auto,
+            ..self.options.clone()
+        };
+        let Some(folder) = super::Folder::open(&options.data_dir)? else {
+            return Ok(Moved::NoKey);
+        };
+        let _turn = key::turn(&options, &folder)?;
+        let Some(file) = self.keys.key_file_in_turn(&options, &folder)? else {
+            return Ok(Moved::NoKey);
+        };
+        let key = match self.keys.find(&options, &folder, &file)? {
+            key::Found::Key(key) => key,
+            key::Found::Lost => return Err(StoreError::KeyMissing { place: file.place }),
+        };
+        if file.place == to {
+            return Ok(Moved::Already);
+        }
+        let new = KeyFile::of(file.id, to);
+        // First, for a full disk must not leave keys in the keyring that nothing names.
+        let named = new.prepare(&folder)?;
+        self.keys.put(&options, &folder, file.id, to, &key.secret)?;
+        named.put()?;
+        let removed = match file.place {
+            Place::File => folder.remove(key::KEY).map(|_| ()),
+            Place::Keyring => folder.open_lock(key::KEYRING_LOCK).and_then(|turn| {
+                keyring::remove(file.id, options.terms(), turn).map_err(StoreError::from)
+            }),
+            Place::Kernel | Place::None => Ok(()),
+        };
+        // The kernel keyring is an old place too, unless it now is the cache of the OS keyring.
+        let is_cache = to == Place::Keyring && options.kernel_cache.is_some();
+        if to != Place::Kernel && !is_cache {
+            let _ = kernel::forget(file.id);
+        }
+        Ok(Moved::From {
+            place: file.place,
+            left_behind: removed.err(),
+        })
+    }
+}
