@@ -149,6 +149,7 @@ impl Error {
             | Self::NotConverted { .. }
             | Self::StoreSetOtherwise { .. }
             | Self::StillNeeded { .. }
+            | Self::Session(S::IdTokenNotAskedFor { .. })
             | Self::Config(_) => Exit::Usage,
             Self::Session(S::SignInNeeded { .. }) => Exit::SignInNeeded,
             Self::Session(S::Declined { .. } | S::TimedOut { .. } | S::CoolingDown { .. }) => {
@@ -270,13 +271,23 @@ fn session_hint(error: &session::Error) -> Option<String> {
         S::IdToken(error) => Some(id_token_hint(error)),
         S::Mixup(_) | S::Vanished => Some(VERBOSE.to_owned()),
         S::UntimelyIdToken { provider_ahead, .. } => Some(session::clock_hint(*provider_ahead)),
-        S::NoIdToken => Some("ask for the scope `openid`: `--scope openid`".to_owned()),
+        S::NoIdToken => Some(
+            "check at the provider that this client may get ID tokens; to get the access token, use \
+             `--token access`"
+                .to_owned(),
+        ),
+        S::IdTokenNotAskedFor { .. } => Some(
+            "add `openid` to the `scopes` of the provider in config.toml, or use `--scope openid`; to \
+             get the access token, use `--token access`"
+                .to_owned(),
+        ),
         S::Browser(BrowserError::Listener(ListenerError::PortTaken { port })) => Some(format!(
             "end the program that has port {port}, or set a `redirect_uri` with another port that is registered"
         )),
         S::Browser(BrowserError::Listener(_)) => Some("use `--flow device`".to_owned()),
         S::Browser(BrowserError::NowhereToPush) => Some(
-            "tell those who run the provider: its metadata lacks `pushed_authorization_request_endpoint`"
+            "tell the people who run the provider that its metadata lacks \
+             `pushed_authorization_request_endpoint`; if you set `par = true`, remove it"
                 .to_owned(),
         ),
         S::Browser(_) => {
@@ -365,6 +376,10 @@ fn id_token_hint(error: &IdTokenError) -> String {
 }
 
 fn token_hint(error: &TokenError) -> &'static str {
+    if error.is_about_dpop() {
+        return "register a client for Bearer tokens, or turn DPoP off for this one at the provider \
+                (`dpop_bound_access_tokens`)";
+    }
     match error {
         TokenError::Refused { .. } if error.code() == Some("invalid_client") => {
             "check `client_id`, `client_secret_file` and `client_auth` against the registration"
@@ -377,14 +392,20 @@ fn token_hint(error: &TokenError) -> &'static str {
         | TokenError::NotJson {
             status: 429 | 500..=599,
         } => LATER,
-        TokenError::Refused { .. }
-        | TokenError::Http { .. }
+        TokenError::Refused { .. } => {
+            "check the client's registration at the provider: its grant types, redirect URIs and \
+             scopes, and that it needs no proof of possession (DPoP)"
+        }
+        TokenError::Http { .. }
         | TokenError::NotJson { .. }
         | TokenError::Malformed
         | TokenError::Missing { .. }
         | TokenError::Unusable { .. }
         | TokenError::UnacceptableUrl { .. }
-        | TokenError::WrongTokenType => VERBOSE,
+        | TokenError::WrongTokenType
+        | TokenError::DpopOnly => {
+            "check that the provider's addresses are right; if they are, tell the people who run it"
+        }
     }
 }
 

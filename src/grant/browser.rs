@@ -78,7 +78,9 @@ pub enum BrowserError {
         cause: Rejected,
         tab: Tab,
     },
-    #[error("the provider wants the authorization request pushed, and names no endpoint for it")]
+    #[error(
+        "the authorization request has to be pushed, and the provider names no endpoint for it"
+    )]
     NowhereToPush,
     #[error("the authorization request could not be sent ahead")]
     NotSent(#[source] HttpError),

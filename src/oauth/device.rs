@@ -215,7 +215,8 @@ fn is_passing(error: &TokenError) -> bool {
         | TokenError::Missing { .. }
         | TokenError::Unusable { .. }
         | TokenError::UnacceptableUrl { .. }
-        | TokenError::WrongTokenType => false,
+        | TokenError::WrongTokenType
+        | TokenError::DpopOnly => false,
     }
 }
 

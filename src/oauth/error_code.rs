@@ -7,6 +7,7 @@
 
 use std::fmt;
 
+use serde_json::Value;
 use url::form_urlencoded;
 
 use super::sanitized;
@@ -39,6 +40,22 @@ impl ErrorCode {
             unchecked: description.map(Secret::from),
             description: None,
         }
+    }
+
+    /// An error of another form than RFC 6749 §5.2 has it, which some gateways send. Its texts are
+    /// for a person; no code is taken out of it.
+    pub fn of_object(error: &Value) -> Self {
+        let texts = |member: &str| match error.get(member) {
+            Some(Value::String(text)) => Some(text.clone()),
+            Some(Value::Number(number)) => Some(number.to_string()),
+            Some(Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_)) | None => None,
+        };
+        let words: Vec<String> = ["code", "status", "type", "message"]
+            .into_iter()
+            .filter_map(texts)
+            .collect();
+        let description = format!("an error object instead of a code: {}", words.join(", "));
+        Self::new("", Some(description.trim_end_matches([':', ' '])))
     }
 
     /// Takes these secrets out of what the server says, so that the rest can be shown.
@@ -89,6 +106,8 @@ impl fmt::Display for ErrorCode {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -145,6 +164,22 @@ mod tests {
                 format!("invalid_grant ({text})")
             });
             assert_eq!(code.to_string(), shown);
+        }
+        for (error, expected) in [
+            (
+                json!({"code": 401, "status": "UNAUTHENTICATED", "message": "no\u{1b}[2J"}),
+                r"invalid (an error object instead of a code: 401, UNAUTHENTICATED, no\u{1b}[2J)",
+            ),
+            (json!({}), "invalid (an error object instead of a code)"),
+            (json!(["x"]), "invalid (an error object instead of a code)"),
+            (
+                json!({"code": "invalid_grant"}),
+                "invalid (an error object instead of a code: invalid_grant)",
+            ),
+        ] {
+            let code = ErrorCode::of_object(&error).without(&[]);
+            assert_eq!(code.as_str(), "invalid");
+            assert_eq!(code.to_string(), expected);
         }
         let code = ErrorCode::new("hunter2-hunter2", None).without(&["hunter2-hunter2".into()]);
         assert_eq!(code.as_str(), "invalid");

@@ -37,6 +37,7 @@ pub(crate) struct ProviderLayer {
     extra_params: BTreeMap<String, String>,
     ca_file: Option<PathBuf>,
     trusted_audiences: Option<Vec<String>>,
+    par: Option<bool>,
     pkce_unlisted_ok: Option<bool>,
     login_hint_param: Option<OrOff<String>>,
     device_only_without_secret: Option<bool>,
@@ -115,6 +116,7 @@ impl ProviderLayer {
                 .unwrap_or_default(),
             ca_file: section.path("ca_file")?,
             trusted_audiences: section.list("trusted_audiences", |text| Ok(text.to_owned()))?,
+            par: section.flag("par")?,
             pkce_unlisted_ok: section.parsed("pkce", |text| choice(text, &[("S256", true)]))?,
             login_hint_param: section.value("login_hint_param", |value| {
                 if value.as_bool() == Some(false) {
@@ -155,6 +157,7 @@ impl ProviderLayer {
             extra_params,
             ca_file,
             trusted_audiences,
+            par,
             pkce_unlisted_ok,
             login_hint_param,
             device_only_without_secret,
@@ -188,6 +191,7 @@ impl ProviderLayer {
             extra_params: all_params,
             ca_file: ca_file.or(lower.ca_file),
             trusted_audiences: trusted_audiences.or(lower.trusted_audiences),
+            par: par.or(lower.par),
             pkce_unlisted_ok: pkce_unlisted_ok.or(lower.pkce_unlisted_ok),
             login_hint_param: login_hint_param.or(lower.login_hint_param),
             device_only_without_secret: device_only_without_secret
@@ -260,6 +264,7 @@ impl ProviderLayer {
             extra_params,
             ca_file: own_ca_file,
             trusted_audiences,
+            par,
             pkce_unlisted_ok,
             login_hint_param,
             device_only_without_secret,
@@ -305,6 +310,7 @@ impl ProviderLayer {
             extra_params,
             ca_file: own_ca_file.or(ca_file),
             trusted_audiences: trusted_audiences.unwrap_or(unset.trusted_audiences),
+            par: par.unwrap_or(unset.par),
             pkce_unlisted_ok: pkce_unlisted_ok.unwrap_or(unset.pkce_unlisted_ok),
             login_hint_param: login_hint_param.map_or(unset.login_hint_param, OrOff::on),
             device_only_without_secret: device_only_without_secret

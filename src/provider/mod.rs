@@ -65,6 +65,9 @@ pub struct Provider {
 
     /// Clients for which an ID token may be too, where it does not name this client as `azp`.
     pub trusted_audiences: Vec<String>,
+    /// Push each authorization request first (RFC 9126), though the metadata does not demand it of
+    /// every client.
+    pub par: bool,
     /// Send an S256 challenge although the server's metadata lists methods without S256.
     pub pkce_unlisted_ok: bool,
     /// The parameter that names the account to sign in with; `None`: there is none.
@@ -157,6 +160,7 @@ impl Default for Provider {
             extra_params: BTreeMap::new(),
             ca_file: None,
             trusted_audiences: Vec::new(),
+            par: false,
             pkce_unlisted_ok: false,
             // OIDC Core §3.1.2.1
             login_hint_param: Some("login_hint".to_owned()),
@@ -211,7 +215,8 @@ impl Provider {
     pub fn needs_discovery(&self) -> bool {
         let complete = self.authorization_endpoint.is_some()
             && self.token_endpoint.is_some()
-            && (self.jwks_uri.is_some() || !self.is_openid());
+            && (self.jwks_uri.is_some() || !self.is_openid())
+            && !self.par;
         self.issuer.is_some() && !complete
     }
 

@@ -455,7 +455,7 @@ impl Account<'_> {
         client: &Client<'_>,
         request: &AuthorizationRequest<'_>,
     ) -> Option<Result<Url, BrowserError>> {
-        if !metadata.require_pushed_authorization_requests {
+        if !metadata.require_pushed_authorization_requests && !self.provider.par {
             return None;
         }
         let Some(endpoint) = &metadata.pushed_authorization_request_endpoint else {

@@ -50,8 +50,10 @@ pub enum Error {
         /// Seconds by which the provider's clock was ahead of this machine's.
         provider_ahead: Option<i64>,
     },
-    #[error("the provider handed out no ID token")]
+    #[error("the provider sent no ID token, although the scope `openid` was requested")]
     NoIdToken,
+    #[error("there is no ID token of {provider}: `openid` is not among its scopes")]
+    IdTokenNotAskedFor { provider: String },
     #[error("signing in with the browser did not work")]
     Browser(#[from] BrowserError),
     #[error("signing in with a device code did not work")]
@@ -183,6 +185,7 @@ impl Error {
                         | TokenError::Missing { .. }
                         | TokenError::Unusable { .. }
                         | TokenError::WrongTokenType
+                        | TokenError::DpopOnly
                 )
         )
     }
@@ -226,6 +229,7 @@ impl Error {
             | Self::LostResponse(_)
             | Self::Token(_)
             | Self::NoIdToken
+            | Self::IdTokenNotAskedFor { .. }
             | Self::Browser(_)
             | Self::Device(_)
             | Self::SignInNeeded { .. }

@@ -69,7 +69,9 @@ impl Documents<'_> {
         };
         let is_complete = by_hand.authorization_endpoint.is_some()
             && by_hand.token_endpoint.is_some()
-            && (by_hand.jwks_uri.is_some() || !provider.is_openid());
+            && (by_hand.jwks_uri.is_some() || !provider.is_openid())
+            // Where to push a request is set nowhere but in the metadata.
+            && !provider.par;
         if is_complete {
             return Ok(by_hand);
         }

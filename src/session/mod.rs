@@ -212,7 +212,14 @@ impl<'a> Account<'a> {
     /// A token: kept, refreshed, or newly authorized.
     pub fn token(&self, want: &Want) -> Result<Kept<Session>, Error> {
         let kept = self.kept()?;
-        match plan(kept.as_ref(), want, self.context.now()) {
+        let plan = plan(kept.as_ref(), want, self.context.now());
+        if plan != Plan::Use && want.token == TokenKind::Id && !self.provider.is_openid() {
+            // Neither a refresh nor a person would bring one.
+            return Err(Error::IdTokenNotAskedFor {
+                provider: self.provider.name.clone(),
+            });
+        }
+        match plan {
             Plan::Use => return kept.ok_or(Error::Vanished),
             Plan::Refresh { .. } => {
                 // An old ID token may have ended with no refresh to renew it.

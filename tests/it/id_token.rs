@@ -164,6 +164,7 @@ fn a_missing_claim_is_refused() {
     claims_are_refused(&[
         json!({ "sub": null }),
         json!({ "sub": "" }),
+        json!({ "sub": false }),
         json!({ "iat": null }),
         json!({ "exp": null }),
         json!({ "aud": null }),
@@ -426,7 +427,36 @@ fn to_ask_for_an_id_token_without_openid_is_an_error_that_says_so() {
     scene.configure("scopes = [\"offline_access\"]");
     scene
         .get_token(&["--token", "id"])
-        .fails_saying(1, &["openid"]);
+        .fails_saying(2, &["openid", "--scope openid", "--token access"]);
+    assert_eq!(
+        scene.sandbox.opened().len(),
+        0,
+        "no sign-in would bring one"
+    );
+    // A session that is there is not refreshed in vain either.
+    scene.get_token(&[]).token();
+    scene.get_token(&["--token", "id"]).fails_with(2);
+    assert_eq!(scene.provider.count(Endpoint::Refresh), 0);
+    assert_eq!(scene.sandbox.opened().len(), 1);
+}
+
+#[test]
+fn an_id_token_of_sloppy_forms_is_read() {
+    claims_are_accepted(&[
+        json!({ "exp": (now() + 600).to_string(), "iat": now().to_string() }),
+        json!({ "sub": "sub-of-alice" }),
+    ]);
+    let scene = Scene::new();
+    scene
+        .provider
+        .behave(|b| b.id_token.claims = patch(json!({ "sub": 4711 })));
+    accepted(&scene, "a numeric sub");
+    assert_eq!(scene.sessions()[0]["subject"], "4711");
+    // It is held against the pinned one as any other.
+    scene
+        .provider
+        .behave(|b| b.id_token.claims = patch(json!({ "sub": 4712 })));
+    scene.login(&[]).fails_with(1);
 }
 
 #[test]

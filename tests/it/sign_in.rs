@@ -371,6 +371,39 @@ fn a_pushed_request_is_sent_unasked_where_the_metadata_demands_it() {
 }
 
 #[test]
+fn a_request_is_pushed_for_a_client_that_is_registered_to_push() {
+    let mut scene = Scene::new();
+    let offer = json!({ "pushed_authorization_request_endpoint": scene.provider.url("/par") });
+    scene.provider.behave(|b| {
+        b.metadata = patch(offer);
+        b.client_must_push = true;
+    });
+    // Endpoints that are set by hand do not hide where to push.
+    let mut by_hand = String::new();
+    for (key, path) in [
+        ("authorization_endpoint", "/authorize"),
+        ("token_endpoint", "/token"),
+        ("jwks_uri", "/jwks"),
+    ] {
+        by_hand.extend([key, " = \"", &scene.provider.url(path), "\"\n"]);
+    }
+    for more in ["", by_hand.as_str()] {
+        scene.configure(&format!("par = true\n{more}"));
+        scene.login(&[]).succeeds();
+    }
+    assert_eq!(scene.provider.count(Endpoint::PushedAuthorization), 2);
+
+    let without = json!({ "pushed_authorization_request_endpoint": null });
+    scene.provider.behave(|b| b.metadata = patch(without));
+    scene.advance(4000);
+    scene.login(&[]).fails_saying(
+        1,
+        &["pushed_authorization_request_endpoint", "`par = true`"],
+    );
+    assert_eq!(scene.sandbox.opened().len(), 2);
+}
+
+#[test]
 fn the_page_names_who_signed_in_and_its_address_holds_no_code() {
     let mut scene = Scene::new();
     scene.sandbox.person("zoë");

@@ -33,7 +33,7 @@ fn refused(scene: &Scene, words: &[&str]) {
 
 #[test]
 fn the_token_type_is_bearer_in_any_case() {
-    for kind in ["bearer", "BEARER", "Bearer"] {
+    for kind in ["bearer", "BEARER", "Bearer", ""] {
         let scene = signed_in_with(json!({ "token_type": kind }));
         let reply = scene.get_token(&["--format", "header"]).stdout;
         assert!(
@@ -45,13 +45,43 @@ fn the_token_type_is_bearer_in_any_case() {
 
 #[test]
 fn a_token_of_another_type_is_refused() {
-    for kind in ["mac", "DPoP", "Bearer X", ""] {
+    for (kind, words) in [
+        ("mac", &["not of the type bearer"][..]),
+        ("DPoP", &["dpop", "register a client for bearer tokens"]),
+        ("Bearer X", &[]),
+    ] {
         let scene = Scene::new();
         scene
             .provider
             .behave(|b| b.token_response = patch(json!({ "token_type": kind })));
-        refused(&scene, &[]);
+        refused(&scene, words);
     }
+}
+
+#[test]
+fn sloppy_forms_of_what_is_absent_are_accepted() {
+    for response in [
+        json!({ "token_type": "" }),
+        json!({ "token_type": null }),
+        json!({ "error": false }),
+        json!({ "refresh_token": false }),
+    ] {
+        let scene = signed_in_with(response.clone());
+        assert_eq!(scene.sessions().len(), 1, "{response}");
+    }
+}
+
+#[test]
+fn an_error_object_is_named_as_such() {
+    let scene = Scene::new();
+    let body = json!({ "error": { "code": 401, "message": "who are you?" } });
+    scene
+        .provider
+        .break_down(Endpoint::Code, Fault::json(401, &body));
+    refused(
+        &scene,
+        &["error object instead of a code: 401, who are you?"],
+    );
 }
 
 #[test]

@@ -58,6 +58,8 @@ const clients = [
     redirect_uris: ['http://localhost:8000', 'http://localhost:18000'],
   }),
   native({ client_id: 'hallpass-post', client_secret: SECRET, token_endpoint_auth_method: 'client_secret_post' }),
+  native({ client_id: 'pushing', token_endpoint_auth_method: 'none', require_pushed_authorization_requests: true }),
+  native({ client_id: 'proving', token_endpoint_auth_method: 'none', dpop_bound_access_tokens: true }),
   // RFC 8252 §7.3 is for native clients; to this provider a web client's URI is one string.
   ...(settings.exactUri ? [native({
     client_id: 'exact',

@@ -180,7 +180,12 @@ pub fn verify(
     if issuer != checks.issuer {
         return Err(IdTokenError::WrongIssuer);
     }
-    let subject = text(&claims, "sub")
+    // Some servers write their numeric user id as a number.
+    let subject = match claims.get("sub") {
+        Some(Value::Number(number)) => Some(number.to_string()),
+        _ => text(&claims, "sub").map(str::to_owned),
+    };
+    let subject = subject
         .filter(|subject| !subject.is_empty() && subject.len() <= LONGEST_SUBJECT)
         .ok_or(IdTokenError::Missing { claim: "sub" })?;
     check_audience(&claims, checks)?;
@@ -204,7 +209,7 @@ pub fn verify(
         untimely: validity.check(checks.now),
         claims: Claims {
             issuer: issuer.to_owned(),
-            subject: subject.to_owned(),
+            subject,
             validity,
             email: shown("email"),
             preferred_username: shown("preferred_username"),
@@ -351,9 +356,14 @@ fn text<'a>(claims: &'a Map<String, Value>, claim: &str) -> Option<&'a str> {
     claims.get(claim)?.as_str()
 }
 
-/// A `NumericDate` (RFC 7519 §2), which may have a fraction.
+/// A `NumericDate` (RFC 7519 §2), which may have a fraction; some servers write it as a text.
 fn instant(claims: &Map<String, Value>, claim: &str) -> Option<OffsetDateTime> {
-    let seconds = claims.get(claim)?.as_f64()?;
+    let value = claims.get(claim)?;
+    let seconds = match value.as_str() {
+        Some(text) => text.trim().parse().ok(),
+        None => value.as_f64(),
+    }
+    .filter(|seconds: &f64| seconds.is_finite())?;
     #[expect(
         clippy::cast_possible_truncation,
         reason = "the cast of a float saturates, and the next line refuses what is out of range"

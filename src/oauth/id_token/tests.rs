@@ -539,7 +539,9 @@ fn each_claim_is_checked() {
         ),
         (json!({"sub": null}), Some(missing("sub"))),
         (json!({"sub": ""}), Some(missing("sub"))),
-        (json!({"sub": 7}), Some(missing("sub"))),
+        (json!({"sub": 7}), None),
+        (json!({"sub": [7]}), Some(missing("sub"))),
+        (json!({"sub": true}), Some(missing("sub"))),
         (json!({"sub": "a".repeat(256)}), Some(missing("sub"))),
         (json!({"sub": "a".repeat(255)}), None),
         (json!({"aud": null}), Some(missing("aud"))),
@@ -574,6 +576,11 @@ fn each_claim_is_checked() {
         (json!({"azp": 7}), Some(IdTokenError::WrongParty)),
         (json!({"exp": null}), Some(missing("exp"))),
         (json!({"exp": "soon"}), Some(missing("exp"))),
+        (json!({"exp": ""}), Some(missing("exp"))),
+        (json!({"exp": "NaN"}), Some(missing("exp"))),
+        (json!({"exp": "inf"}), Some(missing("exp"))),
+        (json!({"iat": "2023-11-14"}), Some(missing("iat"))),
+        (json!({"exp": "1700000300", "iat": "1700000000.5"}), None),
         (json!({"exp": 1e300}), Some(missing("exp"))),
         (json!({"exp": 253_402_300_799_i64}), None),
         (json!({"iat": null}), Some(missing("iat"))),
@@ -605,6 +612,16 @@ fn times_are_tolerated_within_limits_and_decide_last() {
         let checked = verify(&signer.token(members.clone()), &keys, &checks()).unwrap();
         assert_eq!(checked.untimely, expected, "{members}");
         assert_eq!(checked.claims.subject, "ann", "{members}");
+    }
+
+    // Written as texts, they are compared all the same; a numeric sub is its digits.
+    for (members, expected) in [
+        (json!({"exp": "1699999000", "sub": 12}), Some(Expired)),
+        (json!({"iat": "1700009000", "sub": 12}), Some(NotYetValid)),
+    ] {
+        let checked = verify(&signer.token(members.clone()), &keys, &checks()).unwrap();
+        assert_eq!(checked.untimely, expected, "{members}");
+        assert_eq!(checked.claims.subject, "12", "{members}");
     }
 
     // Whatever else is wrong is found first.

@@ -1,8 +1,8 @@
 //! The token endpoint's answer (RFC 6749 §5), as lenient about form as servers are sloppy with it,
 //! and strict about what would harm: a token that breaks a header, a type that is not Bearer.
 
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use crate::oauth::callback::is_vschar;
@@ -54,6 +54,8 @@ pub enum TokenError {
     UnacceptableUrl { member: &'static str },
     #[error("the token is not of the type Bearer")]
     WrongTokenType,
+    #[error("the token is bound to a key (DPoP), which hallpass does not support")]
+    DpopOnly,
 }
 
 impl TokenError {
@@ -75,7 +77,28 @@ impl TokenError {
             | Self::Missing { .. }
             | Self::Unusable { .. }
             | Self::UnacceptableUrl { .. }
-            | Self::WrongTokenType) => other,
+            | Self::WrongTokenType
+            | Self::DpopOnly) => other,
+        }
+    }
+
+    /// Whether the server wants a proof of possession (RFC 9449), which hallpass cannot give. A server
+    /// that misses the proof has no code of its own for that, so its words are looked at too.
+    pub fn is_about_dpop(&self) -> bool {
+        let mentions_it = |text: &str| text.to_ascii_lowercase().contains("dpop");
+        match self {
+            Self::DpopOnly => true,
+            Self::Refused { code } => {
+                mentions_it(code.as_str()) || code.description().is_some_and(mentions_it)
+            }
+            Self::Unavailable { .. }
+            | Self::Http { .. }
+            | Self::NotJson { .. }
+            | Self::Malformed
+            | Self::Missing { .. }
+            | Self::Unusable { .. }
+            | Self::UnacceptableUrl { .. }
+            | Self::WrongTokenType => false,
         }
     }
 
@@ -89,7 +112,8 @@ impl TokenError {
             | Self::Missing { .. }
             | Self::Unusable { .. }
             | Self::UnacceptableUrl { .. }
-            | Self::WrongTokenType => None,
+            | Self::WrongTokenType
+            | Self::DpopOnly => None,
         }
     }
 
@@ -103,7 +127,8 @@ impl TokenError {
             | Self::Missing { .. }
             | Self::Unusable { .. }
             | Self::UnacceptableUrl { .. }
-            | Self::WrongTokenType => None,
+            | Self::WrongTokenType
+            | Self::DpopOnly => None,
         }
     }
 }
@@ -152,7 +177,8 @@ impl RefreshRefusal {
             | TokenError::Missing { .. }
             | TokenError::Unusable { .. }
             | TokenError::UnacceptableUrl { .. }
-            | TokenError::WrongTokenType => None,
+            | TokenError::WrongTokenType
+            | TokenError::DpopOnly => None,
         }
     }
 }
@@ -170,12 +196,16 @@ pub fn parse_token_response(status: u16, body: &[u8]) -> Result<TokenResponse, T
     } = parse_answer(status, body)?;
 
     // Some leave the type out, and mean Bearer.
-    let is_bearer = token_type.is_none_or(|name| {
+    let is_bearer = token_type.as_ref().is_none_or(|name| {
         name.as_str()
-            .is_some_and(|name| name.eq_ignore_ascii_case("bearer"))
+            .is_some_and(|name| name.is_empty() || name.eq_ignore_ascii_case("bearer"))
     });
     if !is_bearer {
-        return Err(TokenError::WrongTokenType);
+        let name = token_type.as_ref().and_then(Value::as_str);
+        return Err(match name {
+            Some(name) if name.eq_ignore_ascii_case("dpop") => TokenError::DpopOnly,
+            Some(_) | None => TokenError::WrongTokenType,
+        });
     }
     Ok(TokenResponse {
         access_token: usable("access_token", access_token)?.ok_or(TokenError::Missing {
@@ -228,13 +258,33 @@ pub fn parse_pushed(status: u16, body: &[u8]) -> Result<String, TokenError> {
 
 #[derive(Deserialize)]
 struct Wire {
+    #[serde(default, deserialize_with = "text_or_false")]
     access_token: Option<Secret<String>>,
     token_type: Option<Value>,
     expires_in: Option<Value>,
+    #[serde(default, deserialize_with = "text_or_false")]
     refresh_token: Option<Secret<String>>,
+    #[serde(default, deserialize_with = "text_or_false")]
     id_token: Option<Secret<String>>,
     scope: Option<Value>,
     created_at: Option<Value>,
+}
+
+/// `false` counts as absent: some servers write it for what they do not issue.
+fn text_or_false<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Secret<String>>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Wire {
+        Text(Secret<String>),
+        Flag(bool),
+        Null(()),
+    }
+    match Wire::deserialize(from)? {
+        Wire::Text(text) => Ok(Some(text)),
+        Wire::Flag(false) | Wire::Null(()) => Ok(None),
+        // The words are dropped, as all of `serde_json` are.
+        Wire::Flag(true) => Err(D::Error::custom("true is no token")),
+    }
 }
 
 /// Tells a refusal, a failure and an answer apart.
@@ -253,11 +303,18 @@ pub(in crate::oauth) fn parse_answer<T: DeserializeOwned>(
         error: Some(error),
         error_description,
     }) = &refusal
+        && !matches!(error, Value::Bool(false))
         && error.as_str() != Some("")
     {
         let description = error_description.as_ref().and_then(Value::as_str);
-        let code = ErrorCode::new(error.as_str().unwrap_or_default(), description);
-        return Err(if status < 500 {
+        let code = match error.as_str() {
+            Some(code) => ErrorCode::new(code, description),
+            None => ErrorCode::of_object(error),
+        };
+        // A poll of the device grant is told to slow down in this way as well (RFC 8628 §3.5).
+        let is_overloaded =
+            status == 429 && !matches!(code.as_str(), "slow_down" | "authorization_pending");
+        return Err(if status < 500 && !is_overloaded {
             TokenError::Refused { code }
         } else {
             TokenError::Unavailable { status, code }
@@ -363,6 +420,87 @@ mod tests {
     }
 
     #[test]
+    fn false_counts_as_absent_where_a_token_or_an_error_would_be() {
+        let body = br#"{"access_token":"at","refresh_token":false,"id_token":false,"error":false}"#;
+        let response = parse_token_response(200, body).unwrap();
+        assert_eq!(response.refresh_token, None);
+        assert_eq!(response.id_token, None);
+        for (body, expected) in [
+            (
+                r#"{"access_token":false}"#,
+                TokenError::Missing {
+                    member: "access_token",
+                },
+            ),
+            (
+                r#"{"access_token":"at","refresh_token":true}"#,
+                TokenError::Malformed,
+            ),
+            (
+                r#"{"access_token":"at","id_token":7}"#,
+                TokenError::Malformed,
+            ),
+            (r#"{"access_token":["at"]}"#, TokenError::Malformed),
+        ] {
+            assert_eq!(
+                parse_token_response(200, body.as_bytes()),
+                Err(expected),
+                "{body}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_proof_of_possession_is_named_as_what_is_missing() {
+        let client = Client {
+            id: "hallpass",
+            secret: None,
+            auth: ClientAuth::None,
+        };
+        let request = refresh_request(&client, &Secret::from("rt"), &[], &[], None);
+        for (status, body, expected) in [
+            (200, r#"{"access_token":"a","token_type":"DPoP"}"#, true),
+            (400, r#"{"error":"invalid_dpop_proof"}"#, true),
+            (400, r#"{"error":"use_dpop_nonce"}"#, true),
+            (
+                400,
+                r#"{"error":"invalid_request","error_description":"DPoP proof JWT not provided"}"#,
+                true,
+            ),
+            (400, r#"{"error":"invalid_request"}"#, false),
+            (200, r#"{"access_token":"a","token_type":"mac"}"#, false),
+        ] {
+            let error = parse_token_response(status, body.as_bytes()).unwrap_err();
+            assert_eq!(
+                error.explained(&request).is_about_dpop(),
+                expected,
+                "{body}"
+            );
+        }
+    }
+
+    #[test]
+    fn too_many_requests_are_a_server_in_trouble_and_no_refusal() {
+        for (body, unavailable) in [
+            (r#"{"error":"invalid_grant"}"#, true),
+            (r#"{"error":"rate_limited"}"#, true),
+            (r#"{"error":{"code":429}}"#, true),
+            // How a poll of the device grant is told to slow down.
+            (r#"{"error":"slow_down"}"#, false),
+            (r#"{"error":"authorization_pending"}"#, false),
+        ] {
+            let error = parse_token_response(429, body.as_bytes()).unwrap_err();
+            let is_unavailable = matches!(error, TokenError::Unavailable { status: 429, .. });
+            assert_eq!(is_unavailable, unavailable, "{body}");
+            assert_eq!(
+                RefreshRefusal::of(429, body.as_bytes(), &error),
+                None,
+                "{body}"
+            );
+        }
+    }
+
+    #[test]
     fn a_life_is_a_number_in_whatever_form() {
         for (json, expected) in [
             ("3599", Some(3599)),
@@ -398,10 +536,10 @@ mod tests {
             ("\"bearer\"", true),
             ("\"BEARER\"", true),
             ("null", true),
+            ("\"\"", true),
             ("\"mac\"", false),
-            ("\"DPoP\"", false),
-            ("\"\"", false),
             ("1", false),
+            ("false", false),
         ] {
             let body = format!(r#"{{"access_token":"a","token_type":{json}}}"#);
             let parsed = parse_token_response(200, body.as_bytes());
@@ -448,7 +586,13 @@ mod tests {
                 refused("invalid_grant"),
             ),
             (400, r#"{"error":"x","access_token":"a"}"#, refused("x")),
-            (400, r#"{"error":{"code":400}}"#, refused("invalid")),
+            (
+                400,
+                r#"{"error":{"code":400}}"#,
+                TokenError::Refused {
+                    code: ErrorCode::of_object(&serde_json::json!({"code": 400})),
+                },
+            ),
             (401, r#"{"error":"\u001b[2J"}"#, refused("invalid")),
             (
                 503,

@@ -95,7 +95,7 @@ impl State {
                 .get("require_pushed_authorization_requests");
             (
                 behaviour.client_id.clone(),
-                required == Some(&Value::Bool(true)),
+                behaviour.client_must_push || required == Some(&Value::Bool(true)),
             )
         };
         if first(&query, "client_id") != Some(&client_id) {

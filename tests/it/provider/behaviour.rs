@@ -26,6 +26,9 @@ pub(crate) struct Behaviour {
     /// The one registered client.
     pub(crate) client_id: String,
     pub(crate) client_auth: ClientAuth,
+    /// The client is registered to push its requests (RFC 9126 §6), though the metadata does not
+    /// demand it of all.
+    pub(crate) client_must_push: bool,
     /// Who signs in where the page is not asked: at an automatic approval and at a device.
     pub(crate) person: String,
     /// `/authorize` redirects at once instead of showing its page.
@@ -71,6 +74,7 @@ impl Default for Behaviour {
         Self {
             client_id: "hallpass".to_owned(),
             client_auth: ClientAuth::None,
+            client_must_push: false,
             person: "alice".to_owned(),
             approve_at_once: false,
             offline_needs_consent: true,

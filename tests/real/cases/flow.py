@@ -5,6 +5,7 @@ import json
 import socket
 import urllib.parse
 
+from cases.clients import configure
 from rig import asks, case
 
 
@@ -25,6 +26,29 @@ def a_request_is_not_pushed_where_that_is_only_offered(rig):
     provider = rig.provider(par="offered")
     assert rig.sandbox.hallpass("get-token", *asks(provider)).token
     assert not [r for r in provider.new_requests() if r["path"] == "/request"]
+
+
+@case
+def a_client_that_is_registered_to_push_says_so_in_the_configuration(rig):
+    provider = rig.provider(par="offered")
+    head = f'issuer = "{provider.issuer}"\nscopes = ["openid", "offline_access"]\n'
+    configure(
+        rig,
+        f'[providers.pushing]\nclient_id = "pushing"\npar = true\n{head}'
+        f'[providers.other]\nclient_id = "hallpass"\n{head}',
+    )
+    for name, expected in (("pushing", [201]), ("other", [])):
+        rig.sandbox.hallpass("login", name).ended(0)
+        pushes = [r["status"] for r in provider.new_requests() if r["path"] == "/request"]
+        assert pushes == expected, pushes
+
+
+@case
+def a_client_that_needs_a_proof_of_possession_is_explained(rig):
+    provider = rig.provider()
+    told = rig.sandbox.hallpass("login", *asks(provider, "proving")).ended(1)
+    # This provider hides the reason from a client.
+    told.said("cause: the provider rejected the request: invalid_grant", "needs no proof of possession (DPoP)")
 
 
 @case
