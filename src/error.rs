@@ -22,6 +22,13 @@ pub enum Error {
     Usage(String),
     #[error("no [[resources]] entry matches {0}")]
     NoResource(String),
+    #[error("{provider} has no account {account}")]
+    UnknownAccount {
+        provider: String,
+        account: String,
+        known: Vec<String>,
+        login: String,
+    },
     #[error("{provider} has several accounts: {}", accounts.join(", "))]
     WhichAccount {
         provider: String,
@@ -144,6 +151,7 @@ impl Error {
             Self::Config(error) if error.is_the_machines() => Exit::Failed,
             Self::Usage(_)
             | Self::NoResource(_)
+            | Self::UnknownAccount { .. }
             | Self::WhichAccount { .. }
             | Self::NotRegistered { .. }
             | Self::NotConverted { .. }
@@ -172,6 +180,10 @@ impl Error {
             Self::Usage(_) => Some("run the same command with `--help`".to_owned()),
             Self::NoResource(url) => Some(format!(
                 "add to config.toml:\n[[resources]]\nmatch = \"{url}\"\nprovider = \"…\""
+            )),
+            Self::UnknownAccount { known, login, .. } => Some(format!(
+                "known accounts: {}; to add this one, run `{login}`",
+                known.join(", ")
             )),
             Self::WhichAccount { provider, .. } => Some(format!(
                 "run `hallpass logout {provider} --account NAME`, or with `--all`"
@@ -312,8 +324,17 @@ fn session_hint(error: &session::Error) -> Option<String> {
             ..
         } => Some(format!("if you do want to sign in, run `{login}`")),
         S::CoolingDown { login, .. } => Some(format!("to be asked now, run `{login}`")),
-        S::OtherPerson { another, .. } => Some(format!(
-            "sign in as that person, or keep the other one too: `{another}`"
+        S::OtherPerson {
+            account,
+            pinned,
+            person,
+            login,
+        } => Some(format!(
+            "to sign in as {pinned}, run `{}` and choose that account in the browser; to use \
+             {person} for the account {account} instead, run `{}` first; to use both, run `{}`",
+            login.this,
+            login.logout(),
+            login.another
         )),
         S::UnknownPerson { .. } => Some("run it again when the provider answers".to_owned()),
     }

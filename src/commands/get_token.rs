@@ -48,6 +48,9 @@ pub(super) fn run(
 ) -> Result<ExitCode, Error> {
     let prepared = Prepared::new(env, &args.common, Some(&args.asking))?;
     let chosen = chosen(&prepared.config, &args.target, &args.ad_hoc)?;
+    if args.target.account.is_some() {
+        prepared.require_known_account(&chosen)?;
+    }
     let username = answer::username(chosen.username.as_deref(), &chosen.provider);
     let token = args.token.or(chosen.token).unwrap_or(TokenKind::Access);
     let account = Account::new(

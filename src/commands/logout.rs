@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use super::{Prepared, chosen};
+use super::{Chosen, Prepared, chosen};
 use crate::cli::Logout;
 use crate::env::Env;
 use crate::error::Error;
@@ -152,8 +152,17 @@ fn discard(prepared: &Prepared<'_>, name: &RecordName) -> Result<(), StoreError>
 }
 
 /// The sessions of one provider: of the account that is named, of all of them, or of the only one.
+///
+/// A session is found by what was stored with it: one that was made with another registration, or
+/// whose provider is no longer configured, is revoked with what it was made with.
 fn of_one(prepared: &Prepared<'_>, args: &Logout) -> Result<Vec<RecordName>, Error> {
-    let chosen = chosen(&prepared.config, &args.target, &args.ad_hoc)?;
+    let chosen = chosen(&prepared.config, &args.target, &args.ad_hoc);
+    let named = args.target.target.as_deref();
+    let provider = match (&chosen, named) {
+        (Ok(chosen), _) if args.ad_hoc.issuer_url.is_none() => chosen.provider.name.clone(),
+        (Err(_), Some(named)) => named.to_owned(),
+        (Ok(_), _) | (Err(_), None) => String::new(),
+    };
     let mut found = Vec::new();
     for Listed { name } in prepared.store.sessions()? {
         let Kept { value, .. } = match prepared.store.read::<Session>(&name) {
@@ -168,17 +177,19 @@ fn of_one(prepared: &Prepared<'_>, args: &Logout) -> Result<Vec<RecordName>, Err
             }
             Err(error) => return Err(error.into()),
         };
-        if value.identity.is_at(&chosen.provider) {
+        let is_at = |chosen: &Chosen| value.identity.is_at(&chosen.provider);
+        if value.provider == provider || chosen.as_ref().is_ok_and(is_at) {
             found.push((name, value.identity.account));
         }
+    }
+    if found.is_empty() {
+        // A name that neither the configuration nor a session knows is an error.
+        chosen?;
     }
     let accounts: BTreeSet<&str> = found.iter().map(|(_, account)| account.as_str()).collect();
     if args.target.account.is_none() && !args.all && accounts.len() > 1 {
         let accounts = accounts.into_iter().map(str::to_owned).collect();
-        return Err(Error::WhichAccount {
-            provider: chosen.provider.name,
-            accounts,
-        });
+        return Err(Error::WhichAccount { provider, accounts });
     }
     let named = args.target.account.as_deref();
     found.retain(|(_, account)| named.is_none_or(|named| named == account));

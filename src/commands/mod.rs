@@ -18,8 +18,9 @@ use crate::error::Error;
 use crate::protocol;
 use crate::provider::Provider;
 use crate::report::{Exit, Report, printable};
+use crate::session::record::{Identity, Session};
 use crate::session::{Context, DEFAULT_ACCOUNT, LoginLine};
-use crate::store::{self, Options, Store, UNATTENDED};
+use crate::store::{self, Listed, Options, Place, Store, StoreError, UNATTENDED};
 use crate::terminal::Terminal;
 
 mod answer;
@@ -242,6 +243,62 @@ impl<'a> Prepared<'a> {
             store: &self.store,
             terminal: self.terminal,
         }
+    }
+}
+
+impl Prepared<'_> {
+    /// The accounts of a provider that are signed in. A session that can't be opened is skipped.
+    fn signed_in(&self, provider: &Provider) -> Result<Vec<String>, StoreError> {
+        let mut accounts = Vec::new();
+        for Listed { name } in self.store.sessions()? {
+            if let Ok(Some(kept)) = self.store.read::<Session>(&name) {
+                let Identity { account, .. } = &kept.value.identity;
+                if kept.value.identity.is_at(provider) && !accounts.contains(account) {
+                    accounts.push(account.clone());
+                }
+            }
+        }
+        Ok(accounts)
+    }
+
+    /// Checks an account that the command line names. Only `hallpass login` adds an account, so
+    /// that a typo opens no browser.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownAccount`]; that of the store where a session that can't be opened now may
+    /// be that account's.
+    fn require_known_account(&self, chosen: &Chosen) -> Result<(), Error> {
+        let Chosen {
+            provider,
+            account,
+            login,
+            ..
+        } = chosen;
+        let mut known = vec![DEFAULT_ACCOUNT.to_owned()];
+        known.extend(self.config.accounts_of(&provider.name).map(str::to_owned));
+        // Where no session is saved, no account can be added.
+        if known.contains(account) || self.store.place()? == Place::None {
+            return Ok(());
+        }
+        known.extend(self.signed_in(provider)?);
+        if known.contains(account) {
+            return Ok(());
+        }
+        for Listed { name } in self.store.sessions()? {
+            match self.store.read::<Session>(&name) {
+                Ok(_) | Err(StoreError::Damaged { .. }) => (),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        known.sort();
+        known.dedup();
+        Err(Error::UnknownAccount {
+            provider: provider.name.clone(),
+            account: account.clone(),
+            known,
+            login: login.this.clone(),
+        })
     }
 }
 

@@ -7,8 +7,9 @@ use std::process::ExitCode;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::{Prepared, print};
+use super::{Prepared, print, quoted};
 use crate::cli::Status;
+use crate::config::Config;
 use crate::env::Env;
 use crate::error::Error;
 use crate::report::Exit;
@@ -39,7 +40,8 @@ pub(super) fn run(env: &Env, args: &Status) -> Result<ExitCode, Error> {
         key(a).cmp(&key(b))
     });
     if args.json {
-        let sessions: Vec<_> = sessions.iter().map(|kept| as_json(kept, now)).collect();
+        let json_of = |kept| as_json(kept, is_unused(&prepared.config, kept), now);
+        let sessions: Vec<_> = sessions.iter().map(json_of).collect();
         let json = serde_json::json!({
             "store": store_json(&report), "sessions": sessions, "unreadable": unreadable,
             "servers_with_passwords": handed_over,
@@ -51,7 +53,7 @@ pub(super) fn run(env: &Env, args: &Status) -> Result<ExitCode, Error> {
             text.push_str("sessions: none\n");
         }
         for kept in &sessions {
-            text.push_str(&as_text(kept, now));
+            text.push_str(&as_text(kept, is_unused(&prepared.config, kept), now));
         }
         for why in &unreadable {
             let _ = writeln!(text, "a session that cannot be opened: {why}");
@@ -65,6 +67,22 @@ pub(super) fn run(env: &Env, args: &Status) -> Result<ExitCode, Error> {
         print(&text);
     }
     Ok(Exit::Answered.into())
+}
+
+/// Whether the configuration leads to another registration than the session's, or to none. A
+/// session of an issuer that was named on the command line is not the configuration's.
+fn is_unused(config: &Config, kept: &Kept<Session>) -> bool {
+    let Session {
+        identity, provider, ..
+    } = &kept.value;
+    let is_ad_hoc = provider.contains("://");
+    let is_at = |name: &str| {
+        config
+            .provider(name)
+            .is_ok_and(|provider| identity.is_at(&provider))
+    };
+    // Another name for the same registration uses it as well.
+    !is_ad_hoc && !is_at(provider) && !config.providers().any(is_at)
 }
 
 fn store_json(report: &Report) -> serde_json::Value {
@@ -109,7 +127,7 @@ fn kernel_cache(cache: KernelCache) -> String {
     }
 }
 
-fn as_json(kept: &Kept<Session>, now: OffsetDateTime) -> serde_json::Value {
+fn as_json(kept: &Kept<Session>, unused: bool, now: OffsetDateTime) -> serde_json::Value {
     let Session {
         identity,
         provider,
@@ -130,10 +148,11 @@ fn as_json(kept: &Kept<Session>, now: OffsetDateTime) -> serde_json::Value {
         "unverified": kept.value.unverified.is_some(),
         "id_token": tokens.id_token.is_some(),
         "generation": kept.generation,
+        "unused": unused,
     })
 }
 
-fn as_text(kept: &Kept<Session>, now: OffsetDateTime) -> String {
+fn as_text(kept: &Kept<Session>, unused: bool, now: OffsetDateTime) -> String {
     let Session {
         identity,
         provider,
@@ -171,5 +190,14 @@ fn as_text(kept: &Kept<Session>, now: OffsetDateTime) -> String {
         tokens.scopes.join(" ")
     };
     let _ = writeln!(text, "  scopes: {scopes}");
+    if unused {
+        let provider = quoted(provider);
+        let _ = writeln!(
+            text,
+            "  not used: the configuration now has another registration for {provider}, or none; \
+             to revoke and remove this session, run `hallpass logout {provider} --account {}`",
+            quoted(&identity.account)
+        );
+    }
     crate::report::printable_lines(&text)
 }

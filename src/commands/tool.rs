@@ -20,9 +20,9 @@ use crate::kept::{Keeping, KeptCredentials};
 use crate::protocol::{Protocol, password_of};
 use crate::provider::Provider;
 use crate::resolution::Resolution;
-use crate::session::record::{Identity, Session};
+use crate::session::record::Session;
 use crate::session::{self, Account, Context, DEFAULT_ACCOUNT};
-use crate::store::{Kept, Listed, Place, Setting, StoreError};
+use crate::store::{Kept, Place, Setting, StoreError};
 
 /// A tool that is being served.
 pub(super) struct Served<'p> {
@@ -215,17 +215,7 @@ impl<'p> Served<'p> {
     /// The accounts of a provider that somebody has signed in to. What cannot be opened is
     /// nobody's.
     pub(super) fn signed_in(&self, provider: &Provider) -> Result<Vec<String>, StoreError> {
-        let store = &self.prepared.store;
-        let mut accounts = Vec::new();
-        for Listed { name } in store.sessions()? {
-            if let Ok(Some(kept)) = store.read::<Session>(&name) {
-                let Identity { account, .. } = &kept.value.identity;
-                if kept.value.identity.is_at(provider) && !accounts.contains(account) {
-                    accounts.push(account.clone());
-                }
-            }
-        }
-        Ok(accounts)
+        self.prepared.signed_in(provider)
     }
 
     /// What the tool handed over for a realm.

@@ -253,6 +253,14 @@ impl Config {
         closest.into_iter().map(|r| r.account.as_deref()).collect()
     }
 
+    /// The accounts that the entries of a provider name.
+    pub fn accounts_of(&self, provider: &str) -> impl Iterator<Item = &str> {
+        let entries = self.resources.iter();
+        entries
+            .filter(move |resource| resource.provider == provider)
+            .filter_map(|resource| resource.account.as_deref())
+    }
+
     /// The patterns of a tool's entries, as they are written.
     pub fn patterns(&self, tool: Tool) -> impl Iterator<Item = &Pattern> {
         let all = self.resources.iter();

@@ -145,11 +145,11 @@ impl Page<'_> {
             },
             Ending::OtherPerson { .. } => Words {
                 mood: Mood::Bad,
-                headline: "Somebody else signed in",
-                sentence: "This account belongs to another person than the one who has just \
-                           signed in. What was stored before is unchanged.",
+                headline: "A different person signed in",
+                sentence: "This account belongs to a different person. What was stored before is \
+                           unchanged. To choose another account, sign in again.",
                 then: Then::Elsewhere {
-                    lead: "To keep both, give the new one an account of its own",
+                    lead: "To use both, add the new one as a separate account",
                 },
             },
             Ending::Failed(reason) => reason.words(again),

@@ -60,7 +60,7 @@ pub struct AuthorizationRequest<'a> {
     /// The parameter's name, for not all call it `login_hint`, and the account.
     pub login_hint: Option<(&'a str, &'a str)>,
     pub prompt: Option<&'a str>,
-    /// What configuration adds. It overrides `prompt`, and nothing else of ours.
+    /// What configuration adds. Its `prompt` is part of ours already; nothing else of ours changes.
     pub extra: &'a BTreeMap<String, String>,
 }
 
@@ -127,9 +127,7 @@ impl AuthorizationRequest<'_> {
         if let Some((name, account)) = login_hint {
             ours.push((name, (*account).into()));
         }
-        if let Some(prompt) = prompt
-            && !extra.contains_key("prompt")
-        {
+        if let Some(prompt) = prompt {
             ours.push(("prompt", (*prompt).into()));
         }
 
@@ -144,12 +142,32 @@ impl AuthorizationRequest<'_> {
     }
 }
 
-/// The `prompt` that the scopes ask for, where configuration names none.
+/// The `prompt` to send: the configured one, else the one that the scopes need, and the value that
+/// makes the provider ask which account to sign in with, where that is wanted.
 ///
 /// An OpenID provider must ignore `offline_access` unless consent is prompted for (OIDC Core §11).
-pub fn prompt_for(scopes: &[String], extra: &BTreeMap<String, String>) -> Option<&'static str> {
+pub fn prompt_for(
+    scopes: &[String],
+    extra: &BTreeMap<String, String>,
+    account_prompt: Option<&str>,
+) -> Option<String> {
     let asks = |wanted: &str| scopes.iter().any(|scope| scope == wanted);
-    (asks("openid") && asks("offline_access") && !extra.contains_key("prompt")).then_some("consent")
+    let mut prompt = match extra.get("prompt") {
+        Some(configured) => configured.clone(),
+        None if asks("openid") && asks("offline_access") => "consent".to_owned(),
+        None => String::new(),
+    };
+    if let Some(account_prompt) = account_prompt {
+        // OIDC Core §3.1.2.1: `none` goes with no other value.
+        let has_it = prompt
+            .split(' ')
+            .any(|value| value == account_prompt || value == "none");
+        if !has_it {
+            let separator = if prompt.is_empty() { "" } else { " " };
+            prompt = format!("{account_prompt}{separator}{prompt}");
+        }
+    }
+    (!prompt.is_empty()).then_some(prompt)
 }
 
 #[cfg(test)]
@@ -272,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn extra_parameters_override_nothing_but_the_prompt() {
+    fn extra_parameters_override_nothing_of_ours() {
         let mut parts = Parts::new("https://as.example/a");
         parts.extra = map(&[
             ("access_type", "offline"),
@@ -284,7 +302,7 @@ mod tests {
             ("response_type", "token"),
         ]);
         let mut request = parts.request();
-        request.prompt = Some("consent");
+        request.prompt = Some("consent login");
         request.audience = Some("ours");
         let parameters = request.parameters();
         let values = |wanted: &str| -> Vec<&str> {
@@ -298,7 +316,7 @@ mod tests {
         assert_eq!(values("audience"), ["ours"]);
         assert_eq!(values("client_id"), ["hallpass"]);
         assert_eq!(values("code_challenge_method"), ["S256"]);
-        assert_eq!(values("prompt"), ["login"]);
+        assert_eq!(values("prompt"), ["consent login"]);
         assert_eq!(values("response_mode"), [""; 0]);
         assert_eq!(values("response_type"), ["code"]);
     }
@@ -312,19 +330,38 @@ mod tests {
     }
 
     #[test]
-    fn consent_is_prompted_for_where_an_openid_provider_is_asked_for_offline_access() {
-        for (scopes, extra, expected) in [
-            (&["openid", "offline_access"][..], map(&[]), Some("consent")),
+    fn the_prompt_is_what_configuration_scopes_and_a_choice_of_account_need() {
+        let offline = &["openid", "offline_access"][..];
+        let picker = Some("select_account");
+        for (scopes, prompt, account_prompt, expected) in [
+            (offline, None, None, Some("consent")),
+            (offline, Some("login"), None, Some("login")),
+            (&["openid"], None, None, None),
+            (&["offline_access"], None, None, None),
+            (&[], None, None, None),
+            (offline, None, picker, Some("select_account consent")),
+            (&["openid"], None, picker, Some("select_account")),
+            (&[], None, Some("login"), Some("login")),
+            (&[], Some("consent"), picker, Some("select_account consent")),
+            (&[], Some("login"), Some("login"), Some("login")),
             (
-                &["openid", "offline_access"],
-                map(&[("prompt", "login")]),
-                None,
+                &[],
+                Some("consent login"),
+                Some("login"),
+                Some("consent login"),
             ),
-            (&["openid"], map(&[]), None),
-            (&["offline_access"], map(&[]), None),
-            (&[], map(&[]), None),
+            (&[], Some("none"), picker, Some("none")),
         ] {
-            assert_eq!(prompt_for(&strings(scopes), &extra), expected, "{scopes:?}");
+            let extra: Vec<_> = prompt
+                .map(|prompt| ("prompt", prompt))
+                .into_iter()
+                .collect();
+            let found = prompt_for(&strings(scopes), &map(&extra), account_prompt);
+            assert_eq!(
+                found.as_deref(),
+                expected,
+                "{scopes:?} {prompt:?} {account_prompt:?}"
+            );
         }
     }
 }

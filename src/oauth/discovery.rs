@@ -90,6 +90,8 @@ pub struct Metadata {
     pub id_token_signing_alg_values_supported: Option<Vec<String>>,
     pub scopes_supported: Option<Vec<String>>,
     pub grant_types_supported: Option<Vec<String>>,
+    /// Initiating User Registration via OpenID Connect 1.0, section 4.
+    pub prompt_values_supported: Option<Vec<String>>,
     /// Endpoints that the document names and that cannot be used.
     pub unusable: Vec<Unusable>,
 }
@@ -157,6 +159,7 @@ pub fn parse(issuer: &str, body: &[u8]) -> Result<Metadata, DiscoveryError> {
         id_token_signing_alg_values_supported: list("id_token_signing_alg_values_supported"),
         scopes_supported: list("scopes_supported"),
         grant_types_supported: list("grant_types_supported"),
+        prompt_values_supported: list("prompt_values_supported"),
         unusable,
     })
 }
@@ -232,6 +235,9 @@ impl Metadata {
                 .or(other.id_token_signing_alg_values_supported),
             scopes_supported: self.scopes_supported.or(other.scopes_supported),
             grant_types_supported: self.grant_types_supported.or(other.grant_types_supported),
+            prompt_values_supported: self
+                .prompt_values_supported
+                .or(other.prompt_values_supported),
             unusable: Vec::new(),
         };
         // What the other document names rightly is not missed.

@@ -40,6 +40,7 @@ pub(crate) struct ProviderLayer {
     par: Option<bool>,
     pkce_unlisted_ok: Option<bool>,
     login_hint_param: Option<OrOff<String>>,
+    account_prompt: Option<&'static str>,
     device_only_without_secret: Option<bool>,
     client_secret_required: Option<bool>,
     register_url: Option<Url>,
@@ -81,6 +82,11 @@ const CLIENT_AUTHS: &[(&str, ClientAuth)] = &[
     ("basic", ClientAuth::Basic),
     ("post", ClientAuth::Post),
 ];
+
+/// The values of `prompt` that let a person choose an account: OpenID Connect's own, and the one
+/// that asks for the password again at providers that have no account picker.
+const ACCOUNT_PROMPTS: &[(&str, &str)] =
+    &[("select_account", "select_account"), ("login", "login")];
 
 impl ProviderLayer {
     /// A preset, and nothing else.
@@ -125,6 +131,8 @@ impl ProviderLayer {
                 let name = value.as_str().ok_or(What::Is("a string, or false"))?;
                 extra_param(name).map(|name| OrOff::On(name.to_owned()))
             })?,
+            account_prompt: section
+                .parsed("account_prompt", |text| choice(text, ACCOUNT_PROMPTS))?,
             device_only_without_secret: section.flag("device_only_without_secret")?,
             client_secret_required: section.flag("client_secret_required")?,
             register_url: section.parsed("register_url", endpoint_with_fragment)?,
@@ -160,6 +168,7 @@ impl ProviderLayer {
             par,
             pkce_unlisted_ok,
             login_hint_param,
+            account_prompt,
             device_only_without_secret,
             client_secret_required,
             register_url,
@@ -194,6 +203,7 @@ impl ProviderLayer {
             par: par.or(lower.par),
             pkce_unlisted_ok: pkce_unlisted_ok.or(lower.pkce_unlisted_ok),
             login_hint_param: login_hint_param.or(lower.login_hint_param),
+            account_prompt: account_prompt.or(lower.account_prompt),
             device_only_without_secret: device_only_without_secret
                 .or(lower.device_only_without_secret),
             client_secret_required: client_secret_required.or(lower.client_secret_required),
@@ -267,6 +277,7 @@ impl ProviderLayer {
             par,
             pkce_unlisted_ok,
             login_hint_param,
+            account_prompt,
             device_only_without_secret,
             client_secret_required,
             register_url,
@@ -313,6 +324,7 @@ impl ProviderLayer {
             par: par.unwrap_or(unset.par),
             pkce_unlisted_ok: pkce_unlisted_ok.unwrap_or(unset.pkce_unlisted_ok),
             login_hint_param: login_hint_param.map_or(unset.login_hint_param, OrOff::on),
+            account_prompt,
             device_only_without_secret: device_only_without_secret
                 .unwrap_or(unset.device_only_without_secret),
             client_secret_required: client_secret_required.unwrap_or(unset.client_secret_required),

@@ -72,6 +72,9 @@ pub struct Provider {
     pub pkce_unlisted_ok: bool,
     /// The parameter that names the account to sign in with; `None`: there is none.
     pub login_hint_param: Option<String>,
+    /// The `prompt` that makes the provider ask which account to sign in with; `None`: what its
+    /// metadata says.
+    pub account_prompt: Option<&'static str>,
     /// Without a client secret only the device flow works.
     pub device_only_without_secret: bool,
     /// No flow works without the client secret, though the client is a native one.
@@ -164,6 +167,7 @@ impl Default for Provider {
             pkce_unlisted_ok: false,
             // OIDC Core §3.1.2.1
             login_hint_param: Some("login_hint".to_owned()),
+            account_prompt: None,
             device_only_without_secret: false,
             client_secret_required: false,
             register_url: None,

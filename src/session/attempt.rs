@@ -16,6 +16,9 @@ pub struct Attempt {
     /// How many attempts in a row nobody finished; each doubles the pause.
     #[serde(default)]
     pub unfinished: u32,
+    /// The last sign-in that finished was that of a person to whom the account doesn't belong.
+    #[serde(default)]
+    pub other_person: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,6 +57,16 @@ impl Attempt {
             started_at: now,
             ended: None,
             unfinished: last.map_or(0, |last| last.unfinished),
+            other_person: last.is_some_and(|last| last.other_person),
+        }
+    }
+
+    /// Notes that another person signed in, so that the next sign-in asks which account to use.
+    #[must_use]
+    pub fn of_other_person(self) -> Self {
+        Self {
+            other_person: true,
+            ..self
         }
     }
 
@@ -63,7 +76,11 @@ impl Attempt {
             Outcome::TimedOut | Outcome::Failed => {
                 self.unfinished = self.unfinished.saturating_add(1);
             }
-            Outcome::SignedIn | Outcome::Declined => self.unfinished = 0,
+            Outcome::SignedIn => {
+                self.unfinished = 0;
+                self.other_person = false;
+            }
+            Outcome::Declined => self.unfinished = 0,
             Outcome::NotOpened => (),
         }
         self.ended = Some(Ended {

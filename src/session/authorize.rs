@@ -27,8 +27,8 @@ use super::attempt::{Attempt, Outcome};
 use super::plan::{Plan, Reason, plan};
 use super::record::{Person, Registration, Session};
 use super::{
-    Account, Error, PATIENCE, RESERVED, Sent, Told, Way, clock_hint, endpoint, first_tokens,
-    is_refused, person_of, untimely,
+    Account, DEFAULT_ACCOUNT, Error, PATIENCE, RESERVED, Sent, Told, Way, clock_hint, endpoint,
+    first_tokens, is_refused, person_of, untimely,
 };
 
 /// A port that a person may register, where any will do.
@@ -231,6 +231,10 @@ impl Account<'_> {
             Ok(_) => (Outcome::SignedIn, String::new()),
             Err(error) => (self.outcome(error), error.in_one_line()),
         };
+        let started = match &result {
+            Err(Error::OtherPerson { .. }) => started.of_other_person(),
+            Ok(_) | Err(_) => started,
+        };
         if keeps
             && let Err(error) =
                 self.leave_trace(&started.ended(outcome, message, self.context.now()))
@@ -307,7 +311,13 @@ impl Account<'_> {
             metadata.pkce()?;
         }
         let hint = pinned.and_then(|person| person.name.as_deref());
+        let account_prompt = if self.wants_account_choice(pinned)? {
+            self.account_prompt(metadata)
+        } else {
+            None
+        };
         let scopes = provider.asked_scopes(metadata.scopes_supported.as_deref());
+        let prompt = prompt_for(&scopes, &provider.extra_params, account_prompt);
         let ask = browser::Ask {
             endpoint: endpoint(
                 metadata.authorization_endpoint.as_ref(),
@@ -325,7 +335,7 @@ impl Account<'_> {
                     hint,
                 )
             }),
-            prompt: prompt_for(&scopes, &provider.extra_params),
+            prompt: prompt.as_deref(),
             extra: &provider.extra_params,
             issuer: provider.issuer.as_deref(),
             issuer_required: metadata.authorization_response_iss_parameter_supported,
@@ -549,7 +559,8 @@ impl Account<'_> {
                     pinned: pinned.shown().to_owned(),
                 });
             }
-            (Some(_), Some(_)) | (None, _) => (),
+            (Some(_), Some(_)) | (None, None) => (),
+            (None, Some(person)) => self.warn_of_same_person(person)?,
         }
         let asked = self
             .provider
@@ -597,6 +608,75 @@ impl Account<'_> {
         let reservation = room().or_else(|_| room())?;
         self.committed(reservation, session, generation, &lock)?;
         Ok(generation)
+    }
+
+    /// Whether the provider should ask which account to sign in with. Its cookie would otherwise
+    /// sign in the same person again: under a second label, or after another person signed in.
+    fn wants_account_choice(&self, pinned: Option<&Person>) -> Result<bool, Error> {
+        if self
+            .last_attempt()?
+            .is_some_and(|attempt| attempt.other_person)
+        {
+            return Ok(true);
+        }
+        if pinned.is_some() {
+            return Ok(false);
+        }
+        let is_default = self.identity.account == DEFAULT_ACCOUNT;
+        Ok(!is_default || !self.other_accounts()?.is_empty())
+    }
+
+    /// The `prompt` for that, where the configuration or the provider's metadata names one.
+    fn account_prompt(&self, metadata: &Metadata) -> Option<&'static str> {
+        const SELECT_ACCOUNT: &str = "select_account";
+        let supported = metadata.prompt_values_supported.iter().flatten();
+        self.provider.account_prompt.or_else(|| {
+            let mut supported = supported;
+            supported
+                .any(|value| value == SELECT_ACCOUNT)
+                .then_some(SELECT_ACCOUNT)
+        })
+    }
+
+    /// Warns where the person who signed in is already signed in under another label.
+    fn warn_of_same_person(&self, person: &Person) -> Result<(), Error> {
+        let same = self
+            .other_accounts()?
+            .into_iter()
+            .find(|(_, other)| other.as_ref().is_some_and(|other| other.is_same(person)));
+        if let Some((other, _)) = same {
+            let Self {
+                identity, login, ..
+            } = self;
+            self.context.terminal.warn(&format!(
+                "accounts {} and {other} are now the same person, {}. To use {} for another \
+                 person, run `{}`, then `{}`, and choose the other account in the browser",
+                identity.account,
+                person.shown(),
+                identity.account,
+                login.logout(),
+                login.this,
+            ));
+        }
+        Ok(())
+    }
+
+    /// The other accounts of this provider that are signed in, and who they are.
+    fn other_accounts(&self) -> Result<Vec<(String, Option<Person>)>, Error> {
+        let mut accounts = Vec::new();
+        for Listed { name } in self.context.store.sessions()? {
+            // A record that can't be opened says nothing about an account.
+            let Ok(Some(kept)) = self.context.store.read::<Session>(&name) else {
+                continue;
+            };
+            let Session {
+                identity, person, ..
+            } = kept.value;
+            if identity.is_at(&self.provider) && identity.account != self.identity.account {
+                accounts.push((identity.account, person));
+            }
+        }
+        Ok(accounts)
     }
 
     /// Who this account was first signed in as, whatever scopes that was for.

@@ -12,9 +12,9 @@ use crate::oauth::id_token::{IdTokenError, Untimely};
 use crate::oauth::token::TokenError;
 use crate::store::StoreError;
 
-use super::Told;
 use super::attempt::Outcome;
 use super::plan::Reason;
+use super::{LoginLine, Told};
 
 /// `login` is always the command that signs in to the account in question.
 #[derive(Debug, thiserror::Error)]
@@ -99,8 +99,7 @@ pub enum Error {
         account: String,
         pinned: String,
         person: String,
-        /// What a person types to keep the other one too.
-        another: String,
+        login: Box<LoginLine>,
     },
     #[error("the account belongs to {pinned}, and the provider does not say who signed in now")]
     UnknownPerson { pinned: String },

@@ -97,6 +97,13 @@ pub struct LoginLine {
     pub another: String,
 }
 
+impl LoginLine {
+    /// The command that signs out of this account.
+    pub fn logout(&self) -> String {
+        self.this.replacen("hallpass login", "hallpass logout", 1)
+    }
+}
+
 /// Who at a provider: what a session belongs to.
 #[derive(Debug)]
 pub struct Account<'a> {
@@ -344,7 +351,7 @@ impl<'a> Account<'a> {
             account: self.identity.account.clone(),
             pinned: pinned.shown().to_owned(),
             person: person.shown().to_owned(),
-            another: self.login.another.clone(),
+            login: Box::new(self.login.clone()),
         }
     }
 

@@ -261,7 +261,7 @@ fn a_refused_token_of_another_account_is_replaced_by_that_accounts() {
         );
         let alices = scene.get_token(&[]).token().to_owned();
         scene.sandbox.person("bob");
-        scene.get_token(&["--account", "work"]);
+        scene.add_account("work");
 
         let first = scene
             .sandbox
@@ -291,7 +291,7 @@ fn a_state_says_whose_token_it_was_also_where_the_user_name_does_not() {
     scene.configure("[[resources]]\nmatch = \"https://git.corp.example\"\nprovider = \"corp\"\n");
     scene.get_token(&[]);
     scene.sandbox.person("bob");
-    scene.get_token(&["--account", "work"]);
+    scene.add_account("work");
     let first = scene
         .sandbox
         .git("get", &format!("{CAPABLE}{HOST}username=work\n"));
@@ -566,7 +566,7 @@ fn the_user_name_chooses_the_account() {
     let mut tokens = Vec::new();
     for (account, person) in [("work", "alice"), ("home", "bob"), ("side", "carol")] {
         scene.sandbox.person(person);
-        tokens.push(scene.get_token(&["--account", account]).token().to_owned());
+        tokens.push(scene.add_account(account));
     }
     for (more, expected) in [
         ("", 0),
@@ -610,13 +610,11 @@ fn the_user_name_chooses_the_account() {
 
 #[test]
 fn who_signed_in_to_an_account_stands_for_it_also_where_it_is_not_configured() {
-    let scene = scene();
+    let mut scene = scene();
     let mut tokens = Vec::new();
     for (account, person) in [("default", "alice"), ("work", "bob")] {
-        let mut command = scene.sandbox.command();
-        let arguments = ["get-token", "corp", "--account", account];
-        command.args(arguments).env(crate::browser::PERSON, person);
-        tokens.push(Running::new(command, &arguments).wait().token().to_owned());
+        scene.sandbox.person(person);
+        tokens.push(scene.add_account(account));
     }
     for (more, expected) in [
         ("", 0),
@@ -636,7 +634,7 @@ fn two_accounts(scene: &mut Scene) -> (String, String) {
     scene.sandbox.set("PATH", path);
     let default = scene.get_token(&[]).token().to_owned();
     scene.sandbox.person("bob");
-    let work = scene.get_token(&["--account", "work"]).token().to_owned();
+    let work = scene.add_account("work");
     (default, work)
 }
 

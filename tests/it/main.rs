@@ -17,6 +17,7 @@
     expect(unused_mut, reason = "a child's group is not set there")
 )]
 
+mod accounts;
 mod browser;
 mod provider;
 mod registry;

@@ -726,7 +726,7 @@ fn other_accounts_are_not_paused() {
     scene.sandbox.browser_will("decline");
     scene.get_token(&[]).fails_with(4);
     scene.sandbox.browser_will("sign-in");
-    scene.get_token(&["--account", "work"]).token();
+    scene.add_account("work");
 }
 
 // --- not interactive ---

@@ -63,7 +63,7 @@ impl Planted {
             "[[resources]]\nmatch = \"https://git.corp.example\"\nprovider = \"corp\"\n",
         );
         scene.sandbox.person("bob");
-        let wrong = scene.get_token(&["--account", "work"]).token().to_owned();
+        let wrong = scene.add_account("work");
         let (first, _) = remembered(&scene)[0];
         let (_, resolution) = at(&scene, first).expect("a resolution");
         scene.sandbox.person("alice");
@@ -543,8 +543,8 @@ fn what_a_tool_asks_is_part_of_the_question() {
     let reply = scene
         .sandbox
         .run_with_input(&["git", "get"], capable.as_bytes());
-    let header = STANDARD.encode(format!("oauth2:{}", planted.wrong));
-    assert!(reply.stdout.contains("continue=1") && reply.stdout.contains(&header));
+    let password = format!("password={}\n", planted.wrong);
+    assert!(reply.stdout.contains("continue=1") && reply.stdout.contains(&password));
 }
 
 #[test]

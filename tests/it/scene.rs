@@ -82,6 +82,14 @@ impl Scene {
         self.sandbox.run(&[&["login", "corp"], more].concat())
     }
 
+    /// Signs in to another account; its token.
+    #[track_caller]
+    pub(crate) fn add_account(&self, account: &str) -> String {
+        self.login(&["--account", account]).succeeds();
+        let arguments = ["--account", account];
+        self.get_token(&arguments).token().to_owned()
+    }
+
     /// What `hallpass status` shows of the sessions.
     #[track_caller]
     pub(crate) fn sessions(&self) -> Vec<serde_json::Value> {

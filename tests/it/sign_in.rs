@@ -508,7 +508,7 @@ fn accounts_are_kept_apart() {
     let mut scene = Scene::new();
     let mine = scene.get_token(&[]).token().to_owned();
     scene.sandbox.person("bob");
-    let other = scene.get_token(&["--account", "work"]).token().to_owned();
+    let other = scene.add_account("work");
     assert_eq!(scene.provider.owner(&other).as_deref(), Some("bob"));
     assert_eq!(scene.get_token(&[]).token(), mine);
     assert_eq!(scene.get_token(&["--account", "work"]).token(), other);

@@ -170,7 +170,7 @@ fn a_record_under_another_ones_name_is_refused() {
     let (mut scene, _) = Scene::signed_in();
     let first = records(&scene);
     scene.sandbox.person("bob");
-    scene.get_token(&["--account", "work"]).token();
+    scene.add_account("work");
     let second: Vec<_> = records(&scene)
         .into_iter()
         .filter(|path| !first.contains(path))
@@ -385,7 +385,7 @@ fn a_home_full_of_sessions_is_answered_with_the_right_one() {
     let (mut scene, token) = Scene::signed_in();
     for account in ["a", "b", "c"] {
         scene.sandbox.person(account);
-        scene.get_token(&["--account", account]).token();
+        scene.add_account(account);
     }
     assert_eq!(scene.get_token(NEVER).token(), token);
     assert_eq!(scene.sessions().len(), 4);

@@ -219,6 +219,32 @@ def another_person_is_told_whose_the_account_is(rig):
     page = chromium.page()
     chromium.screenshots("other-person")
     assert page["status"] == 400, page
-    says(page, "Somebody else signed in", "Belongs to", "alice", "Signed in now", "mallory", "unchanged")
+    says(page, "A different person signed in", "Belongs to", "alice", "Signed in now", "mallory", "unchanged")
     says_what_to_type(page, provider, "--account OTHER")
     assert rig.sandbox.hallpass("get-token", *asks(provider)).token == first
+
+
+@case
+def a_second_account_is_another_person_although_the_browser_is_signed_in(rig):
+    """The provider's cookie signs the first person in again unless the provider is asked to choose."""
+    provider, chromium = rig.provider(), rig.chromium()
+    folder = rig.sandbox.home / ".config/hallpass"
+    folder.mkdir(parents=True)
+
+    def configure(more):
+        text = f'[providers.corp]\nissuer = "{provider.issuer}"\nclient_id = "hallpass"\nscopes = ["openid", "offline_access"]\n'
+        (folder / "config.toml").write_text(text + more, encoding="utf-8")
+
+    configure("")
+    alices = rig.sandbox.hallpass("get-token", "corp").token
+    chromium.person(user="bob")
+    # Nothing says that this provider can be asked: its cookie decides, and hallpass warns.
+    rig.sandbox.hallpass("login", "corp", "--account", "second").ended(0).said("same person, alice")
+    configure('account_prompt = "login"\n')
+    rig.sandbox.hallpass("login", "corp", "--account", "work").ended(0).said("as bob")
+    bobs = rig.sandbox.hallpass("get-token", "corp", "--account", "work").token
+    assert provider.introspect(bobs)["sub"] == "bob" and provider.introspect(alices)["sub"] == "alice"
+    # The default account is still Alice's; Bob's cookie is in the browser by now.
+    rig.sandbox.hallpass("login", "corp").ended(1).said("alice", "bob", "hallpass logout corp")
+    chromium.person(user="alice")
+    rig.sandbox.hallpass("login", "corp").ended(0).said("as alice")
