@@ -5,8 +5,6 @@
 //! account's token, which the configuration would never answer. Where that token comes, the
 //! question was not worked out again; where it must not have been believed, it does not come.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
