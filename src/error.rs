@@ -329,15 +329,24 @@ fn session_hint(error: &session::Error) -> Option<String> {
             pinned,
             person,
             login,
-        } => Some(format!(
-            "to sign in as {pinned}, run `{}` and choose that account in the browser; to use \
-             {person} for the account {account} instead, run `{}` first; to use both, run `{}`",
-            login.this,
-            login.logout(),
-            login.another
-        )),
+        } => Some(other_person_hint(account, pinned, person, login)),
         S::UnknownPerson { .. } => Some("run it again when the provider answers".to_owned()),
     }
+}
+
+fn other_person_hint(
+    account: &str,
+    pinned: &str,
+    person: &str,
+    login: &session::LoginLine,
+) -> String {
+    format!(
+        "to sign in as {pinned}, run `{}` and choose that account in the browser; to use {person} \
+         for the account {account} instead, run `{}` first; to use both, run `{}`",
+        login.this,
+        login.logout(),
+        login.another
+    )
 }
 
 fn timed_out_hint(login: &str, sent: &session::Sent) -> String {
