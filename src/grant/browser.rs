@@ -183,7 +183,7 @@ impl Prepared {
             issuer_required: ask.issuer_required,
         };
         let mut answer = None;
-        listener
+        let waited = listener
             .wait(
                 ask.deadline,
                 &mut |query| match callback::parse(query, &expected) {
@@ -206,7 +206,15 @@ impl Prepared {
                 ListenerError::PortTaken { .. }
                 | ListenerError::NoLoopback(_)
                 | ListenerError::Io(_) => BrowserError::Listener(error),
-            })?;
+            });
+        if listener.has_unchecked() {
+            terminal.explain(1, || {
+                "this system does not tell which user a connection to the callback belongs to, so \
+                 hallpass could not check that it was you"
+                    .to_owned()
+            });
+        }
+        waited?;
         let tab = Tab(Box::new(listener));
         match answer {
             Some(Ok(Callback::Code(code))) => Ok(Answered {

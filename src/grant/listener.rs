@@ -63,6 +63,7 @@ pub struct Listener {
     ended: bool,
     limits: Limits,
     peer_of: fn(&TcpStream) -> Peer,
+    unchecked: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -116,12 +117,18 @@ impl Listener {
             ended: false,
             limits: LIMITS,
             peer_of: peer::of,
+            unchecked: false,
         })
     }
 
     /// The redirect URI with the real port, for both requests.
     pub fn redirect_uri(&self) -> &str {
         &self.redirect_uri
+    }
+
+    /// Whether some connection's owner could not be determined, for this system tells of none.
+    pub fn has_unchecked(&self) -> bool {
+        self.unchecked
     }
 
     /// Runs until `judge`, given the raw query of each callback, ends the login, or until the
@@ -220,6 +227,7 @@ impl Listener {
 
     fn admit(&mut self, mut stream: TcpStream) {
         let peer = (self.peer_of)(&stream);
+        self.unchecked |= peer == Peer::Unchecked;
         if self.connections.len() >= CONNECTION_LIMIT {
             // The newest stays: a browser sends its request with its first packets, so the oldest
             // that has sent none is the least likely to be one.
@@ -229,7 +237,7 @@ impl Listener {
                 self.connections.iter().position(idle)
             };
             let victim = match peer {
-                Peer::Welcome => spent.or_else(idle),
+                Peer::Welcome | Peer::Unchecked => spent.or_else(idle),
                 Peer::Foreign => spent,
             };
             let Some(victim) = victim else { return };
@@ -354,7 +362,7 @@ impl Connection {
                 (None, _) if open => {}
                 (None, _) => self.state = State::Closed,
                 (Some(_), Peer::Foreign) => self.respond(Refusal::OtherUser.response()),
-                (Some(head), Peer::Welcome) => {
+                (Some(head), Peer::Welcome | Peer::Unchecked) => {
                     self.was_left = !open;
                     let response = answer(head);
                     self.respond(response);

@@ -510,11 +510,9 @@ fn idle_connections_do_not_keep_the_browser_out() {
 #[test]
 fn another_users_connections_push_nobody_out() {
     let mut listener = bound();
-    for peer in [Peer::Welcome, Peer::Foreign] {
-        listener.peer_of = match peer {
-            Peer::Welcome => |_| Peer::Welcome,
-            Peer::Foreign => |_| Peer::Foreign,
-        };
+    let foreign: fn(&mio::net::TcpStream) -> Peer = |_| Peer::Foreign;
+    for peer_of in [|_: &mio::net::TcpStream| Peer::Welcome, foreign] {
+        listener.peer_of = peer_of;
         let port = Port::of(&listener);
         let clients: Vec<_> = (0..2 * CONNECTION_LIMIT).map(|_| port.connect()).collect();
         while listener.accept() {}
@@ -676,6 +674,8 @@ fn the_port_closes_after_the_page_and_without_it_and_after_a_time_out() {
 #[test]
 fn a_browser_that_is_gone_before_its_redirect_does_not_hold_up_the_login() {
     let mut listener = bound();
+    // It may be gone before anyone asks whose it was.
+    listener.peer_of = |_| Peer::Welcome;
     let port = Port::of(&listener);
     let mut client = port.connect();
     client

@@ -2,11 +2,14 @@
 
 import base64
 import json
+import os
+import subprocess
+import sys
 import urllib.parse
 import urllib.request
 
 from rig import asks, case
-from sandbox import wait_for
+from sandbox import HERE, Blocked, wait_for
 
 
 @case
@@ -185,3 +188,37 @@ def the_highest_verbosity_says_what_happens_and_no_secret(rig):
 def claims_of(id_token):
     _, payload, _ = id_token.split(".")
     return json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+
+
+# Endpoints that nothing listens on: whoever is let in makes hallpass send the code there.
+NOWHERE = """
+[providers.corp]
+authorization_endpoint = "http://127.0.0.1:9/authorize"
+token_endpoint = "http://127.0.0.1:9/token"
+client_id = "hallpass"
+scopes = ["read"]
+"""
+
+
+@case
+def another_users_callback_is_refused_where_no_closed_connection_leaves_a_trace(rig):
+    if os.geteuid() != 0:
+        raise Blocked("only root can play another user")
+    apart = ["unshare", "--net"]
+    tried = subprocess.run([*apart, "true"], capture_output=True, text=True, timeout=10)
+    if tried.returncode != 0:
+        raise Blocked(f"unshare: {tried.stderr.strip()}")
+    config = rig.sandbox.home / ".config/hallpass/config.toml"
+    config.parent.mkdir(parents=True)
+    config.write_text(NOWHERE, encoding="utf-8")
+    for connections in (0, 5000):
+        asked = subprocess.run(
+            [*apart, sys.executable, "-B", HERE / "full_time_wait_table.py", str(connections),
+             rig.sandbox.program, "login", "corp", "-v"],
+            env=rig.sandbox.env, cwd=rig.sandbox.home, capture_output=True, text=True, timeout=60,
+        )  # fmt: skip
+        said = asked.stdout + asked.stderr
+        # Not a failed exchange of another user's code: the word of hallpass's own user.
+        assert "own callback: HTTP/1.1 303" in asked.stdout, said
+        assert "access_denied" in asked.stderr and "127.0.0.1:9/token" not in said, said
+        assert "could not check that it was you" not in said, said
