@@ -45,6 +45,14 @@ impl UserFile {
         self.path.parent().unwrap_or(Path::new("/"))
     }
 
+    /// The same file with nothing in it.
+    pub(crate) fn emptied(&self) -> Self {
+        Self {
+            text: Zeroizing::default(),
+            ..self.clone()
+        }
+    }
+
     /// Adds a block, in the place of an older one of that title.
     pub(crate) fn add(&mut self, title: &str, lines: &str) {
         self.remove(title);

@@ -177,7 +177,7 @@ pub(crate) fn token(outcome: &Outcome) -> String {
     reply["status"]["token"].as_str().unwrap().to_owned()
 }
 
-fn claims(token: &str) -> Value {
+pub(crate) fn claims(token: &str) -> Value {
     use base64::Engine as _;
     let payload = token.split('.').nth(1).unwrap();
     let payload = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(payload);

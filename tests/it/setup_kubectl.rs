@@ -349,6 +349,132 @@ fn one_provider_is_enough_for_two_users_of_one_kubelogin() {
     assert_eq!(desk.state(), before);
 }
 
+/// A second cluster, of the user `other`, in the context `there`.
+fn with_second_cluster(server: &str) -> Desk {
+    let mut desk = Desk::new(&json!({}));
+    let mut config: Value = serde_json::from_str(&desk.text()).unwrap();
+    let clusters = config["clusters"].as_array_mut().unwrap();
+    clusters.push(json!({"name": "c2", "cluster": {"server": server}}));
+    let contexts = config["contexts"].as_array_mut().unwrap();
+    contexts.push(json!({"name": "there", "context": {"cluster": "c2", "user": "other"}}));
+    desk.kubeconfig = with_kubectl(&mut desk.sandbox, &config.to_string());
+    desk
+}
+
+const ISSUER: [&str; 4] = [
+    "--issuer-url",
+    "https://login.two.example",
+    "--client-id",
+    "kubernetes",
+];
+
+#[test]
+fn a_second_cluster_of_one_issuer_shares_its_provider() {
+    let desk = with_second_cluster("https://k2.corp.example");
+    let before = desk.state();
+    let here = [&["--context", "here"][..], &ISSUER].concat();
+    let there = [&["--context", "there"][..], &ISSUER].concat();
+    desk.setup(&here).succeeds();
+    desk.setup(&there).succeeds();
+    let written = fs::read_to_string(&desk.config).unwrap();
+    let name = "[providers.\"login.two.example\"]";
+    assert_eq!(written.matches("[providers.").count(), 2, "{written}");
+    assert_eq!(written.matches(name).count(), 1, "{written}");
+    let named = "provider = \"login.two.example\"\n";
+    assert_eq!(written.matches(named).count(), 2, "{written}");
+    // Each can be repeated, also the one whose block has the provider.
+    let after = desk.state();
+    for arguments in [&here, &there] {
+        let again = desk.setup(arguments);
+        assert_eq!(again.succeeds().stdout, "nothing to change\n");
+        assert_eq!(desk.state(), after);
+    }
+    desk.setup(&["--context", "here", "--undo"])
+        .fails_saying(2, &["hallpass setup kubectl --undo"]);
+    desk.setup(&["--undo"]).succeeds();
+    assert_eq!(desk.state(), before);
+}
+
+#[test]
+fn a_provider_of_the_configuration_with_the_same_registration_is_used() {
+    // CONFIG has `corp`, with this issuer, this client and other scopes.
+    let corp = ["--issuer-url", "https://login.corp.example", "--client-id"];
+    let named = |desk: &Desk| desk.user()["exec"]["args"][2].as_str().unwrap().to_owned();
+    for (more, expected) in [
+        (&["kube"][..], "corp"),
+        (&["kube", "--scope", "openid"], "corp"),
+        (&["kube", "--scope", "groups"], "login.corp.example"),
+        (&["other"], "login.corp.example"),
+    ] {
+        let desk = Desk::new(&json!({}));
+        desk.setup(&[&corp, more].concat()).succeeds();
+        assert_eq!(named(&desk), expected, "{more:?}");
+    }
+    // The name that it would have is taken by another client.
+    let desk = with_second_cluster("https://k2.corp.example");
+    desk.setup(&[&["--context", "there"], &corp[..], &["other"]].concat())
+        .succeeds();
+    desk.setup(&[&corp[..], &["third"]].concat()).succeeds();
+    assert_eq!(named(&desk), "login.corp.example-2");
+    // A name that was given is never another registration.
+    let wanted = ["--provider", "corp"];
+    desk.setup(&[&wanted, &corp[..], &["fourth"]].concat())
+        .fails_saying(2, &["corp is configured with other settings"]);
+    desk.setup(&[&wanted, &corp[..], &["kube"]].concat())
+        .succeeds();
+    assert_eq!(named(&desk), "corp");
+}
+
+#[test]
+fn two_accounts_and_two_providers_can_be_set_up_for_one_server() {
+    let scene = Scene::new();
+    let mut desk = with_second_cluster(SERVER);
+    let config = |name: &str, scopes: &str| {
+        format!(
+            "[providers.{name}]\nissuer = {:?}\nclient_id = \"hallpass\"\nscopes = [{scopes}]\n",
+            scene.provider.issuer()
+        )
+    };
+    desk.config = desk.sandbox.config(
+        &[
+            config("a", "\"openid\""),
+            config("b", "\"openid\", \"offline_access\""),
+        ]
+        .concat(),
+    );
+    desk.setup(&["--context", "here", "--provider", "a", "--account", "work"])
+        .succeeds();
+    desk.setup(&["--context", "there", "--provider", "a"])
+        .succeeds();
+    let run = |desk: &mut Desk, user: usize| {
+        let config: Value = serde_json::from_str(&desk.text()).unwrap();
+        let args = &config["users"][user]["user"]["exec"]["args"];
+        let args: Vec<&str> = args
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter_map(Value::as_str)
+            .collect();
+        desk.sandbox.run(&args).json()["status"]["token"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    desk.sandbox.person("bob");
+    let work = run(&mut desk, 1);
+    desk.sandbox.person("alice");
+    let default = run(&mut desk, 0);
+    let claims = |token: &str| crate::kubectl::claims(token);
+    assert_eq!(claims(&work)["sub"], "sub-of-bob");
+    assert_eq!(claims(&default)["sub"], "sub-of-alice");
+    // And another provider for the same server.
+    desk.setup(&["--context", "there", "--provider", "b"])
+        .succeeds();
+    assert_eq!(run(&mut desk, 1), work);
+    assert_ne!(run(&mut desk, 0), default);
+    assert_eq!(desk.sandbox.opened().len(), 3);
+}
+
 #[test]
 fn what_was_changed_since_stays_and_the_entry_comes_back() {
     let user = kubelogin(&[]);

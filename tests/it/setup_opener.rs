@@ -83,3 +83,26 @@ fn two_registries_of_one_issuer_can_be_set_up_again() {
     desk.setup(&two).succeeds();
     assert_eq!(desk.config(), first);
 }
+
+#[test]
+fn a_registration_that_is_configured_is_not_configured_again() {
+    let desk = Desk::with(CORP);
+    let issuer = ["--issuer-url", "https://login.corp.example", "--client-id"];
+    desk.setup(&[&["a.example"], &issuer[..], &["hallpass"]].concat())
+        .succeeds();
+    let config = desk.config();
+    assert_eq!(config.matches("[providers.").count(), 1, "{config}");
+    assert!(config.contains("match = \"https://a.example\"\nprovider = \"corp\"\n"));
+    // Another client is another provider, whatever has the host's name already.
+    let taken = format!(
+        "{CORP}[providers.\"b.example\"]\nissuer = \"https://other.example\"\nclient_id = \"1\"\n"
+    );
+    let desk = Desk::with(&taken);
+    let other = [&["b.example"], &issuer[..], &["2"]].concat();
+    desk.setup(&other).succeeds();
+    let config = desk.config();
+    assert!(config.contains("[providers.\"b.example-2\"]\n"), "{config}");
+    assert!(config.contains("provider = \"b.example-2\"\n"), "{config}");
+    desk.setup(&other).succeeds();
+    assert_eq!(desk.config(), config);
+}

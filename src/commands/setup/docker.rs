@@ -19,7 +19,7 @@ use super::super::{flags_of, print, quoted};
 use super::host::Host;
 use super::json_file::{Edit, JsonFile};
 use super::link::{self, Link};
-use super::opener::{Opened, toml_text};
+use super::opener::{Added, Opened, toml_text};
 use super::shown::Shown;
 use crate::cli::{Opener, SetupDocker};
 use crate::config::{Config, Turn, UserFile, home};
@@ -81,7 +81,8 @@ pub(in super::super) fn run(env: &Env, args: &SetupDocker) -> Result<ExitCode, E
             let opener = opener_of(&given, host, &config)?;
             let wanted = opened(args, host, &opener);
             let was = work.file.clone();
-            let Some(lines) = wanted.add(env, &flags, &config, &mut work.file)? else {
+            let Some(Added { lines, .. }) = wanted.add(env, &flags, &config, &mut work.file)?
+            else {
                 continue;
             };
             let earlier = was.clone().remove(&wanted.title);
@@ -192,6 +193,8 @@ fn opened<'a>(args: &SetupDocker, host: &'a Host, opener: &'a Opener) -> Opened<
                  URL --client-id ID`; for passwords alone, `hallpass setup docker --default`",
         provider_keys: Vec::new(),
         resource_keys,
+        own_name: None,
+        earlier: None,
     }
 }
 

@@ -59,7 +59,8 @@ pub(in super::super) fn run(env: &Env, args: &SetupGit) -> Result<ExitCode, Erro
     } else {
         let mut hosts = Vec::new();
         if let (Some(host), Some(given)) = (host, &args.host) {
-            edited.extend(opened(args, given, &host).add(env, &flags, &config, &mut file)?);
+            let added = opened(args, given, &host).add(env, &flags, &config, &mut file)?;
+            edited.extend(added.map(|added| added.lines));
             hosts.push(host);
         } else {
             hosts = config
@@ -266,6 +267,8 @@ fn opened<'a>(args: &'a SetupGit, given: &str, host: &'a Host) -> Opened<'a> {
                  `--issuer-url URL --client-id ID`",
         provider_keys: bearer.into_iter().collect(),
         resource_keys: username.into_iter().collect(),
+        own_name: None,
+        earlier: None,
     }
 }
 

@@ -14,6 +14,9 @@ use crate::env::Env;
 use crate::error::Error;
 use crate::provider::{OF_ANY_ISSUER, Provider, Realm};
 
+/// A key of a section, and its value in TOML.
+type Key = (&'static str, String);
+
 /// What a tool's set-up asks to be opened, and how that tool speaks of it.
 pub(super) struct Opened<'a> {
     pub(super) tool: Tool,
@@ -31,9 +34,20 @@ pub(super) struct Opened<'a> {
     /// What to add to the command where nothing says which provider it is.
     pub(super) advice: &'static str,
     /// More keys for a provider's section that is made here, with their values in TOML.
-    pub(super) provider_keys: Vec<(&'static str, String)>,
+    pub(super) provider_keys: Vec<Key>,
     /// More keys for the entry in `[[resources]]`, with their values in TOML.
-    pub(super) resource_keys: Vec<(&'static str, String)>,
+    pub(super) resource_keys: Vec<Key>,
+    /// What to call a provider that is made here for an issuer and has no name; `None`: as the host.
+    pub(super) own_name: Option<String>,
+    /// The block that an earlier run wrote, where the caller has removed it already.
+    pub(super) earlier: Option<&'a str>,
+}
+
+/// What was added to the user's file.
+pub(super) struct Added {
+    pub(super) lines: String,
+    /// The name of the provider that opens the host.
+    pub(super) provider: String,
 }
 
 impl Opened<'_> {
@@ -50,7 +64,7 @@ impl Opened<'_> {
         flags: &Flags,
         config: &Config,
         file: &mut UserFile,
-    ) -> Result<Option<String>, Error> {
+    ) -> Result<Option<Added>, Error> {
         // What an earlier run has added is made anew.
         let earlier = file.remove(&self.title);
         let without = earlier
@@ -78,10 +92,20 @@ impl Opened<'_> {
                 return Ok(None);
             }
         }
-        let (name, section) = match found {
+        // A provider that the earlier block made, and that another block still names.
+        let was_needed = !matches!(without, Some(Ok(_)));
+        let earlier = earlier.as_deref().or(self.earlier).filter(|_| was_needed);
+        let made = earlier.and_then(made_by);
+        let (name, mut section) = match found {
             Some(found) if !names_one => (found.provider.name, String::new()),
-            Some(_) | None => self.provider(config)?,
+            Some(_) | None => {
+                let made = made.as_ref().map(|(name, _)| name.as_str());
+                self.provider(env, flags, config, file, made)?
+            }
         };
+        if let Some((_, again)) = made.filter(|(made, _)| section.is_empty() && *made == name) {
+            again.clone_into(&mut section);
+        }
         let mut lines = section;
         let _ = write!(
             lines,
@@ -99,7 +123,10 @@ impl Opened<'_> {
         let edited = Config::load_edited(env, flags, file)?;
         self.counts(&edited, &name)?;
         match edited.provider(&name)?.client_id() {
-            Ok(_) => Ok(Some(lines)),
+            Ok(_) => Ok(Some(Added {
+                lines,
+                provider: name,
+            })),
             Err(ConfigError::Unregistered(unregistered)) => Err(Error::NotRegistered {
                 at: name.clone(),
                 where_to: unregistered.where_to(),
@@ -110,12 +137,16 @@ impl Opened<'_> {
     }
 
     /// What the entry says of the host beside who opens it and for which tool.
-    fn tells_of_host(&self) -> impl Iterator<Item = &(&'static str, String)> {
+    fn tells_of_host(&self) -> impl Iterator<Item = &Key> {
         self.resource_keys.iter().filter(|(key, _)| *key != "tools")
     }
 
     /// Whether the entry is the one that is chosen: of several for the same host the first one is.
+    /// An exec entry of a kubeconfig names its provider and account, so there each of them counts.
     fn counts(&self, edited: &Config, name: &str) -> Result<(), Error> {
+        if self.tool == Tool::Kubectl {
+            return Ok(());
+        }
         let account = self.opener.account.as_deref();
         let chosen = edited.resource_of(&self.host.url, self.tool, account)?;
         let says = |found: &Match, key: &str, value: &str| match key {
@@ -149,45 +180,49 @@ impl Opened<'_> {
             })
     }
 
-    /// The name of the provider, and its section where it has none.
-    fn provider(&self, config: &Config) -> Result<(String, String), Error> {
+    /// The name of the provider, and its section where it has none. `made` is one that the earlier
+    /// block made, which may be made differently now.
+    fn provider(
+        &self,
+        env: &Env,
+        flags: &Flags,
+        config: &Config,
+        file: &UserFile,
+        made: Option<&str>,
+    ) -> Result<(String, String), Error> {
         let Opener {
             provider,
             issuer_url,
             client_id,
-            client_secret_file,
-            scopes,
-            account: _,
+            ..
         } = self.opener;
+        let describes_one = issuer_url.is_some() || client_id.is_some();
+        let is_known = |name: &str| config.providers().any(|known| known == name);
         let mut keys = Vec::new();
+        let mut is_chosen = true;
         let name = match provider {
-            Some(name)
-                if config.providers().any(|known| known == name)
-                    && !self.is_elsewhere(config, name) =>
-            {
-                if client_id.is_some() || issuer_url.is_some() {
-                    return Err(Error::Usage(format!(
-                        "the provider {name} is configured: change it there, or name another one"
-                    )));
+            Some(name) if is_known(name) && !self.is_elsewhere(config, name) => {
+                if !describes_one {
+                    return Ok((name.clone(), String::new()));
                 }
-                return Ok((name.clone(), String::new()));
+                if issuer_url.is_none()
+                    && let Some(preset) = config.provider(name)?.preset
+                {
+                    keys.extend(self.keys_of_preset(config, preset)?.1);
+                }
+                name.clone()
             }
             Some(name) if issuer_url.is_some() => name.clone(),
             Some(preset) => {
-                keys.push(("preset", toml_text(preset)));
-                let is_instance = self.instances.contains(&preset.as_str());
-                match config.provider(preset) {
-                    // A preset may lack its base: the host is that.
-                    Ok(provider) if is_home_of(&provider, &self.host.url) => preset.clone(),
-                    Ok(_) | Err(_) if is_instance => {
-                        keys.push(("base", toml_text(&self.host.text)));
-                        self.own_name()
-                    }
-                    Ok(_) => preset.clone(),
-                    Err(error) => return Err(error.into()),
-                }
+                let (name, of_preset) = self.keys_of_preset(config, preset)?;
+                keys.extend(of_preset);
+                is_chosen = false;
+                name
             }
-            None if issuer_url.is_some() => self.own_name(),
+            None if issuer_url.is_some() => {
+                is_chosen = false;
+                self.own_name.clone().unwrap_or_else(|| self.own_name())
+            }
             None => {
                 let at_home = |preset: &&&str| {
                     let provider = config.provider(preset);
@@ -199,39 +234,105 @@ impl Opened<'_> {
                         self.host.text, self.advice
                     )));
                 };
-                if config.providers().any(|known| known == *preset) {
+                if is_known(preset) && !describes_one {
                     return Ok(((*preset).to_owned(), String::new()));
                 }
                 keys.push(("preset", toml_text(preset)));
+                is_chosen = false;
                 (*preset).to_owned()
             }
         };
-        if let Some(issuer) = issuer_url {
-            keys.push(("issuer", toml_text(issuer)));
-        }
-        if let Some(client_id) = client_id {
-            keys.push(("client_id", toml_text(client_id)));
-        }
-        if let Some(path) = client_secret_file {
-            let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
-            keys.push(("client_secret_file", toml_text(&path.to_string_lossy())));
-        }
-        let asked: Vec<&str> = if scopes.is_empty() && issuer_url.is_some() {
-            OF_ANY_ISSUER.to_vec()
-        } else {
-            scopes.iter().map(String::as_str).collect()
-        };
-        if !asked.is_empty() {
-            let texts: Vec<_> = asked.into_iter().map(toml_text).collect();
-            keys.push(("scopes", format!("[{}]", texts.join(", "))));
-        }
+        keys.extend(keys_of(self.opener));
         keys.extend(self.provider_keys.iter().cloned());
-        let mut section = format!("[providers.{}]\n", toml_text(&name));
-        for (key, value) in keys {
-            let _ = writeln!(section, "{key} = {value}");
+        let mut name = name;
+        if describes_one {
+            let asked = described(env, flags, file, &keys)?;
+            let has_it = |known: &&str| {
+                let known = config.provider(known);
+                known.is_ok_and(|known| self.is_registration(&known, &asked))
+            };
+            let is_free = |name: &str| !is_known(name) || made == Some(name);
+            // The one that is named, else any.
+            let known = config
+                .providers()
+                .find(|known| *known == name && has_it(known));
+            let known = known.or_else(|| {
+                let mut all = config.providers().filter(|_| !is_chosen);
+                all.find(has_it)
+            });
+            if let Some(known) = known {
+                return Ok((known.to_owned(), String::new()));
+            }
+            if !is_free(&name) {
+                if is_chosen {
+                    return Err(Error::Usage(format!(
+                        "the provider {name} is configured with other settings: change it in \
+                         config.toml, or choose another name with `--provider NAME`"
+                    )));
+                }
+                let mut number = 2;
+                while !is_free(&format!("{name}-{number}")) {
+                    number += 1;
+                }
+                name = format!("{name}-{number}");
+            }
         }
-        section.push('\n');
-        Ok((name, section))
+        Ok((name.clone(), section(&name, &keys)))
+    }
+
+    /// What to call a provider of this preset, and its keys.
+    fn keys_of_preset(&self, config: &Config, preset: &str) -> Result<(String, Vec<Key>), Error> {
+        let mut keys = vec![("preset", toml_text(preset))];
+        let is_instance = self.instances.contains(&preset);
+        let name = match config.provider(preset) {
+            // A preset may lack its base: the host is that.
+            Ok(provider) if is_home_of(&provider, &self.host.url) => preset.to_owned(),
+            Ok(_) | Err(_) if is_instance => {
+                keys.push(("base", toml_text(&self.host.text)));
+                self.own_name()
+            }
+            Ok(_) => preset.to_owned(),
+            Err(error) => return Err(error.into()),
+        };
+        Ok((name, keys))
+    }
+
+    /// Whether a configured provider has the registration that is asked for, so that one sign-in
+    /// serves both.
+    fn is_registration(&self, known: &Provider, asked: &Provider) -> bool {
+        let sorted = |provider: &Provider| {
+            let mut scopes = provider.scopes.clone();
+            scopes.sort();
+            scopes
+        };
+        let is_same_server = known.issuer == asked.issuer
+            && known.authorization_endpoint == asked.authorization_endpoint
+            && known.token_endpoint == asked.token_endpoint;
+        let has_same_secret = asked.client_secret_file.is_none()
+            || known.client_secret_file == asked.client_secret_file
+            || matches!(
+                (known.client_secret(), asked.client_secret()),
+                (Ok(Some(known)), Ok(Some(asked))) if known == asked
+            );
+        let has_same_scopes = self.opener.scopes.is_empty() || sorted(known) == sorted(asked);
+        let has_same_keys = self.provider_keys.is_empty() || {
+            // What is not asked for here may be as it is.
+            let comparable = Provider {
+                name: asked.name.clone(),
+                origin: asked.origin.clone(),
+                preset: asked.preset,
+                client_secret_file: asked.client_secret_file.clone(),
+                scopes: asked.scopes.clone(),
+                scopes_are_default: asked.scopes_are_default,
+                ..known.clone()
+            };
+            comparable == *asked
+        };
+        known.client_id == asked.client_id
+            && is_same_server
+            && has_same_secret
+            && has_same_scopes
+            && has_same_keys
     }
 
     /// A provider's name that is made of the host's.
@@ -251,6 +352,84 @@ impl Opened<'_> {
         }
         line
     }
+}
+
+/// The keys of a provider's section that the flags give, with their values in TOML.
+pub(super) fn keys_of(opener: &Opener) -> Vec<Key> {
+    let Opener {
+        provider: _,
+        issuer_url,
+        client_id,
+        client_secret_file,
+        scopes,
+        account: _,
+    } = opener;
+    let mut keys = Vec::new();
+    if let Some(issuer) = issuer_url {
+        keys.push(("issuer", toml_text(issuer)));
+    }
+    if let Some(client_id) = client_id {
+        keys.push(("client_id", toml_text(client_id)));
+    }
+    if let Some(path) = client_secret_file {
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+        keys.push(("client_secret_file", toml_text(&path.to_string_lossy())));
+    }
+    let asked: Vec<&str> = if scopes.is_empty() && issuer_url.is_some() {
+        OF_ANY_ISSUER.to_vec()
+    } else {
+        scopes.iter().map(String::as_str).collect()
+    };
+    if !asked.is_empty() {
+        let texts: Vec<_> = asked.into_iter().map(toml_text).collect();
+        keys.push(("scopes", format!("[{}]", texts.join(", "))));
+    }
+    keys
+}
+
+fn section(name: &str, keys: &[Key]) -> String {
+    let mut section = format!("{}\n", title_of(name));
+    for (key, value) in keys {
+        let _ = writeln!(section, "{key} = {value}");
+    }
+    section.push('\n');
+    section
+}
+
+fn title_of(name: &str) -> String {
+    format!("[providers.{}]", toml_text(name))
+}
+
+/// The provider that a block made, and its section.
+fn made_by(block: &str) -> Option<(String, &str)> {
+    let at = block.find("[[resources]]")?;
+    let section = block.get(..at)?;
+    let title = section.lines().next()?;
+    let name = title.strip_prefix("[providers.")?.strip_suffix(']')?;
+    let name: String = serde_json::from_str(name).ok()?;
+    Some((name, section))
+}
+
+/// Whether a block makes a provider.
+pub(super) fn makes_provider(block: &str) -> bool {
+    made_by(block).is_some()
+}
+
+/// The provider that a section with these keys comes to, whatever it is called.
+pub(super) fn described(
+    env: &Env,
+    flags: &Flags,
+    file: &UserFile,
+    keys: &[Key],
+) -> Result<Provider, Error> {
+    const TRIED: &str = "hallpass.tried";
+    // The file may lack a provider that it still names; its settings do not matter then.
+    let in_file = |mut file: UserFile| {
+        file.add(TRIED, &section(TRIED, keys));
+        Config::load_edited(env, flags, &file)
+    };
+    let config = in_file(file.clone()).or_else(|_| in_file(file.emptied()))?;
+    Ok(config.provider(TRIED)?)
 }
 
 /// A provider's name that is made of a URL's host and path.

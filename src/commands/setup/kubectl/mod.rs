@@ -21,7 +21,7 @@ use super::super::kubeconfig::{self, Kubeconfig};
 use super::super::kubectl::entry::Entry;
 use super::super::{Prepared, flags_of, print, quoted};
 use super::host::Host;
-use super::opener::{Opened, name_of, toml_text};
+use super::opener::{Opened, described, keys_of, makes_provider, name_of, toml_text};
 use super::program;
 use super::shown::Shown;
 use crate::cli::{Changing, Opener, SetupKubectl};
@@ -68,16 +68,12 @@ fn set_up(
     let mut target = KubeconfigFile::of(env, &kubeconfig, &user, &folder)?;
 
     // What an earlier run has added is made anew.
-    let earlier: Vec<String> = file.titles(&title(&user, ""));
-    let earlier: Vec<_> = earlier
-        .iter()
-        .map(|title| (title.clone(), file.remove(title)))
-        .collect();
-    let config = Config::load_edited(env, flags, &file)?;
+    let (config, earlier, again) = without_earlier(env, flags, &user, &mut file)?;
     let mut notes = Vec::new();
     let hosts = hosts(&kubeconfig, &user, &mut notes)?;
-    let plan = plan(env, flags, args, &config, &file, &target, &hosts)?;
-    let added = opened_by(env, flags, &config, &plan, &user, &hosts, &mut file)?;
+    let mut plan = plan(env, flags, args, &config, &file, &target, &hosts)?;
+    plan.again = again;
+    let added = opened_by(env, flags, &config, &mut plan, &user, &hosts, &mut file)?;
     if hosts.is_empty() {
         let is_there = config.providers().any(|name| name == plan.name);
         if !is_there || kubeconfig.user(&user).is_none() {
@@ -90,7 +86,6 @@ fn set_up(
         }
         config.provider(&plan.name)?.client_id()?;
     }
-    let earlier: Vec<_> = earlier.into_iter().filter_map(|(_, lines)| lines).collect();
     let config_changes = earlier != added;
 
     let program = program::name_or_path(env)?;
@@ -164,6 +159,29 @@ fn set_up(
     Ok(Exit::Answered.into())
 }
 
+/// Takes out what an earlier run has added for the user: the configuration without it, and the
+/// blocks. Where another user's block names the provider that one of them makes, the configuration is
+/// the one with it, and the last is that block.
+fn without_earlier(
+    env: &Env,
+    flags: &Flags,
+    user: &str,
+    file: &mut UserFile,
+) -> Result<(Config, Vec<String>, Option<String>), Error> {
+    let whole = file.clone();
+    let titles = file.titles(&title(user, ""));
+    let earlier: Vec<String> = titles
+        .iter()
+        .filter_map(|title| file.remove(title))
+        .collect();
+    if let Ok(config) = Config::load_edited(env, flags, file) {
+        return Ok((config, earlier, None));
+    }
+    let config = Config::load_edited(env, flags, &whole)?;
+    let again = earlier.iter().find(|block| makes_provider(block)).cloned();
+    Ok((config, earlier, again))
+}
+
 fn record_of(plan: &Plan, target: &mut KubeconfigFile, kuberc: Option<&Allowed>) -> Record {
     let mut record = target.record();
     record.secret_file = plan.secret.as_ref().map(|(path, _)| path.clone());
@@ -183,20 +201,21 @@ fn opened_by(
     env: &Env,
     flags: &Flags,
     config: &Config,
-    plan: &Plan,
+    plan: &mut Plan,
     user: &str,
     hosts: &[Host],
     file: &mut UserFile,
 ) -> Result<Vec<String>, Error> {
-    let rest = Opener {
-        provider: Some(plan.name.clone()),
-        account: plan.opener.account.clone(),
-        ..Opener::default()
-    };
+    let again = plan.again.take();
     let mut added = Vec::new();
     let mut edited = None;
     for (index, host) in hosts.iter().enumerate() {
         let is_first = index == 0;
+        let rest = Opener {
+            provider: Some(plan.name.clone()),
+            account: plan.opener.account.clone(),
+            ..Opener::default()
+        };
         let opened = Opened {
             tool: Tool::Kubectl,
             host,
@@ -212,9 +231,14 @@ fn opened_by(
                 Vec::new()
             },
             resource_keys: vec![("tools", "[\"kubectl\"]".to_owned())],
+            own_name: Some(plan.name.clone()),
+            earlier: again.as_deref().filter(|_| is_first),
         };
         let config = edited.as_ref().unwrap_or(config);
-        added.extend(opened.add(env, flags, config, file)?);
+        if let Some(one) = opened.add(env, flags, config, file)? {
+            added.push(one.lines);
+            plan.name = one.provider;
+        }
         edited = Some(Config::load_edited(env, flags, file)?);
     }
     Ok(added)
@@ -302,6 +326,8 @@ struct Plan {
     authorities: Option<(PathBuf, Vec<u8>)>,
     notes: Vec<String>,
     files_are_there: bool,
+    /// An earlier block that makes a provider which another block names.
+    again: Option<String>,
 }
 
 impl Plan {
@@ -317,6 +343,7 @@ impl Plan {
             authorities: None,
             notes: Vec::new(),
             files_are_there: false,
+            again: None,
         }
     }
 
@@ -369,8 +396,7 @@ fn plan(
     }
     let mut opener = args.opener.clone();
     if let Some(issuer) = &opener.issuer_url {
-        let name = opener.provider.take().unwrap_or_else(|| name_of(issuer));
-        opener.provider = Some(name.clone());
+        let name = opener.provider.clone().unwrap_or_else(|| name_of(issuer));
         return Ok(Plan::of(name, opener));
     }
     if let Some(name) = opener.provider.clone() {
@@ -440,7 +466,7 @@ fn converted(
         if !config.providers().any(|known| known == name) {
             return Ok(made);
         }
-        if is_same(env, flags, config, file, &made)? {
+        if is_same(env, flags, config.provider(&name)?, file, &made)? {
             let opener = Opener {
                 provider: Some(name),
                 account: args.opener.account.clone(),
@@ -609,32 +635,13 @@ fn bundle(paths: &[PathBuf], data: &[u8]) -> Result<Vec<u8>, Error> {
 fn is_same(
     env: &Env,
     flags: &Flags,
-    config: &Config,
+    there: Provider,
     file: &UserFile,
     made: &Plan,
 ) -> Result<bool, Error> {
-    const TRIED: &str = "hallpass.tried";
-    let there = config.provider(&made.name)?;
-    let host = Host::parse("", "https://tried.invalid")?;
-    let opener = Opener {
-        provider: Some(TRIED.to_owned()),
-        ..made.opener.clone()
-    };
-    let mut tried = file.clone();
-    Opened {
-        tool: Tool::Kubectl,
-        host: &host,
-        opener: &opener,
-        title: TRIED.to_owned(),
-        command: String::new(),
-        homes: &[],
-        instances: &[],
-        advice: ADVICE,
-        provider_keys: made.keys.clone(),
-        resource_keys: Vec::new(),
-    }
-    .add(env, flags, config, &mut tried)?;
-    let tried = Config::load_edited(env, flags, &tried)?.provider(TRIED)?;
+    let mut keys = keys_of(&made.opener);
+    keys.extend(made.keys.iter().cloned());
+    let tried = described(env, flags, file, &keys)?;
     let has_same_secret = match &made.secret {
         Some((_, secret)) => there.client_secret().ok().flatten().as_ref() == Some(secret),
         None => there.client_secret_file.is_none(),
