@@ -20,13 +20,17 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
 use url::{Host, Url};
 
+use patience::Patience;
+
 use crate::env::Env;
 use crate::report::printable;
 use crate::secret::Secret;
 use crate::terminal::Terminal;
 
+mod patience;
 #[cfg(all(unix, not(target_os = "macos")))]
 mod roots;
+mod tls_words;
 
 /// More than any metadata document, key set or token response needs.
 const BODY_CAP: usize = 1024 * 1024;
@@ -255,13 +259,17 @@ impl Http {
     ) -> Result<Response, HttpError> {
         let host = authority(url);
         let started = Instant::now();
+        let waiting = Patience::with(&host, limit, self.terminal);
         let result = request
             // GitHub answers in another format unless it is asked for JSON.
             .header(header::ACCEPT, "application/json")
+            // Nothing here decompresses, and some servers compress unless they are told not to.
+            .header(header::ACCEPT_ENCODING, "identity")
             .timeout(limit)
             .send()
             .map_err(|error| self.classified(&host, error, limit))
             .and_then(|response| self.read(&host, response, started, limit));
+        drop(waiting);
         self.terminal.explain(1, || {
             let outcome = match &result {
                 Ok(response) => response.status.to_string(),
@@ -376,13 +384,13 @@ impl Http {
                 return HttpError::Certificate {
                     host,
                     fault: kind_of(fault),
-                    reason: fault.to_string(),
+                    reason: tls_words::of_certificate(fault).to_owned(),
                 };
             }
             Some(fault) => {
                 return HttpError::NotTls {
                     host,
-                    reason: fault.to_string(),
+                    reason: tls_words::of_connection(fault),
                 };
             }
             None => (),
@@ -462,7 +470,7 @@ impl Http {
 /// The platform's verifier over ring, and the private CA beside the platform's own.
 fn tls(extra: Vec<CertificateDer<'static>>) -> Result<rustls::ClientConfig, HttpError> {
     let fault = |error: rustls::Error| HttpError::Tls {
-        reason: error.to_string(),
+        reason: tls_words::of_connection(&error),
     };
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     #[cfg(all(unix, not(target_os = "macos")))]

@@ -7,12 +7,15 @@
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
 use rustls::{DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+
+use super::tls_words::is_authority_as_server;
 
 /// The platform's authorities, and some of our own beside them.
 #[derive(Debug)]
@@ -104,8 +107,20 @@ impl ServerCertVerifier for Roots {
         {
             return Ok(verified);
         }
-        self.all()?
-            .verify_server_cert(server, chain, name, ocsp, now)
+        let judged = self
+            .all()?
+            .verify_server_cert(server, chain, name, ocsp, now);
+        match judged {
+            Err(Error::InvalidCertificate(fault))
+                if is_authority_as_server(&fault) && self.extra.iter().any(|one| one == server) =>
+            {
+                // It was found good for this time before it was found to be a CA's. The user trusts
+                // this very certificate, so only the name is left to check.
+                verify_server_name(&ParsedCertificate::try_from(server)?, name)?;
+                Ok(ServerCertVerified::assertion())
+            }
+            other => other,
+        }
     }
 
     fn verify_tls12_signature(
@@ -164,6 +179,62 @@ mod tests {
         roots.add_parsable_certificates(CertificateDer::pem_slice_iter(AUTHORITY).flatten());
         let verifier = WebPkiServerVerifier::builder_with_provider(roots.into(), provider).build();
         Ok(verifier.map_err(|error| Error::General(error.to_string()))?)
+    }
+
+    /// `openssl req -x509` makes such a certificate: self-signed, and its own CA.
+    #[test]
+    fn a_certificate_that_is_its_own_authority_is_trusted_where_it_is_named() {
+        let certificate = |text: &str| {
+            use base64::Engine as _;
+            let der = base64::engine::general_purpose::STANDARD.decode(text.trim());
+            CertificateDer::from(der.unwrap())
+        };
+        let own = certificate(include_str!("self_signed_of_the_tests/localhost.txt"));
+        let another = certificate(include_str!("self_signed_of_the_tests/another.txt"));
+        // Within the certificate's hundred years.
+        let now = UnixTime::since_unix_epoch(std::time::Duration::from_secs(1_800_000_000));
+        let long_ago = UnixTime::since_unix_epoch(std::time::Duration::from_secs(1_000_000_000));
+        for (extra, name, now, trusted) in [
+            (vec![own.clone()], "localhost", now, true),
+            (vec![another.clone(), own.clone()], "localhost", now, true),
+            (vec![own.clone()], "other.example", now, false),
+            (vec![own.clone()], "localhost", long_ago, false),
+            // Of the same name, but with another key.
+            (vec![another], "localhost", now, false),
+            (vec![], "localhost", now, false),
+        ] {
+            let provider = Arc::new(rustls::crypto::ring::default_provider());
+            let roots = Roots::of(
+                Some(AUTHORITY),
+                extra.clone(),
+                provider,
+                |extra, provider| {
+                    let mut roots = RootCertStore::empty();
+                    roots.add_parsable_certificates(extra);
+                    roots.add_parsable_certificates(
+                        CertificateDer::pem_slice_iter(AUTHORITY).flatten(),
+                    );
+                    let verifier =
+                        WebPkiServerVerifier::builder_with_provider(roots.into(), provider);
+                    Ok(verifier
+                        .build()
+                        .map_err(|error| Error::General(error.to_string()))?)
+                },
+            );
+            let verified = roots.unwrap().verify_server_cert(
+                &own,
+                &[],
+                &ServerName::try_from(name).unwrap(),
+                &[],
+                now,
+            );
+            assert_eq!(
+                verified.is_ok(),
+                trusted,
+                "{} {name} {verified:?}",
+                extra.len()
+            );
+        }
     }
 
     /// A certificate in PEM that issued nothing.

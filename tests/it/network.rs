@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::provider::{Endpoint, KeyName, Provider, Rotation, TLS_AUTHORITY, patch};
+use crate::provider::{Endpoint, Fault, Gate, KeyName, Provider, Rotation, TLS_AUTHORITY, patch};
 use crate::road::{Road, Trouble};
 use crate::sandbox::{Outcome, Sandbox, private_file};
 use crate::scene::Scene;
@@ -164,6 +164,56 @@ fn a_push_that_is_demanded_and_has_nowhere_to_go_opens_nothing() {
         .get_token(&[])
         .fails_saying(1, &["pushed_authorization_request_endpoint"]);
     assert_eq!(scene.sandbox.opened().len(), 0);
+}
+
+// --- what every request has ---
+
+#[test]
+fn no_response_is_to_be_compressed() {
+    let scene = Scene::new();
+    scene.provider.behave(|b| {
+        b.device_response = patch(json!({ "interval": 1 }));
+        b.token_response = patch(json!({ "id_token": null }));
+    });
+    let running = scene.start(&["--flow", "device"]);
+    scene.provider.wait_for(Endpoint::DeviceAuthorization, 1);
+    scene.provider.approve_devices("alice");
+    running.wait().token();
+    scene.provider.behave(|b| b.token_response.clear());
+    scene.get_token(&["--force-refresh"]).token();
+    scene.sandbox.run(&["logout", "corp"]).succeeds();
+    for endpoint in [
+        Endpoint::OpenidConfiguration,
+        Endpoint::DeviceAuthorization,
+        Endpoint::DevicePoll,
+        Endpoint::UserInfo,
+        Endpoint::Refresh,
+        Endpoint::Jwks,
+        Endpoint::Revocation,
+    ] {
+        let seen = scene.provider.seen(endpoint);
+        assert!(!seen.is_empty(), "{endpoint:?}");
+        for request in seen {
+            let accepted = request.request.header("Accept-Encoding");
+            assert_eq!(accepted, Some("identity"), "{endpoint:?}");
+        }
+    }
+}
+
+#[test]
+fn a_server_that_is_slow_is_announced() {
+    let (mut scene, _) = Scene::signed_in();
+    scene.advance(4000);
+    let gate = Gate::default();
+    scene
+        .provider
+        .break_down(Endpoint::Refresh, Fault::Held(gate.clone()));
+    let mut running = scene.start(&["--interactive", "never"]);
+    let line = running.wait_for_line(|line| line.contains("has not answered"));
+    let host = scene.provider.base().trim_start_matches("http://");
+    assert!(line.contains(host) && line.contains("2 s"), "{line}");
+    gate.open();
+    running.wait().token();
 }
 
 // --- refreshing ---

@@ -35,6 +35,21 @@ class Authority:
         return {"cert": certificate.read_text(encoding="utf-8"), "key": key.read_text(encoding="utf-8")}
 
 
+class SelfSigned:
+    """A server's certificate that is its own authority, as `openssl req -x509` makes one."""
+
+    def __init__(self, folder):
+        folder = pathlib.Path(folder)
+        folder.mkdir(mode=0o700)
+        self.ca_file = folder / "server.pem"
+        self._key = folder / "server.key"
+        openssl("req", "-x509", *NEW_KEY, "-keyout", self._key, "-out", self.ca_file, "-days", "2",
+                "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost")  # fmt: skip
+
+    def certificate(self):
+        return {"cert": self.ca_file.read_text(encoding="utf-8"), "key": self._key.read_text(encoding="utf-8")}
+
+
 NEW_KEY = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
 
 

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 
+from certificates import SelfSigned
 from rig import asks, case
 from sandbox import HERE, Blocked
 
@@ -48,6 +49,21 @@ def a_private_authority_is_trusted_where_it_is_named(rig):
     rig.sandbox.hallpass("logout", "--all").ended(0)
     revoked = [r["status"] for r in provider.new_requests() if r["path"] == "/token/revocation"]
     assert revoked == [200, 200], revoked
+
+
+@case
+def a_self_signed_certificate_is_trusted_where_it_is_named(rig):
+    own, another = (SelfSigned(rig.sandbox.root / name) for name in ("own", "another"))
+    provider = behind_tls(rig, own)
+    rig.sandbox.browser(ca=own.ca_file)
+    for known in (None, another):
+        if known:
+            trusting(rig, known)
+        told = rig.sandbox.hallpass("get-token", *asks(provider)).ended(1)
+        told.said("certificate of localhost", "ca_file")
+        assert "UsedAs" not in told.stderr and "Other" not in told.stderr, told.stderr
+    trusting(rig, own)
+    assert rig.sandbox.hallpass("get-token", *asks(provider)).token
 
 
 @case

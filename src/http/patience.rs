@@ -1,0 +1,31 @@
+//! Says that a server is slow, so that a person knows what is being waited for.
+
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::Duration;
+
+use crate::terminal::Terminal;
+
+/// Longer than any server that is well takes.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// One request that is being waited for; dropping it ends the wait.
+pub(super) struct Patience {
+    _is_over: mpsc::Sender<()>,
+}
+
+impl Patience {
+    pub(super) fn with(host: &str, limit: Duration, terminal: Terminal) -> Self {
+        let (sender, receiver) = mpsc::channel();
+        let host = host.to_owned();
+        std::thread::spawn(move || {
+            if receiver.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+                terminal.say(&format!(
+                    "{host} has not answered for {} s; waiting for up to {} s",
+                    PATIENCE.as_secs(),
+                    limit.as_secs()
+                ));
+            }
+        });
+        Self { _is_over: sender }
+    }
+}

@@ -1,0 +1,129 @@
+//! What TLS found wrong, in words for a person. The library shows the names of its own types.
+
+use rustls::{AlertDescription, CertificateError, Error};
+
+pub(super) fn of_certificate(fault: &CertificateError) -> &'static str {
+    use CertificateError as E;
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "the list is open, and what is not named here has one word"
+    )]
+    match fault {
+        E::BadEncoding => "it is damaged",
+        E::Expired | E::ExpiredContext { .. } => "it has expired",
+        E::NotValidYet | E::NotValidYetContext { .. } => "it is not valid yet",
+        E::Revoked => "it was revoked",
+        E::UnknownIssuer => "its issuer is not known here",
+        E::BadSignature => "its signature is wrong",
+        E::NotValidForName | E::NotValidForNameContext { .. } => "it does not name this host",
+        E::InvalidPurpose | E::InvalidPurposeContext { .. } => "it is not meant for a server",
+        E::UnhandledCriticalExtension => "it demands an extension that is not supported",
+        E::UnsupportedSignatureAlgorithmContext { .. }
+        | E::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
+            "it is signed in a way that is not supported"
+        }
+        E::ApplicationVerificationFailure => "this system does not accept it",
+        _ if is_authority_as_server(fault) => {
+            "it is a CA's own certificate, and `ca_file` does not contain it"
+        }
+        _ => "it cannot be used for a server",
+    }
+}
+
+pub(super) fn of_connection(fault: &Error) -> String {
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "the list is open, and what is not named here has one word"
+    )]
+    match fault {
+        Error::InvalidCertificate(fault) => of_certificate(fault).to_owned(),
+        Error::InvalidMessage(_)
+        | Error::InappropriateMessage { .. }
+        | Error::InappropriateHandshakeMessage { .. }
+        | Error::PeerSentOversizedRecord => "it is something else than TLS".to_owned(),
+        Error::PeerIncompatible(_) => {
+            "the server offers no version or cipher that hallpass accepts".to_owned()
+        }
+        Error::PeerMisbehaved(_) => "the server breaks the rules of TLS".to_owned(),
+        Error::DecryptError => "what it sent cannot be decrypted".to_owned(),
+        Error::NoCertificatesPresented => "the server sent no certificate".to_owned(),
+        Error::AlertReceived(alert) => match alert {
+            AlertDescription::ProtocolVersion
+            | AlertDescription::HandshakeFailure
+            | AlertDescription::InsufficientSecurity => {
+                "the server accepts no version or cipher that hallpass offers".to_owned()
+            }
+            AlertDescription::UnrecognisedName => "the server does not know this host".to_owned(),
+            AlertDescription::CertificateRequired
+            | AlertDescription::AccessDenied
+            | AlertDescription::BadCertificate => {
+                "the server wants a client certificate, which hallpass does not have".to_owned()
+            }
+            other => format!(
+                "the server ended the handshake (TLS alert {})",
+                u8::from(*other)
+            ),
+        },
+        Error::General(text) => text.clone(),
+        _ => "the TLS handshake failed".to_owned(),
+    }
+}
+
+/// Whether a CA's certificate was sent as the server's own: a self-signed one often is both.
+pub(super) fn is_authority_as_server(fault: &CertificateError) -> bool {
+    let CertificateError::Other(other) = fault else {
+        return false;
+    };
+    matches!(
+        other.0.downcast_ref(),
+        Some(webpki::Error::CaUsedAsEndEntity)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use rustls::{InvalidMessage, OtherError, PeerIncompatible};
+
+    use super::*;
+
+    #[test]
+    fn no_name_of_a_type_of_the_library_is_shown() {
+        use CertificateError as E;
+        let other = |error| E::Other(OtherError(Arc::new(error)));
+        for (fault, words) in [
+            (E::UnknownIssuer, "its issuer is not known here"),
+            (E::Expired, "it has expired"),
+            (other(webpki::Error::CaUsedAsEndEntity), "it is a CA's own"),
+            (
+                other(webpki::Error::UnsupportedCertVersion),
+                "it cannot be used",
+            ),
+        ] {
+            assert!(of_certificate(&fault).starts_with(words), "{fault:?}");
+            let shown = of_connection(&Error::InvalidCertificate(fault));
+            assert!(shown.starts_with(words), "{shown}");
+        }
+        for (fault, words) in [
+            (
+                Error::InvalidMessage(InvalidMessage::InvalidContentType),
+                "it is something else than TLS",
+            ),
+            (
+                Error::PeerIncompatible(PeerIncompatible::Tls12NotOffered),
+                "the server offers no version",
+            ),
+            (
+                Error::AlertReceived(AlertDescription::HandshakeFailure),
+                "the server accepts no version",
+            ),
+            (
+                Error::AlertReceived(AlertDescription::InternalError),
+                "the server ended the handshake (TLS alert 80)",
+            ),
+        ] {
+            assert!(of_connection(&fault).starts_with(words), "{fault:?}");
+        }
+    }
+}
