@@ -312,7 +312,6 @@ fn session_hint(error: &session::Error) -> Option<String> {
         | S::ProviderRefused { login, .. }
         | S::LeaderDied { login, .. }
         | S::LeaderFailed { login, .. }
-        | S::RefusedAgain { login }
         | S::SignedOutMeanwhile { login } => Some(format!("run `{login}`")),
         S::TimedOut {
             login,
@@ -324,6 +323,7 @@ fn session_hint(error: &session::Error) -> Option<String> {
             ..
         } => Some(format!("if you do want to sign in, run `{login}`")),
         S::CoolingDown { login, .. } => Some(format!("to be asked now, run `{login}`")),
+        S::NotAccepted(refused) => Some(refused.hint()),
         S::OtherPerson {
             account,
             pinned,

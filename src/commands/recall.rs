@@ -107,13 +107,20 @@ impl<'e> Recall<'e> {
             refused,
         };
         let kept = data.read::<Session>(&record).ok()?;
-        match plan(kept.as_ref(), &want, crate::clock::now(self.env)) {
+        let now = crate::clock::now(self.env);
+        match plan(kept.as_ref(), &want, now) {
             Plan::Use => (),
-            Plan::Refresh { .. } | Plan::Authorize { .. } | Plan::WaitForClock(..) => {
-                return None;
-            }
+            Plan::Refresh { .. }
+            | Plan::Ask { .. }
+            | Plan::Deny
+            | Plan::Authorize { .. }
+            | Plan::WaitForClock(..) => return None,
         }
         let kept = kept?;
+        // Which resource this is, the ordinary way knows.
+        if kept.value.refusals.are_local(kept.generation, now) {
+            return None;
+        }
         let username = match form.as_str() {
             answer::BY_PERSON => answer::person_of(&kept.value),
             _ => username,

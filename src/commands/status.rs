@@ -149,6 +149,11 @@ fn as_json(kept: &Kept<Session>, unused: bool, now: OffsetDateTime) -> serde_jso
         "id_token": tokens.id_token.is_some(),
         "generation": kept.generation,
         "unused": unused,
+        "refused": kept.value.refusals.latest(now).map(|refusal| serde_json::json!({
+            "at": refusal.at.format(&Rfc3339).ok(),
+            "by": refusal.resource,
+            "generation": refusal.generation,
+        })),
     })
 }
 
@@ -199,5 +204,24 @@ fn as_text(kept: &Kept<Session>, unused: bool, now: OffsetDateTime) -> String {
             quoted(&identity.account)
         );
     }
+    text.push_str(&refusal_text(kept, now));
     crate::report::printable_lines(&text)
+}
+
+/// The last refusal, where it is recent.
+fn refusal_text(kept: &Kept<Session>, now: OffsetDateTime) -> String {
+    let Some(refusal) = kept.value.refusals.latest(now) else {
+        return String::new();
+    };
+    let by = match refusal.resource.as_str() {
+        "" => String::new(),
+        resource => format!(" by {resource}"),
+    };
+    let ago = crate::clock::in_words((now - refusal.at).whole_seconds());
+    let since = if refusal.generation == kept.generation {
+        "check permissions and scopes there if it happens again"
+    } else {
+        "the token was refreshed since"
+    };
+    format!("  refused{by} {ago} ago; {since}\n")
 }

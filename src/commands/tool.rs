@@ -21,6 +21,7 @@ use crate::protocol::{Protocol, password_of};
 use crate::provider::Provider;
 use crate::resolution::Resolution;
 use crate::session::record::Session;
+use crate::session::refusal::ResourceName;
 use crate::session::{self, Account, Context, DEFAULT_ACCOUNT};
 use crate::store::{Kept, Place, Setting, StoreError};
 
@@ -157,22 +158,27 @@ pub(super) fn prepared<'e>(
 
 impl<'p> Served<'p> {
     /// A token of who is opened, without asking anybody where that is possible. `what` names what
-    /// it is for; who was asked stays in `asked`, for a tab may be waiting.
+    /// it is for, and `resource` for what; who was asked stays in `asked`, for a tab may be
+    /// waiting.
     pub(super) fn token(
         &self,
         opened: &Opened,
         want: &Want,
+        resource: &ResourceName,
         what: impl Fn(&Settings) -> String,
         nobody_may_be_asked: impl FnOnce() -> bool,
         asked: &mut Option<Account<'p>>,
     ) -> Result<Kept<Session>, session::Error> {
         let unattended = self.unattended;
-        let account = asked.insert(self.account(opened, unattended, &what(unattended))?);
-        match account.token(want) {
+        let account = |settings| -> Result<_, session::Error> {
+            let account = self.account(opened, settings, &what(settings))?;
+            Ok(account.at(resource.clone()))
+        };
+        let first = asked.insert(account(unattended)?);
+        match first.token(want) {
             Err(session::Error::SignInNeeded { .. }) if self.may_ask(nobody_may_be_asked)? => {
                 let attended = &self.prepared.config.settings;
-                let account = asked.insert(self.account(opened, attended, &what(attended))?);
-                account.token(want)
+                asked.insert(account(attended)?).token(want)
             }
             other => other,
         }

@@ -81,6 +81,7 @@ pub struct Metadata {
     pub device_authorization_endpoint: Option<Url>,
     pub revocation_endpoint: Option<Url>,
     pub userinfo_endpoint: Option<Url>,
+    pub introspection_endpoint: Option<Url>,
     pub jwks_uri: Option<Url>,
     pub pushed_authorization_request_endpoint: Option<Url>,
     pub require_pushed_authorization_requests: bool,
@@ -138,6 +139,7 @@ pub fn parse(issuer: &str, body: &[u8]) -> Result<Metadata, DiscoveryError> {
     let device_authorization_endpoint = optional("device_authorization_endpoint");
     let revocation_endpoint = optional("revocation_endpoint");
     let userinfo_endpoint = optional("userinfo_endpoint");
+    let introspection_endpoint = optional("introspection_endpoint");
     let pushed_authorization_request_endpoint = optional("pushed_authorization_request_endpoint");
     let flag = |member: &str| document.get(member).and_then(Value::as_bool) == Some(true);
     let list = |member: &str| list(document.get(member)?);
@@ -148,6 +150,7 @@ pub fn parse(issuer: &str, body: &[u8]) -> Result<Metadata, DiscoveryError> {
         device_authorization_endpoint,
         revocation_endpoint,
         userinfo_endpoint,
+        introspection_endpoint,
         jwks_uri: needed("jwks_uri")?,
         pushed_authorization_request_endpoint,
         require_pushed_authorization_requests: flag("require_pushed_authorization_requests"),
@@ -215,6 +218,7 @@ impl Metadata {
                 .or(other.device_authorization_endpoint),
             revocation_endpoint: self.revocation_endpoint.or(other.revocation_endpoint),
             userinfo_endpoint: self.userinfo_endpoint.or(other.userinfo_endpoint),
+            introspection_endpoint: self.introspection_endpoint.or(other.introspection_endpoint),
             jwks_uri: self.jwks_uri.or(other.jwks_uri),
             pushed_authorization_request_endpoint: self
                 .pushed_authorization_request_endpoint

@@ -26,6 +26,8 @@ use crate::store::{Kept, Listed, Lock, LockKind, Place, Setting};
 use super::attempt::{Attempt, Outcome};
 use super::plan::{Plan, Reason, plan};
 use super::record::{Person, Registration, Session};
+use super::refusal::Refusals;
+use super::refused;
 use super::{
     Account, DEFAULT_ACCOUNT, Error, PATIENCE, RESERVED, Sent, Told, Way, clock_hint, endpoint,
     first_tokens, is_refused, person_of, untimely,
@@ -44,6 +46,10 @@ impl Account<'_> {
             Plan::WaitForClock(unused, fault) => return Err(untimely((unused, fault))),
             // Somebody has signed in since, and that token is stale already.
             Plan::Refresh { fallback, .. } => (Reason::Expired, fallback.is_some()),
+            Plan::Ask { fallback } => (Reason::Refused, fallback.is_some()),
+            Plan::Deny => {
+                return Err(kept.map_or(Error::Vanished, |kept| self.not_accepted(&kept.value)));
+            }
         };
         if let Err(nobody) = self.person(reason) {
             return match kept {
@@ -75,6 +81,12 @@ impl Account<'_> {
                     login: self.login.this.clone(),
                 });
             }
+            if refused::is_repeated(&last, kept.as_ref()) {
+                return match kept {
+                    Some(kept) if may_serve => Ok(kept),
+                    _ => Err(self.sign_in_needed(reason, "the last sign-in for it failed")),
+                };
+            }
         }
         self.sign_in_alone(&lock, Some(want.token))
     }
@@ -91,14 +103,7 @@ impl Account<'_> {
 
     /// Whether there is anybody to ask, before anything is prepared for it.
     fn person(&self, reason: Reason) -> Result<(), Error> {
-        let nobody = |why| Error::SignInNeeded {
-            provider: self.provider.name.clone(),
-            account: self.identity.account.clone(),
-            reason,
-            why,
-            refusal: self.refusal.borrow().clone().map(Box::new),
-            login: self.login.this.clone(),
-        };
+        let nobody = |why| self.sign_in_needed(reason, why);
         let Settings {
             interactive,
             flow,
@@ -115,6 +120,17 @@ impl Account<'_> {
             return Ok(());
         }
         Err(nobody("there is neither a browser nor a terminal"))
+    }
+
+    fn sign_in_needed(&self, reason: Reason, why: &'static str) -> Error {
+        Error::SignInNeeded {
+            provider: self.provider.name.clone(),
+            account: self.identity.account.clone(),
+            reason,
+            why,
+            refusal: self.refresh_refusal.borrow().clone().map(Box::new),
+            login: self.login.this.clone(),
+        }
     }
 
     fn way(&self, metadata: &Metadata, has_secret: bool) -> Result<Way, Error> {
@@ -190,7 +206,7 @@ impl Account<'_> {
     ) -> Result<Kept<Session>, Error> {
         let last = self.last_attempt()?;
         self.was_shown.set(false);
-        if let Some(fault) = self.refusal.take() {
+        if let Some(fault) = self.refresh_refusal.take() {
             let provider = &self.provider.name;
             self.context.terminal.say(&format!(
                 "{provider} did not refresh the session, so you have to sign in again ({fault})"
@@ -571,8 +587,7 @@ impl Account<'_> {
             person,
             tokens: first_tokens(tokens, checked.as_ref(), unused, &asked, now),
             nonce: nonce.cloned(),
-            refused: None,
-            forced_at: None,
+            refusals: Refusals::default(),
             unverified: None,
             registration: Registration {
                 revocation_endpoint: metadata.revocation_endpoint.clone(),

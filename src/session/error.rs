@@ -103,8 +103,8 @@ pub enum Error {
     },
     #[error("the account belongs to {pinned}, and the provider does not say who signed in now")]
     UnknownPerson { pinned: String },
-    #[error("the token was refused again straight after it was refreshed")]
-    RefusedAgain { login: String },
+    #[error("the token is valid, but {} does not accept it", .0.by.as_deref().unwrap_or("the server"))]
+    NotAccepted(Box<NotAccepted>),
     #[error("this account was signed out while its token was being refreshed")]
     SignedOutMeanwhile { login: String },
     #[error("the registry did not hand out its own credential")]
@@ -130,6 +130,37 @@ pub fn clock_hint(provider_ahead: Option<i64>) -> String {
         crate::clock::in_words(ahead.saturating_abs()),
         if ahead > 0 { "behind" } else { "ahead of" },
     )
+}
+
+/// A resource that refused a token which is valid.
+#[derive(Debug)]
+pub struct NotAccepted {
+    /// The resource, where the tool named its path.
+    pub by: Option<String>,
+    pub account: String,
+    pub scopes: Vec<String>,
+    pub login: String,
+}
+
+impl NotAccepted {
+    /// What to check, and how to sign in again after a change.
+    pub fn hint(&self) -> String {
+        let Self {
+            by: _,
+            account,
+            scopes,
+            login,
+        } = self;
+        let scopes = if scopes.is_empty() {
+            "the provider's default scopes".to_owned()
+        } else {
+            format!("the scopes `{}`", scopes.join(" "))
+        };
+        format!(
+            "check that the account {account} has permission there, and that {scopes} suffice; to \
+             sign in again, run `{login}`"
+        )
+    }
 }
 
 /// What an authorization request named that the provider compares with its registration. Where it
@@ -235,7 +266,7 @@ impl Error {
             | Self::CoolingDown { .. }
             | Self::LeaderDied { .. }
             | Self::LeaderFailed { .. }
-            | Self::RefusedAgain { .. }
+            | Self::NotAccepted(_)
             | Self::SignedOutMeanwhile { .. }
             | Self::Exchange(_)
             | Self::Vanished => Told::Failed(Failure::Exchange),

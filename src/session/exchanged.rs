@@ -139,6 +139,21 @@ impl Account<'_> {
         Ok(made)
     }
 
+    /// Forgets the registry's credential, so that the next request makes another one.
+    pub fn forget_exchanged(
+        &self,
+        exchange: RegistryExchange,
+        registry: &Url,
+    ) -> Result<(), Error> {
+        let name = self.exchanged_name(exchange, registry);
+        let store = self.context.store;
+        if self.read_exchanged(&name)?.is_some() {
+            let lock = store.lock(&name, LockKind::Record, self.context.record_deadline())?;
+            store.remove(&name, &lock)?;
+        }
+        Ok(())
+    }
+
     /// Whether a credential was made for this session by this registry.
     pub fn has_exchanged(
         &self,

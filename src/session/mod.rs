@@ -25,7 +25,7 @@ use crate::oauth::token::{Client, TokenRequest, TokenResponse};
 use crate::provider::Provider;
 use crate::report::printable;
 use crate::secret::Secret;
-use crate::store::{Kept, LockKind, Place, Plain, RecordName, Store};
+use crate::store::{Kept, Place, Plain, RecordName, Store};
 use crate::terminal::Terminal;
 
 pub mod attempt;
@@ -36,6 +36,8 @@ mod metadata;
 pub mod plan;
 pub mod record;
 mod refresh;
+pub mod refusal;
+mod refused;
 mod send;
 mod sign_out;
 
@@ -51,10 +53,7 @@ use attempt::Attempt;
 use metadata::Documents;
 use plan::{Plan, plan};
 use record::{Identity, Person, Session, TokenSet, UnusedIdToken};
-
-/// A refresh is forced at most once in this time: a token that is refused straight after it was
-/// made is not made better by another one.
-const BETWEEN_FORCED: Duration = Duration::minutes(5);
+use refusal::ResourceName;
 
 /// What a waiting process adds to the time that the one it waits for may take.
 const PATIENCE: StdDuration = StdDuration::from_secs(10);
@@ -116,12 +115,14 @@ pub struct Account<'a> {
     login: LoginLine,
     /// What it is asked for, where a tool said so: for the person who is asked.
     wanted_for: Option<String>,
+    /// Which resource it is asked for, where a tool said so.
+    resource: Option<ResourceName>,
     /// The browser's tab, which is told how it ended after the tool has had its reply.
     waiting_tab: RefCell<Option<(Tab, Told)>>,
     /// Whether a person was shown anything during this sign-in.
     was_shown: Cell<bool>,
     /// How the provider refused to refresh, which is why a person has to sign in.
-    refusal: RefCell<Option<TokenError>>,
+    refresh_refusal: RefCell<Option<TokenError>>,
 }
 
 /// What the tab will be told.
@@ -166,9 +167,10 @@ impl<'a> Account<'a> {
             http,
             login,
             wanted_for: None,
+            resource: None,
             waiting_tab: RefCell::new(None),
             was_shown: Cell::new(false),
-            refusal: RefCell::new(None),
+            refresh_refusal: RefCell::new(None),
         })
     }
 
@@ -177,6 +179,13 @@ impl<'a> Account<'a> {
     #[must_use]
     pub fn wanted_for(mut self, what: &str) -> Self {
         self.wanted_for = Some(printable(what));
+        self
+    }
+
+    /// Names the resource, for what that resource refuses.
+    #[must_use]
+    pub fn at(mut self, resource: ResourceName) -> Self {
+        self.resource = Some(resource);
         self
     }
 
@@ -206,28 +215,32 @@ impl<'a> Account<'a> {
         Ok(self.context.store.read(&self.name)?)
     }
 
-    /// The generation that a forced refresh replaces: none where one was forced a moment ago, for
-    /// what that brought is what the caller wants.
+    /// The generation that a forced refresh replaces: none where it was refreshed by force a moment
+    /// ago, for what that brought is what the caller wants.
     pub fn generation_to_force(&self) -> Result<Option<Generation>, Error> {
         let now = self.context.now();
         Ok(self
             .kept()?
-            .filter(|kept| !was_forced_lately(&kept.value, now))
+            .filter(|kept| {
+                let refusals = &kept.value.refusals;
+                // What the provider was asked about is still the same token.
+                !refusals.has_forced(now) || refusals.verdict(kept.generation).is_some()
+            })
             .map(|kept| kept.generation))
     }
 
     /// A token: kept, refreshed, or newly authorized.
     pub fn token(&self, want: &Want) -> Result<Kept<Session>, Error> {
         let kept = self.kept()?;
-        let plan = plan(kept.as_ref(), want, self.context.now());
-        if plan != Plan::Use && want.token == TokenKind::Id && !self.provider.is_openid() {
+        let planned = plan(kept.as_ref(), want, self.context.now());
+        if planned != Plan::Use && want.token == TokenKind::Id && !self.provider.is_openid() {
             // Neither a refresh nor a person would bring one.
             return Err(Error::IdTokenNotAskedFor {
                 provider: self.provider.name.clone(),
             });
         }
-        match plan {
-            Plan::Use => return kept.ok_or(Error::Vanished),
+        match planned {
+            Plan::Use => return self.admitted(kept.ok_or(Error::Vanished)?),
             Plan::Refresh { .. } => {
                 // An old ID token may have ended with no refresh to renew it.
                 let is_served = |fresh: &Kept<Session>| {
@@ -243,11 +256,18 @@ impl<'a> Account<'a> {
                     return Err(untimely(unused));
                 }
                 if let Some(fresh) = fresh.filter(is_served) {
-                    return Ok(fresh);
+                    return self.admitted(fresh);
                 }
             }
             Plan::WaitForClock(unused, fault) => return Err(untimely((unused, fault))),
-            Plan::Authorize { .. } => (),
+            Plan::Ask { .. } | Plan::Deny | Plan::Authorize { .. } => (),
+        }
+        // A refresh that the provider refused may have led here as well.
+        let kept = self.kept()?;
+        if let Plan::Ask { .. } | Plan::Deny = plan(kept.as_ref(), want, self.context.now())
+            && let Some(kept) = self.asked(want, Evidence::Refusal)?
+        {
+            return self.admitted(kept);
         }
         self.authorized(want)
     }
@@ -269,30 +289,13 @@ impl<'a> Account<'a> {
         };
         let kept = self.kept()?.filter(|kept| kept.generation == suspect);
         match plan(kept.as_ref(), &want, self.context.now()) {
-            Plan::Refresh { .. } => self.refreshed(&want, Evidence::Suspicion),
-            Plan::Use | Plan::Authorize { .. } | Plan::WaitForClock(..) => Ok(None),
+            Plan::Refresh { .. } => match self.refreshed(&want, Evidence::Suspicion)? {
+                Some(fresh) => Ok(Some(fresh)),
+                None => self.asked(&want, Evidence::Suspicion),
+            },
+            Plan::Ask { .. } => self.asked(&want, Evidence::Suspicion),
+            Plan::Use | Plan::Deny | Plan::Authorize { .. } | Plan::WaitForClock(..) => Ok(None),
         }
-    }
-
-    /// A tool says that a token was refused, and nothing of the request that it came from. If it
-    /// is the one that is kept, it is not served again; its refresh token stays.
-    pub fn refuse(&self, is_it: impl Fn(&Session) -> bool) -> Result<(), Error> {
-        let names_it = |kept: &Option<Kept<Session>>| {
-            kept.as_ref()
-                .is_some_and(|kept| kept.value.refused.is_none() && is_it(&kept.value))
-        };
-        if !names_it(&self.kept()?) {
-            return Ok(());
-        }
-        let store = self.context.store;
-        let lock = store.lock(&self.name, LockKind::Record, self.context.record_deadline())?;
-        let kept = self.kept()?;
-        if names_it(&kept)
-            && let Some(kept) = kept
-        {
-            self.remember_refusal(&kept, &lock);
-        }
-        Ok(())
     }
 
     /// What the provider says of itself, kept or asked for.
@@ -526,13 +529,7 @@ fn endpoint<'u>(url: Option<&'u Url>, name: &'static str) -> Result<&'u Url, Err
 }
 
 fn is_refused(kept: &Kept<Session>, want: &Want) -> bool {
-    want.refused == Some(kept.generation) || kept.value.refused == Some(kept.generation)
-}
-
-fn was_forced_lately(session: &Session, now: OffsetDateTime) -> bool {
-    session
-        .forced_at
-        .is_some_and(|at| now >= at && now < at + BETWEEN_FORCED)
+    want.refused == Some(kept.generation) || kept.value.refusals.is_dead(kept.generation)
 }
 
 fn untimely((unused, fault): (UnusedIdToken, Untimely)) -> Error {

@@ -3,6 +3,7 @@
 use time::OffsetDateTime;
 
 use super::record::{Session, TokenSet, UnusedIdToken};
+use super::refusal::{BETWEEN_FORCED, Liveness, Verdict};
 use crate::credential::{TokenKind, Want};
 use crate::oauth::id_token::Untimely;
 use crate::secret::Secret;
@@ -21,6 +22,13 @@ pub enum Plan<'a> {
         reason: Reason,
         fallback: Option<&'a TokenSet>,
     },
+    /// A resource refused a token that cannot be refreshed. The provider can tell whether the token
+    /// is valid. `fallback`: the token still serves those who did not refuse it.
+    Ask {
+        fallback: Option<&'a TokenSet>,
+    },
+    /// The caller refused a token that is valid, and another one would be refused too.
+    Deny,
     /// The last ID token could not be used because of its times, and by the same clock another one
     /// could not either: a refresh would be wasted, and a person could not help.
     WaitForClock(UnusedIdToken, Untimely),
@@ -31,8 +39,26 @@ impl Plan<'_> {
     pub fn may_serve(&self) -> bool {
         match self {
             Self::Use => true,
-            Self::Refresh { fallback, .. } | Self::Authorize { fallback, .. } => fallback.is_some(),
-            Self::WaitForClock(..) => false,
+            Self::Refresh { fallback, .. }
+            | Self::Authorize { fallback, .. }
+            | Self::Ask { fallback } => fallback.is_some(),
+            Self::Deny | Self::WaitForClock(..) => false,
+        }
+    }
+
+    /// Why nothing can be served without a person.
+    pub fn needs_person(&self) -> Option<Reason> {
+        match self {
+            Self::Authorize {
+                reason,
+                fallback: None,
+            } => Some(*reason),
+            Self::Use
+            | Self::Refresh { .. }
+            | Self::Authorize { .. }
+            | Self::Ask { .. }
+            | Self::Deny
+            | Self::WaitForClock(..) => None,
         }
     }
 }
@@ -61,17 +87,22 @@ pub fn plan<'a>(kept: Option<&'a Kept<Session>>, want: &Want, now: OffsetDateTim
         };
     };
     let is_unverified = session.unverified.is_some();
-    let refused =
-        is_unverified || want.refused == Some(*generation) || session.refused == Some(*generation);
+    let refusals = &session.refusals;
+    let is_dead = refusals.is_dead(*generation);
+    // A request never gets what it refused itself. What others refused is withheld from them alone.
+    let is_own = want.refused == Some(*generation);
+    let refused = is_own || is_dead || is_unverified;
+    let is_suspect = !refused && refusals.wants_refresh(*generation, now);
     let tokens = &session.tokens;
-    if !refused && tokens.is_fresh(want.token, want.fresh_for, now) {
+    let is_fresh = tokens.is_fresh(want.token, want.fresh_for, now);
+    if !refused && !is_suspect && is_fresh {
         return Plan::Use;
     }
     let fallback = (!refused && tokens.is_valid(want.token, now)).then_some(tokens);
     // Another refresh would bring no more of it than the last one did.
     let is_final = tokens.id_token.is_some() && tokens.is_left_behind(want.token);
     // A valid token needs no person: the sign-in can wait until it has expired.
-    if (is_final || tokens.refresh_refused) && fallback.is_some() {
+    if (is_final || tokens.refresh_refused) && !is_suspect && fallback.is_some() {
         return Plan::Use;
     }
     if want.token == TokenKind::Id
@@ -83,11 +114,32 @@ pub fn plan<'a>(kept: Option<&'a Kept<Session>>, want: &Want, now: OffsetDateTim
     if let Some(with) = tokens.usable_refresh_token()
         && !is_final
     {
+        if is_own && !is_unverified && is_fresh && refusals.has_forced(now) {
+            return Plan::Deny;
+        }
         return Plan::Refresh { with, fallback };
+    }
+    let can_ask = want.token == TokenKind::Access
+        && !is_dead
+        && !is_unverified
+        && tokens.is_valid(want.token, now);
+    if can_ask && (is_own || is_suspect) {
+        match refusals.verdict(*generation) {
+            Some(Verdict {
+                liveness: Liveness::Alive,
+                at,
+                ..
+            }) if is_own && now < *at + BETWEEN_FORCED => return Plan::Deny,
+            Some(Verdict {
+                liveness: Liveness::Unknown,
+                ..
+            }) => (),
+            Some(_) | None => return Plan::Ask { fallback },
+        }
     }
     let reason = if is_unverified {
         Reason::Unverified
-    } else if refused {
+    } else if refused || is_suspect {
         Reason::Refused
     } else if tokens.token(want.token).is_none() {
         Reason::NoIdToken
@@ -110,6 +162,7 @@ mod tests {
     use crate::oauth::id_token::Validity;
     use crate::oauth::token::ClientAuth;
     use crate::session::record::{FailedCheck, Identity, Registration};
+    use crate::session::refusal::{Effect, Refusal, Refusals};
 
     fn at(seconds: i64) -> OffsetDateTime {
         OffsetDateTime::UNIX_EPOCH + Duration::seconds(1_000_000 + seconds)
@@ -145,8 +198,7 @@ mod tests {
                     scopes: vec![],
                 },
                 nonce: None,
-                refused: None,
-                forced_at: None,
+                refusals: Refusals::default(),
                 unverified: None,
                 registration: Registration {
                     revocation_endpoint: None,
@@ -170,6 +222,9 @@ mod tests {
             Plan::Authorize {
                 fallback: Some(_), ..
             } => "authorize or serve",
+            Plan::Ask { fallback: None } => "ask",
+            Plan::Ask { fallback: Some(_) } => "ask or serve",
+            Plan::Deny => "deny",
             Plan::WaitForClock(..) => "wait",
         }
     }
@@ -217,25 +272,63 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_generation_is_never_served_again() {
-        let want = |refused| Want {
-            token: TokenKind::Access,
-            fresh_for: Duration::ZERO,
-            refused,
+    fn a_refusal_is_local_to_the_resource_that_gave_it() {
+        use Liveness::{Alive, Dead, Unknown};
+        let refusal = |generation| Refusal {
+            resource: "https://git.example/a.git".to_owned(),
+            is_exact: true,
+            generation,
+            at: at(0),
+            effect: Effect::Refresh,
         };
-        let mut session = kept(Some(3600), true, None);
-        assert_eq!(
-            shape(&plan(Some(&session), &want(Some(7)), at(0))),
-            "refresh"
-        );
-        assert_eq!(shape(&plan(Some(&session), &want(Some(6)), at(0))), "use");
-        session.value.refused = Some(7);
-        assert_eq!(shape(&plan(Some(&session), &want(None), at(0))), "refresh");
-        session.value.tokens.refresh_token = None;
-        assert_eq!(
-            shape(&plan(Some(&session), &want(None), at(0))),
-            "authorize"
-        );
+        for (own, others, forced, refresh, verdict, now, expected) in [
+            // The caller refused it: one refresh, then "no".
+            (Some(7), None, None, true, None, 0, "refresh"),
+            (Some(7), None, Some(0), true, None, 299, "deny"),
+            (Some(7), None, Some(0), true, None, 300, "refresh"),
+            // An older token was refused: the current one is served.
+            (Some(6), None, Some(0), true, None, 0, "use"),
+            // A token that is stale is refreshed in any case.
+            (Some(7), None, Some(3500), true, None, 3540, "refresh"),
+            // Another resource refused it: one refresh, and it is served whatever comes of that.
+            (None, Some(7), None, true, None, 0, "refresh or serve"),
+            (None, Some(7), Some(0), true, None, 299, "use"),
+            (None, Some(6), None, true, None, 0, "use"),
+            // Without a refresh token the provider is asked.
+            (Some(7), None, None, false, None, 0, "ask"),
+            (None, Some(7), None, false, None, 0, "ask or serve"),
+            (Some(7), None, Some(0), false, Some(Alive), 299, "deny"),
+            (Some(7), None, Some(0), false, Some(Alive), 300, "ask"),
+            (None, None, Some(0), false, Some(Alive), 0, "use"),
+            (Some(7), None, Some(0), false, Some(Unknown), 0, "authorize"),
+            (None, None, Some(0), false, Some(Unknown), 0, "use"),
+            // What the provider itself calls dead is served to no one.
+            (Some(7), None, Some(0), false, Some(Dead), 0, "authorize"),
+            (None, None, Some(0), false, Some(Dead), 0, "authorize"),
+        ] {
+            let mut session = kept(Some(3600), refresh, None);
+            let refusals = &mut session.value.refusals;
+            if let Some(liveness) = verdict {
+                refusals.judge(7, liveness, at(0));
+            }
+            if let Some(generation) = others {
+                refusals.note(refusal(generation));
+            }
+            if let Some(seconds) = forced {
+                refusals.force(at(seconds));
+            }
+            let want = Want {
+                token: TokenKind::Access,
+                fresh_for: Duration::ZERO,
+                refused: own,
+            };
+            let planned = plan(Some(&session), &want, at(now));
+            assert_eq!(
+                shape(&planned),
+                expected,
+                "{own:?} {others:?} {forced:?} {refresh} {verdict:?} {now}"
+            );
+        }
     }
 
     #[test]
@@ -330,7 +423,7 @@ mod tests {
                 (Access, 300, 3599, None, "use"),
                 (Access, 0, 3600, None, "authorize"),
                 (Id, 0, 3600, None, "authorize"),
-                (Access, 0, 3000, Some(7), "authorize"),
+                (Access, 0, 3000, Some(7), "ask"),
                 (Access, 0, 3000, Some(6), "use"),
             ] {
                 let want = Want {

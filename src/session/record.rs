@@ -9,12 +9,14 @@ use serde::{Deserialize, Serialize};
 use time::{Duration, OffsetDateTime};
 use url::Url;
 
-use crate::credential::{Generation, TokenKind};
+use crate::credential::TokenKind;
 use crate::oauth::id_token::{Untimely, Validity};
 use crate::oauth::token::ClientAuth;
 use crate::provider::Provider;
 use crate::secret::Secret;
 use crate::store::RecordName;
+
+use super::refusal::Refusals;
 
 /// What makes two sessions different. Its digest names the record, and is bound to its content.
 ///
@@ -76,12 +78,9 @@ pub struct Session {
     /// The `nonce` of the authorization request, which a refreshed ID token must not change.
     #[serde(default, serialize_with = "exposed_if_any")]
     pub nonce: Option<Secret<String>>,
-    /// The generation of this record's token that somebody refused.
+    /// What resources said about this session's tokens.
     #[serde(default)]
-    pub refused: Option<Generation>,
-    /// When a refresh was last forced; the next one has to wait.
-    #[serde(default, with = "time::serde::timestamp::option")]
-    pub forced_at: Option<OffsetDateTime>,
+    pub refusals: Refusals,
     /// Set when a response brought a new refresh token and failed this check. Nothing is served
     /// until a later response passes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -5,7 +5,7 @@
 
 use time::OffsetDateTime;
 
-use crate::credential::{Generation, Want};
+use crate::credential::{Generation, TokenKind, Want};
 use crate::oauth::discovery::Metadata;
 use crate::oauth::id_token::{Checked, Jwks, Nonce};
 use crate::oauth::token;
@@ -15,10 +15,9 @@ use crate::store::{Kept, Lock, LockKind, Reservation, StoreError};
 
 use super::plan::{Plan, plan};
 use super::record::{FailedCheck, Person, Session};
+use super::refusal::{Effect, Liveness, Refusals};
 use super::send::{SentRefresh, lost};
-use super::{
-    Account, Error, Evidence, RESERVED, endpoint, is_refused, person_of, renewed, was_forced_lately,
-};
+use super::{Account, Error, Evidence, RESERVED, endpoint, is_refused, person_of, renewed};
 
 /// Why a refresh brought nothing.
 #[derive(Debug)]
@@ -85,24 +84,31 @@ impl Account<'_> {
             };
             match plan(Some(&kept), want, now) {
                 Plan::Use => return Ok(Some(kept)),
-                Plan::Authorize { .. } | Plan::WaitForClock(..) => return Ok(None),
+                Plan::Deny if evidence == Evidence::Refusal => {
+                    return Err(self.denied(&kept, &lock));
+                }
+                Plan::Deny | Plan::Ask { .. } | Plan::Authorize { .. } | Plan::WaitForClock(..) => {
+                    return Ok(None);
+                }
                 Plan::Refresh { with, .. } => {
-                    let forced = is_refused(&kept, want);
-                    let is_certain = evidence == Evidence::Refusal;
-                    if forced && !is_certain && was_forced_lately(&kept.value, now) {
-                        return Ok(None);
+                    let is_own = is_refused(&kept, want);
+                    let is_stale = !kept.value.tokens.is_fresh(want.token, want.fresh_for, now);
+                    let mut refusals = kept.value.refusals.clone();
+                    let forced = is_own || refusals.wants_refresh(kept.generation, now);
+                    if is_own && evidence == Evidence::Refusal {
+                        refusals.note(self.refusal(kept.generation, Effect::Show));
                     }
-                    if forced && was_forced_lately(&kept.value, now) {
-                        self.remember_refusal(&kept, &lock);
-                        return Err(Error::RefusedAgain {
-                            login: self.login.this.clone(),
-                        });
+                    if forced && !is_stale {
+                        refusals.force(now);
                     }
-                    match self.refresh(&kept, with, forced, &lock) {
+                    match self.refresh(&kept, with, refusals, &lock) {
                         Ok(fresh) => return Ok(Some(fresh)),
                         Err(NotRefreshed::Refused(refusal, fault)) => {
-                            self.refusal.replace(Some(fault));
-                            let noted = self.note_refused_refresh(&kept, refusal, forced, &lock);
+                            self.refresh_refusal.replace(Some(fault));
+                            // Of an access token the provider will be asked. An ID token that
+                            // was refused has no one who could vouch for it.
+                            let is_dead = forced && want.token == TokenKind::Id;
+                            let noted = self.note_refused_refresh(&kept, refusal, is_dead, &lock);
                             if let Err(error) = noted {
                                 return self.served_instead(want, error).map(Some);
                             }
@@ -120,9 +126,6 @@ impl Account<'_> {
                             noted?;
                         }
                         Err(NotRefreshed::Failed(error)) => {
-                            if forced && is_certain {
-                                self.remember_refusal(&kept, &lock);
-                            }
                             return self.served_instead(want, error).map(Some);
                         }
                     }
@@ -136,7 +139,7 @@ impl Account<'_> {
         &self,
         kept: &Kept<Session>,
         with: &Secret<String>,
-        forced: bool,
+        refusals: Refusals,
         lock: &Lock,
     ) -> Result<Kept<Session>, NotRefreshed> {
         let Kept {
@@ -221,8 +224,7 @@ impl Account<'_> {
         let unused = self.unused_id_token(checked.as_ref());
         let mut session = Session {
             tokens: renewed(&old.tokens, tokens, checked.as_ref(), unused, now),
-            forced_at: if forced { Some(now) } else { old.forced_at },
-            refused: None,
+            refusals,
             unverified: None,
             ..old.clone()
         };
@@ -394,7 +396,7 @@ impl Account<'_> {
     }
 
     /// After a failure that says nothing about the session: the old token, while it is valid.
-    fn served_instead(&self, want: &Want, error: Error) -> Result<Kept<Session>, Error> {
+    pub(super) fn served_instead(&self, want: &Want, error: Error) -> Result<Kept<Session>, Error> {
         if let Some(kept) = self.kept()?
             && plan(Some(&kept), want, self.context.now()).may_serve()
         {
@@ -412,7 +414,7 @@ impl Account<'_> {
         &self,
         sent: &Kept<Session>,
         refusal: RefreshRefusal,
-        forced: bool,
+        is_dead: bool,
         _lock: &Lock,
     ) -> Result<(), Error> {
         let Some(mut kept) = self.kept()? else {
@@ -425,33 +427,12 @@ impl Account<'_> {
         if refusal == RefreshRefusal::Dead {
             kept.value.tokens.refresh_token = None;
         }
-        if forced && kept.generation == sent.generation {
-            kept.value.refused = Some(kept.generation);
+        if is_dead && kept.generation == sent.generation {
+            let now = self.context.now();
+            let generation = kept.generation;
+            kept.value.refusals.judge(generation, Liveness::Dead, now);
         }
         let reservation = self.context.store.reserve(&self.name, RESERVED)?;
         Ok(reservation.commit(&kept.value, kept.generation)?)
-    }
-
-    /// Marks a generation that was refused and could not be replaced, so that it is not served to
-    /// the next one who asks either. A mark that cannot be written is no new error.
-    pub(super) fn remember_refusal(&self, refused: &Kept<Session>, _lock: &Lock) {
-        if refused.value.refused == Some(refused.generation) {
-            return;
-        }
-        let marked = || {
-            // Read again: the failed refresh may have kept a new refresh token.
-            let kept = self.kept()?;
-            let Some(mut kept) = kept.filter(|kept| kept.generation == refused.generation) else {
-                return Ok(());
-            };
-            kept.value.refused = Some(kept.generation);
-            let reservation = self.context.store.reserve(&self.name, RESERVED)?;
-            Ok::<_, Error>(reservation.commit(&kept.value, kept.generation)?)
-        };
-        if let Err(error) = marked() {
-            self.context
-                .terminal
-                .explain(1, || format!("the refusal could not be kept: {error}"));
-        }
     }
 }

@@ -229,6 +229,34 @@ fn the_providers_refresh_token_is_never_handed_out() {
 }
 
 #[test]
+fn an_erase_makes_that_registrys_next_get_refresh_once_and_is_never_a_no() {
+    let mut scene = scene();
+    scene.configure(&format!(
+        "[[resources]]\nmatch = \"https://{HOST}\"\nprovider = \"corp\"\n\
+         [[resources]]\nmatch = \"https://other.corp.example\"\nprovider = \"corp\"\n"
+    ));
+    let first = answered(&scene.sandbox.docker("get", HOST), HOST).1;
+    scene.sandbox.docker("erase", HOST).succeeds();
+    // Neither another registry nor another tool has anything to do with it.
+    let other = "other.corp.example";
+    assert_eq!(
+        answered(&scene.sandbox.docker("get", other), other).1,
+        first
+    );
+    assert_eq!(scene.get_token(&[]).token(), first);
+    let second = answered(&scene.sandbox.docker("get", HOST), HOST).1;
+    assert_ne!(second, first);
+    for _ in 0..3 {
+        scene.sandbox.docker("erase", HOST).succeeds();
+        assert_eq!(answered(&scene.sandbox.docker("get", HOST), HOST).1, second);
+        assert_eq!(scene.get_token(&[]).token(), second);
+    }
+    assert_eq!(scene.provider.count(Endpoint::Refresh), 1);
+    assert_eq!(scene.sessions()[0]["refused"], Value::Null);
+    assert_eq!(scene.sandbox.opened().len(), 1);
+}
+
+#[test]
 fn ten_clients_at_once_open_one_tab() {
     let scene = scene();
     let running: Vec<_> = (0..10)

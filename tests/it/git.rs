@@ -128,8 +128,105 @@ fn a_refused_token_is_replaced_once_and_then_never_healed_again() {
     let refused = format!("{CAPABLE}state[]=hallpass:2:default\n{HOST}");
     let refused = scene.sandbox.git("get", &refused);
     assert_eq!(refused.stdout, "quit=1\n", "{refused}");
+    assert!(refused.stderr.contains("the token is valid"), "{refused}");
     assert!(refused.stderr.contains("hallpass login corp"), "{refused}");
+    // git named no path, so that is no answer for anyone else.
+    let other = scene.sandbox.git("get", &format!("{CAPABLE}{HOST}"));
+    assert_eq!(value(&other, "credential"), value(&healed, "credential"));
+    assert_eq!(scene.get_token(&[]).token(), value(&healed, "credential"));
     assert_eq!(scene.provider.count(Endpoint::Refresh), 1);
+    assert_eq!(scene.sandbox.opened().len(), 1);
+}
+
+#[test]
+fn a_repository_that_refuses_every_token_is_told_no_and_no_other_one() {
+    let mut scene = scene();
+    let (closed, open) = ("path=team/closed.git\n", "path=team/open.git\n");
+    let get =
+        |scene: &Scene, more: &str| scene.sandbox.git("get", &format!("{CAPABLE}{HOST}{more}"));
+    let first = value(&get(&scene, closed), "credential").to_owned();
+    let state = |generation| format!("state[]=hallpass:{generation}:default\n{closed}");
+    let second = value(&get(&scene, &state(1)), "credential").to_owned();
+    assert_ne!(second, first);
+    let no = |scene: &Scene, more: &str| {
+        let refused = get(scene, more);
+        assert_eq!(refused.stdout, "quit=1\n", "{refused}");
+        let words = "https://git.corp.example/team/closed.git does not accept it";
+        assert!(refused.stderr.contains(words), "{refused}");
+        assert!(refused.stderr.contains("permission"), "{refused}");
+    };
+    no(&scene, &state(2));
+    // For five minutes, in each process; and everyone else gets the fresh token.
+    for seconds in [0, 200] {
+        scene.advance(seconds);
+        no(&scene, closed);
+        for more in [open, ""] {
+            assert_eq!(value(&get(&scene, more), "credential"), second, "{more}");
+        }
+        assert_eq!(scene.get_token(&["--interactive", "never"]).token(), second);
+    }
+    let status = scene.sandbox.run(&["status"]);
+    assert!(
+        status
+            .stdout
+            .contains("refused by https://git.corp.example/team/closed.git 3 min ago"),
+        "{status}"
+    );
+    assert_eq!(
+        scene.sessions()[0]["refused"]["by"],
+        "https://git.corp.example/team/closed.git"
+    );
+    scene.advance(301);
+    assert_eq!(value(&get(&scene, closed), "credential"), second);
+    assert_eq!(scene.provider.count(Endpoint::Refresh), 1);
+    assert_eq!(scene.sandbox.opened().len(), 1);
+}
+
+#[test]
+fn two_rejects_withhold_the_token_from_the_named_path_alone() {
+    for (path, is_denied) in [("", false), ("path=team/a.git\n", true)] {
+        let scene = scene();
+        let get = || scene.sandbox.git("get", &format!("{HOST}{path}"));
+        let reject = |token: &str| {
+            let input = format!("{HOST}{path}username=oauth2\npassword={token}\n");
+            nothing(&scene.sandbox.git("erase", &input));
+        };
+        let first = value(&get(), "password").to_owned();
+        reject(&first);
+        let second = value(&get(), "password").to_owned();
+        assert_ne!(second, first);
+        reject(&second);
+        let third = get();
+        let expected = if is_denied { vec![] } else { vec![&*second] };
+        assert_eq!(values(&third, "password"), expected, "{third}");
+        let elsewhere = scene
+            .sandbox
+            .git("get", &format!("{HOST}path=team/b.git\n"));
+        assert_eq!(value(&elsewhere, "password"), second);
+        assert_eq!(scene.get_token(&["--interactive", "never"]).token(), second);
+        assert_eq!(scene.provider.count(Endpoint::Refresh), 1);
+        assert_eq!(scene.sandbox.opened().len(), 1);
+    }
+}
+
+#[test]
+fn a_reject_of_a_token_that_cannot_be_refreshed_asks_the_provider_once() {
+    let mut scene = Scene::new();
+    scene.configure(
+        "scopes = [\"openid\"]\n[[resources]]\nmatch = \"https://git.corp.example\"\n\
+         provider = \"corp\"\n",
+    );
+    let get = |path: &str| scene.sandbox.git("get", &format!("{HOST}{path}"));
+    let path = "path=team/a.git\n";
+    let token = value(&get(path), "password").to_owned();
+    let input = format!("{HOST}{path}username=oauth2\npassword={token}\n");
+    nothing(&scene.sandbox.git("erase", &input));
+    let denied = get(path);
+    assert_eq!(denied.stdout, "quit=1\n", "{denied}");
+    for path in ["", "path=team/b.git\n"] {
+        assert_eq!(value(&get(path), "password"), token);
+    }
+    assert_eq!(scene.provider.count(Endpoint::UserInfo), 1);
     assert_eq!(scene.sandbox.opened().len(), 1);
 }
 
@@ -952,7 +1049,7 @@ fn a_token_with_a_line_break_in_it_is_not_printed() {
 
 #[test]
 fn a_refused_bearer_token_is_dropped_by_what_git_erases_and_an_older_one_is_not_the_kept_one() {
-    let scene = scene();
+    let mut scene = scene();
     let first = scene.sandbox.git("get", &format!("{CAPABLE}{HOST}"));
     let of = |token: &str| format!("{CAPABLE}{HOST}authtype=Bearer\ncredential={token}\n");
     let before = contents(&scene.sandbox);
@@ -967,13 +1064,15 @@ fn a_refused_bearer_token_is_dropped_by_what_git_erases_and_an_older_one_is_not_
     let third = scene.sandbox.git("get", &format!("{CAPABLE}{HOST}"));
     assert_eq!(value(&third, "credential"), value(&second, "credential"));
     assert_eq!(scene.provider.count(Endpoint::Refresh), 1);
-    // The host alone is enough too.
+    // The host alone is enough too, but the token was refreshed a moment ago.
     nothing(&scene.sandbox.git("erase", HOST));
-    scene.provider.revoke_everything();
-    let gone = scene
-        .sandbox
-        .run_with_input(&["git", "--interactive", "never", "get"], HOST.as_bytes());
-    assert_eq!(values(&gone, "password"), [""; 0], "{gone}");
+    let fourth = scene.sandbox.git("get", &format!("{CAPABLE}{HOST}"));
+    assert_eq!(value(&fourth, "credential"), value(&third, "credential"));
+    scene.advance(310);
+    nothing(&scene.sandbox.git("erase", HOST));
+    let fifth = scene.sandbox.git("get", &format!("{CAPABLE}{HOST}"));
+    assert_ne!(value(&fifth, "credential"), value(&third, "credential"));
+    assert_eq!(scene.provider.count(Endpoint::Refresh), 2);
     assert_eq!(scene.sandbox.opened().len(), 1);
 }
 

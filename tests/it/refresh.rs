@@ -562,32 +562,86 @@ fn twenty_forced_at_once_refresh_once() {
 }
 
 #[test]
-fn a_refused_generation_is_never_served_again() {
+fn a_forced_refresh_that_fails_withholds_the_token_from_no_one_else() {
     let (scene, old) = Scene::signed_in();
     scene
         .provider
         .break_down(Endpoint::Refresh, Fault::status(503));
-    let outcome = scene.get_token(&["--force-refresh"]);
-    outcome.fails_with(1);
-    // Neither to whoever did not refuse it.
-    let outcome = scene.get_token(&[]);
-    assert_ne!(outcome.stdout.trim(), old, "{outcome}");
+    // Who refused it never gets it again; the others do.
+    let refused = scene.get_token(&["--force-refresh"]);
+    refused.fails_with(1);
+    assert_eq!(scene.get_token(&[]).token(), old);
     scene.provider.heal(Endpoint::Refresh);
-    assert_ne!(scene.get_token(&[]).token(), old);
+    assert_ne!(scene.get_token(&["--force-refresh"]).token(), old);
     assert_eq!(scene.sandbox.opened().len(), 1);
 }
 
-#[test]
-fn a_refused_token_that_cannot_be_refreshed_leads_to_a_sign_in() {
+/// A session that cannot be refreshed, its token, and how often the provider was asked about it.
+fn unrefreshable() -> (Scene, String) {
     let scene = Scene::new();
     scene
         .provider
         .behave(|b| b.token_response = patch(json!({ "refresh_token": null })));
-    let old = scene.get_token(&[]).token().to_owned();
+    let token = scene.get_token(&[]).token().to_owned();
+    assert_eq!(scene.provider.count(Endpoint::UserInfo), 0);
+    (scene, token)
+}
+
+#[test]
+fn a_refused_token_without_a_refresh_token_that_the_provider_accepts_stays() {
+    let (mut scene, token) = unrefreshable();
+    for _ in 0..3 {
+        scene
+            .get_token(&["--force-refresh"])
+            .fails_saying(1, &["the token is valid", "does not accept it", "scopes"]);
+        assert_eq!(scene.get_token(&[]).token(), token);
+    }
+    assert_eq!(scene.provider.count(Endpoint::UserInfo), 1);
+    scene.advance(310);
+    scene.get_token(&["--force-refresh"]).fails_with(1);
+    assert_eq!(scene.provider.count(Endpoint::UserInfo), 2);
+    assert_eq!(scene.sandbox.opened().len(), 1);
+}
+
+#[test]
+fn a_refused_token_without_a_refresh_token_that_the_provider_refuses_too_leads_to_a_sign_in() {
+    let (scene, token) = unrefreshable();
+    scene.provider.revoke_everything();
     let never = ["--force-refresh", "--interactive", "never"];
     scene.get_token(&never).fails_with(3);
-    assert_ne!(scene.get_token(&["--force-refresh"]).token(), old);
+    // The provider itself has refused it, so no one gets it.
+    scene.get_token(NEVER).fails_with(3);
+    assert_ne!(scene.get_token(&[]).token(), token);
+    assert_eq!(scene.provider.count(Endpoint::UserInfo), 1);
     assert_eq!(scene.sandbox.opened().len(), 2);
+}
+
+#[test]
+fn a_refused_token_of_which_the_provider_says_nothing_leads_to_one_sign_in() {
+    let (mut scene, token) = unrefreshable();
+    scene
+        .provider
+        .break_down(Endpoint::UserInfo, Fault::status(404));
+    scene.sandbox.browser_will("decline");
+    scene.get_token(&["--force-refresh"]).fails_with(4);
+    assert_eq!(scene.sandbox.opened().len(), 2);
+    // Long after the cool-down it is still the same token.
+    scene.advance(1000);
+    scene.get_token(&["--force-refresh"]).fails_with(3);
+    assert_eq!(scene.sandbox.opened().len(), 2);
+    assert_eq!(scene.get_token(&[]).token(), token);
+    assert_eq!(scene.provider.count(Endpoint::UserInfo), 1);
+}
+
+#[test]
+fn a_provider_in_trouble_is_no_reason_to_sign_in() {
+    let (scene, token) = unrefreshable();
+    scene
+        .provider
+        .break_down(Endpoint::UserInfo, Fault::status(503));
+    scene.get_token(&["--force-refresh"]).fails_with(1);
+    assert_eq!(scene.get_token(&[]).token(), token);
+    assert_eq!(scene.sandbox.opened().len(), 1);
 }
 
 // --- one tab ---

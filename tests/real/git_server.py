@@ -25,6 +25,7 @@ class GitServer(LoopbackServer):
         self.root.mkdir(exist_ok=True)
         self.passwords = {}  # user -> password, for those who have no token
         self.refuses_all = False
+        self.closed = set()  # repositories that nobody has a permission for: 401, as Apache answers
         self.before = None  # called with (method, service, token) before it is looked at
         # Seen of each request: method, service, scheme, who, status.
         super().__init__(self._handler(), tls and (lambda socket: tls_socket(socket, tls)))
@@ -57,7 +58,8 @@ class GitServer(LoopbackServer):
         scheme, user, secret = credentials(request.headers.get("Authorization"))
         if self.before and secret:
             self.before(request.command, service, secret)
-        who = self._who(scheme, user, secret)
+        is_closed = url.path.split("/")[1] in self.closed
+        who = None if is_closed else self._who(scheme, user, secret)
         if who is None:
             status, headers, reply = 401, [("WWW-Authenticate", f'{s} realm="git"') for s in self.schemes], b"no\n"
         elif "/info/lfs/" in url.path:

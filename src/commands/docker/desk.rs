@@ -16,6 +16,7 @@ use crate::provider::resource::Pattern;
 use crate::resolution::Resolution;
 use crate::session::exchanged::{RegistryCredential, token_for};
 use crate::session::record::Session;
+use crate::session::refusal::ResourceName;
 use crate::session::{self, Account};
 use crate::store::StoreError;
 
@@ -64,7 +65,21 @@ impl<'p> Desk<'_, 'p> {
         {
             return Ok(Reply::Kept(typed));
         }
+        let token = Self::wanted(request, &opened).token;
+        self.account(&opened.opened)?
+            .at(resource_name(server))
+            .refreshed_as_noted(token)?;
         self.of_provider(request, server, &opened, outcome)
+    }
+
+    fn wanted(request: &Request, registry: &Registry) -> Want {
+        Want {
+            token: match registry.exchange() {
+                Some(exchange) => token_for(exchange),
+                None => registry.opened.found.token.unwrap_or(request.want.token),
+            },
+            ..request.want
+        }
     }
 
     fn of_provider(
@@ -83,17 +98,12 @@ impl<'p> Desk<'_, 'p> {
                 return Ok(Reply::Kept(handed_by(opened, kept)));
             }
         }
-        let want = Want {
-            token: match exchange {
-                Some(exchange) => token_for(exchange),
-                None => opened.found.token.unwrap_or(request.want.token),
-            },
-            ..request.want
-        };
+        let want = Self::wanted(request, registry);
         let what = |_: &_| format!("docker at {}", server.shown());
         let kept = self.tool.token(
             opened,
             &want,
+            &resource_name(server),
             what,
             || !request.interactive,
             &mut outcome.asked,
@@ -168,10 +178,19 @@ impl<'p> Desk<'_, 'p> {
             path: Some(server.path.clone()),
             ..KeptCredential::default()
         };
+        let was_typed = self.typed(server, &server.path)?.is_some();
         self.tool.kept(&server.realm).forget(&all)?;
         if server.is_bare
             && let Some(opened) = self.opened(server)?
         {
+            if !was_typed {
+                // It may be `docker logout`, or a registry that refused the token.
+                let account = self.account(&opened.opened)?.at(resource_name(server));
+                if let Some(exchange) = opened.exchange() {
+                    account.forget_exchanged(exchange, &opened.url)?;
+                }
+                account.refresh_next_time()?;
+            }
             let provider = opened.provider();
             self.tool.prepared.terminal.say(&format!(
                 "the provider {provider} opens {}, also for other tools: `hallpass logout \
@@ -301,6 +320,14 @@ fn handed_by(opened: &Opened, made: RegistryCredential) -> KeptCredential {
         username: Some(configured.unwrap_or(made.username)),
         password: Some(made.secret),
         ..KeptCredential::default()
+    }
+}
+
+/// Docker names no repository, so a refusal says nothing about one.
+fn resource_name(server: &Server) -> ResourceName {
+    ResourceName {
+        text: server.realm.clone(),
+        is_exact: false,
     }
 }
 

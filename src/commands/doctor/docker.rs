@@ -26,7 +26,7 @@ use crate::kept;
 use crate::protocol::Protocol as _;
 use crate::protocol::docker::Docker;
 use crate::session::exchanged::token_for;
-use crate::session::plan::{Plan, Reason, plan};
+use crate::session::plan::{Reason, plan};
 use crate::session::{Account, DEFAULT_ACCOUNT};
 
 const HELPER: &str = "hallpass";
@@ -287,10 +287,7 @@ fn look_at_answer(
     let made = exchange.map(|exchange| account.kept_exchanged(exchange, &url, Duration::ZERO));
     let is_at_hand = matches!(made, Some(Ok(Some(_))));
     // Nobody is asked here; a client that may ask opens a tab.
-    let needs_person = match plan(kept.as_ref(), &want, crate::clock::now(prepared.env)) {
-        Plan::Use | Plan::Refresh { .. } | Plan::WaitForClock(..) => None,
-        Plan::Authorize { reason, fallback } => fallback.is_none().then_some(reason),
-    };
+    let needs_person = plan(kept.as_ref(), &want, crate::clock::now(prepared.env)).needs_person();
     match (kept, needs_person) {
         (Some(_), Some(reason)) if !is_at_hand => findings.off(
             &match reason {

@@ -389,8 +389,8 @@ impl Checks<'_> {
             );
             return false;
         };
-        if session.refused == Some(kept.generation) {
-            findings.note("this token was refused once: the next call replaces it");
+        if session.refusals.wants_refresh(kept.generation, self.now) {
+            findings.note("a server refused this token: the next call refreshes it");
         }
         let Some(read) = Unverified::read(token) else {
             let hint = match self.token {

@@ -16,6 +16,7 @@ use crate::report::{Exit, Report, printable};
 use crate::resolution::Resolution;
 use crate::session;
 use crate::session::record::Session;
+use crate::session::refusal::ResourceName;
 
 pub(super) struct Desk<'d, 'p> {
     pub(super) tool: &'d Served<'p>,
@@ -107,6 +108,7 @@ impl<'p> Desk<'_, 'p> {
             .token(
                 &opened,
                 &want,
+                &target.resource_name(),
                 |settings| self.purpose(target, settings),
                 || self.repository.said().interactive == Some(false),
                 &mut outcome.asked,
@@ -153,8 +155,9 @@ impl<'p> Desk<'_, 'p> {
             .map_err(Error::from)?;
         let refuse = |opened: &Opened| -> Result<(), Stop> {
             let account = self.tool.account(opened, self.tool.unattended, "")?;
-            // An older token than the kept one was refused long ago.
+            // An older token than the current one was refused long ago.
             account
+                .at(target.resource_name())
                 .refuse(|session| has_secret_of(refused, session))
                 .map_err(Error::from)?;
             Ok(())
@@ -387,6 +390,14 @@ fn username_of(opened: &Opened) -> String {
 }
 
 impl Target {
+    /// What is refused where git's token is refused. git names no path by default.
+    fn resource_name(&self) -> ResourceName {
+        ResourceName {
+            text: self.shown(),
+            is_exact: self.path.is_some(),
+        }
+    }
+
     /// Parses what git sent apart. What git would answer for one host must never be another's.
     fn of(resource: &Resource) -> Result<Self, Refusal> {
         let Resource {
@@ -452,9 +463,9 @@ fn is_for_anybody(found: &Match, username: &str) -> bool {
     matches!(username, "" | "oauth2" | "x-access-token") || sent == Some(username)
 }
 
-/// A token that is refused straight after it was made is a "no" that asking again does not change.
+/// A valid token that the server refuses is a "no": git must not ask for a user name instead.
 fn refused_for_good(error: Error) -> Stop {
-    if let Error::Session(session::Error::RefusedAgain { .. }) = &error {
+    if let Error::Session(session::Error::NotAccepted(_)) = &error {
         return Stop::refused(Refusal::Declined(error.report()));
     }
     Stop::Failed(error)

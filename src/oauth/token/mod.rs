@@ -10,7 +10,8 @@ mod response;
 
 pub use request::{
     Client, ClientAuth, TokenRequest, code_request, device_authorization_request,
-    device_token_request, pushed_authorization_request, refresh_request, revocation_request,
+    device_token_request, introspection_request, pushed_authorization_request, refresh_request,
+    revocation_request,
 };
 pub use response::{
     RefreshRefusal, TokenError, TokenResponse, parse_pushed, parse_refusal, parse_token_response,

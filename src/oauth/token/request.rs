@@ -183,6 +183,15 @@ pub fn revocation_request(
     TokenRequest::new(client, parameters)
 }
 
+/// Asks whether an access token is valid (RFC 7662 §2.1).
+pub fn introspection_request(client: &Client<'_>, token: &Secret<String>) -> TokenRequest {
+    let parameters = vec![
+        ("token", token.expose().as_str()),
+        ("token_type_hint", "access_token"),
+    ];
+    TokenRequest::new(client, parameters)
+}
+
 /// Pushes an authorization request to the provider before the browser sees it (RFC 9126 §2.1).
 pub fn pushed_authorization_request(
     client: &Client<'_>,

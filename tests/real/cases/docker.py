@@ -313,6 +313,25 @@ def docker_login_takes_what_it_was_given_and_nothing_of_it_is_kept(rig):
 
 
 @case
+def docker_logout_refreshes_the_token_at_the_next_request_and_withholds_it_from_no_one(rig):
+    desk = Desk(rig)
+    desk.push()
+    desk.provider.new_requests()
+    first = desk.get()["Secret"]
+    desk.run("docker", "logout", desk.host)
+    # Another tool has nothing to do with it.
+    assert desk.hallpass("get-token", "corp", "--interactive", "never").ended(0).stdout.strip() == first
+    second = desk.get()["Secret"]
+    assert second != first
+    for _ in range(2):
+        desk.run("docker", "logout", desk.host)
+        assert desk.get()["Secret"] == second
+        desk.pull()
+    assert desk.provider.new_grants() == [("refresh_token", 200)]
+    assert desk.tabs() == 1
+
+
+@case
 def what_somebody_types_at_docker_login_wins_until_docker_logout(rig):
     desk = Desk(rig)
     desk.registry.tokens.passwords["bob"] = "typed by bob"

@@ -565,6 +565,50 @@ def a_server_that_refuses_every_token_ends_it_and_nobody_is_asked(rig):
     desk.healed()  # one refresh in five minutes, however often it is refused
 
 
+@case(limit=240)
+def a_repository_without_permission_withholds_the_token_from_no_other_one(rig):
+    """With `credential.useHttpPath` git names the repository, which is then told no by itself."""
+    for version, path in gits():
+        for names_path in (False, True):
+            desk = Desk(Other(rig), path)
+            work = desk.clone()
+            desk.make("closed.git")
+            desk.server.closed.add("closed.git")
+            desk.git("config", "--global", f"credential.{desk.server.url}.useHttpPath", str(names_path).lower())
+            desk.provider.new_requests()
+            for _ in range(3):
+                code, _, err = desk.ran("ls-remote", f"{desk.server.url}/closed.git")
+                assert code != 0, (version, names_path)
+                # Each other repository and each other tool goes on, without a refresh of its own.
+                desk.git("-C", work, "fetch", "--quiet")
+                desk.sandbox.hallpass("get-token", "corp", "--interactive", "never").ended(0)
+            if names_path or version >= HEALING:
+                assert "the token is valid" in err and "permission" in err, (version, names_path, err)
+            if names_path:
+                assert f"{desk.server.url}/closed.git does not accept it" in err, (version, err)
+            said = desk.sandbox.hallpass("status").ended(0).stdout
+            assert f"refused by {desk.server.url}" in said, said
+            desk.healed()
+
+
+@case
+def two_rejects_leave_the_token_to_everyone(rig):
+    desk = Desk(rig)
+    work = desk.clone()
+    desk.provider.new_requests()
+    wanted = f"url={desk.server.url}\n\n"
+    tokens = []
+    for _ in range(3):
+        code, said, err = desk.ran("credential", "fill", stdin=wanted)
+        assert code == 0, err
+        tokens.append(re.search("^password=(.*)$", said, re.M)[1])
+        assert desk.ran("credential", "reject", stdin=said)[0] == 0
+    assert tokens[0] != tokens[1] == tokens[2]
+    desk.git("-C", work, "fetch", "--quiet")
+    desk.sandbox.hallpass("get-token", "corp", "--interactive", "never").ended(0)
+    desk.healed()
+
+
 @case
 def an_older_git_dies_once_and_its_next_command_works_without_a_sign_in(rig):
     version, path = gits()[0]
