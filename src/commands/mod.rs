@@ -285,9 +285,17 @@ impl Prepared<'_> {
         if known.contains(account) {
             return Ok(());
         }
+        let client_id = provider.client_id()?;
+        let own = Identity::new(provider, client_id, account).record_name();
         for Listed { name } in self.store.sessions()? {
             match self.store.read::<Session>(&name) {
-                Ok(_) | Err(StoreError::Damaged { .. }) => (),
+                Ok(_) => (),
+                // Another account's record that can't be read says nothing about this one.
+                Err(
+                    StoreError::Damaged { .. }
+                    | StoreError::UnknownFormat { .. }
+                    | StoreError::ForeignKey { .. },
+                ) if name != own => (),
                 Err(error) => return Err(error.into()),
             }
         }

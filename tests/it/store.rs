@@ -224,7 +224,7 @@ fn logout_of_all_removes_what_can_no_longer_be_decrypted() {
     for lost in ["key", "key.json of a newer version"] {
         let (mut scene, _) = Scene::signed_in();
         scene.sandbox.person("bob");
-        scene.get_token(&["--account", "work"]).token();
+        scene.add_account("work");
         let host = "protocol=https\nhost=else.example\n";
         let typed = format!("{host}username=me\npassword=typed\n");
         scene.sandbox.git("store", &typed).succeeds();
@@ -264,7 +264,7 @@ fn one_unreadable_record_is_in_the_way_of_no_other_and_one_command_removes_it() 
         let (mut scene, token) = Scene::signed_in();
         let first = records(&scene);
         scene.sandbox.person("bob");
-        scene.get_token(&["--account", "work"]).token();
+        scene.add_account("work");
         let second: Vec<_> = records(&scene)
             .into_iter()
             .filter(|path| !first.contains(path))
@@ -282,7 +282,7 @@ fn one_unreadable_record_is_in_the_way_of_no_other_and_one_command_removes_it() 
         let said = &outcome.succeeds().stderr;
         assert!(said.contains("removed 1 unreadable record"), "{outcome}");
         assert_eq!(scene.get_token(NEVER).token(), token, "{what}");
-        scene.get_token(&["--account", "work"]).token();
+        scene.add_account("work");
 
         // The other one can be signed out of beside it, and everything too.
         fs::write(&second[0], spoil(&good)).unwrap();
