@@ -492,7 +492,8 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, HttpError> 
         path: path.to_owned(),
         reason,
     };
-    let pem = std::fs::read(path).map_err(|error| fault(error.to_string()))?;
+    let pem = crate::files::read(path, crate::files::LARGEST)
+        .map_err(|error| fault(error.to_string()))?;
     in_pem(&pem).map_err(fault)
 }
 

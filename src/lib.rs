@@ -31,6 +31,7 @@ pub mod terminal;
 
 pub mod clock;
 pub mod error;
+pub mod files;
 pub mod hardening;
 #[cfg(unix)]
 pub mod identity;

@@ -11,8 +11,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::config::ConfigError;
 use crate::env::Env;
 use crate::error::Error;
+use crate::files as regular;
 use crate::report::printable;
 
 /// What `kubectl config view --raw` says. It holds whatever secrets the files hold.
@@ -34,7 +36,10 @@ pub(super) struct Cluster<'a> {
 
 impl Kubeconfig {
     /// All files together, as a command of kubectl's sees them.
-    pub(super) fn load() -> Result<Self, Error> {
+    pub(super) fn load(env: &Env) -> Result<Self, Error> {
+        for file in files(env)? {
+            readable(&file)?;
+        }
         Self::view(&[])
     }
 
@@ -46,6 +51,7 @@ impl Kubeconfig {
 
     /// One file by itself.
     pub(super) fn of_file(path: &Path) -> Result<Self, Error> {
+        readable(path)?;
         let mut flag = std::ffi::OsString::from("--kubeconfig=");
         flag.push(path);
         Self::view(&[flag])
@@ -168,6 +174,18 @@ impl<'a> Cluster<'a> {
 /// Longer than kubectl takes to read a few files, wherever they are.
 pub(super) const LIMIT: Duration = Duration::from_secs(30);
 
+/// kubectl would wait for the writer of a named pipe, and read a device without an end.
+fn readable(path: &Path) -> Result<(), Error> {
+    match regular::check(path, regular::LARGEST) {
+        Err(cause) if cause.kind() != io::ErrorKind::NotFound => Err(ConfigError::Unreadable {
+            file: crate::config::shown(path),
+            cause,
+        }
+        .into()),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
 /// What a command prints, with nothing to read. What is called kubectl may be a script that waits
 /// for something; one that does not end is ended.
 pub(super) fn output(command: &mut Command, limit: Duration) -> io::Result<Output> {
@@ -237,7 +255,9 @@ fn read_aside(stream: Option<impl Read + Send + 'static>) -> mpsc::Receiver<io::
     let (sender, receiver) = mpsc::channel();
     std::thread::spawn(move || {
         let mut bytes = Vec::new();
-        let read = stream.map_or(Ok(0), |mut stream| stream.read_to_end(&mut bytes));
+        let read = stream.map_or(Ok(0), |stream| {
+            stream.take(regular::LARGEST).read_to_end(&mut bytes)
+        });
         // Nobody waits for it any more.
         let _ = sender.send(read.map(|_| bytes));
     });

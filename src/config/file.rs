@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
+use crate::files;
 use crate::secret::Secret;
 
 /// Nobody writes a megabyte by hand.
@@ -63,7 +64,7 @@ pub(crate) enum Unusable {
 ///
 /// Any other failure is an error: a file that cannot be read is not an absent one.
 pub(crate) fn read(path: &Path, kind: Kind) -> Result<Option<Zeroizing<String>>, Unusable> {
-    let file = match open(path) {
+    let file = match files::open(path) {
         Ok(file) => file,
         Err(error) if is_absence(&error) => {
             return match path.symlink_metadata() {
@@ -94,23 +95,6 @@ fn is_absence(error: &io::Error) -> bool {
         error.kind(),
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
     )
-}
-
-#[cfg(unix)]
-fn open(path: &Path) -> io::Result<File> {
-    use std::os::unix::fs::OpenOptionsExt;
-
-    // A pipe put in the file's place would else hang us until somebody wrote to it.
-    let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY;
-    File::options()
-        .read(true)
-        .custom_flags(flags.bits().cast_signed())
-        .open(path)
-}
-
-#[cfg(not(unix))]
-fn open(path: &Path) -> io::Result<File> {
-    File::open(path)
 }
 
 fn check(path: &Path, metadata: &Metadata, kind: Kind) -> Result<(), Untrusted> {

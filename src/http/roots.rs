@@ -16,6 +16,7 @@ use rustls::server::ParsedCertificate;
 use rustls::{DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 
 use super::tls_words::is_authority_as_server;
+use crate::files;
 
 /// The platform's authorities, and some of our own beside them.
 #[derive(Debug)]
@@ -38,7 +39,7 @@ impl Roots {
         extra: Vec<CertificateDer<'static>>,
         provider: Arc<CryptoProvider>,
     ) -> Result<Self, Error> {
-        let bundle = bundle().and_then(|path| std::fs::read(path).ok());
+        let bundle = bundle().and_then(|path| files::read(&path, files::LARGEST).ok());
         Self::of(bundle.as_deref(), extra, provider, |extra, provider| {
             rustls_platform_verifier::Verifier::new_with_extra_roots(extra, provider)
                 .map(|verifier| Arc::new(verifier) as Arc<dyn ServerCertVerifier>)

@@ -840,6 +840,57 @@ fn git_config_is_not_called_where_nothing_hints_at_it() {
     assert_eq!(path.join("called").exists(), cfg!(unix));
 }
 
+/// A named pipe has no end until a writer comes, and `/dev/zero` has none.
+#[cfg(target_os = "linux")]
+#[test]
+fn the_files_of_a_strangers_repository_neither_hang_hallpass_nor_fill_its_memory() {
+    let scene = scene();
+    scene.get_token(&[]).token();
+    for (name, file, endless) in [
+        ("pipe", ".git", true),
+        ("zero", ".git", false),
+        ("config-pipe", ".git/config", true),
+        ("config-zero", ".git/config", false),
+        ("common-pipe", ".git/commondir", true),
+        ("worktree-zero", ".git/config.worktree", false),
+    ] {
+        let folder = scene.sandbox.root().join(name);
+        let path = folder.join(file);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        if endless {
+            pipe(&path);
+        } else {
+            std::os::unix::fs::symlink("/dev/zero", &path).unwrap();
+        }
+        let mut command = scene.sandbox.command();
+        command.args(["git", "get"]);
+        command.current_dir(&folder);
+        let reply = Running::with_input(command, &["git", "get"], HOST.as_bytes()).wait();
+        value(&reply, "password");
+    }
+    // git itself reads what the configuration includes.
+    let git_dir = scene.sandbox.root().join("including.git");
+    real_git(&scene, &["init", "--quiet", "--bare", "including.git"]);
+    pipe(&git_dir.join("more"));
+    let config = fs::read_to_string(git_dir.join("config")).unwrap();
+    fs::write(
+        git_dir.join("config"),
+        config + "[include]\n\tpath = more\n",
+    )
+    .unwrap();
+    let mut command = scene.sandbox.command();
+    command.args(["git", "get"]).env("GIT_DIR", &git_dir);
+    let reply = Running::with_input(command, &["git", "get"], HOST.as_bytes()).wait();
+    value(&reply, "password");
+}
+
+#[cfg(target_os = "linux")]
+fn pipe(path: &std::path::Path) {
+    let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+    let kind = rustix::fs::FileType::Fifo;
+    rustix::fs::mknodat(rustix::fs::CWD, path, kind, mode, 0).unwrap();
+}
+
 // --- the program ---
 
 #[test]

@@ -593,6 +593,16 @@ fn a_link_stays_a_link_and_the_mode_of_what_it_leads_to_stays() {
     );
 }
 
+/// kubectl itself would wait for it, or read it without an end.
+#[test]
+fn a_kubeconfig_that_is_no_regular_file_is_named_and_read_by_nothing() {
+    let desk = Desk::new(&json!({"token": "x"}));
+    fs::remove_file(&desk.kubeconfig).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", &desk.kubeconfig).unwrap();
+    desk.setup(&["--provider", "corp"])
+        .fails_saying(1, &["kubeconfig", "not a regular file"]);
+}
+
 #[test]
 fn what_is_not_there_is_named() {
     let desk = Desk::new(&json!({"token": "x"}));

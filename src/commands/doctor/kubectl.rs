@@ -46,7 +46,7 @@ const EXTENSION: &str = "client.authentication.k8s.io/exec";
 pub(in super::super) fn run(env: &Env, args: &DoctorKubectl) -> Result<ExitCode, Error> {
     // What is wrong with the configuration is an error of its own.
     Config::load(env, &flags_of(&args.common, None))?;
-    let kubeconfig = Kubeconfig::load()?;
+    let kubeconfig = Kubeconfig::load(env)?;
     let name = args.context.as_deref().or(kubeconfig.current_context());
     let Some(name) = name else {
         return Err(Error::Usage(

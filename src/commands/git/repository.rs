@@ -10,10 +10,18 @@
 use std::cell::OnceCell;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
+use std::time::Duration;
 
+use super::super::kubeconfig;
 use crate::env::Env;
+use crate::files;
 use crate::report::printable;
+
+/// A repository may be a stranger's. More than any configuration has.
+const LARGEST: u64 = 1 << 20;
+/// Longer than `git config` takes.
+const LONGEST: Duration = Duration::from_secs(5);
 
 pub(super) struct Repository<'a> {
     env: &'a Env,
@@ -42,7 +50,7 @@ impl<'a> Repository<'a> {
     pub(super) fn may_name_an_account(&self) -> bool {
         self.env_mentions("hallpass.account")
             || self.config_files().iter().any(|file| {
-                std::fs::read(file)
+                files::read(file, LARGEST)
                     .is_ok_and(|text| mentions(&text, b"hallpass") || mentions(&text, b"[include"))
             })
     }
@@ -55,12 +63,11 @@ impl<'a> Repository<'a> {
     /// All that it says, by one `git config`.
     pub(super) fn said(&self) -> &Said {
         self.said.get_or_init(|| {
-            let output = Command::new("git")
-                .args(["config", "--null", "--get-regexp"])
-                .arg(r"^(hallpass\.account|credential\.interactive)$")
-                .stdin(Stdio::null())
-                .stderr(Stdio::null())
-                .output();
+            let mut git = Command::new("git");
+            git.args(["config", "--null", "--get-regexp"])
+                .arg(r"^(hallpass\.account|credential\.interactive)$");
+            // What the repository includes may never end, and `git config` waits for it.
+            let output = kubeconfig::output(&mut git, LONGEST);
             output.map_or_else(|_| Said::default(), |output| Said::of(&output.stdout))
         })
     }
@@ -99,7 +106,7 @@ impl<'a> Repository<'a> {
         if found.is_dir() {
             return Some(here.to_owned());
         }
-        let text = std::fs::read_to_string(here).ok()?;
+        let text = files::read_text(here, LARGEST).ok()?;
         let named = text.strip_prefix("gitdir:")?;
         Some(PathBuf::from(named.trim()))
     }
@@ -110,7 +117,7 @@ impl<'a> Repository<'a> {
         let Some(git_dir) = self.git_dir() else {
             return Vec::new();
         };
-        let common = match std::fs::read_to_string(git_dir.join("commondir")) {
+        let common = match files::read_text(&git_dir.join("commondir"), LARGEST) {
             Ok(relative) => git_dir.join(relative.trim_end()),
             Err(_) => git_dir.clone(),
         };

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use crate::error::Error;
+use crate::files;
 
 /// The values of a key in the user's own configuration, in their order.
 pub(super) fn values(key: &str) -> Result<Vec<String>, Error> {
@@ -146,7 +147,7 @@ pub(super) fn remove_section_if_empty(file: &Path, key: &str) -> Result<(), Erro
         Some((name, of)) => format!("[{name} \"{of}\"]"),
         None => format!("[{section}]"),
     };
-    let text = std::fs::read_to_string(file).unwrap_or_default();
+    let text = files::read_text(file, files::LARGEST).unwrap_or_default();
     let mut lines = text.lines().skip_while(|line| *line != heading);
     let is_bare = lines.next().is_some() && lines.next().is_none_or(|next| next.starts_with('['));
     let keys = exactly(&format!("{section}."));

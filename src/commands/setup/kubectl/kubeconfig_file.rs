@@ -15,6 +15,7 @@ use super::yaml::{self, Edit, Unfit};
 use crate::config::{ConfigError, file, shown};
 use crate::env::Env;
 use crate::error::Error;
+use crate::files;
 use crate::report::printable;
 
 const LIST: &str = "users";
@@ -309,7 +310,7 @@ fn item<'n>(root: &'n yaml::Node, user: &str) -> Option<&'n yaml::Node> {
 }
 
 fn read(path: &Path) -> Result<String, Error> {
-    match std::fs::read_to_string(path) {
+    match files::read_text(path, files::LARGEST) {
         Ok(text) => Ok(text),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
         Err(cause) => Err(ConfigError::Unreadable {

@@ -16,6 +16,7 @@ use super::yaml::{self, Edit};
 use crate::config::ConfigError;
 use crate::env::Env;
 use crate::error::Error;
+use crate::files;
 
 const POLICY: &str = "credentialPluginPolicy";
 const LIST: &str = "credentialPluginAllowlist";
@@ -89,7 +90,7 @@ pub(in super::super::super) fn rule(env: &Env, command: &str) -> Result<Rule, Er
         return Ok(Rule::Unrestricted(why.to_owned()));
     };
     let shown = crate::config::shown(&file);
-    let text = match std::fs::read_to_string(&file) {
+    let text = match files::read_text(&file, files::LARGEST) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let why = format!("there is no {shown}, so kubectl runs every plugin");

@@ -29,6 +29,7 @@ use crate::config::{Config, ConfigError, Flags, Flow, Turn, UserFile, file, show
 use crate::credential::{TokenKind, Tool};
 use crate::env::Env;
 use crate::error::Error;
+use crate::files;
 use crate::protocol::kubectl::{VERSION_OF_ALL, whole_version};
 use crate::provider::Provider;
 use crate::report::{Exit, printable};
@@ -61,7 +62,7 @@ fn set_up(
     args: &SetupKubectl,
     turn: Option<&Turn>,
 ) -> Result<ExitCode, Error> {
-    let kubeconfig = Kubeconfig::load()?;
+    let kubeconfig = Kubeconfig::load(env)?;
     let user = user(&kubeconfig, args)?;
     let mut file = UserFile::read(env)?;
     let folder = file.folder().to_owned();
@@ -596,7 +597,7 @@ fn are_there(
         }
     }
     if let Some((path, certificates)) = authorities {
-        match std::fs::read(path) {
+        match files::read(path, files::LARGEST) {
             Ok(found) if found == *certificates => (),
             _ if !path.exists() => all = false,
             Ok(_) | Err(_) => return Err(in_the_way(path)),
@@ -616,7 +617,7 @@ fn in_the_way(path: &Path) -> Error {
 fn bundle(paths: &[PathBuf], data: &[u8]) -> Result<Vec<u8>, Error> {
     let mut all = Vec::new();
     for path in paths {
-        let pem = std::fs::read(path).map_err(|cause| {
+        let pem = files::read(path, files::LARGEST).map_err(|cause| {
             Error::from(ConfigError::Unreadable {
                 file: shown(path),
                 cause,
@@ -772,7 +773,7 @@ fn undo(
     let mut records = Record::all(&folder)?;
     let mut begin = "hallpass setup kubectl --user ".to_owned();
     if args.user.is_some() || args.context.is_some() {
-        let user = user(&Kubeconfig::load()?, args)?;
+        let user = user(&Kubeconfig::load(env)?, args)?;
         let files = kubeconfig::files(env)?;
         records.retain(|record| record.user == user && files.contains(&record.file));
         begin = title(&user, "");
