@@ -214,6 +214,9 @@ impl<'a> Prepared<'a> {
         let config = Config::load(env, &flags)?;
         let settings = &config.settings;
         let terminal = Terminal::new(settings.verbose);
+        for warning in &config.warnings {
+            terminal.warn(warning);
+        }
         let store = Store::new(Options {
             setting: settings.store,
             data_dir: store::data_dir(env)?,

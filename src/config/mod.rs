@@ -15,6 +15,7 @@ pub(crate) mod similar;
 mod turn;
 mod user_file;
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -36,7 +37,7 @@ use crate::provider::resource::Pattern;
 use crate::provider::{OF_ANY_ISSUER, Origin, Provider, Realm, RegistryExchange, presets};
 use error::{Problem, What, shown_name};
 use file::{Kind, Unusable};
-use section::{Name, Section, Source, Title, issuer, printable};
+use section::{Name, Section, Source, Title, UnknownKeys, issuer, printable};
 use settings::{SettingsLayer, choice};
 
 /// All that was configured, before any provider is asked for.
@@ -47,6 +48,8 @@ pub struct Config {
     /// The user's entries first: of two that fit alike, the first wins.
     resources: Vec<Resource>,
     sources: Sources,
+    /// What a person should know about the files, although they can be used.
+    pub warnings: Vec<String>,
 }
 
 /// The files that a configuration is made of, as they were read: each was looked at first, for who
@@ -167,11 +170,13 @@ impl Config {
             .into_iter()
             .map(|entry| entry.checked(&providers))
             .collect::<Result<_, _>>()?;
+        let warnings = system.as_ref().map(Source::warnings).unwrap_or_default();
         Ok(Self {
             settings,
             providers,
             resources,
             sources,
+            warnings,
         })
     }
 
@@ -466,6 +471,10 @@ fn read(path: &Path, kind: Kind, home: Option<PathBuf>) -> Result<Option<Source>
         text,
         folder,
         home,
+        unknown_keys: match kind {
+            Kind::System => UnknownKeys::Ignored(RefCell::default()),
+            Kind::User | Kind::Private => UnknownKeys::Refused,
+        },
     }))
 }
 

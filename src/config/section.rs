@@ -5,6 +5,7 @@
 //!
 //! Specification: <https://toml.io/en/v1.0.0>
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
@@ -25,6 +26,17 @@ pub(crate) struct Source {
     /// What relative paths in it are relative to.
     pub(crate) folder: PathBuf,
     pub(crate) home: Option<PathBuf>,
+    pub(crate) unknown_keys: UnknownKeys,
+}
+
+/// What becomes of the keys that this program does not know.
+#[derive(Debug)]
+pub(crate) enum UnknownKeys {
+    /// They are errors: often a key is misspelt.
+    Refused,
+    /// They are ignored with these warnings: the file is for many machines, and some of them have
+    /// an older hallpass than the one that it was written for.
+    Ignored(RefCell<Vec<String>>),
 }
 
 /// What a source is called: worked out where somebody is told, for a hit tells nobody.
@@ -48,6 +60,14 @@ impl Name {
 }
 
 impl Source {
+    /// The warnings about keys that were ignored.
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        match &self.unknown_keys {
+            UnknownKeys::Refused => Vec::new(),
+            UnknownKeys::Ignored(warnings) => warnings.borrow().clone(),
+        }
+    }
+
     pub(crate) fn parse(&self) -> Result<Section<'_, '_>, ConfigError> {
         match DeTable::parse(&self.text) {
             Ok(table) => Ok(Section::new(self, Title::Top, table.into_inner())),
@@ -152,24 +172,32 @@ impl<'s, 'i> Section<'s, 'i> {
 
     /// Ends the reading: a key that is left is one that nobody knows.
     pub(crate) fn end(&self) -> Result<(), ConfigError> {
-        let first = self.table.iter().min_by_key(|(key, _)| key.span().start);
-        let Some((key, _)) = first else {
-            return Ok(());
-        };
-        let within = self.title.to_string();
-        let problem = if key.get_ref() == "client_secret" {
-            Problem::InlineSecret {
-                key: "client_secret".to_owned(),
-                within,
+        let mut unknown: Vec<_> = self.table.iter().map(|(key, _)| key).collect();
+        unknown.sort_by_key(|key| key.span().start);
+        for key in unknown {
+            let within = self.title.to_string();
+            let is_secret = key.get_ref() == "client_secret";
+            let problem = if is_secret {
+                Problem::InlineSecret {
+                    key: "client_secret".to_owned(),
+                    within,
+                }
+            } else {
+                Problem::UnknownKey {
+                    key: shown_name(key.get_ref()),
+                    within,
+                    similar: similar::nearest(key.get_ref(), self.asked.iter().copied()),
+                }
+            };
+            let error = self.source.problem(key.span().start, problem);
+            match &self.source.unknown_keys {
+                UnknownKeys::Ignored(warnings) if !is_secret => warnings.borrow_mut().push(
+                    format!("{error}; it is ignored, and may be for a newer hallpass"),
+                ),
+                UnknownKeys::Ignored(_) | UnknownKeys::Refused => return Err(error),
             }
-        } else {
-            Problem::UnknownKey {
-                key: shown_name(key.get_ref()),
-                within,
-                similar: similar::nearest(key.get_ref(), self.asked.iter().copied()),
-            }
-        };
-        Err(self.source.problem(key.span().start, problem))
+        }
+        Ok(())
     }
 
     /// A string that is not empty and holds no control characters.

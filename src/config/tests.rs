@@ -289,6 +289,56 @@ fn providers_merge_key_by_key() {
 }
 
 #[test]
+fn an_unknown_key_is_a_warning_in_the_systems_file_and_an_error_in_the_users() {
+    let newer = "from_the_future = 1\n[providers.corp]\nissuer = \"https://login.example\"\n\
+                 client_id = \"abc\"\nfrom_the_future = { a = 1 }\n[[resources]]\n\
+                 match = \"https://api.example\"\nprovider = \"corp\"\nfrom_the_future = true\n\
+                 [future.table]\nx = 1";
+    let machine = Machine::with("");
+    machine.write("system.toml", newer);
+    let config = machine.load().unwrap();
+    let file = machine.path("system.toml");
+    let [first, of_provider, of_resource, table] = &config.warnings[..] else {
+        panic!("{:?}", config.warnings);
+    };
+    for (warning, words) in [
+        (
+            of_provider,
+            "5: unknown key `from_the_future` in [providers.corp]",
+        ),
+        (
+            of_resource,
+            "9: unknown key `from_the_future` in [[resources]]",
+        ),
+        (first, "1: unknown key `from_the_future`"),
+        (table, "10: unknown key `future`"),
+    ] {
+        assert!(
+            config.warnings.iter().any(|one| one.contains(words)),
+            "{words} {warning}"
+        );
+    }
+    assert!(
+        first.contains(file.file_name().unwrap().to_str().unwrap()),
+        "{first}"
+    );
+    // What is known counts.
+    assert_eq!(config.provider("corp").unwrap().client_id().unwrap(), "abc");
+
+    let machine = Machine::with(newer);
+    assert!(machine.load().is_err(), "the user's own file");
+    // A secret is never ignored, and no value is either.
+    for broken in [
+        "[providers.corp]\nissuer = \"https://login.example\"\nclient_secret = \"x\"",
+        "[providers.corp]\nissuer = 7",
+    ] {
+        let machine = Machine::with("");
+        machine.write("system.toml", broken);
+        assert!(machine.load().is_err(), "{broken}");
+    }
+}
+
+#[test]
 fn another_server_takes_no_endpoint_of_the_layers_below() {
     let system =
         "[providers.corp]\npreset = \"gitlab\"\nrevocation_endpoint = \"https://a.example/r\"";
@@ -1162,6 +1212,7 @@ fn source(text: &str) -> Source {
         text: Zeroizing::new(text.to_owned()),
         folder: PathBuf::new(),
         home: None,
+        unknown_keys: UnknownKeys::Refused,
     }
 }
 

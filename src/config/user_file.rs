@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 use super::error::ConfigError;
-use super::section::{Name, Source};
+use super::section::{Name, Source, UnknownKeys};
 use super::turn::Turn;
 use super::{folders, read_text, replace_text};
 use crate::env::Env;
@@ -107,6 +107,7 @@ impl UserFile {
             text: self.text.clone(),
             folder: self.folder().to_owned(),
             home: self.home.clone(),
+            unknown_keys: UnknownKeys::Refused,
         }
     }
 

@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use super::layer::{ProviderLayer, SERVER_KEYS};
 use crate::config::error::ConfigError;
-use crate::config::section::{Blanks, Name, Source};
+use crate::config::section::{Blanks, Name, Source, UnknownKeys};
 
 /// By name, in the order of their names.
 const PRESETS: &[(&str, &str)] = &[
@@ -104,6 +104,7 @@ pub(super) fn read(id: &'static str, above: &ProviderLayer) -> Result<Filled, Co
         text: Zeroizing::new(text.to_owned()),
         folder: PathBuf::new(),
         home: None,
+        unknown_keys: UnknownKeys::Refused,
     };
     let mut section = source.parse()?;
     let own_base = section.text("base")?;

@@ -7,6 +7,7 @@ import urllib.parse
 
 from cases.clients import configure
 from rig import asks, case
+from sandbox import moved_clock
 
 
 @case
@@ -59,6 +60,22 @@ def id_tokens_are_checked_in_each_algorithm(rig):
             token = rig.sandbox.hallpass("get-token", "--token", "id", *more, *asks(provider)).token
             header = json.loads(base64.urlsafe_b64decode(token.split(".")[0] + "=="))
             assert header["alg"] == algorithm, header
+
+
+@case
+def a_wrong_clock_costs_no_sign_in_and_is_named(rig):
+    # The browser shares the clock, and the provider's cookies live for an hour.
+    for offset, words in (("-20m", "behind the provider's"), ("+20m", "ahead of the provider's")):
+        provider = rig.provider_beside(offset, idTokenTtl=300)
+        clock = moved_clock(offset)
+        told = rig.sandbox.hallpass("get-token", *asks(provider), **clock)
+        assert provider.introspect(told.token)["active"]
+        told.said("warning: by this machine's clock, the ID token", words)
+        provider.new_requests()
+        for _ in range(2):
+            rig.sandbox.hallpass("get-token", "--token", "id", *asks(provider), **clock).ended(1).said("clock", words)
+            assert rig.sandbox.hallpass("get-token", *asks(provider), **clock).token == told.token
+        assert provider.new_grants() == [], "no refresh token is spent on it"
 
 
 @case

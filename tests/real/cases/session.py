@@ -75,6 +75,29 @@ def logout_succeeds_where_nothing_more_can_be_revoked(rig):
 
 
 @case
+def an_unknown_key_in_the_systems_file_is_a_warning(rig):
+    provider = rig.provider()
+    text = rig.sandbox.root / "system.toml"
+    text.write_text(
+        f'[providers.corp]\nissuer = "{provider.issuer}"\nclient_id = "hallpass"\nfrom_the_future = 1\nscopes = ["openid"]\n', encoding="utf-8"
+    )
+    text.chmod(0o644)
+    # An /etc of its own, in a mount namespace that ends with the command.
+    script = """set -e
+        authorities=$(cat /etc/ssl/certs/ca-certificates.crt)
+        mount -t tmpfs tmpfs /etc
+        mkdir -p /etc/hallpass /etc/ssl/certs
+        printf "%s\\n" "$authorities" > /etc/ssl/certs/ca-certificates.crt
+        cp "$0" /etc/hallpass/config.toml
+        exec "$@"
+    """
+    before = ["unshare", "--map-root-user", "--mount", "sh", "-c", script, text]
+    told = rig.sandbox.hallpass("get-token", "corp", before=before)
+    assert told.token
+    told.said("warning: /etc/hallpass/config.toml:4: unknown key `from_the_future` in [providers.corp]", "newer hallpass")
+
+
+@case
 def login_signs_in_anew_although_a_token_is_kept(rig):
     provider = rig.provider()
     first = rig.sandbox.hallpass("get-token", *asks(provider)).token
