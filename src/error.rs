@@ -523,6 +523,14 @@ fn store_hint(error: &StoreError) -> Option<String> {
             path.display()
         )),
         S::TooOpen { path, .. } => Some(format!("run `chmod go-rwx {}`", path.display())),
+        S::Io { source, .. }
+            if matches!(
+                source.kind(),
+                std::io::ErrorKind::ReadOnlyFilesystem | std::io::ErrorKind::PermissionDenied
+            ) =>
+        {
+            Some("set HALLPASS_DATA_DIR to a folder that you can write".to_owned())
+        }
         S::Io { path, .. } => Some(format!(
             "check `df {0}` and `ls -ld {0}`; nothing was lost",
             path.parent().unwrap_or(path).display()

@@ -142,8 +142,18 @@ fn demonstrate(hands_free: bool) {
 
 /// Builds the program itself; `cargo run --example` builds only the example.
 fn built() -> PathBuf {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(cargo);
+    // Cargo names itself to what it runs. Without it, the demo was started by its path: the cargo
+    // that built it need not be on PATH.
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| env!("CARGO").into());
+    let mut command = Command::new(&cargo);
+    // Nor need rustc, which is beside it.
+    let beside = Path::new(&cargo).parent().map(Path::to_owned);
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = beside.into_iter().chain(std::env::split_paths(&path));
+    command.env(
+        "PATH",
+        std::env::join_paths(folders).unwrap_or(path.clone()),
+    );
     command.args([
         "build",
         "--quiet",

@@ -59,7 +59,7 @@ pub enum ConfigError {
     SeveralProviders { known: Vec<String> },
     #[error("provider `{}` has no {}", .0.lines.provider, .0.key)]
     Missing(Box<Missing>),
-    #[error("provider `{}` has no client_id: hallpass must first be registered there", .0.lines.provider)]
+    #[error("{0}")]
     Unregistered(Box<Unregistered>),
     #[error(
         "provider `{provider}` asks for an ID token (scope `openid`) and has no issuer to check it against"
@@ -216,6 +216,8 @@ pub enum Problem {
     /// The parser's words; it names what it expected and never quotes.
     #[error("{0}")]
     Syntax(String),
+    #[error("{what} is there twice; each may be there once")]
+    Twice { what: String },
     #[error("unknown key `{key}`{within}{}", DidYouMean(similar))]
     UnknownKey {
         key: String,
@@ -254,6 +256,7 @@ impl Problem {
                 What::UnknownPreset { known, .. } => Some(format!("presets: {known}")),
                 What::Is(_)
                 | What::OneOf(_)
+                | What::SingleBrackets { .. }
                 | What::RedirectUri(_)
                 | What::Pattern(_)
                 | What::Reserved { .. }
@@ -261,6 +264,7 @@ impl Problem {
                 | What::NoHome => None,
             },
             Self::Syntax(_)
+            | Self::Twice { .. }
             | Self::UnknownKey { .. }
             | Self::ProviderName
             | Self::Absent { .. } => None,
@@ -275,6 +279,8 @@ pub enum What {
     Is(&'static str),
     #[error("must be one of {0}")]
     OneOf(String),
+    #[error("is a list of tables: write [[{key}]], with two brackets on each side")]
+    SingleBrackets { key: &'static str },
     #[error("is not a redirect URI: {0}")]
     RedirectUri(InvalidRedirectUri),
     #[error("{0}")]
@@ -335,20 +341,31 @@ pub struct Unregistered {
     pub note: Option<String>,
     pub redirect_uri: String,
     pub secret_wanted: bool,
+    /// What else the provider lacks, and an example of it.
+    pub unfilled: Option<(&'static str, &'static str)>,
     pub lines: Lines,
+}
+
+impl fmt::Display for Unregistered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "provider `{}` has no ", self.lines.provider)?;
+        if let Some((key, _)) = self.unfilled {
+            write!(f, "{key} and no ")?;
+        }
+        f.write_str("client_id: hallpass must first be registered there")
+    }
 }
 
 impl Unregistered {
     fn hint(&self) -> String {
         let mut hint = self.where_to();
         hint.push_str("\nthen ");
-        let id = ("client_id", "the ID that you get");
+        let mut wanted: Vec<_> = self.unfilled.into_iter().collect();
+        wanted.push(("client_id", "the ID that you get"));
         if self.secret_wanted {
-            let secret = ("client_secret_file", "~/.config/hallpass/client-secret");
-            hint.push_str(&self.lines.with(&[id, secret]));
-        } else {
-            hint.push_str(&self.lines.with(&[id]));
+            wanted.push(("client_secret_file", "~/.config/hallpass/client-secret"));
         }
+        hint.push_str(&self.lines.with(&wanted));
         hint
     }
 
@@ -359,6 +376,7 @@ impl Unregistered {
             note,
             redirect_uri,
             secret_wanted: _,
+            unfilled: _,
             lines: _,
         } = self;
         let mut hint = match register_url {

@@ -72,9 +72,38 @@ impl Source {
         match DeTable::parse(&self.text) {
             Ok(table) => Ok(Section::new(self, Title::Top, table.into_inner())),
             Err(error) => {
-                let at = error.span().map_or(0, |span| span.start);
-                Err(self.problem(at, Problem::Syntax(error.message().to_owned())))
+                let span = error.span().unwrap_or_default();
+                let problem = self.twice(&span).filter(|_| error.message() == DUPLICATE);
+                let problem =
+                    problem.unwrap_or_else(|| Problem::Syntax(error.message().to_owned()));
+                Err(self.problem(span.start, problem))
             }
+        }
+    }
+
+    /// What is there for the second time: a key, or the table whose header has it. A header and a
+    /// key are no value, so they may be shown.
+    fn twice(&self, span: &Range<usize>) -> Option<Problem> {
+        let key = self.text.get(span.clone())?;
+        let before = self.text.get(..span.start)?;
+        let start = before.rfind('\n').map_or(0, |at| at + 1);
+        let line = self.text.get(start..)?.lines().next()?.trim();
+        let header = line
+            .strip_prefix('[')
+            .and_then(|rest| Some(rest.split_once(']')?.0.trim_start_matches('[').trim()));
+        match header {
+            // One bracket short: the tables of a list may be many.
+            Some(RESOURCES) => Some(Problem::Value {
+                key: RESOURCES.to_owned(),
+                within: String::new(),
+                what: What::SingleBrackets { key: RESOURCES },
+            }),
+            Some(header) => Some(Problem::Twice {
+                what: format!("[{}]", shown_name(header)),
+            }),
+            None => Some(Problem::Twice {
+                what: format!("`{}`", shown_name(key)),
+            }),
         }
     }
 
@@ -89,6 +118,11 @@ impl Source {
         }
     }
 }
+
+/// What the parser says of a key or a table that is there twice.
+const DUPLICATE: &str = "duplicate key";
+
+const RESOURCES: &str = "resources";
 
 /// Which table it is, for messages.
 #[derive(Debug, Clone, Copy)]
@@ -355,8 +389,16 @@ impl<'s, 'i> Section<'s, 'i> {
             return Ok(Vec::new());
         };
         let not_an_array = What::Is("an array of tables");
-        let DeValue::Array(array) = value else {
-            return Err(self.wrong(key, span, not_an_array));
+        let array = match value {
+            DeValue::Array(array) => array,
+            DeValue::Table(_) => {
+                return Err(self.wrong(key, span, What::SingleBrackets { key }));
+            }
+            DeValue::String(_)
+            | DeValue::Integer(_)
+            | DeValue::Float(_)
+            | DeValue::Boolean(_)
+            | DeValue::Datetime(_) => return Err(self.wrong(key, span, not_an_array)),
         };
         let mut tables = Vec::with_capacity(array.len());
         for element in DeArray::into_iter(array) {

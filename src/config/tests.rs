@@ -701,18 +701,22 @@ fn what_else_is_special_about_a_provider() {
 
 #[test]
 fn what_a_preset_leaves_open_is_asked_for() {
-    for (name, expected) in [
-        ("forgejo", "provider `forgejo` has no base"),
-        ("keycloak", "provider `keycloak` has no issuer"),
-        ("microsoft", "provider `microsoft` has no tenant"),
-        ("azure-devops", "provider `azure-devops` has no tenant"),
-        ("okta", "provider `okta` has no issuer"),
-        ("auth0", "provider `auth0` has no issuer"),
+    for (name, lacks) in [
+        ("forgejo", &["base"][..]),
+        ("keycloak", &["issuer", "client_id"]),
+        ("microsoft", &["tenant", "client_id"]),
+        ("azure-devops", &["tenant", "client_id"]),
+        ("okta", &["issuer", "client_id"]),
+        ("auth0", &["issuer", "client_id"]),
     ] {
         let machine = Machine::with("");
         let error = machine.load().unwrap().provider(name).unwrap_err();
-        assert_eq!(error.to_string(), expected);
         let hint = error.hint().unwrap();
+        // All of it at once, in the error and in what to write.
+        for key in lacks {
+            assert!(error.to_string().contains(&format!("no {key}")), "{error}");
+            assert!(hint.contains(&format!("\n  {key} = \"")), "{hint}");
+        }
         assert!(
             hint.contains(&format!("[providers.{name}]\n  preset = \"{name}\"\n  ")),
             "{hint}"
@@ -862,7 +866,23 @@ fn an_error_names_key_and_line_and_never_the_value() {
         ),
         (
             "[resources]\nmatch = \"CANARY\"",
-            "1: `resources` must be an array of tables",
+            "1: `resources` is a list of tables: write [[resources]], with two brackets on each side",
+        ),
+        (
+            "[providers.corp]\nissuer = \"CANARY\"\n\n[providers.corp]\n",
+            "4: [providers.corp] is there twice; each may be there once",
+        ),
+        (
+            "store = \"file\"\nstore = \"CANARY\"",
+            "2: `store` is there twice; each may be there once",
+        ),
+        (
+            "[resources]\nmatch = \"CANARY\"\n[resources]\nmatch = \"CANARY\"",
+            "3: `resources` is a list of tables: write [[resources]], with two brackets on each side",
+        ),
+        (
+            "[[resources]]\nmatch = \"CANARY\"\n[resources]\nmatch = \"CANARY\"",
+            "3: `resources` is a list of tables: write [[resources]], with two brackets on each side",
         ),
         (
             "[providers.\"a b\"]",
@@ -998,7 +1018,7 @@ fn an_error_names_key_and_line_and_never_the_value() {
         ),
         (
             "a = 1\nstore = \"file\"\nstore = \"CANARY\"",
-            "3: duplicate key",
+            "3: `store` is there twice; each may be there once",
         ),
         ("\n\nCANARY CANARY", "3: key with no value, expected `=`"),
         ("[CANARY", "1: unclosed table, expected `]`"),
@@ -1084,7 +1104,10 @@ fn an_openid_provider_needs_an_issuer() {
             "a",
             "provider `a` asks for an ID token (scope `openid`) and has no issuer to check it against",
         ),
-        ("b", "provider `b` has no issuer"),
+        (
+            "b",
+            "provider `b` has no issuer and no client_id: hallpass must first be registered there",
+        ),
         // A name alone does not choose a preset.
         ("gitlab", "provider `gitlab` has no preset"),
         (

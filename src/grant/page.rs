@@ -29,6 +29,8 @@ pub enum Ending<'a> {
     SignedIn {
         /// Who that is at the provider, where it said so.
         who: Option<&'a str>,
+        /// Whether the session is saved: if not, the next command signs in again.
+        saved: bool,
     },
     /// The person said no.
     Declined,
@@ -124,10 +126,15 @@ impl Page<'_> {
             lead: "To try again, run",
         };
         match self.ending {
-            Ending::SignedIn { .. } => Words {
+            Ending::SignedIn { saved, .. } => Words {
                 mood: Mood::Good,
                 headline: "You are signed in",
-                sentence: "hallpass can now answer your tools.",
+                sentence: if saved {
+                    "hallpass can now answer your tools."
+                } else {
+                    "The command that asked has its answer. hallpass has no place to save the \
+                     session here, so the next command signs in again."
+                },
                 then: Then::Close,
             },
             Ending::Declined => Words {
@@ -159,7 +166,7 @@ impl Page<'_> {
     fn names(&self) -> String {
         let mut rows = vec![("Provider", self.provider), ("Account", self.account)];
         match self.ending {
-            Ending::SignedIn { who } => rows.extend(who.map(|who| ("Signed in as", who))),
+            Ending::SignedIn { who, .. } => rows.extend(who.map(|who| ("Signed in as", who))),
             Ending::OtherPerson { pinned, who } => {
                 rows.extend([("Belongs to", pinned), ("Signed in now", who)]);
             }
@@ -338,8 +345,14 @@ mod tests {
 
     fn every_page<'a>(provider: &'a str, account: &'a str, who: &'a str) -> Vec<Page<'a>> {
         let mut endings = vec![
-            Ending::SignedIn { who: Some(who) },
-            Ending::SignedIn { who: None },
+            Ending::SignedIn {
+                who: Some(who),
+                saved: true,
+            },
+            Ending::SignedIn {
+                who: None,
+                saved: false,
+            },
             Ending::Declined,
             Ending::TimedOut,
             Ending::OtherPerson { pinned: "bob", who },
@@ -377,7 +390,7 @@ mod tests {
         for page in every_page("gitlab", "work", "ada@example.org") {
             let html = page.render().html;
             let named = match page.ending {
-                Ending::SignedIn { who } => who.is_some(),
+                Ending::SignedIn { who, .. } => who.is_some(),
                 Ending::OtherPerson { .. } => true,
                 Ending::Declined | Ending::TimedOut | Ending::Failed(_) => false,
             };

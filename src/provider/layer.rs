@@ -248,10 +248,10 @@ impl ProviderLayer {
         };
         let provider = layer.into_provider(name, origin, ca_file);
         match unfilled {
-            Some("base") => return Err(provider.missing("base", "https://git.corp.example")),
+            Some("base") => return Err(provider.unfilled("base", "https://git.corp.example")),
             Some("tenant") => {
                 let example = "00000000-0000-0000-0000-000000000000";
-                return Err(provider.missing("tenant", example));
+                return Err(provider.unfilled("tenant", example));
             }
             Some(_) | None => {}
         }
@@ -425,7 +425,7 @@ fn check(provider: Provider) -> Result<Provider, ConfigError> {
         {
             return Err(provider.missing("preset", preset));
         }
-        return Err(provider.missing("issuer", "https://login.corp.example"));
+        return Err(provider.unfilled("issuer", "https://login.corp.example"));
     }
     if provider.issuer.is_none() && provider.is_openid() {
         return Err(ConfigError::OpenIdWithoutIssuer {

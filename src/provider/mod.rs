@@ -190,15 +190,30 @@ pub const OF_ANY_ISSUER: &[&str] = &["openid", "offline_access"];
 impl Provider {
     /// Our name there, or where a person gets one and what to write then.
     pub fn client_id(&self) -> Result<&str, ConfigError> {
-        self.client_id.as_deref().ok_or_else(|| {
-            ConfigError::Unregistered(Box::new(Unregistered {
-                register_url: self.register_url.clone(),
-                note: self.register_note.clone(),
-                redirect_uri: to_register(&self.redirect_uri),
-                secret_wanted: self.client_secret_required,
-                lines: self.lines(),
-            }))
-        })
+        self.client_id
+            .as_deref()
+            .ok_or_else(|| self.unregistered(None))
+    }
+
+    fn unregistered(&self, unfilled: Option<(&'static str, &'static str)>) -> ConfigError {
+        ConfigError::Unregistered(Box::new(Unregistered {
+            register_url: self.register_url.clone(),
+            note: self.register_note.clone(),
+            redirect_uri: to_register(&self.redirect_uri),
+            secret_wanted: self.client_secret_required,
+            unfilled,
+            lines: self.lines(),
+        }))
+    }
+
+    /// What its preset leaves open is missing; and the client ID too, if it is, so that one error
+    /// names everything.
+    pub(crate) fn unfilled(&self, key: &'static str, example: &'static str) -> ConfigError {
+        if self.client_id.is_none() {
+            self.unregistered(Some((key, example)))
+        } else {
+            self.missing(key, example)
+        }
     }
 
     /// Whether an ID token comes with the access token (OIDC Core §3.1.2.1).

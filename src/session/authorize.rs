@@ -29,8 +29,8 @@ use super::record::{Person, Registration, Session};
 use super::refusal::Refusals;
 use super::refused;
 use super::{
-    Account, DEFAULT_ACCOUNT, Error, PATIENCE, RESERVED, Sent, Told, Way, clock_hint, endpoint,
-    first_tokens, is_refused, person_of, untimely,
+    Account, DEFAULT_ACCOUNT, Error, NOWHERE_TO_SAVE, PATIENCE, RESERVED, Sent, Told, Way,
+    clock_hint, endpoint, first_tokens, is_refused, person_of, untimely,
 };
 
 /// A port that a person may register, where any will do.
@@ -219,11 +219,7 @@ impl Account<'_> {
             drop(self.context.store.reserve(&self.name, RESERVED)?);
             self.leave_trace(&started)?;
         } else if self.context.settings.store == Setting::Auto {
-            self.context.terminal.warn(
-                "there is no keyring here, so nothing is kept and each call signs in anew; to keep \
-                 it in a file that only you can read, set `store = \"file\"` in config.toml or \
-                 HALLPASS_STORE=file",
-            );
+            self.context.terminal.warn(NOWHERE_TO_SAVE);
         }
         let result = self.grant(keeps).and_then(|kept| {
             let tokens = &kept.value.tokens;

@@ -338,6 +338,7 @@ impl<'a> Account<'a> {
             ending: match &told {
                 Told::SignedIn { who } => Ending::SignedIn {
                     who: who.as_deref(),
+                    saved: !matches!(self.context.store.place(), Ok(Place::None)),
                 },
                 Told::Declined => Ending::Declined,
                 Told::TimedOut => Ending::TimedOut,
@@ -520,6 +521,11 @@ enum Evidence {
     Refusal,
     Suspicion,
 }
+
+/// What to do where no session is saved, because no keyring was found.
+pub const NOWHERE_TO_SAVE: &str = "no keyring was found, so no session is saved and each command \
+    signs in again; to save sessions in files that only you can read, set `store = \"file\"` in \
+    config.toml or HALLPASS_STORE=file, and HALLPASS_DATA_DIR if your home folder cannot be written";
 
 /// The account that is meant where none is named.
 pub const DEFAULT_ACCOUNT: &str = "default";

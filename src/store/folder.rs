@@ -123,6 +123,27 @@ impl Drop for Prepared<'_> {
     }
 }
 
+/// Whether something could be made under this path: the folder above it that is there can be
+/// written. Nothing is made.
+#[cfg(unix)]
+pub(super) fn check_creatable(path: &std::path::Path) -> Result<(), StoreError> {
+    use rustix::fs::{Access, access};
+
+    let there = path
+        .ancestors()
+        .skip(1)
+        .find(|folder| folder.symlink_metadata().is_ok());
+    let folder = there.unwrap_or(path);
+    access(folder, Access::WRITE_OK | Access::EXEC_OK)
+        .map_err(|error| StoreError::io("write", folder)(error.into()))
+}
+
+#[cfg(not(unix))]
+#[expect(clippy::unnecessary_wraps, reason = "it can fail on Unix")]
+pub(super) fn check_creatable(_path: &std::path::Path) -> Result<(), StoreError> {
+    Ok(())
+}
+
 /// Whether a file must survive a power failure.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Durable {

@@ -185,6 +185,14 @@ impl Store {
         })
     }
 
+    /// The same store, which asks no person to unlock the OS keyring.
+    #[must_use]
+    pub fn without_waiting(&self) -> Self {
+        let mut options = self.options.clone();
+        options.keyring_wait = options.keyring_wait.min(UNATTENDED);
+        Self::new(options)
+    }
+
     /// Reads a record; `None` where there is none.
     ///
     /// This is a hit's whole cost: no lock, no listing, one record.
@@ -239,6 +247,24 @@ impl Store {
             }
             Some(_) | None => Ok(file.place),
         }
+    }
+
+    /// Where a session would be saved, found out without making anything.
+    ///
+    /// # Errors
+    ///
+    /// A data folder that cannot be made or written, and whatever [`Self::place`] finds.
+    pub fn would_save(&self) -> Result<Place, StoreError> {
+        let place = self.place()?;
+        if place != Place::None && self.folder()?.is_none() {
+            folder::check_creatable(&self.options.data_dir)?;
+        }
+        if place != Place::None
+            && let Some(data) = self.folder()?
+        {
+            folder::check_creatable(&data.path().join(KeyFile::NAME))?;
+        }
+        Ok(place)
     }
 
     fn chosen_place(&self) -> Result<Place, StoreError> {

@@ -545,3 +545,105 @@ mod whose_folder {
         assert_eq!(fs::read_to_string(&data).unwrap(), "in the way");
     }
 }
+
+/// Neither a bus nor a kernel keyring of this sandbox's own: nothing can be saved.
+#[cfg(target_os = "linux")]
+fn nowhere() -> Scene {
+    let mut scene = Scene::new();
+    scene.sandbox.unset("HALLPASS_STORE");
+    // As in a container, where the kernel keyring is not its own.
+    scene.sandbox.set("container", "podman");
+    scene
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn where_nothing_can_be_saved_set_up_tool_and_page_say_so_and_the_way_out_works() {
+    let ways = [
+        "store = \"file\"",
+        "HALLPASS_STORE=file",
+        "HALLPASS_DATA_DIR",
+    ];
+    let mut scene = nowhere();
+    scene.configure("");
+    let config = || fs::read_to_string(scene.sandbox.root().join("config.toml")).unwrap();
+    let before = config();
+    for line in [
+        &[
+            "setup",
+            "git",
+            "--host",
+            "git.corp.example",
+            "--provider",
+            "corp",
+            "--dry-run",
+        ][..],
+        &[
+            "setup",
+            "docker",
+            "r.corp.example",
+            "--provider",
+            "corp",
+            "--dry-run",
+        ],
+    ] {
+        let outcome = scene.sandbox.run(line);
+        outcome.succeeds();
+        let warning = outcome.stderr.lines().find(|line| line.contains("warning"));
+        for way in ways {
+            assert!(warning.is_some_and(|line| line.contains(way)), "{outcome}");
+        }
+        assert_eq!(config(), before);
+    }
+    // The tool's message is one line, and says the same.
+    let outcome = scene.get_token(&[]);
+    outcome.token();
+    let said: Vec<_> = outcome
+        .stderr
+        .lines()
+        .filter(|line| line.contains("no session is saved"))
+        .collect();
+    assert_eq!(said.len(), 1, "{outcome}");
+    for way in ways {
+        assert!(said[0].contains(way), "{outcome}");
+    }
+    let page = scene.sandbox.page();
+    assert!(page.body().contains("You are signed in"), "{}", page.body());
+    assert!(!page.body().contains("can now answer"), "{}", page.body());
+    assert!(page.body().contains("signs in again"), "{}", page.body());
+
+    scene.sandbox.set("HALLPASS_STORE", "file");
+    let token = scene.get_token(&[]).token().to_owned();
+    assert!(scene.sandbox.page().body().contains("can now answer"));
+    assert_eq!(scene.get_token(NEVER).token(), token);
+    let quiet = scene
+        .sandbox
+        .run(&["setup", "docker", "r.corp.example", "--provider", "corp"]);
+    assert!(!quiet.succeeds().stderr.contains("saved"), "{quiet}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_home_that_cannot_be_written_is_named_before_anything_is_set_up() {
+    use std::os::unix::fs::PermissionsExt as _;
+    // A mode stops everybody but root, for whom there is a case with a read-only file system.
+    if rustix::process::geteuid().is_root() {
+        return;
+    }
+    let mut scene = Scene::new();
+    scene.configure("");
+    let locked = scene.sandbox.root().join("locked");
+    fs::create_dir(&locked).unwrap();
+    fs::set_permissions(&locked, fs::Permissions::from_mode(0o500)).unwrap();
+    scene.sandbox.set("HALLPASS_DATA_DIR", locked.join("data"));
+    let line = ["setup", "docker", "r.corp.example", "--provider", "corp"];
+    let outcome = scene.sandbox.run(&line);
+    assert!(
+        outcome.succeeds().stderr.contains("HALLPASS_DATA_DIR"),
+        "{outcome}"
+    );
+    scene.get_token(&[]).fails_saying(1, &["HALLPASS_DATA_DIR"]);
+    let other = scene.sandbox.root().join("other");
+    scene.sandbox.set("HALLPASS_DATA_DIR", other);
+    scene.get_token(&[]).token();
+}

@@ -324,11 +324,20 @@ fn not_again(error: session::Error) -> Stop {
 const EARLY: Duration = Duration::seconds(60);
 
 /// The expiry that kubectl is told, in whole seconds: a little early, and never in the past, for
-/// kubectl runs its plugin again for each request after it.
+/// kubectl runs its plugin again for each request after it. `None` for a token that has expired:
+/// in the last second of its life, the expiry is rounded up.
 fn reported(expires_at: OffsetDateTime, now: OffsetDateTime) -> Option<OffsetDateTime> {
+    if expires_at <= now {
+        return None;
+    }
     let early = EARLY.min((expires_at - now) / 10);
     let until = (expires_at - early).replace_nanosecond(0).ok()?;
-    (until > now).then_some(until)
+    if until > now {
+        return Some(until);
+    }
+    now.replace_nanosecond(0)
+        .ok()?
+        .checked_add(Duration::SECOND)
 }
 
 fn expired() -> Stop {
@@ -356,7 +365,10 @@ mod tests {
             (10_000, 0, Some(9_000)),
             (10_000, 500, Some(9_000)),
             (2_000, 0, Some(1_000)),
-            (1_000, 0, None),
+            // In its last second it has not expired yet.
+            (1_000, 0, Some(1_000)),
+            (1_100, 200, Some(1_000)),
+            (1_000, 999, Some(1_000)),
             (0, 0, None),
             (-5_000, 0, None),
         ] {

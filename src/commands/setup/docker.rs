@@ -58,6 +58,7 @@ const INSTANCES: &[&str] = &["gitea", "forgejo"];
 
 pub(in super::super) fn run(env: &Env, args: &SetupDocker) -> Result<ExitCode, Error> {
     let flags = flags_of(&args.common, None);
+    super::warn_if_nothing_is_saved(env, &args.common, args.changing);
     let turn = super::turn(env, args.changing)?;
     let mut config = Config::load(env, &flags)?;
     let file = UserFile::read(env)?;

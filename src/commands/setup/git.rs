@@ -36,6 +36,7 @@ const HELPER_KEYS: &str = r"^credential\.(.*\.)?helper$";
 
 pub(in super::super) fn run(env: &Env, args: &SetupGit) -> Result<ExitCode, Error> {
     let flags = flags_of(&args.common, None);
+    super::warn_if_nothing_is_saved(env, &args.common, args.changing);
     let turn = super::turn(env, args.changing)?;
     let config = Config::load(env, &flags)?;
     let host = args.host.as_deref();

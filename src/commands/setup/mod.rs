@@ -15,11 +15,43 @@ mod opener;
 mod program;
 mod shown;
 
-use crate::cli::Changing;
+use super::Prepared;
+use crate::cli::{Changing, Common};
 use crate::config::Turn;
 use crate::env::Env;
 use crate::error::Error;
+use crate::store::{Place, Setting, StoreError};
 use crate::terminal::Terminal;
+
+/// Says where nothing can be saved, before anything is written: the tool would work, and sign in
+/// again and again.
+fn warn_if_nothing_is_saved(env: &Env, common: &Common, changing: Changing) {
+    if changing.undo {
+        return;
+    }
+    // The set-up itself needs no store. What is wrong beyond this, the first sign-in says.
+    let Ok(prepared) = Prepared::new(env, common, None) else {
+        return;
+    };
+    match prepared.store.without_waiting().would_save() {
+        Ok(Place::None) if prepared.config.settings.store == Setting::Auto => {
+            prepared.terminal.warn(crate::session::NOWHERE_TO_SAVE);
+        }
+        Err(error @ StoreError::Io { .. }) => {
+            let report = Error::from(error).report();
+            let causes = report
+                .causes
+                .iter()
+                .fold(String::new(), |all, cause| all + ": " + cause);
+            prepared.terminal.warn(&format!(
+                "{}{causes}, so no session can be saved; set HALLPASS_DATA_DIR to a folder that \
+                 you can write",
+                report.error
+            ));
+        }
+        Ok(_) | Err(_) => (),
+    }
+}
 
 /// The turn to change the user's file, and the files of other programs with it: taken before any
 /// of them is read. A dry run changes nothing and waits for no turn.

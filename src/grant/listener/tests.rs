@@ -17,7 +17,10 @@ const PAGE: Page<'static> = Page {
     account: "work",
     login: "hallpass login gitlab --account work",
     login_elsewhere: "hallpass login gitlab --account OTHER",
-    ending: Ending::SignedIn { who: None },
+    ending: Ending::SignedIn {
+        who: None,
+        saved: true,
+    },
 };
 
 /// Longer than any test takes, so that one which hangs fails.

@@ -77,3 +77,20 @@ def a_disk_that_fails_is_not_called_a_mistake_in_the_configuration(rig):
         assert config.read_text(encoding="utf-8") == CORP
         left = [path.name for path in config.parent.iterdir()]
         assert left == ["config.toml"], left
+
+
+@case
+def a_read_only_home_is_named_before_anything_is_set_up_and_the_way_out_works(rig):
+    provider = rig.provider()
+    configured(rig, f'[providers.corp]\nissuer = "{provider.issuer}"\nclient_id = "hallpass"\nscopes = ["openid", "offline_access"]\n')
+    # A private mount namespace: the home is read-only there and nowhere else.
+    behind = ("unshare", "-m", "sh", "-c", 'mount --bind "$HOME" "$HOME" && mount -o remount,bind,ro "$HOME" && exec "$@"', "sh")
+    dry = rig.sandbox.hallpass("setup", "docker", "r.example", "--provider", "corp", "--dry-run", before=behind).ended(0)
+    dry.said("warning: cannot write", "no session can be saved", "HALLPASS_DATA_DIR")
+    failed = rig.sandbox.hallpass("get-token", "corp", before=behind).ended(1)
+    failed.said("hint: set HALLPASS_DATA_DIR to a folder that you can write")
+    assert rig.sandbox.tabs() == []
+    elsewhere = str(rig.sandbox.root / "elsewhere")
+    token = rig.sandbox.hallpass("get-token", "corp", before=behind, HALLPASS_DATA_DIR=elsewhere).token
+    again = rig.sandbox.hallpass("get-token", "corp", before=behind, HALLPASS_DATA_DIR=elsewhere).token
+    assert again == token

@@ -46,6 +46,7 @@ const ADVICE: &str = "`--provider NAME` (one of the configuration, or a preset),
 
 pub(in super::super) fn run(env: &Env, args: &SetupKubectl) -> Result<ExitCode, Error> {
     let flags = flags_of(&args.common, None);
+    super::warn_if_nothing_is_saved(env, &args.common, args.changing);
     let turn = super::turn(env, args.changing)?;
     if args.changing.undo {
         undo(env, &flags, args, turn.as_ref())
