@@ -634,6 +634,56 @@ fn a_refused_token_of_which_the_provider_says_nothing_leads_to_one_sign_in() {
 }
 
 #[test]
+fn a_provider_without_userinfo_is_asked_by_introspection() {
+    let introspection = |scene: &Scene| scene.provider.count(Endpoint::Introspection);
+    let start = || {
+        let scene = Scene::new();
+        let url = scene.provider.url("/introspect");
+        scene.provider.behave(|b| {
+            b.token_response = patch(json!({ "refresh_token": null }));
+            b.metadata = patch(json!({ "userinfo_endpoint": null, "introspection_endpoint": url }));
+        });
+        let token = scene.get_token(&[]).token().to_owned();
+        (scene, token)
+    };
+    let never = ["--force-refresh", "--interactive", "never"];
+
+    let (scene, token) = start();
+    let valid = scene.get_token(&never);
+    valid.fails_saying(1, &["the token is valid"]);
+    assert_eq!(scene.get_token(NEVER).token(), token);
+    assert_eq!(introspection(&scene), 1);
+
+    let (scene, _) = start();
+    scene.provider.revoke_everything();
+    scene.get_token(&never).fails_with(3);
+    scene.get_token(NEVER).fails_with(3);
+    assert_eq!(introspection(&scene), 1);
+
+    // A public client is often not allowed to ask: that says nothing about the token.
+    let (scene, token) = start();
+    let fault = Fault::json(401, &json!({ "error": "invalid_client" }));
+    scene.provider.break_down(Endpoint::Introspection, fault);
+    scene.get_token(&never).fails_with(3);
+    assert_eq!(scene.get_token(NEVER).token(), token);
+    assert_eq!(introspection(&scene), 1);
+}
+
+#[test]
+fn a_valid_token_whose_refresh_the_provider_refuses_is_withheld_only_where_it_was_refused() {
+    let (scene, token) = Scene::signed_in();
+    let fault = Fault::json(400, &json!({ "error": "invalid_grant" }));
+    scene.provider.break_down(Endpoint::Refresh, fault);
+    scene
+        .get_token(&["--force-refresh"])
+        .fails_saying(1, &["the token is valid"]);
+    assert_eq!(scene.get_token(&[]).token(), token);
+    assert_eq!(scene.provider.count(Endpoint::Refresh), 1);
+    assert_eq!(scene.provider.count(Endpoint::UserInfo), 1);
+    assert_eq!(scene.sandbox.opened().len(), 1);
+}
+
+#[test]
 fn a_provider_in_trouble_is_no_reason_to_sign_in() {
     let (scene, token) = unrefreshable();
     scene

@@ -183,6 +183,8 @@ pub(crate) enum Endpoint {
     DeviceAuthorization,
     Revocation,
     UserInfo,
+    /// Not in the metadata unless a test puts it there.
+    Introspection,
     PushedAuthorization,
 }
 

@@ -305,6 +305,7 @@ impl State {
             "/device_authorization" => Some(Endpoint::DeviceAuthorization),
             "/revoke" => Some(Endpoint::Revocation),
             "/userinfo" => Some(Endpoint::UserInfo),
+            "/introspect" => Some(Endpoint::Introspection),
             "/par" => Some(Endpoint::PushedAuthorization),
             _ => None,
         }
@@ -319,6 +320,7 @@ impl State {
             Some(Endpoint::DeviceAuthorization) => self.device_authorization(request),
             Some(Endpoint::Revocation) => self.revocation(request),
             Some(Endpoint::UserInfo) => self.userinfo(request),
+            Some(Endpoint::Introspection) => self.introspection(request),
             Some(Endpoint::PushedAuthorization) => self.pushed_authorization(request),
             None => match (request.method.as_str(), request.path.as_str()) {
                 ("POST", "/sign-in") => self.sign_in(request),

@@ -49,6 +49,18 @@ impl State {
         Response::new(200, "text/plain", "")
     }
 
+    /// RFC 7662.
+    pub(super) fn introspection(&self, request: &Request) -> Response {
+        self.check_form(request, "introspect");
+        if let Err(response) = self.authenticate_client(request) {
+            return response;
+        }
+        let token = first(&request.form, "token").unwrap_or_default();
+        let now = self.now();
+        let active = lock(&self.ledger).owner(token, now).is_some();
+        Response::json(200, &json!({ "active": active }))
+    }
+
     fn code_grant(&self, request: &Request) -> Response {
         let form = &request.form;
         let verifier = first(form, "code_verifier").unwrap_or_default();
