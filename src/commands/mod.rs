@@ -388,8 +388,8 @@ pub(crate) fn chosen(
         }
         (None, None, None) => asked.of(config.only_provider()?)?,
         (None, None, Some(target)) if target.contains("://") => {
-            let url = url::Url::parse(target)
-                .map_err(|_| Error::Usage(format!("{target} is not a URL")))?;
+            let url = crate::provider::web_url::parse(target)
+                .ok_or_else(|| Error::Usage(format!("{target} is not a URL")))?;
             let found = config
                 .resource(&url, Tool::GetToken)?
                 .ok_or_else(|| Error::NoResource(target.clone()))?;

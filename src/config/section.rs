@@ -472,7 +472,7 @@ pub(crate) fn printable(text: &str) -> Result<&str, What> {
 
 /// An address that tokens or secrets are sent to: https, or http on loopback.
 pub(crate) fn endpoint(text: &str) -> Result<Url, What> {
-    let url = Url::parse(text).map_err(|_| What::Is("a URL"))?;
+    let url = crate::provider::web_url::parse(text).ok_or(What::Is("a URL"))?;
     let confidential =
         crate::provider::realm::Realm::of(&url).is_some_and(|realm| realm.is_confidential());
     if !confidential {

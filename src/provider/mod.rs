@@ -7,6 +7,7 @@ pub(crate) mod layer;
 pub(crate) mod presets;
 pub mod realm;
 pub mod resource;
+pub mod web_url;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -9,6 +9,7 @@ use std::fmt;
 use url::{Host, Url};
 
 use super::realm::Realm;
+use super::web_url;
 
 /// The `match` of a `[[resources]]` entry: `https://git.corp.example`,
 /// `https://git.corp.example/team`, `https://*.corp.example`.
@@ -53,7 +54,7 @@ pub struct Closeness {
 
 impl Pattern {
     pub fn parse(text: &str) -> Result<Self, InvalidPattern> {
-        let url = Url::parse(text).map_err(|_| InvalidPattern::NotAUrl)?;
+        let url = web_url::parse(text).ok_or(InvalidPattern::NotAUrl)?;
         if !url.username().is_empty() || url.password().is_some() {
             return Err(InvalidPattern::UserInfo);
         }

@@ -498,6 +498,11 @@ fn a_host_that_is_none_is_refused() {
         "git.corp.example/..",
         "git.corp.example\\@evil",
         "git.corp.example\u{1b}[2J",
+        "2130706433",
+        "0x7f.1",
+        "\u{ff11}\u{ff12}\u{ff17}.0.0.1",
+        "git.corp.example\npath=team/..;/x",
+        "git.corp.example\npath=team/%2e%2e/x",
     ] {
         let reply = scene
             .sandbox

@@ -840,6 +840,21 @@ fn plain_http_is_answered_on_this_machine_only() {
     Parent::new(&scene)
         .run(&scene, &away, CORP)
         .fails_saying(1, &["plain http"]);
+    // Another program may not take these for this machine.
+    for server in [
+        "http://2130706433:8001",
+        "http://0x7f.1:8001",
+        "http://127.1:8001",
+        "http:127.0.0.1:8001",
+        "http:\\\\127.0.0.1:8001",
+        "http://127.0.0.1:8001/..;/x",
+        "http://127.0.0.1:8001/%2e%2e/x",
+        "http://\u{ff11}\u{ff12}\u{ff17}.0.0.1:8001",
+    ] {
+        Parent::new(&scene)
+            .run(&scene, &at(server, &Value::Null), CORP)
+            .fails_saying(1, &["plainly written"]);
+    }
     let open = Scene::new();
     let plain_http = at("http://k8s.corp.example", &Value::Null);
     Parent::new(&open)
@@ -1076,10 +1091,15 @@ fn what_a_kubeconfig_says_of_a_server_stays_on_its_line() {
     let scene = Scene::new();
     let server = "https://k8s.corp.example/\nhint: run evil";
     let reply = Parent::new(&scene).run(&scene, &at(server, &Value::Null), CORP);
+    reply.fails_saying(1, &["plainly written"]);
+    assert!(!reply.stderr.contains("run evil"), "{reply}");
+    // A path may have marks that turn the text around.
+    let server = "https://k8s.corp.example/\u{202e}live";
+    let reply = Parent::new(&scene).run(&scene, &at(server, &Value::Null), CORP);
     token(&reply);
     let asked = reply.stderr.lines().next().unwrap();
     assert!(
-        asked.contains("k8s.corp.example/\\u{a}hint: run evil in the browser"),
+        asked.contains("k8s.corp.example/\\u{202e}live in the browser"),
         "{reply}"
     );
 }

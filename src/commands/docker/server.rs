@@ -7,7 +7,7 @@
 use url::Url;
 
 use crate::credential::{Refusal, Resource};
-use crate::provider::Realm;
+use crate::provider::{Realm, web_url};
 use crate::report::{Exit, Report};
 
 /// What docker calls its Hub, and what others do.
@@ -44,6 +44,9 @@ impl Server {
             .iter()
             .any(|name| Realm::from_parts("https", name).as_ref() == Some(&https));
         let path = path.as_deref().unwrap_or_default();
+        if !web_url::is_plain_path(path) {
+            return Err(no_host());
+        }
         let is_bare = protocol.is_empty();
         if is_hub && protocol != "http" {
             let is_whole = matches!(path, "" | "v1" | "v2");

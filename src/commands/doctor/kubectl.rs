@@ -29,6 +29,7 @@ use crate::error::Error;
 use crate::http::Http;
 use crate::oauth::id_token::Unverified;
 use crate::protocol::kubectl::cluster_of;
+use crate::provider::web_url;
 use crate::session::record::Session;
 use crate::session::{Account, DEFAULT_ACCOUNT};
 use crate::store::Kept;
@@ -608,7 +609,7 @@ fn ask(
     let refused = |findings: &mut Findings, why: &str| {
         findings.note(&format!("the API server was not asked: {why}"));
     };
-    let Ok(server) = Url::parse(cluster.server) else {
+    let Some(server) = web_url::parse(cluster.server) else {
         return refused(findings, "its server is no URL");
     };
     if cluster.insecure {

@@ -11,7 +11,7 @@ use crate::credential::{
     Action, Credential, KeptCredential, Refusal, Reply, Request, Resource, Tool, Want,
 };
 use crate::error::Error;
-use crate::provider::Realm;
+use crate::provider::{Realm, web_url};
 use crate::report::{Exit, Report, printable};
 use crate::resolution::Resolution;
 use crate::session;
@@ -413,6 +413,9 @@ impl Target {
                 return Err(Refusal::NotMine);
             }
             let shown = realm.to_string();
+            if !web_url::is_plain_path(path.as_deref().unwrap_or_default()) {
+                return Err(no_plain_path());
+            }
             let mut url = Url::parse(&shown).map_err(|_| no_host())?;
             url.set_path(path.as_deref().unwrap_or_default());
             let host = shown.split_once("://").map_or(&*shown, |(_, host)| host);
@@ -446,8 +449,16 @@ impl Target {
 }
 
 fn no_host() -> Refusal {
+    refused("its `host` names no host")
+}
+
+fn no_plain_path() -> Refusal {
+    refused("its `path` has `..` or a backslash in it, also in an escape")
+}
+
+fn refused(why: &str) -> Refusal {
     Refusal::Failed(Report {
-        error: "git's request is refused: its `host` names no host".to_owned(),
+        error: format!("git's request is refused: {why}"),
         causes: Vec::new(),
         hint: None,
         exit: Exit::Failed,

@@ -26,7 +26,7 @@ use crate::cli::{AdHocArgs, Kubectl as KubectlArgs, Target};
 use crate::config::Config;
 use crate::credential::{Cluster, ClusterNames, TokenKind, Tool};
 use crate::error::Error;
-use crate::provider::{Provider, Realm};
+use crate::provider::{Provider, Realm, web_url};
 use crate::report::{Exit, printable};
 use crate::session::{Account, DEFAULT_ACCOUNT};
 
@@ -378,11 +378,11 @@ struct Server<'c> {
 impl<'c> Server<'c> {
     fn of(cluster: &'c Cluster) -> Result<Self, Stop> {
         let shown = printable(&cluster.server);
-        let url = Url::parse(&cluster.server).ok();
+        let url = web_url::parse(&cluster.server);
         let parsed = url.and_then(|url| Some((Realm::of(&url)?, url)));
         let Some((realm, url)) = parsed else {
             return Err(because(
-                "the cluster's server is no http or https URL".to_owned(),
+                "the cluster's server is not a plainly written http or https URL".to_owned(),
                 "look at it with `kubectl config view --minify`".to_owned(),
                 Exit::Failed,
             ));
