@@ -460,8 +460,11 @@ impl Http {
             })?;
             builder = builder.proxy(proxy);
         }
-        let client = builder.build().map_err(|error| HttpError::Tls {
-            reason: innermost(&error.without_url()),
+        // The client has a thread, and that one starts others.
+        let client = crate::signals::in_threads_without(|| builder.build()).map_err(|error| {
+            HttpError::Tls {
+                reason: innermost(&error.without_url()),
+            }
         })?;
         Ok(slot.get_or_init(|| Immortal::new(client)))
     }

@@ -37,6 +37,7 @@ pub mod hardening;
 pub mod identity;
 pub mod report;
 pub mod secret;
+pub mod signals;
 
 /// Runs the program: the verb, or the tool's protocol that the program's own name stands for.
 pub fn run(env: &env::Env) -> ExitCode {

@@ -253,14 +253,15 @@ fn ended_by(deadline: Instant, child: &mut Child) -> Option<io::Result<Output>> 
 /// what it has started still holds the stream.
 fn read_aside(stream: Option<impl Read + Send + 'static>) -> mpsc::Receiver<io::Result<Vec<u8>>> {
     let (sender, receiver) = mpsc::channel();
-    std::thread::spawn(move || {
+    let read = move || {
         let mut bytes = Vec::new();
         let read = stream.map_or(Ok(0), |stream| {
             stream.take(regular::LARGEST).read_to_end(&mut bytes)
         });
         // Nobody waits for it any more.
         let _ = sender.send(read.map(|_| bytes));
-    });
+    };
+    crate::signals::in_threads_without(|| std::thread::spawn(read));
     receiver
 }
 

@@ -11,6 +11,7 @@ use crate::oauth::id_token::{Checked, Jwks, Nonce};
 use crate::oauth::token;
 use crate::oauth::token::{RefreshRefusal, TokenError, TokenResponse, parse_token_response};
 use crate::secret::Secret;
+use crate::signals;
 use crate::store::{Kept, Lock, LockKind, Reservation, StoreError};
 
 use super::plan::{Plan, plan};
@@ -166,6 +167,9 @@ impl Account<'_> {
             &self.provider.resources,
             self.provider.audience.as_deref(),
         );
+        // From here on the refresh token may be worth nothing, and its successor is nowhere but on
+        // its way: the process must not end before that is stored. Both tries are bounded.
+        let signals = signals::hold_back();
         let SentRefresh { response, was_lost } = self.send_refresh(endpoint, &request)?;
         let body = response.body.expose();
         let successor = token::successor(response.status, body);
@@ -205,6 +209,7 @@ impl Account<'_> {
                     lock,
                 )?;
             }
+            drop(signals);
             whose = self.whose(&metadata, &tokens, old, now, Ask::Provider);
         }
         let Whose { checked, person } = match whose {

@@ -16,6 +16,7 @@ use zeroize::Zeroizing;
 use super::key::{KEY_LEN, KeyId};
 use super::lock;
 use crate::secret::Secret;
+use crate::signals;
 
 #[cfg(all(unix, not(target_os = "macos")))]
 mod bus;
@@ -180,15 +181,15 @@ fn bounded<T: Send + 'static>(
 ) -> Result<T, KeyringError> {
     let started = Instant::now();
     let (sender, receiver) = mpsc::channel();
-    std::thread::Builder::new()
-        .name("keyring".to_owned())
-        .spawn(move || {
-            // Nobody listens any more once the time is up.
-            let answer = call(&|deadline| {
-                let _ = sender.send(Word::Deadline(deadline));
-            });
-            let _ = sender.send(Word::Answer(answer));
-        })
+    let thread = std::thread::Builder::new().name("keyring".to_owned());
+    let work = move || {
+        // Nobody listens any more once the time is up.
+        let answer = call(&|deadline| {
+            let _ = sender.send(Word::Deadline(deadline));
+        });
+        let _ = sender.send(Word::Answer(answer));
+    };
+    signals::in_threads_without(|| thread.spawn(work))
         .map_err(|error| KeyringError::Other(error.to_string()))?;
     let mut deadline = started + wait;
     let mut quiet_until = (wait > UNATTENDED).then(|| started + UNATTENDED);

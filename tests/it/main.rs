@@ -53,6 +53,8 @@ mod setup_kubectl;
 #[cfg(unix)]
 mod setup_opener;
 mod sign_in;
+#[cfg(unix)]
+mod signals;
 mod store;
 mod successor;
 mod tidy;

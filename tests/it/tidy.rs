@@ -90,6 +90,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "provider",
             "resolution",
             "session",
+            "signals",
             "store",
             "terminal",
         ],
@@ -105,8 +106,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "session",
         &[
-            "clock", "config", "exchange", "grant", "http", "oauth", "provider", "store",
-            "terminal",
+            "clock", "config", "exchange", "grant", "http", "oauth", "provider", "signals",
+            "store", "terminal",
         ],
     ),
     ("grant", &["http", "identity", "oauth", "terminal"]),
@@ -117,18 +118,35 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         "config",
         &["files", "identity", "oauth", "provider", "store"],
     ),
-    ("store", &["identity"]),
+    ("store", &["identity", "signals"]),
     ("files", &[]),
     ("identity", &[]),
-    ("http", &["files", "oauth", "terminal"]),
+    ("http", &["files", "oauth", "signals", "terminal"]),
     ("terminal", &[]),
     ("clock", &[]),
     ("credential", &[]),
     ("env", &[]),
     ("report", &[]),
     ("secret", &[]),
+    ("signals", &[]),
     ("hardening", &[]),
 ];
+
+/// A thread that can receive a signal would end the process while signals are held back.
+#[test]
+fn threads_start_only_with_signals_blocked() {
+    let starts = ["thread::spawn(", "thread::Builder", "builder.build()"];
+    for (path, text) in sources() {
+        let code = code(&text);
+        if !is_test_file(&path) && starts.iter().any(|start| code.contains(start)) {
+            assert!(
+                code.contains("in_threads_without("),
+                "{} starts a thread",
+                path.display()
+            );
+        }
+    }
+}
 
 #[test]
 fn modules_import_only_whom_they_may() {
