@@ -135,9 +135,9 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
 /// A thread that can receive a signal would end the process while signals are held back.
 #[test]
 fn threads_start_only_with_signals_blocked() {
-    let starts = ["thread::spawn(", "thread::Builder", "builder.build()"];
+    let starts = ["thread::spawn(", "thread::Builder"];
     for (path, text) in sources() {
-        let code = code(&text);
+        let code = code(text.split("mod tests {").next().unwrap_or_default());
         if !is_test_file(&path) && starts.iter().any(|start| code.contains(start)) {
             assert!(
                 code.contains("in_threads_without("),
