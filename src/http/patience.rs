@@ -17,7 +17,7 @@ impl Patience {
     pub(super) fn with(host: &str, limit: Duration, terminal: Terminal) -> Self {
         let (sender, receiver) = mpsc::channel();
         let host = host.to_owned();
-        std::thread::spawn(move || {
+        let announce = move || {
             if receiver.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
                 terminal.say(&format!(
                     "{host} has not answered for {} s; waiting for up to {} s",
@@ -25,7 +25,8 @@ impl Patience {
                     limit.as_secs()
                 ));
             }
-        });
+        };
+        crate::signals::in_threads_without(|| std::thread::spawn(announce));
         Self { _is_over: sender }
     }
 }
