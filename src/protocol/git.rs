@@ -31,7 +31,9 @@ use crate::secret::{Secret, Wiping};
 /// repeats a POST as often as it is told to.
 ///
 /// After a good GET git's `store` has used the state up, so the first `get` after a refused POST
-/// carries none. It is answered as any other, and the one after it carries the state.
+/// carries none. It is answered as any other, and the one after it carries the state. But by then
+/// git has the user name of our reply in place of the one that chose the account. What it does
+/// send again, and nobody reads, is `oauth_refresh_token`: so that carries the account.
 const STATE: &str = "hallpass:";
 
 /// The longest line, with its newline (git-credential(1)).
@@ -81,10 +83,13 @@ impl Protocol for Git {
             Err(malformed) => return Ok(refused(call, &malformed)),
         };
         let healing = Healing::of(&input);
+        let names_user = input.username.is_some();
         let offered = input.capabilities;
         let request = input.request(operation, resource, &healing, call.env);
         let reply = match answer(&request) {
-            Ok(Reply::Credential(credential)) => of_provider(&credential, offered, &healing),
+            Ok(Reply::Credential(credential)) => {
+                of_provider(&credential, offered, &healing, names_user)
+            }
             Ok(Reply::Kept(credential)) => of_kept(&credential, offered),
             Ok(Reply::List(_) | Reply::Done) => return Ok(Exit::Answered.into()),
             Err(refusal) => return refused_by_session(call, operation, &healing, &refusal),
@@ -449,15 +454,24 @@ struct Healing {
 
 impl Healing {
     fn of(input: &Input) -> Self {
-        let ours = |state: &String| {
+        let ours = |state: &str| {
             let (generation, account) = state.strip_prefix(STATE)?.split_once(':')?;
             Some(Self {
                 refused: Some(generation.parse().ok()?),
                 account: Some(account.to_owned()),
             })
         };
-        let said = input.state.iter().rev().find_map(ours);
-        said.unwrap_or_default()
+        let mut states = input.state.iter().rev();
+        let state = states.find_map(|state| ours(state));
+        // Not a state: it names the account, and nothing has been refused.
+        let token = input.oauth_refresh_token.as_ref();
+        let account = token.and_then(|token| ours(token.expose()));
+        state
+            .or(account.map(|account| Self {
+                refused: None,
+                ..account
+            }))
+            .unwrap_or_default()
     }
 }
 
@@ -508,6 +522,7 @@ fn of_provider(
     credential: &Credential,
     offered: Capabilities,
     healing: &Healing,
+    names_user: bool,
 ) -> Result<Zeroizing<String>, Unprintable> {
     let Credential {
         token,
@@ -533,6 +548,10 @@ fn of_provider(
     } else {
         lines.add("username", username)?;
         lines.add("password", token)?;
+        if offered.state && names_user {
+            let account = format!("{STATE}{generation}:{account}");
+            lines.add("oauth_refresh_token", &account)?;
+        }
     }
     if let Some(expires_at) = expires_at {
         let seconds = expires_at.unix_timestamp().to_string();

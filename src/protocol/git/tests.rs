@@ -442,3 +442,39 @@ fn a_request_ends_at_its_empty_line_and_nothing_after_it_is_waited_for() {
         assert!(read(&mut OneChunkOnly(bytes.as_bytes())).unwrap().is_ok());
     }
 }
+
+#[test]
+fn the_account_that_a_user_name_chose_survives_our_own_user_name() {
+    let asked = format!("capability[]=state\n{HOST}username=work\n");
+    let reply = run("get", asked.as_bytes(), answered).stdout;
+    let account = "oauth_refresh_token=hallpass:7:default\n";
+    assert!(reply.contains(account), "{reply}");
+    // After a good GET git sends it back, without a state and with the user name of the reply.
+    let again = format!("capability[]=state\n{HOST}username=oauth2\n{account}");
+    let again = run("get", again.as_bytes(), answered);
+    assert_eq!(again.asked[0].account.as_deref(), Some("default"));
+    assert_eq!(again.asked[0].want.refused, None);
+    assert!(again.stdout.contains("continue=1"), "{}", again.stdout);
+    // A state says more, and another helper's refresh token says nothing.
+    for (more, refused, account) in [
+        (
+            "state[]=hallpass:9:home\noauth_refresh_token=hallpass:7:work\n",
+            Some(9),
+            Some("home"),
+        ),
+        ("oauth_refresh_token=xyzzy\n", None, None),
+    ] {
+        let input = format!("capability[]=state\n{HOST}{more}");
+        let request = &run("get", input.as_bytes(), answered).asked[0];
+        assert_eq!(request.want.refused, refused, "{more}");
+        assert_eq!(request.account.as_deref(), account, "{more}");
+    }
+    // Without a user name nothing has to be remembered, and an older git ends anyway.
+    for input in [
+        format!("capability[]=state\n{HOST}"),
+        format!("{HOST}username=work\n"),
+    ] {
+        let reply = run("get", input.as_bytes(), answered).stdout;
+        assert!(!reply.contains("oauth_refresh_token"), "{reply}");
+    }
+}
