@@ -12,6 +12,8 @@ use std::ffi::{OsStr, OsString};
 pub struct Env {
     pub args: Vec<OsString>,
     vars: Vec<(OsString, OsString)>,
+    /// What [`Self::replaced`] has changed.
+    changes: Vec<(OsString, Option<OsString>)>,
     asked_for: RefCell<Vec<&'static str>>,
 }
 
@@ -21,6 +23,7 @@ impl Env {
         Self {
             args: std::env::args_os().collect(),
             vars: std::env::vars_os().collect(),
+            changes: Vec::new(),
             asked_for: RefCell::default(),
         }
     }
@@ -35,6 +38,7 @@ impl Env {
                 .into_iter()
                 .map(|(k, v)| (k.into(), v.into()))
                 .collect(),
+            changes: Vec::new(),
             asked_for: RefCell::default(),
         }
     }
@@ -48,6 +52,32 @@ impl Env {
             env.vars.push((name.into(), value.into()));
         }
         env
+    }
+
+    /// The same with another value of a variable, or without it; also for the programs that are
+    /// started with [`Self::changes`].
+    #[must_use]
+    pub fn replaced(&self, name: &OsStr, value: Option<&OsStr>) -> Self {
+        let mut env = self.clone();
+        env.vars.retain(|(key, _)| key != name);
+        if let Some(value) = value {
+            env.vars.push((name.to_owned(), value.to_owned()));
+        }
+        let value = value.map(OsStr::to_owned);
+        env.changes.push((name.to_owned(), value));
+        env
+    }
+
+    /// What differs from the process's own environment.
+    pub fn changes(&self) -> impl Iterator<Item = (&OsStr, Option<&OsStr>)> {
+        let changes = self.changes.iter();
+        changes.map(|(name, value)| (name.as_os_str(), value.as_deref()))
+    }
+
+    /// All variables.
+    pub fn variables(&self) -> impl Iterator<Item = (&OsStr, &OsStr)> {
+        let vars = self.vars.iter();
+        vars.map(|(name, value)| (name.as_os_str(), value.as_os_str()))
     }
 
     /// A variable's value; one that is empty or not UTF-8 counts as not set.

@@ -49,6 +49,9 @@ fn main() {
     {
         return sandbox::browse(url);
     }
+    if let Some(code) = sandbox::outside() {
+        std::process::exit(code);
+    }
     let has = |flag: &str| words.iter().any(|word| word == flag);
     let rounds = words
         .iter()
@@ -59,13 +62,12 @@ fn main() {
     let builds = build::all(has("--clean-build"));
     let provider = provider::Provider::start();
     let mut sandbox = sandbox::Sandbox::new(provider.issuer());
-    let keyring = sandbox.start_keyring();
     sandbox.sign_in(&builds[0].program);
 
     let floors = build::floors(&sandbox, &builds);
     let mut programs = scenes::floors(&floors);
     programs.extend(scenes::hits(&sandbox, &builds));
-    let peers = peers::installed(&sandbox, keyring.is_some());
+    let peers = peers::installed(&sandbox, sandbox.has_keyring());
     programs.extend(peers.programs());
     programs.extend(scenes::fills(&sandbox, &builds, peers.has_cache()));
     let hits = measure::all(&programs, &floors, rounds);

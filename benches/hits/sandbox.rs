@@ -2,11 +2,11 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use crate::measure::which;
 use crate::provider::{CLIENT, STALE_CLIENT};
@@ -14,10 +14,9 @@ use crate::provider::{CLIENT, STALE_CLIENT};
 /// Makes this program the browser: the URL follows it.
 pub(crate) const BROWSE: &str = "browse";
 
-/// The pass phrase comes by stdin, as at a login; the bus ends when stdin is closed.
-const INSIDE: &str =
-    "printf hits | gnome-keyring-daemon --unlock --components=secrets >&2 || exit 1
-    echo \"$DBUS_SESSION_BUS_ADDRESS\"; cat >/dev/null";
+/// Unlocks a keyring on a bus of its own, and goes on as the program that follows.
+const INSIDE: &str = "printf hits | gnome-keyring-daemon --unlock --components=secrets >&2
+    exec \"$0\" \"$@\"";
 
 /// The git server that a resource of every configuration opens.
 pub(crate) const HOST: &str = "git.corp.example";
@@ -28,10 +27,71 @@ pub(crate) const AUTHORITY: &str = concat!(
     "/tests/it/provider/keys/tls-authority.pem"
 );
 
+const BUS: &str = "DBUS_SESSION_BUS_ADDRESS";
+
+/// Before somebody has signed in.
+const NO_PLACE: &str = "none";
+
+/// Names the sandbox's two folders, for the process that measures in it.
+const FOLDERS: [&str; 2] = ["HITS_ROOT", "HITS_RUNTIME"];
+
+/// Runs this program again with the environment of a new sandbox, for `hallpass kubectl` takes no
+/// other configuration than its parent's. `None` in the process that is run so.
+pub(crate) fn outside() -> Option<i32> {
+    if FOLDERS.iter().all(|name| std::env::var_os(name).is_some()) {
+        return None;
+    }
+    let root = tempfile::TempDir::with_prefix("hits-").expect("a folder");
+    // In memory, as a login's is.
+    let runtime = tempfile::TempDir::with_prefix_in("hits-", "/dev/shm")
+        .or_else(|_| tempfile::TempDir::with_prefix("hits-"))
+        .expect("a folder");
+    let own_home = PathBuf::from(std::env::var_os("HOME").unwrap_or_default());
+    let this = std::env::current_exe().expect("this program");
+    // A real Secret Service on a bus of its own, where the parts are installed.
+    let has_keyring = which("dbus-run-session")
+        .and(which("gnome-keyring-daemon"))
+        .is_some();
+    let mut inside = if has_keyring {
+        let mut session = Command::new("dbus-run-session");
+        session.args(["--", "sh", "-c", INSIDE]).arg(this);
+        session
+    } else {
+        eprintln!("hits: no Secret Service: dbus-run-session or gnome-keyring-daemon is missing");
+        let mut alone = Command::new(this);
+        alone.env_remove("DBUS_SESSION_BUS_ADDRESS");
+        alone
+    };
+    for (folder, name) in [(&root, "home"), (&runtime, "run")] {
+        private_folder(&folder.path().join(name));
+    }
+    inside
+        .args(std::env::args_os().skip(1))
+        .env("XDG_RUNTIME_DIR", runtime.path().join("run"))
+        .env("HOME", root.path().join("home"))
+        .envs([(FOLDERS[0], root.path()), (FOLDERS[1], runtime.path())]);
+    // Builds still find what they need.
+    for (name, folder) in [("CARGO_HOME", ".cargo"), ("RUSTUP_HOME", ".rustup")] {
+        if std::env::var_os(name).is_none() {
+            inside.env(name, own_home.join(folder));
+        }
+    }
+    for name in [
+        "HALLPASS_CONFIG",
+        "HALLPASS_DATA_DIR",
+        "HALLPASS_STORE",
+        "XDG_CONFIG_HOME",
+        "XDG_DATA_HOME",
+    ] {
+        inside.env_remove(name);
+    }
+    let ended = inside.status().expect("this program, once more");
+    Some(ended.code().unwrap_or(1))
+}
+
 pub(crate) struct Sandbox {
-    root: tempfile::TempDir,
-    /// In memory, as a login's is.
-    runtime: tempfile::TempDir,
+    root: PathBuf,
+    runtime: PathBuf,
     env: Vec<(String, String)>,
     issuer: String,
     place: &'static str,
@@ -39,13 +99,10 @@ pub(crate) struct Sandbox {
 
 impl Sandbox {
     pub(crate) fn new(issuer: &str) -> Self {
-        let root = tempfile::TempDir::with_prefix("hits-").expect("a folder");
-        let runtime = tempfile::TempDir::with_prefix_in("hits-", "/dev/shm")
-            .or_else(|_| tempfile::TempDir::with_prefix("hits-"))
-            .expect("a folder");
+        let [root, runtime] =
+            FOLDERS.map(|name| PathBuf::from(std::env::var_os(name).expect("the sandbox")));
         let [home, run] = [(&root, "home"), (&runtime, "run")].map(|(folder, name)| {
-            let path = folder.path().join(name);
-            private_folder(&path);
+            let path = folder.join(name);
             path.to_string_lossy().into_owned()
         });
         let browser = std::env::current_exe().expect("this program");
@@ -56,26 +113,38 @@ impl Sandbox {
             ("LANG", "C.UTF-8".to_owned()),
             ("BROWSER", format!("{} {BROWSE}", browser.display())),
         ];
+        let mut env = env.map(|(name, value)| (name.to_owned(), value)).to_vec();
+        if let Ok(address) = std::env::var(BUS) {
+            env.push((BUS.to_owned(), address));
+        }
         let sandbox = Self {
-            env: env.map(|(name, value)| (name.to_owned(), value)).to_vec(),
+            env,
             root,
             runtime,
             issuer: issuer.to_owned(),
-            place: "none",
+            place: NO_PLACE,
         };
-        let config = sandbox.home().join(".config/hallpass");
-        fs::create_dir_all(&config).expect("a folder");
-        fs::write(config.join("config.toml"), sandbox.config(1)).expect("the configuration");
+        sandbox.configure();
         sandbox
     }
 
+    fn configure(&self) {
+        let folder = self.home().join(".config/hallpass");
+        fs::create_dir_all(&folder).expect("a folder");
+        fs::write(folder.join("config.toml"), self.config(1)).expect("the configuration");
+    }
+
+    pub(crate) fn has_keyring(&self) -> bool {
+        self.env.iter().any(|(name, _)| name == BUS)
+    }
+
     pub(crate) fn root(&self) -> &Path {
-        self.root.path()
+        &self.root
     }
 
     /// Where runtime folders are.
     pub(crate) fn runtime(&self) -> &Path {
-        self.runtime.path()
+        &self.runtime
     }
 
     pub(crate) fn home(&self) -> PathBuf {
@@ -95,15 +164,14 @@ impl Sandbox {
         self.place
     }
 
-    pub(crate) fn set(&mut self, name: &str, value: &str) {
-        self.env.push((name.to_owned(), value.to_owned()));
-    }
-
     /// A configuration with so many resources.
     pub(crate) fn config(&self, resources: usize) -> String {
         let ca =
             Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/provider/keys/tls-authority.pem");
         let mut text = format!("ca_file = \"{}\"\n", ca.display());
+        if self.place != NO_PLACE {
+            let _ = writeln!(text, "store = \"{}\"", self.place);
+        }
         for (name, client) in [("corp", CLIENT), ("stale", STALE_CLIENT)] {
             let _ = write!(
                 text,
@@ -126,46 +194,9 @@ impl Sandbox {
         text
     }
 
-    /// A real Secret Service on a bus of its own, where the parts are installed. It ends with what
-    /// is returned.
-    pub(crate) fn start_keyring(&mut self) -> Option<Keyring> {
-        if which("dbus-run-session")
-            .and(which("gnome-keyring-daemon"))
-            .is_none()
-        {
-            eprintln!(
-                "hits: no Secret Service: dbus-run-session or gnome-keyring-daemon is missing"
-            );
-            return None;
-        }
-        let mut session = Command::new("dbus-run-session")
-            .args(["--", "sh", "-c", INSIDE])
-            .env_clear()
-            .envs(self.env())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .ok()?;
-        let mut address = String::new();
-        BufReader::new(session.stdout.take()?)
-            .read_line(&mut address)
-            .ok()?;
-        let keyring = Keyring(session);
-        if address.trim().is_empty() {
-            eprintln!("hits: no Secret Service: gnome-keyring-daemon did not start");
-            return None;
-        }
-        self.set("DBUS_SESSION_BUS_ADDRESS", address.trim());
-        Some(keyring)
-    }
-
     /// Signs in to both providers, with the data key in the best place that there is.
     pub(crate) fn sign_in(&mut self, program: &Path) {
-        let has_bus = self
-            .env
-            .iter()
-            .any(|(name, _)| name == "DBUS_SESSION_BUS_ADDRESS");
+        let has_bus = self.has_keyring();
         let places = ["keyring", "kernel", "file"];
         self.place = *places
             .iter()
@@ -175,7 +206,7 @@ impl Sandbox {
                     .is_some()
             })
             .expect("a place for the data key");
-        self.set("HALLPASS_STORE", self.place);
+        self.configure();
         self.run(program, &["login", "stale"]).expect("a sign-in");
     }
 
@@ -209,15 +240,6 @@ impl Sandbox {
             );
         }
         output.status.success().then_some(output.stdout)
-    }
-}
-
-pub(crate) struct Keyring(Child);
-
-impl Drop for Keyring {
-    fn drop(&mut self) {
-        drop(self.0.stdin.take());
-        let _ = self.0.wait();
     }
 }
 

@@ -85,7 +85,7 @@ fn open(url: &OsString) {
         .expect("a URL");
     if let Some(browser) = launch::choose(&Env::of_process(), None) {
         // What cannot be opened is filled in after a while.
-        let _ = launch::open(&browser, &url);
+        let _ = launch::open(&browser, &url, &Env::of_process());
     }
 }
 

@@ -284,13 +284,9 @@ impl Config {
         })
     }
 
-    /// The providers of those entries that are said to be for this tool.
-    pub fn providers_for(&self, tool: Tool) -> BTreeSet<&str> {
-        let is_said_for = |resource: &&Resource| {
-            let tools = resource.tools.as_deref();
-            tools.is_some_and(|tools| tools.contains(&tool))
-        };
-        let entries = self.resources.iter().filter(is_said_for);
+    /// The providers that any entry names, whatever tool it is for.
+    pub fn providers_with_resources(&self) -> BTreeSet<&str> {
+        let entries = self.resources.iter();
         entries.map(|resource| resource.provider.as_str()).collect()
     }
 

@@ -266,8 +266,8 @@ fn an_entry_with_tools_is_for_those_tools_only() {
     assert!(!config.opens("gitea", &docs, Tool::Kubectl));
     assert!(!config.opens("codeberg", &docs, Tool::Git));
     assert_eq!(config.patterns(Tool::Kubectl).count(), 2);
-    let said: Vec<_> = config.providers_for(Tool::Docker).into_iter().collect();
-    assert_eq!(said, ["gitea"], "an entry without `tools` says nothing");
+    let named: Vec<_> = config.providers_with_resources().into_iter().collect();
+    assert_eq!(named, ["codeberg", "gitea"]);
 }
 
 #[test]

@@ -11,6 +11,7 @@ use url::Url;
 use super::launch::{self, Browser, LaunchError};
 use super::listener::{Listener, ListenerError, Verdict};
 use super::page::Page;
+use crate::env::Env;
 use crate::http::HttpError;
 use crate::oauth::authorization::AuthorizationRequest;
 use crate::oauth::callback::{self, Callback, ErrorCode, Expected, Rejected};
@@ -157,6 +158,7 @@ impl Prepared {
         self,
         ask: &Ask<'_>,
         browser: Option<&Browser>,
+        env: &Env,
         terminal: Terminal,
     ) -> Result<Answered, BrowserError> {
         let Self {
@@ -172,7 +174,7 @@ impl Prepared {
             terminal.say(&format!(
                 "Sign in to {purpose} in the browser; if it does not open, go to\n{url}"
             ));
-            launch::open(browser, &url).map_err(BrowserError::Launch)?;
+            launch::open(browser, &url, env).map_err(BrowserError::Launch)?;
         } else {
             terminal.ask(&format!("Sign in to {purpose} at\n{url}"));
         }

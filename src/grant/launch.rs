@@ -54,7 +54,7 @@ pub fn browser_from(setting: &str) -> Browser {
 }
 
 /// Starts the browser, and does not wait for it.
-pub fn open(browser: &Browser, url: &Url) -> Result<(), LaunchError> {
+pub fn open(browser: &Browser, url: &Url, env: &Env) -> Result<(), LaunchError> {
     if !matches!(url.scheme(), "http" | "https") {
         return Err(LaunchError::NotWeb);
     }
@@ -66,26 +66,33 @@ pub fn open(browser: &Browser, url: &Url) -> Result<(), LaunchError> {
                 command.args(words);
                 Some(command)
             });
-            start_first(commands)
+            start_first(commands, env)
         }
-        Browser::Platform => open_on_platform(url),
+        Browser::Platform => open_on_platform(url, env),
     }
 }
 
 /// The shell opens it itself there: no child process of ours that could inherit a handle.
 #[cfg(windows)]
-fn open_on_platform(url: &Url) -> Result<(), LaunchError> {
+fn open_on_platform(url: &Url, _env: &Env) -> Result<(), LaunchError> {
     ::open::that_detached(url.as_str()).map_err(|error| LaunchError::NotStarted(error.kind()))
 }
 
 #[cfg(not(windows))]
-fn open_on_platform(url: &Url) -> Result<(), LaunchError> {
-    start_first(::open::commands(url.as_str()))
+fn open_on_platform(url: &Url, env: &Env) -> Result<(), LaunchError> {
+    start_first(::open::commands(url.as_str()), env)
 }
 
-fn start_first(commands: impl IntoIterator<Item = Command>) -> Result<(), LaunchError> {
+fn start_first(commands: impl IntoIterator<Item = Command>, env: &Env) -> Result<(), LaunchError> {
     let mut last = io::ErrorKind::NotFound;
-    for command in commands {
+    for mut command in commands {
+        // A `PATH` among them is also where the program is looked for.
+        for (name, value) in env.changes() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
         match start(command) {
             Ok(()) => return Ok(()),
             Err(error) => last = error.kind(),
@@ -393,7 +400,7 @@ mod tests {
             ("ms-settings:", false),
             ("a:$(calc.exe)", false),
         ] {
-            let result = open(&nothing, &Url::parse(url).unwrap());
+            let result = open(&nothing, &Url::parse(url).unwrap(), &Env::default());
             // With no command, a web URL gets as far as finding none to start.
             let expected = match result {
                 Err(LaunchError::NotStarted(_)) => true,
@@ -425,7 +432,7 @@ mod tests {
             words.map(str::to_owned).to_vec(),
         ]);
         let url = "https://id.example/?a=b%20c&d=$(id)";
-        open(&browser, &Url::parse(url).unwrap()).unwrap();
+        open(&browser, &Url::parse(url).unwrap(), &Env::default()).unwrap();
         let deadline = Instant::now() + Duration::from_secs(20);
         while !report.exists() && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(5));

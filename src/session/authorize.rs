@@ -357,10 +357,11 @@ impl Account<'_> {
         let prepared = browser::prepare(&ask, |request| self.pushed(metadata, client, request))?;
         let token_endpoint = endpoint(metadata.token_endpoint.as_ref(), "token_endpoint")?;
         self.was_shown.set(true);
-        let answered = match prepared.answered(&ask, browser, self.context.terminal) {
-            Ok(answered) => answered,
-            Err(error) => return Err(self.not_answered(error)),
-        };
+        let answered =
+            match prepared.answered(&ask, browser, self.context.env, self.context.terminal) {
+                Ok(answered) => answered,
+                Err(error) => return Err(self.not_answered(error)),
+            };
         let request = token::code_request(
             client,
             &answered.code,

@@ -22,9 +22,9 @@ pub(crate) const ARGUMENTS: &[&str] = &["--ignored", "--exact", "form_browser"];
 /// Where the notes go.
 pub(crate) const NOTES: &str = "FORM_BROWSER_NOTES";
 /// `sign-in`, `decline`, `ignore` (notes the URL and ends) or `linger` (notes it and stays).
-pub(crate) const ACTION: &str = "FORM_BROWSER_ACTION";
+pub(crate) const ACTION: &str = "HALLPASS_TEST_BROWSER_ACTION";
 /// Who signs in.
-pub(crate) const PERSON: &str = "FORM_BROWSER_PERSON";
+pub(crate) const PERSON: &str = "HALLPASS_TEST_BROWSER_PERSON";
 
 const HOPS: usize = 12;
 

@@ -14,6 +14,7 @@ use crate::provider::{Endpoint, Fault, Gate, patch};
 use crate::sandbox::{Outcome, Sandbox, files_below};
 use crate::scene::Scene;
 
+const HALLPASS: &str = env!("CARGO_BIN_EXE_hallpass");
 const INFO: &str = "KUBERNETES_EXEC_INFO";
 const SERVER: &str = "https://k8s.corp.example:6443";
 /// What a kubeconfig's exec entry has behind its command.
@@ -57,8 +58,13 @@ pub(crate) struct Parent {
 
 impl Parent {
     pub(crate) fn new(scene: &Scene) -> Self {
+        Self::of(&scene.sandbox)
+    }
+
+    /// One whose environment is the sandbox's, as it is now.
+    pub(crate) fn of(sandbox: &Sandbox) -> Self {
         let this = std::env::current_exe().unwrap();
-        let mut command = scene.sandbox.surround(Command::new(this));
+        let mut command = sandbox.surround(Command::new(this));
         let mut process = command
             .args([
                 "--exact",
@@ -80,14 +86,14 @@ impl Parent {
         }
     }
 
-    fn order(&mut self, sandbox: &Sandbox, info: &str, arguments: &[&str]) {
+    fn order(&mut self, sandbox: &Sandbox, program: &str, info: &str, arguments: &[&str]) {
         let mut variables: BTreeMap<_, _> = sandbox
             .variables()
             .iter()
             .map(|(name, value)| (name.to_str().unwrap(), value.to_str().unwrap()))
             .collect();
         variables.insert(INFO, info);
-        let order = json!({ "arguments": arguments, "variables": variables });
+        let order = json!({ "program": program, "arguments": arguments, "variables": variables });
         writeln!(self.orders, "{order}").unwrap();
     }
 
@@ -118,7 +124,13 @@ impl Parent {
     }
 
     pub(crate) fn run(&mut self, scene: &Scene, info: &str, arguments: &[&str]) -> Outcome {
-        self.order(&scene.sandbox, info, arguments);
+        self.run_in(&scene.sandbox, info, arguments)
+    }
+
+    /// With the sandbox's variables as they are now: what differs from the parent's own is an exec
+    /// entry's `env`.
+    pub(crate) fn run_in(&mut self, sandbox: &Sandbox, info: &str, arguments: &[&str]) -> Outcome {
+        self.order(sandbox, HALLPASS, info, arguments);
         self.result()
     }
 
@@ -146,7 +158,7 @@ pub(crate) fn play() {
         let order: Value = serde_json::from_str(&order.unwrap()).unwrap();
         let words = order["arguments"].as_array().unwrap();
         let variables = order["variables"].as_object().unwrap();
-        let output = Command::new(env!("CARGO_BIN_EXE_hallpass"))
+        let output = Command::new(order["program"].as_str().unwrap())
             .args(words.iter().map(|word| word.as_str().unwrap()))
             .env_clear()
             .envs(
@@ -243,13 +255,10 @@ fn it_is_a_plugin_of_kubectl_by_its_own_name() {
     std::fs::hard_link(env!("CARGO_BIN_EXE_hallpass"), &program)
         .or_else(|_| std::fs::copy(env!("CARGO_BIN_EXE_hallpass"), &program).map(drop))
         .unwrap();
-    let mut command = scene.sandbox.surround(Command::new(program));
-    let output = command
-        .args(["--provider", "corp"])
-        .env(INFO, plain())
-        .output()
-        .unwrap();
-    let reply: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let mut kubectl = Parent::new(&scene);
+    let program = program.to_str().unwrap();
+    kubectl.order(&scene.sandbox, program, &plain(), &["--provider", "corp"]);
+    let reply = kubectl.result().json();
     assert_eq!(reply["kind"], "ExecCredential");
 }
 
@@ -587,7 +596,7 @@ fn twenty_commands_from_nothing_open_one_tab() {
     let scene = Scene::new();
     let mut kubectls: Vec<_> = (0..20).map(|_| Parent::new(&scene)).collect();
     for kubectl in &mut kubectls {
-        kubectl.order(&scene.sandbox, &plain(), CORP);
+        kubectl.order(&scene.sandbox, HALLPASS, &plain(), CORP);
     }
     let tokens: Vec<_> = kubectls
         .iter_mut()
@@ -608,11 +617,11 @@ fn those_who_wait_say_who_signs_in_and_hear_its_no() {
         .provider
         .break_down(Endpoint::Authorize, Fault::Held(gate.clone()));
     let mut first = Parent::new(&scene);
-    first.order(&scene.sandbox, &plain(), CORP);
+    first.order(&scene.sandbox, HALLPASS, &plain(), CORP);
     gate.wait_for_arrivals(1);
     let mut others: Vec<_> = (0..3).map(|_| Parent::new(&scene)).collect();
     for other in &mut others {
-        other.order(&scene.sandbox, &plain(), CORP);
+        other.order(&scene.sandbox, HALLPASS, &plain(), CORP);
     }
     // They wait for the lock by now, or will; either way they hear how it ended.
     gate.open();
@@ -641,9 +650,9 @@ fn one_device_sign_in_serves_all_who_wait() {
     scene
         .provider
         .break_down(Endpoint::DevicePoll, Fault::Held(gate.clone()));
-    first.order(&scene.sandbox, &plain(), device);
+    first.order(&scene.sandbox, HALLPASS, &plain(), device);
     gate.wait_for_arrivals(1);
-    other.order(&scene.sandbox, &plain(), device);
+    other.order(&scene.sandbox, HALLPASS, &plain(), device);
     scene.provider.approve_devices("alice");
     gate.open();
     let signed_in = first.result();

@@ -272,3 +272,116 @@ fn the_doctor_says_whether_the_entry_is_recorded() {
     assert!(off.stdout.contains("hallpass setup kubectl"), "{off}");
     assert!(!off.stdout.contains(&entry_of(&desk.user())), "{off}");
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_exec_entry_chooses_no_browser_and_no_configuration() {
+    let mut desk = Desk::new();
+    let arguments = desk.arguments();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let mut kubectl = Parent::new(&desk.scene);
+    // What the exec entry sets is what the parent does not have.
+    let folder = desk.scene.sandbox.root().join("evil");
+    fs::create_dir(&folder).unwrap();
+    let was_run = folder.join("was-run");
+    let evil = folder.join("xdg-open");
+    crate::sandbox::private_file(&evil, &format!("#!/bin/sh\n: >'{}'\n", was_run.display()));
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+    fs::set_permissions(&evil, mode).unwrap();
+    let path = desk.scene.sandbox.variables()[std::ffi::OsStr::new("PATH")].clone();
+    let mut own_path = folder.clone().into_os_string();
+    own_path.push(":");
+    own_path.push(&path);
+    let browser = desk.scene.sandbox.variables()[std::ffi::OsStr::new("BROWSER")].clone();
+    for (name, value) in [
+        ("BROWSER", evil.as_os_str()),
+        ("HALLPASS_BROWSER", evil.as_os_str()),
+        ("PATH", &own_path),
+    ] {
+        desk.scene.sandbox.set(name, value);
+    }
+    // The caller's own browser signs in.
+    token(&kubectl.run(&desk.scene, "", &arguments));
+    assert!(!was_run.exists());
+    assert_eq!(desk.scene.sandbox.opened().len(), 1);
+    desk.scene.sandbox.set("BROWSER", browser);
+    desk.scene.sandbox.set("PATH", path);
+    desk.scene.sandbox.unset("HALLPASS_BROWSER");
+
+    // A configuration of the exec entry's, for which nothing is said of the server.
+    let unixexec = format!("unixexec:path={}", evil.display());
+    let config = folder.join("config.toml");
+    crate::sandbox::private_file(&config, &format!("browser = \"{}\"\n", evil.display()));
+    for (name, value) in [
+        ("HALLPASS_CONFIG", config.as_os_str()),
+        ("HALLPASS_DATA_DIR", folder.as_os_str()),
+        ("HALLPASS_CA_FILE", config.as_os_str()),
+        ("XDG_CONFIG_HOME", folder.as_os_str()),
+        ("XDG_DATA_HOME", folder.as_os_str()),
+        ("XDG_RUNTIME_DIR", folder.as_os_str()),
+        ("DBUS_SESSION_BUS_ADDRESS", unixexec.as_ref()),
+        ("HOME", folder.as_os_str()),
+    ] {
+        let own = desk
+            .scene
+            .sandbox
+            .variables()
+            .get(std::ffi::OsStr::new(name));
+        let own = own.cloned();
+        desk.scene.sandbox.set(name, value);
+        for info in ["", &at(OTHER, &Value::Null)] {
+            kubectl
+                .run(&desk.scene, info, &arguments)
+                .fails_saying(1, &[name, "exec entry must not choose"]);
+        }
+        match own {
+            Some(own) => desk.scene.sandbox.set(name, own),
+            None => desk.scene.sandbox.unset(name),
+        }
+    }
+    // What a person may put there.
+    desk.scene.sandbox.set("HALLPASS_INTERACTIVE", "never");
+    desk.scene.sandbox.run(&["logout", "--all"]);
+    kubectl
+        .run(&desk.scene, "", &arguments)
+        .fails_saying(3, &["hallpass login corp"]);
+    assert!(!was_run.exists());
+    assert_eq!(desk.scene.sandbox.opened().len(), 1);
+}
+
+#[test]
+fn a_provider_of_other_servers_answers_no_cluster_that_is_not_named() {
+    for (resources, expected) in [
+        ("", None),
+        (
+            "match = \"https://git.corp.example\"\ntools = [\"git\"]",
+            Some("does not open"),
+        ),
+        (
+            "match = \"https://git.corp.example\"",
+            Some("does not open"),
+        ),
+        (
+            "match = \"https://k8s.corp.example:6443\"\ntools = [\"git\"]",
+            Some("does not open"),
+        ),
+        ("match = \"https://k8s.corp.example:6443\"", None),
+        (
+            "match = \"https://k8s.corp.example:6443\"\ntools = [\"kubectl\"]",
+            None,
+        ),
+    ] {
+        let mut scene = Scene::new();
+        if !resources.is_empty() {
+            scene.configure(&format!(
+                "\n[[resources]]\nprovider = \"corp\"\n{resources}\n"
+            ));
+        }
+        let asked = ["kubectl", "--provider", "corp"];
+        let answer = Parent::new(&scene).run(&scene, &at(SERVER, &Value::Null), &asked);
+        match expected {
+            None => drop(token(&answer)),
+            Some(word) => drop(answer.fails_saying(1, &[word, "[[resources]]"]).to_owned()),
+        }
+    }
+}

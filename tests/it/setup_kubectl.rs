@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
+use crate::kubectl::{Parent, token};
 use crate::sandbox::{Outcome, Sandbox, files_below, leaks, private_file};
 use crate::scene::Scene;
 
@@ -455,10 +456,7 @@ fn two_accounts_and_two_providers_can_be_set_up_for_one_server() {
             .iter()
             .filter_map(Value::as_str)
             .collect();
-        desk.sandbox.run(&args).json()["status"]["token"]
-            .as_str()
-            .unwrap()
-            .to_owned()
+        token(&Parent::of(&desk.sandbox).run_in(&desk.sandbox, "", &args))
     };
     desk.sandbox.person("bob");
     let work = run(&mut desk, 1);
@@ -709,8 +707,9 @@ fn a_converted_kubelogin_signs_in_as_it_did() {
         "kind": "ExecCredential", "apiVersion": "client.authentication.k8s.io/v1",
         "spec": {"interactive": true, "cluster": {"server": SERVER}},
     });
-    scene.sandbox.set("KUBERNETES_EXEC_INFO", info.to_string());
-    let reply = scene.sandbox.run(&args).json();
+    let reply = Parent::new(&scene)
+        .run(&scene, &info.to_string(), &args)
+        .json();
     assert!(reply["status"]["token"].is_string());
     let asked = url::Url::parse(scene.sandbox.opened()[0].last().unwrap()).unwrap();
     let redirect = asked

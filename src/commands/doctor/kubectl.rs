@@ -96,6 +96,12 @@ fn look_at_context(
         return Ok(());
     };
     look_at_entry(env, user, &setup, findings);
+    for name in kubectl::not_for_exec_entries(kubeconfig::variables(user)) {
+        findings.off(
+            &format!("the exec entry's env sets {name}, which an exec entry cannot choose"),
+            &format!("take {name} out of it, and set it in your shell before you start kubectl"),
+        );
+    }
     let words: Vec<OsString> = words.into_iter().map(OsString::from).collect();
     let exec = match kubectl::parsed(&words) {
         Ok(exec) => exec,

@@ -260,7 +260,7 @@ fn owners(
             }
         }
     }
-    for name in config.providers_for(Tool::Kubectl) {
+    for name in config.providers_with_resources() {
         let is_own = is_ours && name == provider.name;
         if is_own || is_same_registration(&config.provider(name)?, provider) {
             owners.push(name.to_owned());

@@ -3,6 +3,7 @@
 //! `cluster` decides who answers, `entry` remembers for which server an exec entry was set up, and
 //! `handouts` decides what kind of a request it is.
 
+mod caller;
 mod cluster;
 pub(super) mod entry;
 mod handouts;
@@ -30,6 +31,7 @@ use crate::session::record::Session;
 use crate::session::{self, Account, Context};
 use crate::store::{self, AtHand, Kept, Place, RecordName, StoreError};
 use crate::terminal::Terminal;
+use caller::Caller;
 pub(super) use cluster::Opened;
 use handouts::{Handouts, Turn};
 
@@ -60,6 +62,15 @@ pub(super) fn opened(
     })
 }
 
+/// The variables of an exec entry's `env` that do not count, or that are refused.
+pub(super) fn not_for_exec_entries<'v>(
+    variables: impl Iterator<Item = (&'v str, &'v str)>,
+) -> impl Iterator<Item = &'v str> {
+    variables
+        .filter(|(name, value)| !caller::is_allowed(name.as_ref(), value.as_ref()))
+        .map(|(name, _)| name)
+}
+
 /// Answers a request that was answered before, while its token is good, and before anybody has
 /// parsed the command line.
 pub(super) fn again<'e>(env: &'e Env, words: &'e [OsString]) -> Option<Result<ExitCode, Error>> {
@@ -73,12 +84,29 @@ pub(super) fn again<'e>(env: &'e Env, words: &'e [OsString]) -> Option<Result<Ex
 
 /// `words` are what `args` was parsed from.
 pub(super) fn run(env: &Env, args: &KubectlArgs, words: &[OsString]) -> Result<ExitCode, Error> {
+    let version = args.api_version.as_ref().map(OsString::from);
+    let caller = match Caller::of(env) {
+        Ok(caller) => caller,
+        Err(stop) => {
+            let mut refusal = Some(Refusal::from(stop));
+            let mut refused = |_: &_| Err(refusal.take().unwrap_or(Refusal::NotMine));
+            return answer::call(env, version.as_slice(), |call| {
+                Kubectl.serve(call, &mut refused)
+            });
+        }
+    };
+    let env = &caller.env;
     tool::serve(
         env,
         &Kubectl,
-        args.api_version.as_ref().map(OsString::from).as_ref(),
+        version.as_ref(),
         |_| Some(question(env, words)),
-        |_| tool::prepared(env, &args.common, &args.asking, false),
+        |_| {
+            let mut prepared = tool::prepared(env, &args.common, &args.asking, false)?;
+            let settings = &mut prepared.config.settings;
+            settings.browser = caller.browser(settings.browser.take());
+            Ok(prepared)
+        },
         |served, request, outcome| {
             let credential = credential(served, args, words, request, outcome);
             Ok(credential.map(Reply::Credential)?)

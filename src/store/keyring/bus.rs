@@ -11,6 +11,13 @@ use zbus::blocking::{Connection, connection};
 
 pub(super) fn session() -> zbus::Result<Connection> {
     let address = Address::session()?;
+    // A variable must not start a program.
+    #[cfg(unix)]
+    if let zbus::address::Transport::Unixexec(_) = address.transport() {
+        return Err(zbus::Error::Address(
+            "a session bus that is a command (unixexec) is not used".to_owned(),
+        ));
+    }
     #[cfg(target_os = "linux")]
     if let zbus::address::Transport::Unix(unix) = address.transport()
         && let Some(socket) = linux::connect(unix.path())?

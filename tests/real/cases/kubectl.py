@@ -19,6 +19,8 @@ from sandbox import HERE, Blocked, Result, Terminal, end
 
 SECONDS_A_KUBECTL = 60
 NEW, OLD = "trixie", "bookworm"
+# A parent that has the environment of the sandbox, as a client has that of the person.
+PARENT = ["sh", "-c", '"$0" "$@"; exit $?']
 V1, V1BETA1 = "client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1"
 VERSIONS = {NEW: ("1.32", V1), OLD: ("1.20", V1BETA1)}
 # kubectl runs its plugin up to so often where it gets nothing or is refused: facts of its discovery.
@@ -490,7 +492,7 @@ def a_proxy_of_the_cluster_leads_to_the_provider_where_that_is_asked_for(rig):
             encoding="utf-8",
         )
         proxy.asked.clear()
-        result = rig.sandbox.hallpass("kubectl", "--provider", "corp", KUBERNETES_EXEC_INFO=json.dumps(info))
+        result = rig.sandbox.hallpass("kubectl", "--provider", "corp", before=PARENT, KUBERNETES_EXEC_INFO=json.dumps(info))
         if asked_for:
             result.ended(0)
             port = provider.issuer.rpartition(":")[2]
@@ -500,6 +502,38 @@ def a_proxy_of_the_cluster_leads_to_the_provider_where_that_is_asked_for(rig):
             result.ended(1).said("provider.test")
             assert proxy.asked == []
     assert len(rig.sandbox.tabs()) == 1
+
+
+@case
+def an_exec_entry_chooses_neither_the_browser_nor_the_configuration(rig):
+    desk = Desk(rig, config=ENTRY)
+    ran = rig.sandbox.root / "ran"
+    folder = rig.sandbox.root / "of-the-kubeconfig"
+    folder.mkdir()
+    for name in ("xdg-open", "evil"):
+        (folder / name).write_text(f"#!/bin/sh\n: >'{ran}'\n", encoding="utf-8")
+        (folder / name).chmod(0o700)
+    path = f"{folder}:{rig.sandbox.env['PATH']}"
+    desk.exec["env"] = [{"name": name, "value": value} for name, value in (
+        ("BROWSER", f"{folder}/evil"), ("HALLPASS_BROWSER", f"{folder}/evil"), ("PATH", path))]  # fmt: skip
+    desk.write()
+    desk.gets_pods()
+    assert len(rig.sandbox.tabs()) == 1 and not ran.exists()
+    # A configuration that says nothing of the server, and a server that is not the person's.
+    (folder / "config.toml").write_text(f'browser = "{folder}/evil"\n', encoding="utf-8")
+    evil = rig.with_part(ApiServer(desk.provider, rig.authority("evil"), rig.sandbox.root))
+    desk.arguments = adhoc(desk.provider)
+    for name, value in (
+        ("HALLPASS_CONFIG", folder / "config.toml"), ("XDG_CONFIG_HOME", folder), ("XDG_DATA_HOME", folder),
+        ("HALLPASS_DATA_DIR", folder), ("HALLPASS_CA_FILE", folder / "ca.pem"), ("HOME", folder),
+    ):  # fmt: skip
+        desk.exec["env"] = [{"name": name, "value": str(value)}]
+        desk.write(clusters={"there": {"server": evil.url, "certificate-authority-data": evil.authority}})
+        failed = desk.ran()
+        assert failed.code != 0
+        failed.said(name)
+    assert [token for _, token, _ in evil.new_seen() if token] == []
+    assert len(rig.sandbox.tabs()) == 1 and not ran.exists()
 
 
 # --- a provider in trouble ---

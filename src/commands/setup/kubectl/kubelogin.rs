@@ -207,6 +207,10 @@ pub(super) fn converted(command: &str, args: &[String]) -> Result<Converted, Ref
         }
         Some(_) | None => false,
     };
+    let command = given.last("browser-command");
+    if command.is_some_and(|command| !command.is_empty()) && !given.is_on("skip-open-browser") {
+        notes.push(NO_COMMAND.to_owned());
+    }
     let needed = |name: &str, shown| {
         let value = given.last(name).filter(|value| !value.is_empty());
         value.map(str::to_owned).ok_or(Refused::Missing(shown))
@@ -326,13 +330,15 @@ fn certificates(given: &Given<'_>) -> Result<Vec<u8>, Refused> {
     Ok(all)
 }
 
+/// A kubeconfig may come from anybody, so what it says of the browser's command does not count.
+const NO_COMMAND: &str = "--browser-command left out: an exec entry cannot choose the browser. Set \
+                          `browser` in config.toml instead";
+
 /// What hallpass is told by its environment.
 fn environment(given: &Given<'_>) -> Result<Vec<(&'static str, String)>, Refused> {
     let mut env = Vec::new();
     if given.is_on("skip-open-browser") {
         env.push(("BROWSER", "none".to_owned()));
-    } else if let Some(command) = given.last("browser-command").filter(|c| !c.is_empty()) {
-        env.push(("BROWSER", command.to_owned()));
     }
     if let Some(seconds) = given.last("authentication-timeout-sec") {
         let seconds: u32 = seconds.parse().map_err(|_| {
@@ -753,7 +759,7 @@ mod tests {
                 c.env = vec![("BROWSER", "none".to_owned())];
             }),
             (&["--browser-command=firefox"], |c| {
-                c.env = vec![("BROWSER", "firefox".to_owned())];
+                c.notes = texts(&[NO_COMMAND]);
             }),
             (&["--authentication-timeout-sec=60"], |c| {
                 c.env = vec![("HALLPASS_SIGN_IN_TIMEOUT", "60".to_owned())];
