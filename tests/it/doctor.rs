@@ -307,7 +307,7 @@ fn a_server_that_the_provider_does_not_open_and_a_person_not_signed_in_are_named
     says(
         &doctor(&other, &[]),
         1,
-        &["does not open the cluster", "[[resources]]"],
+        &["does not open the cluster", "hallpass setup kubectl"],
     );
 }
 

@@ -552,6 +552,16 @@ fn a_server_that_looks_like_a_known_kind_gets_the_line_that_sets_it_up_and_no_to
         assert_eq!(reply.stdout, "");
         assert!(reply.stderr.contains(line), "{reply}");
     }
+    // A configured provider's tokens would go to whoever claims to be one of its kind.
+    let mut scene = scene;
+    scene.configure(
+        "[providers.gitlab]\nissuer = \"https://gitlab.corp.example\"\nclient_id = \"x\"\n",
+    );
+    let input = "protocol=https\nhost=forge.example\nwwwauth[]=Basic realm=\"GitLab\"\n";
+    let reply = scene.sandbox.git("get", input);
+    assert!(!reply.stderr.contains("--provider"), "{reply}");
+    let own = "--host forge.example --issuer-url https://forge.example --client-id ID";
+    assert!(reply.stderr.contains(own), "{reply}");
     assert_eq!(scene.provider.all_seen().len(), 0);
 }
 

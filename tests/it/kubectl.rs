@@ -773,9 +773,11 @@ fn the_server_finds_its_provider_and_its_account() {
             &[
                 "no [[resources]] entry opens",
                 server,
-                "tools = [\"kubectl\"]",
+                "hallpass setup kubectl --dry-run",
             ],
         );
+        // The kubeconfig may be a stranger's.
+        assert!(!refused.stderr.contains("provider = "), "{refused}");
     }
 }
 

@@ -462,6 +462,9 @@ fn git_asks_nobody_after_hallpass_wherever_the_other_stands() {
         assert_eq!(desk.asks_another("codeberg.org"), is_asked, "{own}");
         let outcome = desk.setup(&["--host", "codeberg.org"]);
         outcome.succeeds();
+        let recipient =
+            "tokens of codeberg (https://codeberg.org) will be sent to https://codeberg.org\n";
+        assert!(outcome.stdout.contains(recipient), "{outcome}");
         let says = outcome.stdout.contains("git no longer asks");
         assert_eq!(says, is_asked, "{own}{outcome}");
         assert!(!outcome.stdout.contains("still asks"), "{own}{outcome}");
@@ -732,5 +735,29 @@ fn setup_explains_large_pushes_to_a_server_that_accepts_only_bearer_tokens() {
         let again = desk.setup(&[]);
         again.succeeds();
         assert_eq!(again.stdout.contains("only Bearer"), has_note, "{again}");
+    }
+}
+
+/// What such a provider's tokens are for is not known, so the host gets a provider of its own.
+#[test]
+fn a_forges_name_never_means_a_configured_provider_whose_home_is_not_this_host() {
+    for configured in [
+        "[providers.gitlab]\nissuer = \"https://login.corp.example\"\nclient_id = \"theirs\"\n",
+        "[providers.gitlab]\nclient_id = \"theirs\"\n",
+    ] {
+        let mut desk = Desk::new();
+        desk.sandbox.config(configured);
+        let outcome = desk.setup(&[
+            "--host",
+            "forge.example",
+            "--provider",
+            "gitlab",
+            "--client-id",
+            "own",
+            "--dry-run",
+        ]);
+        outcome.succeeds();
+        let recipient = "tokens of forge.example (https://forge.example) will be sent to https://forge.example\n";
+        assert!(outcome.stdout.contains(recipient), "{outcome}");
     }
 }

@@ -332,10 +332,18 @@ impl<'p> Desk<'_, 'p> {
     fn unknown(&self, request: &Request, target: &Target) -> Stop {
         if let (Some(_), Some((forge, preset))) = (&target.url, forge_of(&request.challenges)) {
             let host = quoted(&target.host);
+            // Anybody can send the challenge, so no configured provider is suggested: its tokens
+            // would go there.
+            let mut configured = self.tool.prepared.config.providers();
+            let provider = if configured.any(|name| name == preset) {
+                format!("--issuer-url {} --client-id ID", quoted(&target.realm))
+            } else {
+                format!("--provider {preset}")
+            };
             // It says where to register an application where one is needed.
             self.tool.prepared.terminal.say(&format!(
-                "{host} looks like {forge}; to sign in to it with the browser, run `hallpass \
-                 setup git --host {host} --provider {preset}`"
+                "{host} says that it is {forge}. If you know the server, run `hallpass setup git \
+                 --host {host} {provider}` to sign in to it with the browser"
             ));
         }
         Stop::refused(Refusal::NotMine)

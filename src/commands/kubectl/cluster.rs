@@ -452,7 +452,7 @@ impl<'c> Server<'c> {
     fn unknown(&self) -> Stop {
         because(
             format!("no [[resources]] entry opens the cluster at {}", self.shown),
-            self.entry("…"),
+            Self::set_up(),
             Exit::Failed,
         )
     }
@@ -460,17 +460,16 @@ impl<'c> Server<'c> {
     fn not_opened_by(&self, name: &str) -> Stop {
         because(
             format!("{name} does not open the cluster at {}", self.shown),
-            self.entry(name),
+            Self::set_up(),
             Exit::Failed,
         )
     }
 
-    /// What to write, if the server is to have the token.
-    fn entry(&self, provider: &str) -> String {
-        format!(
-            "if that server is to have its token, add to config.toml:\n[[resources]]\nmatch = \
-             \"{}\"\nprovider = \"{provider}\"\ntools = [\"kubectl\"]",
-            self.realm
-        )
+    /// The kubeconfig may be a stranger's, so the hint names no provider and has nothing to paste
+    /// that gives this server a token.
+    fn set_up() -> String {
+        "if you trust this server with your token, run `hallpass setup kubectl --dry-run`: it \
+         shows whose token would be sent to which server; without `--dry-run` it sets that up"
+            .to_owned()
     }
 }

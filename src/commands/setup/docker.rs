@@ -19,7 +19,7 @@ use super::super::{flags_of, print, quoted};
 use super::host::Host;
 use super::json_file::{Edit, JsonFile};
 use super::link::{self, Link};
-use super::opener::{Added, Opened, toml_text};
+use super::opener::{Added, Opened, recipient, toml_text};
 use super::shown::Shown;
 use crate::cli::{Opener, SetupDocker};
 use crate::config::{Config, Turn, UserFile, home};
@@ -112,6 +112,11 @@ pub(in super::super) fn run(env: &Env, args: &SetupDocker) -> Result<ExitCode, E
     if !work.is_edited && work.link.is_none() {
         work.shown.line("nothing to change");
     } else {
+        for host in hosts.iter().filter(|_| !args.changing.undo) {
+            if let Some(found) = config.resource(&host.url, Tool::Docker)? {
+                work.shown.line(&recipient(&found.provider, host));
+            }
+        }
         work.shown.way_back(&command(args));
     }
     if let Some(turn) = &turn {

@@ -15,7 +15,7 @@ use super::super::{flags_of, print, quoted, shell_word};
 use super::git_config::{self, Entry};
 use super::host::Host;
 use super::large_pushes;
-use super::opener::{Opened, toml_text};
+use super::opener::{Opened, recipient, toml_text};
 use super::program;
 use super::shown::Shown;
 use crate::cli::SetupGit;
@@ -47,6 +47,7 @@ pub(in super::super) fn run(env: &Env, args: &SetupGit) -> Result<ExitCode, Erro
     let mut changes;
     let mut others = Others::default();
     let mut bearer_hosts = Vec::new();
+    let mut recipients = Vec::new();
     if args.changing.undo {
         let titles = match &host {
             Some(host) => vec![title(host)],
@@ -83,6 +84,9 @@ pub(in super::super) fn run(env: &Env, args: &SetupGit) -> Result<ExitCode, Erro
         let edited = Config::load_edited(env, &flags, &file)?;
         for host in hosts {
             let found = edited.resource(&host.url, Tool::Git)?;
+            if let Some(found) = &found {
+                recipients.push(recipient(&found.provider, &host));
+            }
             if found.is_some_and(|found| found.provider.git_bearer) {
                 bearer_hosts.push(host);
             }
@@ -90,7 +94,11 @@ pub(in super::super) fn run(env: &Env, args: &SetupGit) -> Result<ExitCode, Erro
     }
     changes.retain(|change| !change.taken.is_empty() || !change.added.is_empty());
 
-    let advice = large_pushes::advice(&bearer_hosts);
+    if changes.is_empty() && edited.is_empty() {
+        recipients.clear();
+    }
+    let mut advice = recipients;
+    advice.extend(large_pushes::advice(&bearer_hosts));
     let shown = shown(&changes, &others, &advice, &file, &edited, args);
     if let Some(turn) = &turn {
         made_in_git(&changes, args.changing.undo, &helper)?;

@@ -12,7 +12,7 @@ use crate::config::{Config, ConfigError, Flags, Match, UserFile};
 use crate::credential::Tool;
 use crate::env::Env;
 use crate::error::Error;
-use crate::provider::{OF_ANY_ISSUER, Provider, Realm};
+use crate::provider::{OF_ANY_ISSUER, Provider, Realm, web_url};
 
 /// A key of a section, and its value in TOML.
 type Key = (&'static str, String);
@@ -172,12 +172,13 @@ impl Opened<'_> {
 
     /// Whether the provider that has a forge's name in the configuration is one of that forge
     /// elsewhere: what is asked for here is another instance, and never the first one's tokens.
+    /// A provider whose home is unknown is elsewhere.
     fn is_elsewhere(&self, config: &Config, name: &str) -> bool {
+        let is_here = |provider: &Provider| is_home_of(provider, &self.host.url);
         self.instances.contains(&name)
-            && config.provider(name).is_ok_and(|provider| {
-                // Of an issuer alone nothing is known before its metadata is read.
-                home_of(&provider).is_some() && !is_home_of(&provider, &self.host.url)
-            })
+            && !config
+                .provider(name)
+                .is_ok_and(|provider| is_here(&provider))
     }
 
     /// The name of the provider, and its section where it has none. `made` is one that the earlier
@@ -449,8 +450,23 @@ pub(super) fn name_of(url: &str) -> String {
 /// Shorter than a name may be (64), so that a number has room behind it.
 const LONGEST_NAME: usize = 60;
 
+/// Whose tokens will be sent to which host.
+pub(super) fn recipient(provider: &Provider, host: &Host) -> String {
+    let issued_by = home_of(provider).map(|home| format!(" ({home})"));
+    format!(
+        "tokens of {}{} will be sent to {}",
+        provider.name,
+        issued_by.unwrap_or_default(),
+        host.text
+    )
+}
+
 fn home_of(provider: &Provider) -> Option<Realm> {
-    provider.authorization_endpoint.as_ref().and_then(Realm::of)
+    let endpoint = provider.authorization_endpoint.as_ref();
+    endpoint.and_then(Realm::of).or_else(|| {
+        let issuer = provider.issuer.as_deref()?;
+        Realm::of(&web_url::parse(issuer)?)
+    })
 }
 
 fn is_home_of(provider: &Provider, url: &Url) -> bool {

@@ -21,7 +21,7 @@ use super::super::kubeconfig::{self, Kubeconfig};
 use super::super::kubectl::entry::Entry;
 use super::super::{Prepared, flags_of, print, quoted};
 use super::host::Host;
-use super::opener::{Opened, described, keys_of, makes_provider, name_of, toml_text};
+use super::opener::{Opened, described, keys_of, makes_provider, name_of, recipient, toml_text};
 use super::program;
 use super::shown::Shown;
 use crate::cli::{Changing, Opener, SetupKubectl};
@@ -124,6 +124,8 @@ fn set_up(
     let is_changed =
         config_changes || target.is_changed() || kuberc_changes || plan.has_files() || is_new;
     if is_changed {
+        let edited = Config::load_edited(env, flags, &file)?;
+        show_recipients(&mut text, &edited.provider(&plan.name)?, &hosts);
         for note in &notes {
             text.line(&format!("note: {note}"));
         }
@@ -159,6 +161,12 @@ fn set_up(
         Entry::remove(&store, id)?;
     }
     Ok(Exit::Answered.into())
+}
+
+fn show_recipients(text: &mut Shown, provider: &Provider, hosts: &[Host]) {
+    for host in hosts {
+        text.line(&recipient(provider, host));
+    }
 }
 
 /// Takes out what an earlier run has added for the user: the configuration without it, and the
