@@ -37,6 +37,7 @@ mod docker;
 mod doctor;
 mod git;
 mod harness;
+mod hints;
 mod id_token;
 mod kubectl;
 #[cfg(unix)]

@@ -1,0 +1,762 @@
+//! Every hint works in the state that prints it.
+//!
+//! `STATES` has a row for each variant of the error types that have hints. A variant without a row
+//! fails the first test. A row names the test that drives hallpass into the state, runs the command
+//! of the hint and is out of the state afterwards, or says why there is no such test.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use Hint::{Check, Real, Runs, Unreached};
+
+use crate::git::Git as _;
+use crate::sandbox::{Outcome, Running, files_below};
+use crate::scene::Scene;
+
+const NEVER: &[&str] = &["--interactive", "never"];
+
+enum Hint {
+    /// A test of this file runs it.
+    Runs(&'static str),
+    /// A case of `tests/real/cases` runs it, with the real part that the state needs.
+    Real(&'static str, &'static str),
+    /// It names something to edit or to look at, and no command of ours that gets the user out.
+    Check(&'static str),
+    /// There is nothing that the user could do here.
+    None,
+    /// It is another type's, which has rows of its own or is listed in the reason.
+    Of(&'static str),
+    /// The state cannot be reached from outside.
+    Unreached(&'static str),
+}
+
+/// A variant's name and what becomes of its hint.
+type Row = (&'static str, Hint);
+
+/// The error types: their file, their name and a row for each variant.
+const STATES: &[(&str, &str, &[Row])] = &[
+    (
+        "src/error.rs",
+        "Error",
+        &[
+            ("Usage", Runs("a_wrong_command_line_points_to_the_help")),
+            (
+                "NoResource",
+                Check("lines to add to config.toml: only the user knows the provider"),
+            ),
+            ("UnknownAccount", Check("a list of the known accounts")),
+            (
+                "WhichAccount",
+                Runs("logout_of_several_accounts_points_to_one_or_all"),
+            ),
+            (
+                "NotRegistered",
+                Check("a registration at the provider comes first"),
+            ),
+            (
+                "GitConfig",
+                Check("git's own configuration or its lock file"),
+            ),
+            ("Kubectl", Check("whether kubectl is installed")),
+            (
+                "KubeconfigUnfit",
+                Check("commands of kubectl that lay its file out again"),
+            ),
+            (
+                "StillNeeded",
+                Check("an entry of the user's own that comes first"),
+            ),
+            (
+                "KubeconfigBusy",
+                Check("a file of kubectl that another program holds"),
+            ),
+            (
+                "NotConverted",
+                Check("a command with placeholders that the user fills in"),
+            ),
+            (
+                "StoreSetOtherwise",
+                Runs("a_move_that_the_setting_forbids_works_with_the_setting_of_the_hint"),
+            ),
+            (
+                "Program",
+                Unreached("the system does not know the path of a running program"),
+            ),
+            ("Link", Check("the folder of a link")),
+            ("Reply", Hint::None),
+            ("Config", Hint::Of("ConfigError")),
+            ("Store", Hint::Of("StoreError")),
+            ("Session", Hint::Of("session::Error")),
+        ],
+    ),
+    (
+        "src/config/error.rs",
+        "ConfigError",
+        &[
+            (
+                "Entry",
+                Check("a line of the configuration; see config_errors"),
+            ),
+            ("Given", Hint::None),
+            ("Unreadable", Hint::None),
+            ("Unwritable", Check("the disk and the folder of a file")),
+            (
+                "Busy",
+                Unreached(
+                    "a minute's wait; a set-up that waits names the process after two seconds",
+                ),
+            ),
+            ("NotAnObject", Check("a JSON file of another program")),
+            (
+                "Untrusted",
+                Runs("a_configuration_that_others_can_write_is_mended_by_the_chmod_of_the_hint"),
+            ),
+            ("Absent", Check("the value of HALLPASS_CONFIG")),
+            ("RelativeFolder", Hint::None),
+            ("NoHome", Check("the value of HOME")),
+            ("UnknownProvider", Check("a list of the known providers")),
+            (
+                "NoProvider",
+                Check("commands with placeholders: only the user knows the provider"),
+            ),
+            (
+                "SeveralProviders",
+                Check("a list of the configured providers"),
+            ),
+            (
+                "Missing",
+                Check("lines to write, whose values only the user knows"),
+            ),
+            (
+                "Unregistered",
+                Check("a registration at the provider comes first"),
+            ),
+            ("OpenIdWithoutIssuer", Check("a line of the configuration")),
+            ("NotInPreset", Check("a line of the configuration")),
+            ("Secret", Check("the file of a client secret")),
+        ],
+    ),
+    (
+        "src/store/error.rs",
+        "StoreError",
+        &[
+            (
+                "NoHome",
+                Unreached("the user database of the tests' own user has a home folder"),
+            ),
+            (
+                "RelativeHome",
+                Runs("a_data_folder_that_cannot_be_used_is_replaced_by_the_variable_of_the_hint"),
+            ),
+            (
+                "RelativeDataDir",
+                Runs("a_data_folder_that_cannot_be_used_is_replaced_by_the_variable_of_the_hint"),
+            ),
+            (
+                "NoMachineId",
+                Unreached("it takes a network file system and a machine without an ID"),
+            ),
+            (
+                "IsALink",
+                Runs("a_data_folder_that_cannot_be_used_is_replaced_by_the_variable_of_the_hint"),
+            ),
+            (
+                "NotOurs",
+                Runs("a_data_folder_that_cannot_be_used_is_replaced_by_the_variable_of_the_hint"),
+            ),
+            (
+                "TooOpen",
+                Runs("a_folder_that_others_can_reach_is_closed_by_the_chmod_of_the_hint"),
+            ),
+            (
+                "NotAFolder",
+                Runs("a_data_folder_that_cannot_be_used_is_replaced_by_the_variable_of_the_hint"),
+            ),
+            ("NotAFile", Check("what is in the place of a file")),
+            (
+                "Io",
+                Real(
+                    "set_ups",
+                    "a_read_only_home_is_named_before_anything_is_set_up_and_the_way_out_works",
+                ),
+            ),
+            (
+                "UnknownFormat",
+                Runs("an_unreadable_record_is_removed_by_the_command_of_the_hint"),
+            ),
+            (
+                "ForeignKey",
+                Runs("an_unreadable_record_is_removed_by_the_command_of_the_hint"),
+            ),
+            (
+                "Damaged",
+                Runs("an_unreadable_record_is_removed_by_the_command_of_the_hint"),
+            ),
+            ("NotJson", Hint::None),
+            (
+                "RecordsWithoutKey",
+                Runs("a_lost_key_is_replaced_after_the_command_of_the_hint"),
+            ),
+            (
+                "KeyMissing",
+                Runs("a_lost_key_is_replaced_after_the_command_of_the_hint"),
+            ),
+            (
+                "KeyDamaged",
+                Runs("a_lost_key_is_replaced_after_the_command_of_the_hint"),
+            ),
+            (
+                "KeyFileDamaged",
+                Runs("a_lost_key_is_replaced_after_the_command_of_the_hint"),
+            ),
+            (
+                "KeyFileNewer",
+                Runs("a_lost_key_is_replaced_after_the_command_of_the_hint"),
+            ),
+            (
+                "KeyChanged",
+                Unreached("another process replaces the key within one command"),
+            ),
+            (
+                "OtherPlace",
+                Real("key_recovery", "a_setting_that_changed_points_to_the_move"),
+            ),
+            (
+                "OnlyPlace",
+                Real(
+                    "kernel_keyring",
+                    "as_the_only_place_it_serves_every_session_of_the_user",
+                ),
+            ),
+            ("NoRandomness", Hint::None),
+            (
+                "Keyring",
+                Runs("a_missing_keyring_is_replaced_by_the_variable_of_the_hint"),
+            ),
+            (
+                "Kernel",
+                Real("kernel_keyring", "forbidden_with_eperm_it_is_done_without"),
+            ),
+            (
+                "LockTimedOut",
+                Runs("a_lock_that_is_held_is_free_after_the_kill_of_the_hint"),
+            ),
+            (
+                "NothingKept",
+                Runs("a_store_that_saves_nothing_is_replaced_by_the_variable_of_the_hint"),
+            ),
+        ],
+    ),
+    (
+        "src/session/error.rs",
+        "Error",
+        &[
+            ("Config", Hint::Of("ConfigError")),
+            ("Store", Hint::Of("StoreError")),
+            ("Http", Hint::Of("HttpError")),
+            (
+                "Discovery",
+                Check("the issuer, against the provider's documentation"),
+            ),
+            (
+                "NoMetadata",
+                Check("the issuer, against the provider's documentation"),
+            ),
+            (
+                "MetadataMoved",
+                Check("the issuer, against the provider's documentation"),
+            ),
+            (
+                "NoEndpoint",
+                Check("an endpoint that only the provider's documentation names"),
+            ),
+            (
+                "Token",
+                Check("the registration at the provider, or a provider in trouble"),
+            ),
+            ("LostResponse", Check("the network")),
+            ("IdToken", Check("the registration at the provider")),
+            ("UntimelyIdToken", Check("this machine's clock")),
+            ("NoIdToken", Check("the registration at the provider")),
+            ("IdTokenNotAskedFor", Check("the scopes of the provider")),
+            (
+                "Browser",
+                Runs("a_browser_that_does_not_start_is_left_out_by_the_flag_of_the_hint"),
+            ),
+            (
+                "Device",
+                Check("the other flow, which the provider may not have either"),
+            ),
+            ("Mixup", Check("what `-v` shows: it takes an attack")),
+            (
+                "SignInNeeded",
+                Runs("a_sign_in_that_did_not_happen_is_made_by_the_command_of_the_hint"),
+            ),
+            (
+                "Declined",
+                Runs("a_sign_in_that_did_not_happen_is_made_by_the_command_of_the_hint"),
+            ),
+            (
+                "TimedOut",
+                Runs("a_sign_in_that_did_not_happen_is_made_by_the_command_of_the_hint"),
+            ),
+            (
+                "ProviderRefused",
+                Check("a provider that ends each sign-in: the command is the same again"),
+            ),
+            (
+                "CoolingDown",
+                Runs("a_sign_in_that_did_not_happen_is_made_by_the_command_of_the_hint"),
+            ),
+            (
+                "LeaderDied",
+                Unreached("a process is killed between two looks at one file"),
+            ),
+            (
+                "LeaderFailed",
+                Unreached("the state ends with the process that waited"),
+            ),
+            (
+                "OtherPerson",
+                Runs("another_person_gets_an_account_by_a_command_of_the_hint"),
+            ),
+            (
+                "UnknownPerson",
+                Check("a provider that does not answer now"),
+            ),
+            (
+                "NotAccepted",
+                Check("permissions at the server that refused the token"),
+            ),
+            (
+                "SignedOutMeanwhile",
+                Unreached("a sign-out falls into another command's request"),
+            ),
+            (
+                "Exchange",
+                Check("permissions at the registry, or a registry in trouble"),
+            ),
+            (
+                "Vanished",
+                Unreached("a session is removed between two reads of one command"),
+            ),
+        ],
+    ),
+    (
+        "src/http.rs",
+        "HttpError",
+        &[
+            ("PlainHttp", Check("an address of the provider")),
+            ("TimedOut", Check("the network")),
+            ("Unreachable", Check("the network")),
+            ("Proxy", Check("the value of HTTPS_PROXY; see network")),
+            (
+                "ProxyLogin",
+                Check("the value of HTTPS_PROXY, with a password that only the user knows"),
+            ),
+            (
+                "Certificate",
+                Check("the clock, or a CA's file that only the user has"),
+            ),
+            ("NotTls", Check("the network")),
+            ("NetworkSignIn", Check("the network's own sign-in page")),
+            ("Interrupted", Check("the network")),
+            ("Redirect", Check("an address of the provider")),
+            ("TooLarge", Check("an address of the provider")),
+            ("CaFile", Check("the value of ca_file")),
+            ("Tls", Hint::None),
+        ],
+    ),
+];
+
+#[test]
+fn every_error_has_a_row_and_every_row_a_test_or_a_reason() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |path: &str| fs::read_to_string(root.join(path)).unwrap();
+    let own = read("tests/it/hints.rs").replace("\r\n", "\n");
+    for (file, name, rows) in STATES {
+        let text = read(file);
+        let body = text.split_once(&format!("pub enum {name} {{")).unwrap().1;
+        let body = body.split_once("\n}\n").unwrap().0;
+        let variants: BTreeSet<&str> = body
+            .lines()
+            .filter_map(|line| line.strip_prefix("    "))
+            .filter(|line| line.starts_with(char::is_uppercase))
+            .map(|line| line.split(|c: char| !c.is_alphanumeric()).next().unwrap())
+            .collect();
+        let listed: BTreeSet<&str> = rows.iter().map(|(variant, _)| *variant).collect();
+        assert_eq!(variants, listed, "{name} in {file}");
+        for (variant, hint) in *rows {
+            match hint {
+                Runs(function) => {
+                    let definition = format!("#[test]\nfn {function}()");
+                    assert!(own.contains(&definition), "{name}::{variant}: {function}");
+                }
+                Real(cases, case) => {
+                    let cases = read(&format!("tests/real/cases/{cases}.py"));
+                    assert!(cases.contains(&format!("def {case}(rig")), "{case}");
+                }
+                Check(why) | Unreached(why) | Hint::Of(why) => {
+                    assert!(!why.is_empty(), "{name}::{variant}");
+                }
+                Hint::None => (),
+            }
+        }
+    }
+}
+
+/// The commands in the hint of a failed command, without those that have placeholders.
+#[track_caller]
+fn commands(failed: &Outcome) -> Vec<String> {
+    let (_, hint) = failed
+        .stderr
+        .split_once("hint: ")
+        .unwrap_or_else(|| panic!("no hint: {failed}"));
+    let quoted = hint.split('`').skip(1).step_by(2);
+    quoted.map(str::to_owned).collect()
+}
+
+/// Runs the one command of the hint that begins like this, in a shell, as the user would.
+#[track_caller]
+fn run_hint(scene: &Scene, failed: &Outcome, begin: &str) -> Outcome {
+    let commands = commands(failed);
+    let Some(command) = commands.iter().find(|one| one.starts_with(begin)) else {
+        panic!("no `{begin}…` in {commands:?}: {failed}");
+    };
+    run(scene, command)
+}
+
+fn run(scene: &Scene, command: &str) -> Outcome {
+    let folder = Path::new(env!("CARGO_BIN_EXE_hallpass")).parent().unwrap();
+    let mut shell = scene.sandbox.surround(Command::new("/bin/sh"));
+    let path = format!("{}:/usr/local/bin:/usr/bin:/bin", folder.display());
+    shell.args(["-c", command]).env("PATH", path);
+    Running::new(shell, &[command]).wait()
+}
+
+fn record(scene: &Scene) -> std::path::PathBuf {
+    let sessions = scene.sandbox.data_dir().join("sessions");
+    let mut files = files_below(&sessions);
+    files.retain(|path| path.extension().is_none());
+    files.remove(0)
+}
+
+#[cfg(unix)]
+#[test]
+fn a_wrong_command_line_points_to_the_help() {
+    let scene = Scene::new();
+    let failed = scene.sandbox.run(&["get-token", "--client-id", "x"]);
+    failed.fails_with(2);
+    assert_eq!(commands(&failed), ["--help"]);
+    run(&scene, "hallpass get-token --client-id x --help").succeeds();
+}
+
+#[cfg(unix)]
+#[test]
+fn logout_of_several_accounts_points_to_one_or_all() {
+    let (scene, _) = Scene::signed_in();
+    scene.add_account("work");
+    let failed = scene.sandbox.run(&["logout", "corp"]);
+    failed.fails_with(2);
+    let one = commands(&failed).remove(0).replace("NAME", "work");
+    run(&scene, &one).succeeds();
+    assert_eq!(scene.sessions().len(), 1);
+    scene.sandbox.run(&["logout", "corp"]).succeeds();
+}
+
+#[cfg(unix)]
+#[test]
+fn a_move_that_the_setting_forbids_works_with_the_setting_of_the_hint() {
+    let (mut scene, token) = Scene::signed_in();
+    scene.sandbox.set("HALLPASS_STORE", "keyring");
+    let failed = scene.sandbox.run(&["store", "move", "--to", "file"]);
+    failed.fails_saying(2, &["HALLPASS_STORE=file"]);
+    scene.sandbox.set("HALLPASS_STORE", "file");
+    run_hint(&scene, &failed, "hallpass store move").succeeds();
+    assert_eq!(scene.get_token(NEVER).token(), token);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_configuration_that_others_can_write_is_mended_by_the_chmod_of_the_hint() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mut scene = Scene::new();
+    scene.configure("");
+    let path = scene.sandbox.root().join("config.toml");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
+    let failed = scene.get_token(&[]);
+    failed.fails_saying(2, &["run: chmod go-w "]);
+    let command = failed.stderr.split_once("run: ").unwrap().1.trim();
+    run(&scene, command).succeeds();
+    scene.get_token(&[]).token();
+}
+
+#[cfg(unix)]
+#[test]
+fn a_data_folder_that_cannot_be_used_is_replaced_by_the_variable_of_the_hint() {
+    type State<'a> = (&'a str, &'a dyn Fn(&mut Scene));
+    let states: [State<'_>; 5] = [
+        ("link", &|scene| {
+            let data = scene.sandbox.data_dir();
+            fs::create_dir_all(data.parent().unwrap()).unwrap();
+            std::os::unix::fs::symlink(scene.sandbox.root(), &data).unwrap();
+        }),
+        ("not a folder", &|scene| {
+            let data = scene.sandbox.data_dir();
+            fs::create_dir_all(data.parent().unwrap()).unwrap();
+            fs::write(&data, "").unwrap();
+        }),
+        ("belongs to", &|scene| {
+            scene.sandbox.set("HALLPASS_DATA_DIR", "/usr");
+        }),
+        ("not an absolute path", &|scene| {
+            scene.sandbox.set("HALLPASS_DATA_DIR", "here");
+        }),
+        ("home folder", &|scene| {
+            scene.configure("");
+            scene.sandbox.set("HOME", "here");
+        }),
+    ];
+    for (words, spoil) in states {
+        // Everything in /usr is root's own.
+        let is_root = rustix::process::geteuid().is_root();
+        if words == "belongs to" && is_root {
+            continue;
+        }
+        let mut scene = Scene::new();
+        spoil(&mut scene);
+        let failed = scene.get_token(&[]);
+        let code = failed.code.unwrap();
+        failed.fails_saying(code, &[words]);
+        if words == "home folder" {
+            assert!(failed.stderr.contains("HOME"), "{failed}");
+            let home = scene.sandbox.root().join("home");
+            scene.sandbox.set("HOME", home);
+        } else {
+            assert!(failed.stderr.contains("HALLPASS_DATA_DIR"), "{failed}");
+            let other = scene.sandbox.root().join("other");
+            scene.sandbox.set("HALLPASS_DATA_DIR", other);
+        }
+        scene.get_token(&[]).token();
+        scene.get_token(NEVER).token();
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_folder_that_others_can_reach_is_closed_by_the_chmod_of_the_hint() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let (scene, token) = Scene::signed_in();
+    for path in [
+        scene.sandbox.data_dir(),
+        record(&scene),
+        scene.sandbox.data_dir().join("key"),
+    ] {
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        let failed = scene.get_token(NEVER);
+        failed.fails_with(1);
+        run_hint(&scene, &failed, "chmod ").succeeds();
+        assert_eq!(scene.get_token(NEVER).token(), token);
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn an_unreadable_record_is_removed_by_the_command_of_the_hint() {
+    let (scene, _) = Scene::signed_in();
+    scene.add_account("work");
+    let path = record(&scene);
+    let good = fs::read(&path).unwrap();
+    for bad in [
+        [&good[..8], &[9], &good[9..]].concat(),
+        [&good[..9], &[0; 16], &good[25..]].concat(),
+        b"damaged".to_vec(),
+    ] {
+        fs::write(&path, &bad).unwrap();
+        let outcomes = [
+            scene.get_token(NEVER),
+            scene.get_token(&["--account", "work", "--interactive", "never"]),
+        ];
+        let failed: Vec<_> = outcomes.iter().filter(|one| one.code != Some(0)).collect();
+        assert_eq!(failed.len(), 1, "one record is in the way of no other");
+        run_hint(&scene, failed[0], "hallpass logout --unreadable").succeeds();
+        assert!(!path.exists());
+        assert_eq!(scene.sessions().len(), 1);
+        fs::write(&path, &good).unwrap();
+        let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        fs::set_permissions(&path, private).unwrap();
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_lost_key_is_replaced_after_the_command_of_the_hint() {
+    for state in [
+        "key gone",
+        "key damaged",
+        "key.json damaged",
+        "key.json gone",
+        "key.json newer",
+    ] {
+        let (scene, _) = Scene::signed_in();
+        let host = "protocol=https\nhost=else.example\n";
+        let typed = format!("{host}username=me\npassword=typed\n");
+        scene.sandbox.git("store", &typed).succeeds();
+        let data = scene.sandbox.data_dir();
+        match state {
+            "key damaged" => fs::write(data.join("key"), "hunter2").unwrap(),
+            "key.json newer" => fs::write(data.join("key.json"), r#"{"version":9}"#).unwrap(),
+            _ => fs::remove_file(data.join("key")).unwrap(),
+        }
+        match state {
+            "key.json damaged" => fs::write(data.join("key.json"), "{").unwrap(),
+            "key.json gone" => fs::remove_file(data.join("key.json")).unwrap(),
+            _ => (),
+        }
+        let failed = scene.get_token(&[]);
+        failed.fails_with(1);
+        run_hint(&scene, &failed, "hallpass logout --all").succeeds();
+        scene.get_token(&[]).token();
+        scene.get_token(NEVER).token();
+        scene.sandbox.git("store", &typed).succeeds();
+        assert!(
+            scene
+                .sandbox
+                .git("get", host)
+                .stdout
+                .contains("password=typed"),
+            "{state}"
+        );
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_missing_keyring_is_replaced_by_the_variable_of_the_hint() {
+    let mut scene = Scene::new();
+    scene.sandbox.set("HALLPASS_STORE", "keyring");
+    scene
+        .get_token(&[])
+        .fails_saying(1, &["HALLPASS_STORE=file"]);
+    scene.sandbox.set("HALLPASS_STORE", "file");
+    scene.get_token(&[]).token();
+
+    // A keyring that had the key and is gone for good.
+    let path = scene.sandbox.data_dir().join("key.json");
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, text.replace("\"file\"", "\"keyring\"")).unwrap();
+    scene.sandbox.set("HALLPASS_STORE", "keyring");
+    let failed = scene.get_token(NEVER);
+    failed.fails_with(1);
+    run_hint(&scene, &failed, "hallpass logout --all --unreadable").succeeds();
+    scene.sandbox.set("HALLPASS_STORE", "file");
+    scene.get_token(&[]).token();
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_lock_that_is_held_is_free_after_the_kill_of_the_hint() {
+    let (mut scene, _) = Scene::signed_in();
+    scene.sandbox.set("HALLPASS_HTTP_TIMEOUT", "1");
+    let lock = record(&scene).with_extension("lock");
+    // Released with `flock` itself, and not with what it starts.
+    let mut holder = Command::new("flock")
+        .args([
+            "--close".as_ref(),
+            lock.as_os_str(),
+            "sleep".as_ref(),
+            "60".as_ref(),
+        ])
+        .spawn()
+        .expect("util-linux's flock");
+    crate::sandbox::wait_for("the lock", || {
+        let file = fs::File::open(&lock).ok()?;
+        file.try_lock().is_err().then_some(())
+    });
+    let failed = scene.get_token(&["--force-refresh"]);
+    failed.fails_saying(1, &[&format!("process {} (flock)", holder.id())]);
+    run_hint(&scene, &failed, "kill ").succeeds();
+    holder.wait().unwrap();
+    scene.get_token(&["--force-refresh"]).token();
+}
+
+#[cfg(unix)]
+#[test]
+fn a_store_that_saves_nothing_is_replaced_by_the_variable_of_the_hint() {
+    let mut scene = Scene::new();
+    scene.sandbox.set("HALLPASS_STORE", "none");
+    let typed = br#"{"ServerURL":"https://r.example","Username":"me","Secret":"typed"}"#;
+    let failed = scene.sandbox.run_with_input(&["docker", "store"], typed);
+    assert_eq!(failed.code, Some(1), "{failed}");
+    assert!(failed.stderr.contains("HALLPASS_STORE=file"), "{failed}");
+    scene.sandbox.set("HALLPASS_STORE", "file");
+    scene
+        .sandbox
+        .run_with_input(&["docker", "store"], typed)
+        .succeeds();
+}
+
+#[cfg(unix)]
+#[test]
+fn a_browser_that_does_not_start_is_left_out_by_the_flag_of_the_hint() {
+    let mut scene = Scene::new();
+    let browser = crate::sandbox::browser_command();
+    scene.sandbox.set("BROWSER", "/nonexistent/browser");
+    let failed = scene.get_token(&["--flow", "browser"]);
+    failed.fails_saying(1, &["BROWSER", "--flow device"]);
+    scene.sandbox.set("BROWSER", browser);
+    scene.get_token(&["--flow", "browser"]).token();
+}
+
+#[cfg(unix)]
+#[test]
+fn a_sign_in_that_did_not_happen_is_made_by_the_command_of_the_hint() {
+    for (state, code) in [
+        ("needed", 3),
+        ("declined", 4),
+        ("cooling down", 4),
+        ("timed out", 4),
+    ] {
+        let mut scene = Scene::new();
+        let failed = match state {
+            "needed" => scene.get_token(NEVER),
+            "timed out" => {
+                scene.sandbox.browser_will("ignore");
+                scene.sandbox.set("HALLPASS_SIGN_IN_TIMEOUT", "1");
+                scene.get_token(&[])
+            }
+            _ => {
+                scene.sandbox.browser_will("decline");
+                let declined = scene.get_token(&[]);
+                if state == "declined" {
+                    declined
+                } else {
+                    scene.get_token(&[])
+                }
+            }
+        };
+        failed.fails_with(code);
+        scene.sandbox.browser_will("sign-in");
+        scene.sandbox.set("HALLPASS_SIGN_IN_TIMEOUT", "20");
+        run_hint(&scene, &failed, "hallpass login").succeeds();
+        scene.get_token(NEVER).token();
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn another_person_gets_an_account_by_a_command_of_the_hint() {
+    let (mut scene, token) = Scene::signed_in();
+    scene.sandbox.person("bob");
+    let failed = scene.login(&[]);
+    failed.fails_with(1);
+    let another = commands(&failed)
+        .into_iter()
+        .find(|command| command.contains("--account"))
+        .unwrap();
+    run(&scene, &another).succeeds();
+    assert_eq!(scene.get_token(NEVER).token(), token);
+    assert_eq!(scene.sessions().len(), 2);
+}
