@@ -104,6 +104,12 @@ impl Env {
         Some(value).filter(|value| !value.is_empty())
     }
 
+    /// Every variable, for a process that takes this one's place. What is in them decides nothing
+    /// here, and is not noted.
+    pub fn all(&self) -> impl Iterator<Item = (&OsString, &OsString)> {
+        self.vars.iter().map(|(name, value)| (name, value))
+    }
+
     /// The variables that were asked for up to now and may have decided something.
     pub fn asked_for(&self) -> Vec<&'static str> {
         self.asked_for.borrow().clone()

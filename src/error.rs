@@ -114,6 +114,9 @@ impl From<session::Error> for Error {
 
 impl Error {
     pub fn report(&self) -> Report {
+        if let Self::Session(session::Error::Elsewhere(report)) = self {
+            return Report::clone(report);
+        }
         let mut causes = Vec::new();
         let mut next = self.source();
         while let Some(cause) = next {
@@ -160,9 +163,13 @@ impl Error {
             | Self::Session(S::IdTokenNotAskedFor { .. })
             | Self::Config(_) => Exit::Usage,
             Self::Session(S::SignInNeeded { .. }) => Exit::SignInNeeded,
-            Self::Session(S::Declined { .. } | S::TimedOut { .. } | S::CoolingDown { .. }) => {
-                Exit::NotSignedIn
-            }
+            Self::Session(
+                S::Declined { .. }
+                | S::TimedOut { .. }
+                | S::CoolingDown { .. }
+                | S::NotAnswered { .. },
+            ) => Exit::NotSignedIn,
+            Self::Session(S::Elsewhere(report)) => report.exit,
             Self::Store(_)
             | Self::Link { .. }
             | Self::Reply(_)
@@ -322,6 +329,8 @@ fn session_hint(error: &session::Error) -> Option<String> {
             login,
             ..
         } => Some(format!("if you do want to sign in, run `{login}`")),
+        S::NotAnswered { login } => Some(format!("to sign in, run `{login}`")),
+        S::Elsewhere(report) => report.hint.clone(),
         S::CoolingDown { login, .. } => Some(format!("to be asked now, run `{login}`")),
         S::NotAccepted(refused) => Some(refused.hint()),
         S::OtherPerson {

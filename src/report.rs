@@ -3,8 +3,10 @@
 use std::fmt::Write as _;
 use std::io::Write;
 
+use serde::{Deserialize, Serialize};
+
 /// How the process ends; documented in the README and fixed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Exit {
     Answered = 0,
     Failed = 1,
@@ -24,7 +26,7 @@ impl From<Exit> for std::process::ExitCode {
 
 /// An error in the words of its reader. It holds no secret: every message in it was written by
 /// this program, or made printable by it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
     pub error: String,
     pub causes: Vec<String>,

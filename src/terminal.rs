@@ -9,10 +9,56 @@
 //!    no line break, no bidirectional control gets through.
 //! 6. No token, code, verifier or client secret, at any verbosity.
 //! 7. A stderr that is closed is no reason to fail.
+//! 8. A process without a terminal of its own, which signs in for others, tells its [`Audience`].
 
 use std::io;
+use std::sync::OnceLock;
+
+use serde::{Deserialize, Serialize};
 
 use crate::report::{Report, write_line};
+
+/// Something to tell a person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Line {
+    pub kind: LineKind,
+    pub text: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LineKind {
+    /// See [`Terminal::say`].
+    Say,
+    /// See [`Terminal::ask`].
+    Ask,
+    /// See [`Terminal::explain`].
+    Explain(u8),
+}
+
+/// Who hears what this process has to say, in place of its own stderr.
+pub trait Audience: Sync {
+    fn hear(&self, line: Line);
+}
+
+static AUDIENCE: OnceLock<&'static dyn Audience> = OnceLock::new();
+
+/// Sends every line of this process to an audience from now on. The first one stays.
+pub fn address(audience: &'static dyn Audience) {
+    let _ = AUDIENCE.set(audience);
+}
+
+/// Whether the audience has heard it, if there is one.
+fn is_heard(kind: LineKind, text: &str) -> bool {
+    let Some(audience) = AUDIENCE.get() else {
+        return false;
+    };
+    audience.hear(Line {
+        kind,
+        text: text.to_owned(),
+    });
+    true
+}
 
 /// The person's side of a command.
 #[derive(Debug, Clone, Copy)]
@@ -27,12 +73,18 @@ impl Terminal {
 
     /// Something that the person must read now: where to sign in, what is being waited for.
     pub fn say(&self, line: &str) {
+        if is_heard(LineKind::Say, line) {
+            return;
+        }
         write_line(&mut io::stderr().lock(), "", line);
     }
 
     /// Something without which the person cannot go on, such as a code to type: on stderr, and
     /// where that is no terminal on the terminal itself, for many a tool hides our stderr.
     pub fn ask(&self, line: &str) {
+        if is_heard(LineKind::Ask, line) {
+            return;
+        }
         self.say(line);
         #[cfg(unix)]
         {
@@ -55,9 +107,26 @@ impl Terminal {
 
     /// A line for `-v` (level 1), `-vv` (level 2).
     pub fn explain(&self, level: u8, line: impl FnOnce() -> String) {
-        if self.verbose >= level {
-            self.say(&format!("debug: {}", line()));
+        if self.verbose < level {
+            return;
         }
+        let line = line();
+        if !is_heard(LineKind::Explain(level), &line) {
+            self.say(&format!("debug: {line}"));
+        }
+    }
+
+    /// Shows what another process said.
+    pub fn pass_on(&self, line: &Line) {
+        match line.kind {
+            LineKind::Say => self.say(&line.text),
+            LineKind::Ask => self.ask(&line.text),
+            LineKind::Explain(level) => self.explain(level, || line.text.clone()),
+        }
+    }
+
+    pub fn verbose(self) -> u8 {
+        self.verbose
     }
 
     /// Whether there is a terminal on which a person can be asked.

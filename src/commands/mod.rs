@@ -19,7 +19,7 @@ use crate::protocol;
 use crate::provider::Provider;
 use crate::report::{Exit, Report, printable};
 use crate::session::record::{Identity, Session};
-use crate::session::{Context, DEFAULT_ACCOUNT, LoginLine};
+use crate::session::{Context, DEFAULT_ACCOUNT, LoginLine, SIGN_IN_PROCESS};
 use crate::store::{self, Listed, Options, Place, Store, StoreError, UNATTENDED};
 use crate::terminal::Terminal;
 
@@ -35,6 +35,8 @@ mod login;
 mod logout;
 mod recall;
 mod setup;
+#[cfg(unix)]
+mod sign_in_process;
 mod status;
 mod store_move;
 mod tool;
@@ -52,7 +54,7 @@ pub fn run(env: &Env) -> ExitCode {
     let command = Command::of(env);
     let recall = match command {
         Command::GetToken(args) => Some(get_token::recall(env, args)),
-        Command::Tool(..) | Command::Other => None,
+        Command::Tool(..) | Command::SignInProcess | Command::Other => None,
     };
     if let Some(served) = recall
         .as_ref()
@@ -64,6 +66,10 @@ pub fn run(env: &Env) -> ExitCode {
         && let Some(served) = kubectl::again(env, words)
     {
         return ended(served);
+    }
+    #[cfg(unix)]
+    if let Command::SignInProcess = command {
+        return ended(sign_in_process::run(env));
     }
     let verb = match command.parsed(env) {
         Ok(verb) => verb,
@@ -123,6 +129,7 @@ fn usage_report(said: &clap::Error) -> Report {
 enum Command<'e> {
     GetToken(&'e [OsString]),
     Tool(&'static str, &'e [OsString]),
+    SignInProcess,
     Other,
 }
 
@@ -136,6 +143,7 @@ impl<'e> Command<'e> {
         }
         match words.split_first() {
             Some((verb, rest)) if verb == "get-token" => Self::GetToken(rest),
+            Some((verb, [])) if verb == SIGN_IN_PROCESS => Self::SignInProcess,
             Some((verb, rest)) => {
                 let mut tools = protocol::ALL.iter().map(|tool| tool.name());
                 match tools.find(|tool| verb == tool) {
@@ -150,7 +158,7 @@ impl<'e> Command<'e> {
     fn words(self, env: &'e Env) -> &'e [OsString] {
         match self {
             Self::GetToken(words) | Self::Tool(_, words) => words,
-            Self::Other => &env.args,
+            Self::SignInProcess | Self::Other => &env.args,
         }
     }
 
@@ -166,7 +174,9 @@ impl<'e> Command<'e> {
             Self::Tool("git", rest) => git::parsed(rest).map(Verb::Git),
             Self::Tool("docker", rest) => docker::parsed(rest).map(Verb::Docker),
             Self::Tool("kubectl", rest) => kubectl::parsed(rest).map(Verb::Kubectl),
-            Self::Tool(..) | Self::Other => Cli::try_parse_from(&env.args).map(|cli| cli.verb),
+            Self::Tool(..) | Self::SignInProcess | Self::Other => {
+                Cli::try_parse_from(&env.args).map(|cli| cli.verb)
+            }
         }
     }
 }
@@ -222,7 +232,7 @@ impl<'a> Prepared<'a> {
             data_dir: store::data_dir(env)?,
             kernel_cache: settings.kernel_cache,
             keyring_wait: keyring_wait(settings.interactive, env, terminal),
-            announce: || Terminal::new(0).say("waiting for the OS keyring to be unlocked…"),
+            announce: keyring_announcement,
             container: store::in_container(env),
         });
         Ok(Self {
@@ -311,6 +321,10 @@ impl Prepared<'_> {
             login: login.this.clone(),
         })
     }
+}
+
+fn keyring_announcement() {
+    Terminal::new(0).say("waiting for the OS keyring to be unlocked…");
 }
 
 /// The strongest layer of the configuration.

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use toml::de::DeValue;
 
 use super::error::{ConfigError, What};
@@ -11,7 +12,7 @@ use crate::env::Env;
 use crate::store;
 
 /// The settings that hold, after all layers.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settings {
     pub store: store::Setting,
     /// The command that opens a URL, in the conventions of `$BROWSER`.
@@ -31,7 +32,7 @@ pub struct Settings {
 }
 
 /// Whether a person may be asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
 pub enum Interactive {
     /// Where there is somebody to ask.
     Auto,
@@ -39,7 +40,7 @@ pub enum Interactive {
 }
 
 /// How a person signs in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
 pub enum Flow {
     /// The browser, or a device code where none can be opened.
     Auto,

@@ -2,6 +2,7 @@
 //!
 //! This is the loop; what each answer means is decided in `oauth::device`.
 
+use std::cell::Cell;
 use std::time::Instant;
 
 use url::Url;
@@ -23,6 +24,8 @@ pub struct Ask<'a> {
     pub request: TokenRequest,
     /// Whom the person is told this is for.
     pub purpose: &'a str,
+    /// Set when the person has been shown the code.
+    pub was_shown: &'a Cell<bool>,
     pub deadline: Instant,
 }
 
@@ -52,6 +55,7 @@ pub fn authorize(
     )?;
     let authorization = device::parse(response.status, response.body.expose())
         .map_err(|fault| DeviceError::NotBegun(fault.explained(&ask.request)))?;
+    ask.was_shown.set(true);
     terminal.ask(&format!(
         "Sign in to {} at {} with the code {}",
         ask.purpose, authorization.verification_uri, authorization.user_code

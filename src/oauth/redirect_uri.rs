@@ -1,9 +1,10 @@
 //! The loopback redirect URI of a native app (RFC 8252 §7.3).
 
+use serde::{Deserialize, Serialize};
 use url::{Host, Url};
 
 /// Where the browser brings the code: a loopback host, a path, and a port that may be free.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RedirectUri {
     pub host: LoopbackHost,
     /// `None`: any free port, as RFC 8252 §7.3 asks of a server to allow.
@@ -13,7 +14,7 @@ pub struct RedirectUri {
     pub path: String,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LoopbackHost {
     V4,
     V6,

@@ -85,7 +85,7 @@ const CLIENT_AUTHS: &[(&str, ClientAuth)] = &[
 
 /// The values of `prompt` that let a person choose an account: OpenID Connect's own, and the one
 /// that asks for the password again at providers that have no account picker.
-const ACCOUNT_PROMPTS: &[(&str, &str)] =
+pub(super) const ACCOUNT_PROMPTS: &[(&str, &str)] =
     &[("select_account", "select_account"), ("login", "login")];
 
 impl ProviderLayer {

@@ -12,6 +12,7 @@ pub mod web_url;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use serde::{Deserialize, Serialize};
 use url::Url;
 use zeroize::Zeroizing;
 
@@ -25,14 +26,15 @@ use crate::oauth::token::ClientAuth;
 use crate::secret::Secret;
 
 /// An authorization server, and our registration with it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(
     clippy::struct_excessive_bools,
     reason = "quirks, each with a name and independent of the others"
 )]
 pub struct Provider {
     pub name: String,
-    pub preset: Option<&'static str>,
+    #[serde(deserialize_with = "preset_named")]
+    pub preset: Option<Word>,
 
     /// Where discovery starts, and what `iss` must be: compared character by character.
     pub issuer: Option<String>,
@@ -75,7 +77,8 @@ pub struct Provider {
     pub login_hint_param: Option<String>,
     /// The `prompt` that makes the provider ask which account to sign in with; `None`: what its
     /// metadata says.
-    pub account_prompt: Option<&'static str>,
+    #[serde(deserialize_with = "account_prompt_named")]
+    pub account_prompt: Option<Word>,
     /// Without a client secret only the device flow works.
     pub device_only_without_secret: bool,
     /// No flow works without the client secret, though the client is a native one.
@@ -101,8 +104,12 @@ pub struct Provider {
     pub origin: Origin,
 }
 
+/// One of this program's own words. Written as `&'static str`, it would make serde borrow from its
+/// input.
+pub type Word = &'static str;
+
 /// The request that tells who a token belongs to, and the members of its JSON answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
     /// Asked with the access token as Bearer.
     pub url: Url,
@@ -113,7 +120,7 @@ pub struct Identity {
 }
 
 /// The registries that want a credential of their own, made of a token.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RegistryExchange {
     /// Azure Container Registry.
     Acr,
@@ -133,7 +140,7 @@ impl RegistryExchange {
 }
 
 /// Where a provider's section stands.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Origin {
     pub configured: bool,
     /// The user's file, as a person sees its path.
@@ -281,6 +288,23 @@ impl Provider {
             file: self.origin.file.clone(),
         }
     }
+}
+
+/// The preset of this name; a name that this edition does not know is no preset.
+fn preset_named<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<&'static str>, D::Error> {
+    let name = Option::<String>::deserialize(deserializer)?;
+    Ok(name.as_deref().and_then(presets::known))
+}
+
+/// The prompt of this name; one that this edition does not know is none.
+fn account_prompt_named<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<&'static str>, D::Error> {
+    let name = Option::<String>::deserialize(deserializer)?;
+    let mut known = layer::ACCOUNT_PROMPTS.iter().map(|(_, prompt)| *prompt);
+    Ok(known.find(|prompt| name.as_deref() == Some(prompt)))
 }
 
 /// The one line of a secret's file. Editors and `echo` end it with a newline.

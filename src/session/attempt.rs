@@ -16,6 +16,12 @@ pub struct Attempt {
     /// How many attempts in a row nobody finished; each doubles the pause.
     #[serde(default)]
     pub unfinished: u32,
+    /// How many attempts in a row timed out: nobody seems to be there.
+    #[serde(default)]
+    pub unanswered: u32,
+    /// How many attempts in a row ended before this one without leaving a trace.
+    #[serde(default)]
+    pub died: u32,
     /// The last sign-in that finished was that of a person to whom the account doesn't belong.
     #[serde(default)]
     pub other_person: bool,
@@ -40,6 +46,16 @@ pub enum Outcome {
     Failed,
     /// It failed before a browser opened, so nobody was bothered.
     NotOpened,
+    /// The user pressed Ctrl-C, and no other caller waited.
+    Cancelled,
+}
+
+/// How long no tool may ask for another sign-in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pause {
+    Until(OffsetDateTime),
+    /// Until the user signs in, or asks for it.
+    UntilAskedFor,
 }
 
 /// Somebody who said no is not asked again for a while.
@@ -48,16 +64,32 @@ const AFTER_DECLINED: Duration = Duration::minutes(5);
 const AFTER_UNFINISHED: Duration = Duration::minutes(1);
 /// … to this.
 const AT_MOST: Duration = Duration::minutes(15);
+/// After so many sign-ins in a row that timed out, another tab would help no one.
+const UNANSWERED: u32 = 2;
 
 impl Attempt {
-    /// A new attempt, which remembers how many before it nobody finished.
+    /// A new attempt, which remembers how those before it ended.
     pub fn started(last: Option<&Self>, now: OffsetDateTime) -> Self {
         Self {
             pid: std::process::id(),
             started_at: now,
             ended: None,
             unfinished: last.map_or(0, |last| last.unfinished),
+            unanswered: last.map_or(0, |last| last.unanswered),
+            died: last
+                .filter(|last| last.ended.is_none())
+                .map_or(0, |last| last.died.saturating_add(1)),
             other_person: last.is_some_and(|last| last.other_person),
+        }
+    }
+
+    /// Forgets the pauses, for the user asked for this one.
+    #[must_use]
+    pub fn asked_for(self) -> Self {
+        Self {
+            unfinished: 0,
+            unanswered: 0,
+            ..self
         }
     }
 
@@ -73,15 +105,24 @@ impl Attempt {
     #[must_use]
     pub fn ended(mut self, outcome: Outcome, message: String, now: OffsetDateTime) -> Self {
         match outcome {
-            Outcome::TimedOut | Outcome::Failed => {
+            Outcome::TimedOut => {
                 self.unfinished = self.unfinished.saturating_add(1);
+                self.unanswered = self.unanswered.saturating_add(1);
+            }
+            Outcome::Failed => {
+                self.unfinished = self.unfinished.saturating_add(1);
+                self.unanswered = 0;
             }
             Outcome::SignedIn => {
                 self.unfinished = 0;
+                self.unanswered = 0;
                 self.other_person = false;
             }
-            Outcome::Declined => self.unfinished = 0,
-            Outcome::NotOpened => (),
+            Outcome::Declined => {
+                self.unfinished = 0;
+                self.unanswered = 0;
+            }
+            Outcome::NotOpened | Outcome::Cancelled => (),
         }
         self.ended = Some(Ended {
             at: now,
@@ -91,11 +132,14 @@ impl Attempt {
         self
     }
 
-    /// Until when nobody is to be asked again, if that is still to come.
-    pub fn cools_until(&self, now: OffsetDateTime) -> Option<OffsetDateTime> {
+    /// How long nobody is to be asked again, if that is not over.
+    pub fn pause(&self, now: OffsetDateTime) -> Option<Pause> {
+        if self.unanswered >= UNANSWERED {
+            return Some(Pause::UntilAskedFor);
+        }
         let ended = self.ended.as_ref()?;
         let pause = match ended.outcome {
-            Outcome::SignedIn | Outcome::NotOpened => return None,
+            Outcome::SignedIn | Outcome::NotOpened | Outcome::Cancelled => return None,
             Outcome::Declined => AFTER_DECLINED,
             Outcome::TimedOut | Outcome::Failed => {
                 let doublings = self.unfinished.saturating_sub(1).min(4);
@@ -103,7 +147,7 @@ impl Attempt {
             }
         };
         // A clock that was set back must not make the pause longer than it is.
-        (now >= ended.at && now < ended.at + pause).then_some(ended.at + pause)
+        (now >= ended.at && now < ended.at + pause).then_some(Pause::Until(ended.at + pause))
     }
 }
 
@@ -123,20 +167,57 @@ mod tests {
             (Outcome::TimedOut, 3, Some(480)),
             (Outcome::Failed, 4, Some(900)),
             (Outcome::TimedOut, u32::MAX, Some(900)),
+            (Outcome::Cancelled, 3, None),
         ] {
             let mut attempt = Attempt::started(None, now);
             attempt.unfinished = before;
             let attempt = attempt.ended(outcome, String::new(), now);
-            let until = attempt
-                .cools_until(now)
-                .map(|until| (until - now).whole_seconds());
-            assert_eq!(until, seconds, "{outcome:?} after {before}");
-            assert_eq!(attempt.cools_until(now + Duration::minutes(15)), None);
+            let until = seconds.map(|seconds| Pause::Until(now + Duration::seconds(seconds)));
+            assert_eq!(attempt.pause(now), until, "{outcome:?} after {before}");
+            assert_eq!(attempt.pause(now + Duration::minutes(15)), None);
             assert_eq!(
-                attempt.cools_until(now - Duration::minutes(1)),
+                attempt.pause(now - Duration::minutes(1)),
                 None,
                 "clock set back"
             );
         }
+    }
+
+    #[test]
+    fn two_attempts_in_a_row_that_timed_out_are_the_last_ones() {
+        use Outcome::{Cancelled, Declined, Failed, NotOpened, SignedIn, TimedOut};
+        let now = OffsetDateTime::UNIX_EPOCH + Duration::days(10_000);
+        for (outcomes, paused) in [
+            (&[TimedOut][..], false),
+            (&[TimedOut, TimedOut], true),
+            (&[TimedOut, NotOpened, TimedOut], true),
+            (&[TimedOut, Cancelled, TimedOut], true),
+            (&[TimedOut, Declined, TimedOut], false),
+            (&[TimedOut, Failed, TimedOut], false),
+            (&[TimedOut, TimedOut, SignedIn], false),
+        ] {
+            let last = outcomes.iter().fold(None, |last, outcome| {
+                let started = Attempt::started(last.as_ref(), now);
+                Some(started.ended(*outcome, String::new(), now))
+            });
+            let later = now + Duration::days(365);
+            let pause = last.and_then(|last| last.pause(later));
+            assert_eq!(
+                pause,
+                paused.then_some(Pause::UntilAskedFor),
+                "{outcomes:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn attempts_that_left_no_trace_are_counted() {
+        let now = OffsetDateTime::UNIX_EPOCH;
+        let first = Attempt::started(None, now);
+        let second = Attempt::started(Some(&first), now);
+        let third = Attempt::started(Some(&second), now);
+        assert_eq!((first.died, second.died, third.died), (0, 1, 2));
+        let ended = third.ended(Outcome::NotOpened, String::new(), now);
+        assert_eq!(Attempt::started(Some(&ended), now).died, 0);
     }
 }

@@ -1,13 +1,11 @@
-//! Asking a person: one process at a time, by the browser or with a device code.
-//!
-//! Never while the record's lock is held; whoever waits shares the result or the failure.
+//! Signing in, by the browser or with a device code, in the process that has the sign-in lock.
 
 use std::time::Instant;
 
 use url::Url;
 
-use crate::config::{Flow, Interactive, Settings};
-use crate::credential::{Generation, TokenKind, Want};
+use crate::config::Flow;
+use crate::credential::{Generation, TokenKind};
 use crate::grant::browser;
 use crate::grant::browser::BrowserError;
 use crate::grant::device;
@@ -24,115 +22,17 @@ use crate::secret::Secret;
 use crate::store::{Kept, Listed, Lock, LockKind, Place, Setting};
 
 use super::attempt::{Attempt, Outcome};
-use super::plan::{Plan, Reason, plan};
 use super::record::{Person, Registration, Session};
 use super::refusal::Refusals;
-use super::refused;
 use super::{
-    Account, DEFAULT_ACCOUNT, Error, NOWHERE_TO_SAVE, PATIENCE, RESERVED, Sent, Told, Way,
-    clock_hint, endpoint, first_tokens, is_refused, person_of, untimely,
+    Account, DEFAULT_ACCOUNT, Error, NOWHERE_TO_SAVE, RESERVED, Sent, Told, Way, clock_hint,
+    endpoint, first_tokens, person_of, untimely,
 };
 
 /// A port that a person may register, where any will do.
 const EXAMPLE_PORT: u16 = 8484;
 
 impl Account<'_> {
-    /// Asks a person, or waits for the process that is asking already.
-    pub(super) fn authorized(&self, want: &Want) -> Result<Kept<Session>, Error> {
-        let kept = self.kept()?;
-        let (reason, may_serve) = match plan(kept.as_ref(), want, self.context.now()) {
-            Plan::Use => return kept.ok_or(Error::Vanished),
-            Plan::Authorize { reason, fallback } => (reason, fallback.is_some()),
-            Plan::WaitForClock(unused, fault) => return Err(untimely((unused, fault))),
-            // Somebody has signed in since, and that token is stale already.
-            Plan::Refresh { fallback, .. } => (Reason::Expired, fallback.is_some()),
-            Plan::Ask { fallback } => (Reason::Refused, fallback.is_some()),
-            Plan::Deny => {
-                return Err(kept.map_or(Error::Vanished, |kept| self.not_accepted(&kept.value)));
-            }
-        };
-        if let Err(nobody) = self.person(reason) {
-            return match kept {
-                Some(kept) if may_serve => Ok(kept),
-                _ => Err(nobody),
-            };
-        }
-        let store = self.context.store;
-        let before = self.last_attempt()?;
-        let (lock, waited) = match store.try_lock(&self.name, LockKind::Login)? {
-            Some(lock) => (lock, false),
-            None => (self.waited_for_login()?, true),
-        };
-        let kept = self.kept()?;
-        if plan(kept.as_ref(), want, self.context.now()) == Plan::Use {
-            return kept.ok_or(Error::Vanished);
-        }
-        if let Some(last) = self.last_attempt()? {
-            // One that ended before we came says nothing about the one that we waited for, which
-            // then left no trace: it failed before it asked anybody.
-            let is_older = before.is_some_and(|before| before == last && before.ended.is_some());
-            if waited && !is_older {
-                return self.shared_result(&last, kept, want);
-            }
-            if let Some(until) = last.cools_until(self.context.now()) {
-                return Err(Error::CoolingDown {
-                    outcome: last.ended.map_or(Outcome::Failed, |ended| ended.outcome),
-                    seconds: (until - self.context.now()).whole_seconds(),
-                    login: self.login.this.clone(),
-                });
-            }
-            if refused::is_repeated(&last, kept.as_ref()) {
-                return match kept {
-                    Some(kept) if may_serve => Ok(kept),
-                    _ => Err(self.sign_in_needed(reason, "the last sign-in for it failed")),
-                };
-            }
-        }
-        self.sign_in_alone(&lock, Some(want.token))
-    }
-
-    /// Signs in anew, whatever is kept and whatever happened before (`hallpass login`).
-    pub fn sign_in(&self) -> Result<Kept<Session>, Error> {
-        self.person(Reason::NothingKept)?;
-        let lock = match self.context.store.try_lock(&self.name, LockKind::Login)? {
-            Some(lock) => lock,
-            None => self.waited_for_login()?,
-        };
-        self.sign_in_alone(&lock, None)
-    }
-
-    /// Whether there is anybody to ask, before anything is prepared for it.
-    fn person(&self, reason: Reason) -> Result<(), Error> {
-        let nobody = |why| self.sign_in_needed(reason, why);
-        let Settings {
-            interactive,
-            flow,
-            browser,
-            ..
-        } = self.context.settings;
-        if *interactive == Interactive::Never {
-            return Err(nobody("asking was ruled out"));
-        }
-        // Who names the flow says that somebody will follow it.
-        let is_asked_for = *flow == Flow::Device;
-        let has_browser = launch::choose(self.context.env, browser.as_deref()).is_some();
-        if is_asked_for || has_browser || self.context.terminal.has_person() {
-            return Ok(());
-        }
-        Err(nobody("there is neither a browser nor a terminal"))
-    }
-
-    fn sign_in_needed(&self, reason: Reason, why: &'static str) -> Error {
-        Error::SignInNeeded {
-            provider: self.provider.name.clone(),
-            account: self.identity.account.clone(),
-            reason,
-            why,
-            refusal: self.refresh_refusal.borrow().clone().map(Box::new),
-            login: self.login.this.clone(),
-        }
-    }
-
     fn way(&self, metadata: &Metadata, has_secret: bool) -> Result<Way, Error> {
         let settings = self.context.settings;
         let has_device = metadata.device_authorization_endpoint.is_some();
@@ -151,68 +51,21 @@ impl Account<'_> {
         }
     }
 
-    /// Says who is signing in, and waits for them.
-    fn waited_for_login(&self) -> Result<Lock, Error> {
-        let who = self
-            .last_attempt()?
-            .filter(|attempt| attempt.ended.is_none())
-            .map_or_else(String::new, |attempt| format!(" (process {})", attempt.pid));
-        self.context.terminal.say(&format!(
-            "waiting for another hallpass{who} that is signing in to {}",
-            self.purpose()
-        ));
-        let deadline = Instant::now() + self.context.settings.sign_in_timeout + PATIENCE;
-        Ok(self
-            .context
-            .store
-            .lock(&self.name, LockKind::Login, deadline)?)
-    }
-
-    /// What a process gets that waited for another one's sign-in: its result, or its failure.
-    fn shared_result(
-        &self,
-        last: &Attempt,
-        kept: Option<Kept<Session>>,
-        want: &Want,
-    ) -> Result<Kept<Session>, Error> {
-        let login = self.login.this.clone();
-        let Some(ended) = &last.ended else {
-            return Err(Error::LeaderDied {
-                pid: last.pid,
-                login,
-            });
-        };
-        match ended.outcome {
-            Outcome::SignedIn => kept
-                .filter(|kept| {
-                    !is_refused(kept, want) && kept.value.tokens.token(want.token).is_some()
-                })
-                .ok_or(Error::Vanished),
-            Outcome::Declined => Err(Error::Declined { cause: None, login }),
-            Outcome::TimedOut => Err(Error::TimedOut { login, sent: None }),
-            Outcome::Failed | Outcome::NotOpened => Err(Error::LeaderFailed {
-                message: ended.message.clone(),
-                login,
-            }),
-        }
-    }
-
     /// Signs in under the login lock, and leaves the trace that others read. Not to be given the
     /// token that somebody waits for is a failure too: the next one who asks opens no other tab.
-    fn sign_in_alone(
+    pub(super) fn sign_in_alone(
         &self,
         _lock: &Lock,
         wanted: Option<TokenKind>,
+        is_asked_for: bool,
     ) -> Result<Kept<Session>, Error> {
         let last = self.last_attempt()?;
         self.was_shown.set(false);
-        if let Some(fault) = self.refresh_refusal.take() {
-            let provider = &self.provider.name;
-            self.context.terminal.say(&format!(
-                "{provider} did not refresh the session, so you have to sign in again ({fault})"
-            ));
+        self.say_refusal();
+        let mut started = Attempt::started(last.as_ref(), self.context.now());
+        if is_asked_for {
+            started = started.asked_for();
         }
-        let started = Attempt::started(last.as_ref(), self.context.now());
         // A folder that cannot be written is found before a browser opens.
         let keeps = self.context.store.ensure_key()? != Place::None;
         if keeps {
@@ -257,6 +110,24 @@ impl Account<'_> {
                 .explain(1, || format!("how it ended could not be kept: {error}"));
         }
         result
+    }
+
+    /// Says why a person has to sign in again.
+    pub(super) fn say_refusal(&self) {
+        if let Some(fault) = self.refresh_refusal.take() {
+            let provider = &self.provider.name;
+            self.context.terminal.say(&format!(
+                "{provider} did not refresh the session, so you have to sign in again ({fault})"
+            ));
+        }
+    }
+
+    /// The provider has answered: what it gives is stored, whatever callers do from now on.
+    fn commit(&self) {
+        #[cfg(unix)]
+        if let Some(hub) = self.hub {
+            hub.commit();
+        }
     }
 
     fn outcome(&self, error: &Error) -> Outcome {
@@ -362,6 +233,7 @@ impl Account<'_> {
                 Ok(answered) => answered,
                 Err(error) => return Err(self.not_answered(error)),
             };
+        self.commit();
         let request = token::code_request(
             client,
             &answered.code,
@@ -512,7 +384,6 @@ impl Account<'_> {
         keeps: bool,
     ) -> Result<Kept<Session>, Error> {
         let provider = &self.provider;
-        self.was_shown.set(true);
         let ask = device::Ask {
             device_endpoint: endpoint(
                 metadata.device_authorization_endpoint.as_ref(),
@@ -528,6 +399,7 @@ impl Account<'_> {
                 &provider.extra_params,
             ),
             purpose: &self.purpose(),
+            was_shown: &self.was_shown,
             deadline,
         };
         let login = self.login.this.clone();
@@ -535,13 +407,12 @@ impl Account<'_> {
             |error| match error {
                 DeviceError::Declined(cause) => Error::Declined { cause, login },
                 DeviceError::TimedOut => Error::TimedOut { login, sent: None },
-                DeviceError::NotBegun(_) => {
-                    self.was_shown.set(false);
+                DeviceError::NotBegun(_) | DeviceError::Http(_) | DeviceError::Failed(_) => {
                     Error::Device(error)
                 }
-                DeviceError::Http(_) | DeviceError::Failed(_) => Error::Device(error),
             },
         )?;
+        self.commit();
         self.accepted(metadata, client, tokens, None, pinned, keeps)
     }
 
@@ -600,6 +471,7 @@ impl Account<'_> {
             });
         }
         let generation = self.stored(&session).unwrap_or_else(|error| {
+            self.is_unstored.set(true);
             self.context.terminal.warn(&format!(
                 "you are signed in, but this could not be stored: {error}"
             ));

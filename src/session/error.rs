@@ -10,6 +10,7 @@ use crate::oauth::callback::{ErrorCode, Rejected};
 use crate::oauth::discovery::DiscoveryError;
 use crate::oauth::id_token::{IdTokenError, Untimely};
 use crate::oauth::token::TokenError;
+use crate::report::Report;
 use crate::store::StoreError;
 
 use super::attempt::Outcome;
@@ -90,6 +91,11 @@ pub enum Error {
         seconds: i64,
         login: String,
     },
+    #[error("the last two sign-ins timed out, so hallpass does not start another one by itself")]
+    NotAnswered { login: String },
+    /// The sign-in was in a process of its own, which reports it in these words.
+    #[error("{}", .0.error)]
+    Elsewhere(Box<Report>),
     #[error("the hallpass that was signing in (process {pid}) ended without finishing")]
     LeaderDied { pid: u32, login: String },
     #[error("the hallpass that was signing in failed")]
@@ -195,7 +201,7 @@ impl Outcome {
         match self {
             Self::Declined => "signing in was declined",
             Self::TimedOut => "the sign-in timed out",
-            Self::Failed | Self::NotOpened => "signing in failed",
+            Self::Failed | Self::NotOpened | Self::Cancelled => "signing in failed",
             Self::SignedIn => "somebody signed in",
         }
     }
@@ -264,6 +270,8 @@ impl Error {
             | Self::Device(_)
             | Self::SignInNeeded { .. }
             | Self::CoolingDown { .. }
+            | Self::NotAnswered { .. }
+            | Self::Elsewhere(_)
             | Self::LeaderDied { .. }
             | Self::LeaderFailed { .. }
             | Self::NotAccepted(_)

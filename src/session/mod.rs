@@ -9,6 +9,7 @@
 use std::cell::{Cell, RefCell};
 use std::time::{Duration as StdDuration, Instant};
 
+use serde::{Deserialize, Serialize};
 use time::{Duration, OffsetDateTime};
 use url::Url;
 
@@ -30,6 +31,8 @@ use crate::terminal::Terminal;
 
 pub mod attempt;
 mod authorize;
+#[cfg(unix)]
+pub mod detached;
 mod error;
 pub mod exchanged;
 mod metadata;
@@ -40,6 +43,7 @@ pub mod refusal;
 mod refused;
 mod send;
 mod sign_out;
+mod waiting;
 
 // What an `Error` holds: whoever writes its hint has to tell these apart.
 pub use crate::exchange::ExchangeError;
@@ -54,6 +58,9 @@ use metadata::Documents;
 use plan::{Plan, plan};
 use record::{Identity, Person, Session, TokenSet, UnusedIdToken};
 use refusal::ResourceName;
+
+/// The word on the command line that makes hallpass the process of a sign-in. It is not for people.
+pub const SIGN_IN_PROCESS: &str = "sign-in-process";
 
 /// What a waiting process adds to the time that the one it waits for may take.
 const PATIENCE: StdDuration = StdDuration::from_secs(10);
@@ -88,7 +95,7 @@ impl Context<'_> {
 }
 
 /// What a person types to sign in: whole command lines, which can be copied as they stand.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct LoginLine {
     /// To this account.
     pub this: String,
@@ -121,6 +128,14 @@ pub struct Account<'a> {
     waiting_tab: RefCell<Option<(Tab, Told)>>,
     /// Whether a person was shown anything during this sign-in.
     was_shown: Cell<bool>,
+    /// The new session could not be stored.
+    is_unstored: Cell<bool>,
+    /// The proxy of [`Self::through`].
+    #[cfg(unix)]
+    proxy: Option<Url>,
+    /// The callers that wait for this sign-in, where it is in a process of its own.
+    #[cfg(unix)]
+    hub: Option<&'static detached::Hub>,
     /// How the provider refused to refresh, which is why a person has to sign in.
     refresh_refusal: RefCell<Option<TokenError>>,
 }
@@ -170,6 +185,11 @@ impl<'a> Account<'a> {
             resource: None,
             waiting_tab: RefCell::new(None),
             was_shown: Cell::new(false),
+            is_unstored: Cell::new(false),
+            #[cfg(unix)]
+            proxy: None,
+            #[cfg(unix)]
+            hub: None,
             refresh_refusal: RefCell::new(None),
         })
     }
@@ -192,7 +212,19 @@ impl<'a> Account<'a> {
     /// Reaches the provider through this proxy.
     #[must_use]
     pub fn through(mut self, proxy: Url) -> Self {
+        #[cfg(unix)]
+        {
+            self.proxy = Some(proxy.clone());
+        }
         self.http = self.http.through(proxy);
+        self
+    }
+
+    /// Signs in for the callers of this process.
+    #[cfg(unix)]
+    #[must_use]
+    pub fn for_callers(mut self, hub: &'static detached::Hub) -> Self {
+        self.hub = Some(hub);
         self
     }
 
@@ -323,6 +355,18 @@ impl<'a> Account<'a> {
         };
         documents.verified(&documents.metadata()?, token, &checks)?;
         Ok(())
+    }
+
+    /// Signs in, as the process that was started for it; the session, where it could not be stored.
+    #[cfg(unix)]
+    pub fn sign_in_detached(
+        &self,
+        lock: &crate::store::Lock,
+        wanted: Option<TokenKind>,
+        is_asked_for: bool,
+    ) -> Result<Option<Box<Session>>, Error> {
+        let kept = self.sign_in_alone(lock, wanted, is_asked_for)?;
+        Ok(self.is_unstored.get().then(|| Box::new(kept.value)))
     }
 
     /// Tells a waiting tab how the sign-in ended. To be called when the tool has its reply.
@@ -512,6 +556,20 @@ impl<'a> Account<'a> {
             .store
             .write_plain(Plain::Attempt, self.name.as_str(), attempt)?)
     }
+}
+
+/// Leaves the trace of a sign-in that the user cancelled.
+#[cfg(unix)]
+pub fn cancelled(store: &Store, record: &RecordName, now: OffsetDateTime) {
+    let name = record.as_str();
+    if let Ok(Some(attempt)) = store.read_plain::<Attempt>(Plain::Attempt, name)
+        && attempt.ended.is_none()
+    {
+        let attempt = attempt.ended(attempt::Outcome::Cancelled, String::new(), now);
+        // Without it, the next caller takes this process for one that died.
+        let _ = store.write_plain(Plain::Attempt, name, &attempt);
+    }
+    let _ = store.remove_socket(record);
 }
 
 /// How sure it is that a token was refused.

@@ -214,7 +214,7 @@ pub(super) fn is_repeated(last: &Attempt, kept: Option<&Kept<Session>>) -> bool 
     let failed = last
         .ended
         .as_ref()
-        .is_some_and(|ended| ended.outcome != Outcome::SignedIn);
+        .is_some_and(|ended| !matches!(ended.outcome, Outcome::SignedIn | Outcome::Cancelled));
     failed
         && verdict.is_some_and(|verdict| {
             verdict.liveness == Liveness::Unknown && last.started_at >= verdict.at

@@ -36,6 +36,19 @@ impl Lock {
         Self { held: None }
     }
 
+    /// Gives the lock to another process, which inherits the file: the lock ends with the last
+    /// descriptor of it (flock(2)). `None` where there is nothing to guard.
+    #[cfg(unix)]
+    pub(crate) fn into_file(self) -> Option<File> {
+        self.held
+    }
+
+    /// A lock that another process took and gave to this one.
+    #[cfg(unix)]
+    pub(crate) fn inherited(held: File) -> Self {
+        Self { held: Some(held) }
+    }
+
     /// Locks a file that is not in the data folder. After the deadline: which process holds it.
     pub(crate) fn acquire(
         file: File,

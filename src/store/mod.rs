@@ -16,6 +16,7 @@
 //!   attempts/               JSON, no secrets
 //!   entries/                JSON: for which server an exec entry of a kubeconfig was set up
 //!   resolutions/<slot>      what a question came to, sealed; see `crate::resolution`
+//!   sign-in/                the sockets of sign-ins that are under way
 //!   runtime/                journals, where there is no runtime folder
 //! ```
 //!
@@ -36,6 +37,8 @@ mod record;
 mod relocation;
 mod rescue;
 mod seal;
+#[cfg(unix)]
+mod socket;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -61,6 +64,8 @@ pub use lock::{Holder, Lock, LockKind};
 pub use plain::Plain;
 pub use record::{Kept, Listed, RecordName, Reservation};
 pub use relocation::Moved;
+#[cfg(unix)]
+pub(crate) use socket::is_own_user;
 
 /// Where somebody wants the data key kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -317,6 +322,43 @@ impl Store {
             folder.path().join(lock_name(name, kind)),
         ))?;
         Ok(taken.then(|| Lock::of(file)))
+    }
+
+    /// Binds the socket of a sign-in, whose lock the caller holds.
+    #[cfg(unix)]
+    pub fn listen(
+        &self,
+        name: &RecordName,
+        _lock: &Lock,
+        env: &crate::env::Env,
+    ) -> Result<std::os::unix::net::UnixListener, StoreError> {
+        socket::listen(&Folder::open_or_create(&self.options.data_dir)?, name, env)
+    }
+
+    /// Connects to the process that is at a sign-in, if there is one of this user.
+    #[cfg(unix)]
+    pub fn connect(
+        &self,
+        name: &RecordName,
+    ) -> Result<Option<std::os::unix::net::UnixStream>, StoreError> {
+        match self.folder()? {
+            Some(data) => socket::connect(&data, name),
+            None => Ok(None),
+        }
+    }
+
+    /// Removes the socket of a sign-in, whose lock the caller holds.
+    #[cfg(unix)]
+    pub fn remove_socket(&self, name: &RecordName) -> Result<(), StoreError> {
+        match self.folder()? {
+            Some(data) => socket::remove(&data, name),
+            None => Ok(()),
+        }
+    }
+
+    /// How long the OS keyring may take.
+    pub fn keyring_wait(&self) -> Duration {
+        self.options.keyring_wait
     }
 
     fn lock_file(
@@ -724,7 +766,11 @@ pub(crate) const STALE: Duration = Duration::from_secs(60 * 60);
 fn sweep(data: &Folder) {
     sweep_one(data);
     forget_unencrypted_metadata(data);
-    for name in record::FOLDERS.into_iter().chain(Plain::FOLDERS) {
+    for name in record::FOLDERS
+        .into_iter()
+        .chain(Plain::FOLDERS)
+        .chain([SIGN_IN])
+    {
         if let Ok(Some(folder)) = data.subfolder(name) {
             sweep_one(&folder);
         }
@@ -742,6 +788,9 @@ fn forget_unencrypted_metadata(data: &Folder) {
         }
     }
 }
+
+/// The folder of the sockets of sign-ins that are under way.
+const SIGN_IN: &str = "sign-in";
 
 fn sweep_one(folder: &Folder) {
     // File times are the system's, whatever a test makes of the clock.

@@ -55,6 +55,8 @@ mod setup_kubectl;
 mod setup_opener;
 mod sign_in;
 #[cfg(unix)]
+mod sign_in_process;
+#[cfg(unix)]
 mod signals;
 mod store;
 mod successor;

@@ -438,6 +438,15 @@ pub(crate) fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T 
     }
 }
 
+/// Waits until nothing listens there any more: the process of a sign-in ends a little after its
+/// callers.
+#[track_caller]
+pub(crate) fn wait_until_closed(url: &url::Url) {
+    wait_for("the port to be closed", || {
+        crate::wire::connect(url).is_err().then_some(())
+    });
+}
+
 /// Whether a secret is somewhere in a text or a file, as it is or in the encodings in which
 /// secrets travel.
 pub(crate) fn leaks(haystack: &[u8], secret: &str) -> bool {
@@ -520,7 +529,7 @@ pub(crate) fn private_file(path: &Path, text: &str) {
     file.write_all(text.as_bytes()).expect("a file");
 }
 
-fn private_dir(path: &Path) {
+pub(crate) fn private_dir(path: &Path) {
     let mut builder = fs::DirBuilder::new();
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);

@@ -7,7 +7,7 @@ use std::fs;
 use serde_json::{Value, json};
 
 use crate::provider::{ClientAuth, Endpoint, Provider, patch};
-use crate::sandbox::{Sandbox, browser_command, private_file};
+use crate::sandbox::{Sandbox, browser_command, private_file, wait_until_closed};
 use crate::scene::Scene;
 use crate::wire;
 
@@ -631,8 +631,5 @@ fn the_authorization_page_is_the_only_thing_that_is_opened() {
         .query("redirect_uri")
         .unwrap()
         .to_owned();
-    assert!(
-        wire::get(&port).is_err(),
-        "the port is closed after the answer"
-    );
+    wait_until_closed(&url::Url::parse(&port).unwrap());
 }

@@ -1,0 +1,412 @@
+//! One sign-in for an account, however many processes need it: this one starts it, attaches to the
+//! one that is under way, or waits for it, and shares its result.
+//!
+//! Never while the record's lock is held.
+
+use std::time::{Duration, Instant};
+
+use super::attempt::{Attempt, Outcome, Pause};
+#[cfg(unix)]
+use super::detached::{self, Attached, Ended, Followed, Job};
+use super::plan::{Plan, Reason, plan};
+use super::record::Session;
+use super::refused;
+use super::{Account, Error, PATIENCE, is_refused, untimely};
+use crate::config::{Flow, Interactive, Settings};
+use crate::credential::Want;
+use crate::grant::launch;
+use crate::store::{Kept, Lock, LockKind, Place};
+
+/// A waiting process starts a new sign-in where the one before it died, but not more often in a
+/// row: each may have opened a tab.
+const DEATHS: u32 = 2;
+
+/// A process that has the lock can be attached to after this, or it signs in by itself.
+const TO_BEGIN: Duration = Duration::from_millis(500);
+
+/// Milliseconds between two looks. Jittered, so that waiting processes do not look in step.
+const PAUSE: std::ops::RangeInclusive<u64> = 5..=50;
+
+/// What a process knows of the sign-in that it needs.
+struct Waiter<'w> {
+    /// What for; `None`: the user asked for a sign-in.
+    want: Option<&'w Want>,
+    /// Why the stored token does not do.
+    reason: Reason,
+    /// The stored token serves where no person may be asked.
+    may_serve: bool,
+    /// The last attempt when it came.
+    before: Option<Attempt>,
+    deadline: Instant,
+    /// It has been said whose sign-in it waits for.
+    is_said: bool,
+    /// Since when a process has been at it that can't be attached to.
+    since: Option<Instant>,
+    /// Another process was at it, and this one has not heard how it ended.
+    has_waited: bool,
+}
+
+impl Account<'_> {
+    /// Asks a person, or waits for the process that is asking already.
+    pub(super) fn authorized(&self, want: &Want) -> Result<Kept<Session>, Error> {
+        let kept = self.kept()?;
+        let (reason, may_serve) = match plan(kept.as_ref(), want, self.context.now()) {
+            Plan::Use => return kept.ok_or(Error::Vanished),
+            Plan::Authorize { reason, fallback } => (reason, fallback.is_some()),
+            Plan::WaitForClock(unused, fault) => return Err(untimely((unused, fault))),
+            // Somebody has signed in since, and that token is stale already.
+            Plan::Refresh { fallback, .. } => (Reason::Expired, fallback.is_some()),
+            Plan::Ask { fallback } => (Reason::Refused, fallback.is_some()),
+            Plan::Deny => {
+                return Err(kept.map_or(Error::Vanished, |kept| self.not_accepted(&kept.value)));
+            }
+        };
+        if let Err(nobody) = self.person(reason) {
+            return match kept {
+                Some(kept) if may_serve => Ok(kept),
+                _ => Err(nobody),
+            };
+        }
+        self.signed_in(Some(want), reason, may_serve)
+    }
+
+    /// Signs in, whatever is stored and whatever happened before (`hallpass login`), or joins the
+    /// sign-in that is under way.
+    pub fn sign_in(&self) -> Result<Kept<Session>, Error> {
+        self.person(Reason::NothingKept)?;
+        self.signed_in(None, Reason::NothingKept, false)
+    }
+
+    /// Whether there is anybody to ask, before anything is prepared for it.
+    fn person(&self, reason: Reason) -> Result<(), Error> {
+        let nobody = |why| self.sign_in_needed(reason, why);
+        let Settings {
+            interactive,
+            flow,
+            browser,
+            ..
+        } = self.context.settings;
+        if *interactive == Interactive::Never {
+            return Err(nobody("asking was ruled out"));
+        }
+        // Who names the flow says that somebody will follow it.
+        let is_asked_for = *flow == Flow::Device;
+        let has_browser = launch::choose(self.context.env, browser.as_deref()).is_some();
+        if is_asked_for || has_browser || self.context.terminal.has_person() {
+            return Ok(());
+        }
+        Err(nobody("there is neither a browser nor a terminal"))
+    }
+
+    fn sign_in_needed(&self, reason: Reason, why: &'static str) -> Error {
+        Error::SignInNeeded {
+            provider: self.provider.name.clone(),
+            account: self.identity.account.clone(),
+            reason,
+            why,
+            refusal: self.refresh_refusal.borrow().clone().map(Box::new),
+            login: self.login.this.clone(),
+        }
+    }
+
+    fn signed_in(
+        &self,
+        want: Option<&Want>,
+        reason: Reason,
+        may_serve: bool,
+    ) -> Result<Kept<Session>, Error> {
+        let store = self.context.store;
+        let mut waiter = Waiter {
+            want,
+            reason,
+            may_serve,
+            before: self.last_attempt()?,
+            deadline: Instant::now() + self.context.settings.sign_in_timeout + PATIENCE,
+            is_said: false,
+            since: None,
+            has_waited: false,
+        };
+        // Where nothing is stored, a process of its own would have no way to hand over the tokens.
+        let mut is_detached = cfg!(unix) && store.place()? != Place::None;
+        loop {
+            let Some(lock) = store.try_lock(&self.name, LockKind::Login)? else {
+                if let Some(result) = self.joined(&mut waiter)? {
+                    return result;
+                }
+                continue;
+            };
+            if let Some(result) = self.settled(&waiter)? {
+                return result;
+            }
+            if !is_detached {
+                return self.sign_in_alone(
+                    &lock,
+                    waiter.want.map(|want| want.token),
+                    waiter.want.is_none(),
+                );
+            }
+            if let Some(result) = self.started(lock, &mut waiter, &mut is_detached) {
+                return result;
+            }
+        }
+    }
+
+    /// What a process that has the lock finds, before it signs in.
+    fn settled(&self, waiter: &Waiter<'_>) -> Result<Option<Result<Kept<Session>, Error>>, Error> {
+        let last = self.last_attempt()?;
+        let is_dead = |last: &Attempt| last.ended.is_none();
+        if let Some(last) = last.as_ref().filter(|last| is_dead(last))
+            && waiter.has_waited
+            && last.died >= DEATHS
+        {
+            return Ok(Some(Err(Error::LeaderDied {
+                pid: last.pid,
+                login: self.login.this.clone(),
+            })));
+        }
+        let Some(want) = waiter.want else {
+            return Ok(None);
+        };
+        let kept = self.kept()?;
+        if plan(kept.as_ref(), want, self.context.now()) == Plan::Use {
+            return Ok(Some(kept.ok_or(Error::Vanished)));
+        }
+        let Some(last) = last else {
+            return Ok(None);
+        };
+        // One that ended before we came says nothing about the one that we waited for, which then
+        // left no trace: it failed before it asked anybody.
+        let is_older = waiter.before.as_ref() == Some(&last) && last.ended.is_some();
+        if waiter.has_waited && !is_older && !is_dead(&last) {
+            return Ok(self.shared_result(&last, kept, want));
+        }
+        if last.pause(self.context.now()).is_none() && refused::is_repeated(&last, kept.as_ref()) {
+            return Ok(Some(match kept {
+                Some(kept) if waiter.may_serve => Ok(kept),
+                _ => Err(self.sign_in_needed(waiter.reason, "the last sign-in for it failed")),
+            }));
+        }
+        let login = self.login.this.clone();
+        Ok(match last.pause(self.context.now()) {
+            Some(Pause::Until(until)) => Some(Err(Error::CoolingDown {
+                outcome: last.ended.map_or(Outcome::Failed, |ended| ended.outcome),
+                seconds: (until - self.context.now()).whole_seconds(),
+                login,
+            })),
+            Some(Pause::UntilAskedFor) => Some(Err(Error::NotAnswered { login })),
+            None => None,
+        })
+    }
+
+    /// Says once whose sign-in this process waits for.
+    fn say_waiting(&self, waiter: &mut Waiter<'_>) -> Result<(), Error> {
+        if waiter.is_said {
+            return Ok(());
+        }
+        waiter.is_said = true;
+        let who = self
+            .last_attempt()?
+            .filter(|attempt| attempt.ended.is_none())
+            .map_or_else(String::new, |attempt| format!(" (process {})", attempt.pid));
+        self.context.terminal.say(&format!(
+            "waiting for another hallpass{who} that is signing in to {}",
+            self.purpose()
+        ));
+        Ok(())
+    }
+
+    /// Joins the sign-in of the process that has the lock; `None`: it is worth another look.
+    fn joined(
+        &self,
+        waiter: &mut Waiter<'_>,
+    ) -> Result<Option<Result<Kept<Session>, Error>>, Error> {
+        #[cfg(unix)]
+        if let Some(attached) = detached::connect(self.context.store, &self.name)? {
+            self.say_waiting(waiter)?;
+            if let Some(result) = self.followed(attached, waiter) {
+                return Ok(Some(result));
+            }
+        }
+        // It signs in by itself, or it has just taken the lock, or is about to release it.
+        if waiter.since.get_or_insert_with(Instant::now).elapsed() > TO_BEGIN {
+            self.say_waiting(waiter)?;
+        }
+        let left = waiter.deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            // As an error it names the process that has the lock.
+            let store = self.context.store;
+            let lock: Lock = store.lock(&self.name, LockKind::Login, waiter.deadline)?;
+            drop(lock);
+            return Ok(None);
+        }
+        waiter.has_waited = true;
+        std::thread::sleep(left.min(Duration::from_millis(rand::random_range(PAUSE))));
+        Ok(None)
+    }
+
+    /// Starts a sign-in in a process of its own; `None`: it did not start, or died.
+    #[cfg(unix)]
+    fn started(
+        &self,
+        lock: Lock,
+        waiter: &mut Waiter<'_>,
+        is_detached: &mut bool,
+    ) -> Option<Result<Kept<Session>, Error>> {
+        self.say_refusal();
+        let context = &self.context;
+        let followed = match detached::start(context.store, &self.name, lock, context.env) {
+            Ok(attached) => self.followed_from_start(attached, waiter),
+            Err(error) => Err(error.to_string()),
+        };
+        followed.unwrap_or_else(|why| {
+            context.terminal.explain(1, || {
+                format!("no process of its own for the sign-in: {why}")
+            });
+            *is_detached = false;
+            None
+        })
+    }
+
+    #[cfg(not(unix))]
+    fn started(
+        &self,
+        _lock: Lock,
+        _wait: &mut Waiter<'_>,
+        is_detached: &mut bool,
+    ) -> Option<Result<Kept<Session>, Error>> {
+        *is_detached = false;
+        None
+    }
+
+    /// As [`Self::followed`]; an error where the process has not even begun.
+    #[cfg(unix)]
+    fn followed_from_start(
+        &self,
+        attached: Attached,
+        waiter: &mut Waiter<'_>,
+    ) -> Result<Option<Result<Kept<Session>, Error>>, String> {
+        let job = self.job(waiter);
+        match attached.follow(&job, self.context.terminal, waiter.deadline) {
+            Followed::Lost { was_heard: false } | Followed::Foreign => {
+                Err(detached::NotStarted::Ended.to_string())
+            }
+            followed @ (Followed::Ended(_) | Followed::Lost { .. } | Followed::Late) => {
+                Ok(self.result(followed, waiter))
+            }
+        }
+    }
+
+    /// Shows what a sign-in's process says until it has ended; `None` where it died.
+    #[cfg(unix)]
+    fn followed(
+        &self,
+        attached: Attached,
+        waiter: &mut Waiter<'_>,
+    ) -> Option<Result<Kept<Session>, Error>> {
+        let job = self.job(waiter);
+        let followed = attached.follow(&job, self.context.terminal, waiter.deadline);
+        self.result(followed, waiter)
+    }
+
+    #[cfg(unix)]
+    fn result(
+        &self,
+        followed: Followed,
+        waiter: &mut Waiter<'_>,
+    ) -> Option<Result<Kept<Session>, Error>> {
+        match followed {
+            Followed::Ended(ended) => Some(self.ended(ended, waiter.want)),
+            Followed::Lost { .. } | Followed::Foreign => {
+                waiter.has_waited = true;
+                None
+            }
+            Followed::Late => Some(Err(Error::TimedOut {
+                login: self.login.this.clone(),
+                sent: None,
+            })),
+        }
+    }
+
+    #[cfg(unix)]
+    fn job(&self, waiter: &Waiter<'_>) -> Job {
+        Job {
+            provider: self.provider.clone(),
+            account: self.identity.account.clone(),
+            login: self.login.clone(),
+            wanted_for: self.wanted_for.clone(),
+            wanted: waiter.want.map(|want| want.token),
+            proxy: self.proxy.clone(),
+            settings: self.context.settings.clone(),
+            keyring_wait: self.context.store.keyring_wait(),
+            is_asked_for: waiter.want.is_none(),
+        }
+    }
+
+    /// What this process gets of a sign-in that another one made.
+    #[cfg(unix)]
+    fn ended(&self, ended: Ended, want: Option<&Want>) -> Result<Kept<Session>, Error> {
+        let Ended {
+            report,
+            unstored,
+            was_shown,
+        } = ended;
+        self.was_shown.set(was_shown);
+        let kept = match unstored {
+            Some(session) => Some(Kept {
+                value: *session,
+                generation: 1,
+            }),
+            None => self.kept()?,
+        };
+        if let Some(want) = want
+            && let Some(kept) = kept.as_ref()
+            && plan(Some(kept), want, self.context.now()) == Plan::Use
+        {
+            return Ok(kept.clone());
+        }
+        if let Some(report) = report {
+            return Err(Error::Elsewhere(Box::new(report)));
+        }
+        let kept = kept.ok_or(Error::Vanished)?;
+        match want {
+            Some(want) => self.shared_session(kept, want),
+            None => Ok(kept),
+        }
+    }
+
+    /// A new session, as a process gets it that waits for a token of it.
+    fn shared_session(&self, kept: Kept<Session>, want: &Want) -> Result<Kept<Session>, Error> {
+        let tokens = &kept.value.tokens;
+        if tokens.token(want.token).is_none() {
+            let unused = tokens.untimely_id_token(self.context.now());
+            return Err(unused.map_or(Error::NoIdToken, untimely));
+        }
+        if is_refused(&kept, want) {
+            return Err(Error::Vanished);
+        }
+        Ok(kept)
+    }
+
+    /// What a process gets that waited for another one's sign-in: its result, or its failure.
+    fn shared_result(
+        &self,
+        last: &Attempt,
+        kept: Option<Kept<Session>>,
+        want: &Want,
+    ) -> Option<Result<Kept<Session>, Error>> {
+        let login = self.login.this.clone();
+        let ended = last.ended.as_ref()?;
+        Some(match ended.outcome {
+            Outcome::SignedIn => kept
+                .ok_or(Error::Vanished)
+                .and_then(|kept| self.shared_session(kept, want)),
+            Outcome::Declined => Err(Error::Declined { cause: None, login }),
+            Outcome::TimedOut => Err(Error::TimedOut { login, sent: None }),
+            Outcome::Failed | Outcome::NotOpened => Err(Error::LeaderFailed {
+                message: ended.message.clone(),
+                login,
+            }),
+            Outcome::Cancelled => return None,
+        })
+    }
+}

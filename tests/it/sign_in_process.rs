@@ -1,0 +1,454 @@
+//! A sign-in belongs to the account: its process outlives the callers that wait for it.
+
+use std::fs;
+use std::os::unix::fs::FileTypeExt as _;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use serde_json::Value;
+
+use crate::provider::{Endpoint, Fault};
+use crate::sandbox::{Running, Sandbox, leaks, wait_for, wait_until_closed};
+use crate::scene::Scene;
+use crate::wire;
+
+const GET_TOKEN: &[&str] = &["get-token", "corp"];
+
+/// A scene whose browser shows the page, and no one answers it.
+fn unanswered() -> Scene {
+    let mut scene = Scene::new();
+    scene.sandbox.browser_will("ignore");
+    scene
+}
+
+fn pid(raw: u32) -> Pid {
+    Pid::from_raw(i32::try_from(raw).unwrap()).unwrap()
+}
+
+/// Starts a caller as the leader of its own process group, as a tool's shell does.
+fn in_own_group(sandbox: &Sandbox) -> Running {
+    let mut command = sandbox.command();
+    command.args(GET_TOKEN).process_group(0);
+    Running::new(command, GET_TOKEN)
+}
+
+/// The process of the sign-in that is under way.
+fn process(scene: &Scene) -> u32 {
+    let attempts = scene.sandbox.data_dir().join("attempts");
+    wait_for("the trace of a sign-in", || {
+        let entry = fs::read_dir(&attempts).ok()?.next()?.ok()?;
+        let attempt: Value = serde_json::from_slice(&fs::read(entry.path()).ok()?).ok()?;
+        let is_under_way = attempt["value"]["ended"].is_null();
+        u32::try_from(attempt["value"]["pid"].as_u64().filter(|_| is_under_way)?).ok()
+    })
+}
+
+fn is_running(process: u32) -> bool {
+    rustix::process::test_kill_process(pid(process)).is_ok()
+}
+
+#[track_caller]
+fn wait_until_gone(process: u32) {
+    wait_for("the process to end", || {
+        (!is_running(process)).then_some(())
+    });
+}
+
+/// Every socket below a folder.
+fn sockets_below(folder: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            let kind = entry.file_type().unwrap();
+            if kind.is_dir() {
+                folders.push(entry.path());
+            } else if kind.is_socket() {
+                found.push(entry.path().display().to_string());
+            }
+        }
+    }
+    found
+}
+
+fn redirect_uri(authorization_url: &str) -> url::Url {
+    let url = url::Url::parse(authorization_url).unwrap();
+    let (_, uri) = url
+        .query_pairs()
+        .find(|(name, _)| name == "redirect_uri")
+        .unwrap();
+    url::Url::parse(&uri).unwrap()
+}
+
+#[track_caller]
+fn outlives_its_caller(end: impl FnOnce(&Running)) {
+    let scene = unanswered();
+    let caller = in_own_group(&scene.sandbox);
+    let url = scene.sandbox.wait_for_browser(1);
+    let process = process(&scene);
+    assert_ne!(process, caller.id());
+    end(&caller);
+    assert_ne!(caller.wait().code, Some(0));
+    assert!(is_running(process));
+    wire::deliver(&scene.provider.sign_in_by_hand(&url, "alice"));
+    wait_until_gone(process);
+    scene.get_token(&["--interactive", "never"]).token();
+    assert_eq!(scene.sandbox.opened().len(), 1);
+    assert_eq!(sockets_below(scene.sandbox.root()), [""; 0]);
+    wait_until_closed(&redirect_uri(&url));
+}
+
+#[test]
+fn a_sign_in_outlives_a_caller_that_is_killed() {
+    outlives_its_caller(|caller| kill_process(pid(caller.id()), Signal::KILL).unwrap());
+}
+
+#[test]
+fn a_sign_in_outlives_a_process_group_that_is_killed() {
+    outlives_its_caller(|caller| kill_process_group(pid(caller.id()), Signal::KILL).unwrap());
+}
+
+#[test]
+fn a_sign_in_outlives_a_caller_that_is_terminated() {
+    outlives_its_caller(|caller| kill_process_group(pid(caller.id()), Signal::TERM).unwrap());
+}
+
+#[test]
+fn a_sign_in_outlives_the_terminal_of_its_caller() {
+    outlives_its_caller(|caller| kill_process_group(pid(caller.id()), Signal::HUP).unwrap());
+}
+
+#[test]
+fn a_sign_in_without_callers_keeps_its_time_limit_and_leaves_nothing_behind() {
+    let mut scene = unanswered();
+    scene.sandbox.set("HALLPASS_SIGN_IN_TIMEOUT", "3");
+    let caller = in_own_group(&scene.sandbox);
+    let url = scene.sandbox.wait_for_browser(1);
+    let process = process(&scene);
+    drop(caller); // Killed.
+    wait_until_gone(process);
+    wait_until_closed(&redirect_uri(&url));
+    assert_eq!(sockets_below(scene.sandbox.root()), [""; 0]);
+    // It was noted how it ended.
+    scene
+        .get_token(&[])
+        .fails_saying(4, &["timed out", "hallpass login corp"]);
+}
+
+#[test]
+fn twenty_callers_that_are_killed_share_one_sign_in_with_those_that_come_later() {
+    let scene = unanswered();
+    let killed: Vec<_> = (0..20).map(|_| scene.start(&[])).collect();
+    let url = scene.sandbox.wait_for_browser(1);
+    drop(killed);
+    let later: Vec<_> = (0..20).map(|_| scene.start(&[])).collect();
+    wire::deliver(&scene.provider.sign_in_by_hand(&url, "alice"));
+    let tokens: Vec<_> = later
+        .into_iter()
+        .map(|caller| caller.wait().token().to_owned())
+        .collect();
+    assert!(tokens.iter().all(|token| *token == tokens[0]));
+    assert_eq!(scene.sandbox.opened().len(), 1);
+    assert_eq!(scene.provider.count(Endpoint::Code), 1);
+}
+
+#[test]
+fn a_caller_that_comes_later_is_shown_the_url_at_once() {
+    let scene = unanswered();
+    let first = scene.start(&[]);
+    let url = scene.sandbox.wait_for_browser(1);
+    drop(first); // Killed: no one waits now.
+    let mut login = scene.sandbox.start(&["login", "corp"]);
+    login.wait_for_line(|line| line.contains(&url));
+    wire::deliver(&scene.provider.sign_in_by_hand(&url, "alice"));
+    let outcome = login.wait();
+    outcome.succeeds();
+    assert!(
+        outcome.stderr.contains("signed in to corp as alice"),
+        "{outcome}"
+    );
+    assert_eq!(scene.sandbox.opened().len(), 1);
+}
+
+#[test]
+fn a_caller_that_comes_later_is_shown_the_device_code_at_once() {
+    let scene = Scene::new();
+    let mut first = scene.start(&["--flow", "device"]);
+    let line = first.wait_for_line(|line| line.contains("with the code"));
+    drop(first);
+    let mut second = scene.start(&[]);
+    second.wait_for_line(|later| later == line);
+    scene.provider.approve_devices("alice");
+    second.wait().token();
+    assert_eq!(scene.provider.count(Endpoint::DeviceAuthorization), 1);
+}
+
+#[test]
+fn an_interrupt_of_the_only_caller_ends_the_sign_in() {
+    let scene = unanswered();
+    let caller = scene.start(&[]);
+    let url = scene.sandbox.wait_for_browser(1);
+    let process = process(&scene);
+    kill_process(pid(caller.id()), Signal::INT).unwrap();
+    let outcome = caller.wait();
+    assert_eq!(outcome.code, None, "it ends by the signal: {outcome}");
+    assert_eq!(outcome.stdout, "");
+    wait_until_gone(process);
+    wait_until_closed(&redirect_uri(&url));
+    assert_eq!(sockets_below(scene.sandbox.root()), [""; 0]);
+}
+
+#[test]
+fn an_interrupt_of_one_of_two_callers_leaves_the_sign_in_to_the_other() {
+    let scene = unanswered();
+    let first = scene.start(&[]);
+    let url = scene.sandbox.wait_for_browser(1);
+    let mut second = scene.start(&[]);
+    second.wait_for_line(|line| line.contains(&url));
+    kill_process(pid(first.id()), Signal::INT).unwrap();
+    assert_eq!(first.wait().code, None);
+    wire::deliver(&scene.provider.sign_in_by_hand(&url, "alice"));
+    second.wait().token();
+    assert_eq!(scene.sandbox.opened().len(), 1);
+}
+
+#[test]
+fn an_interrupt_of_every_caller_ends_the_sign_in() {
+    let scene = unanswered();
+    let mut callers: Vec<_> = (0..3).map(|_| scene.start(&[])).collect();
+    let url = scene.sandbox.wait_for_browser(1);
+    let process = process(&scene);
+    for caller in &mut callers {
+        caller.wait_for_line(|line| line.contains(&url));
+    }
+    for caller in &callers {
+        kill_process(pid(caller.id()), Signal::INT).unwrap();
+    }
+    wait_until_gone(process);
+    for caller in callers {
+        assert_eq!(caller.wait().code, None);
+    }
+}
+
+#[test]
+fn a_callback_that_came_before_the_interrupt_is_stored() {
+    use crate::provider::Gate;
+    let scene = unanswered();
+    let gate = Gate::default();
+    scene
+        .provider
+        .break_down(Endpoint::Code, Fault::Held(gate.clone()));
+    let caller = scene.start(&[]);
+    let url = scene.sandbox.wait_for_browser(1);
+    let process = process(&scene);
+    let callback = scene.provider.sign_in_by_hand(&url, "alice");
+    let page = std::thread::spawn(move || wire::deliver(&callback));
+    gate.wait_for_arrivals(1);
+    kill_process(pid(caller.id()), Signal::INT).unwrap();
+    assert_eq!(caller.wait().code, None);
+    gate.open();
+    page.join().unwrap();
+    wait_until_gone(process);
+    scene.get_token(&["--interactive", "never"]).token();
+}
+
+#[test]
+fn a_waiting_caller_starts_a_new_sign_in_where_the_process_dies() {
+    let scene = unanswered();
+    let first = scene.start(&[]);
+    scene.sandbox.wait_for_browser(1);
+    let died = process(&scene);
+    kill_process(pid(died), Signal::KILL).unwrap();
+    // The socket of the dead one is still there.
+    let url = scene.sandbox.wait_for_browser(2);
+    let second = wait_for("a new process", || {
+        Some(process(&scene)).filter(|new| *new != died)
+    });
+    wire::deliver(&scene.provider.sign_in_by_hand(&url, "alice"));
+    first.wait().token();
+    wait_until_gone(second);
+    assert_eq!(scene.sandbox.opened().len(), 2);
+    assert_eq!(sockets_below(scene.sandbox.root()), [""; 0]);
+}
+
+#[test]
+fn a_process_that_dies_again_and_again_is_not_started_for_ever() {
+    let scene = unanswered();
+    let caller = scene.start(&[]);
+    for count in 1..=3 {
+        scene.sandbox.wait_for_browser(count);
+        let process = process(&scene);
+        kill_process(pid(process), Signal::KILL).unwrap();
+        wait_for("its end to be noticed", || {
+            (scene.sandbox.opened().len() > count || count == 3).then_some(())
+        });
+    }
+    caller.wait().fails_saying(1, &["hallpass login corp"]);
+    assert_eq!(scene.sandbox.opened().len(), 3);
+}
+
+#[test]
+fn the_process_has_no_secret_in_its_arguments_or_environment_and_no_terminal() {
+    let scene = unanswered();
+    let caller = scene.start(&[]);
+    let url = scene.sandbox.wait_for_browser(1);
+    let process = process(&scene);
+    if !cfg!(target_os = "linux") {
+        return;
+    }
+    let proc = PathBuf::from(format!("/proc/{process}"));
+    let arguments = fs::read(proc.join("cmdline")).unwrap();
+    assert_eq!(arguments, b"hallpass\0sign-in-process\0");
+    let stat = fs::read_to_string(proc.join("stat")).unwrap();
+    let (_, fields) = stat.rsplit_once(") ").unwrap();
+    let fields: Vec<_> = fields.split(' ').collect();
+    // Its group and session are its own, and it has no controlling terminal (proc(5)).
+    assert_eq!(fields[2], process.to_string());
+    assert_eq!(fields[3], process.to_string());
+    assert_eq!(fields[4], "0");
+    // The kernel shows these to root alone, for its memory is private.
+    if let Ok(environment) = fs::read(proc.join("environ")) {
+        let authorization_url = url::Url::parse(&url).unwrap();
+        let (_, state) = authorization_url
+            .query_pairs()
+            .find(|(name, _)| name == "state")
+            .unwrap();
+        assert!(!leaks(&environment, &state));
+        for (_, secret) in scene.provider.secrets() {
+            assert!(!leaks(&environment, &secret));
+        }
+        let of_sandbox = scene.sandbox.variables().len();
+        let variables = environment
+            .split(|byte| *byte == 0)
+            .filter(|it| !it.is_empty());
+        assert_eq!(variables.count(), of_sandbox, "nothing was added");
+        for stream in ["fd/0", "fd/1", "fd/2"] {
+            let target = fs::read_link(proc.join(stream)).unwrap();
+            assert_eq!(target, Path::new("/dev/null"), "{stream}");
+        }
+    }
+    wire::deliver(&scene.provider.sign_in_by_hand(&url, "alice"));
+    caller.wait().token();
+}
+
+#[test]
+fn what_the_process_explains_reaches_the_caller_that_asked_for_it() {
+    let scene = unanswered();
+    let mut quiet = scene.start(&[]);
+    let url = scene.sandbox.wait_for_browser(1);
+    quiet.wait_for_line(|line| line.contains(&url));
+    let mut verbose = scene.start(&["-v"]);
+    verbose.wait_for_line(|line| line.contains("debug: "));
+    let mut forged = redirect_uri(&url);
+    forged.query_pairs_mut().append_pair("code", "x");
+    assert_eq!(wire::get(forged.as_str()).unwrap().status, 400);
+    verbose.wait_for_line(|line| line.contains("debug: a request to the callback was refused"));
+    wire::deliver(&scene.provider.sign_in_by_hand(&url, "alice"));
+    verbose.wait().token();
+    let quiet = quiet.wait();
+    quiet.token();
+    assert!(!quiet.stderr.contains("debug"), "{quiet}");
+}
+
+#[test]
+fn callers_with_other_data_folders_do_not_meet() {
+    let mut scene = unanswered();
+    let first = scene.start(&[]);
+    scene.sandbox.wait_for_browser(1);
+    let other = scene.sandbox.root().join("other-data");
+    scene.sandbox.set("HALLPASS_DATA_DIR", &other);
+    let second = scene.start(&[]);
+    let url = scene.sandbox.wait_for_browser(2);
+    wire::deliver(&scene.provider.sign_in_by_hand(&url, "alice"));
+    second.wait().token();
+    drop(first);
+}
+
+#[test]
+fn a_data_folder_whose_path_is_too_long_for_a_socket_has_it_elsewhere() {
+    let mut scene = unanswered();
+    let data = scene.sandbox.root().join("x".repeat(120));
+    let runtime = scene.sandbox.root().join("runtime");
+    crate::sandbox::private_dir(&runtime);
+    scene.sandbox.set("HALLPASS_DATA_DIR", &data);
+    scene.sandbox.set("XDG_RUNTIME_DIR", &runtime);
+    let first = in_own_group(&scene.sandbox);
+    let url = scene.sandbox.wait_for_browser(1);
+    let process = process(&scene);
+    drop(first);
+    assert_eq!(sockets_below(&runtime).len(), 1);
+    // Another terminal, another runtime folder: the data folder says where it is.
+    scene.sandbox.unset("XDG_RUNTIME_DIR");
+    let mut second = scene.start(&[]);
+    second.wait_for_line(|line| line.contains(&url));
+    wire::deliver(&scene.provider.sign_in_by_hand(&url, "alice"));
+    second.wait().token();
+    wait_until_gone(process);
+    assert_eq!(fs::read_dir(&runtime).unwrap().count(), 0);
+    assert_eq!(scene.sandbox.opened().len(), 1);
+}
+
+#[test]
+fn where_no_process_can_be_started_the_caller_signs_in_itself() {
+    // A socket can be bound nowhere: its folder is a file.
+    let mut scene = Scene::new();
+    fs::create_dir_all(scene.sandbox.data_dir()).unwrap();
+    let data = scene.sandbox.data_dir();
+    fs::set_permissions(&data, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    fs::write(data.join("sign-in"), "").unwrap();
+    scene.sandbox.browser_will("sign-in");
+    scene.get_token(&[]).token();
+    assert_eq!(scene.sandbox.opened().len(), 1);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_program_that_was_replaced_since_can_still_start_a_sign_in() {
+    let scene = unanswered();
+    let program = scene.sandbox.root().join("hallpass");
+    fs::copy(env!("CARGO_BIN_EXE_hallpass"), &program).unwrap();
+    let mut command = scene.sandbox.surround(std::process::Command::new(&program));
+    command.args(GET_TOKEN);
+    let caller = Running::new(command, GET_TOKEN);
+    scene.sandbox.wait_for_browser(1);
+    // An upgrade, and then the process dies: the caller starts it again.
+    fs::remove_file(&program).unwrap();
+    fs::write(&program, "#!/bin/false\n").unwrap();
+    kill_process(pid(process(&scene)), Signal::KILL).unwrap();
+    let url = scene.sandbox.wait_for_browser(2);
+    wire::deliver(&scene.provider.sign_in_by_hand(&url, "alice"));
+    caller.wait().token();
+}
+
+#[test]
+fn a_sign_in_whose_data_folder_is_removed_ends() {
+    let scene = unanswered();
+    let caller = in_own_group(&scene.sandbox);
+    scene.sandbox.wait_for_browser(1);
+    let process = process(&scene);
+    drop(caller);
+    fs::remove_dir_all(scene.sandbox.data_dir()).unwrap();
+    wait_until_gone(process);
+}
+
+#[test]
+fn a_device_flow_that_fails_before_it_shows_a_code_causes_no_pause() {
+    let scene = Scene::new();
+    scene
+        .provider
+        .break_down(Endpoint::DeviceAuthorization, Fault::NoAnswer);
+    scene.get_token(&["--flow", "device"]).fails_with(1);
+    scene
+        .provider
+        .behave(|b| b.faults.remove(&Endpoint::DeviceAuthorization));
+    scene.get_token(&[]).token();
+}
+
+#[test]
+fn the_process_is_not_started_by_hand() {
+    let sandbox = Sandbox::new();
+    sandbox
+        .run(&["sign-in-process"])
+        .fails_saying(2, &["by itself"]);
+}
