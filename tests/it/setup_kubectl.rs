@@ -474,6 +474,45 @@ fn two_accounts_and_two_providers_can_be_set_up_for_one_server() {
 }
 
 #[test]
+fn users_of_the_same_name_in_two_kubeconfigs_are_set_up_and_undone_apart() {
+    let second = "https://k2.corp.example";
+    // The second one has another server, or the same server and another provider.
+    for (server, provider) in [(second, "two"), (second, "corp"), (SERVER, "two")] {
+        let mut desk = Desk::new(&json!({}));
+        desk.config = desk.sandbox.config(&format!(
+            "{CONFIG}[providers.two]\nissuer = \"https://login.two.example\"\nclient_id = \"k\"\n\
+             scopes = [\"openid\"]\n"
+        ));
+        let first = desk.kubeconfig.clone();
+        let other = desk.sandbox.root().join("other-kubeconfig");
+        private_file(&other, &kubeconfig(server, &json!({})).to_string());
+        let before = desk.state();
+        desk.setup(&["--provider", "corp"]).succeeds();
+        let after_first = desk.state();
+        desk.sandbox.set("KUBECONFIG", &other);
+        desk.setup(&["--provider", provider]).succeeds();
+        let after_both = desk.state();
+        let written = fs::read_to_string(&desk.config).unwrap();
+        for (server, provider) in [(SERVER, "corp"), (server, provider)] {
+            let entry = format!("match = {server:?}\nprovider = {provider:?}\n");
+            assert!(written.contains(&entry), "{written}");
+        }
+        // Each can be repeated.
+        for path in [&first, &other] {
+            desk.sandbox.set("KUBECONFIG", path);
+            let again = desk.setup(&["--provider", if *path == first { "corp" } else { provider }]);
+            assert_eq!(again.succeeds().stdout, "nothing to change\n");
+            assert_eq!(desk.state(), after_both);
+        }
+        desk.setup(&["--user", "me.exec.you", "--undo"]).succeeds();
+        assert_eq!(desk.state(), after_first);
+        desk.sandbox.set("KUBECONFIG", &first);
+        desk.setup(&["--user", "me.exec.you", "--undo"]).succeeds();
+        assert_eq!(desk.state(), before);
+    }
+}
+
+#[test]
 fn what_was_changed_since_stays_and_the_entry_comes_back() {
     let user = kubelogin(&[]);
     let desk = Desk::new(&user);

@@ -95,6 +95,10 @@ impl KubeconfigFile {
         Ok(Some(target))
     }
 
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     pub(super) fn user(&self) -> &str {
         &self.user
     }

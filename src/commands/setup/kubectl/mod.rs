@@ -70,12 +70,15 @@ fn set_up(
     let mut target = KubeconfigFile::of(env, &kubeconfig, &user, &folder)?;
 
     // What an earlier run has added is made anew.
-    let (config, earlier, again) = without_earlier(env, flags, &user, &mut file)?;
+    let elsewhere = Record::blocks_elsewhere(&folder, target.path(), &user)?;
+    let (config, earlier, again) = without_earlier(env, flags, &user, &elsewhere, &mut file)?;
     let mut notes = Vec::new();
     let hosts = hosts(&kubeconfig, &user, &mut notes)?;
     let mut plan = plan(env, flags, args, &config, &file, &target, &hosts)?;
     plan.again = again;
-    let added = opened_by(env, flags, &config, &mut plan, &user, &hosts, &mut file)?;
+    let titles = titles(&user, &hosts, target.path(), &elsewhere);
+    let opening = hosts.iter().zip(&titles);
+    let added = opened_by(env, flags, &config, &mut plan, &user, opening, &mut file)?;
     if hosts.is_empty() {
         let is_there = config.providers().any(|name| name == plan.name);
         if !is_there || kubeconfig.user(&user).is_none() {
@@ -141,6 +144,7 @@ fn set_up(
     // First what takes it back, last what makes kubectl ask.
     let mut record = record_of(&plan, &mut target, kuberc.as_ref());
     record.entry = recorded.as_ref().map(|recorded| recorded.id.clone());
+    record.blocks = titles;
     record.write(&folder)?;
     if let Some(recorded) = &recorded {
         recorded.write(&store)?;
@@ -169,19 +173,21 @@ fn show_recipients(text: &mut Shown, provider: &Provider, hosts: &[Host]) {
     }
 }
 
-/// Takes out what an earlier run has added for the user: the configuration without it, and the
+/// Takes out what an earlier run has added for this kubeconfig's user: the configuration without it, and the
 /// blocks. Where another user's block names the provider that one of them makes, the configuration is
 /// the one with it, and the last is that block.
 fn without_earlier(
     env: &Env,
     flags: &Flags,
     user: &str,
+    elsewhere: &[String],
     file: &mut UserFile,
 ) -> Result<(Config, Vec<String>, Option<String>), Error> {
     let whole = file.clone();
     let titles = file.titles(&title(user, ""));
     let earlier: Vec<String> = titles
         .iter()
+        .filter(|title| !elsewhere.contains(title))
         .filter_map(|title| file.remove(title))
         .collect();
     if let Ok(config) = Config::load_edited(env, flags, file) {
@@ -207,19 +213,19 @@ fn record_of(plan: &Plan, target: &mut KubeconfigFile, kuberc: Option<&Allowed>)
 }
 
 /// Adds to the user's file what makes the provider open these servers: what was added.
-fn opened_by(
+fn opened_by<'h>(
     env: &Env,
     flags: &Flags,
     config: &Config,
     plan: &mut Plan,
     user: &str,
-    hosts: &[Host],
+    hosts: impl Iterator<Item = (&'h Host, &'h String)>,
     file: &mut UserFile,
 ) -> Result<Vec<String>, Error> {
     let again = plan.again.take();
     let mut added = Vec::new();
     let mut edited = None;
-    for (index, host) in hosts.iter().enumerate() {
+    for (index, (host, title)) in hosts.enumerate() {
         let is_first = index == 0;
         let rest = Opener {
             provider: Some(plan.name.clone()),
@@ -230,7 +236,7 @@ fn opened_by(
             tool: Tool::Kubectl,
             host,
             opener: if is_first { &plan.opener } else { &rest },
-            title: title(user, &host.text),
+            title: title.clone(),
             command: command(user),
             homes: &[],
             instances: &[],
@@ -744,6 +750,20 @@ fn title(user: &str, server: &str) -> String {
     format!("{} {server}", printable(&command(user)))
 }
 
+/// The title of each server's block. A user of the same name in another kubeconfig may be set up
+/// for the same server, and keeps its block.
+fn titles(user: &str, hosts: &[Host], kubeconfig: &Path, elsewhere: &[String]) -> Vec<String> {
+    let titles = hosts.iter().map(|host| {
+        let title = title(user, &host.text);
+        if elsewhere.contains(&title) {
+            format!("{title} in {}", shown(kubeconfig))
+        } else {
+            title
+        }
+    });
+    titles.collect()
+}
+
 /// Shows what becomes of kuberc, and whether anything does.
 fn show_kuberc(text: &mut Shown, kuberc: Option<&Allowed>) -> bool {
     match kuberc {
@@ -781,15 +801,22 @@ fn undo(
     let folder = file.folder().to_owned();
     let mut records = Record::all(&folder)?;
     let mut begin = "hallpass setup kubectl --user ".to_owned();
+    let mut elsewhere = Vec::new();
     if args.user.is_some() || args.context.is_some() {
         let user = user(&Kubeconfig::load(env)?, args)?;
         let files = kubeconfig::files(env)?;
-        records.retain(|record| record.user == user && files.contains(&record.file));
+        let (own, others): (Vec<_>, Vec<_>) = records
+            .into_iter()
+            .filter(|record| record.user == user)
+            .partition(|record| files.contains(&record.file));
+        records = own;
+        elsewhere.extend(others.into_iter().flat_map(|record| record.blocks));
         begin = title(&user, "");
     }
     let titles = file.titles(&begin);
     let removed: Vec<String> = titles
         .iter()
+        .filter(|title| !elsewhere.contains(title))
         .filter_map(|title| file.remove(title))
         .collect();
     // Something else may have come to need what this would take away.

@@ -35,6 +35,9 @@ pub(super) struct Record {
     /// The ID of the exec entry that was recorded in the store.
     #[serde(default)]
     pub(super) entry: Option<String>,
+    /// The titles of the blocks that it has in config.toml.
+    #[serde(default)]
+    pub(super) blocks: Vec<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -55,6 +58,7 @@ impl Record {
             ca_file: None,
             kuberc: None,
             entry: None,
+            blocks: Vec::new(),
         }
     }
 
@@ -73,6 +77,17 @@ impl Record {
         paths.sort();
         let records: Result<Vec<_>, _> = paths.iter().map(|path| Self::at(path)).collect();
         Ok(records?.into_iter().flatten().collect())
+    }
+
+    /// The titles of the blocks that belong to users of this name in other kubeconfigs.
+    pub(super) fn blocks_elsewhere(
+        config: &Path,
+        file: &Path,
+        user: &str,
+    ) -> Result<Vec<String>, Error> {
+        let records = Self::all(config)?.into_iter();
+        let others = records.filter(|record| record.user == user && record.file != file);
+        Ok(others.flat_map(|record| record.blocks).collect())
     }
 
     fn at(path: &Path) -> Result<Option<Self>, Error> {
