@@ -6,10 +6,12 @@
 //! translates every owner that it reports: our own file, socket and key show our uid *inside* the
 //! namespace, so owners are compared with that one. An owner without a mapping shows the overflow
 //! uid (65534). It may be root or any other user, so it is unknown and never root; [`vouched_for`]
-//! has the one case where a file of such an owner is accepted.
+//! has the one case where a file of such an owner is accepted. We may show that uid ourselves, in a
+//! namespace that does not map us (`unshare -U`) or as its user `nobody`: then what shows it is
+//! ours only if the kernel treats us as its owner, see [`is_ours`].
 
 use std::ffi::OsString;
-use std::fs::Metadata;
+use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Component, Path, PathBuf};
@@ -45,7 +47,9 @@ impl Owner {
     /// The owner with this uid, as the kernel reports it here.
     pub fn of(uid: u32) -> Self {
         const ROOT: u32 = 0;
-        if uid == user() {
+        // A hit asks this of our own files only, and pays for no look at the namespace.
+        let is_ambiguous = || uid == namespace::DEFAULT_OVERFLOW && in_user_namespace();
+        if uid == user() && !is_ambiguous() {
             Self::User
         } else if uid == ROOT {
             Self::Root
@@ -54,6 +58,15 @@ impl Owner {
         } else {
             Self::Other(uid)
         }
+    }
+}
+
+/// Whether an opened file is our own.
+pub fn is_ours(file: &File, uid: u32) -> bool {
+    match Owner::of(uid) {
+        Owner::User => true,
+        Owner::Unknown => uid == user() && namespace::treats_us_as_owner(file),
+        Owner::Root | Owner::Other(_) => false,
     }
 }
 
@@ -188,28 +201,49 @@ fn homes(accounts: &str) -> impl Iterator<Item = &Path> {
 
 #[cfg(target_os = "linux")]
 mod namespace {
+    use std::fs::File;
+
+    use rustix::fs::OFlags;
+
+    pub(super) const DEFAULT_OVERFLOW: u32 = 65534;
+
     pub(super) fn uid_map() -> Option<String> {
         std::fs::read_to_string("/proc/self/uid_map").ok()
     }
 
+    /// Only the owner may read a file without changing its access time (open(2), `O_NOATIME`).
+    /// A capability is not enough where the namespace does not map the owner.
+    pub(super) fn treats_us_as_owner(file: &File) -> bool {
+        rustix::fs::fcntl_getfl(file)
+            .and_then(|flags| rustix::fs::fcntl_setfl(file, flags | OFlags::NOATIME))
+            .is_ok()
+    }
+
     pub(super) fn overflow_uid() -> u32 {
-        const DEFAULT: u32 = 65534;
         std::fs::read_to_string("/proc/sys/kernel/overflowuid")
             .ok()
             .and_then(|uid| uid.trim().parse().ok())
-            .unwrap_or(DEFAULT)
+            .unwrap_or(DEFAULT_OVERFLOW)
     }
 }
 
 /// Only Linux has user namespaces.
 #[cfg(not(target_os = "linux"))]
 mod namespace {
+    use std::fs::File;
+
+    pub(super) const DEFAULT_OVERFLOW: u32 = 65534;
+
     pub(super) fn uid_map() -> Option<String> {
         None
     }
 
+    pub(super) fn treats_us_as_owner(_file: &File) -> bool {
+        false
+    }
+
     pub(super) fn overflow_uid() -> u32 {
-        65534
+        DEFAULT_OVERFLOW
     }
 }
 

@@ -75,7 +75,7 @@ pub(crate) fn read(path: &Path, kind: Kind) -> Result<Option<Zeroizing<String>>,
         Err(error) => return Err(error.into()),
     };
     let metadata = file.metadata()?;
-    check(path, &metadata, kind)?;
+    check(path, &file, &metadata, kind)?;
 
     // The size is known, so the buffer never grows and leaves no copy of a secret behind.
     let size = usize::try_from(metadata.len()).unwrap_or_default();
@@ -97,25 +97,26 @@ fn is_absence(error: &io::Error) -> bool {
     )
 }
 
-fn check(path: &Path, metadata: &Metadata, kind: Kind) -> Result<(), Untrusted> {
+fn check(path: &Path, file: &File, metadata: &Metadata, kind: Kind) -> Result<(), Untrusted> {
     if !metadata.is_file() {
         return Err(Untrusted::NotAFile);
     }
     if metadata.len() > LARGEST {
         return Err(Untrusted::TooLarge);
     }
-    check_owner(path, metadata, kind)
+    check_owner(path, file, metadata, kind)
 }
 
 #[cfg(unix)]
-fn check_owner(path: &Path, metadata: &Metadata, kind: Kind) -> Result<(), Untrusted> {
+fn check_owner(path: &Path, file: &File, metadata: &Metadata, kind: Kind) -> Result<(), Untrusted> {
     use std::os::unix::fs::MetadataExt;
 
-    use crate::identity::{LedTo, Owner, vouched_for};
+    use crate::identity::{LedTo, Owner, is_ours, vouched_for};
 
     let uid = metadata.uid();
     let mode = metadata.mode() & 0o7777;
     let owner = match Owner::of(uid) {
+        Owner::Unknown if is_ours(file, uid) => Owner::User,
         Owner::Unknown => {
             let vouched = match kind {
                 Kind::System => vouched_for(path, metadata, LedTo::BySystem),
@@ -135,7 +136,12 @@ fn check_owner(path: &Path, metadata: &Metadata, kind: Kind) -> Result<(), Untru
 /// Elsewhere the folder's own access list has to do.
 #[cfg(not(unix))]
 #[expect(clippy::unnecessary_wraps, reason = "it can fail on unix")]
-fn check_owner(_path: &Path, _metadata: &Metadata, _kind: Kind) -> Result<(), Untrusted> {
+fn check_owner(
+    _path: &Path,
+    _file: &File,
+    _metadata: &Metadata,
+    _kind: Kind,
+) -> Result<(), Untrusted> {
     Ok(())
 }
 

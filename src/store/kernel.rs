@@ -46,7 +46,7 @@ mod linux {
     use zeroize::Zeroizing;
 
     use super::KernelError;
-    use crate::identity;
+    use crate::identity::{self, Owner};
     use crate::secret::Secret;
     use crate::store::key::{KEY_LEN, KeyId};
 
@@ -165,7 +165,7 @@ mod linux {
                 keyring.metadata().is_ok_and(|metadata| {
                     let name = metadata.get_description().strip_prefix("_uid.");
                     name.is_some_and(|uid| uid.parse::<u32>().is_ok())
-                        && metadata.get_uid() == identity::user()
+                        && Owner::of(metadata.get_uid()) == Owner::User
                 })
             })
             .ok_or(KernelError::OutOfReach)

@@ -18,8 +18,6 @@ const GROUP_AND_OTHERS: u32 = 0o077;
 pub(in crate::store) struct Folder {
     path: PathBuf,
     opened: File,
-    /// The effective user, to whom everything in it must belong.
-    user: u32,
 }
 
 impl Folder {
@@ -28,7 +26,7 @@ impl Folder {
         // A slash at the end would make the system follow a link in spite of O_NOFOLLOW.
         let path: PathBuf = path.components().collect();
         match rustix::fs::open(&path, folder_flags(), Mode::empty()) {
-            Ok(opened) => Self::checked(path, opened.into(), identity::user()).map(Some),
+            Ok(opened) => Self::checked(path, opened.into()).map(Some),
             Err(Errno::NOENT) => Ok(None),
             Err(error) => Err(not_a_folder(path, error)),
         }
@@ -54,7 +52,7 @@ impl Folder {
     pub(in crate::store) fn subfolder(&self, name: &str) -> Result<Option<Self>, StoreError> {
         let path = self.path.join(name);
         match rustix::fs::openat(&self.opened, name, folder_flags(), Mode::empty()) {
-            Ok(opened) => Self::checked(path, opened.into(), self.user).map(Some),
+            Ok(opened) => Self::checked(path, opened.into()).map(Some),
             Err(Errno::NOENT) => Ok(None),
             Err(error) => Err(not_a_folder(path, error)),
         }
@@ -72,12 +70,12 @@ impl Folder {
             .ok_or_else(|| self.io("open", name, Errno::NOENT))
     }
 
-    fn checked(path: PathBuf, opened: File, user: u32) -> Result<Self, StoreError> {
+    fn checked(path: PathBuf, opened: File) -> Result<Self, StoreError> {
         let metadata = opened
             .metadata()
             .map_err(StoreError::io("look at", &path))?;
-        check_ours(&path, &metadata, user)?;
-        Ok(Self { path, opened, user })
+        check_ours(&path, &opened, &metadata)?;
+        Ok(Self { path, opened })
     }
 
     pub(in crate::store) fn path(&self) -> &Path {
@@ -147,7 +145,7 @@ impl Folder {
         if !metadata.is_file() {
             return Err(StoreError::NotAFile { path });
         }
-        check_ours(&path, &metadata, self.user)?;
+        check_ours(&path, file, &metadata)?;
         Ok(metadata)
     }
 
@@ -226,9 +224,10 @@ fn not_a_folder(path: PathBuf, error: Errno) -> StoreError {
     }
 }
 
-fn check_ours(path: &Path, metadata: &Metadata, user: u32) -> Result<(), StoreError> {
+/// Everything in the store must belong to the effective user.
+fn check_ours(path: &Path, opened: &File, metadata: &Metadata) -> Result<(), StoreError> {
     let owner = metadata.uid();
-    if owner != user {
+    if !identity::is_ours(opened, owner) {
         return Err(StoreError::NotOurs {
             path: path.to_owned(),
             owner,

@@ -190,14 +190,20 @@ def in_a_user_namespace_a_third_users_file_is_refused_and_a_link_into_roots_stor
     asked(()).ended(2).said("another user", "hint:")
     asked().ended(2).said("outside this user namespace", "hint:")
 
+    # A namespace that maps no uid shows the same one for us, for root and for a third user.
+    unmapped = ("unshare", "--user")
+    asked(unmapped).ended(2).said("outside this user namespace", "hint:")
+    asked(unmapped, **named).ended(2).said("outside this user namespace", "hint:")
+
     # The data folder is the user's alone, everywhere.
     config.unlink()
     person.write(".config/hallpass/config.toml", text)
-    assert asked().token == person.token
+    for before in (INSIDE, unmapped):
+        assert asked(before).token == person.token, before
     data = rig.sandbox.home / ".local/share/hallpass"
     os.chown(data, 0, 0)
     data.chmod(0o755)
-    for before in ((), INSIDE):
+    for before in ((), INSIDE, unmapped):
         asked(before).ended(1).said("belongs to")
     person.user.owns(data)
     data.chmod(0o700)
