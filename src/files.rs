@@ -89,10 +89,12 @@ mod tests {
         std::fs::write(at("large"), "fives").unwrap();
         std::fs::write(at("binary"), b"\xff").unwrap();
         std::fs::create_dir(at("folder")).unwrap();
-        let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
-        let fifo = at("fifo");
         #[cfg(not(target_vendor = "apple"))]
-        rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        {
+            let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+            let fifo = rustix::fs::FileType::Fifo;
+            rustix::fs::mknodat(rustix::fs::CWD, at("fifo"), fifo, mode, 0).unwrap();
+        }
         for (name, target) in [
             ("link", "small"),
             ("zero", "/dev/zero"),

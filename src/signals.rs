@@ -69,7 +69,7 @@ mod system {
     use std::sync::OnceLock;
     use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
-    /// What a process that Ctrl-C ended returns: STATUS_CONTROL_C_EXIT.
+    /// What a process that Ctrl-C ended returns: `STATUS_CONTROL_C_EXIT`.
     const ENDED_BY_CTRL_C: i32 = 0xC000_013A_u32.cast_signed();
 
     static HELD: AtomicBool = AtomicBool::new(false);

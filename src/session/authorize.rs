@@ -123,6 +123,13 @@ impl Account<'_> {
     }
 
     /// The provider has answered: what it gives is stored, whatever callers do from now on.
+    #[cfg_attr(
+        not(unix),
+        expect(
+            clippy::unused_self,
+            reason = "the sign-in is in the caller's own process"
+        )
+    )]
     fn commit(&self) {
         #[cfg(unix)]
         if let Some(hub) = self.hub {

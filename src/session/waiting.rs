@@ -268,6 +268,7 @@ impl Account<'_> {
     }
 
     #[cfg(not(unix))]
+    #[expect(clippy::unused_self, reason = "the signature is that of the one above")]
     fn started(
         &self,
         _lock: Lock,

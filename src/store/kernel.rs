@@ -288,7 +288,6 @@ mod nowhere {
     use std::time::Duration;
 
     use super::KernelError;
-    use crate::identity;
     use crate::secret::Secret;
     use crate::store::key::{KEY_LEN, KeyId};
 

@@ -24,6 +24,10 @@ pub enum LockKind {
 #[derive(Debug)]
 #[must_use = "it is released when it is dropped"]
 pub struct Lock {
+    #[cfg_attr(
+        not(unix),
+        expect(dead_code, reason = "only Unix hands a lock to another process")
+    )]
     held: Option<File>,
 }
 

@@ -15,6 +15,7 @@ use crate::git::Git as _;
 use crate::sandbox::{Outcome, Running, files_below};
 use crate::scene::Scene;
 
+#[cfg(unix)]
 const NEVER: &[&str] = &["--interactive", "never"];
 
 enum Hint {
@@ -407,6 +408,7 @@ fn every_error_has_a_row_and_every_row_a_test_or_a_reason() {
     }
 }
 
+#[cfg(unix)]
 /// The commands in the hint of a failed command, without those that have placeholders.
 #[track_caller]
 fn commands(failed: &Outcome) -> Vec<String> {
@@ -418,6 +420,7 @@ fn commands(failed: &Outcome) -> Vec<String> {
     quoted.map(str::to_owned).collect()
 }
 
+#[cfg(unix)]
 /// Runs the one command of the hint that begins like this, in a shell, as the user would.
 #[track_caller]
 fn run_hint(scene: &Scene, failed: &Outcome, begin: &str) -> Outcome {
@@ -428,6 +431,7 @@ fn run_hint(scene: &Scene, failed: &Outcome, begin: &str) -> Outcome {
     run(scene, command)
 }
 
+#[cfg(unix)]
 fn run(scene: &Scene, command: &str) -> Outcome {
     let folder = Path::new(env!("CARGO_BIN_EXE_hallpass")).parent().unwrap();
     let mut shell = scene.sandbox.surround(Command::new("/bin/sh"));
@@ -436,6 +440,7 @@ fn run(scene: &Scene, command: &str) -> Outcome {
     Running::new(shell, &[command]).wait()
 }
 
+#[cfg(unix)]
 fn record(scene: &Scene) -> std::path::PathBuf {
     let sessions = scene.sandbox.data_dir().join("sessions");
     let mut files = files_below(&sessions);

@@ -11,6 +11,10 @@ use mio::net::TcpStream;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Peer {
     /// Ours or root's.
+    #[cfg_attr(
+        not(any(target_os = "linux", test)),
+        expect(dead_code, reason = "only Linux says whose a socket is")
+    )]
     Welcome,
     /// The system tells us of no socket, not even of our own. Treated as welcome.
     Unchecked,
