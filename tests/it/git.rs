@@ -721,6 +721,37 @@ fn the_user_name_chooses_the_account() {
 }
 
 #[test]
+fn a_marker_of_an_account_that_is_gone_adds_no_account() {
+    let mut scene = scene();
+    let mut tokens = Vec::new();
+    for (account, person) in [("default", "alice"), ("work", "bob")] {
+        scene.sandbox.person(person);
+        tokens.push(scene.add_account(account));
+    }
+    let opened = scene.sandbox.opened().len();
+    let marked = |account: &str, key: &str| {
+        let marked =
+            format!("capability[]=state\n{HOST}username=bob\n{key}=hallpass:1:{account}\n");
+        scene.sandbox.git("get", &marked)
+    };
+    let owner = |reply: &Outcome| scene.provider.owner(value(reply, "password"));
+    // Another helper may have stored a marker, and handed it back long after.
+    for account in ["work", "ghost", ""] {
+        let reply = marked(account, "oauth_refresh_token");
+        assert_eq!(owner(&reply), scene.provider.owner(&tokens[1]), "{reply}");
+    }
+    // The refused token of an account that was signed out since.
+    let reply = marked("work", "state[]");
+    assert_eq!(owner(&reply), scene.provider.owner(&tokens[1]), "{reply}");
+    let refused = marked("ghost", "state[]");
+    assert_eq!(refused.code, Some(3), "{refused}");
+    assert_eq!(refused.stdout, "quit=1\n", "{refused}");
+    assert!(refused.stderr.contains("ghost"), "{refused}");
+    assert!(refused.stderr.contains("--account ghost"), "{refused}");
+    assert_eq!(scene.sandbox.opened().len(), opened);
+}
+
+#[test]
 fn who_signed_in_to_an_account_stands_for_it_also_where_it_is_not_configured() {
     let mut scene = scene();
     let mut tokens = Vec::new();

@@ -96,7 +96,14 @@ impl<'p> Desk<'_, 'p> {
             && !self.may_vary(target, &first, request.username.as_deref());
         let opened = match (&request.account, &target.url) {
             // It was chosen when this token was handed out.
-            (Some(account), Some(url)) => self.opened(first, url, account.clone())?,
+            (Some(account), Some(url)) if self.is_known(&first, url, account)? => {
+                self.opened(first, url, account.clone())?
+            }
+            // The refused token was its own, and no other account's takes its place.
+            (Some(account), Some(_)) if request.want.refused.is_some() => {
+                return Err(signed_out(&first, target, account));
+            }
+            // Another helper may have stored the marker long ago.
             _ => self.account_of(first, target, request.username.as_deref())?,
         };
         let want = Want {
@@ -254,8 +261,7 @@ impl<'p> Desk<'_, 'p> {
                 Some(_) | None => Ok(Opened::first(first)),
             };
         };
-        let known = labels.contains(&wanted) || self.is_signed_in(&first, &wanted)?;
-        if known {
+        if self.is_known(&first, url, &wanted)? {
             return self.opened(first, url, wanted);
         }
         Err(self.not_signed_in(&first, target, &wanted))
@@ -300,6 +306,17 @@ impl<'p> Desk<'_, 'p> {
             }
         }
         Ok(None)
+    }
+
+    /// Whether an account is configured for this URL or signed in.
+    fn is_known(&self, first: &Match, url: &Url, account: &str) -> Result<bool, Stop> {
+        let mut labels = self
+            .tool
+            .prepared
+            .config
+            .accounts(url, Tool::Git)
+            .into_iter();
+        Ok(labels.any(|one| label(one) == account) || self.is_signed_in(first, account)?)
     }
 
     fn is_signed_in(&self, first: &Match, account: &str) -> Result<bool, Stop> {
@@ -390,6 +407,21 @@ impl<'p> Desk<'_, 'p> {
             exit: Exit::SignInNeeded,
         }))
     }
+}
+
+/// An account was signed out between two requests of one command.
+fn signed_out(first: &Match, target: &Target, account: &str) -> Stop {
+    let login = login_of(&first.provider, account);
+    Stop::refused(Refusal::NotSignedIn(Report {
+        error: format!(
+            "the account {} for {} is no longer signed in",
+            printable(account),
+            target.shown()
+        ),
+        causes: Vec::new(),
+        hint: Some(format!("run `{}`", login.this)),
+        exit: Exit::SignInNeeded,
+    }))
 }
 
 /// What git is told to send beside the token.
