@@ -474,6 +474,53 @@ fn two_accounts_and_two_providers_can_be_set_up_for_one_server() {
 }
 
 #[test]
+fn a_repeated_setup_needs_none_of_what_the_first_one_was_told() {
+    let secret = kubelogin(&[
+        "--oidc-client-secret=hush",
+        "--oidc-use-access-token",
+        "--authentication-timeout-sec=60",
+    ]);
+    for (user, first) in [
+        (
+            json!({}),
+            &[&ISSUER[..], &["--account", "work"]].concat()[..],
+        ),
+        (secret, &["--from-kubelogin", "--account", "work"]),
+    ] {
+        let desk = Desk::new(&user);
+        let before = desk.state();
+        desk.setup(first).succeeds();
+        let after = desk.state();
+        let (set_up, id) = (desk.user(), entry_of(&desk.user()));
+        let name = set_up["exec"]["args"][2].as_str().unwrap().to_owned();
+        for arguments in [&["--context", "here"][..], &["--account", "work"]] {
+            let again = desk.setup(arguments);
+            assert_eq!(again.succeeds().stdout, "nothing to change\n");
+            assert_eq!(desk.state(), after);
+        }
+        // The store is lost: the clients and the doctor name this command.
+        fs::remove_dir_all(desk.sandbox.data_dir().join("entries")).unwrap();
+        desk.setup(&["--context", "here"]).succeeds();
+        let new = entry_of(&desk.user());
+        assert_ne!(new, id);
+        let with_new = set_up.to_string().replace(&id, &new);
+        assert_eq!(desk.user().to_string(), with_new);
+        // Another account, and the provider by its name.
+        desk.setup(&["--account", "home"]).succeeds();
+        let args = &desk.user()["exec"]["args"];
+        assert_eq!(args[4], "home", "{args}");
+        desk.setup(&["--provider", &name]).succeeds();
+        let args = &desk.user()["exec"]["args"];
+        assert_eq!(
+            (&args[2], &args[3]),
+            (&json!(name), &json!("--api-version"))
+        );
+        desk.setup(&["--undo"]).succeeds();
+        assert_eq!(desk.state(), before);
+    }
+}
+
+#[test]
 fn users_of_the_same_name_in_two_kubeconfigs_are_set_up_and_undone_apart() {
     let second = "https://k2.corp.example";
     // The second one has another server, or the same server and another provider.

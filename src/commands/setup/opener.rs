@@ -416,6 +416,11 @@ pub(super) fn makes_provider(block: &str) -> bool {
     made_by(block).is_some()
 }
 
+/// Whether a block makes the provider of this name.
+pub(super) fn makes(block: &str, name: &str) -> bool {
+    made_by(block).is_some_and(|(made, _)| made == name)
+}
+
 /// The provider that a section with these keys comes to, whatever it is called.
 pub(super) fn described(
     env: &Env,

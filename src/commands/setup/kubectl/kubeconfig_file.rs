@@ -35,6 +35,8 @@ pub(super) struct KubeconfigFile {
     after: Vec<String>,
     earlier_kuberc: Option<Kuberc>,
     earlier_entry: Option<String>,
+    /// The secret's and the authorities' files that an earlier run made, if there was one.
+    earlier_files: Option<[Option<PathBuf>; 2]>,
 }
 
 impl KubeconfigFile {
@@ -59,6 +61,7 @@ impl KubeconfigFile {
             after: Vec::new(),
             earlier_kuberc: None,
             earlier_entry: None,
+            earlier_files: None,
         };
         if let Some(record) = Record::read(config, &target.path, user)? {
             if let Some(base) = base(&target.text, &record) {
@@ -67,6 +70,7 @@ impl KubeconfigFile {
                 target.earlier_kuberc = record.kuberc;
             }
             target.earlier_entry = record.entry;
+            target.earlier_files = Some([record.secret_file, record.ca_file]);
         }
         Ok(target)
     }
@@ -90,6 +94,7 @@ impl KubeconfigFile {
             after: now.user(&record.user).map(lines).unwrap_or_default(),
             earlier_kuberc: None,
             earlier_entry: None,
+            earlier_files: None,
         };
         target.check(target.before.as_ref())?;
         Ok(Some(target))
@@ -110,6 +115,18 @@ impl KubeconfigFile {
 
     pub(super) fn earlier_kuberc(&mut self) -> Option<Kuberc> {
         self.earlier_kuberc.take()
+    }
+
+    /// Whether an earlier run has set this user up.
+    pub(super) fn was_set_up(&self) -> bool {
+        self.earlier_files.is_some()
+    }
+
+    /// Notes the files of an earlier run, where this one uses its provider and makes none.
+    pub(super) fn keep_files(&mut self, record: &mut Record) {
+        let [secret, authorities] = self.earlier_files.take().unwrap_or_default();
+        record.secret_file = record.secret_file.take().or(secret);
+        record.ca_file = record.ca_file.take().or(authorities);
     }
 
     /// The ID under which the user's entry was recorded by an earlier run.

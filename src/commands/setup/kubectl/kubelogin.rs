@@ -18,6 +18,12 @@ use crate::secret::Secret;
 /// Where kubelogin listens where nobody says otherwise.
 const LISTENS_AT: &str = "127.0.0.1:8000";
 
+const BROWSER: &str = "BROWSER";
+const SIGN_IN_TIMEOUT: &str = "HALLPASS_SIGN_IN_TIMEOUT";
+
+/// The variables that a conversion may put into the exec entry.
+pub(super) const VARIABLES: [&str; 2] = [BROWSER, SIGN_IN_TIMEOUT];
+
 /// What the command line comes to.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Converted {
@@ -338,7 +344,7 @@ const NO_COMMAND: &str = "--browser-command left out: an exec entry cannot choos
 fn environment(given: &Given<'_>) -> Result<Vec<(&'static str, String)>, Refused> {
     let mut env = Vec::new();
     if given.is_on("skip-open-browser") {
-        env.push(("BROWSER", "none".to_owned()));
+        env.push((BROWSER, "none".to_owned()));
     }
     if let Some(seconds) = given.last("authentication-timeout-sec") {
         let seconds: u32 = seconds.parse().map_err(|_| {
@@ -347,7 +353,7 @@ fn environment(given: &Given<'_>) -> Result<Vec<(&'static str, String)>, Refused
                 "is no number of seconds".to_owned(),
             )
         })?;
-        env.push(("HALLPASS_SIGN_IN_TIMEOUT", seconds.to_string()));
+        env.push((SIGN_IN_TIMEOUT, seconds.to_string()));
     }
     Ok(env)
 }

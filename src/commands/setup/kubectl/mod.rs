@@ -5,6 +5,7 @@
 //! the file here, so that comments and every other byte stay, that a user's name may be any, and
 //! that an earlier entry's secret is on no command line when it is put back.
 
+mod again;
 mod kubeconfig_file;
 mod kubelogin;
 pub(in super::super) mod kuberc;
@@ -21,7 +22,9 @@ use super::super::kubeconfig::{self, Kubeconfig};
 use super::super::kubectl::entry::Entry;
 use super::super::{Prepared, flags_of, print, quoted};
 use super::host::Host;
-use super::opener::{Opened, described, keys_of, makes_provider, name_of, recipient, toml_text};
+use super::opener::{
+    Opened, described, keys_of, makes, makes_provider, name_of, recipient, toml_text,
+};
 use super::program;
 use super::shown::Shown;
 use crate::cli::{Changing, Opener, SetupKubectl};
@@ -35,6 +38,7 @@ use crate::provider::Provider;
 use crate::report::{Exit, printable};
 use crate::secret::Secret;
 use crate::store::Store;
+use again::Again;
 use kubeconfig_file::KubeconfigFile;
 use kubelogin::Converted;
 use kuberc::Allowed;
@@ -69,27 +73,27 @@ fn set_up(
     let folder = file.folder().to_owned();
     let mut target = KubeconfigFile::of(env, &kubeconfig, &user, &folder)?;
 
-    // What an earlier run has added is made anew.
-    let elsewhere = Record::blocks_elsewhere(&folder, target.path(), &user)?;
-    let (config, earlier, again) = without_earlier(env, flags, &user, &elsewhere, &mut file)?;
     let mut notes = Vec::new();
     let hosts = hosts(&kubeconfig, &user, &mut notes)?;
-    let mut plan = plan(env, flags, args, &config, &file, &target, &hosts)?;
-    plan.again = again;
+
+    // What an earlier run has added is made anew.
+    let elsewhere = Record::blocks_elsewhere(&folder, target.path(), &user)?;
+    let again = Again::of(args, &target, kubeconfig.user(&user));
+    let wanted = again.as_ref().filter(|_| !hosts.is_empty());
+    let wanted = wanted.map(|again| again.provider.as_str());
+    let (config, earlier, block) =
+        without_earlier(env, flags, &user, &elsewhere, wanted, &mut file)?;
+    let mut plan = match again {
+        Some(again) if args.opener.provider.is_none() => again.plan(),
+        Some(_) | None => plan(env, flags, args, &config, &file, &target, &hosts)?,
+    };
+    let has_block_again = block.is_some();
+    plan.again = block;
     let titles = titles(&user, &hosts, target.path(), &elsewhere);
     let opening = hosts.iter().zip(&titles);
     let added = opened_by(env, flags, &config, &mut plan, &user, opening, &mut file)?;
     if hosts.is_empty() {
-        let is_there = config.providers().any(|name| name == plan.name);
-        if !is_there || kubeconfig.user(&user).is_none() {
-            return Err(Error::Usage(format!(
-                "no context uses the user {}, so nothing says which server may have the token: \
-                 make one first, with `kubectl config set-context NAME --cluster CLUSTER --user {}`",
-                printable(&user),
-                quoted(&user)
-            )));
-        }
-        config.provider(&plan.name)?.client_id()?;
+        check_without_hosts(&kubeconfig, &user, &config, &plan)?;
     }
     let config_changes = earlier != added;
 
@@ -143,6 +147,9 @@ fn set_up(
 
     // First what takes it back, last what makes kubectl ask.
     let mut record = record_of(&plan, &mut target, kuberc.as_ref());
+    if has_block_again {
+        target.keep_files(&mut record);
+    }
     record.entry = recorded.as_ref().map(|recorded| recorded.id.clone());
     record.blocks = titles;
     record.write(&folder)?;
@@ -174,13 +181,14 @@ fn show_recipients(text: &mut Shown, provider: &Provider, hosts: &[Host]) {
 }
 
 /// Takes out what an earlier run has added for this kubeconfig's user: the configuration without it, and the
-/// blocks. Where another user's block names the provider that one of them makes, the configuration is
-/// the one with it, and the last is that block.
+/// blocks. Where another user's block names the provider that one of them makes, or this run does,
+/// the configuration is the one with it, and the last is that block.
 fn without_earlier(
     env: &Env,
     flags: &Flags,
     user: &str,
     elsewhere: &[String],
+    wanted: Option<&str>,
     file: &mut UserFile,
 ) -> Result<(Config, Vec<String>, Option<String>), Error> {
     let whole = file.clone();
@@ -190,12 +198,35 @@ fn without_earlier(
         .filter(|title| !elsewhere.contains(title))
         .filter_map(|title| file.remove(title))
         .collect();
-    if let Ok(config) = Config::load_edited(env, flags, file) {
+    let makes_wanted = |block: &String| wanted.is_some_and(|name| makes(block, name));
+    if !earlier.iter().any(makes_wanted)
+        && let Ok(config) = Config::load_edited(env, flags, file)
+    {
         return Ok((config, earlier, None));
     }
     let config = Config::load_edited(env, flags, &whole)?;
     let again = earlier.iter().find(|block| makes_provider(block)).cloned();
     Ok((config, earlier, again))
+}
+
+/// A user that no context leads to may only be given a provider that is configured.
+fn check_without_hosts(
+    kubeconfig: &Kubeconfig,
+    user: &str,
+    config: &Config,
+    plan: &Plan,
+) -> Result<(), Error> {
+    let is_there = config.providers().any(|name| name == plan.name);
+    if !is_there || kubeconfig.user(user).is_none() {
+        return Err(Error::Usage(format!(
+            "no context uses the user {}, so nothing says which server may have the token: \
+             make one first, with `kubectl config set-context NAME --cluster CLUSTER --user {}`",
+            printable(user),
+            quoted(user)
+        )));
+    }
+    config.provider(&plan.name)?.client_id()?;
+    Ok(())
 }
 
 fn record_of(plan: &Plan, target: &mut KubeconfigFile, kuberc: Option<&Allowed>) -> Record {
