@@ -316,6 +316,8 @@ fn an_exec_entry_chooses_no_browser_and_no_configuration() {
         ("HALLPASS_CONFIG", config.as_os_str()),
         ("HALLPASS_DATA_DIR", folder.as_os_str()),
         ("HALLPASS_CA_FILE", config.as_os_str()),
+        ("SSL_CERT_FILE", config.as_os_str()),
+        ("SSL_CERT_DIR", folder.as_os_str()),
         ("XDG_CONFIG_HOME", folder.as_os_str()),
         ("XDG_DATA_HOME", folder.as_os_str()),
         ("XDG_RUNTIME_DIR", folder.as_os_str()),

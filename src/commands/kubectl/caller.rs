@@ -47,6 +47,9 @@ const PLACES: &[&str] = &[
     "HALLPASS_DATA_DIR",
     "HALLPASS_CA_FILE",
     "HALLPASS_STORE",
+    // The library that reads the platform's certificates takes these two from the process itself.
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
     "XDG_CONFIG_HOME",
     "XDG_DATA_HOME",
     "HOME",
@@ -225,6 +228,8 @@ mod tests {
             (&[("HALLPASS_DATA_DIR", "/evil")], Some("HALLPASS_DATA_DIR")),
             (&[("HALLPASS_CA_FILE", "/evil")], Some("HALLPASS_CA_FILE")),
             (&[("HALLPASS_STORE", "file")], Some("HALLPASS_STORE")),
+            (&[("SSL_CERT_FILE", "/evil")], Some("SSL_CERT_FILE")),
+            (&[("SSL_CERT_DIR", "/evil")], Some("SSL_CERT_DIR")),
             (&[("XDG_RUNTIME_DIR", "/evil")], Some("XDG_RUNTIME_DIR")),
             (
                 &[("DBUS_SESSION_BUS_ADDRESS", "unixexec:path=/evil")],

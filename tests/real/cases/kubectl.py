@@ -526,6 +526,7 @@ def an_exec_entry_chooses_neither_the_browser_nor_the_configuration(rig):
     for name, value in (
         ("HALLPASS_CONFIG", folder / "config.toml"), ("XDG_CONFIG_HOME", folder), ("XDG_DATA_HOME", folder),
         ("HALLPASS_DATA_DIR", folder), ("HALLPASS_CA_FILE", folder / "ca.pem"), ("HOME", folder),
+        ("SSL_CERT_FILE", folder / "ca.pem"), ("SSL_CERT_DIR", folder),
     ):  # fmt: skip
         desk.exec["env"] = [{"name": name, "value": str(value)}]
         desk.write(clusters={"there": {"server": evil.url, "certificate-authority-data": evil.authority}})
