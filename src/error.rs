@@ -128,7 +128,11 @@ impl Error {
         }
         let error = self.to_string();
         causes.retain(|cause| *cause != error);
-        if let Self::Session(session::Error::LeaderFailed { message, .. }) = self {
+        if let Self::Session(
+            session::Error::LeaderFailed { message, .. }
+            | session::Error::RefreshPaused { message, .. },
+        ) = self
+        {
             causes.push(message.clone());
         }
         if let Self::Session(session::Error::ProviderRefused { code, .. }) = self {
@@ -249,6 +253,7 @@ fn session_hint(error: &session::Error) -> Option<String> {
         | S::Browser(BrowserError::NotSent(error))
         | S::Device(DeviceError::Http(error))
         | S::Exchange(ExchangeError::Http(error)) => http_hint(error),
+        S::RefreshPaused { seconds, .. } => Some(format!("run the command again in {seconds} s")),
         S::LostResponse(cause) => Some(format!(
             "{}. The provider may already have replaced the refresh token; if so, you will have \
              to sign in again",

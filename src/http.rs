@@ -148,6 +148,8 @@ pub struct Http {
     through: Option<Url>,
     /// What the clock of the last server that answered said, where it said anything.
     last_date: Cell<Option<OffsetDateTime>>,
+    /// When that server wants to be asked again, where it said so.
+    last_retry_after: Cell<Option<Duration>>,
     proxied: OnceCell<Immortal>,
     /// To loopback addresses: plain http is allowed, and no proxy sees it.
     loopback: OnceCell<Immortal>,
@@ -167,6 +169,7 @@ impl Http {
             terminal,
             through: None,
             last_date: Cell::new(None),
+            last_retry_after: Cell::new(None),
             proxied: OnceCell::new(),
             loopback: OnceCell::new(),
         }
@@ -202,6 +205,11 @@ impl Http {
     /// The clock of the server that answered last (RFC 9110 §6.6.1).
     pub fn last_date(&self) -> Option<OffsetDateTime> {
         self.last_date.get()
+    }
+
+    /// When to try again (RFC 9110 §10.2.3), as the response to the last request says.
+    pub fn last_retry_after(&self) -> Option<Duration> {
+        self.last_retry_after.get()
     }
 
     /// GETs a JSON document; `bearer` is an access token, where one is needed.
@@ -259,6 +267,7 @@ impl Http {
     ) -> Result<Response, HttpError> {
         let host = authority(url);
         let started = Instant::now();
+        self.last_retry_after.set(None);
         let waiting = Patience::with(&host, limit, self.terminal);
         let result = request
             // GitHub answers in another format unless it is asked for JSON.
@@ -324,6 +333,7 @@ impl Http {
         self.last_date.set(date);
         let retry_after = text(header::RETRY_AFTER)
             .and_then(|text| retry_after(text, date.unwrap_or_else(OffsetDateTime::now_utc)));
+        self.last_retry_after.set(retry_after);
         let says_html = text(header::CONTENT_TYPE).is_some_and(|kind| {
             kind.get(..9)
                 .is_some_and(|kind| kind.eq_ignore_ascii_case("text/html"))

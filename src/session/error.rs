@@ -40,6 +40,12 @@ pub enum Error {
     NoEndpoint(&'static str),
     #[error("the provider did not hand out a token")]
     Token(#[from] TokenError),
+    #[error("the last refresh failed, and hallpass will not try again for {seconds} s")]
+    RefreshPaused {
+        /// What went wrong.
+        message: String,
+        seconds: i64,
+    },
     #[error("the provider's response to the refresh was lost")]
     LostResponse(#[source] Box<Error>),
     #[error("the ID token is not to be trusted")]
@@ -263,6 +269,7 @@ impl Error {
             | Self::Discovery(_)
             | Self::NoEndpoint(_)
             | Self::LostResponse(_)
+            | Self::RefreshPaused { .. }
             | Self::Token(_)
             | Self::NoIdToken
             | Self::IdTokenNotAskedFor { .. }

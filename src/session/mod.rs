@@ -35,6 +35,7 @@ mod authorize;
 pub mod detached;
 mod error;
 pub mod exchanged;
+mod failure;
 mod metadata;
 pub mod plan;
 pub mod record;

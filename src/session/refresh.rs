@@ -37,6 +37,14 @@ impl<E: Into<Error>> From<E> for NotRefreshed {
     }
 }
 
+/// Whose turn it is to refresh.
+#[derive(Debug)]
+enum Turn {
+    Mine(Lock),
+    /// Nobody's for now: this token is still valid.
+    Served(Kept<Session>),
+}
+
 /// Whether the provider may be asked for anything.
 #[derive(Debug, Clone, Copy)]
 enum Ask<'k> {
@@ -73,10 +81,10 @@ impl Account<'_> {
         want: &Want,
         evidence: Evidence,
     ) -> Result<Option<Kept<Session>>, Error> {
-        let store = self.context.store;
-        let lock = match store.lock(&self.name, LockKind::Record, self.context.record_deadline()) {
-            Ok(lock) => lock,
-            Err(error) => return self.served_instead(want, error.into()).map(Some),
+        let began = self.context.now();
+        let lock = match self.turn(want, began)? {
+            Turn::Mine(lock) => lock,
+            Turn::Served(kept) => return Ok(Some(kept)),
         };
         loop {
             let now = self.context.now();
@@ -101,6 +109,12 @@ impl Account<'_> {
                     }
                     if forced && !is_stale {
                         refusals.force(now);
+                    }
+                    // Another process may have failed while this one waited for the lock.
+                    if let Some(failure) = self.last_failure(kept.generation)
+                        && failure.holds_for(began, now)
+                    {
+                        return self.served_instead(want, failure.shared(now)).map(Some);
                     }
                     match self.refresh(&kept, with, refusals, &lock) {
                         Ok(fresh) => return Ok(Some(fresh)),
@@ -127,11 +141,40 @@ impl Account<'_> {
                             noted?;
                         }
                         Err(NotRefreshed::Failed(error)) => {
+                            self.remember_failure(kept.generation, &error);
                             return self.served_instead(want, error).map(Some);
                         }
                     }
                 }
             }
+        }
+    }
+
+    /// Waits for the record's lock, unless no refresh is needed now: a valid token is served while
+    /// another process refreshes, and a provider that has just failed is left alone for a while.
+    fn turn(&self, want: &Want, began: OffsetDateTime) -> Result<Turn, Error> {
+        let store = self.context.store;
+        let kept = self.kept()?;
+        let failure = kept
+            .as_ref()
+            .and_then(|kept| self.last_failure(kept.generation))
+            .filter(|failure| failure.holds_for(began, began));
+        if let Some(failure) = failure {
+            return self
+                .served_instead(want, failure.shared(began))
+                .map(Turn::Served);
+        }
+        if let Some(kept) = kept
+            && plan(Some(&kept), want, began).may_serve()
+        {
+            return Ok(match store.try_lock(&self.name, LockKind::Record) {
+                Ok(Some(lock)) => Turn::Mine(lock),
+                Ok(None) | Err(_) => Turn::Served(kept),
+            });
+        }
+        match store.lock(&self.name, LockKind::Record, self.context.record_deadline()) {
+            Ok(lock) => Ok(Turn::Mine(lock)),
+            Err(error) => self.served_instead(want, error.into()).map(Turn::Served),
         }
     }
 

@@ -14,25 +14,28 @@ use super::record::digest;
 pub enum Plain {
     /// Who signed in or tried to, when, and how it ended.
     Attempt,
+    /// How the last refresh failed.
+    Refresh,
     /// For which server an exec entry of a kubeconfig was set up. Named by the entry's ID, which
     /// the file's name does not show.
     Entry,
 }
 
 impl Plain {
-    pub(super) const FOLDERS: [&str; 2] = ["attempts", "entries"];
+    pub(super) const FOLDERS: [&str; 3] = ["attempts", "entries", "refreshes"];
 
     fn folder(self) -> &'static str {
         match self {
             Self::Attempt => Self::FOLDERS[0],
             Self::Entry => Self::FOLDERS[1],
+            Self::Refresh => Self::FOLDERS[2],
         }
     }
 
     /// Only an entry cannot be made again without a person.
     fn durable(self) -> Durable {
         match self {
-            Self::Attempt => Durable::No,
+            Self::Attempt | Self::Refresh => Durable::No,
             Self::Entry => Durable::Yes,
         }
     }

@@ -730,11 +730,13 @@ fn a_provider_in_trouble_never_opens_a_browser() {
     scene.sandbox.set("HALLPASS_HTTP_TIMEOUT", "1");
     scene.advance(3550);
     for fault in [Fault::status(503), Fault::NoAnswer, Fault::html(200)] {
+        scene.end_pause();
         scene.provider.break_down(Endpoint::Refresh, fault);
         assert_eq!(token(&Parent::new(&scene).asks(&scene)), first);
     }
     scene.advance(100);
     for (fault, word) in [(Fault::status(503), "503"), (Fault::NoAnswer, "broke off")] {
+        scene.end_pause();
         scene.provider.break_down(Endpoint::Refresh, fault);
         Parent::new(&scene).asks(&scene).fails_saying(1, &[word]);
     }

@@ -228,6 +228,7 @@ fn a_refresh_that_fails_on_the_way_serves_the_old_token_while_it_is_valid() {
         let outcome = scene.get_token(&[]);
         assert_eq!(outcome.token(), token, "{trouble:?}");
         in_time(&outcome, 1);
+        scene.end_pause();
     }
     road.meets(Trouble::None);
     assert_ne!(scene.get_token(NEVER).token(), token);
@@ -246,6 +247,7 @@ fn a_refresh_that_fails_on_the_way_loses_nothing_and_opens_nothing() {
         assert!(!outcome.stderr.contains("hallpass login"), "{outcome}");
         in_time(&outcome, 1);
         road.meets(Trouble::None);
+        scene.end_pause();
         scene.get_token(NEVER).token();
     }
     assert_eq!(scene.sandbox.opened().len(), 1);
@@ -262,6 +264,7 @@ fn a_refresh_token_is_not_sent_while_the_keys_cannot_be_had() {
     scene.get_token(&[]).fails_saying(1, &["127.0.0.1"]);
     assert_eq!(scene.provider.count(Endpoint::Refresh), 0);
     road.meets(Trouble::None);
+    scene.end_pause();
     scene.get_token(NEVER).token();
     assert_eq!(scene.sandbox.opened().len(), 1);
 }
@@ -285,6 +288,7 @@ fn a_new_key_that_cannot_be_had_does_not_cost_the_new_refresh_token() {
         let force: &[&str] = if forced { &["--force-refresh"] } else { &[] };
         scene.get_token(force).fails_saying(1, &["127.0.0.1"]);
         road.meets(Trouble::None);
+        scene.end_pause();
         // The provider kills the family of a refresh token that comes a second time.
         scene.get_token(NEVER).token();
         assert_eq!(scene.provider.count(Endpoint::Refresh), 2);

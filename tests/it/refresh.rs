@@ -220,6 +220,7 @@ fn a_failure_serves_the_old_token_while_it_is_valid() {
         scene.provider.break_down(Endpoint::Refresh, fault.clone());
         let outcome = scene.get_token(&[]);
         assert_eq!(outcome.token(), token, "{fault:?}");
+        scene.end_pause();
     }
     scene.provider.heal(Endpoint::Refresh);
     assert_ne!(
@@ -249,6 +250,7 @@ fn a_failure_with_nothing_valid_left_is_an_error_and_never_a_browser() {
         let outcome = scene.get_token(&[]);
         assert_eq!(outcome.code, Some(1), "{fault:?}: {outcome}");
         outcome.fails_with(1);
+        scene.end_pause();
     }
     scene.provider.heal(Endpoint::Refresh);
     scene.get_token(NEVER).token();
@@ -572,6 +574,7 @@ fn a_forced_refresh_that_fails_withholds_the_token_from_no_one_else() {
     refused.fails_with(1);
     assert_eq!(scene.get_token(&[]).token(), old);
     scene.provider.heal(Endpoint::Refresh);
+    scene.end_pause();
     assert_ne!(scene.get_token(&["--force-refresh"]).token(), old);
     assert_eq!(scene.sandbox.opened().len(), 1);
 }

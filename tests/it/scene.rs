@@ -97,6 +97,14 @@ impl Scene {
         status["sessions"].as_array().expect("the sessions").clone()
     }
 
+    /// Lets the pause after a failed refresh pass, and no time beside it.
+    pub(crate) fn end_pause(&self) {
+        let folder = self.sandbox.data_dir().join("refreshes");
+        if folder.exists() {
+            std::fs::remove_dir_all(folder).expect("the folder of failed refreshes");
+        }
+    }
+
     /// Lets time pass, on the host and at the provider.
     pub(crate) fn advance(&mut self, seconds: i64) {
         let clock = self.provider.behave(|b| {

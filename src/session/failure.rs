@@ -1,0 +1,221 @@
+//! A refresh that failed: shared with the processes that waited for it, and remembered for a while,
+//! so that callers do not queue up at a provider that is in trouble. It holds no secret.
+
+use std::time::Duration as StdDuration;
+
+use serde::{Deserialize, Serialize};
+use time::{Duration, OffsetDateTime};
+
+use super::{Account, Error};
+use crate::credential::Generation;
+use crate::http::HttpError;
+use crate::store::Plain;
+
+/// The pause after the first failure. It doubles with each one that follows …
+const FIRST_PAUSE: Duration = Duration::seconds(2);
+/// … to this.
+const LONGEST_PAUSE: Duration = Duration::minutes(1);
+/// The same where no server was reached: it is this machine's network that comes back, and a
+/// request that goes nowhere is a burden to no server.
+const LONGEST_PAUSE_OFFLINE: Duration = Duration::seconds(5);
+/// What a server may ask for. A mistake there must not lock anybody out for a day.
+const LONGEST_RETRY_AFTER: StdDuration = StdDuration::from_secs(3600);
+/// Failures that far apart are not in a row.
+const FORGOTTEN_AFTER: Duration = Duration::minutes(5);
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Failure {
+    /// Of the record whose refresh failed. A new session or a refresh that works ends the pause.
+    generation: Generation,
+    #[serde(with = "time::serde::timestamp::milliseconds")]
+    at: OffsetDateTime,
+    #[serde(with = "time::serde::timestamp::milliseconds")]
+    until: OffsetDateTime,
+    /// How many in a row.
+    count: u32,
+    /// What went wrong, in the words that the process was told.
+    message: String,
+}
+
+impl Failure {
+    fn new(
+        last: Option<&Self>,
+        generation: Generation,
+        error: &Error,
+        retry_after: Option<StdDuration>,
+        now: OffsetDateTime,
+    ) -> Self {
+        let count = last
+            .filter(|last| now >= last.at && now < last.until + FORGOTTEN_AFTER)
+            .map_or(0, |last| last.count)
+            .saturating_add(1);
+        let longest = if is_offline(error) {
+            LONGEST_PAUSE_OFFLINE
+        } else {
+            LONGEST_PAUSE
+        };
+        let growing = (FIRST_PAUSE * 2_i32.pow((count - 1).min(10))).min(longest);
+        let pause = retry_after
+            .map(|asked| asked.min(LONGEST_RETRY_AFTER))
+            .and_then(|asked| Duration::try_from(asked).ok())
+            .map_or(growing, |asked| asked.max(FIRST_PAUSE));
+        Self {
+            generation,
+            at: now,
+            until: now + pause,
+            count,
+            message: error.in_one_line(),
+        }
+    }
+
+    /// Whether another refresh has to wait. A clock that was set back makes no pause longer.
+    fn is_pausing(&self, now: OffsetDateTime) -> bool {
+        now >= self.at && now < self.until
+    }
+
+    /// Whether it holds for a process that began at a certain time: it waited for this refresh, or
+    /// came during the pause after it.
+    pub(super) fn holds_for(&self, began: OffsetDateTime, now: OffsetDateTime) -> bool {
+        self.is_pausing(now) || (self.at >= began && self.at <= now)
+    }
+
+    pub(super) fn shared(&self, now: OffsetDateTime) -> Error {
+        Error::RefreshPaused {
+            message: self.message.clone(),
+            seconds: (self.until - now).whole_seconds().max(0) + 1,
+        }
+    }
+}
+
+/// Whether no server was reached.
+fn is_offline(error: &Error) -> bool {
+    matches!(error, Error::Http(error) if !error.is_after_sending())
+}
+
+/// Whether it is the provider or the way to it that failed, and not this machine or its
+/// configuration.
+fn is_shared(error: &Error) -> bool {
+    match error {
+        Error::Http(error) => !matches!(
+            error,
+            HttpError::PlainHttp { .. } | HttpError::CaFile { .. } | HttpError::Tls { .. }
+        ),
+        Error::Discovery(_) | Error::NoMetadata { .. } | Error::LostResponse(_) => true,
+        // A failure of the client's own registration ends with its correction.
+        Error::Token(fault) => fault.code() != Some("invalid_client"),
+        error => error.is_failed_check(),
+    }
+}
+
+impl Account<'_> {
+    /// The last refresh of this generation, if it failed. A trace that cannot be read is none.
+    pub(super) fn last_failure(&self, generation: Generation) -> Option<Failure> {
+        let failure: Option<Failure> = self
+            .context
+            .store
+            .read_plain(Plain::Refresh, self.name.as_str())
+            .ok()
+            .flatten();
+        failure.filter(|failure| failure.generation == generation)
+    }
+
+    /// Remembers a failure of the provider for the other callers. If that is not possible, each of
+    /// them finds out by itself.
+    pub(super) fn remember_failure(&self, generation: Generation, error: &Error) {
+        if !is_shared(error) {
+            return;
+        }
+        let failure = Failure::new(
+            self.last_failure(generation).as_ref(),
+            generation,
+            error,
+            self.http.last_retry_after(),
+            self.context.now(),
+        );
+        let _ = self
+            .context
+            .store
+            .write_plain(Plain::Refresh, self.name.as_str(), &failure);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oauth::token::TokenError;
+
+    fn at(seconds: i64) -> OffsetDateTime {
+        OffsetDateTime::UNIX_EPOCH + Duration::days(10_000) + Duration::seconds(seconds)
+    }
+
+    fn outage() -> Error {
+        Error::Token(TokenError::Http { status: 503 })
+    }
+
+    fn offline() -> Error {
+        Error::Http(HttpError::Unreachable {
+            host: "h".into(),
+            reason: "r".into(),
+        })
+    }
+
+    #[test]
+    fn the_pause_grows_and_a_server_may_name_its_own() {
+        let pauses = |error: fn() -> Error, retry_after: Option<u64>| {
+            let mut last: Option<Failure> = None;
+            let mut pauses = Vec::new();
+            for _ in 0..8 {
+                let now = last.as_ref().map_or(at(0), |last| last.until);
+                let retry_after = retry_after.map(StdDuration::from_secs);
+                let failure = Failure::new(last.as_ref(), 7, &error(), retry_after, now);
+                pauses.push((failure.until - now).whole_seconds());
+                last = Some(failure);
+            }
+            pauses
+        };
+        assert_eq!(pauses(outage, None), [2, 4, 8, 16, 32, 60, 60, 60]);
+        assert_eq!(pauses(offline, None), [2, 4, 5, 5, 5, 5, 5, 5]);
+        assert_eq!(pauses(outage, Some(120)), [120; 8]);
+        assert_eq!(pauses(outage, Some(0)), [2; 8]);
+        assert_eq!(pauses(outage, Some(u64::MAX)), [3600; 8]);
+    }
+
+    #[test]
+    fn failures_far_apart_are_not_in_a_row() {
+        let first = Failure::new(None, 7, &outage(), None, at(0));
+        let second = Failure::new(Some(&first), 7, &outage(), None, at(60));
+        assert_eq!(second.count, 2);
+        let later = Failure::new(Some(&second), 7, &outage(), None, at(3600));
+        assert_eq!(later.count, 1);
+    }
+
+    #[test]
+    fn a_failure_holds_for_those_who_waited_and_those_who_come_during_the_pause() {
+        let failure = Failure::new(None, 7, &outage(), None, at(100));
+        for (began, now, holds) in [
+            (at(90), at(101), true),
+            (at(90), at(110), true),
+            (at(101), at(101), true),
+            (at(101), at(102), false),
+            (at(110), at(110), false),
+            // The clock was set back.
+            (at(50), at(60), false),
+        ] {
+            assert_eq!(failure.holds_for(began, now), holds, "{began} {now}");
+        }
+    }
+
+    #[test]
+    fn what_this_machine_can_correct_is_not_shared() {
+        for (error, shared) in [
+            (outage(), true),
+            (offline(), true),
+            (Error::LostResponse(Box::new(outage())), true),
+            (Error::NoIdToken, true),
+            (Error::NoEndpoint("token_endpoint"), false),
+            (Error::Vanished, false),
+        ] {
+            assert_eq!(is_shared(&error), shared, "{error}");
+        }
+    }
+}
