@@ -95,16 +95,20 @@ fn is_offline(error: &Error) -> bool {
 /// Whether it is the provider or the way to it that failed, and not this machine or its
 /// configuration.
 fn is_shared(error: &Error) -> bool {
-    match error {
-        Error::Http(error) => !matches!(
+    if let Error::Http(error) = error {
+        return !matches!(
             error,
             HttpError::PlainHttp { .. } | HttpError::CaFile { .. } | HttpError::Tls { .. }
-        ),
-        Error::Discovery(_) | Error::NoMetadata { .. } | Error::LostResponse(_) => true,
-        // A failure of the client's own registration ends with its correction.
-        Error::Token(fault) => fault.code() != Some("invalid_client"),
-        error => error.is_failed_check(),
+        );
     }
+    if let Error::Token(fault) = error {
+        // A failure of the client's own registration ends with its correction.
+        return fault.code() != Some("invalid_client");
+    }
+    matches!(
+        error,
+        Error::Discovery(_) | Error::NoMetadata { .. } | Error::LostResponse(_)
+    ) || error.is_failed_check()
 }
 
 impl Account<'_> {

@@ -42,7 +42,7 @@ impl<E: Into<Error>> From<E> for NotRefreshed {
 enum Turn {
     Mine(Lock),
     /// Nobody's for now: this token is still valid.
-    Served(Kept<Session>),
+    Served(Box<Kept<Session>>),
 }
 
 /// Whether the provider may be asked for anything.
@@ -84,7 +84,7 @@ impl Account<'_> {
         let began = self.context.now();
         let lock = match self.turn(want, began)? {
             Turn::Mine(lock) => lock,
-            Turn::Served(kept) => return Ok(Some(kept)),
+            Turn::Served(kept) => return Ok(Some(*kept)),
         };
         loop {
             let now = self.context.now();
@@ -162,19 +162,21 @@ impl Account<'_> {
         if let Some(failure) = failure {
             return self
                 .served_instead(want, failure.shared(began))
-                .map(Turn::Served);
+                .map(|kept| Turn::Served(Box::new(kept)));
         }
         if let Some(kept) = kept
             && plan(Some(&kept), want, began).may_serve()
         {
             return Ok(match store.try_lock(&self.name, LockKind::Record) {
                 Ok(Some(lock)) => Turn::Mine(lock),
-                Ok(None) | Err(_) => Turn::Served(kept),
+                Ok(None) | Err(_) => Turn::Served(Box::new(kept)),
             });
         }
         match store.lock(&self.name, LockKind::Record, self.context.record_deadline()) {
             Ok(lock) => Ok(Turn::Mine(lock)),
-            Err(error) => self.served_instead(want, error.into()).map(Turn::Served),
+            Err(error) => self
+                .served_instead(want, error.into())
+                .map(|kept| Turn::Served(Box::new(kept))),
         }
     }
 
