@@ -254,11 +254,7 @@ fn session_hint(error: &session::Error) -> Option<String> {
         | S::Device(DeviceError::Http(error))
         | S::Exchange(ExchangeError::Http(error)) => http_hint(error),
         S::RefreshPaused { seconds, .. } => Some(format!("run the command again in {seconds} s")),
-        S::LostResponse(cause) => Some(format!(
-            "{}. The provider may already have replaced the refresh token; if so, you will have \
-             to sign in again",
-            session_hint(cause).unwrap_or_else(|| "run the command again".to_owned())
-        )),
+        S::LostResponse(cause) => Some(lost_response_hint(cause)),
         S::NoMetadata {
             status: 429 | 500..=599,
             ..
@@ -417,6 +413,15 @@ fn id_token_hint(error: &IdTokenError) -> String {
             "tell the people who run the provider: its ID token cannot be trusted".to_owned()
         }
     }
+}
+
+/// What helps against the loss, and what may have happened at the provider.
+fn lost_response_hint(cause: &session::Error) -> String {
+    format!(
+        "{}. The provider may already have replaced the refresh token; if so, you will have to \
+         sign in again",
+        session_hint(cause).unwrap_or_else(|| "run the command again".to_owned())
+    )
 }
 
 fn token_hint(error: &TokenError) -> &'static str {
