@@ -73,6 +73,19 @@ pub fn printable(text: &str) -> String {
     out
 }
 
+/// A URL that a person or a file provided, printable and without the user name and password in it.
+/// Either of them may be a token.
+pub fn printable_url(text: &str) -> String {
+    let start = text.find("://").map_or(0, |at| at + "://".len());
+    let (scheme, rest) = text.split_at(start);
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(end);
+    let Some((_, host)) = authority.rsplit_once('@') else {
+        return printable(text);
+    };
+    printable(&format!("{scheme}***@{host}{path}"))
+}
+
 /// The same lines, each made printable.
 pub fn printable_lines(text: &str) -> String {
     text.lines()
@@ -88,6 +101,20 @@ fn is_invisible(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_url_is_shown_without_the_secrets_in_it() {
+        for (text, expected) in [
+            ("https://git.example/a@b", "https://git.example/a@b"),
+            ("https://user:pw@git.example/x", "https://***@git.example/x"),
+            ("https://token@git.example:80", "https://***@git.example:80"),
+            ("https://a:b@c@git.example?x", "https://***@git.example?x"),
+            ("user:pw@git.example", "***@git.example"),
+            ("git.example\u{1b}", "git.example\\u{1b}"),
+        ] {
+            assert_eq!(printable_url(text), expected);
+        }
+    }
 
     #[test]
     fn nothing_can_steer_the_terminal() {

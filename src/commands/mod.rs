@@ -17,7 +17,7 @@ use crate::env::Env;
 use crate::error::Error;
 use crate::protocol;
 use crate::provider::Provider;
-use crate::report::{Exit, Report, printable};
+use crate::report::{Exit, Report, printable, printable_url};
 use crate::session::record::{Identity, Session};
 use crate::session::{Context, DEFAULT_ACCOUNT, LoginLine, SIGN_IN_PROCESS};
 use crate::store::{self, Listed, Options, Place, Store, StoreError, UNATTENDED};
@@ -403,10 +403,10 @@ pub(crate) fn chosen(
         (None, None, None) => asked.of(config.only_provider()?)?,
         (None, None, Some(target)) if target.contains("://") => {
             let url = crate::provider::web_url::parse(target)
-                .ok_or_else(|| Error::Usage(format!("{target} is not a URL")))?;
+                .ok_or_else(|| Error::Usage(format!("{} is not a URL", printable_url(target))))?;
             let found = config
                 .resource(&url, Tool::GetToken)?
-                .ok_or_else(|| Error::NoResource(target.clone()))?;
+                .ok_or_else(|| Error::NoResource(printable_url(target)))?;
             username = found.username;
             token = found.token;
             of_resource = found.account;

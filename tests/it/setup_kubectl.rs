@@ -521,6 +521,28 @@ fn a_repeated_setup_needs_none_of_what_the_first_one_was_told() {
 }
 
 #[test]
+fn a_password_in_a_servers_url_is_shown_nowhere() {
+    let mut desk = Desk::new(&json!({}));
+    let server = "https://user:hush-hush@k8s.corp.example";
+    desk.kubeconfig = with_kubectl(
+        &mut desk.sandbox,
+        &kubeconfig(server, &json!({})).to_string(),
+    );
+    for (code, arguments) in [
+        (2, &["setup", "kubectl", "--provider", "corp"][..]),
+        (1, &["doctor", "kubectl"]),
+        (2, &["setup", "git", "--host", server, "--provider", "corp"]),
+        (2, &["get-token", server]),
+    ] {
+        let said = desk.sandbox.run(arguments);
+        assert_eq!(said.code, Some(code), "{said}");
+        let text = format!("{}{}", said.stdout, said.stderr);
+        assert!(!text.contains("hush-hush"), "{said}");
+        assert!(text.contains("k8s.corp.example"), "{said}");
+    }
+}
+
+#[test]
 fn users_of_the_same_name_in_two_kubeconfigs_are_set_up_and_undone_apart() {
     let second = "https://k2.corp.example";
     // The second one has another server, or the same server and another provider.

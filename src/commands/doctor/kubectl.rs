@@ -30,6 +30,7 @@ use crate::http::Http;
 use crate::oauth::id_token::Unverified;
 use crate::protocol::kubectl::cluster_of;
 use crate::provider::web_url;
+use crate::report::printable_url;
 use crate::session::record::Session;
 use crate::session::{Account, DEFAULT_ACCOUNT};
 use crate::store::Kept;
@@ -85,7 +86,9 @@ fn look_at_context(
     };
     findings.note(&format!(
         "context {name}: user {}, cluster {} at {}",
-        context.user, context.cluster, cluster.server
+        context.user,
+        context.cluster,
+        printable_url(cluster.server)
     ));
     let Some(words) = kubeconfig::own_arguments(user) else {
         let runs = kubeconfig::exec(user).map_or_else(

@@ -27,7 +27,7 @@ use crate::config::Config;
 use crate::credential::{Cluster, ClusterNames, TokenKind, Tool};
 use crate::error::Error;
 use crate::provider::{Provider, Realm, web_url};
-use crate::report::{Exit, printable};
+use crate::report::{Exit, printable, printable_url};
 use crate::session::{Account, DEFAULT_ACCOUNT};
 
 /// Who answers.
@@ -123,7 +123,7 @@ pub(super) fn opened(
         token,
         proxy: proxy.map(proxy_of).transpose()?,
         chosen,
-        server: cluster.server.clone(),
+        server: server.shown,
     })
 }
 
@@ -377,7 +377,7 @@ struct Server<'c> {
 
 impl<'c> Server<'c> {
     fn of(cluster: &'c Cluster) -> Result<Self, Stop> {
-        let shown = printable(&cluster.server);
+        let shown = printable_url(&cluster.server);
         let url = web_url::parse(&cluster.server);
         let parsed = url.and_then(|url| Some((Realm::of(&url)?, url)));
         let Some((realm, url)) = parsed else {

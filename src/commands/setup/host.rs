@@ -4,7 +4,7 @@ use url::Url;
 
 use crate::error::Error;
 use crate::provider::resource::Pattern;
-use crate::report::printable;
+use crate::report::printable_url;
 
 pub(in super::super) struct Host {
     pub(in super::super) url: Url,
@@ -28,7 +28,7 @@ impl Host {
             format!("https://{given}")
         };
         let pattern = Pattern::parse(&text)
-            .map_err(|why| Error::Usage(format!("{name} {}: it {why}", printable(given))))?;
+            .map_err(|why| Error::Usage(format!("{name} {}: it {why}", printable_url(given))))?;
         let mut host = Self::of(&pattern)?;
         let (_, rest) = text.split_once("://").unwrap_or(("", &text));
         let authority = rest.split('/').next().unwrap_or_default();
