@@ -15,7 +15,7 @@ import urllib.request
 from api_server import ApiServer
 from browser import Browser
 from rig import case
-from sandbox import HERE, Blocked, Result, Terminal, end
+from sandbox import Blocked, HERE, Result, Terminal, end, wait_for
 
 SECONDS_A_KUBECTL = 60
 NEW, OLD = "trixie", "bookworm"
@@ -555,5 +555,6 @@ def a_provider_that_is_down_opens_no_browser(rig):
     assert desk.runs() <= MOST_RUNS
     assert len(rig.sandbox.tabs()) == 1
     desk.provider.resume()
-    desk.gets_pods()
+    # For two seconds after a failure no caller asks the provider again.
+    wait_for(lambda: desk.ran().code == 0, 20, "the pause did not end")
     assert len(rig.sandbox.tabs()) == 1

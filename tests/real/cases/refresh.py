@@ -7,7 +7,7 @@ import urllib.request
 import uuid
 
 from rig import asks, case
-from sandbox import moved_clock
+from sandbox import moved_clock, wait_for
 
 
 def expired_session(rig, provider):
@@ -134,5 +134,9 @@ def a_provider_that_is_down_costs_nothing_that_is_kept(rig):
             assert path.exists(), f"{path.name} is gone"
     assert len(rig.sandbox.tabs()) == 1
     provider.resume()
-    rig.sandbox.hallpass("get-token", *asks(provider)).token
+    # For two seconds after a failure no caller asks again, and the hint says so.
+    paused = rig.sandbox.hallpass("get-token", *asks(provider))
+    if paused.code:
+        paused.ended(1).said("will not try again", "hint: run the command again in")
+    wait_for(lambda: rig.sandbox.hallpass("get-token", *asks(provider)).code == 0, 20, "the pause did not end")
     assert len(rig.sandbox.tabs()) == 1
