@@ -82,6 +82,7 @@ pub(super) fn credential_of(
         value: session,
         generation,
     } = kept;
+    let renewable = session.is_renewable();
     Ok(Credential {
         token: token_of(&session, token)?,
         token_type: session.tokens.token_type.clone(),
@@ -92,7 +93,7 @@ pub(super) fn credential_of(
         account: session.identity.account,
         generation,
         bearer,
-        renewable: session.tokens.usable_refresh_token().is_some(),
+        renewable,
     })
 }
 

@@ -400,7 +400,11 @@ pub(crate) fn chosen(
                 "--issuer-url and --client-id go together".to_owned(),
             ));
         }
-        (None, None, None) => asked.of(config.only_provider()?)?,
+        (None, None, None) => {
+            let mut provider = config.only_provider()?;
+            provider.takes_broader_token = true;
+            asked.of(provider)?
+        }
         (None, None, Some(target)) if target.contains("://") => {
             let url = crate::provider::web_url::parse(target)
                 .ok_or_else(|| Error::Usage(format!("{} is not a URL", printable_url(target))))?;
@@ -412,7 +416,12 @@ pub(crate) fn chosen(
             of_resource = found.account;
             asked.of(found.provider)?
         }
-        (None, None, Some(name)) => asked.of(config.provider(name)?)?,
+        (None, None, Some(name)) => {
+            let mut provider = config.provider(name)?;
+            // The token goes to the user, who asked for no other scopes.
+            provider.takes_broader_token = true;
+            asked.of(provider)?
+        }
     };
     let account = account
         .clone()

@@ -215,7 +215,7 @@ impl<'p> Served<'p> {
     /// The session of who is opened, as it is kept now.
     pub(super) fn session(&self, opened: &Opened) -> Result<Option<Session>, session::Error> {
         let account = self.account(opened, self.unattended, "")?;
-        Ok(account.kept()?.map(|kept| kept.value))
+        Ok(account.served_session()?.map(|kept| kept.value))
     }
 
     /// The accounts of a provider that somebody has signed in to. What cannot be opened is

@@ -34,7 +34,9 @@ use crate::credential::{TokenKind, Tool};
 use crate::env::Env;
 use crate::provider::layer::{self, ProviderLayer};
 use crate::provider::resource::Pattern;
-use crate::provider::{OF_ANY_ISSUER, Origin, Provider, Realm, RegistryExchange, presets};
+use crate::provider::{
+    OF_ANY_ISSUER, Origin, Provider, Realm, RegistryExchange, SignInScopes, presets,
+};
 use error::{Problem, What, shown_name};
 use file::{Kind, Unusable};
 use section::{Name, Section, Source, Title, UnknownKeys, issuer, printable};
@@ -103,6 +105,7 @@ impl Asked {
         if !scopes.is_empty() {
             let scopes = scopes.iter().map(|text| layer::scope(text)).collect();
             provider.scopes = given("--scope", scopes)?;
+            provider.takes_broader_token = false;
         }
         if let Some(text) = redirect_uri {
             provider.redirect_uri = given("--redirect-uri", layer::redirect_uri(&text))?;
@@ -197,7 +200,23 @@ impl Config {
             configured: configured.is_some(),
             file: self.sources.file.shown(),
         };
-        layer.resolve(name.to_owned(), origin, self.settings.ca_file.clone())
+        let mut provider = layer.resolve(name.to_owned(), origin, self.settings.ca_file.clone())?;
+        provider.sign_in_scopes = self.sign_in_scopes(name, &provider.scopes);
+        Ok(provider)
+    }
+
+    /// The provider's own scopes, and what its entries need beside them.
+    fn sign_in_scopes(&self, provider: &str, own: &[String]) -> Vec<SignInScopes> {
+        let entries = self.resources.iter();
+        let mut needed: Vec<SignInScopes> = entries
+            .filter(|entry| entry.provider == provider && !entry.exact_scopes)
+            .filter_map(|entry| {
+                let scopes = entry.scopes.clone()?;
+                Some(SignInScopes::of_account(entry.account.clone(), scopes))
+            })
+            .collect();
+        needed.insert(0, SignInScopes::of_each_account(own.to_vec()));
+        needed
     }
 
     /// The names of the configured providers, sorted.
@@ -242,8 +261,16 @@ impl Config {
         let Some(resource) = named.or(closest.first()) else {
             return Ok(None);
         };
+        let mut provider = self.provider(&resource.provider)?;
+        provider.takes_broader_token = !resource.exact_scopes;
+        if let Some(scopes) = &resource.scopes {
+            provider.scopes.clone_from(scopes);
+        }
+        if resource.exact_scopes {
+            provider.sign_in_scopes.clear();
+        }
         Ok(Some(Match {
-            provider: self.provider(&resource.provider)?,
+            provider,
             account: resource.account.clone(),
             username: resource.username.clone(),
             token: resource.token,
@@ -549,6 +576,10 @@ struct Resource {
     registry_exchange: Option<RegistryExchange>,
     /// `None`: for each of them.
     tools: Option<Vec<Tool>>,
+    /// What it needs; `None`: the provider's scopes.
+    scopes: Option<Vec<String>>,
+    /// It has a sign-in of its own, for exactly its scopes.
+    exact_scopes: bool,
 }
 
 impl Resource {
@@ -593,6 +624,8 @@ impl<'s> ResourceEntry<'s> {
             choice(text, RegistryExchange::ALL)
         })?;
         let tools = section.list("tools", |text| choice(text, TOOLS))?;
+        let scopes = section.list("scopes", layer::scope)?;
+        let exact_scopes = section.flag("exact_scopes")?.unwrap_or(false);
         // Before what is missing: a key may be missing because it is misspelt.
         section.end()?;
         let resource = Resource {
@@ -603,6 +636,8 @@ impl<'s> ResourceEntry<'s> {
             token,
             registry_exchange,
             tools,
+            scopes,
+            exact_scopes,
         };
         let at = at.map_or(header.start, |at| at.start);
         Ok(Self {

@@ -163,6 +163,12 @@ fn a_provider_and_what_it_opens() {
     assert_eq!(account.as_deref(), Some("work"));
     assert_eq!(username.as_deref(), Some("oauth2"));
     assert_eq!(token, Some(TokenKind::Id));
+    // The entry's host may get a token with more scopes.
+    assert!(provider.takes_broader_token);
+    let provider = Provider {
+        takes_broader_token: false,
+        ..provider
+    };
     assert_eq!(provider, config.provider("corp").unwrap());
     assert_eq!(provider, config.only_provider().unwrap());
     assert_eq!(provider.preset, Some("keycloak"));

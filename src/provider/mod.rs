@@ -56,6 +56,14 @@ pub struct Provider {
     pub scopes: Vec<String>,
     /// Nobody chose the scopes: those that the server's metadata lacks are left out.
     pub scopes_are_default: bool,
+    /// What one sign-in asks for, where the entries of `[[resources]]` together need more than
+    /// `scopes`.
+    pub sign_in_scopes: Vec<SignInScopes>,
+    /// Where the provider can't narrow a token, the broader one may be used: for the hosts of the
+    /// user's own entries.
+    pub takes_broader_token: bool,
+    /// A sign-in asks for more than its caller needs, and has to show it.
+    pub shows_scopes: bool,
     pub redirect_uri: RedirectUri,
     /// RFC 8707
     pub resources: Vec<String>,
@@ -107,6 +115,47 @@ pub struct Provider {
 /// One of this program's own words. Written as `&'static str`, it would make serde borrow from its
 /// input.
 pub type Word = &'static str;
+
+/// Scopes that a sign-in asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SignInScopes {
+    whose: SignInOf,
+    scopes: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+enum SignInOf {
+    EachAccount,
+    DefaultAccount,
+    Account(String),
+}
+
+impl SignInScopes {
+    /// For the account that an entry names.
+    pub fn of_account(account: Option<String>, scopes: Vec<String>) -> Self {
+        Self {
+            whose: account.map_or(SignInOf::DefaultAccount, SignInOf::Account),
+            scopes,
+        }
+    }
+
+    pub fn of_each_account(scopes: Vec<String>) -> Self {
+        Self {
+            whose: SignInOf::EachAccount,
+            scopes,
+        }
+    }
+
+    /// The scopes, if they belong to this account.
+    pub fn of(&self, account: &str, is_default: bool) -> &[String] {
+        let belongs = match &self.whose {
+            SignInOf::EachAccount => true,
+            SignInOf::DefaultAccount => is_default,
+            SignInOf::Account(own) => own == account,
+        };
+        if belongs { &self.scopes } else { &[] }
+    }
+}
 
 /// The request that tells who a token belongs to, and the members of its JSON answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -165,6 +214,9 @@ impl Default for Provider {
             client_auth: None,
             scopes: Vec::new(),
             scopes_are_default: false,
+            sign_in_scopes: Vec::new(),
+            takes_broader_token: false,
+            shows_scopes: false,
             redirect_uri: RedirectUri::default(),
             resources: Vec::new(),
             audience: None,

@@ -464,6 +464,8 @@ impl Account<'_> {
             nonce: nonce.cloned(),
             refusals: Refusals::default(),
             unverified: None,
+            narrowed_from: None,
+            not_narrowed: None,
             registration: Registration {
                 revocation_endpoint: metadata.revocation_endpoint.clone(),
                 client_auth: client.auth,

@@ -68,7 +68,7 @@ impl Account<'_> {
         fresh_for: Duration,
     ) -> Result<Option<RegistryCredential>, Error> {
         let kept = self.read_exchanged(&self.exchanged_name(exchange, registry))?;
-        let (Some(kept), Some(session)) = (kept, self.kept()?) else {
+        let (Some(kept), Some(session)) = (kept, self.served_session()?) else {
             return Ok(None);
         };
         let now = self.context.now();
@@ -111,7 +111,7 @@ impl Account<'_> {
             expires_at,
         } = made;
         let made = RegistryCredential {
-            session: self.name.as_str().to_owned(),
+            session: self.record().as_str().to_owned(),
             person: session.value.person.clone(),
             username,
             secret,
@@ -129,7 +129,7 @@ impl Account<'_> {
         }
         // What is kept must not outlive a session that was signed out meanwhile: looked at last, for
         // whoever signs out removes the session first and then what was made of it.
-        if self.kept()?.is_none() {
+        if self.served_session()?.is_none() {
             store.remove(&name, &lock)?;
             return Err(Error::SignedOutMeanwhile {
                 login: self.login.this.clone(),

@@ -7,6 +7,7 @@
 //! nothing.
 
 use std::cell::{Cell, RefCell};
+use std::ops::ControlFlow;
 use std::time::{Duration as StdDuration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -37,6 +38,7 @@ mod error;
 pub mod exchanged;
 mod failure;
 mod metadata;
+mod narrower;
 pub mod plan;
 pub mod record;
 mod refresh;
@@ -139,6 +141,10 @@ pub struct Account<'a> {
     hub: Option<&'static detached::Hub>,
     /// How the provider refused to refresh, which is why a person has to sign in.
     refresh_refusal: RefCell<Option<TokenError>>,
+    /// The same account with all the scopes that one sign-in asks for, where these are fewer.
+    whole: Option<Box<Self>>,
+    /// Whether the last token was that one's.
+    is_served_whole: Cell<bool>,
 }
 
 /// What the tab will be told.
@@ -172,10 +178,25 @@ impl<'a> Account<'a> {
             // A refresh token that nobody keeps would only lie about at the provider.
             provider.scopes.retain(|scope| scope != "offline_access");
         }
+        let whole = match context.store.place()? {
+            // A narrower token needs a refresh token.
+            Place::None => None,
+            Place::Keyring | Place::Kernel | Place::File => narrower::whole_of(&provider, account),
+        };
+        provider.sign_in_scopes.clear();
+        let whole = match whole {
+            Some(whole) => {
+                let whole = Self::new(context, whole, account, login.clone())?;
+                Some(Box::new(whole))
+            }
+            None => None,
+        };
         let identity = Identity::new(&provider, &client_id, account);
         let name = identity.record_name();
         let http = context.http(provider.ca_file.as_ref());
         Ok(Self {
+            whole,
+            is_served_whole: Cell::new(false),
             context,
             provider,
             identity,
@@ -199,6 +220,7 @@ impl<'a> Account<'a> {
     /// whoever named it.
     #[must_use]
     pub fn wanted_for(mut self, what: &str) -> Self {
+        self.whole = self.whole.map(|whole| Box::new(whole.wanted_for(what)));
         self.wanted_for = Some(printable(what));
         self
     }
@@ -206,6 +228,7 @@ impl<'a> Account<'a> {
     /// Names the resource, for what that resource refuses.
     #[must_use]
     pub fn at(mut self, resource: ResourceName) -> Self {
+        self.whole = self.whole.map(|whole| Box::new(whole.at(resource.clone())));
         self.resource = Some(resource);
         self
     }
@@ -217,6 +240,9 @@ impl<'a> Account<'a> {
         {
             self.proxy = Some(proxy.clone());
         }
+        self.whole = self
+            .whole
+            .map(|whole| Box::new(whole.through(proxy.clone())));
         self.http = self.http.through(proxy);
         self
     }
@@ -231,20 +257,28 @@ impl<'a> Account<'a> {
 
     /// What is kept of it is kept under this name.
     pub fn record(&self) -> &RecordName {
-        &self.name
+        match &self.whole {
+            Some(whole) if self.is_served_whole.get() => &whole.name,
+            Some(_) | None => &self.name,
+        }
     }
 
     /// Whether a person was shown anything for the token that was asked for last.
     pub fn has_asked(&self) -> bool {
-        self.was_shown.get()
+        self.was_shown.get() || self.whole.as_ref().is_some_and(|whole| whole.has_asked())
     }
 
     pub fn provider(&self) -> &Provider {
         &self.provider
     }
 
+    /// What is stored of the session that serves this account's tokens.
+    pub fn served_session(&self) -> Result<Option<Kept<Session>>, Error> {
+        self.serving()?.kept()
+    }
+
     /// What is kept of it now, as it stands.
-    pub fn kept(&self) -> Result<Option<Kept<Session>>, Error> {
+    fn kept(&self) -> Result<Option<Kept<Session>>, Error> {
         Ok(self.context.store.read(&self.name)?)
     }
 
@@ -253,7 +287,7 @@ impl<'a> Account<'a> {
     pub fn generation_to_force(&self) -> Result<Option<Generation>, Error> {
         let now = self.context.now();
         Ok(self
-            .kept()?
+            .served_session()?
             .filter(|kept| {
                 let refusals = &kept.value.refusals;
                 // What the provider was asked about is still the same token.
@@ -264,6 +298,14 @@ impl<'a> Account<'a> {
 
     /// A token: kept, refreshed, or newly authorized.
     pub fn token(&self, want: &Want) -> Result<Kept<Session>, Error> {
+        match &self.whole {
+            Some(whole) => self.narrower_token(whole, want),
+            None => self.own_token(want),
+        }
+    }
+
+    /// A token of the session that this account's record holds.
+    fn own_token(&self, want: &Want) -> Result<Kept<Session>, Error> {
         let kept = self.kept()?;
         let planned = plan(kept.as_ref(), want, self.context.now());
         if planned != Plan::Use && want.token == TokenKind::Id && !self.provider.is_openid() {
@@ -320,6 +362,9 @@ impl<'a> Account<'a> {
             fresh_for: Duration::ZERO,
             refused: Some(suspect),
         };
+        if let ControlFlow::Break(replaced) = self.narrower_replaced(&want)? {
+            return Ok(replaced);
+        }
         let kept = self.kept()?.filter(|kept| kept.generation == suspect);
         match plan(kept.as_ref(), &want, self.context.now()) {
             Plan::Refresh { .. } => match self.refreshed(&want, Evidence::Suspicion)? {
@@ -372,6 +417,9 @@ impl<'a> Account<'a> {
 
     /// Tells a waiting tab how the sign-in ended. To be called when the tool has its reply.
     pub fn tell_tab(&self) {
+        if let Some(whole) = &self.whole {
+            whole.tell_tab();
+        }
         let Some((tab, told)) = self.waiting_tab.borrow_mut().take() else {
             return;
         };
@@ -512,10 +560,16 @@ impl<'a> Account<'a> {
             DEFAULT_ACCOUNT => String::new(),
             account => format!(" as account {account}"),
         };
-        match &self.wanted_for {
+        let mut purpose = match &self.wanted_for {
             Some(what) => format!("{provider}{account} for {what}"),
             None => format!("{provider}{account}"),
+        };
+        if self.provider.shows_scopes {
+            purpose.push_str(" (scopes: ");
+            purpose.push_str(&self.provider.scopes.join(" "));
+            purpose.push(')');
         }
+        purpose
     }
 
     fn documents(&self) -> Documents<'_> {

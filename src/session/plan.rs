@@ -200,6 +200,8 @@ mod tests {
                 nonce: None,
                 refusals: Refusals::default(),
                 unverified: None,
+                narrowed_from: None,
+                not_narrowed: None,
                 registration: Registration {
                     revocation_endpoint: None,
                     client_auth: ClientAuth::None,

@@ -85,8 +85,32 @@ pub struct Session {
     /// until a later response passes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unverified: Option<FailedCheck>,
+    /// The record of the session whose refresh token made these tokens, with fewer scopes. It is
+    /// what refreshes them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub narrowed_from: Option<String>,
+    /// How the provider treats a refresh with fewer scopes, where it doesn't narrow the token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_narrowed: Option<NotNarrowed>,
     /// What `logout` needs when the configuration no longer names the provider.
     pub registration: Registration,
+}
+
+/// Why a session's refresh token brings no token with fewer scopes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NotNarrowed {
+    /// The token had more scopes than were asked for.
+    Ignored,
+    /// `invalid_scope`, which says nothing about the session.
+    Refused,
+}
+
+impl Session {
+    /// Whether its tokens are replaced without a sign-in when they expire.
+    pub fn is_renewable(&self) -> bool {
+        self.narrowed_from.is_some() || self.tokens.usable_refresh_token().is_some()
+    }
 }
 
 /// What was wrong with a response that was stored and not served, the worst last.

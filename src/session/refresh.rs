@@ -22,7 +22,7 @@ use super::{Account, Error, Evidence, RESERVED, endpoint, is_refused, person_of,
 
 /// Why a refresh brought nothing.
 #[derive(Debug)]
-enum NotRefreshed {
+pub(super) enum NotRefreshed {
     /// For good: only a person can help.
     Refused(RefreshRefusal, TokenError),
     /// The provider answered, and its response failed a check for the second time in a row.
@@ -47,7 +47,7 @@ enum Turn {
 
 /// Whether the provider may be asked for anything.
 #[derive(Debug, Clone, Copy)]
-enum Ask<'k> {
+pub(super) enum Ask<'k> {
     /// Its keys are these, if they are known.
     Nothing(Option<&'k Jwks>),
     Provider,
@@ -55,14 +55,14 @@ enum Ask<'k> {
 
 /// Whose tokens these are, as far as the response says.
 #[derive(Debug)]
-struct Whose {
-    checked: Option<Checked>,
-    person: Option<Person>,
+pub(super) struct Whose {
+    pub(super) checked: Option<Checked>,
+    pub(super) person: Option<Person>,
 }
 
 /// Why that is not known.
 #[derive(Debug)]
-enum NotKnown {
+pub(super) enum NotKnown {
     /// The provider has to be asked.
     NotAsked,
     Failed(Error),
@@ -295,7 +295,7 @@ impl Account<'_> {
     }
 
     /// Finds out whose tokens a refresh brought (OpenID Connect Core §12.2).
-    fn whose(
+    pub(super) fn whose(
         &self,
         metadata: &Metadata,
         tokens: &TokenResponse,
@@ -390,7 +390,7 @@ impl Account<'_> {
 
     /// A logout that could not wait for the refresh has removed the record: what the refresh
     /// brought must not outlive it.
-    fn check_not_signed_out(
+    pub(super) fn check_not_signed_out(
         &self,
         kept: &Kept<Session>,
         brought: &Session,
@@ -405,7 +405,7 @@ impl Account<'_> {
     }
 
     /// Stores in the room that was reserved, if it was not used yet.
-    fn stored_in(
+    pub(super) fn stored_in(
         &self,
         room: Option<Reservation>,
         session: &Session,
@@ -460,7 +460,7 @@ impl Account<'_> {
 
     /// Notes that the provider refused the refresh token, if it is still the one that was sent, so
     /// that it is not sent again. The access token stays: it may be valid for a while.
-    fn note_refused_refresh(
+    pub(super) fn note_refused_refresh(
         &self,
         sent: &Kept<Session>,
         refusal: RefreshRefusal,

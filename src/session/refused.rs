@@ -20,7 +20,8 @@ impl Account<'_> {
     /// is the current one, the next request refreshes it; where it was refreshed just now, only
     /// the resource that refused it is told so.
     pub fn refuse(&self, is_it: impl Fn(&Session) -> bool) -> Result<(), Error> {
-        self.noted_if(is_it, |session| {
+        let account = self.serving()?;
+        account.noted_if(is_it, |session| {
             let has_forced = session.refusals.has_forced(self.context.now());
             match (has_forced, self.resource_name().is_exact) {
                 (false, _) => Effect::Refresh,
@@ -32,13 +33,13 @@ impl Account<'_> {
 
     /// The next request for this resource forces a refresh. It is never told "no" for that.
     pub fn refresh_next_time(&self) -> Result<(), Error> {
-        self.noted_if(|_| true, |_| Effect::RefreshHere)
+        self.serving()?.noted_if(|_| true, |_| Effect::RefreshHere)
     }
 
     /// Forces the refresh that [`Self::refresh_next_time`] asked for. A failure is no reason to
     /// withhold the token.
     pub fn refreshed_as_noted(&self, token: TokenKind) -> Result<(), Error> {
-        let Some(kept) = self.kept()? else {
+        let Some(kept) = self.served_session()? else {
             return Ok(());
         };
         let refusals = &kept.value.refusals;

@@ -7,9 +7,10 @@ use crate::oauth::token;
 use crate::oauth::token::Client;
 use crate::provider::Provider;
 use crate::secret::Secret;
-use crate::store::{LockKind, RecordName};
+use crate::store::{Kept, Listed, LockKind, RecordName};
 
 use super::exchanged;
+use super::narrower::is_narrowed_from;
 use super::record::Session;
 use super::{Context, Error};
 
@@ -42,12 +43,33 @@ pub fn sign_out(context: &Context<'_>, name: &RecordName) -> Result<Option<Signe
     // Removed first: whoever is refreshing without the lock sees it and revokes what it got.
     context.store.remove(name, &lock)?;
     let forgotten = exchanged::forget(context, name);
-    let revocation = revoke(context, &kept.value);
+    let mut revocation = revoke(context, &kept.value);
     forgotten?;
+    remove_narrower(context, name, &mut revocation)?;
     Ok(Some(SignedOut {
         session: kept.value,
         revocation,
     }))
+}
+
+/// Revokes and removes the tokens with fewer scopes that the session's refresh token made. Under
+/// the session's lock no others are made.
+fn remove_narrower(
+    context: &Context<'_>,
+    session: &RecordName,
+    revocation: &mut Revocation,
+) -> Result<(), Error> {
+    for Listed { name } in context.store.sessions()? {
+        let is_one = |kept: &Kept<Session>| is_narrowed_from(&kept.value, session);
+        // A record that can't be read is another one's as far as this session knows.
+        if !matches!(context.store.read(&name), Ok(Some(kept)) if is_one(&kept)) {
+            continue;
+        }
+        if let Some(narrower) = sign_out(context, &name)? {
+            revocation.warnings.extend(narrower.revocation.warnings);
+        }
+    }
+    Ok(())
 }
 
 pub(super) fn revoke(context: &Context<'_>, session: &Session) -> Revocation {

@@ -73,6 +73,9 @@ impl Account<'_> {
     /// Signs in, whatever is stored and whatever happened before (`hallpass login`), or joins the
     /// sign-in that is under way.
     pub fn sign_in(&self) -> Result<Kept<Session>, Error> {
+        if let Some(whole) = &self.whole {
+            return whole.sign_in();
+        }
         self.person(Reason::NothingKept)?;
         self.signed_in(None, Reason::NothingKept, false)
     }

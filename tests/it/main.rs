@@ -43,6 +43,7 @@ mod kubectl;
 #[cfg(unix)]
 mod kubectl_entry;
 mod lost_response;
+mod narrower;
 mod network;
 mod refresh;
 mod resolution;

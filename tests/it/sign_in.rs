@@ -516,12 +516,11 @@ fn accounts_are_kept_apart() {
 }
 
 #[test]
-fn other_scopes_resources_and_audiences_are_other_sessions() {
+fn other_resources_audiences_and_parameters_are_other_sessions() {
     let scene = Scene::new();
     let mut tokens = BTreeSet::new();
-    let variants: [&[&str]; 5] = [
+    let variants: [&[&str]; 4] = [
         &[],
-        &["--scope", "openid"],
         &["--resource", "https://api.example"],
         &["--audience", "https://api.example"],
         &["--extra-param", "tenant=one"],

@@ -290,7 +290,7 @@ impl<'p> Desk<'_, 'p> {
         {
             return Ok(true);
         }
-        let kept = account.kept()?;
+        let kept = account.served_session()?;
         Ok(kept.is_some_and(|kept| has_secret_of(handed, &kept.value)))
     }
 }

@@ -277,7 +277,7 @@ fn look_at_answer(
             return Ok(());
         }
     };
-    let kept = match account.kept() {
+    let kept = match account.served_session() {
         Ok(kept) => kept,
         Err(error) => {
             findings.refused(&Error::from(error).report());

@@ -187,7 +187,7 @@ fn look_at_answer(
         now: crate::clock::now(env),
     };
     checks.look_at_provider(findings);
-    let Some(kept) = account.kept()? else {
+    let Some(kept) = account.served_session()? else {
         findings.off(
             "nobody is signed in, so there is no token to look at",
             &format!("run `{this}`"),

@@ -305,7 +305,7 @@ fn is_known(
     let login = chosen.login.clone();
     let signed_in = Account::new(prepared.context(), chosen.provider.clone(), account, login)
         .map_err(Error::from)?;
-    if signed_in.kept().map_err(Error::from)?.is_some() {
+    if signed_in.served_session().map_err(Error::from)?.is_some() {
         return Ok(());
     }
     Err(because(

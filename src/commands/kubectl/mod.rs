@@ -307,7 +307,7 @@ fn replaced(
     };
     match account.replaced(token, refused) {
         Ok(None) => {
-            let kept = account.kept().ok().flatten();
+            let kept = account.served_session().ok().flatten();
             let cannot_be = |kept: &Kept<Session>| {
                 kept.generation == refused && kept.value.tokens.usable_refresh_token().is_none()
             };

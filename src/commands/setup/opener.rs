@@ -325,6 +325,8 @@ impl Opened<'_> {
                 client_secret_file: asked.client_secret_file.clone(),
                 scopes: asked.scopes.clone(),
                 scopes_are_default: asked.scopes_are_default,
+                sign_in_scopes: asked.sign_in_scopes.clone(),
+                takes_broader_token: asked.takes_broader_token,
                 ..known.clone()
             };
             comparable == *asked

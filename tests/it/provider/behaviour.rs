@@ -38,6 +38,7 @@ pub(crate) struct Behaviour {
     /// A refresh token comes along even where `offline_access` was not asked for.
     pub(crate) always_refresh_token: bool,
     pub(crate) rotation: Rotation,
+    pub(crate) narrowing: Narrowing,
     /// Seconds that an access token and an ID token live.
     pub(crate) lifetime: i64,
     /// Seconds by which the provider's clock is ahead of the host's.
@@ -80,6 +81,7 @@ impl Default for Behaviour {
             offline_needs_consent: true,
             always_refresh_token: false,
             rotation: Rotation::On,
+            narrowing: Narrowing::Honored,
             lifetime: 3600,
             clock: 0,
             tells_the_time: true,
@@ -125,6 +127,17 @@ pub(crate) enum Rotation {
     Replay,
     /// The refresh token stays, and the response does not repeat it.
     Off,
+}
+
+/// What a refresh with a `scope` brings (RFC 6749 §6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Narrowing {
+    /// A token with these scopes.
+    Honored,
+    /// A token with all the scopes that were granted.
+    Ignored,
+    /// `invalid_scope`
+    Refused,
 }
 
 /// How ID tokens are made.

@@ -22,7 +22,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::json;
 
-pub(crate) use behaviour::{Behaviour, ClientAuth, Endpoint, Fault, Rotation, Signature, patch};
+pub(crate) use behaviour::{
+    Behaviour, ClientAuth, Endpoint, Fault, Narrowing, Rotation, Signature, patch,
+};
 pub(crate) use gate::Gate;
 pub(crate) use keys::KeyName;
 use ledger::Ledger;

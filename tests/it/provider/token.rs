@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::behaviour::{Behaviour, ClientAuth, Fault, Rotation, Signature};
+use super::behaviour::{Behaviour, ClientAuth, Fault, Narrowing, Rotation, Signature};
 use super::keys::base64url;
 use super::ledger::{Decision, Grant};
 use super::metadata::{claims_of, lay_over};
@@ -90,12 +90,19 @@ impl State {
             }
             grant
         };
-        self.issue(&grant, Occasion::SignIn)
+        self.issued(&grant, Occasion::SignIn)
     }
 
     fn refresh_grant(&self, request: &Request) -> Response {
         let sent = first(&request.form, "refresh_token").unwrap_or_default();
-        let rotation = lock(&self.behaviour).rotation;
+        let (rotation, narrowing) = {
+            let behaviour = lock(&self.behaviour);
+            (behaviour.rotation, behaviour.narrowing)
+        };
+        let scope = first(&request.form, "scope");
+        if scope.is_some() && narrowing == Narrowing::Refused {
+            return error("invalid_scope");
+        }
         let grant = {
             let mut ledger = lock(&self.ledger);
             let Some(token) = ledger.refresh_tokens.get_mut(sent) else {
@@ -121,7 +128,18 @@ impl State {
             }
             grant
         };
-        let response = self.issue(&grant, Occasion::Refresh);
+        let granted = first(&grant.asked, "scope").unwrap_or_default();
+        let is_granted = |scope: &str| granted.split(' ').any(|one| one == scope);
+        if scope.is_some_and(|scope| !scope.split(' ').all(is_granted)) {
+            return error("invalid_scope");
+        }
+        let response = match (scope, narrowing) {
+            (None, _) => self.issue(&grant, Occasion::Refresh, granted, None),
+            (Some(_), Narrowing::Ignored) => {
+                self.issue(&grant, Occasion::Refresh, granted, Some(granted))
+            }
+            (Some(scope), _) => self.issue(&grant, Occasion::Refresh, scope, Some(scope)),
+        };
         if let Some(token) = lock(&self.ledger).refresh_tokens.get_mut(sent) {
             token.response = Some(response.clone());
         }
@@ -151,13 +169,24 @@ impl State {
                 }
             }
         };
-        self.issue(&grant, Occasion::Device)
+        self.issued(&grant, Occasion::Device)
     }
 
-    fn issue(&self, grant: &Grant, occasion: Occasion) -> Response {
+    fn issued(&self, grant: &Grant, occasion: Occasion) -> Response {
+        let granted = first(&grant.asked, "scope").unwrap_or_default();
+        self.issue(grant, occasion, granted, None)
+    }
+
+    /// Tokens with these scopes, which the response may name.
+    fn issue(
+        &self,
+        grant: &Grant,
+        occasion: Occasion,
+        scope: &str,
+        named: Option<&str>,
+    ) -> Response {
         let now = self.now();
         let behaviour = lock(&self.behaviour).clone();
-        let scope = first(&grant.asked, "scope").unwrap_or_default();
         let has = |wanted: &str| scope.split(' ').any(|scope| scope == wanted);
         let consented = !behaviour.offline_needs_consent
             || !has("openid")
@@ -180,6 +209,9 @@ impl State {
             body["refresh_token"] = json!(ledger.issue_refresh_token(grant.clone()));
         }
         let again = matches!(occasion, Occasion::Refresh);
+        if let Some(named) = named {
+            body["scope"] = json!(named);
+        }
         if has("openid") && (!again || behaviour.id_token.on_refresh) {
             let id_token = self.id_token(&behaviour, grant, again, &access_token, now);
             ledger.secrets.push(("id token", id_token.clone()));

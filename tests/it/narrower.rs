@@ -1,0 +1,188 @@
+//! One sign-in for what one provider opens, and tokens with fewer scopes than it was for.
+
+use std::collections::BTreeSet;
+
+use crate::provider::{Endpoint, Narrowing, Rotation, Seen};
+use crate::sandbox::Outcome;
+use crate::scene::Scene;
+
+const NEVER: &[&str] = &["--interactive", "never"];
+const GIT: &str = "https://git.corp.example";
+/// The scopes of `corp` itself.
+const OWN: &str = "scopes = [\"openid\", \"offline_access\"]\n";
+const REGISTRY: &str = "https://registry.corp.example";
+
+/// `corp` with an entry that needs `git`, and one that needs `registry`.
+fn scene(more: &str) -> Scene {
+    let mut scene = Scene::new();
+    scene.configure(&format!(
+        "{OWN}[[resources]]\nmatch = \"{GIT}\"\nprovider = \"corp\"\nscopes = [\"git\"]\n{more}\n\
+         [[resources]]\nmatch = \"{REGISTRY}\"\nprovider = \"corp\"\nscopes = [\"registry\"]\n"
+    ));
+    scene
+}
+
+fn at(scene: &Scene, url: &str, more: &[&str]) -> Outcome {
+    scene.sandbox.run(&[&["get-token", url], more].concat())
+}
+
+/// The `scope` of each refresh.
+fn refreshed_for(scene: &Scene) -> Vec<Option<String>> {
+    let seen = scene.provider.seen(Endpoint::Refresh);
+    let scope = |request: &Seen| request.form("scope").map(str::to_owned);
+    seen.iter().map(scope).collect()
+}
+
+fn signed_in_for(scene: &Scene) -> Vec<String> {
+    let seen = scene.provider.seen(Endpoint::Authorize);
+    let scope = |request: &Seen| request.query("scope").unwrap_or_default().to_owned();
+    seen.iter().map(scope).collect()
+}
+
+#[test]
+fn one_sign_in_asks_for_what_all_entries_need_and_each_gets_a_token_with_its_own_scopes() {
+    for rotation in [Rotation::On, Rotation::Off] {
+        let mut scene = scene("");
+        scene.provider.behave(|b| b.rotation = rotation);
+        let first = at(&scene, GIT, &[]);
+        let all = "openid offline_access git registry";
+        assert!(first.stderr.contains(all), "the scopes are shown: {first}");
+        let git = first.token().to_owned();
+        let registry = at(&scene, REGISTRY, NEVER).token().to_owned();
+        let own = scene.get_token(NEVER).token().to_owned();
+        assert_eq!(BTreeSet::from([&git, &registry, &own]).len(), 3);
+        assert_eq!(signed_in_for(&scene), [all]);
+        let expected = [
+            "git offline_access",
+            "registry offline_access",
+            "openid offline_access",
+        ];
+        let expected = expected.map(|scope| Some(scope.to_owned()));
+        assert_eq!(refreshed_for(&scene), expected);
+        // They are stored: no other request.
+        assert_eq!(at(&scene, GIT, NEVER).token(), git);
+        assert_eq!(at(&scene, REGISTRY, NEVER).token(), registry);
+        assert_eq!(scene.provider.count(Endpoint::Refresh), 3);
+        // Each expired token is replaced with the session's current refresh token.
+        scene.advance(4000);
+        for url in [GIT, REGISTRY] {
+            at(&scene, url, NEVER).token();
+        }
+        assert_eq!(scene.provider.count(Endpoint::Refresh), 5);
+    }
+}
+
+#[test]
+fn twenty_requests_at_once_for_a_narrower_token_make_one_refresh() {
+    let scene = scene("");
+    scene.login(&[]).succeeds();
+    let outcomes = scene.sandbox.run_at_once(20, &["get-token", GIT]);
+    let tokens: BTreeSet<_> = outcomes.iter().map(|one| one.token().to_owned()).collect();
+    assert_eq!(tokens.len(), 1);
+    assert_eq!(scene.provider.count(Endpoint::Refresh), 1);
+    assert_eq!(scene.sandbox.opened().len(), 1);
+}
+
+#[test]
+fn a_provider_that_does_not_narrow_gives_the_broader_token_to_own_entries_only() {
+    for narrowing in [Narrowing::Ignored, Narrowing::Refused] {
+        let mut scene = scene("");
+        scene.provider.behave(|b| b.narrowing = narrowing);
+        let git = at(&scene, GIT, &[]).token().to_owned();
+        assert_eq!(at(&scene, REGISTRY, NEVER).token(), git, "{narrowing:?}");
+        assert_eq!(at(&scene, GIT, NEVER).token(), git);
+        // That is remembered, and the session lives on.
+        assert_eq!(scene.provider.count(Endpoint::Refresh), 1);
+        assert_eq!(scene.sandbox.opened().len(), 1);
+        // Fewer scopes by the command line are no entry's: they take a sign-in of their own.
+        let scopes = ["--scope", "openid", "--scope", "git"];
+        scene
+            .get_token(&[&scopes[..], NEVER].concat())
+            .fails_with(3);
+        let narrower = scene.get_token(&scopes).token().to_owned();
+        assert_ne!(narrower, git);
+        assert_eq!(signed_in_for(&scene)[1], "openid git");
+        scene.advance(4000);
+        at(&scene, GIT, NEVER).token();
+    }
+}
+
+#[test]
+fn an_entry_with_exact_scopes_has_a_sign_in_of_its_own() {
+    let scene = scene("exact_scopes = true");
+    let git = at(&scene, GIT, &[]).token().to_owned();
+    let registry = at(&scene, REGISTRY, &[]).token().to_owned();
+    assert_ne!(git, registry);
+    let expected = ["git", "openid offline_access registry"];
+    assert_eq!(signed_in_for(&scene), expected);
+}
+
+#[test]
+fn a_dead_session_leads_to_one_sign_in_for_all_its_tokens() {
+    let mut scene = scene("");
+    at(&scene, GIT, &[]).token();
+    at(&scene, REGISTRY, NEVER).token();
+    scene.advance(4000);
+    scene.provider.revoke_everything();
+    at(&scene, GIT, NEVER).fails_with(3);
+    at(&scene, GIT, &[]).token();
+    at(&scene, REGISTRY, NEVER).token();
+    assert_eq!(scene.sandbox.opened().len(), 2);
+}
+
+#[test]
+fn a_refused_narrower_token_is_replaced() {
+    let scene = scene("");
+    let first = at(&scene, GIT, &[]).token().to_owned();
+    let again = at(&scene, GIT, &["--force-refresh"]).token().to_owned();
+    assert_ne!(first, again);
+    assert_eq!(
+        refreshed_for(&scene)[1].as_deref(),
+        Some("git offline_access")
+    );
+    assert_eq!(scene.sandbox.opened().len(), 1);
+}
+
+#[test]
+fn a_session_from_before_an_entry_needed_more_goes_on() {
+    let mut scene = Scene::new();
+    let before = scene.get_token(&[]).token().to_owned();
+    scene.configure(&format!(
+        "{OWN}[[resources]]\nmatch = \"{GIT}\"\nprovider = \"corp\"\nscopes = [\"git\"]\n"
+    ));
+    assert_eq!(scene.get_token(NEVER).token(), before);
+    scene.advance(4000);
+    scene.get_token(NEVER).token();
+    assert_eq!(refreshed_for(&scene), [None]);
+    // What needs more takes a sign-in, and logout removes both sessions.
+    at(&scene, GIT, NEVER).fails_with(3);
+    at(&scene, GIT, &[]).token();
+    scene.sandbox.run(&["logout", "corp"]).succeeds();
+    assert!(scene.sessions().is_empty());
+}
+
+#[test]
+fn logout_revokes_the_session_and_its_narrower_tokens() {
+    let scene = scene("");
+    let git = at(&scene, GIT, &[]).token().to_owned();
+    let registry = at(&scene, REGISTRY, NEVER).token().to_owned();
+    scene.sandbox.run(&["logout", "corp"]).succeeds();
+    assert!(scene.sessions().is_empty());
+    let seen = scene.provider.seen(Endpoint::Revocation);
+    let revoked: Vec<_> = seen.iter().filter_map(|one| one.form("token")).collect();
+    for token in [&git, &registry] {
+        assert!(revoked.contains(&token.as_str()), "{revoked:?}");
+    }
+}
+
+#[test]
+fn scopes_that_lack_only_offline_access_are_served_from_the_session() {
+    let (scene, token) = Scene::signed_in();
+    let narrower = scene.get_token(&["--scope", "openid", "--interactive", "never"]);
+    assert_eq!(narrower.token(), token);
+    assert_eq!(scene.provider.count(Endpoint::Refresh), 0);
+    // What the session does not cover is a sign-in of its own.
+    let other = ["--scope", "openid", "--scope", "email"];
+    scene.get_token(&[&other[..], NEVER].concat()).fails_with(3);
+    assert_ne!(scene.get_token(&other).token(), token);
+}
