@@ -449,6 +449,7 @@ fn token_hint(error: &TokenError) -> &'static str {
         | TokenError::NotJson { .. }
         | TokenError::Malformed
         | TokenError::Missing { .. }
+        | TokenError::LostScopes
         | TokenError::Unusable { .. }
         | TokenError::UnacceptableUrl { .. }
         | TokenError::WrongTokenType

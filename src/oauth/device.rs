@@ -213,6 +213,7 @@ fn is_passing(error: &TokenError) -> bool {
         | TokenError::NotJson { .. }
         | TokenError::Malformed
         | TokenError::Missing { .. }
+        | TokenError::LostScopes
         | TokenError::Unusable { .. }
         | TokenError::UnacceptableUrl { .. }
         | TokenError::WrongTokenType

@@ -22,7 +22,7 @@ use crate::secret::Secret;
 use crate::store::{Kept, Listed, Lock, LockKind, Place, Setting};
 
 use super::attempt::{Attempt, Outcome};
-use super::record::{Person, Registration, Session};
+use super::record::{NotNarrowed, Person, Registration, Session};
 use super::refusal::Refusals;
 use super::{
     Account, DEFAULT_ACCOUNT, Error, NOWHERE_TO_SAVE, RESERVED, Sent, Told, Way, clock_hint,
@@ -465,7 +465,8 @@ impl Account<'_> {
             refusals: Refusals::default(),
             unverified: None,
             narrowed_from: None,
-            not_narrowed: None,
+            has_narrowed: false,
+            not_narrowed: self.narrows_for_good()?,
             registration: Registration {
                 revocation_endpoint: metadata.revocation_endpoint.clone(),
                 client_auth: client.auth,
@@ -490,6 +491,13 @@ impl Account<'_> {
             value: session,
             generation,
         })
+    }
+
+    /// Whether the session before this one lost scopes because a token was narrowed: the new one
+    /// must not.
+    fn narrows_for_good(&self) -> Result<Option<NotNarrowed>, Error> {
+        let earlier = self.kept()?.and_then(|kept| kept.value.not_narrowed);
+        Ok(earlier.filter(|how| *how == NotNarrowed::ForGood))
     }
 
     /// Keeps a new session in place of what was there; its generation.

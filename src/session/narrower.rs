@@ -13,6 +13,7 @@ use crate::oauth::token;
 use crate::oauth::token::{RefreshRefusal, parse_token_response};
 use crate::provider::Provider;
 use crate::secret::Secret;
+use crate::signals;
 use crate::store::{Kept, Lock, LockKind, RecordName};
 
 use super::plan::{Plan, plan};
@@ -270,6 +271,8 @@ impl Account<'_> {
             &self.provider.resources,
             self.provider.audience.as_deref(),
         );
+        // As for any refresh: the process must not end before the successor is stored.
+        let signals = signals::hold_back();
         let SentRefresh { response, was_lost } = self.send_refresh(endpoint, &request)?;
         let body = response.body.expose();
         let successor = token::successor(response.status, body);
@@ -301,6 +304,7 @@ impl Account<'_> {
             }
         };
 
+        after.value.has_narrowed = true;
         // The successor first: the token that was sent may be worth nothing now.
         let mut room = Some(room);
         if successor.is_some() {
@@ -312,6 +316,7 @@ impl Account<'_> {
                 ));
             }
         }
+        drop(signals);
         let now = self.context.now();
         let found = self.whose(&metadata, &tokens, &session.value, now, Ask::Provider);
         let Whose { checked, .. } = match found {
@@ -330,6 +335,7 @@ impl Account<'_> {
             .is_some_and(|granted| granted.iter().any(|scope| !scopes.contains(scope)));
         if has_more {
             // It is the session's own token, as an ordinary refresh would have brought it.
+            after.value.has_narrowed = session.value.has_narrowed;
             let old = &after.value.tokens;
             after.value.tokens = renewed(old, tokens, checked.as_ref(), unused, now);
             after.value.not_narrowed = Some(NotNarrowed::Ignored);
@@ -347,6 +353,7 @@ impl Account<'_> {
                 refusals,
                 unverified: None,
                 narrowed_from: Some(whole.name.as_str().to_owned()),
+                has_narrowed: false,
                 not_narrowed: None,
                 ..after.value
             },

@@ -201,6 +201,7 @@ mod tests {
                 refusals: Refusals::default(),
                 unverified: None,
                 narrowed_from: None,
+                has_narrowed: false,
                 not_narrowed: None,
                 registration: Registration {
                     revocation_endpoint: None,

@@ -89,6 +89,9 @@ pub struct Session {
     /// what refreshes them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub narrowed_from: Option<String>,
+    /// Its refresh token has made tokens with fewer scopes.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub has_narrowed: bool,
     /// How the provider treats a refresh with fewer scopes, where it doesn't narrow the token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_narrowed: Option<NotNarrowed>,
@@ -104,6 +107,8 @@ pub enum NotNarrowed {
     Ignored,
     /// `invalid_scope`, which says nothing about the session.
     Refused,
+    /// It narrowed the session itself: later refreshes brought no more scopes either.
+    ForGood,
 }
 
 impl Session {

@@ -15,7 +15,7 @@ use crate::signals;
 use crate::store::{Kept, Lock, LockKind, Reservation, StoreError};
 
 use super::plan::{Plan, plan};
-use super::record::{FailedCheck, Person, Session};
+use super::record::{FailedCheck, NotNarrowed, Person, Session};
 use super::refusal::{Effect, Liveness, Refusals};
 use super::send::{SentRefresh, lost};
 use super::{Account, Error, Evidence, RESERVED, endpoint, is_refused, person_of, renewed};
@@ -281,6 +281,19 @@ impl Account<'_> {
         if session.person.is_none() {
             session.person = person;
         }
+        let has_lost_scopes = old.has_narrowed
+            && old
+                .tokens
+                .scopes
+                .iter()
+                .any(|scope| !session.tokens.scopes.contains(scope));
+        if has_lost_scopes {
+            // These tokens are not what the user signed in for, and no refresh brings more.
+            session.not_narrowed = Some(NotNarrowed::ForGood);
+            session.tokens.refresh_refused = true;
+            session.tokens.expires_at = Some(now);
+            session.tokens.id_token = None;
+        }
         let fresh = Kept {
             value: session,
             generation: generation + 1,
@@ -290,6 +303,10 @@ impl Account<'_> {
             self.context.terminal.warn(&format!(
                 "the new token is good, but could not be stored: {error}"
             ));
+        }
+        if has_lost_scopes {
+            let fault = TokenError::LostScopes;
+            return Err(NotRefreshed::Refused(RefreshRefusal::Unspecific, fault));
         }
         Ok(fresh)
     }

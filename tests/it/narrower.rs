@@ -108,6 +108,28 @@ fn a_provider_that_does_not_narrow_gives_the_broader_token_to_own_entries_only()
 }
 
 #[test]
+fn a_provider_that_narrows_the_session_itself_costs_one_sign_in_and_is_not_asked_again() {
+    let mut scene = scene("");
+    scene.provider.behave(|b| b.narrowing = Narrowing::ForGood);
+    at(&scene, GIT, &[]).token();
+    scene.advance(4000);
+    // The refresh token brings only `git` now, which is not what the user signed in for.
+    let lost = at(&scene, REGISTRY, NEVER);
+    assert!(lost.fails_with(3).contains("lacks scopes"), "{lost}");
+    let broad = at(&scene, REGISTRY, &[]).token().to_owned();
+    assert_eq!(scene.sandbox.opened().len(), 2);
+    let refreshes = scene.provider.count(Endpoint::Refresh);
+    assert_eq!(at(&scene, GIT, NEVER).token(), broad);
+    assert_eq!(scene.provider.count(Endpoint::Refresh), refreshes);
+    for _ in 0..2 {
+        scene.advance(4000);
+        let git = at(&scene, GIT, NEVER).token().to_owned();
+        assert_eq!(at(&scene, REGISTRY, NEVER).token(), git);
+    }
+    assert_eq!(scene.sandbox.opened().len(), 2);
+}
+
+#[test]
 fn an_entry_with_exact_scopes_has_a_sign_in_of_its_own() {
     let scene = scene("exact_scopes = true");
     let git = at(&scene, GIT, &[]).token().to_owned();

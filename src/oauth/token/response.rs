@@ -52,6 +52,8 @@ pub enum TokenError {
     Unusable { member: &'static str },
     #[error("{member} is not a URL that may be opened: https, or http on this machine")]
     UnacceptableUrl { member: &'static str },
+    #[error("the token lacks scopes that the session had")]
+    LostScopes,
     #[error("the token is not of the type Bearer")]
     WrongTokenType,
     #[error("the token is bound to a key (DPoP), which hallpass does not support")]
@@ -75,6 +77,7 @@ impl TokenError {
             | Self::NotJson { .. }
             | Self::Malformed
             | Self::Missing { .. }
+            | Self::LostScopes
             | Self::Unusable { .. }
             | Self::UnacceptableUrl { .. }
             | Self::WrongTokenType
@@ -96,6 +99,7 @@ impl TokenError {
             | Self::NotJson { .. }
             | Self::Malformed
             | Self::Missing { .. }
+            | Self::LostScopes
             | Self::Unusable { .. }
             | Self::UnacceptableUrl { .. }
             | Self::WrongTokenType => false,
@@ -110,6 +114,7 @@ impl TokenError {
             | Self::NotJson { .. }
             | Self::Malformed
             | Self::Missing { .. }
+            | Self::LostScopes
             | Self::Unusable { .. }
             | Self::UnacceptableUrl { .. }
             | Self::WrongTokenType
@@ -125,6 +130,7 @@ impl TokenError {
             | Self::NotJson { .. }
             | Self::Malformed
             | Self::Missing { .. }
+            | Self::LostScopes
             | Self::Unusable { .. }
             | Self::UnacceptableUrl { .. }
             | Self::WrongTokenType
@@ -175,6 +181,7 @@ impl RefreshRefusal {
             | TokenError::NotJson { .. }
             | TokenError::Malformed
             | TokenError::Missing { .. }
+            | TokenError::LostScopes
             | TokenError::Unusable { .. }
             | TokenError::UnacceptableUrl { .. }
             | TokenError::WrongTokenType

@@ -138,6 +138,8 @@ pub(crate) enum Narrowing {
     Ignored,
     /// `invalid_scope`
     Refused,
+    /// A token with these scopes, and so is every later one of the grant.
+    ForGood,
 }
 
 /// How ID tokens are made.

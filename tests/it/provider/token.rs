@@ -109,6 +109,11 @@ impl State {
                 return error("invalid_grant");
             };
             let grant = token.grant.clone();
+            let granted = first(&grant.asked, "scope").unwrap_or_default();
+            let is_granted = |scope: &str| granted.split(' ').any(|one| one == scope);
+            if scope.is_some_and(|scope| !scope.split(' ').all(is_granted)) {
+                return error("invalid_scope");
+            }
             let first_response = token.response.clone();
             let used = match rotation {
                 Rotation::On | Rotation::Replay => std::mem::replace(&mut token.used, true),
@@ -129,11 +134,16 @@ impl State {
             grant
         };
         let granted = first(&grant.asked, "scope").unwrap_or_default();
-        let is_granted = |scope: &str| granted.split(' ').any(|one| one == scope);
-        if scope.is_some_and(|scope| !scope.split(' ').all(is_granted)) {
-            return error("invalid_scope");
-        }
         let response = match (scope, narrowing) {
+            (None, Narrowing::ForGood) => {
+                self.issue(&grant, Occasion::Refresh, granted, Some(granted))
+            }
+            (Some(scope), Narrowing::ForGood) => {
+                let mut narrowed = grant.clone();
+                narrowed.asked.retain(|(name, _)| name != "scope");
+                narrowed.asked.push(("scope".to_owned(), scope.to_owned()));
+                self.issue(&narrowed, Occasion::Refresh, scope, Some(scope))
+            }
             (None, _) => self.issue(&grant, Occasion::Refresh, granted, None),
             (Some(_), Narrowing::Ignored) => {
                 self.issue(&grant, Occasion::Refresh, granted, Some(granted))
