@@ -360,11 +360,7 @@ impl Account<'_> {
             generation: own.generation + 1,
         };
         whole.check_not_signed_out(session, &fresh.value)?;
-        if let Err(error) = self.stored_in(Some(own_room), &fresh.value, fresh.generation, lock) {
-            self.context.terminal.warn(&format!(
-                "the new token is good, but could not be stored: {error}"
-            ));
-        }
+        self.store_fresh(Some(own_room), &fresh, lock);
         Ok(Narrowed::Token(Box::new(fresh)))
     }
 }

@@ -281,29 +281,13 @@ impl Account<'_> {
         if session.person.is_none() {
             session.person = person;
         }
-        let has_lost_scopes = old.has_narrowed
-            && old
-                .tokens
-                .scopes
-                .iter()
-                .any(|scope| !session.tokens.scopes.contains(scope));
-        if has_lost_scopes {
-            // These tokens are not what the user signed in for, and no refresh brings more.
-            session.not_narrowed = Some(NotNarrowed::ForGood);
-            session.tokens.refresh_refused = true;
-            session.tokens.expires_at = Some(now);
-            session.tokens.id_token = None;
-        }
+        let has_lost_scopes = mark_lost_scopes(&mut session, old, now);
         let fresh = Kept {
             value: session,
             generation: generation + 1,
         };
         self.check_not_signed_out(kept, &fresh.value)?;
-        if let Err(error) = self.stored_in(room, &fresh.value, fresh.generation, lock) {
-            self.context.terminal.warn(&format!(
-                "the new token is good, but could not be stored: {error}"
-            ));
-        }
+        self.store_fresh(room, &fresh, lock);
         if has_lost_scopes {
             let fault = TokenError::LostScopes;
             return Err(NotRefreshed::Refused(RefreshRefusal::Unspecific, fault));
@@ -421,6 +405,20 @@ impl Account<'_> {
         }))
     }
 
+    /// Stores what is about to be served. A failure is no reason not to serve it.
+    pub(super) fn store_fresh(
+        &self,
+        room: Option<Reservation>,
+        fresh: &Kept<Session>,
+        lock: &Lock,
+    ) {
+        if let Err(error) = self.stored_in(room, &fresh.value, fresh.generation, lock) {
+            self.context.terminal.warn(&format!(
+                "the new token is valid, but could not be stored: {error}"
+            ));
+        }
+    }
+
     /// Stores in the room that was reserved, if it was not used yet.
     pub(super) fn stored_in(
         &self,
@@ -502,4 +500,18 @@ impl Account<'_> {
         let reservation = self.context.store.reserve(&self.name, RESERVED)?;
         Ok(reservation.commit(&kept.value, kept.generation)?)
     }
+}
+
+/// Marks a session whose refresh brought fewer scopes than it had, after its refresh token was used
+/// for fewer: its tokens are not what the user signed in for, and no refresh brings more.
+fn mark_lost_scopes(session: &mut Session, old: &Session, now: OffsetDateTime) -> bool {
+    let is_lost = |scope| !session.tokens.scopes.contains(scope);
+    let has_lost = old.has_narrowed && old.tokens.scopes.iter().any(is_lost);
+    if has_lost {
+        session.not_narrowed = Some(NotNarrowed::ForGood);
+        session.tokens.refresh_refused = true;
+        session.tokens.expires_at = Some(now);
+        session.tokens.id_token = None;
+    }
+    has_lost
 }

@@ -135,7 +135,7 @@ impl State {
         };
         let granted = first(&grant.asked, "scope").unwrap_or_default();
         let response = match (scope, narrowing) {
-            (None, Narrowing::ForGood) => {
+            (None, Narrowing::ForGood) | (Some(_), Narrowing::Ignored) => {
                 self.issue(&grant, Occasion::Refresh, granted, Some(granted))
             }
             (Some(scope), Narrowing::ForGood) => {
@@ -145,9 +145,6 @@ impl State {
                 self.issue(&narrowed, Occasion::Refresh, scope, Some(scope))
             }
             (None, _) => self.issue(&grant, Occasion::Refresh, granted, None),
-            (Some(_), Narrowing::Ignored) => {
-                self.issue(&grant, Occasion::Refresh, granted, Some(granted))
-            }
             (Some(scope), _) => self.issue(&grant, Occasion::Refresh, scope, Some(scope)),
         };
         if let Some(token) = lock(&self.ledger).refresh_tokens.get_mut(sent) {
