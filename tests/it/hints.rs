@@ -316,6 +316,11 @@ const STATES: &[(&str, &str, &[Row])] = &[
                 Unreached("a process is killed between two looks at one file"),
             ),
             (
+                "NotAnswered",
+                Runs("a_sign_in_that_did_not_happen_is_made_by_the_command_of_the_hint"),
+            ),
+            ("Elsewhere", Hint::Of("session::Error")),
+            (
                 "LeaderFailed",
                 Unreached("the state ends with the process that waited"),
             ),
@@ -723,10 +728,20 @@ fn a_sign_in_that_did_not_happen_is_made_by_the_command_of_the_hint() {
         ("declined", 4),
         ("cooling down", 4),
         ("timed out", 4),
+        ("not answered twice", 4),
     ] {
         let mut scene = Scene::new();
         let failed = match state {
             "needed" => scene.get_token(NEVER),
+            "not answered twice" => {
+                scene.sandbox.browser_will("ignore");
+                scene.sandbox.set("HALLPASS_SIGN_IN_TIMEOUT", "1");
+                for _ in 0..2 {
+                    scene.get_token(&[]).fails_with(4);
+                    scene.advance(3600);
+                }
+                scene.get_token(&[])
+            }
             "timed out" => {
                 scene.sandbox.browser_will("ignore");
                 scene.sandbox.set("HALLPASS_SIGN_IN_TIMEOUT", "1");

@@ -383,7 +383,11 @@ fn a_provider_of_other_servers_answers_no_cluster_that_is_not_named() {
         let answer = Parent::new(&scene).run(&scene, &at(SERVER, &Value::Null), &asked);
         match expected {
             None => drop(token(&answer)),
-            Some(word) => drop(answer.fails_saying(1, &[word, "[[resources]]"]).to_owned()),
+            Some(word) => drop(
+                answer
+                    .fails_saying(1, &[word, "setup kubectl --dry-run"])
+                    .to_owned(),
+            ),
         }
     }
 }
