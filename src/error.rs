@@ -64,8 +64,8 @@ pub enum Error {
     StillNeeded {
         #[source]
         cause: Box<ConfigError>,
-        /// What takes back all of it.
-        all: String,
+        /// The commands that take back the set-ups that need it.
+        undo: Vec<String>,
     },
     #[error("{file} {why}")]
     KubeconfigBusy {
@@ -220,8 +220,12 @@ impl Error {
                  it again; nothing was changed"
                     .to_owned(),
             ),
-            Self::StillNeeded { all, .. } => Some(format!(
-                "nothing was changed; change that entry first, or take back all of it: `{all}`"
+            Self::StillNeeded { undo, .. } if undo.is_empty() => {
+                Some("nothing was changed; change that entry in config.toml first".to_owned())
+            }
+            Self::StillNeeded { undo, .. } => Some(format!(
+                "nothing was changed. To take back what needs it, run `{}`, then this command again",
+                undo.join("` and `")
             )),
             Self::KubeconfigBusy { hint, .. } => Some(hint.clone()),
             Self::NotConverted { again, .. } => Some(format!(

@@ -988,3 +988,45 @@ fn a_host_of_gits_is_no_registry_until_it_is_set_up_as_one() {
         &["OFF   git.corp.example: nobody has signed in to corp"],
     );
 }
+
+#[test]
+fn an_undo_that_would_take_another_set_ups_provider_names_the_way_out() {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let issuer = [
+        "--issuer-url",
+        "https://login.two.example",
+        "--client-id",
+        "two",
+    ];
+    let mut desk = Desk::new();
+    let mut folders = vec![desk.sandbox.home().join(".local/bin")];
+    folders.extend(std::env::split_paths(&path));
+    desk.sandbox
+        .set("PATH", std::env::join_paths(folders).unwrap());
+    let git = |more: &[&str]| desk.sandbox.run(&[&["setup", "git"], more].concat());
+    git(&[&["--host", "git.two.example"], &issuer[..]].concat()).succeeds();
+    desk.setup(&[&["r.two.example", "--podman"], &issuer[..]].concat())
+        .succeeds();
+    // What git's set-up made is the registry's provider too.
+    assert_eq!(desk.config().matches("[providers.").count(), 2);
+    let written = desk.config();
+    for undo in [&["--undo"][..], &["--host", "git.two.example", "--undo"]] {
+        let refused = git(undo);
+        let hint = "run `hallpass setup docker r.two.example --undo`, then this command again";
+        refused.fails_saying(2, &["config.toml", "nothing was changed", hint]);
+        assert_eq!(desk.config(), written);
+    }
+    desk.sandbox
+        .run(&["setup", "docker", "r.two.example", "--undo"])
+        .succeeds();
+    git(&["--undo"]).succeeds();
+    assert_eq!(desk.config(), CONFIG);
+    // An entry of the user's own.
+    git(&[&["--host", "git.two.example"], &issuer[..]].concat()).succeeds();
+    let own = "\n[[resources]]\nmatch = \"https://x.example\"\nprovider = \"git.two.example\"\n";
+    private_file(&desk.config, &(desk.config() + own));
+    git(&["--undo"]).fails_saying(
+        2,
+        &["names no provider", "change that entry in config.toml"],
+    );
+}

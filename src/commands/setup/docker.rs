@@ -21,6 +21,7 @@ use super::json_file::{Edit, JsonFile};
 use super::link::{self, Link};
 use super::opener::{Added, Opened, recipient, toml_text};
 use super::shown::Shown;
+use super::still_needed;
 use crate::cli::{Opener, SetupDocker};
 use crate::config::{Config, Turn, UserFile, home};
 use crate::credential::Tool;
@@ -74,8 +75,7 @@ pub(in super::super) fn run(env: &Env, args: &SetupDocker) -> Result<ExitCode, E
     };
     if args.changing.undo {
         work.take_back(&hosts)?;
-        // Something else may have come to need what this would take away.
-        Config::load_edited(env, &flags, &work.file)?;
+        still_needed::check(env, &flags, &work.file)?;
     } else {
         let mut given = args.opener.clone();
         for host in &hosts {

@@ -18,6 +18,7 @@ use super::large_pushes;
 use super::opener::{Opened, recipient, toml_text};
 use super::program;
 use super::shown::Shown;
+use super::still_needed;
 use crate::cli::SetupGit;
 use crate::config::{Config, UserFile};
 use crate::credential::Tool;
@@ -55,8 +56,7 @@ pub(in super::super) fn run(env: &Env, args: &SetupGit) -> Result<ExitCode, Erro
             None => file.titles(TITLE),
         };
         edited.extend(titles.iter().filter_map(|title| file.remove(title)));
-        // Something else may have come to need what this would take away.
-        Config::load_edited(env, &flags, &file)?;
+        still_needed::check(env, &flags, &file)?;
         changes = taken_back(host.as_ref(), args.default, &helper)?;
     } else {
         let mut hosts = Vec::new();

@@ -14,6 +14,7 @@ pub(super) mod link;
 mod opener;
 mod program;
 mod shown;
+mod still_needed;
 
 use super::Prepared;
 use crate::cli::{Changing, Common};

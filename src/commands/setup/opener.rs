@@ -404,7 +404,7 @@ fn title_of(name: &str) -> String {
 }
 
 /// The provider that a block made, and its section.
-fn made_by(block: &str) -> Option<(String, &str)> {
+pub(super) fn made_by(block: &str) -> Option<(String, &str)> {
     let at = block.find("[[resources]]")?;
     let section = block.get(..at)?;
     let title = section.lines().next()?;

@@ -27,6 +27,7 @@ use super::opener::{
 };
 use super::program;
 use super::shown::Shown;
+use super::still_needed;
 use crate::cli::{Changing, Opener, SetupKubectl};
 use crate::config::{Config, ConfigError, Flags, Flow, Turn, UserFile, file, shown};
 use crate::credential::{TokenKind, Tool};
@@ -850,11 +851,7 @@ fn undo(
         .filter(|title| !elsewhere.contains(title))
         .filter_map(|title| file.remove(title))
         .collect();
-    // Something else may have come to need what this would take away.
-    Config::load_edited(env, flags, &file).map_err(|cause| Error::StillNeeded {
-        cause: Box::new(cause),
-        all: "hallpass setup kubectl --undo".to_owned(),
-    })?;
+    still_needed::check(env, flags, &file)?;
     if removed.is_empty() && records.is_empty() {
         print("nothing to take back\n");
         return Ok(Exit::Answered.into());
