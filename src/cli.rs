@@ -25,31 +25,31 @@ pub struct Cli {
 
 /// Exit codes are part of the interface.
 pub const EXITS: &str = "Exit codes:
-  0  answered
+  0  success
   1  failed
-  2  the command line or the configuration is at fault
-  3  a sign-in is needed, and nobody may be asked
-  4  signing in was declined, or nobody did it in time";
+  2  error in the command line or the configuration
+  3  you need to sign in, but prompting is disabled or impossible
+  4  the sign-in was declined or timed out";
 
 #[derive(Debug, Subcommand)]
 pub enum Verb {
     // What a tool calls is parsed alone, so what it is about stands at its own type. What is
     // flattened into another has no doc comment: clap would take it for what that one is about.
     GetToken(GetToken),
-    /// Sign in anew
+    /// Sign in again
     Login(Login),
-    /// Revoke and remove what is kept
+    /// Sign out: revoke tokens and delete the saved session
     Logout(Logout),
-    /// Drop the unlocked key, so that the OS keyring is asked again
+    /// Remove the unlocked key, so that the next request asks the OS keyring
     Lock(Lock),
-    /// Show what is kept: never a token
+    /// Show sessions and where they are stored, but never a token
     Status(Status),
     #[command(subcommand)]
     Store(Store),
-    /// Tell a tool to ask hallpass
+    /// Configure a tool to use hallpass
     #[command(subcommand)]
     Setup(Setup),
-    /// Say what is off where a tool is refused, and what to type
+    /// Find out why a tool is denied access
     #[command(subcommand)]
     Doctor(Doctor),
     Git(Git),
@@ -57,7 +57,7 @@ pub enum Verb {
     Kubectl(Kubectl),
 }
 
-/// Print a token: kept, refreshed, or signed in for
+/// Print a token, and refresh it or sign in if necessary
 #[derive(Debug, Args)]
 #[command(after_help = EXITS)]
 pub struct GetToken {
@@ -65,13 +65,13 @@ pub struct GetToken {
     pub target: Target,
     #[command(flatten)]
     pub ad_hoc: AdHocArgs,
-    /// How the token is printed
+    /// The output format
     #[arg(long, value_enum, default_value_t = Format::Raw)]
     pub format: Format,
     /// Which token: the access token or the ID token
     #[arg(long, value_parser = token_kind, value_name = "access|id")]
     pub token: Option<TokenKind>,
-    /// Refresh first, as after a token that was refused
+    /// Refresh the token first, for example after a server rejected it
     #[arg(long)]
     pub force_refresh: bool,
     #[command(flatten)]
@@ -101,10 +101,10 @@ pub struct Logout {
     #[command(flatten)]
     pub ad_hoc: AdHocArgs,
     /// Sign out of every account of PROVIDER, or without PROVIDER of everything: all sessions, and
-    /// the passwords that tools have stored. What can no longer be decrypted is removed too
+    /// the passwords that tools have stored, including records that can no longer be decrypted
     #[arg(long)]
     pub all: bool,
-    /// Remove only what hallpass cannot read, such as a damaged record or one of a newer version.
+    /// Remove only records that hallpass cannot read, such as damaged ones or those of a newer version.
     /// With --all: remove everything, even if the keyring is locked or missing
     #[arg(long, conflicts_with_all = ["target", "account", "issuer_url"])]
     pub unreadable: bool,
@@ -151,7 +151,7 @@ pub struct Lock {
 
 #[derive(Debug, Args)]
 pub struct Status {
-    /// For programs
+    /// Print JSON
     #[arg(long)]
     pub json: bool,
     #[command(flatten)]
@@ -160,30 +160,30 @@ pub struct Status {
 
 #[derive(Debug, Subcommand)]
 pub enum Setup {
-    /// Make hallpass git's credential helper
+    /// Configure git to use hallpass as its credential helper
     Git(SetupGit),
-    /// Make hallpass the credential helper of docker, podman and other clients of registries
+    /// Configure docker, podman and other registry clients to use hallpass
     Docker(SetupDocker),
-    /// Make hallpass kubectl's credential plugin for a user of the kubeconfig
+    /// Configure a kubeconfig user to use hallpass as its credential plugin
     Kubectl(SetupKubectl),
 }
 
 #[derive(Debug, Args)]
 #[command(mut_group("opener", |group| group.requires("host")))]
 pub struct SetupGit {
-    /// The git server, as HOST, HOST:PORT, or a URL that may have a path; without it each
-    /// resource of the configuration
+    /// The git server, as HOST, HOST:PORT, or a URL with an optional path [default: every resource
+    /// in the configuration]
     #[arg(long, value_name = "HOST")]
     pub host: Option<String>,
     #[command(flatten)]
     pub opener: Opener,
-    /// The user name that the server wants beside the token
+    /// The user name that the server expects with the token
     #[arg(long, value_name = "NAME", requires = "host")]
     pub username: Option<String>,
     /// The server accepts the token only as `Authorization: Bearer`, not as a password
     #[arg(long, requires = "client_id")]
     pub bearer: bool,
-    /// For every host: those that no provider opens are kept and answered as well
+    /// Use hallpass for every host: it stores the passwords of hosts without a provider
     #[arg(long)]
     pub default: bool,
     #[command(flatten)]
@@ -195,21 +195,21 @@ pub struct SetupGit {
 #[derive(Debug, Args)]
 #[command(mut_group("opener", |group| group.requires("hosts")))]
 pub struct SetupDocker {
-    /// The registries, each as HOST or HOST:PORT; without any each registry of the configuration
+    /// The registries, each as HOST or HOST:PORT [default: every registry in the configuration]
     #[arg(value_name = "HOST")]
     pub hosts: Vec<String>,
     #[command(flatten)]
     pub opener: Opener,
-    /// The user name that the registry wants beside the token
+    /// The user name that the registry expects with the token
     #[arg(long, value_name = "NAME", requires = "hosts")]
     pub username: Option<String>,
-    /// The registry makes a credential of its own of the token
+    /// The registry exchanges the token for its own credential
     #[arg(long, value_parser = registry_exchange, value_name = "acr|harbor", requires = "hosts")]
     pub exchange: Option<RegistryExchange>,
-    /// For every registry: those that no provider opens are kept and answered as well
+    /// Use hallpass for every registry: it stores the passwords of registries without a provider
     #[arg(long)]
     pub default: bool,
-    /// In podman's auth.json too
+    /// Change podman's auth.json too
     #[arg(long)]
     pub podman: bool,
     #[command(flatten)]
@@ -220,7 +220,7 @@ pub struct SetupDocker {
 
 #[derive(Debug, Args)]
 pub struct SetupKubectl {
-    /// The context whose user is set up; without it the current one
+    /// The context whose user to set up [default: the current context]
     #[arg(
         long,
         value_name = "NAME",
@@ -228,15 +228,15 @@ pub struct SetupKubectl {
         allow_hyphen_values = true
     )]
     pub context: Option<String>,
-    /// The user of the kubeconfig that is set up
+    /// The kubeconfig user to set up
     #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
     pub user: Option<String>,
     #[command(flatten)]
     pub opener: Opener,
-    /// Take over what the user's kubelogin (kubectl oidc-login) was told
+    /// Import the user's kubelogin (kubectl oidc-login) settings
     #[arg(long, conflicts_with_all = ["issuer_url", "client_id"])]
     pub from_kubelogin: bool,
-    /// Let kubectl run hallpass: add it to the allow-list in kuberc, where there is one
+    /// Add hallpass to the plugin allowlist in kuberc, if there is one
     #[arg(long)]
     pub kuberc: bool,
     #[command(flatten)]
@@ -247,31 +247,31 @@ pub struct SetupKubectl {
 
 #[derive(Debug, Subcommand)]
 pub enum Doctor {
-    /// Look at what stands between kubectl and a cluster that answers 401
+    /// Find out why a cluster answers kubectl with 401
     Kubectl(DoctorKubectl),
-    /// Look at what stands between docker, podman or another client and a registry
+    /// Find out why a registry denies access to docker, podman or another client
     Docker(DoctorDocker),
 }
 
-/// It refreshes nothing, and asks nobody to sign in.
+/// It refreshes nothing and never starts a sign-in.
 #[derive(Debug, Args)]
 #[command(after_help = DOCTOR_EXITS)]
 pub struct DoctorDocker {
-    /// The registries that are looked at; without any each one that is set up
+    /// The registries to check [default: every registry that is set up]
     #[arg(value_name = "HOST")]
     pub hosts: Vec<String>,
     #[command(flatten)]
     pub common: Common,
 }
 
-/// It refreshes nothing, and asks nobody to sign in.
+/// It refreshes nothing and never starts a sign-in.
 #[derive(Debug, Args)]
 #[command(after_help = DOCTOR_EXITS)]
 pub struct DoctorKubectl {
-    /// The context that is looked at; without it the current one
+    /// The context to check [default: the current context]
     #[arg(long, value_name = "NAME")]
     pub context: Option<String>,
-    /// Ask the API server, too: it is sent the token, as kubectl sends it
+    /// Also send the token to the API server, as kubectl does
     #[arg(long)]
     pub ask_server: bool,
     #[command(flatten)]
@@ -280,9 +280,9 @@ pub struct DoctorKubectl {
 
 /// A doctor's own.
 pub const DOCTOR_EXITS: &str = "Exit codes:
-  0  all is well
-  1  something is off
-  2  the command line or the configuration is at fault";
+  0  no problem found
+  1  problem found
+  2  error in the command line or the configuration";
 
 // The provider that opens what a tool is set up for: one that is there, or what makes one.
 #[derive(Debug, Default, Clone, Args)]
@@ -297,13 +297,13 @@ pub struct Opener {
     /// The ID of the application that was registered for hallpass
     #[arg(long, value_name = "ID")]
     pub client_id: Option<String>,
-    /// A file that holds the client secret
+    /// A file that contains the client secret
     #[arg(long, value_name = "FILE", requires = "client_id")]
     pub client_secret_file: Option<PathBuf>,
-    /// A scope to ask for; may be repeated [default with --issuer-url: `openid offline_access`]
+    /// A scope to request; may be repeated [default with --issuer-url: `openid offline_access`]
     #[arg(long = "scope", value_name = "SCOPE", requires = "client_id")]
     pub scopes: Vec<String>,
-    /// Which of several accounts at that provider
+    /// The account at that provider
     #[arg(long, value_name = "NAME")]
     pub account: Option<String>,
 }
@@ -311,10 +311,10 @@ pub struct Opener {
 // What a set-up does with what it would write.
 #[derive(Debug, Default, Clone, Copy, Args)]
 pub struct Changing {
-    /// Show what would be changed, and change nothing
+    /// Show the changes without making them
     #[arg(long)]
     pub dry_run: bool,
-    /// Take back what this command has written
+    /// Revert the changes of this command
     #[arg(long)]
     pub undo: bool,
 }
@@ -328,7 +328,7 @@ pub struct Git {
     pub asking: Asking,
     #[command(flatten)]
     pub common: Common,
-    /// What git asks for; it is always last
+    /// The operation that git requests; always the last argument
     #[arg(value_name = "get|store|erase|capability")]
     pub operation: OsString,
 }
@@ -343,16 +343,16 @@ impl From<OsString> for Git {
     }
 }
 
-/// Answer docker, podman and other clients of registries, as their credential helper
+/// Answer docker, podman and other registry clients, as their credential helper
 ///
-/// A client of registries starts it with an operation and no more.
+/// A registry client starts it with an operation as the only argument.
 #[derive(Debug, Args)]
 pub struct Docker {
     #[command(flatten)]
     pub asking: Asking,
     #[command(flatten)]
     pub common: Common,
-    /// What the client asks for; it is always last
+    /// The operation that the client requests; always the last argument
     #[arg(value_name = "get|store|erase|list|version")]
     pub operation: OsString,
 }
@@ -373,15 +373,15 @@ impl From<OsString> for Docker {
 #[derive(Debug, Args)]
 #[command(after_help = EXITS)]
 pub struct Kubectl {
-    /// A provider of the configuration, or a preset; without it the one that opens the cluster
+    /// A provider of the configuration, or a preset [default: the provider of the cluster]
     #[arg(long, value_name = "NAME", conflicts_with = "issuer_url")]
     pub provider: Option<String>,
     #[command(flatten)]
     pub ad_hoc: AdHocArgs,
-    /// Which of several accounts at that provider
+    /// The account at that provider
     #[arg(long, value_name = "NAME")]
     pub account: Option<String>,
-    /// Which token: the ID token, or the access token
+    /// Which token to send: the ID token, or the access token
     #[arg(long, value_parser = token_kind, value_name = "access|id")]
     pub token: Option<TokenKind>,
     /// The ID under which `hallpass setup kubectl` recorded the server of this exec entry, for
@@ -403,28 +403,28 @@ pub struct Target {
     /// A provider of the configuration, a preset, or the URL of a configured resource
     #[arg(value_name = "PROVIDER | URL")]
     pub target: Option<String>,
-    /// Which of several accounts at that provider
+    /// The account at that provider
     #[arg(long, value_name = "NAME")]
     pub account: Option<String>,
 }
 
-// A provider that stands in no configuration, or what to ask for other than it says.
+// A provider that is not configured, or options that override those of a configured one.
 #[derive(Debug, Default, Clone, Args)]
 pub struct AdHocArgs {
     /// The issuer of a provider that is not configured
     #[arg(long, value_name = "URL", requires = "client_id")]
     pub issuer_url: Option<String>,
-    /// Its client id
+    /// The client ID that is registered at that provider
     #[arg(long, value_name = "ID")]
     pub client_id: Option<String>,
-    /// A file that holds the client secret
+    /// A file that contains the client secret
     #[arg(long, value_name = "FILE")]
     pub client_secret_file: Option<PathBuf>,
-    /// A scope to ask for; may be repeated [default with --issuer-url: those of `openid
+    /// A scope to request; may be repeated [default with --issuer-url: those of `openid
     /// offline_access` that the provider supports]
     #[arg(long = "scope", value_name = "SCOPE")]
     pub scopes: Vec<String>,
-    /// A loopback redirect URI, where the registration fixes its port or path
+    /// A loopback redirect URI, if the registration requires a certain port or path
     #[arg(long, value_name = "URL")]
     pub redirect_uri: Option<String>,
     /// A parameter to add to the authorization request; may be repeated
@@ -433,7 +433,7 @@ pub struct AdHocArgs {
     /// A resource indicator (RFC 8707); may be repeated
     #[arg(long = "resource", value_name = "URL")]
     pub resources: Vec<String>,
-    /// The audience to ask for, where the provider wants one
+    /// The audience to request, if the provider requires one
     #[arg(long)]
     pub audience: Option<String>,
 }
@@ -443,17 +443,17 @@ pub struct Asking {
     /// How to sign in
     #[arg(long, value_parser = flow, value_name = "auto|browser|device")]
     pub flow: Option<Flow>,
-    /// Whether a person may be asked
+    /// Whether hallpass may prompt you
     #[arg(long, value_parser = interactive, value_name = "auto|never")]
     pub interactive: Option<Interactive>,
 }
 
 #[derive(Debug, Default, Args)]
 pub struct Common {
-    /// Where the data key is kept
+    /// Where to store the key that encrypts saved sessions
     #[arg(long, value_parser = setting, value_name = "auto|keyring|kernel|file|none")]
     pub store: Option<Setting>,
-    /// Say what is done; repeat it to say more
+    /// Print more detail (-vv for even more)
     #[arg(short, long, action = clap::ArgAction::Count)]
     pub verbose: u8,
 }
