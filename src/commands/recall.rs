@@ -14,6 +14,7 @@ use crate::config::Sources;
 use crate::credential::{Credential, Generation, TokenKind, Want};
 use crate::env::Env;
 use crate::resolution::{Question, Resolution};
+use crate::session::failure::is_refresh_paused;
 use crate::session::plan::{Plan, plan};
 use crate::session::record::Session;
 use crate::store::{self, AtHand, RecordName};
@@ -108,13 +109,25 @@ impl<'e> Recall<'e> {
         };
         let kept = data.read::<Session>(&record).ok()?;
         let now = crate::clock::now(self.env);
-        match plan(kept.as_ref(), &want, now) {
-            Plan::Use => (),
-            Plan::Refresh { .. }
-            | Plan::Ask { .. }
-            | Plan::Deny
-            | Plan::Authorize { .. }
-            | Plan::WaitForClock(..) => return None,
+        let planned = plan(kept.as_ref(), &want, now);
+        match (&planned, &kept) {
+            (Plan::Use, _) => (),
+            // A valid token does not wait for a refresh: one is under way, or the last one failed.
+            (
+                Plan::Refresh {
+                    fallback: Some(_), ..
+                },
+                Some(kept),
+            ) if data.is_locked(&record)
+                || is_refresh_paused(&data, &record, kept.generation, now) => {}
+            (
+                Plan::Refresh { .. }
+                | Plan::Ask { .. }
+                | Plan::Deny
+                | Plan::Authorize { .. }
+                | Plan::WaitForClock(..),
+                _,
+            ) => return None,
         }
         let kept = kept?;
         // Which resource this is, the ordinary way knows.

@@ -9,7 +9,7 @@ use time::{Duration, OffsetDateTime};
 use super::{Account, Error};
 use crate::credential::Generation;
 use crate::http::HttpError;
-use crate::store::Plain;
+use crate::store::{AtHand, Plain, RecordName};
 
 /// The pause after the first failure. It doubles with each one that follows …
 const FIRST_PAUSE: Duration = Duration::seconds(2);
@@ -109,6 +109,18 @@ fn is_shared(error: &Error) -> bool {
         error,
         Error::Discovery(_) | Error::NoMetadata { .. } | Error::LostResponse(_)
     ) || error.is_failed_check()
+}
+
+/// Whether the next refresh of this generation has to wait, because the last one failed.
+pub fn is_refresh_paused(
+    data: &AtHand,
+    record: &RecordName,
+    generation: Generation,
+    now: OffsetDateTime,
+) -> bool {
+    let failure = data.read_plain::<Failure>(Plain::Refresh, record.as_str());
+    let failure = failure.ok().flatten();
+    failure.is_some_and(|failure| failure.generation == generation && failure.is_pausing(now))
 }
 
 impl Account<'_> {

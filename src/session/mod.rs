@@ -36,7 +36,7 @@ mod authorize;
 pub mod detached;
 mod error;
 pub mod exchanged;
-mod failure;
+pub mod failure;
 mod metadata;
 mod narrower;
 pub mod plan;

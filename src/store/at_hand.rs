@@ -1,9 +1,10 @@
 //! What a hit is made of: a data folder whose key can be had without asking the OS keyring.
 //!
-//! It takes no lock, lists nothing, makes nothing, speaks to no bus, and waits for nobody. Where
+//! It waits for no lock, lists nothing, makes nothing, speaks to no bus, and waits for nobody. Where
 //! anything is not at hand it says so, and [`super::Store`] goes the long way.
 
 use std::cell::OnceCell;
+use std::fs::TryLockError;
 use std::path::Path;
 
 use serde::de::DeserializeOwned;
@@ -84,6 +85,24 @@ impl AtHand {
             Ok(Some(folder)) => !matches!(folder.head(name.file(), 1), Ok(None)),
             Err(_) => true,
         }
+    }
+
+    /// Whether another process holds the record's lock. To find out, the lock is shared for a moment.
+    pub fn is_locked(&self, name: &RecordName) -> bool {
+        let Ok(Some(records)) = self.data.subfolder(name.folder()) else {
+            return false;
+        };
+        let lock = records.open_lock(&super::lock_name(name, super::LockKind::Record));
+        lock.is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)))
+    }
+
+    /// What is stored unencrypted under this name.
+    pub fn read_plain<T: DeserializeOwned>(
+        &self,
+        kind: Plain,
+        name: &str,
+    ) -> Result<Option<T>, StoreError> {
+        plain::read(&self.data, kind, name)
     }
 
     /// The bytes of what is kept in the clear under this name.

@@ -19,6 +19,7 @@
 
 mod accounts;
 mod browser;
+mod outage;
 mod provider;
 mod registry;
 mod road;
