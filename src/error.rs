@@ -60,7 +60,7 @@ pub enum Error {
         user: String,
         why: String,
     },
-    #[error("something else has come to need what would be taken out of config.toml")]
+    #[error("another part of config.toml depends on the block that would be removed")]
     StillNeeded {
         #[source]
         cause: Box<ConfigError>,
@@ -215,7 +215,7 @@ impl Error {
                 Some("see that kubectl is installed, and run `kubectl config view`".to_owned())
             }
             Self::KubeconfigUnfit { .. } => Some(
-                "lay the file out anew with `kubectl config set-context hallpass-layout` and \
+                "reformat the file with `kubectl config set-context hallpass-layout` and \
                  `kubectl config delete-context hallpass-layout`, which drop its comments, and run \
                  it again; nothing was changed"
                     .to_owned(),
@@ -224,7 +224,7 @@ impl Error {
                 Some("nothing was changed; change that entry in config.toml first".to_owned())
             }
             Self::StillNeeded { undo, .. } => Some(format!(
-                "nothing was changed. To take back what needs it, run `{}`, then this command again",
+                "nothing was changed. To remove what depends on it, run `{}`, then this command again",
                 undo.join("` and `")
             )),
             Self::KubeconfigBusy { hint, .. } => Some(hint.clone()),

@@ -38,7 +38,7 @@ pub enum Error {
     },
     #[error("the provider's metadata has no usable {0}, and the configuration sets none")]
     NoEndpoint(&'static str),
-    #[error("the provider did not hand out a token")]
+    #[error("the provider did not issue a token")]
     Token(#[from] TokenError),
     #[error("the last refresh failed, and hallpass will not try again for {seconds} s")]
     RefreshPaused {
@@ -48,7 +48,7 @@ pub enum Error {
     },
     #[error("the provider's response to the refresh was lost")]
     LostResponse(#[source] Box<Error>),
-    #[error("the ID token is not to be trusted")]
+    #[error("the ID token could not be verified")]
     IdToken(#[from] IdTokenError),
     #[error("the provider sent an ID token that cannot be used")]
     UntimelyIdToken {
@@ -61,9 +61,9 @@ pub enum Error {
     NoIdToken,
     #[error("there is no ID token of {provider}: `openid` is not among its scopes")]
     IdTokenNotAskedFor { provider: String },
-    #[error("signing in with the browser did not work")]
+    #[error("could not sign in with the browser")]
     Browser(#[from] BrowserError),
-    #[error("signing in with a device code did not work")]
+    #[error("could not sign in with a device code")]
     Device(#[source] DeviceError),
     #[error("the sign-in was ended: its answer came from another provider")]
     Mixup(#[source] Rejected),
@@ -91,7 +91,7 @@ pub enum Error {
     },
     #[error("the provider ended the sign-in: {}", code.as_str())]
     ProviderRefused { code: ErrorCode, login: String },
-    #[error("{} a moment ago, so nobody is asked again for {seconds} s", outcome.words())]
+    #[error("{} a moment ago, so hallpass does not ask again for {seconds} s", outcome.words())]
     CoolingDown {
         outcome: Outcome,
         seconds: i64,
@@ -119,7 +119,7 @@ pub enum Error {
     NotAccepted(Box<NotAccepted>),
     #[error("this account was signed out while its token was being refreshed")]
     SignedOutMeanwhile { login: String },
-    #[error("the registry did not hand out its own credential")]
+    #[error("the registry did not issue its own credential")]
     Exchange(#[from] ExchangeError),
     #[error("the session vanished while it was being read")]
     Vanished,
@@ -208,7 +208,7 @@ impl Outcome {
             Self::Declined => "signing in was declined",
             Self::TimedOut => "the sign-in timed out",
             Self::Failed | Self::NotOpened | Self::Cancelled => "signing in failed",
-            Self::SignedIn => "somebody signed in",
+            Self::SignedIn => "a sign-in succeeded",
         }
     }
 }

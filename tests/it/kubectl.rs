@@ -570,7 +570,7 @@ fn a_pause_after_a_failed_sign_in_is_for_all_commands() {
     for _ in 0..3 {
         Parent::new(&scene)
             .asks(&scene)
-            .fails_saying(4, &["nobody is asked again"]);
+            .fails_saying(4, &["hallpass does not ask again"]);
     }
     assert_eq!(scene.sandbox.opened().len(), 1);
     scene.advance(301);
