@@ -320,6 +320,7 @@ const STATES: &[(&str, &str, &[Row])] = &[
                 Runs("a_sign_in_that_did_not_happen_is_made_by_the_command_of_the_hint"),
             ),
             ("Elsewhere", Hint::Of("session::Error")),
+            ("RefreshPaused", Check("the seconds until the next try")),
             (
                 "LeaderFailed",
                 Unreached("the state ends with the process that waited"),
