@@ -167,6 +167,7 @@ def another_person_is_refused_under_the_same_account(rig):
     refused.said("hallpass: error:", "mallory")
     assert rig.sandbox.hallpass("get-token", *asks(provider)).token == first
 
+    rig.sandbox.hallpass("login", "--account", "other", *asks(provider)).ended(0)
     other = rig.sandbox.hallpass("get-token", "--account", "other", *asks(provider)).token
     assert provider.introspect(other)["sub"] == "mallory"
     assert provider.introspect(first)["sub"] == "alice"
