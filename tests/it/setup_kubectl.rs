@@ -343,7 +343,11 @@ fn one_provider_is_enough_for_two_users_of_one_kubelogin() {
     let kept = desk.state();
     desk.setup(&["--context", "here", "--undo"]).fails_saying(
         2,
-        &["need", "config.toml", "`hallpass setup kubectl --undo`"],
+        &[
+            "depends on",
+            "config.toml",
+            "`hallpass setup kubectl --undo`",
+        ],
     );
     assert_eq!(desk.state(), kept);
     desk.setup(&["--undo"]).succeeds();
