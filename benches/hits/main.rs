@@ -24,6 +24,8 @@
 #[cfg(target_os = "linux")]
 mod build;
 #[cfg(target_os = "linux")]
+mod hang;
+#[cfg(target_os = "linux")]
 mod measure;
 #[cfg(target_os = "linux")]
 mod peers;
@@ -74,10 +76,12 @@ fn main() {
 
     let miss = scenes::misses(&sandbox, &builds, &provider, rounds.min(100));
     drop(peers);
+    let hangs = hang::hits(&sandbox, &builds, &provider, rounds);
     let report = report::Report {
         builds: &builds,
         hits: &hits,
         misses: &miss,
+        hangs: &hangs,
         place: sandbox.place(),
         rounds,
     };

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rand::seq::SliceRandom as _;
@@ -105,6 +105,32 @@ impl Program {
         let took = started.elapsed();
         assert!(status.success() != self.fails, "{}: {status}", self.name);
         took
+    }
+
+    /// One run like [`Self::timed`], which also checks the reply. Reading it is part of the time.
+    pub(crate) fn timed_reply(&self) -> Duration {
+        let mut command = self.command();
+        command.stdout(Stdio::piped());
+        let started = Instant::now();
+        let output = command.output().expect("the program");
+        let took = started.elapsed();
+        let reply = String::from_utf8_lossy(&output.stdout);
+        assert!(
+            output.status.success() != self.fails
+                && self
+                    .answers
+                    .as_ref()
+                    .is_none_or(|wanted| reply.contains(wanted)),
+            "{}: {}",
+            self.name,
+            output.status
+        );
+        took
+    }
+
+    /// Starts a run and does not wait for it.
+    pub(crate) fn start(&self) -> Child {
+        self.command().spawn().expect("the program")
     }
 
     fn instructions(&self) -> Option<u64> {

@@ -26,6 +26,11 @@ pub(crate) fn token() -> String {
 /// Whose tokens are stale as soon as they are issued: each call is a miss.
 pub(crate) const STALE_CLIENT: &str = "hits-stale";
 
+/// The provider does not answer this client's refreshes. Its tokens live for [`HANGING_LIFETIME`].
+pub(crate) const HANGING_CLIENT: &str = "hits-hanging";
+/// hallpass refreshes such a token when a tenth of this is left.
+pub(crate) const HANGING_LIFETIME: Duration = Duration::from_secs(40);
+
 pub(crate) struct Provider {
     issuer: String,
     seen: Arc<Seen>,
@@ -35,6 +40,7 @@ pub(crate) struct Provider {
 struct Seen {
     requests: AtomicU64,
     busy_ns: AtomicU64,
+    held: AtomicU64,
 }
 
 struct Server {
@@ -71,7 +77,7 @@ impl Provider {
             for stream in listener.incoming().flatten() {
                 let before = processor_time();
                 // A client that goes away is its own business.
-                if server.converse(stream).is_ok() {
+                if server.converse(stream, &seen.held).is_ok() {
                     seen.requests.fetch_add(1, Ordering::SeqCst);
                 }
                 let took = processor_time().saturating_sub(before);
@@ -85,6 +91,11 @@ impl Provider {
         &self.issuer
     }
 
+    /// How many refreshes it has left without an answer.
+    pub(crate) fn held(&self) -> u64 {
+        self.seen.held.load(Ordering::SeqCst)
+    }
+
     /// How many requests there were since the last time, and what they cost the server.
     pub(crate) fn seen(&self) -> (u64, Duration) {
         (
@@ -95,7 +106,7 @@ impl Provider {
 }
 
 impl Server {
-    fn converse(&self, stream: TcpStream) -> io::Result<()> {
+    fn converse(&self, stream: TcpStream, held: &AtomicU64) -> io::Result<()> {
         stream.set_read_timeout(Some(Duration::from_secs(10)))?;
         stream.set_nodelay(true)?;
         let connection =
@@ -116,6 +127,13 @@ impl Server {
         }
         let mut form = vec![0; length];
         reader.read_exact(&mut form)?;
+        if is_held(&form) {
+            held.fetch_add(1, Ordering::SeqCst);
+            reader.get_ref().sock.set_read_timeout(None)?;
+            // Ends when the client gives up.
+            io::copy(&mut reader, &mut io::sink())?;
+            return Err(io::ErrorKind::ConnectionAborted.into());
+        }
         let body = self
             .answer(target.split(' ').nth(1).unwrap_or_default(), &form)
             .to_string();
@@ -160,25 +178,24 @@ impl Server {
     }
 
     fn tokens(&self, form: &[u8]) -> Value {
-        let field = |name: &str| {
-            url::form_urlencoded::parse(form)
-                .find(|(key, _)| key == name)
-                .map(|(_, value)| value.into_owned())
-        };
-        let client = field("client_id").unwrap_or_default();
+        let client = field(form, "client_id").unwrap_or_default();
         let now = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .map_or(0, |time| time.as_secs());
         let mut claims = json!({
             "iss": self.issuer, "aud": client, "sub": "alice", "iat": now, "exp": now + 86400,
         });
-        if let Some(code) = field("code") {
+        if let Some(code) = field(form, "code") {
             claims["nonce"] = code.into();
         }
         json!({
             "access_token": token(),
             "token_type": "Bearer",
-            "expires_in": if client == STALE_CLIENT { 0 } else { 86400 },
+            "expires_in": match client.as_str() {
+                STALE_CLIENT => 0,
+                HANGING_CLIENT => HANGING_LIFETIME.as_secs(),
+                _ => 86400,
+            },
             "refresh_token": "r".repeat(43),
             "scope": "openid offline_access",
             "id_token": self.signed(&claims),
@@ -198,6 +215,18 @@ impl Server {
             .expect("a signature");
         format!("{input}.{}", URL_SAFE_NO_PAD.encode(signature))
     }
+}
+
+fn field(form: &[u8], name: &str) -> Option<String> {
+    url::form_urlencoded::parse(form)
+        .find(|(key, _)| key == name)
+        .map(|(_, value)| value.into_owned())
+}
+
+/// Whether the provider leaves this request without an answer.
+fn is_held(form: &[u8]) -> bool {
+    field(form, "client_id").as_deref() == Some(HANGING_CLIENT)
+        && field(form, "grant_type").as_deref() == Some("refresh_token")
 }
 
 /// What this thread has had of the processor, in nanoseconds: proc(5), schedstat.

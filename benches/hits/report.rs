@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::build::Build;
+use crate::hang::Hang;
 use crate::measure::Cost;
 use crate::scenes::{FILL, Miss, TOOLS};
 
@@ -13,6 +14,7 @@ pub(crate) struct Report<'a> {
     pub(crate) builds: &'a [Build],
     pub(crate) hits: &'a [Cost],
     pub(crate) misses: &'a [Miss],
+    pub(crate) hangs: &'a [Hang],
     pub(crate) place: &'a str,
     pub(crate) rounds: usize,
 }
@@ -126,7 +128,31 @@ impl Report<'_> {
                 met: own <= Duration::from_millis(5) && (miss.requests - 1.0).abs() < 0.001,
             });
         }
+        for hang in self.hangs {
+            let what = format!("{}: time, of idle", plain(&hang.name));
+            goals.push(at_most(&what, 2.0, hang.ratio()));
+        }
         goals
+    }
+
+    fn write_hangs(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "\n| provider hangs | idle, µs | during the refresh, µs | × idle | rounds |\n\
+             |---|--:|--:|--:|--:|"
+        )?;
+        for hang in self.hangs {
+            writeln!(
+                f,
+                "| {} | {} | {} | {:.2} | {} |",
+                hang.name,
+                hang.idle[1].as_micros(),
+                hang.hanging[1].as_micros(),
+                hang.ratio(),
+                hang.rounds
+            )?;
+        }
+        Ok(())
     }
 
     pub(crate) fn json(&self) -> Value {
@@ -151,6 +177,12 @@ impl Report<'_> {
                 "server_us": us(miss.server),
                 "requests": miss.requests,
             })).collect::<Vec<_>>(),
+            "hangs": self.hangs.iter().map(|hang| json!({
+                "name": plain(&hang.name),
+                "idle_quartiles_us": hang.idle.map(us),
+                "hanging_quartiles_us": hang.hanging.map(us),
+                "rounds": hang.rounds,
+            })).collect::<Vec<_>>(),
             "builds": self.builds.iter().map(|build| json!({
                 "target": build.label(),
                 "bytes": build.bytes,
@@ -170,6 +202,7 @@ impl fmt::Display for Report<'_> {
             builds,
             hits,
             misses,
+            hangs: _,
             place,
             rounds,
         } = self;
@@ -227,6 +260,7 @@ impl fmt::Display for Report<'_> {
                 miss.requests
             )?;
         }
+        self.write_hangs(f)?;
         writeln!(
             f,
             "\n| build | kB | dependencies | clean build, s |\n|---|--:|--:|--:|"
