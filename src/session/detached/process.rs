@@ -289,8 +289,9 @@ impl Server {
         let mut index = 0;
         while index < self.clients.len() {
             let client = &mut self.clients[index];
+            // A caller may have ended right after its last message, which counts all the same.
             let mut is_open = client.read();
-            while is_open && let Some(message) = client.incoming.next() {
+            while let Some(message) = client.incoming.next() {
                 match message {
                     Ok(FromCaller::Attach { verbose, job }) => {
                         client.verbose = Some(verbose);
@@ -302,7 +303,10 @@ impl Server {
                         is_open = false;
                     }
                     Ok(FromCaller::Unknown) => (),
-                    Err(_) => is_open = false,
+                    Err(_) => {
+                        is_open = false;
+                        break;
+                    }
                 }
             }
             if is_open && client.tell(&self.hub.shared()) {
