@@ -20,6 +20,9 @@ use crate::store::{KeyringError, Place, Setting, StoreError};
 pub enum Error {
     #[error("{0}")]
     Usage(String),
+    /// Also the text of `--help` and `--version`.
+    #[error(transparent)]
+    CommandLine(#[from] clap::Error),
     #[error("no [[resources]] entry matches {0}")]
     NoResource(String),
     #[error("{provider} has no account {account}")]
@@ -157,6 +160,7 @@ impl Error {
         match self {
             Self::Config(error) if error.is_the_machines() => Exit::Failed,
             Self::Usage(_)
+            | Self::CommandLine(_)
             | Self::NoResource(_)
             | Self::UnknownAccount { .. }
             | Self::WhichAccount { .. }
@@ -188,7 +192,9 @@ impl Error {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Usage(_) => Some("run the same command with `--help`".to_owned()),
+            Self::Usage(_) | Self::CommandLine(_) => {
+                Some("run the same command with `--help`".to_owned())
+            }
             Self::NoResource(url) => Some(format!(
                 "add to config.toml:\n[[resources]]\nmatch = \"{url}\"\nprovider = \"…\""
             )),

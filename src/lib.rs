@@ -8,14 +8,15 @@ use std::process::ExitCode;
 
 pub mod env;
 
-pub mod cli;
+pub mod arguments;
 pub mod commands;
 
 pub mod credential;
-pub mod protocol;
+pub mod serving;
+pub mod setup;
+pub mod tools;
+pub mod wire;
 
-pub mod kept;
-pub mod resolution;
 pub mod session;
 
 pub mod exchange;
@@ -29,6 +30,7 @@ pub mod store;
 pub mod http;
 pub mod terminal;
 
+mod child;
 pub mod clock;
 pub mod error;
 pub mod files;
@@ -37,6 +39,7 @@ pub mod hardening;
 pub mod identity;
 pub mod report;
 pub mod secret;
+pub mod shell;
 pub mod signals;
 
 /// Runs the program: the verb, or the tool's protocol that the program's own name stands for.

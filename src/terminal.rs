@@ -146,3 +146,9 @@ impl Terminal {
         }
     }
 }
+/// Writes a command's own output; a reader that has gone away is no error of ours.
+pub(crate) fn print(text: &str) {
+    use std::io::Write as _;
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}

@@ -4,8 +4,8 @@
 
 use hallpass::credential::{Call, Refusal, Request};
 use hallpass::env::Env;
-use hallpass::protocol::Protocol as _;
-use hallpass::protocol::git::{Git, Input};
+use hallpass::wire::Protocol as _;
+use hallpass::tools::git::protocol::{CredentialHelper, Input};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
@@ -44,7 +44,7 @@ fn asks_for_what_a_line_says(bytes: &[u8]) {
         hosts.extend(request.resource.as_ref().map(|resource| resource.host.clone()));
         Err(Refusal::NotMine)
     };
-    Git.serve(&mut call, &mut answer).expect("memory can be written to");
+    CredentialHelper.serve(&mut call, &mut answer).expect("memory can be written to");
     assert!(stdout.is_empty());
     let said = String::from_utf8(stderr).expect("text");
     assert!(said.lines().count() <= 1 && !said.trim_end_matches('\n').contains(char::is_control));

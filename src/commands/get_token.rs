@@ -1,28 +1,52 @@
 //! `hallpass get-token`: a token for everything that has no protocol of its own.
 
+use clap::Args;
+
+use crate::arguments::{AdHocArgs, Asking, Common, EXITS, Target, parsed, token_kind};
 use std::ffi::OsString;
 use std::process::ExitCode;
 
 use time::Duration;
 
-use super::recall::Recall;
-use super::{Prepared, answer, chosen};
-use crate::cli::GetToken;
 use crate::credential::{Reply, TokenKind, Want};
 use crate::env::Env;
 use crate::error::Error;
-use crate::protocol::Protocol as _;
-use crate::protocol::plain::{Format, Plain};
-use crate::resolution::Resolution;
+use crate::serving::answer;
+use crate::serving::format::{Format, Plain};
+use crate::serving::prepared::Prepared;
+use crate::serving::recall::Recall;
+use crate::serving::resolution::Resolution;
+use crate::serving::target::chosen;
 use crate::session::Account;
+use crate::wire::Protocol as _;
 
-/// The question that a command line is, before anybody has parsed it.
-pub(super) fn recall<'e>(env: &'e Env, args: &[OsString]) -> Recall<'e> {
-    Recall::new(env, "get-token", args, [])
+pub(super) const NAME: &str = "get-token";
+
+/// Print a token, and refresh it or sign in if necessary
+#[derive(Debug, Args)]
+#[command(after_help = EXITS)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    pub(super) target: Target,
+    #[command(flatten)]
+    pub(super) ad_hoc: AdHocArgs,
+    /// The output format
+    #[arg(long, value_enum, default_value_t = Format::Raw)]
+    pub(super) format: Format,
+    /// Which token: the access token or the ID token
+    #[arg(long, value_parser = token_kind, value_name = "access|id")]
+    pub(super) token: Option<TokenKind>,
+    /// Refresh the token first, for example after a server rejected it
+    #[arg(long)]
+    pub(super) force_refresh: bool,
+    #[command(flatten)]
+    pub(super) asking: Asking,
+    #[command(flatten)]
+    pub(super) common: Common,
 }
 
 /// Answers a command line that was answered before, while its token is good.
-pub(super) fn again(env: &Env, recall: &Recall<'_>) -> Option<Result<ExitCode, Error>> {
+fn again(env: &Env, recall: &Recall<'_>) -> Option<Result<ExitCode, Error>> {
     let recalled = recall.credential(Duration::ZERO, None)?;
     let format = Format::named(&recalled.form)?;
     let want = Want {
@@ -41,11 +65,15 @@ pub(super) fn again(env: &Env, recall: &Recall<'_>) -> Option<Result<ExitCode, E
     Some(served)
 }
 
-pub(super) fn run(
-    env: &Env,
-    args: &GetToken,
-    recall: Option<&Recall<'_>>,
-) -> Result<ExitCode, Error> {
+pub(super) fn run(env: &Env, words: &[OsString]) -> Result<ExitCode, Error> {
+    let recall = Recall::new(env, NAME, words, []);
+    if let Some(answered) = again(env, &recall) {
+        return answered;
+    }
+    answer_in_full(env, &parsed(NAME, words)?, &recall)
+}
+
+fn answer_in_full(env: &Env, args: &Arguments, recall: &Recall<'_>) -> Result<ExitCode, Error> {
     let prepared = Prepared::new(env, &args.common, Some(&args.asking))?;
     let chosen = chosen(&prepared.config, &args.target, &args.ad_hoc)?;
     if args.target.account.is_some() {
@@ -74,10 +102,7 @@ pub(super) fn run(
         },
     };
     let served = answer::serve(&prepared, &protocol, &account, &username)?;
-    if let Some(recall) = recall
-        && served == ExitCode::SUCCESS
-        && !args.force_refresh
-    {
+    if served == ExitCode::SUCCESS && !args.force_refresh {
         let resolution = Resolution {
             record: account.record().clone(),
             token,

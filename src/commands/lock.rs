@@ -1,14 +1,26 @@
 //! `hallpass lock`: drops the unlocked data key from the kernel keyring.
 
+use std::ffi::OsString;
+
+use clap::Args;
+
+use crate::arguments::{Common, parsed};
 use std::process::ExitCode;
 
-use super::Prepared;
-use crate::cli::Lock;
 use crate::env::Env;
 use crate::error::Error;
 use crate::report::Exit;
+use crate::serving::prepared::Prepared;
 
-pub(super) fn run(env: &Env, args: &Lock) -> Result<ExitCode, Error> {
+/// Remove the unlocked key, so that the next request asks the OS keyring
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    pub(super) common: Common,
+}
+
+pub(super) fn run(env: &Env, words: &[OsString]) -> Result<ExitCode, Error> {
+    let args: Arguments = parsed("lock", words)?;
     let prepared = Prepared::new(env, &args.common, None)?;
     let dropped = prepared.store.drop_cached_key()?;
     prepared.terminal.say(if dropped {

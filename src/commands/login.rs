@@ -1,15 +1,35 @@
 //! `hallpass login`: signs in anew, whatever is kept, and clears a pause after a failed sign-in.
 
+use std::ffi::OsString;
+
+use clap::Args;
+
+use crate::arguments::{AdHocArgs, Asking, Common, EXITS, Target, parsed};
 use std::process::ExitCode;
 
-use super::{Prepared, chosen};
-use crate::cli::Login;
 use crate::env::Env;
 use crate::error::Error;
 use crate::report::Exit;
+use crate::serving::prepared::Prepared;
+use crate::serving::target::chosen;
 use crate::session::Account;
 
-pub(super) fn run(env: &Env, args: &Login) -> Result<ExitCode, Error> {
+/// Sign in again
+#[derive(Debug, Args)]
+#[command(after_help = EXITS)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    pub(super) target: Target,
+    #[command(flatten)]
+    pub(super) ad_hoc: AdHocArgs,
+    #[command(flatten)]
+    pub(super) asking: Asking,
+    #[command(flatten)]
+    pub(super) common: Common,
+}
+
+pub(super) fn run(env: &Env, words: &[OsString]) -> Result<ExitCode, Error> {
+    let args: Arguments = parsed("login", words)?;
     let prepared = Prepared::new(env, &args.common, Some(&args.asking))?;
     let chosen = chosen(&prepared.config, &args.target, &args.ad_hoc)?;
     let name = chosen.provider.name.clone();

@@ -1,20 +1,46 @@
 //! `hallpass logout`: revokes at the provider, and removes here, whether or not that worked.
 
+use std::ffi::OsString;
+
+use clap::Args;
+
+use crate::arguments::{AdHocArgs, Common, EXITS, Target, parsed};
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use super::{Chosen, Prepared, chosen};
-use crate::cli::Logout;
 use crate::env::Env;
 use crate::error::Error;
-use crate::kept;
 use crate::report::Exit;
+use crate::serving::prepared::Prepared;
+use crate::serving::stored_credentials as kept;
+use crate::serving::target::{Chosen, chosen};
 use crate::session::record::Session;
 use crate::session::{self, SignedOut};
 use crate::store::{Kept, Listed, LockKind, RecordName, StoreError};
 
-pub(super) fn run(env: &Env, args: &Logout) -> Result<ExitCode, Error> {
+/// Sign out: revoke tokens and delete the saved session
+#[derive(Debug, Args)]
+#[command(after_help = EXITS)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    pub(super) target: Target,
+    #[command(flatten)]
+    pub(super) ad_hoc: AdHocArgs,
+    /// Sign out of every account of PROVIDER, or without PROVIDER of everything: all sessions, and
+    /// the passwords that tools have stored, including records that can no longer be decrypted
+    #[arg(long)]
+    pub(super) all: bool,
+    /// Remove only records that hallpass cannot read, such as damaged ones or those of a newer version.
+    /// With --all: remove everything, even if the keyring is locked or missing
+    #[arg(long, conflicts_with_all = ["target", "account", "issuer_url"])]
+    pub(super) unreadable: bool,
+    #[command(flatten)]
+    pub(super) common: Common,
+}
+
+pub(super) fn run(env: &Env, words: &[OsString]) -> Result<ExitCode, Error> {
+    let args: Arguments = parsed("logout", words)?;
     // A session is found where it is stored, whatever the configuration says by now.
     let prepared = Prepared::new(env, &args.common, None)?.wherever_the_key_is();
     let names_one = args.target.target.is_some() || args.ad_hoc.issuer_url.is_some();
@@ -24,7 +50,7 @@ pub(super) fn run(env: &Env, args: &Logout) -> Result<ExitCode, Error> {
     if args.unreadable {
         return unreadable(&prepared);
     }
-    let found = of_one(&prepared, args)?;
+    let found = of_one(&prepared, &args)?;
     if found.is_empty() {
         nothing(&prepared);
     }
@@ -155,7 +181,7 @@ fn discard(prepared: &Prepared<'_>, name: &RecordName) -> Result<(), StoreError>
 ///
 /// A session is found by what was stored with it: one that was made with another registration, or
 /// whose provider is no longer configured, is revoked with what it was made with.
-fn of_one(prepared: &Prepared<'_>, args: &Logout) -> Result<Vec<RecordName>, Error> {
+fn of_one(prepared: &Prepared<'_>, args: &Arguments) -> Result<Vec<RecordName>, Error> {
     let chosen = chosen(&prepared.config, &args.target, &args.ad_hoc);
     let named = args.target.target.as_deref();
     let provider = match (&chosen, named) {

@@ -3,10 +3,10 @@
 
 use std::process::ExitCode;
 
-use super::keyring_announcement;
 use crate::env::Env;
 use crate::error::Error;
 use crate::report::Report;
+use crate::serving::prepared::keyring_announcement;
 use crate::session::detached::{Ended, Hub, Job, Process};
 use crate::session::record::Session;
 use crate::session::{self, Account, Context};

@@ -1,22 +1,39 @@
 //! `hallpass status`: what is kept, whose it is, how long it lasts, and where the key is.
 //! Never a token.
 
+use std::ffi::OsString;
+
+use clap::Args;
+
+use crate::arguments::{Common, parsed};
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::{Prepared, print, quoted};
-use crate::cli::Status;
 use crate::config::Config;
 use crate::env::Env;
 use crate::error::Error;
 use crate::report::Exit;
+use crate::serving::prepared::Prepared;
 use crate::session::record::Session;
+use crate::shell::quoted;
 use crate::store::{Kept, KernelCache, KeyringState, Listed, Report};
+use crate::terminal::print;
 
-pub(super) fn run(env: &Env, args: &Status) -> Result<ExitCode, Error> {
+/// Show sessions and where they are stored, but never a token
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) common: Common,
+}
+
+pub(super) fn run(env: &Env, words: &[OsString]) -> Result<ExitCode, Error> {
+    let args: Arguments = parsed("status", words)?;
     let prepared = Prepared::new(env, &args.common, None)?;
     let report = prepared.store.report();
     let now = crate::clock::now(env);

@@ -44,6 +44,10 @@ const STATES: &[(&str, &str, &[Row])] = &[
         &[
             ("Usage", Runs("a_wrong_command_line_points_to_the_help")),
             (
+                "CommandLine",
+                Runs("a_wrong_command_line_points_to_the_help"),
+            ),
+            (
                 "NoResource",
                 Check("lines to add to config.toml: only the user knows the provider"),
             ),

@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use hallpass::resolution::Resolution;
+use hallpass::serving::resolution::Resolution;
 use hallpass::store::{AtHand, Options, Setting, Store};
 
 use serde_json::{Value, json};

@@ -1,0 +1,190 @@
+//! Arguments that several commands share. No behaviour.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, FromArgMatches};
+
+use crate::config::{Flow, Interactive};
+use crate::credential::TokenKind;
+use crate::error::Error;
+use crate::store::Setting;
+
+/// Exit codes are part of the interface.
+pub const EXITS: &str = "Exit codes:
+  0  success
+  1  failed
+  2  error in the command line or the configuration
+  3  you need to sign in, but prompting is disabled or impossible
+  4  the sign-in was declined or timed out";
+
+/// A doctor's own.
+pub const DOCTOR_EXITS: &str = "Exit codes:
+  0  no problem found
+  1  problem found
+  2  error in the command line or the configuration";
+
+// The provider that opens what a tool is set up for: one that is there, or what makes one.
+#[derive(Debug, Default, Clone, Args)]
+#[group(id = "opener", multiple = true)]
+pub struct Opener {
+    /// A provider of the configuration, or a preset
+    #[arg(long, value_name = "NAME")]
+    pub provider: Option<String>,
+    /// The issuer of a provider that is not configured
+    #[arg(long, value_name = "URL", requires = "client_id")]
+    pub issuer_url: Option<String>,
+    /// The ID of the application that was registered for hallpass
+    #[arg(long, value_name = "ID")]
+    pub client_id: Option<String>,
+    /// A file that contains the client secret
+    #[arg(long, value_name = "FILE", requires = "client_id")]
+    pub client_secret_file: Option<PathBuf>,
+    /// A scope to request; may be repeated [default with --issuer-url: `openid offline_access`]
+    #[arg(long = "scope", value_name = "SCOPE", requires = "client_id")]
+    pub scopes: Vec<String>,
+    /// The account at that provider
+    #[arg(long, value_name = "NAME")]
+    pub account: Option<String>,
+}
+
+// What a set-up does with what it would write.
+#[derive(Debug, Default, Clone, Copy, Args)]
+pub struct Changing {
+    /// Show the changes without making them
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Revert the changes of this command
+    #[arg(long)]
+    pub undo: bool,
+}
+
+// Which account, of which provider.
+#[derive(Debug, Args)]
+pub struct Target {
+    /// A provider of the configuration, a preset, or the URL of a configured resource
+    #[arg(value_name = "PROVIDER | URL")]
+    pub target: Option<String>,
+    /// The account at that provider
+    #[arg(long, value_name = "NAME")]
+    pub account: Option<String>,
+}
+
+// A provider that is not configured, or options that override those of a configured one.
+#[derive(Debug, Default, Clone, Args)]
+pub struct AdHocArgs {
+    /// The issuer of a provider that is not configured
+    #[arg(long, value_name = "URL", requires = "client_id")]
+    pub issuer_url: Option<String>,
+    /// The client ID that is registered at that provider
+    #[arg(long, value_name = "ID")]
+    pub client_id: Option<String>,
+    /// A file that contains the client secret
+    #[arg(long, value_name = "FILE")]
+    pub client_secret_file: Option<PathBuf>,
+    /// A scope to request; may be repeated [default with --issuer-url: those of `openid
+    /// offline_access` that the provider supports]
+    #[arg(long = "scope", value_name = "SCOPE")]
+    pub scopes: Vec<String>,
+    /// A loopback redirect URI, if the registration requires a certain port or path
+    #[arg(long, value_name = "URL")]
+    pub redirect_uri: Option<String>,
+    /// A parameter to add to the authorization request; may be repeated
+    #[arg(long = "extra-param", value_name = "KEY=VALUE")]
+    pub extra_params: Vec<String>,
+    /// A resource indicator (RFC 8707); may be repeated
+    #[arg(long = "resource", value_name = "URL")]
+    pub resources: Vec<String>,
+    /// The audience to request, if the provider requires one
+    #[arg(long)]
+    pub audience: Option<String>,
+}
+
+#[derive(Debug, Default, Args)]
+pub struct Asking {
+    /// How to sign in
+    #[arg(long, value_parser = flow, value_name = "auto|browser|device")]
+    pub flow: Option<Flow>,
+    /// Whether hallpass may prompt you
+    #[arg(long, value_parser = interactive, value_name = "auto|never")]
+    pub interactive: Option<Interactive>,
+}
+
+#[derive(Debug, Default, Args)]
+pub struct Common {
+    /// Where to store the key that encrypts saved sessions
+    #[arg(long, value_parser = setting, value_name = "auto|keyring|kernel|file|none")]
+    pub store: Option<Setting>,
+    /// Print more detail (-vv for even more)
+    #[arg(short, long, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+}
+
+/// The subcommand `name` with these arguments.
+pub(crate) fn command<T: Args>(name: &'static str) -> clap::Command {
+    T::augment_args(clap::Command::new(name))
+}
+
+/// Parses what follows a command, which its own usage line names in full. Parsing one command alone
+/// costs less than the whole tree.
+///
+/// # Errors
+///
+/// [`Error::CommandLine`], also for `--help` and `--version`.
+pub(crate) fn parsed<T: Args + FromArgMatches>(name: &str, words: &[OsString]) -> Result<T, Error> {
+    let name = format!("hallpass {name}");
+    let command = T::augment_args(clap::Command::new("hallpass"))
+        .version(env!("CARGO_PKG_VERSION"))
+        .bin_name(name.clone());
+    let name = OsString::from(name);
+    let matches = command.try_get_matches_from([&name].into_iter().chain(words))?;
+    Ok(T::from_arg_matches(&matches)?)
+}
+
+/// Parses what follows a tool's command. A tool usually passes only an operation, and one plain
+/// word needs no parser.
+///
+/// # Errors
+///
+/// [`Error::CommandLine`].
+pub(crate) fn one_word_or_parsed<T: Args + FromArgMatches + From<OsString>>(
+    name: &str,
+    words: &[OsString],
+) -> Result<T, Error> {
+    if let [operation] = words
+        && !operation.as_encoded_bytes().starts_with(b"-")
+    {
+        return Ok(T::from(operation.clone()));
+    }
+    parsed(name, words)
+}
+
+fn setting(text: &str) -> Result<Setting, String> {
+    text.parse()
+        .map_err(|_| "auto, keyring, kernel, file or none".to_owned())
+}
+
+fn flow(text: &str) -> Result<Flow, String> {
+    match text {
+        "auto" => Ok(Flow::Auto),
+        "browser" => Ok(Flow::Browser),
+        "device" => Ok(Flow::Device),
+        _ => Err("auto, browser or device".to_owned()),
+    }
+}
+
+fn interactive(text: &str) -> Result<Interactive, String> {
+    match text {
+        "auto" => Ok(Interactive::Auto),
+        "never" => Ok(Interactive::Never),
+        _ => Err("auto or never".to_owned()),
+    }
+}
+
+pub(crate) fn token_kind(text: &str) -> Result<TokenKind, String> {
+    match text {
+        "access" => Ok(TokenKind::Access),
+        "id" => Ok(TokenKind::Id),
+        _ => Err("access or id".to_owned()),
+    }
+}

@@ -1,0 +1,96 @@
+//! `hallpass store move`: moves the key that encrypts everything else, and nothing else.
+
+use std::ffi::OsString;
+
+use clap::{Args, Subcommand, ValueEnum};
+
+use crate::arguments::{Common, EXITS, parsed};
+use std::process::ExitCode;
+
+use crate::env::Env;
+use crate::error::Error;
+use crate::report::Exit;
+use crate::serving::prepared::Prepared;
+use crate::store::{Moved, Place, Setting};
+
+/// Move the key to another place; sessions and passwords stay
+///
+/// The key that encrypts saved sessions and passwords is moved, and nothing else changes. Set
+/// `store` in config.toml to the new place before, or leave it out.
+#[derive(Debug, Args)]
+#[command(after_help = EXITS)]
+pub(super) struct Arguments {
+    /// Where to store the key
+    #[arg(long, value_enum)]
+    pub(super) to: NewPlace,
+    #[command(flatten)]
+    pub(super) common: Common,
+}
+
+/// Where the key can be moved to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum NewPlace {
+    /// The operating system's keyring
+    Keyring,
+    /// The kernel's memory, until the machine restarts (Linux)
+    Kernel,
+    /// A file that only you can read
+    File,
+}
+
+#[derive(Debug, Subcommand)]
+enum Subcommands {
+    Move(Arguments),
+}
+
+/// Show or change where the key that encrypts saved sessions is stored
+#[derive(Debug, Args)]
+struct Store {
+    #[command(subcommand)]
+    command: Subcommands,
+}
+
+pub(super) fn command(name: &'static str) -> clap::Command {
+    crate::arguments::command::<Store>(name)
+}
+
+pub(super) fn run(env: &Env, words: &[OsString]) -> Result<ExitCode, Error> {
+    let Store {
+        command: Subcommands::Move(args),
+    } = parsed("store", words)?;
+    move_key(env, &args)
+}
+
+fn move_key(env: &Env, args: &Arguments) -> Result<ExitCode, Error> {
+    let prepared = Prepared::new(env, &args.common, None)?;
+    let (to, wanted) = match args.to {
+        NewPlace::Keyring => (Place::Keyring, Setting::Keyring),
+        NewPlace::Kernel => (Place::Kernel, Setting::Kernel),
+        NewPlace::File => (Place::File, Setting::File),
+    };
+    // Else every command after this one would look in the wrong place.
+    let setting = prepared.config.settings.store;
+    if setting != Setting::Auto && setting != wanted {
+        return Err(Error::StoreSetOtherwise {
+            is: setting,
+            wanted,
+        });
+    }
+    let said = match prepared.store.move_key(to)? {
+        Moved::NoKey => format!(
+            "nothing is stored yet, so there is no key to move; to use the {to} from the first \
+             sign-in on, set `store = \"{wanted}\"` in config.toml"
+        ),
+        Moved::Already => format!("the key is in the {to} already"),
+        Moved::From { place, left_behind } => {
+            if let Some(error) = left_behind {
+                prepared.terminal.warn(&format!(
+                    "the key could not be removed from the {place}: {error}"
+                ));
+            }
+            format!("moved the key from the {place} to the {to}; sessions and passwords stay")
+        }
+    };
+    prepared.terminal.say(&said);
+    Ok(Exit::Answered.into())
+}

@@ -1,0 +1,160 @@
+//! What a request is served with: the configuration, and the store that it names.
+
+use std::time::Duration;
+
+use super::target::Chosen;
+use crate::arguments::{Asking, Common};
+use crate::config::{Config, Flags, Interactive};
+use crate::env::Env;
+use crate::error::Error;
+use crate::provider::Provider;
+use crate::session::record::{Identity, Session};
+use crate::session::{Context, DEFAULT_ACCOUNT};
+use crate::store::{self, Listed, Options, Place, Store, StoreError, UNATTENDED};
+use crate::terminal::Terminal;
+
+/// What a command works with: the configuration, and the store that it names.
+pub(crate) struct Prepared<'a> {
+    pub(crate) env: &'a Env,
+    pub(crate) config: Config,
+    pub(crate) store: Store,
+    pub(crate) terminal: Terminal,
+}
+
+impl<'a> Prepared<'a> {
+    pub(crate) fn new(
+        env: &'a Env,
+        common: &Common,
+        asking: Option<&Asking>,
+    ) -> Result<Self, Error> {
+        let flags = flags_of(common, asking);
+        let config = Config::load(env, &flags)?;
+        let settings = &config.settings;
+        let terminal = Terminal::new(settings.verbose);
+        for warning in &config.warnings {
+            terminal.warn(warning);
+        }
+        let store = Store::new(Options {
+            setting: settings.store,
+            data_dir: store::data_dir(env)?,
+            kernel_cache: settings.kernel_cache,
+            keyring_wait: keyring_wait(settings.interactive, env, terminal),
+            announce: keyring_announcement,
+            container: store::in_container(env),
+        });
+        Ok(Self {
+            env,
+            config,
+            store,
+            terminal,
+        })
+    }
+
+    /// Looks for the key where it is stored, whatever the configuration says by now.
+    pub(crate) fn wherever_the_key_is(mut self) -> Self {
+        self.store = self.store.wherever_the_key_is();
+        self
+    }
+
+    pub(crate) fn context(&self) -> Context<'_> {
+        Context {
+            env: self.env,
+            settings: &self.config.settings,
+            store: &self.store,
+            terminal: self.terminal,
+        }
+    }
+}
+
+impl Prepared<'_> {
+    /// The accounts of a provider that are signed in. A session that can't be opened is skipped.
+    pub(crate) fn signed_in(&self, provider: &Provider) -> Result<Vec<String>, StoreError> {
+        let mut accounts = Vec::new();
+        for Listed { name } in self.store.sessions()? {
+            if let Ok(Some(kept)) = self.store.read::<Session>(&name) {
+                let Identity { account, .. } = &kept.value.identity;
+                if kept.value.identity.is_at(provider) && !accounts.contains(account) {
+                    accounts.push(account.clone());
+                }
+            }
+        }
+        Ok(accounts)
+    }
+
+    /// Checks an account that the command line names. Only `hallpass login` adds an account, so
+    /// that a typo opens no browser.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownAccount`]; that of the store where a session that can't be opened now may
+    /// be that account's.
+    pub(crate) fn require_known_account(&self, chosen: &Chosen) -> Result<(), Error> {
+        let Chosen {
+            provider,
+            account,
+            login,
+            ..
+        } = chosen;
+        let mut known = vec![DEFAULT_ACCOUNT.to_owned()];
+        known.extend(self.config.accounts_of(&provider.name).map(str::to_owned));
+        // Where no session is saved, no account can be added.
+        if known.contains(account) || self.store.place()? == Place::None {
+            return Ok(());
+        }
+        known.extend(self.signed_in(provider)?);
+        if known.contains(account) {
+            return Ok(());
+        }
+        let client_id = provider.client_id()?;
+        let own = Identity::new(provider, client_id, account).record_name();
+        for Listed { name } in self.store.sessions()? {
+            match self.store.read::<Session>(&name) {
+                Ok(_) => (),
+                // Another account's record that can't be read says nothing about this one.
+                Err(
+                    StoreError::Damaged { .. }
+                    | StoreError::UnknownFormat { .. }
+                    | StoreError::ForeignKey { .. },
+                ) if name != own => (),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        known.sort();
+        known.dedup();
+        Err(Error::UnknownAccount {
+            provider: provider.name.clone(),
+            account: account.clone(),
+            known,
+            login: login.this.clone(),
+        })
+    }
+}
+
+pub(crate) fn keyring_announcement() {
+    Terminal::new(0).say("waiting for the OS keyring to be unlocked…");
+}
+
+/// The strongest layer of the configuration.
+pub(crate) fn flags_of(common: &Common, asking: Option<&Asking>) -> Flags {
+    Flags {
+        store: common.store,
+        interactive: asking.and_then(|asking| asking.interactive),
+        flow: asking.and_then(|asking| asking.flow),
+        verbose: (common.verbose > 0).then_some(common.verbose),
+    }
+}
+
+/// How long the OS keyring may take: long enough for a person to unlock it, where there is one.
+pub(crate) fn keyring_wait(interactive: Interactive, env: &Env, terminal: Terminal) -> Duration {
+    let has_screen = ["DISPLAY", "WAYLAND_DISPLAY"]
+        .iter()
+        .any(|name| env.var_in_passing(name).is_some())
+        || cfg!(any(target_os = "macos", windows));
+    if interactive == Interactive::Never || !(has_screen || terminal.has_person()) {
+        UNATTENDED
+    } else {
+        FOR_AN_UNLOCK
+    }
+}
+
+const FOR_AN_UNLOCK: Duration = Duration::from_secs(60);

@@ -1,0 +1,76 @@
+//! What a tool is set up for: a host, perhaps with a port and a path, in its one spelling.
+
+use url::Url;
+
+use crate::error::Error;
+use crate::provider::resource::Pattern;
+use crate::report::printable_url;
+
+pub(crate) struct Host {
+    pub(crate) url: Url,
+    /// As tools and the configuration write it: `https://git.corp.example`, in its A-label form.
+    pub(crate) text: String,
+    pub(crate) has_path: bool,
+    /// The port that its scheme has anyway, where it was typed all the same: some tools write it.
+    pub(crate) usual_port: Option<u16>,
+}
+
+impl Host {
+    /// Reads `HOST`, `HOST:PORT` or a URL, as the flag or the argument called `name` gave it.
+    ///
+    /// # Errors
+    ///
+    /// What the pattern of a resource must not be either, as an error of usage.
+    pub(crate) fn parse(name: &str, given: &str) -> Result<Self, Error> {
+        let text = if given.contains("://") {
+            given.to_owned()
+        } else {
+            format!("https://{given}")
+        };
+        let pattern = Pattern::parse(&text)
+            .map_err(|why| Error::Usage(format!("{name} {}: it {why}", printable_url(given))))?;
+        let mut host = Self::of(&pattern)?;
+        let (_, rest) = text.split_once("://").unwrap_or(("", &text));
+        let authority = rest.split('/').next().unwrap_or_default();
+        let port = authority.rsplit_once(':').and_then(|(_, p)| p.parse().ok());
+        host.usual_port = port.filter(|_| host.url.port().is_none());
+        Ok(host)
+    }
+
+    /// What a configured resource stands for; its host may begin with `*.`.
+    ///
+    /// # Errors
+    ///
+    /// One that cannot be written as a URL, as an error of usage.
+    pub(crate) fn of(pattern: &Pattern) -> Result<Self, Error> {
+        let text = pattern.to_string();
+        let url = Url::parse(&text).map_err(|_| Error::Usage(format!("{text} is not a URL")))?;
+        Ok(Self {
+            url,
+            text,
+            has_path: pattern.has_path(),
+            usual_port: None,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_that_was_typed_is_known_also_where_the_url_has_none() {
+        for (given, text, port) in [
+            ("a.example", "https://a.example", None),
+            ("A.example:443", "https://a.example", Some(443)),
+            ("https://a.example:443/", "https://a.example", Some(443)),
+            ("a.example:5000", "https://a.example:5000", None),
+            ("http://localhost:80", "http://localhost", Some(80)),
+            ("[::443]", "https://[::443]", None),
+            ("[::1]:443", "https://[::1]", Some(443)),
+        ] {
+            let host = Host::parse("HOST", given).unwrap();
+            assert_eq!((&*host.text, host.usual_port), (text, port), "{given}");
+        }
+    }
+}

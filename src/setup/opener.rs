@@ -1,0 +1,489 @@
+//! The provider that opens what a tool is set up for, and the block of the user's file that says
+//! so. What is there already is used as it is; an earlier block of the same title is made anew.
+
+use std::fmt::Write as _;
+
+use url::Url;
+
+use super::host::Host;
+use crate::arguments::Opener;
+use crate::config::{Config, ConfigError, Flags, Match, UserFile};
+use crate::credential::Tool;
+use crate::env::Env;
+use crate::error::Error;
+use crate::provider::{OF_ANY_ISSUER, Provider, Realm, web_url};
+use crate::shell::quoted;
+
+/// A key of a section, and its value in TOML.
+type Key = (&'static str, String);
+
+/// What a tool's set-up asks to be opened, and how that tool speaks of it.
+pub(crate) struct Opened<'a> {
+    pub(crate) tool: Tool,
+    pub(crate) host: &'a Host,
+    pub(crate) opener: &'a Opener,
+    /// The block's title: the command that writes it, with what tells it from another one.
+    pub(crate) title: String,
+    /// The same command as it was typed, for a line that can be typed again.
+    pub(crate) command: String,
+    /// The presets that are looked through where no provider is named: one that has its home at
+    /// this host is meant.
+    pub(crate) homes: &'static [&'static str],
+    /// The presets of which this host is an instance where they are named, and so their `base`.
+    pub(crate) instances: &'static [&'static str],
+    /// What to add to the command where nothing says which provider it is.
+    pub(crate) advice: &'static str,
+    /// More keys for a provider's section that is made here, with their values in TOML.
+    pub(crate) provider_keys: Vec<Key>,
+    /// More keys for the entry in `[[resources]]`, with their values in TOML.
+    pub(crate) resource_keys: Vec<Key>,
+    /// What to call a provider that is made here for an issuer and has no name; `None`: as the host.
+    pub(crate) own_name: Option<String>,
+    /// The block that an earlier run wrote, where the caller has removed it already.
+    pub(crate) earlier: Option<&'a str>,
+}
+
+/// What was added to the user's file.
+pub(crate) struct Added {
+    pub(crate) lines: String,
+    /// The name of the provider that opens the host.
+    pub(crate) provider: String,
+}
+
+impl Opened<'_> {
+    /// Adds to the file what makes a provider open the host. What was added; `None` where the
+    /// configuration says it already.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotRegistered`] where the provider has no client id; an error of usage where
+    /// nothing says which provider it is; whatever is wrong with the configuration as edited.
+    pub(crate) fn add(
+        &self,
+        env: &Env,
+        flags: &Flags,
+        config: &Config,
+        file: &mut UserFile,
+    ) -> Result<Option<Added>, Error> {
+        // What an earlier run has added is made anew.
+        let earlier = file.remove(&self.title);
+        let without = earlier
+            .as_ref()
+            .map(|_| Config::load_edited(env, flags, file));
+        let config = match &without {
+            Some(Ok(without)) => without,
+            // Another block needs what this one brings, and brings again.
+            Some(Err(_)) | None => config,
+        };
+        let Opener {
+            provider,
+            client_id,
+            account,
+            ..
+        } = self.opener;
+        let names_one = provider.is_some() || client_id.is_some() || account.is_some();
+        let found = config.resource(&self.host.url, self.tool)?;
+        if !names_one && self.tells_of_host().next().is_none() {
+            if let Some(lines) = earlier {
+                file.add(&self.title, &lines);
+                return Ok(None);
+            }
+            if found.is_some() {
+                return Ok(None);
+            }
+        }
+        // A provider that the earlier block made, and that another block still names.
+        let was_needed = !matches!(without, Some(Ok(_)));
+        let earlier = earlier.as_deref().or(self.earlier).filter(|_| was_needed);
+        let made = earlier.and_then(made_by);
+        let (name, mut section) = match found {
+            Some(found) if !names_one => (found.provider.name, String::new()),
+            Some(_) | None => {
+                let made = made.as_ref().map(|(name, _)| name.as_str());
+                self.provider(env, flags, config, file, made)?
+            }
+        };
+        if let Some((_, again)) = made.filter(|(made, _)| section.is_empty() && *made == name) {
+            again.clone_into(&mut section);
+        }
+        let mut lines = section;
+        let _ = write!(
+            lines,
+            "[[resources]]\nmatch = {}\nprovider = {}\n",
+            toml_text(&self.host.text),
+            toml_text(&name)
+        );
+        if let Some(account) = account {
+            let _ = writeln!(lines, "account = {}", toml_text(account));
+        }
+        for (key, value) in &self.resource_keys {
+            let _ = writeln!(lines, "{key} = {value}");
+        }
+        file.add(&self.title, &lines);
+        let edited = Config::load_edited(env, flags, file)?;
+        self.counts(&edited, &name)?;
+        match edited.provider(&name)?.client_id() {
+            Ok(_) => Ok(Some(Added {
+                lines,
+                provider: name,
+            })),
+            Err(ConfigError::Unregistered(unregistered)) => Err(Error::NotRegistered {
+                at: name.clone(),
+                where_to: unregistered.where_to(),
+                again: self.again(&name, unregistered.secret_wanted),
+            }),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// What the entry says of the host beside who opens it and for which tool.
+    fn tells_of_host(&self) -> impl Iterator<Item = &Key> {
+        self.resource_keys.iter().filter(|(key, _)| *key != "tools")
+    }
+
+    /// Whether the entry is the one that is chosen: of several for the same host the first one is.
+    /// An exec entry of a kubeconfig names its provider and account, so there each of them counts.
+    fn counts(&self, edited: &Config, name: &str) -> Result<(), Error> {
+        if self.tool == Tool::Kubectl {
+            return Ok(());
+        }
+        let account = self.opener.account.as_deref();
+        let chosen = edited.resource_of(&self.host.url, self.tool, account)?;
+        let says = |found: &Match, key: &str, value: &str| match key {
+            "username" => found.username.as_deref().map(toml_text).as_deref() == Some(value),
+            "registry_exchange" => {
+                let exchange = found.registry_exchange;
+                exchange.is_some_and(|exchange| toml_text(exchange.as_str()) == value)
+            }
+            _ => true,
+        };
+        let counts = chosen.is_some_and(|found| {
+            found.provider.name == name && self.tells_of_host().all(|(k, v)| says(&found, k, v))
+        });
+        if counts {
+            return Ok(());
+        }
+        Err(Error::Usage(format!(
+            "an entry in [[resources]] says already who opens {}, and the first one counts: change \
+             that one in config.toml",
+            self.host.text
+        )))
+    }
+
+    /// Whether the provider that has a forge's name in the configuration is one of that forge
+    /// elsewhere: what is asked for here is another instance, and never the first one's tokens.
+    /// A provider whose home is unknown is elsewhere.
+    fn is_elsewhere(&self, config: &Config, name: &str) -> bool {
+        let is_here = |provider: &Provider| is_home_of(provider, &self.host.url);
+        self.instances.contains(&name)
+            && !config
+                .provider(name)
+                .is_ok_and(|provider| is_here(&provider))
+    }
+
+    /// The name of the provider, and its section where it has none. `made` is one that the earlier
+    /// block made, which may be made differently now.
+    fn provider(
+        &self,
+        env: &Env,
+        flags: &Flags,
+        config: &Config,
+        file: &UserFile,
+        made: Option<&str>,
+    ) -> Result<(String, String), Error> {
+        let Opener {
+            provider,
+            issuer_url,
+            client_id,
+            ..
+        } = self.opener;
+        let describes_one = issuer_url.is_some() || client_id.is_some();
+        let is_known = |name: &str| config.providers().any(|known| known == name);
+        let mut keys = Vec::new();
+        let mut is_chosen = true;
+        let name = match provider {
+            Some(name) if is_known(name) && !self.is_elsewhere(config, name) => {
+                if !describes_one {
+                    return Ok((name.clone(), String::new()));
+                }
+                if issuer_url.is_none()
+                    && let Some(preset) = config.provider(name)?.preset
+                {
+                    keys.extend(self.keys_of_preset(config, preset)?.1);
+                }
+                name.clone()
+            }
+            Some(name) if issuer_url.is_some() => name.clone(),
+            Some(preset) => {
+                let (name, of_preset) = self.keys_of_preset(config, preset)?;
+                keys.extend(of_preset);
+                is_chosen = false;
+                name
+            }
+            None if issuer_url.is_some() => {
+                is_chosen = false;
+                self.own_name.clone().unwrap_or_else(|| self.own_name())
+            }
+            None => {
+                let at_home = |preset: &&&str| {
+                    let provider = config.provider(preset);
+                    provider.is_ok_and(|provider| is_home_of(&provider, &self.host.url))
+                };
+                let Some(preset) = self.homes.iter().find(at_home) else {
+                    return Err(Error::Usage(format!(
+                        "which provider opens {}? add {}",
+                        self.host.text, self.advice
+                    )));
+                };
+                if is_known(preset) && !describes_one {
+                    return Ok(((*preset).to_owned(), String::new()));
+                }
+                keys.push(("preset", toml_text(preset)));
+                is_chosen = false;
+                (*preset).to_owned()
+            }
+        };
+        keys.extend(keys_of(self.opener));
+        keys.extend(self.provider_keys.iter().cloned());
+        let mut name = name;
+        if describes_one {
+            let asked = described(env, flags, file, &keys)?;
+            let has_it = |known: &&str| {
+                let known = config.provider(known);
+                known.is_ok_and(|known| self.is_registration(&known, &asked))
+            };
+            let is_free = |name: &str| !is_known(name) || made == Some(name);
+            // The one that is named, else any.
+            let known = config
+                .providers()
+                .find(|known| *known == name && has_it(known));
+            let known = known.or_else(|| {
+                let mut all = config.providers().filter(|_| !is_chosen);
+                all.find(has_it)
+            });
+            if let Some(known) = known {
+                return Ok((known.to_owned(), String::new()));
+            }
+            if !is_free(&name) {
+                if is_chosen {
+                    return Err(Error::Usage(format!(
+                        "the provider {name} is configured with other settings: change it in \
+                         config.toml, or choose another name with `--provider NAME`"
+                    )));
+                }
+                let mut number = 2;
+                while !is_free(&format!("{name}-{number}")) {
+                    number += 1;
+                }
+                name = format!("{name}-{number}");
+            }
+        }
+        Ok((name.clone(), section(&name, &keys)))
+    }
+
+    /// What to call a provider of this preset, and its keys.
+    fn keys_of_preset(&self, config: &Config, preset: &str) -> Result<(String, Vec<Key>), Error> {
+        let mut keys = vec![("preset", toml_text(preset))];
+        let is_instance = self.instances.contains(&preset);
+        let name = match config.provider(preset) {
+            // A preset may lack its base: the host is that.
+            Ok(provider) if is_home_of(&provider, &self.host.url) => preset.to_owned(),
+            Ok(_) | Err(_) if is_instance => {
+                keys.push(("base", toml_text(&self.host.text)));
+                self.own_name()
+            }
+            Ok(_) => preset.to_owned(),
+            Err(error) => return Err(error.into()),
+        };
+        Ok((name, keys))
+    }
+
+    /// Whether a configured provider has the registration that is asked for, so that one sign-in
+    /// serves both.
+    fn is_registration(&self, known: &Provider, asked: &Provider) -> bool {
+        let sorted = |provider: &Provider| {
+            let mut scopes = provider.scopes.clone();
+            scopes.sort();
+            scopes
+        };
+        let is_same_server = known.issuer == asked.issuer
+            && known.authorization_endpoint == asked.authorization_endpoint
+            && known.token_endpoint == asked.token_endpoint;
+        let has_same_secret = asked.client_secret_file.is_none()
+            || known.client_secret_file == asked.client_secret_file
+            || matches!(
+                (known.client_secret(), asked.client_secret()),
+                (Ok(Some(known)), Ok(Some(asked))) if known == asked
+            );
+        let has_same_scopes = self.opener.scopes.is_empty() || sorted(known) == sorted(asked);
+        let has_same_keys = self.provider_keys.is_empty() || {
+            // What is not asked for here may be as it is.
+            let comparable = Provider {
+                name: asked.name.clone(),
+                origin: asked.origin.clone(),
+                preset: asked.preset,
+                client_secret_file: asked.client_secret_file.clone(),
+                scopes: asked.scopes.clone(),
+                scopes_are_default: asked.scopes_are_default,
+                sign_in_scopes: asked.sign_in_scopes.clone(),
+                takes_broader_token: asked.takes_broader_token,
+                ..known.clone()
+            };
+            comparable == *asked
+        };
+        known.client_id == asked.client_id
+            && is_same_server
+            && has_same_secret
+            && has_same_scopes
+            && has_same_keys
+    }
+
+    /// A provider's name that is made of the host's.
+    fn own_name(&self) -> String {
+        name_of(&self.host.text)
+    }
+
+    fn again(&self, name: &str, secret_wanted: bool) -> String {
+        let provider = self.opener.provider.as_deref().unwrap_or(name);
+        let mut line = format!(
+            "{} --provider {} --client-id ID",
+            self.command,
+            quoted(provider)
+        );
+        if secret_wanted {
+            line.push_str(" --client-secret-file FILE");
+        }
+        line
+    }
+}
+
+/// The keys of a provider's section that the flags give, with their values in TOML.
+pub(crate) fn keys_of(opener: &Opener) -> Vec<Key> {
+    let Opener {
+        provider: _,
+        issuer_url,
+        client_id,
+        client_secret_file,
+        scopes,
+        account: _,
+    } = opener;
+    let mut keys = Vec::new();
+    if let Some(issuer) = issuer_url {
+        keys.push(("issuer", toml_text(issuer)));
+    }
+    if let Some(client_id) = client_id {
+        keys.push(("client_id", toml_text(client_id)));
+    }
+    if let Some(path) = client_secret_file {
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+        keys.push(("client_secret_file", toml_text(&path.to_string_lossy())));
+    }
+    let asked: Vec<&str> = if scopes.is_empty() && issuer_url.is_some() {
+        OF_ANY_ISSUER.to_vec()
+    } else {
+        scopes.iter().map(String::as_str).collect()
+    };
+    if !asked.is_empty() {
+        let texts: Vec<_> = asked.into_iter().map(toml_text).collect();
+        keys.push(("scopes", format!("[{}]", texts.join(", "))));
+    }
+    keys
+}
+
+fn section(name: &str, keys: &[Key]) -> String {
+    let mut section = format!("{}\n", title_of(name));
+    for (key, value) in keys {
+        let _ = writeln!(section, "{key} = {value}");
+    }
+    section.push('\n');
+    section
+}
+
+fn title_of(name: &str) -> String {
+    format!("[providers.{}]", toml_text(name))
+}
+
+/// The provider that a block made, and its section.
+pub(crate) fn made_by(block: &str) -> Option<(String, &str)> {
+    let at = block.find("[[resources]]")?;
+    let section = block.get(..at)?;
+    let title = section.lines().next()?;
+    let name = title.strip_prefix("[providers.")?.strip_suffix(']')?;
+    let name: String = serde_json::from_str(name).ok()?;
+    Some((name, section))
+}
+
+/// Whether a block makes a provider.
+pub(crate) fn makes_provider(block: &str) -> bool {
+    made_by(block).is_some()
+}
+
+/// Whether a block makes the provider of this name.
+pub(crate) fn makes(block: &str, name: &str) -> bool {
+    made_by(block).is_some_and(|(made, _)| made == name)
+}
+
+/// The provider that a section with these keys comes to, whatever it is called.
+pub(crate) fn described(
+    env: &Env,
+    flags: &Flags,
+    file: &UserFile,
+    keys: &[Key],
+) -> Result<Provider, Error> {
+    const TRIED: &str = "hallpass.tried";
+    // The file may lack a provider that it still names; its settings do not matter then.
+    let in_file = |mut file: UserFile| {
+        file.add(TRIED, &section(TRIED, keys));
+        Config::load_edited(env, flags, &file)
+    };
+    let config = in_file(file.clone()).or_else(|_| in_file(file.emptied()))?;
+    Ok(config.provider(TRIED)?)
+}
+
+/// A provider's name that is made of a URL's host and path.
+pub(crate) fn name_of(url: &str) -> String {
+    let name = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let plain = |c: char| {
+        if c.is_ascii_alphanumeric() || "-_.".contains(c) {
+            c
+        } else {
+            '-'
+        }
+    };
+    let name: String = name.chars().take(LONGEST_NAME).map(plain).collect();
+    name.trim_matches(['-', '.', '_']).to_owned()
+}
+
+/// Shorter than a name may be (64), so that a number has room behind it.
+const LONGEST_NAME: usize = 60;
+
+/// Whose tokens will be sent to which host.
+pub(crate) fn recipient(provider: &Provider, host: &Host) -> String {
+    let issued_by = home_of(provider).map(|home| format!(" ({home})"));
+    format!(
+        "tokens of {}{} will be sent to {}",
+        provider.name,
+        issued_by.unwrap_or_default(),
+        host.text
+    )
+}
+
+fn home_of(provider: &Provider) -> Option<Realm> {
+    let endpoint = provider.authorization_endpoint.as_ref();
+    endpoint.and_then(Realm::of).or_else(|| {
+        let issuer = provider.issuer.as_deref()?;
+        Realm::of(&web_url::parse(issuer)?)
+    })
+}
+
+fn is_home_of(provider: &Provider, url: &Url) -> bool {
+    let home = home_of(provider);
+    home.is_some() && home == Realm::of(url)
+}
+
+/// A TOML basic string; JSON's escapes are TOML's too, but for DEL.
+pub(crate) fn toml_text(text: &str) -> String {
+    serde_json::Value::from(text)
+        .to_string()
+        .replace('\u{7f}', "\\u007F")
+}

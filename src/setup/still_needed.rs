@@ -1,0 +1,58 @@
+//! Whether the configuration can do without what `--undo` takes out of the user's file.
+
+use super::opener::{made_by, toml_text};
+use crate::config::{Config, Flags, UserFile};
+use crate::env::Env;
+use crate::error::Error;
+
+/// What begins the title of every block that a set-up writes.
+const ANY: &str = "hallpass setup ";
+
+/// Checks the file as edited.
+///
+/// # Errors
+///
+/// [`Error::StillNeeded`] where another entry names a provider that would be gone.
+pub(crate) fn check(env: &Env, flags: &Flags, edited: &UserFile) -> Result<(), Error> {
+    let Err(cause) = Config::load_edited(env, flags, edited) else {
+        return Ok(());
+    };
+    let mut whole = UserFile::read(env)?;
+    let remaining = edited.titles(ANY);
+    let mut gone = Vec::new();
+    let mut others = Vec::new();
+    for title in whole.titles(ANY) {
+        let block = whole.remove(&title).unwrap_or_default();
+        if remaining.contains(&title) {
+            others.push((title, block));
+        } else {
+            gone.extend(made_by(&block).map(|(name, _)| name));
+        }
+    }
+    let mut undo = Vec::new();
+    for (title, block) in others {
+        let needs = |name: &String| {
+            let named = format!("provider = {}", toml_text(name));
+            block.lines().any(|line| line == named)
+        };
+        let command = undo_of(&title);
+        if gone.iter().any(needs) && !undo.contains(&command) {
+            undo.push(command);
+        }
+    }
+    Err(Error::StillNeeded {
+        cause: Box::new(cause),
+        undo,
+    })
+}
+
+/// The command that takes a block back. That of kubectl depends on the kubeconfig in use, unless it
+/// is for all of them.
+fn undo_of(title: &str) -> String {
+    const KUBECTL: &str = "hallpass setup kubectl";
+    if title.starts_with(KUBECTL) {
+        format!("{KUBECTL} --undo")
+    } else {
+        format!("{title} --undo")
+    }
+}

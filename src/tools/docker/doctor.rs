@@ -1,0 +1,341 @@
+//! Why a registry refuses docker, podman or another client: the program's name, the clients' files
+//! and what hallpass would answer, with nobody to ask.
+//!
+//! <https://docs.docker.com/reference/cli/docker/login/#credential-helpers>
+
+use clap::Args;
+
+use super::{NAME, PROGRAM_NAME};
+use crate::arguments::Asking;
+use crate::arguments::{Common, DOCTOR_EXITS};
+use std::collections::BTreeSet;
+use std::process::ExitCode;
+
+use time::Duration;
+
+use super::files::{
+    TakenFirst, bare, docker_file, keys_of, podmans_there, registry, server_of, taken_first, whole,
+};
+use super::setup::{is_gits_alone, is_set_up};
+use crate::config::{Interactive, UserFile, home};
+use crate::credential::{TokenKind, Tool, Want};
+use crate::env::Env;
+use crate::error::Error;
+use crate::serving::prepared::Prepared;
+use crate::serving::stored_credentials as kept;
+use crate::serving::target::login_of;
+use crate::session::exchanged::token_for;
+use crate::session::plan::{Reason, plan};
+use crate::session::{Account, DEFAULT_ACCOUNT};
+use crate::setup::host::Host;
+use crate::setup::json_file::JsonFile;
+use crate::setup::link::{self, Link};
+use crate::shell::quoted;
+use crate::tools::tool::Findings;
+
+const HELPER: &str = "hallpass";
+
+/// Find out why a registry denies access to docker, podman or another client
+///
+/// It refreshes nothing and never starts a sign-in.
+#[derive(Debug, Args)]
+#[command(after_help = DOCTOR_EXITS)]
+pub struct Arguments {
+    /// The registries to check [default: every registry that is set up]
+    #[arg(value_name = "HOST")]
+    pub hosts: Vec<String>,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+pub(crate) fn run(env: &Env, args: &Arguments) -> Result<ExitCode, Error> {
+    let asking = Asking {
+        interactive: Some(Interactive::Never),
+        ..Asking::default()
+    };
+    let prepared = Prepared::new(env, &args.common, Some(&asking))?;
+    let home = home(env)?;
+    let docker = JsonFile::read(&docker_file(env, &home), Some(&home))?;
+    let mut findings = Findings::default();
+    let file = UserFile::read(env)?;
+    let is_for_all = docker.text_at(&["credsStore"]).as_deref() == Some(HELPER);
+    let registries = registries(&prepared, args, &docker, &file, is_for_all)?;
+    let again = registries.again(is_for_all);
+    let program = PROGRAM_NAME;
+    match link::find(env, program)? {
+        Link::There => findings.well(&format!("{program} is on PATH and is this program")),
+        Link::At(_) => findings.off(
+            &format!("{program} is not on PATH: no client finds it"),
+            &again,
+        ),
+        Link::Behind(path) => {
+            let word = quoted(&path.to_string_lossy());
+            findings.off(
+                &format!("{} is found first, and is not this program", path.display()),
+                &format!("mv {word} {word}.old"),
+            );
+        }
+        Link::Nowhere(command) => findings.off(
+            &format!("{program} is not on PATH: no client finds it"),
+            &command,
+        ),
+    }
+    if env.var("DOCKER_AUTH_CONFIG").is_some() {
+        findings.off(
+            "DOCKER_AUTH_CONFIG is set: what it has for a registry is taken, and no helper asked",
+            "unset DOCKER_AUTH_CONFIG",
+        );
+    }
+    if is_for_all {
+        let file = &docker.shown;
+        findings.well(&format!("{file} names hallpass for every registry"));
+    } else if registries.hosts.is_empty() {
+        findings.off("no registry is set up", &again);
+    }
+    for name in &registries.not_asked_for {
+        findings.note(&format!(
+            "{name}: a provider opens it, but docker asks no helper for it; if it is a registry, \
+             run `hallpass setup docker {}`",
+            quoted(name)
+        ));
+    }
+    for registry in &registries.hosts {
+        look_at_files(env, &home, registry, &docker, &mut findings);
+        look_at_answer(&prepared, registry, &mut findings)?;
+    }
+    Ok(findings.end())
+}
+
+/// Those that are named, else those that docker asks hallpass for or that were set up.
+fn registries(
+    prepared: &Prepared<'_>,
+    args: &Arguments,
+    docker: &JsonFile,
+    file: &UserFile,
+    is_for_all: bool,
+) -> Result<Registries, Error> {
+    let mut found = Registries::default();
+    for given in &args.hosts {
+        found.add(registry("HOST", given)?);
+    }
+    if !args.hosts.is_empty() {
+        return Ok(found);
+    }
+    for key in docker.names_in("credHelpers") {
+        if docker.text_at(&["credHelpers", &key]).as_deref() == Some(HELPER)
+            && let Ok(host) = registry("HOST", &key)
+        {
+            found.add(host);
+        }
+    }
+    if is_for_all {
+        // What cannot be listed is told for each registry.
+        let (typed, _) = kept::listed(&prepared.store, NAME);
+        let is_whole = |one: &&kept::Listed| one.path.as_deref().unwrap_or_default().is_empty();
+        for one in typed.iter().filter(is_whole) {
+            if let Ok(host) = registry("HOST", &one.realm) {
+                found.add(host);
+            }
+        }
+    }
+    for pattern in prepared.config.patterns(Tool::Docker) {
+        let Ok(host) = Host::of(pattern).and_then(whole) else {
+            continue;
+        };
+        let is_asked_for = is_for_all && !is_gits_alone(file, &host);
+        if is_asked_for || is_set_up(file, &host) || found.has(&host) {
+            found.add(host);
+        } else if !is_for_all {
+            // It may be git's host, or an API.
+            found.not_asked_for.insert(bare(&host.text).to_owned());
+        }
+    }
+    Ok(found)
+}
+
+/// Each registry once, under all the names that it has been found by.
+#[derive(Default)]
+struct Registries {
+    hosts: Vec<Host>,
+    /// Hosts of the configuration that need be no registries.
+    not_asked_for: BTreeSet<String>,
+}
+
+impl Registries {
+    fn add(&mut self, host: Host) {
+        let known = self
+            .hosts
+            .iter_mut()
+            .find(|known| bare(&known.text) == bare(&host.text));
+        match known {
+            Some(known) => known.usual_port = known.usual_port.or(host.usual_port),
+            None => self.hosts.push(host),
+        }
+    }
+
+    fn has(&self, host: &Host) -> bool {
+        let name = bare(&host.text);
+        self.hosts.iter().any(|known| bare(&known.text) == name)
+    }
+
+    /// The command that sets all of it up.
+    fn again(&self, is_for_all: bool) -> String {
+        let mut line = "hallpass setup docker".to_owned();
+        if is_for_all {
+            line.push_str(" --default");
+        } else if self.hosts.is_empty() {
+            return format!("{line} HOST, or {line} --default");
+        } else {
+            for host in &self.hosts {
+                line.push(' ');
+                line.push_str(&quoted(bare(&host.text)));
+            }
+        }
+        line
+    }
+}
+
+/// Who is asked for the registry, and what would be taken before.
+fn look_at_files(
+    env: &Env,
+    home: &std::path::Path,
+    registry: &Host,
+    docker: &JsonFile,
+    findings: &mut Findings,
+) {
+    let keys = keys_of(registry);
+    let registry = bare(&registry.text);
+    let file = &docker.shown;
+    let all = docker.text_at(&["credsStore"]);
+    for (index, key) in keys.iter().enumerate() {
+        let helper = docker.text_at(&["credHelpers", key]);
+        let setup = format!("hallpass setup docker {}", quoted(registry));
+        match helper.as_ref().or(all.as_ref()) {
+            Some(helper) if helper == HELPER && index > 0 => (),
+            Some(helper) if helper == HELPER => {
+                findings.well(&format!("{registry}: {file} names hallpass"));
+            }
+            Some(other) => findings.off(&format!("{key}: {file} names {other}"), &setup),
+            None if index == 0 => {
+                findings.off(&format!("{registry}: {file} names no helper"), &setup);
+            }
+            None => findings.note(&format!(
+                "{registry}: a client that writes {key} asks no helper, until `hallpass setup \
+                 docker {key}`"
+            )),
+        }
+    }
+    for TakenFirst { file, key } in taken_first(&podmans_there(env, home), false, &keys) {
+        findings.off(
+            &format!(
+                "{registry}: podman, skopeo and buildah take the password for {key} in {file}"
+            ),
+            &format!("podman logout {}", quoted(&key)),
+        );
+    }
+}
+
+/// What hallpass has for the registry.
+fn look_at_answer(
+    prepared: &Prepared<'_>,
+    host: &Host,
+    findings: &mut Findings,
+) -> Result<(), Error> {
+    let (typed, trouble) = kept::listed(&prepared.store, NAME);
+    if let Some(error) = trouble {
+        findings.refused(&Error::from(error).report());
+    }
+    let registry = bare(&host.text);
+    let Some(server) = server_of(host) else {
+        return Ok(());
+    };
+    let is_typed = |one: &&kept::Listed| {
+        one.realm == server.realm && one.path.as_deref().unwrap_or_default().is_empty()
+    };
+    let typed = typed.iter().find(is_typed);
+    if let Some(one) = typed {
+        let user = one.username.as_deref().unwrap_or_default();
+        findings.note(&format!(
+            "{registry}: the password that {user} typed is answered, until `docker logout {}`",
+            quoted(registry)
+        ));
+    }
+    let mut found = None;
+    for url in server.urls {
+        if found.is_none() {
+            let resource = prepared.config.resource(&url, Tool::Docker)?;
+            found = resource.map(|found| (found, url));
+        }
+    }
+    let Some((found, url)) = found else {
+        if typed.is_none() {
+            findings.note(&format!(
+                "{registry}: no provider opens it, and nothing is kept for it"
+            ));
+        }
+        return Ok(());
+    };
+    let account = found.account.as_deref().unwrap_or(DEFAULT_ACCOUNT);
+    let login = login_of(&found.provider, account);
+    let (this, provider) = (login.this.clone(), found.provider.name.clone());
+    let exchange = found.registry_exchange.or(found.provider.registry_exchange);
+    let want = Want {
+        token: match exchange {
+            Some(exchange) => token_for(exchange),
+            None => found.token.unwrap_or(TokenKind::Access),
+        },
+        fresh_for: Duration::ZERO,
+        refused: None,
+    };
+    let account = match Account::new(prepared.context(), found.provider, account, login) {
+        Ok(account) => account,
+        Err(error) => {
+            findings.refused(&Error::from(error).report());
+            return Ok(());
+        }
+    };
+    let kept = match account.served_session() {
+        Ok(kept) => kept,
+        Err(error) => {
+            findings.refused(&Error::from(error).report());
+            return Ok(());
+        }
+    };
+    let made = exchange.map(|exchange| account.kept_exchanged(exchange, &url, Duration::ZERO));
+    let is_at_hand = matches!(made, Some(Ok(Some(_))));
+    // Nobody is asked here; a client that may ask opens a tab.
+    let needs_person = plan(kept.as_ref(), &want, crate::clock::now(prepared.env)).needs_person();
+    match (kept, needs_person) {
+        (Some(_), Some(reason)) if !is_at_hand => findings.off(
+            &match reason {
+                Reason::Refused => format!("{registry}: the token of {provider} was refused"),
+                Reason::Unverified => {
+                    format!("{registry}: what {provider} sent last could not be verified")
+                }
+                Reason::NoIdToken => format!("{registry}: {provider} has sent no ID token"),
+                Reason::RefreshRefused => format!(
+                    "{registry}: the token of {provider} has expired, and the provider refused to \
+                     refresh it"
+                ),
+                Reason::NothingKept | Reason::Expired => format!(
+                    "{registry}: the token of {provider} has expired and cannot be refreshed"
+                ),
+            },
+            &this,
+        ),
+        (Some(kept), _) => {
+            let person = kept
+                .value
+                .person
+                .as_ref()
+                .map(|person| person.shown().to_owned());
+            let who = person.unwrap_or_else(|| "somebody".to_owned());
+            findings.well(&format!("{registry}: {who} has signed in to {provider}"));
+        }
+        (None, _) => findings.off(
+            &format!("{registry}: nobody has signed in to {provider}"),
+            &this,
+        ),
+    }
+    Ok(())
+}

@@ -1,0 +1,204 @@
+//! Where docker and podman look for credentials, and how they name a registry there.
+//!
+//! <https://docs.docker.com/reference/cli/docker/#docker-cli-configuration-file-configjson-properties>
+//! and <https://github.com/containers/image/blob/main/docs/containers-auth.json.5.md>.
+
+use std::path::{Path, PathBuf};
+
+use super::server::{HUB, Server};
+use crate::credential::Resource;
+use crate::env::Env;
+use crate::error::Error;
+use crate::setup::host::Host;
+use crate::setup::json_file::JsonFile;
+
+/// Docker's own.
+pub(crate) fn docker_file(env: &Env, home: &Path) -> PathBuf {
+    let folder = env.var_os("DOCKER_CONFIG").filter(|path| !path.is_empty());
+    let folder = folder.map_or_else(|| home.join(".docker"), PathBuf::from);
+    absolute(folder.join("config.json"))
+}
+
+/// The one that is named; else that of this login session, which `podman login` writes to, and the
+/// lasting one, which is still there in the next session (containers-auth.json(5)).
+pub(crate) fn podman_files(env: &Env, home: &Path) -> Vec<PathBuf> {
+    let named = |name| env.var_os(name).filter(|path| !path.is_empty());
+    if let Some(path) = named("REGISTRY_AUTH_FILE") {
+        return vec![absolute(PathBuf::from(path))];
+    }
+    let lasting = named("XDG_CONFIG_HOME").map_or_else(|| home.join(".config"), PathBuf::from);
+    let folders = named("XDG_RUNTIME_DIR").map(PathBuf::from);
+    let folders = folders.into_iter().chain([lasting]);
+    folders
+        .map(|folder| absolute(folder.join("containers/auth.json")))
+        .collect()
+}
+
+fn absolute(path: PathBuf) -> PathBuf {
+    std::path::absolute(&path).unwrap_or(path)
+}
+
+/// Reads a registry as a person names it, in docker's own words too; all names of the Hub are one.
+///
+/// # Errors
+///
+/// What is no whole registry, as an error of usage.
+pub(crate) fn registry(name: &str, given: &str) -> Result<Host, Error> {
+    whole(Host::parse(name, given)?)
+}
+
+/// The same for what is read already.
+pub(crate) fn whole(host: Host) -> Result<Host, Error> {
+    if server_of(&host).is_some_and(|server| server.is_hub()) {
+        return Host::parse("", HUB_TEXT);
+    }
+    if host.text.contains('*') || host.has_path {
+        return Err(Error::Usage(format!(
+            "docker takes exact hosts only, and {} is none: name each registry by itself",
+            host.text
+        )));
+    }
+    Ok(host)
+}
+
+/// The Hub as its users name it.
+const HUB_TEXT: &str = "https://docker.io";
+
+/// What a client's question for the registry is read as.
+pub(crate) fn server_of(host: &Host) -> Option<Server> {
+    let (authority, path) = bare(&host.text)
+        .split_once('/')
+        .unwrap_or((bare(&host.text), ""));
+    let resource = Resource {
+        protocol: String::new(),
+        host: authority.to_owned(),
+        path: Some(path.trim_end_matches('/').to_owned()).filter(|path| !path.is_empty()),
+    };
+    Server::of(&resource).ok()
+}
+
+/// The names that clients have for a registry: docker writes its Hub in a way of its own, and
+/// everywhere the port that was typed.
+pub(crate) fn keys_of(host: &Host) -> Vec<String> {
+    let bare = bare(&host.text);
+    if host.text == HUB_TEXT {
+        return vec![HUB.to_owned(), bare.to_owned()];
+    }
+    let with_port = host.usual_port.map(|port| format!("{bare}:{port}"));
+    [Some(bare.to_owned()), with_port]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+/// A registry without its scheme, as docker names it.
+pub(crate) fn bare(text: &str) -> &str {
+    text.split_once("://").map_or(text, |(_, host)| host)
+}
+
+/// The names of the passwords in a file: of all registries, or of these, also for a part of one.
+pub(crate) fn logged_in(file: &JsonFile, all: bool, keys: &[String]) -> Vec<String> {
+    let is_ours = |entry: &String| {
+        let of = |key: &String| {
+            let rest = bare(entry).strip_prefix(bare(key));
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        all || keys.iter().any(of)
+    };
+    // `docker login` leaves an empty entry for what a helper keeps.
+    let has_secret = |entry: &String| {
+        SECRETS.iter().any(|name| {
+            let secret = file.text_at(&["auths", entry, name]);
+            secret.is_some_and(|secret| !secret.is_empty())
+        })
+    };
+    let mut entries = file.names_in("auths");
+    entries.retain(|entry| is_ours(entry) && has_secret(entry));
+    entries
+}
+
+/// What an entry of `auths` opens a registry with.
+const SECRETS: [&str; 4] = ["auth", "identitytoken", "registrytoken", "password"];
+
+/// A password in one of podman's files that podman, skopeo and buildah take before they ask the
+/// helper in docker's file.
+pub(crate) struct TakenFirst {
+    /// As a person sees the file's path.
+    pub(crate) file: String,
+    pub(crate) key: String,
+}
+
+/// In each file a helper goes before a password, and what stands in an earlier file before that.
+pub(crate) fn taken_first(podmans: &[JsonFile], all: bool, keys: &[String]) -> Vec<TakenFirst> {
+    let mut taken = Vec::new();
+    let mut helped: Vec<String> = Vec::new();
+    for file in podmans {
+        helped.extend(file.names_in("credHelpers"));
+        for key in logged_in(file, all, keys) {
+            let host = bare(&key).split('/').next().unwrap_or_default();
+            if !helped.iter().any(|helped| helped == host) {
+                taken.push(TakenFirst {
+                    file: file.shown.clone(),
+                    key,
+                });
+            }
+        }
+    }
+    taken
+}
+
+/// Podman's files, those that can be read: they are somebody else's, and only looked at.
+pub(crate) fn podmans_there(env: &Env, home: &Path) -> Vec<JsonFile> {
+    let files = podman_files(env, home).into_iter();
+    let files = files.filter_map(|path| JsonFile::read(&path, Some(home)).ok());
+    files.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_registry_is_read_in_each_of_its_names_and_has_the_keys_that_clients_use() {
+        const OF_HUB: &[&str] = &["https://index.docker.io/v1/", "docker.io"];
+        for (given, text, keys) in [
+            ("ghcr.io", "https://ghcr.io", &["ghcr.io"][..]),
+            (
+                "GHCR.io:443",
+                "https://ghcr.io",
+                &["ghcr.io", "ghcr.io:443"],
+            ),
+            (
+                "https://a.example:5000/",
+                "https://a.example:5000",
+                &["a.example:5000"],
+            ),
+            (
+                "http://localhost:5000",
+                "http://localhost:5000",
+                &["localhost:5000"],
+            ),
+            ("docker.io", HUB_TEXT, OF_HUB),
+            ("index.docker.io", HUB_TEXT, OF_HUB),
+            ("https://registry-1.docker.io/v2/", HUB_TEXT, OF_HUB),
+            ("https://index.docker.io/v1/", HUB_TEXT, OF_HUB),
+            ("docker.io:443", HUB_TEXT, OF_HUB),
+            ("evildocker.io", "https://evildocker.io", &["evildocker.io"]),
+        ] {
+            let host = registry("HOST", given).unwrap();
+            assert_eq!(host.text, text, "{given}");
+            assert_eq!(keys_of(&host), keys, "{given}");
+        }
+        for given in [
+            "*.pkg.dev",
+            "ghcr.io/team",
+            "https://index.docker.io/v1/access-token",
+            "docker.io/library",
+            "NOT A HOST",
+            "http://a.example",
+            "",
+        ] {
+            assert!(registry("HOST", given).is_err(), "{given}");
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! `hallpass docker`: serves the clients of registries, whichever registry they ask for.
+
+pub mod doctor;
+pub(crate) mod files;
+pub mod protocol;
+mod resolver;
+pub(crate) mod server;
+pub mod setup;
+
+use clap::Args;
+
+use crate::arguments::{Asking, Common};
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use crate::arguments;
+use crate::credential::{Action, Request, Resource};
+use crate::env::Env;
+use crate::error::Error;
+use crate::serving::recall::Recall;
+use crate::serving::serve as tool;
+use crate::tools::tool::Tool;
+use protocol::CredentialHelper;
+use resolver::Desk;
+
+/// `hallpass docker`.
+pub(crate) const NAME: &str = "docker";
+
+/// The file name under which it starts this program.
+pub(crate) const PROGRAM_NAME: &str = "docker-credential-hallpass";
+
+#[derive(Debug)]
+pub struct Docker;
+
+impl Tool for Docker {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn program_names(&self) -> &'static [&'static str] {
+        &[PROGRAM_NAME]
+    }
+
+    fn command(&self) -> clap::Command {
+        arguments::command::<Arguments>(NAME)
+    }
+
+    fn run(&self, env: &Env, words: &[OsString]) -> Result<ExitCode, Error> {
+        run(env, &arguments::one_word_or_parsed(NAME, words)?, words)
+    }
+
+    fn setup_command(&self) -> clap::Command {
+        arguments::command::<setup::Arguments>(NAME)
+    }
+
+    fn set_up(&self, env: &Env, words: &[OsString]) -> Result<ExitCode, Error> {
+        setup::run(env, &arguments::parsed("setup docker", words)?)
+    }
+
+    fn doctor_command(&self) -> clap::Command {
+        arguments::command::<doctor::Arguments>(NAME)
+    }
+
+    fn diagnose(&self, env: &Env, words: &[OsString]) -> Result<ExitCode, Error> {
+        doctor::run(env, &arguments::parsed("doctor docker", words)?)
+    }
+}
+
+/// Answer docker, podman and other registry clients, as their credential helper
+///
+/// A registry client starts it with an operation as the only argument.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    pub asking: Asking,
+    #[command(flatten)]
+    pub common: Common,
+    /// The operation that the client requests; always the last argument
+    #[arg(value_name = "get|store|erase|list|version")]
+    pub operation: OsString,
+}
+
+impl From<OsString> for Arguments {
+    fn from(operation: OsString) -> Self {
+        Self {
+            asking: Asking::default(),
+            common: Common::default(),
+            operation,
+        }
+    }
+}
+
+/// `words` are what `args` was parsed from.
+pub(crate) fn run(env: &Env, args: &Arguments, words: &[OsString]) -> Result<ExitCode, Error> {
+    tool::serve(
+        env,
+        NAME,
+        &CredentialHelper,
+        Some(&args.operation),
+        |request| question(env, words, request),
+        |request| tool::prepared(env, &args.common, &args.asking, !request.interactive),
+        |tool, request, outcome| Desk { tool }.answer(request, outcome),
+    )
+}
+
+/// A request as a question that may have been answered before. What somebody types meanwhile goes
+/// before it: [`crate::serving::resolution::Resolution::unless`].
+fn question<'e>(env: &'e Env, words: &[OsString], request: &Request) -> Option<Recall<'e>> {
+    let (Action::Get, Some(resource)) = (&request.action, &request.resource) else {
+        return None;
+    };
+    let Resource {
+        protocol,
+        host,
+        path,
+    } = resource;
+    let asked = [Some(protocol), Some(host), path.as_ref()];
+    let asked = asked.map(|text| text.map(String::as_bytes));
+    Some(Recall::new(env, NAME, words, asked))
+}

@@ -1,0 +1,519 @@
+//! `hallpass docker`: a credential helper of docker, podman, skopeo, buildah, crane, oras, helm.
+//!
+//! Specification: <https://github.com/docker/docker-credential-helpers> ("Development") and
+//! <https://docs.docker.com/reference/cli/docker/login/#credential-helper-protocol>.
+//!
+//! Errors go to stdout, on one line, with exit code 1: the clients show it or compare it, and some
+//! go on without a credential and show nothing, so a person reads the whole of it on stderr. What
+//! a tool sent is quoted nowhere, for it may be a secret in the wrong place.
+
+use std::io;
+use std::process::ExitCode;
+
+use serde::{Deserialize, Serialize};
+use time::Duration;
+use zeroize::Zeroizing;
+
+use crate::credential::{
+    Action, Answer, Call, Credential, KeptCredential, ListedCredential, Refusal, Reply, Request,
+    Resource, TokenKind, Want,
+};
+use crate::report::{Exit, Report, printable};
+use crate::secret::{Secret, Wiping};
+use crate::wire::Protocol;
+
+/// What a client takes for "there is none", and for nothing else.
+const NOT_FOUND: &str = "credentials not found in native keychain";
+const NO_SERVER: &str = "no credentials server URL";
+const NO_USERNAME: &str = "no credentials username";
+
+/// `BuildKit` asks again after 4 min 50 s, and until then uses what it has.
+const FRESH_FOR: Duration = Duration::seconds(300);
+
+/// A secret of a MiB, each byte of it escaped.
+const LONGEST_REQUEST: usize = 8 << 20;
+const LONGEST_SERVER: usize = 4096;
+
+#[derive(Debug)]
+pub struct CredentialHelper;
+
+impl Protocol for CredentialHelper {
+    fn serve(&self, call: &mut Call<'_>, answer: Answer<'_>) -> io::Result<ExitCode> {
+        let operation = call.args.last().and_then(|last| last.to_str());
+        let made = match operation {
+            Some("get") => {
+                read(call).map(|bytes| bytes.and_then(|bytes| request(&bytes, Operation::Get)))
+            }
+            Some("erase") => {
+                read(call).map(|bytes| bytes.and_then(|bytes| request(&bytes, Operation::Erase)))
+            }
+            Some("store") => read(call).map(|bytes| bytes.and_then(|bytes| stored(&bytes))),
+            // What stands on stdin then is a word that means nothing.
+            Some("list") => Ok(Ok(Asked {
+                server: String::new(),
+                request: asking(Action::List, None),
+            })),
+            Some("version") => {
+                return says(
+                    call,
+                    concat!(
+                        "docker-credential-hallpass ",
+                        env!("CARGO_PKG_VERSION"),
+                        "\n"
+                    ),
+                );
+            }
+            Some(_) | None => Ok(Err(Malformed::Operation)),
+        };
+        let Asked { server, request } = match made? {
+            Ok(asked) => asked,
+            Err(malformed) => return fails(call, &malformed.to_string()),
+        };
+        match answer(&request) {
+            Ok(Reply::Credential(Credential {
+                token, username, ..
+            })) => hands_out(call, &server, &username, &token),
+            Ok(Reply::Kept(KeptCredential {
+                username: Some(username),
+                password: Some(password),
+                ..
+            })) => hands_out(call, &server, &username, &password),
+            Ok(Reply::Kept(_)) | Err(Refusal::NotMine) => fails(call, NOT_FOUND),
+            Ok(Reply::List(list)) => lists(call, &list),
+            Ok(Reply::Done) => Ok(Exit::Answered.into()),
+            Err(
+                Refusal::NotSignedIn(report) | Refusal::Declined(report) | Refusal::Failed(report),
+            ) => {
+                report.write(call.stderr);
+                fails(call, &one_line(&report))
+            }
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Operation {
+    Get,
+    Erase,
+}
+
+/// A request, and the server in the words that the reply repeats.
+#[derive(Debug)]
+struct Asked {
+    server: String,
+    request: Request,
+}
+
+/// Why a request is not taken for one of a registry's client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+enum Malformed {
+    #[error("hallpass: the operation must be get, store, erase, list or version")]
+    Operation,
+    #[error("hallpass: what came on stdin is longer than {LONGEST_REQUEST} bytes")]
+    TooLong,
+    #[error("hallpass: what came on stdin is not UTF-8 text")]
+    NotText,
+    #[error(
+        "hallpass: what came on stdin is not a JSON object with the texts ServerURL, Username and \
+         Secret"
+    )]
+    NotJson,
+    #[error("{NO_SERVER}")]
+    NoServer,
+    #[error("{NO_USERNAME}")]
+    NoUsername,
+    #[error("hallpass: the server URL is not that of a registry")]
+    Server,
+}
+
+// --- what a client says ---
+
+fn read(call: &mut Call<'_>) -> io::Result<Result<Zeroizing<Vec<u8>>, Malformed>> {
+    let mut chunk = Zeroizing::new([0; 4096]);
+    // Mostly it is a host, and what is not used need not be wiped.
+    let mut bytes = Wiping::with_capacity(256);
+    loop {
+        match call.stdin.read(&mut *chunk) {
+            Ok(0) => return Ok(Ok(bytes.into_bytes())),
+            Ok(count) => bytes.add(chunk.get(..count).unwrap_or_default()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        }
+        if bytes.bytes().len() > LONGEST_REQUEST {
+            return Ok(Err(Malformed::TooLong));
+        }
+    }
+}
+
+fn request(bytes: &[u8], operation: Operation) -> Result<Asked, Malformed> {
+    let text = std::str::from_utf8(bytes).map_err(|_| Malformed::NotText)?;
+    let server = text.trim();
+    let resource = resource(server)?;
+    let action = match operation {
+        Operation::Get => Action::Get,
+        Operation::Erase => Action::Erase(KeptCredential::default()),
+    };
+    Ok(Asked {
+        server: server.to_owned(),
+        request: asking(action, Some(resource)),
+    })
+}
+
+/// The members of the JSON object, in the letters that Go's encoder writes.
+#[derive(Deserialize)]
+struct Stored {
+    #[serde(rename = "ServerURL")]
+    server: Option<String>,
+    #[serde(rename = "Username")]
+    username: Option<String>,
+    #[serde(rename = "Secret")]
+    secret: Option<Secret<String>>,
+}
+
+fn stored(bytes: &[u8]) -> Result<Asked, Malformed> {
+    let Stored {
+        server,
+        username,
+        secret,
+    } = serde_json::from_slice(bytes).map_err(|_| Malformed::NotJson)?;
+    let server = server.unwrap_or_default();
+    let resource = resource(server.trim())?;
+    let username = username.filter(|name| !name.is_empty());
+    let handed = KeptCredential {
+        username: Some(username.ok_or(Malformed::NoUsername)?),
+        password: Some(secret.unwrap_or_else(|| Secret::from(""))),
+        ..KeptCredential::default()
+    };
+    Ok(Asked {
+        request: asking(Action::Store(handed), Some(resource)),
+        server,
+    })
+}
+
+/// Takes a server URL apart: `HOST[:PORT][/PATH]`, with http:// or https:// before it or not. What
+/// would be read as another host by somebody else is none.
+fn resource(server: &str) -> Result<Resource, Malformed> {
+    if server.is_empty() {
+        return Err(Malformed::NoServer);
+    }
+    let foreign = |c: char| c.is_control() || c.is_whitespace() || r"@\?#%*".contains(c);
+    if server.len() > LONGEST_SERVER || server.contains(foreign) {
+        return Err(Malformed::Server);
+    }
+    let (protocol, rest) = match server.split_once("://") {
+        Some((scheme, rest)) => (scheme.to_ascii_lowercase(), rest),
+        None => (String::new(), server),
+    };
+    if !matches!(&*protocol, "" | "http" | "https") {
+        return Err(Malformed::Server);
+    }
+    let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let path = path.strip_suffix('/').unwrap_or(path);
+    let is_plain = |segment: &str| !matches!(segment, "" | "." | "..");
+    if host.is_empty() || !(path.is_empty() || path.split('/').all(is_plain)) {
+        return Err(Malformed::Server);
+    }
+    Ok(Resource {
+        protocol,
+        host: host.to_owned(),
+        path: Some(path.to_owned()).filter(|path| !path.is_empty()),
+    })
+}
+
+fn asking(action: Action, resource: Option<Resource>) -> Request {
+    Request {
+        // Who is asked while a list is made would be asked for all of it.
+        interactive: action != Action::List,
+        action,
+        resource,
+        account: None,
+        username: None,
+        takes_authtype: false,
+        challenges: Vec::new(),
+        want: Want {
+            token: TokenKind::Access,
+            fresh_for: FRESH_FOR,
+            refused: None,
+        },
+        cluster: None,
+    }
+}
+
+// --- what it is told ---
+
+#[derive(Serialize)]
+struct HandedOut<'a> {
+    #[serde(rename = "ServerURL")]
+    server: &'a str,
+    #[serde(rename = "Username")]
+    username: &'a str,
+    #[serde(rename = "Secret")]
+    secret: &'a str,
+}
+
+fn hands_out(
+    call: &mut Call<'_>,
+    server: &str,
+    username: &str,
+    secret: &Secret<String>,
+) -> io::Result<ExitCode> {
+    let secret = secret.expose();
+    let mut reply = Wiping::with_capacity(128 + server.len() + username.len() + secret.len());
+    let handed = HandedOut {
+        server,
+        username,
+        secret,
+    };
+    serde_json::to_writer(&mut reply, &handed)?;
+    reply.add(b"\n");
+    call.stdout.write_all(reply.bytes())?;
+    call.stdout.flush()?;
+    Ok(Exit::Answered.into())
+}
+
+fn lists(call: &mut Call<'_>, list: &[ListedCredential]) -> io::Result<ExitCode> {
+    let pairs = list
+        .iter()
+        .map(|one| (one.resource.clone(), one.username.clone().into()));
+    let map: serde_json::Map<String, serde_json::Value> = pairs.collect();
+    says(call, &format!("{}\n", serde_json::Value::Object(map)))
+}
+
+fn says(call: &mut Call<'_>, text: &str) -> io::Result<ExitCode> {
+    call.stdout.write_all(text.as_bytes())?;
+    call.stdout.flush()?;
+    Ok(Exit::Answered.into())
+}
+
+fn fails(call: &mut Call<'_>, line: &str) -> io::Result<ExitCode> {
+    says(call, &format!("{line}\n"))?;
+    Ok(Exit::Failed.into())
+}
+
+fn one_line(report: &Report) -> String {
+    let Report {
+        error,
+        causes: _,
+        hint,
+        exit: _,
+    } = report;
+    let hint = hint.as_deref().and_then(|hint| hint.lines().next());
+    let hint = hint.map_or_else(String::new, |hint| format!("; {hint}"));
+    printable(&format!("hallpass: {error}{hint}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::env::Env;
+
+    /// Serves one run; the reply, the exit code's debug form and what was asked.
+    fn run(
+        operation: &str,
+        stdin: &[u8],
+        reply: impl FnOnce(&Request) -> Result<Reply, Refusal>,
+    ) -> (String, String, bool, Option<Request>) {
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let mut reply = Some(reply);
+        let mut asked = None;
+        let env = Env::default();
+        let args = [operation.into()];
+        let mut call = Call {
+            args: &args,
+            env: &env,
+            stdin: &mut &*stdin,
+            stdout: &mut out,
+            stderr: &mut err,
+        };
+        let code = CredentialHelper
+            .serve(&mut call, &mut |request| {
+                asked = Some(request.clone());
+                reply.take().unwrap()(request)
+            })
+            .unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        let is_good = code == ExitCode::SUCCESS;
+        (text(out), text(err), is_good, asked)
+    }
+
+    fn kept(username: &str, password: &str) -> Reply {
+        Reply::Kept(KeptCredential {
+            username: Some(username.into()),
+            password: Some(password.into()),
+            ..KeptCredential::default()
+        })
+    }
+
+    #[test]
+    fn the_server_comes_back_as_it_was_asked_for() {
+        for server in [
+            "ghcr.io",
+            "https://index.docker.io/v1/",
+            "https://host.example:443",
+            "gcr.io/a/b",
+        ] {
+            let stdin = format!("{server}\n");
+            let (out, err, good, _) =
+                run("get", stdin.as_bytes(), |_| Ok(kept("u", "p\"<&\u{e9}")));
+            assert_eq!(
+                out,
+                format!(
+                    "{{\"ServerURL\":\"{server}\",\"Username\":\"u\",\"Secret\":\"p\\\"<&\u{e9}\"}}\n"
+                )
+            );
+            assert_eq!((err.as_str(), good), ("", true));
+        }
+    }
+
+    #[test]
+    fn what_went_wrong_is_one_exact_line_on_stdout_with_exit_code_1() {
+        let report = || Report {
+            error: "it\u{1b} broke".into(),
+            causes: vec!["why".into()],
+            hint: Some("run `x`\nor not".into()),
+            exit: Exit::SignInNeeded,
+        };
+        let line = "hallpass: it\\u{1b} broke; run `x`\n";
+        for (refusal, expected) in [
+            (
+                Refusal::NotMine,
+                "credentials not found in native keychain\n",
+            ),
+            (Refusal::NotSignedIn(report()), line),
+            (Refusal::Declined(report()), line),
+            (Refusal::Failed(report()), line),
+        ] {
+            let is_said = !matches!(refusal, Refusal::NotMine);
+            let (out, err, good, _) = run("get", b"ghcr.io", |_| Err(refusal));
+            assert_eq!(out, expected);
+            assert!(!good);
+            assert_eq!(err.contains("hallpass: cause: why"), is_said, "{err}");
+        }
+    }
+
+    #[test]
+    fn what_no_client_would_send_is_refused_and_nobody_is_asked() {
+        let json = |server: &str, username: &str| {
+            format!(r#"{{"ServerURL":"{server}","Username":"{username}","Secret":"hunter2"}}"#)
+                .into_bytes()
+        };
+        let server = "hallpass: the server URL is not that of a registry";
+        let not_json = "hallpass: what came on stdin is not a JSON object with the texts \
+                        ServerURL, Username and Secret";
+        let not_text = "hallpass: what came on stdin is not UTF-8 text";
+        let long = "hallpass: what came on stdin is longer than 8388608 bytes";
+        let table: Vec<(&str, Vec<u8>, &str)> = vec![
+            ("get", b"".to_vec(), NO_SERVER),
+            ("get", b" \r\n".to_vec(), NO_SERVER),
+            ("erase", b"".to_vec(), NO_SERVER),
+            ("get", b"\xff\xfe\x00".to_vec(), not_text),
+            ("get", b"ghcr.io\0.evil.example".to_vec(), server),
+            ("get", b"ghcr.io\nevil.example".to_vec(), server),
+            ("get", b"ghcr.io@evil.example".to_vec(), server),
+            ("get", b"https://user:pw@ghcr.io".to_vec(), server),
+            ("get", b"ghcr.io\\@evil.example".to_vec(), server),
+            ("get", b"ghcr.io?x".to_vec(), server),
+            ("get", b"ghcr.io#x".to_vec(), server),
+            ("get", b"ghcr%2eio".to_vec(), server),
+            ("get", b"*.pkg.dev".to_vec(), server),
+            ("get", b"ghcr.io/../evil".to_vec(), server),
+            ("get", b"ghcr.io//x".to_vec(), server),
+            ("get", b"/x".to_vec(), server),
+            ("get", b"https://".to_vec(), server),
+            ("get", b"ftp://ghcr.io".to_vec(), server),
+            ("get", b"javascript://ghcr.io".to_vec(), server),
+            ("get", vec![b'a'; 5000], server),
+            ("get", vec![b'a'; 10 << 20], long),
+            ("store", vec![b'{'; 10 << 20], long),
+            ("store", b"".to_vec(), not_json),
+            ("store", b"ghcr.io".to_vec(), not_json),
+            ("store", b"[]".to_vec(), not_json),
+            ("store", br#"{"ServerURL":"ghcr.io""#.to_vec(), not_json),
+            (
+                "store",
+                br#"{"ServerURL":"ghcr.io","Username":7,"Secret":"hunter2"}"#.to_vec(),
+                not_json,
+            ),
+            ("store", b"\x00\xff".to_vec(), not_json),
+            ("store", b"{}".to_vec(), NO_SERVER),
+            ("store", json("", "u"), NO_SERVER),
+            ("store", json("ghcr.io", ""), NO_USERNAME),
+            ("store", json("ghcr.io@evil.example", "u"), server),
+            (
+                "whatever",
+                b"ghcr.io".to_vec(),
+                "hallpass: the operation must be get, store, erase, list or version",
+            ),
+        ];
+        for (operation, stdin, expected) in table {
+            let (out, err, good, asked) = run(operation, &stdin, |_| unreachable!());
+            let shown = String::from_utf8_lossy(&stdin[..stdin.len().min(80)]).into_owned();
+            assert_eq!(out, format!("{expected}\n"), "{operation} {shown}");
+            assert_eq!((err.as_str(), good), ("", false), "{operation} {shown}");
+            assert!(asked.is_none() && !out.contains("hunter2"));
+        }
+    }
+
+    #[test]
+    fn a_server_is_taken_apart_and_not_changed() {
+        for (server, protocol, host, path) in [
+            ("ghcr.io", "", "ghcr.io", None),
+            ("localhost:5000", "", "localhost:5000", None),
+            ("[::1]:5000", "", "[::1]:5000", None),
+            ("https://host:443", "https", "host:443", None),
+            ("HTTP://host:443/", "http", "host:443", None),
+            (
+                "https://index.docker.io/v1/",
+                "https",
+                "index.docker.io",
+                Some("v1"),
+            ),
+            ("gcr.io/a/b", "", "gcr.io", Some("a/b")),
+        ] {
+            let expected = Resource {
+                protocol: protocol.into(),
+                host: host.into(),
+                path: path.map(str::to_owned),
+            };
+            assert_eq!(resource(server), Ok(expected), "{server}");
+        }
+    }
+
+    #[test]
+    fn a_secret_of_a_mebibyte_goes_through_whole() {
+        let secret = "\u{7}\"\u{e9}x".repeat((1 << 20) / 5);
+        let stdin = serde_json::json!({
+            "ServerURL": "ghcr.io", "Username": "u", "Secret": secret,
+        });
+        let stdin = stdin.to_string();
+        let (out, _, good, asked) = run("store", stdin.as_bytes(), |_| Ok(Reply::Done));
+        assert_eq!((out.as_str(), good), ("", true));
+        let Some(Action::Store(handed)) = asked.map(|request| request.action) else {
+            unreachable!()
+        };
+        assert_eq!(handed.password.as_ref().unwrap().expose(), &secret);
+        let (out, ..) = run("get", b"ghcr.io", |_| Ok(Reply::Kept(handed)));
+        let reply: serde_json::Value = serde_json::from_str(&out).unwrap();
+        assert_eq!(reply["Secret"], *secret);
+    }
+
+    #[test]
+    fn a_list_is_a_map_from_server_to_user_and_asks_nobody() {
+        let (out, _, good, asked) = run("list", b"unused", |_| {
+            Ok(Reply::List(vec![ListedCredential {
+                resource: "ghcr.io".into(),
+                username: "alice".into(),
+            }]))
+        });
+        assert_eq!((out.as_str(), good), ("{\"ghcr.io\":\"alice\"}\n", true));
+        assert!(!asked.unwrap().interactive);
+        let (out, ..) = run("list", b"", |_| Ok(Reply::List(Vec::new())));
+        assert_eq!(out, "{}\n");
+    }
+
+    #[test]
+    fn a_token_has_five_minutes_left_or_half_its_life() {
+        let (.., asked) = run("get", b"ghcr.io", |_| Err(Refusal::NotMine));
+        assert_eq!(asked.unwrap().want.fresh_for, Duration::minutes(5));
+    }
+}

@@ -1,0 +1,237 @@
+//! The server URLs of registries: which of them are one, and which are kept apart.
+//!
+//! Clients write one registry in many ways, and Docker Hub has names of its own. A path is never
+//! taken off: docker keeps other secrets of the Hub under longer URLs, and a client may ask for
+//! one repository.
+
+use url::Url;
+
+use crate::credential::{Refusal, Resource};
+use crate::provider::{Realm, web_url};
+use crate::report::{Exit, Report};
+
+/// What docker calls its Hub, and what others do.
+pub(crate) const HUB: &str = "https://index.docker.io/v1/";
+const HUB_HOST: &str = "index.docker.io";
+const HUB_HOSTS: [&str; 3] = ["docker.io", HUB_HOST, "registry-1.docker.io"];
+/// What docker's own sign-in keeps beside its password, and where it looks for it.
+const KEYS_OF_ITS_OWN: [&str; 2] = ["v1/access-token", "v1/refresh-token"];
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Server {
+    /// The one spelling of host and port, for the record.
+    pub(crate) realm: String,
+    /// Empty: the registry as a whole.
+    pub(crate) path: String,
+    /// Where a provider may be configured for it, the likeliest first.
+    pub(crate) urls: Vec<Url>,
+    /// The client named the registry as a person would.
+    pub(crate) is_bare: bool,
+}
+
+impl Server {
+    /// # Errors
+    ///
+    /// What is no host.
+    pub(crate) fn of(resource: &Resource) -> Result<Self, Refusal> {
+        let Resource {
+            protocol,
+            host,
+            path,
+        } = resource;
+        let https = Realm::from_parts("https", host).ok_or_else(no_host)?;
+        let is_hub = HUB_HOSTS
+            .iter()
+            .any(|name| Realm::from_parts("https", name).as_ref() == Some(&https));
+        let path = path.as_deref().unwrap_or_default();
+        if !web_url::is_plain_path(path) {
+            return Err(no_host());
+        }
+        let is_bare = protocol.is_empty();
+        if is_hub && protocol != "http" {
+            let is_whole = matches!(path, "" | "v1" | "v2");
+            let path = if is_whole { "" } else { path };
+            let urls = HUB_HOSTS
+                .iter()
+                .filter(|_| !KEYS_OF_ITS_OWN.contains(&path));
+            return Ok(Self {
+                realm: format!("https://{HUB_HOST}"),
+                path: path.to_owned(),
+                urls: urls
+                    .filter_map(|host| url_of(&format!("https://{host}"), path))
+                    .collect(),
+                is_bare,
+            });
+        }
+        let http = Realm::from_parts("http", host).ok_or_else(no_host)?;
+        // A client names a host and not how it speaks to it: on this machine that may be either.
+        let (realm, realms) = if https.is_loopback() {
+            let realm = match protocol.as_str() {
+                "http" => with_port(&http),
+                _ => https.to_string(),
+            };
+            (realm, vec![https, http])
+        } else if protocol == "http" {
+            (http.to_string(), Vec::new())
+        } else {
+            (https.to_string(), vec![https])
+        };
+        Ok(Self {
+            urls: realms
+                .iter()
+                .filter_map(|realm| url_of(&realm.to_string(), path))
+                .collect(),
+            realm,
+            path: path.to_owned(),
+            is_bare,
+        })
+    }
+
+    /// Whether it is Docker Hub as a whole.
+    pub(crate) fn is_hub(&self) -> bool {
+        self.shown() == HUB
+    }
+
+    /// As docker itself names it.
+    pub(crate) fn shown(&self) -> String {
+        shown(&self.realm, &self.path)
+    }
+}
+
+/// As docker itself names what is kept under a realm and a path.
+pub(crate) fn shown(realm: &str, path: &str) -> String {
+    let host = realm.strip_prefix("https://").unwrap_or(realm);
+    match (host, path) {
+        (HUB_HOST, "") => HUB.to_owned(),
+        (HUB_HOST, path) => format!("https://{HUB_HOST}/{path}"),
+        (_, "") => host.to_owned(),
+        (_, path) => format!("{host}/{path}"),
+    }
+}
+
+/// Under its port, which is what tells two registries of one machine apart.
+fn with_port(http: &Realm) -> String {
+    let text = http.to_string();
+    let port = Url::parse(&text).ok().and_then(|url| url.port());
+    let usual = if port.is_none() { ":80" } else { "" };
+    format!("{}{usual}", text.replacen("http://", "https://", 1))
+}
+
+fn url_of(realm: &str, path: &str) -> Option<Url> {
+    let mut url = Url::parse(realm).ok()?;
+    url.set_path(path);
+    Some(url)
+}
+
+fn no_host() -> Refusal {
+    Refusal::Failed(Report {
+        error: "the server URL is not that of a registry".to_owned(),
+        causes: Vec::new(),
+        hint: None,
+        exit: Exit::Failed,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn server(protocol: &str, host: &str, path: &str) -> Server {
+        Server::of(&Resource {
+            protocol: protocol.into(),
+            host: host.into(),
+            path: Some(path.to_owned()).filter(|path| !path.is_empty()),
+        })
+        .unwrap()
+    }
+
+    #[test]
+    fn the_ways_to_write_one_registry_lead_to_one_record() {
+        for (protocol, host) in [
+            ("", "ghcr.io"),
+            ("", "GHCR.IO"),
+            ("", "ghcr.io."),
+            ("", "ghcr.io:443"),
+            ("https", "ghcr.io"),
+            ("https", "ghcr.io:443"),
+        ] {
+            let found = server(protocol, host, "");
+            assert_eq!(found.shown(), "ghcr.io", "{protocol} {host}");
+            assert_eq!(found.realm, "https://ghcr.io");
+        }
+        for (protocol, host, path) in [
+            ("", "docker.io", ""),
+            ("", "index.docker.io", ""),
+            ("", "registry-1.docker.io", ""),
+            ("https", "index.docker.io", "v1"),
+            ("https", "docker.io:443", ""),
+        ] {
+            let found = server(protocol, host, path);
+            assert_eq!(found.shown(), HUB, "{protocol} {host} {path}");
+            assert!(!found.urls.is_empty());
+        }
+    }
+
+    #[test]
+    fn what_is_another_registry_or_another_key_stays_apart() {
+        let all = [
+            server("", "ghcr.io", ""),
+            server("", "ghcr.io", "team/app"),
+            server("", "ghcr.io", "v1"),
+            server("", "ghcr.io", "v2"),
+            server("", "ghcr.io:5000", ""),
+            server("http", "ghcr.io", ""),
+            server("http", "ghcr.io:443", ""),
+            server("", "ghcr.io.evil.example", ""),
+            server("", "evilghcr.io", ""),
+            server("", "docker.io", ""),
+            server("", "docker.io", "library/alpine"),
+            server("https", "index.docker.io", "v1/access-token"),
+            server("https", "index.docker.io", "v1/refresh-token"),
+            server("", "hub.docker.io", ""),
+            server("", "evildocker.io", ""),
+            server("", "docker.io:5000", ""),
+            server("http", "docker.io", ""),
+            server("", "localhost", ""),
+            server("http", "localhost", ""),
+            server("", "localhost:5000", ""),
+            server("", "localhost:5001", ""),
+            server("", "127.0.0.1:5000", ""),
+        ];
+        for (index, one) in all.iter().enumerate() {
+            for other in &all[..index] {
+                assert_ne!((&one.realm, &one.path), (&other.realm, &other.path));
+            }
+        }
+    }
+
+    #[test]
+    fn a_provider_is_looked_for_where_nobody_on_the_way_can_listen() {
+        let urls =
+            |found: Server| -> Vec<String> { found.urls.iter().map(ToString::to_string).collect() };
+        assert_eq!(urls(server("http", "ghcr.io", "")), [""; 0]);
+        assert_eq!(urls(server("http", "ghcr.io:443", "")), [""; 0]);
+        assert_eq!(urls(server("", "ghcr.io", "a/b")), ["https://ghcr.io/a/b"]);
+        let local = ["https://localhost:5000/", "http://localhost:5000/"];
+        for protocol in ["", "http", "https"] {
+            let found = server(protocol, "localhost:5000", "");
+            assert_eq!(found.realm, "https://localhost:5000");
+            assert_eq!(urls(found), local);
+        }
+        for key in KEYS_OF_ITS_OWN {
+            assert_eq!(urls(server("https", "index.docker.io", key)), [""; 0]);
+        }
+    }
+
+    #[test]
+    fn what_is_no_host_is_refused() {
+        for host in ["ghcr.io:x", "a..b", "[::1", "ghcr.io:99999", ":5000"] {
+            let resource = Resource {
+                protocol: String::new(),
+                host: host.into(),
+                path: None,
+            };
+            assert!(Server::of(&resource).is_err(), "{host}");
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! `hallpass git`: serves git, whichever host it asks for.
+//!
+//! Nothing is read and nothing is opened before git's request has been understood.
+
+pub mod doctor;
+mod git_config;
+mod large_pushes;
+pub mod protocol;
+mod repository;
+mod resolver;
+pub mod setup;
+
+use clap::Args;
+
+use crate::arguments::{Asking, Common};
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use crate::arguments;
+use crate::credential::{Action, Request, Resource};
+use crate::env::Env;
+use crate::error::Error;
+use crate::serving::recall::Recall;
+use crate::serving::serve as tool;
+use crate::tools::tool::Tool;
+use protocol::CredentialHelper;
+use repository::Repository;
+use resolver::Desk;
+
+/// `hallpass git`.
+pub(crate) const NAME: &str = "git";
+
+/// The file name under which it starts this program.
+pub(crate) const PROGRAM_NAME: &str = "git-credential-hallpass";
+
+#[derive(Debug)]
+pub struct Git;
+
+impl Tool for Git {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn program_names(&self) -> &'static [&'static str] {
+        &[PROGRAM_NAME]
+    }
+
+    fn command(&self) -> clap::Command {
+        arguments::command::<Arguments>(NAME)
+    }
+
+    fn run(&self, env: &Env, words: &[OsString]) -> Result<ExitCode, Error> {
+        run(env, &arguments::one_word_or_parsed(NAME, words)?, words)
+    }
+
+    fn setup_command(&self) -> clap::Command {
+        arguments::command::<setup::Arguments>(NAME)
+    }
+
+    fn set_up(&self, env: &Env, words: &[OsString]) -> Result<ExitCode, Error> {
+        setup::run(env, &arguments::parsed("setup git", words)?)
+    }
+
+    fn doctor_command(&self) -> clap::Command {
+        arguments::command::<doctor::Arguments>(NAME)
+    }
+
+    fn diagnose(&self, env: &Env, words: &[OsString]) -> Result<ExitCode, Error> {
+        doctor::run(env, &arguments::parsed("doctor git", words)?)
+    }
+}
+
+/// Answer git, as its credential helper
+///
+/// git starts it with an operation: get, store, erase, capability.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    pub asking: Asking,
+    #[command(flatten)]
+    pub common: Common,
+    /// The operation that git requests; always the last argument
+    #[arg(value_name = "get|store|erase|capability")]
+    pub operation: OsString,
+}
+
+impl From<OsString> for Arguments {
+    fn from(operation: OsString) -> Self {
+        Self {
+            asking: Asking::default(),
+            common: Common::default(),
+            operation,
+        }
+    }
+}
+
+/// `words` are what `args` was parsed from.
+pub(crate) fn run(env: &Env, args: &Arguments, words: &[OsString]) -> Result<ExitCode, Error> {
+    let repository = Repository::new(env);
+    tool::serve(
+        env,
+        NAME,
+        &CredentialHelper,
+        Some(&args.operation),
+        |request| question(env, words, request, &repository),
+        |request| {
+            let nobody = !request.interactive || repository.rules_asking_out_on_the_command_line();
+            tool::prepared(env, &args.common, &args.asking, nobody)
+        },
+        |tool, request, outcome| {
+            let desk = Desk {
+                tool,
+                repository: &repository,
+            };
+            desk.answer(request, outcome)
+        },
+    )
+}
+
+/// A request as a question that may have been answered before: who else could have a say in whose
+/// token it is, a user name, a state or the repository, has none.
+fn question<'e>(
+    env: &'e Env,
+    words: &[OsString],
+    request: &Request,
+    repository: &Repository<'_>,
+) -> Option<Recall<'e>> {
+    let Request {
+        action: Action::Get,
+        resource:
+            Some(Resource {
+                protocol,
+                host,
+                path,
+            }),
+        username: None,
+        account: None,
+        ..
+    } = request
+    else {
+        return None;
+    };
+    if repository.may_name_an_account() {
+        return None;
+    }
+    let asked = [Some(protocol), Some(host), path.as_ref()];
+    let asked = asked.map(|text| text.map(String::as_bytes));
+    Some(Recall::new(env, NAME, words, asked))
+}

@@ -1,0 +1,593 @@
+//! `hallpass git`: a credential helper of git.
+//!
+//! Specification: <https://git-scm.com/docs/git-credential> ("INPUT/OUTPUT FORMAT") and
+//! <https://git-scm.com/docs/gitcredentials>.
+//!
+//! What is read here decides who gets a token, and much of it comes from a URL in somebody else's
+//! repository. So whatever git would never write is refused as a whole: nothing on stdout, one
+//! line on stderr, and nobody is asked for anything. How a refused token is replaced within one
+//! fetch or push is told at [`STATE`].
+
+use std::io::{self, Read};
+use std::process::ExitCode;
+
+use time::Duration;
+use zeroize::Zeroizing;
+
+use crate::credential::{
+    Action, Answer, Call, Credential, Generation, KeptCredential, Refusal, Reply, Request,
+    Resource, TokenKind, Want,
+};
+use crate::env::Env;
+use crate::report::{Exit, Report};
+use crate::secret::{Secret, Wiping};
+use crate::wire::Protocol;
+
+/// What marks our own among the `state[]` that git carries from one `get` to the next.
+///
+/// A token is answered with `continue=1` and a state that names its generation. If the server
+/// refuses it, git neither erases it nor gives up, but asks again and hands the state back: that
+/// generation is then replaced by force. That second answer never carries `continue`, for git
+/// repeats a POST as often as it is told to.
+///
+/// After a good GET git's `store` has used the state up, so the first `get` after a refused POST
+/// carries none. It is answered as any other, and the one after it carries the state. But by then
+/// git has the user name of our reply in place of the one that chose the account. What it does
+/// send again, and nobody reads, is `oauth_refresh_token`: so that carries the account.
+const STATE: &str = "hallpass:";
+
+/// The longest line, with its newline (git-credential(1)).
+const LONGEST_LINE: usize = 65_535;
+/// More than git sends with a hundred `wwwauth[]` of the greatest length.
+const LONGEST_REQUEST: usize = 8 << 20;
+
+#[derive(Debug)]
+pub struct CredentialHelper;
+
+impl Protocol for CredentialHelper {
+    fn serve(&self, call: &mut Call<'_>, answer: Answer<'_>) -> io::Result<ExitCode> {
+        // git puts its operation last, behind whatever its configuration holds.
+        let operation = call.args.last().and_then(|last| last.to_str());
+        let operation = match operation {
+            Some("get") => Operation::Get,
+            Some("store") => Operation::Store,
+            Some("erase") => Operation::Erase,
+            Some("capability") => {
+                call.stdout.write_all(CAPABILITIES.as_bytes())?;
+                call.stdout.flush()?;
+                return Ok(Exit::Answered.into());
+            }
+            // What a later git may ask is none of our business (gitcredentials(7)).
+            Some(_) | None => return Ok(Exit::Answered.into()),
+        };
+        let bytes = match read(call.stdin)? {
+            Ok(bytes) => bytes,
+            Err(malformed) => return Ok(refused(call, &malformed)),
+        };
+        let input = match Input::parse(&bytes) {
+            Ok(input) => input,
+            Err(malformed) => return Ok(refused(call, &malformed)),
+        };
+        drop(bytes);
+        let resource = match input.resource() {
+            Ok(Some(resource)) => resource,
+            Ok(None) => return Ok(Exit::Answered.into()),
+            Err(malformed) => return Ok(refused(call, &malformed)),
+        };
+        let healing = Healing::of(&input);
+        let names_user = input.username.is_some();
+        let offered = input.capabilities;
+        let request = input.request(operation, resource, &healing, call.env);
+        let reply = match answer(&request) {
+            Ok(Reply::Credential(credential)) => {
+                of_provider(&credential, offered, &healing, names_user)
+            }
+            Ok(Reply::Kept(credential)) => of_kept(&credential, offered),
+            Ok(Reply::List(_) | Reply::Done) => return Ok(Exit::Answered.into()),
+            Err(refusal) => return refused_by_session(call, operation, &healing, &refusal),
+        };
+        match reply {
+            Ok(lines) => {
+                call.stdout.write_all(lines.as_bytes())?;
+                call.stdout.flush()?;
+                Ok(Exit::Answered.into())
+            }
+            Err(unprintable) => {
+                let Unprintable { key } = unprintable;
+                let error = format!(
+                    "git is handed nothing: the {key} holds what would break git's protocol"
+                );
+                only_line(error).write(call.stderr);
+                Ok(Exit::Failed.into())
+            }
+        }
+    }
+}
+
+const CAPABILITIES: &str = "version 0\ncapability authtype\ncapability state\n";
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Operation {
+    Get,
+    Store,
+    Erase,
+}
+
+/// Tells why there is no credential. "No" is an answer, and so is a token that the server refused
+/// and that nobody can replace: without `quit` git would ask for a user name next.
+fn refused_by_session(
+    call: &mut Call<'_>,
+    operation: Operation,
+    healing: &Healing,
+    refusal: &Refusal,
+) -> io::Result<ExitCode> {
+    let (report, is_definite) = match refusal {
+        // git asks its next helper when this one prints nothing.
+        Refusal::NotMine => return Ok(Exit::Answered.into()),
+        Refusal::Declined(report) => (report, true),
+        Refusal::NotSignedIn(report) => (report, healing.refused.is_some()),
+        Refusal::Failed(report) => (report, false),
+    };
+    report.write(call.stderr);
+    if is_definite && operation == Operation::Get {
+        call.stdout.write_all(b"quit=1\n")?;
+        call.stdout.flush()?;
+    }
+    Ok(report.exit.into())
+}
+
+fn refused(call: &mut Call<'_>, malformed: &Malformed) -> ExitCode {
+    let report = only_line(format!("git's request is refused: {malformed}"));
+    report.write(call.stderr);
+    report.exit.into()
+}
+
+fn only_line(error: String) -> Report {
+    Report {
+        error,
+        causes: Vec::new(),
+        hint: None,
+        exit: Exit::Failed,
+    }
+}
+
+// --- what git says ---
+
+/// Why a request is not taken for one of git's. It says what is wrong and quotes nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Malformed {
+    #[error("a carriage return stands within a line")]
+    CarriageReturn,
+    #[error("it holds a NUL byte")]
+    Nul,
+    #[error("a line is longer than {LONGEST_LINE} bytes")]
+    LongLine,
+    #[error("it is longer than {LONGEST_REQUEST} bytes")]
+    TooLong,
+    #[error("a line is not KEY=VALUE")]
+    NotAPair,
+    #[error("it names `{0}` twice")]
+    Twice(&'static str),
+    #[error("its `{0}` is not UTF-8 text")]
+    NotText(&'static str),
+    #[error("it names no protocol")]
+    NoProtocol,
+    #[error("it names no host")]
+    NoHost,
+}
+
+/// The keys that git may send; what else comes is left alone (git-credential(1)).
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Input {
+    capabilities: Capabilities,
+    protocol: Option<String>,
+    host: Option<String>,
+    path: Option<String>,
+    username: Option<String>,
+    password: Option<Secret<String>>,
+    authtype: Option<String>,
+    credential: Option<Secret<String>>,
+    ephemeral: Option<String>,
+    continued: Option<String>,
+    oauth_refresh_token: Option<Secret<String>>,
+    password_expiry_utc: Option<String>,
+    wwwauth: Vec<String>,
+    state: Vec<String>,
+}
+
+/// What git offered to understand; nothing else may be sent back.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Capabilities {
+    authtype: bool,
+    state: bool,
+}
+
+/// Reads up to the empty line, or to the end.
+fn read(stdin: &mut dyn Read) -> io::Result<Result<Zeroizing<Vec<u8>>, Malformed>> {
+    let mut chunk = Zeroizing::new([0; 1024]);
+    let mut bytes = Wiping::with_capacity(1024);
+    loop {
+        let count = match stdin.read(&mut *chunk) {
+            Ok(0) => return Ok(Ok(bytes.into_bytes())),
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        // An empty line may have begun in the chunk before.
+        let seam = bytes.bytes().len().saturating_sub(2);
+        bytes.add(chunk.get(..count).unwrap_or_default());
+        let all = bytes.bytes();
+        if all.len() > LONGEST_REQUEST {
+            return Ok(Err(Malformed::TooLong));
+        }
+        if has_empty_line(all.get(seam..).unwrap_or_default(), seam == 0) {
+            return Ok(Ok(bytes.into_bytes()));
+        }
+    }
+}
+
+fn has_empty_line(bytes: &[u8], from_the_start: bool) -> bool {
+    (from_the_start && (bytes.starts_with(b"\n") || bytes.starts_with(b"\r\n")))
+        || bytes.windows(2).any(|pair| pair == b"\n\n")
+        || bytes.windows(3).any(|three| three == b"\n\r\n")
+}
+
+impl Input {
+    /// Parses a whole request.
+    pub fn parse(bytes: &[u8]) -> Result<Self, Malformed> {
+        let mut input = Self::default();
+        for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+            if line.len() > LONGEST_LINE {
+                return Err(Malformed::LongLine);
+            }
+            let line = match line.strip_suffix(b"\n") {
+                Some(line) => line.strip_suffix(b"\r").unwrap_or(line),
+                None => line,
+            };
+            if line.is_empty() {
+                break;
+            }
+            // To git a line ends at LF alone; to a reader that also ends it at CR, what follows
+            // would be another key (CVE-2024-50338, CVE-2024-52006).
+            if line.contains(&b'\r') {
+                return Err(Malformed::CarriageReturn);
+            }
+            if line.contains(&0) {
+                return Err(Malformed::Nul);
+            }
+            let equals = line.iter().position(|byte| *byte == b'=');
+            let (key, value) = match equals.and_then(|at| line.split_at_checked(at)) {
+                Some((key, value)) if !key.is_empty() => (key, value.get(1..).unwrap_or_default()),
+                Some(_) | None => return Err(Malformed::NotAPair),
+            };
+            input.take(key, value)?;
+        }
+        Ok(input)
+    }
+
+    fn take(&mut self, key: &[u8], value: &[u8]) -> Result<(), Malformed> {
+        match key {
+            b"protocol" => once(&mut self.protocol, "protocol", value),
+            b"host" => once(&mut self.host, "host", value),
+            b"path" => once(&mut self.path, "path", value),
+            b"username" => once(&mut self.username, "username", value),
+            b"password" => once_secret(&mut self.password, "password", value),
+            b"authtype" => once(&mut self.authtype, "authtype", value),
+            b"credential" => once_secret(&mut self.credential, "credential", value),
+            b"oauth_refresh_token" => {
+                once_secret(&mut self.oauth_refresh_token, "oauth_refresh_token", value)
+            }
+            b"password_expiry_utc" => {
+                once(&mut self.password_expiry_utc, "password_expiry_utc", value)
+            }
+            b"ephemeral" => once(&mut self.ephemeral, "ephemeral", value),
+            // It says that our last answer was one of several, which the `state[]` says too.
+            b"continue" => once(&mut self.continued, "continue", value),
+            b"capability[]" => {
+                match value {
+                    b"" => self.capabilities = Capabilities::default(),
+                    b"authtype" => self.capabilities.authtype = true,
+                    b"state" => self.capabilities.state = true,
+                    _ => (),
+                }
+                Ok(())
+            }
+            b"wwwauth[]" => {
+                append(&mut self.wwwauth, value);
+                Ok(())
+            }
+            b"state[]" => {
+                append(&mut self.state, value);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What is asked for; `None` for what has no host and needs none, as a certificate's file.
+    fn resource(&self) -> Result<Option<Resource>, Malformed> {
+        let protocol = self.protocol.as_deref().unwrap_or_default();
+        if protocol.is_empty() {
+            return Err(Malformed::NoProtocol);
+        }
+        let protocol = protocol.to_ascii_lowercase();
+        match self.host.as_deref() {
+            None => Err(Malformed::NoHost),
+            // An empty host is no host, and never stands for any of them.
+            Some("") if protocol == "http" || protocol == "https" => Err(Malformed::NoHost),
+            Some("") => Ok(None),
+            Some(host) => Ok(Some(Resource {
+                protocol,
+                host: host.to_owned(),
+                path: self.path.clone(),
+            })),
+        }
+    }
+
+    fn request(
+        self,
+        operation: Operation,
+        resource: Resource,
+        healing: &Healing,
+        env: &Env,
+    ) -> Request {
+        let Self {
+            capabilities,
+            protocol: _,
+            host: _,
+            path,
+            username,
+            password,
+            authtype,
+            credential,
+            ephemeral,
+            continued: _,
+            oauth_refresh_token,
+            password_expiry_utc,
+            wwwauth,
+            state: _,
+        } = self;
+        let handed = KeptCredential {
+            path,
+            username: username.clone(),
+            password,
+            authtype,
+            credential,
+            expires_at: password_expiry_utc.as_deref().and_then(expiry),
+            oauth_refresh_token,
+        };
+        let action = match operation {
+            Operation::Get => Action::Get,
+            // Whoever made it asks that nobody keeps it.
+            Operation::Store if ephemeral.as_deref().is_some_and(is_true) => {
+                Action::Store(KeptCredential::default())
+            }
+            Operation::Store => Action::Store(handed),
+            Operation::Erase => Action::Erase(handed),
+        };
+        Request {
+            action,
+            resource: Some(resource),
+            account: healing.account.clone(),
+            username,
+            takes_authtype: capabilities.authtype,
+            challenges: wwwauth,
+            want: Want {
+                token: TokenKind::Access,
+                fresh_for: Duration::ZERO,
+                refused: healing.refused,
+            },
+            interactive: is_interactive(env),
+            cluster: None,
+        }
+    }
+}
+
+fn once(place: &mut Option<String>, key: &'static str, value: &[u8]) -> Result<(), Malformed> {
+    if place.is_some() {
+        return Err(Malformed::Twice(key));
+    }
+    let text = std::str::from_utf8(value).map_err(|_| Malformed::NotText(key))?;
+    *place = Some(text.to_owned());
+    Ok(())
+}
+
+fn once_secret(
+    place: &mut Option<Secret<String>>,
+    key: &'static str,
+    value: &[u8],
+) -> Result<(), Malformed> {
+    if place.is_some() {
+        return Err(Malformed::Twice(key));
+    }
+    let text = std::str::from_utf8(value).map_err(|_| Malformed::NotText(key))?;
+    *place = Some(Secret::from(text));
+    Ok(())
+}
+
+/// A header may be in any encoding: what is not UTF-8 in it is only shown, if at all.
+fn append(list: &mut Vec<String>, value: &[u8]) {
+    if value.is_empty() {
+        list.clear();
+    } else {
+        list.push(String::from_utf8_lossy(value).into_owned());
+    }
+}
+
+/// A boolean of git's configuration.
+fn is_true(value: &str) -> bool {
+    ["1", "true", "yes", "on"]
+        .iter()
+        .any(|word| value.eq_ignore_ascii_case(word))
+}
+
+/// Seconds since 1970; 0, nothing and what is no number: never.
+fn expiry(value: &str) -> Option<i64> {
+    value.parse().ok().filter(|seconds| *seconds > 0)
+}
+
+/// Whether the environment lets somebody be asked.
+fn is_interactive(env: &Env) -> bool {
+    let says_no = |name, words: &[&str]| {
+        env.var_in_passing(name)
+            .is_some_and(|value| words.iter().any(|word| value.eq_ignore_ascii_case(word)))
+    };
+    !says_no("GIT_TERMINAL_PROMPT", &["0", "false", "no", "off"])
+        && !says_no("GCM_INTERACTIVE", &["0", "false", "never"])
+}
+
+/// Where a request stands in the replacement of a refused token; see [`STATE`].
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Healing {
+    refused: Option<Generation>,
+    /// Whose token it was. By now git has our user name in the place of the one that chose them.
+    account: Option<String>,
+}
+
+impl Healing {
+    fn of(input: &Input) -> Self {
+        let ours = |state: &str| {
+            let (generation, account) = state.strip_prefix(STATE)?.split_once(':')?;
+            Some(Self {
+                refused: Some(generation.parse().ok()?),
+                account: Some(account.to_owned()),
+            })
+        };
+        let mut states = input.state.iter().rev();
+        let state = states.find_map(|state| ours(state));
+        // Not a state: it names the account, and nothing has been refused.
+        let token = input.oauth_refresh_token.as_ref();
+        let account = token.and_then(|token| ours(token.expose()));
+        state
+            .or(account.map(|account| Self {
+                refused: None,
+                ..account
+            }))
+            .unwrap_or_default()
+    }
+}
+
+// --- what git is told ---
+
+/// A value that would be more than a value in git's eyes.
+#[derive(Debug, PartialEq, Eq)]
+struct Unprintable {
+    key: &'static str,
+}
+
+/// More than all the keys of a reply take, with the values that are ours.
+const KEYS: usize = 512;
+
+/// A reply while it is written.
+struct Lines(Zeroizing<String>);
+
+impl Lines {
+    /// `values`: those that are as long as somebody else made them.
+    fn new<'v>(offered: Capabilities, values: impl IntoIterator<Item = &'v str>) -> Self {
+        // With room for all, so that no copy of a token is left behind.
+        let room = values.into_iter().map(str::len).sum::<usize>() + KEYS;
+        let mut text = Zeroizing::new(String::with_capacity(room));
+        if offered.authtype {
+            text.push_str("capability[]=authtype\n");
+        }
+        if offered.state {
+            text.push_str("capability[]=state\n");
+        }
+        Self(text)
+    }
+
+    fn add(&mut self, key: &'static str, value: &str) -> Result<(), Unprintable> {
+        let length = key.len() + "=".len() + value.len() + "\n".len();
+        if value.contains(['\r', '\n', '\0']) || length > LONGEST_LINE {
+            return Err(Unprintable { key });
+        }
+        let text = &mut self.0;
+        text.push_str(key);
+        text.push('=');
+        text.push_str(value);
+        text.push('\n');
+        Ok(())
+    }
+}
+
+fn of_provider(
+    credential: &Credential,
+    offered: Capabilities,
+    healing: &Healing,
+    names_user: bool,
+) -> Result<Zeroizing<String>, Unprintable> {
+    let Credential {
+        token,
+        token_type: _,
+        expires_at,
+        scopes: _,
+        username,
+        provider: _,
+        account,
+        generation,
+        bearer,
+        renewable,
+    } = credential;
+    let token = token.expose();
+    let mut lines = Lines::new(offered, [token.as_str(), username, account]);
+    // git 2.46 to 2.53 leaves the header form out of the probe before a POST larger than
+    // `http.postBuffer`, so a large push ends in 401 (fixed in 2.54.0, commit ed0f7a62f7). It
+    // sends a user name and password every time.
+    if offered.authtype && *bearer {
+        lines.add("authtype", "Bearer")?;
+        lines.add("credential", token)?;
+        lines.add("ephemeral", "1")?;
+    } else {
+        lines.add("username", username)?;
+        lines.add("password", token)?;
+        if offered.state && names_user {
+            let account = format!("{STATE}{generation}:{account}");
+            lines.add("oauth_refresh_token", &account)?;
+        }
+    }
+    if let Some(expires_at) = expires_at {
+        let seconds = expires_at.unix_timestamp().to_string();
+        lines.add("password_expiry_utc", &seconds)?;
+    }
+    if offered.state && *renewable && healing.refused.is_none() {
+        lines.add("state[]", &format!("{STATE}{generation}:{account}"))?;
+        lines.add("continue", "1")?;
+    }
+    Ok(lines.0)
+}
+
+fn of_kept(kept: &KeptCredential, offered: Capabilities) -> Result<Zeroizing<String>, Unprintable> {
+    let KeptCredential {
+        path: _,
+        username,
+        password,
+        authtype,
+        credential,
+        expires_at,
+        oauth_refresh_token,
+    } = kept;
+    let secrets = [password, credential, oauth_refresh_token];
+    let secrets = secrets.into_iter().flatten().map(|s| s.expose().as_str());
+    let others = [username, authtype].into_iter().flatten();
+    let mut lines = Lines::new(offered, secrets.chain(others.map(String::as_str)));
+    if let (true, Some(authtype), Some(credential)) = (offered.authtype, authtype, credential) {
+        lines.add("authtype", authtype)?;
+        lines.add("credential", credential.expose())?;
+    }
+    if let Some(username) = username {
+        lines.add("username", username)?;
+    }
+    if let Some(password) = password {
+        lines.add("password", password.expose())?;
+    }
+    if let Some(seconds) = expires_at {
+        lines.add("password_expiry_utc", &seconds.to_string())?;
+    }
+    if let Some(token) = oauth_refresh_token {
+        lines.add("oauth_refresh_token", token.expose())?;
+    }
+    Ok(lines.0)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,81 @@
+//! What an earlier run was told, for one that is told less.
+
+use std::ffi::OsString;
+
+use serde_json::Value;
+
+use super::super::kubeconfig;
+use super::Arguments;
+use super::kubeconfig_file::KubeconfigFile;
+use super::{Plan, kubelogin};
+use crate::arguments::{Opener, parsed};
+use crate::config::Flow;
+use crate::credential::TokenKind;
+
+pub(crate) struct Again {
+    pub(crate) provider: String,
+    account: Option<String>,
+    token: Option<TokenKind>,
+    flow: Option<Flow>,
+    env: Vec<(&'static str, String)>,
+}
+
+impl Again {
+    /// Returns what this run leaves as it was. `now` is the user's entry in the kubeconfig.
+    pub(crate) fn of(
+        args: &Arguments,
+        target: &KubeconfigFile,
+        now: Option<&Value>,
+    ) -> Option<Self> {
+        let Opener {
+            provider,
+            issuer_url,
+            client_id,
+            ..
+        } = &args.opener;
+        if args.from_kubelogin || issuer_url.is_some() || client_id.is_some() {
+            return None;
+        }
+        // An entry that no set-up wrote may be from another person's kubeconfig.
+        let words = kubeconfig::own_arguments(now.filter(|_| target.was_set_up())?)?;
+        let words: Vec<OsString> = words.into_iter().map(OsString::from).collect();
+        let earlier = parsed::<super::super::Arguments>("kubectl", &words).ok()?;
+        let variables = now?.pointer("/exec/env").and_then(Value::as_array);
+        let value_of = |name: &str| {
+            let mut variables = variables.into_iter().flatten();
+            let variable = variables.find(|one| one.get("name").is_some_and(|n| n == name))?;
+            variable.get("value")?.as_str().map(str::to_owned)
+        };
+        let env = kubelogin::VARIABLES.iter();
+        Some(Self {
+            provider: provider.clone().or(earlier.provider)?,
+            account: args.opener.account.clone().or(earlier.account),
+            token: earlier.token,
+            flow: earlier.asking.flow,
+            env: env
+                .filter_map(|name| Some((*name, value_of(name)?)))
+                .collect(),
+        })
+    }
+
+    pub(crate) fn plan(self) -> Plan {
+        let Self {
+            provider,
+            account,
+            token,
+            flow,
+            env,
+        } = self;
+        let opener = Opener {
+            provider: Some(provider.clone()),
+            account,
+            ..Opener::default()
+        };
+        Plan {
+            token,
+            flow,
+            env,
+            ..Plan::of(provider, opener)
+        }
+    }
+}

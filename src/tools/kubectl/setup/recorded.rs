@@ -1,0 +1,82 @@
+//! The exec entry that a set-up records in the store, for clients that don't say which cluster they
+//! talk to.
+
+use super::super::entry::Entry;
+use super::super::kubeconfig::Kubeconfig;
+use crate::error::Error;
+use crate::report::printable;
+use crate::setup::host::Host;
+use crate::store::Store;
+
+/// Returns the server that clients need not describe: the only one that the user's contexts lead
+/// to, if hallpass answers for its cluster as the kubeconfig has it.
+pub(crate) fn one_server<'h>(
+    kubeconfig: &Kubeconfig,
+    user: &str,
+    hosts: &'h [Host],
+    notes: &mut Vec<String>,
+) -> Option<&'h Host> {
+    let clusters = kubeconfig.contexts().filter(|one| one.user == user);
+    let mut clusters = clusters.filter_map(|context| kubeconfig.cluster(context.cluster));
+    let is_plain = clusters.all(|cluster| !cluster.insecure && cluster.text("proxy-url").is_none());
+    let why = match hosts {
+        [host] if is_plain => return Some(host),
+        [] => return None,
+        [_] => "its cluster has settings that these clients do not pass on",
+        [_, ..] => "it has several clusters: give each cluster a user of its own",
+    };
+    notes.push(format!(
+        "clients that do not say which cluster they talk to get no token for the user {}: {why}",
+        printable(user)
+    ));
+    None
+}
+
+/// What is recorded of the exec entry in the store, and under which ID.
+pub(crate) struct Recorded {
+    pub(crate) id: String,
+    entry: Entry,
+    pub(crate) is_new: bool,
+}
+
+impl Recorded {
+    /// The recorded entry: an earlier run's, if it says the same, or a new one. `None` if nothing is
+    /// stored.
+    pub(crate) fn of(
+        store: &Store,
+        entry: Entry,
+        earlier: Option<&str>,
+        notes: &mut Vec<String>,
+    ) -> Result<Option<Self>, Error> {
+        if !store.keeps()? {
+            notes.push(
+                "nothing is stored on this machine (store: none), so clients that do not say which \
+                 cluster they talk to get no token"
+                    .to_owned(),
+            );
+            return Ok(None);
+        }
+        if let Some(id) = earlier
+            && Entry::read(store, id)?.as_ref() == Some(&entry)
+        {
+            return Ok(Some(Self {
+                id: id.to_owned(),
+                entry,
+                is_new: false,
+            }));
+        }
+        Ok(Some(Self {
+            id: Entry::new_id()?,
+            entry,
+            is_new: true,
+        }))
+    }
+
+    /// Records a new one.
+    pub(crate) fn write(&self, store: &Store) -> Result<(), Error> {
+        if self.is_new {
+            self.entry.write(store, &self.id)?;
+        }
+        Ok(())
+    }
+}

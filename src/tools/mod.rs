@@ -1,0 +1,11 @@
+//! The tools, one folder each.
+
+pub mod docker;
+pub mod git;
+pub mod kubectl;
+pub mod tool;
+
+pub use tool::Tool;
+
+/// Every tool. A new one is a folder and a line here.
+pub const ALL: &[&dyn Tool] = &[&git::Git, &docker::Docker, &kubectl::Kubectl];

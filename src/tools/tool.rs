@@ -1,0 +1,98 @@
+//! The trait that every tool implements, and what its doctor reports.
+
+use std::ffi::OsString;
+use std::fmt::Write as _;
+use std::process::ExitCode;
+
+use crate::env::Env;
+use crate::error::Error;
+use crate::report::{Exit, Report, printable};
+use crate::terminal::print;
+
+/// A program that asks hallpass for credentials. Everything about it is in one folder.
+pub trait Tool: Sync {
+    /// The command that the tool runs: `hallpass NAME`.
+    fn name(&self) -> &'static str;
+
+    /// The file names under which the tool starts this program, other than `hallpass`.
+    fn program_names(&self) -> &'static [&'static str];
+
+    /// Whether the tool starts `hallpass` with these words, which begin with no command.
+    fn is_invoked_by(&self, words: &[OsString]) -> bool {
+        let _ = words;
+        false
+    }
+
+    /// The arguments of `hallpass NAME`, with their help.
+    fn command(&self) -> clap::Command;
+
+    /// Answers the tool. `words` follow the command. A request that was answered before builds no
+    /// [`clap::Command`].
+    fn run(&self, env: &Env, words: &[OsString]) -> Result<ExitCode, Error>;
+
+    /// The arguments of `hallpass setup NAME`, with their help.
+    fn setup_command(&self) -> clap::Command;
+
+    /// Configures the tool to use hallpass.
+    fn set_up(&self, env: &Env, words: &[OsString]) -> Result<ExitCode, Error>;
+
+    /// The arguments of `hallpass doctor NAME`, with their help.
+    fn doctor_command(&self) -> clap::Command;
+
+    /// Finds out why the tool is denied access. It refreshes no token, asks nobody to sign in, and
+    /// shows a token's claims, but never the token.
+    fn diagnose(&self, env: &Env, words: &[OsString]) -> Result<ExitCode, Error>;
+}
+
+/// What was looked at, in order.
+#[derive(Default)]
+pub(crate) struct Findings {
+    text: String,
+    is_off: bool,
+}
+
+impl Findings {
+    /// Something is as it should be.
+    pub(crate) fn well(&mut self, what: &str) {
+        self.line("ok", what);
+    }
+
+    /// Something that a person should know, and that need not be wrong.
+    pub(crate) fn note(&mut self, what: &str) {
+        self.line("note", what);
+    }
+
+    /// Something is off, and this is what to type.
+    pub(crate) fn off(&mut self, what: &str, hint: &str) {
+        self.is_off = true;
+        self.line("OFF", what);
+        for line in hint.lines() {
+            let _ = writeln!(self.text, "      {}", printable(line));
+        }
+    }
+
+    pub(crate) fn refused(&mut self, report: &Report) {
+        let Report {
+            error,
+            causes,
+            hint,
+            exit: _,
+        } = report;
+        let what = [std::slice::from_ref(error), causes].concat().join(": ");
+        self.off(&what, hint.as_deref().unwrap_or_default());
+    }
+
+    pub(crate) fn line(&mut self, verdict: &str, what: &str) {
+        let _ = writeln!(self.text, "{verdict:<5} {}", printable(what));
+    }
+
+    /// Prints it all; a failure where something is off.
+    pub(crate) fn end(self) -> ExitCode {
+        print(&self.text);
+        if self.is_off {
+            Exit::Failed.into()
+        } else {
+            Exit::Answered.into()
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! What the tools' protocols share.
+//!
+//! A protocol reads a tool's request, asks `answer` for a credential, and replies in the tool's own
+//! format. It knows nothing of sessions, OAuth, files or HTTP: M tools and N providers meet
+//! only in `credential`.
+
+use std::io;
+use std::process::ExitCode;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use zeroize::Zeroizing;
+
+use crate::credential::{Answer, Call};
+use crate::secret::{Secret, Wiping};
+
+/// One tool's way of asking for a credential.
+pub trait Protocol: Sync {
+    /// Serves one run. It is handed a callback and not a credential, for some tools ask many
+    /// times in one run, and each hears "no" differently.
+    fn serve(&self, call: &mut Call<'_>, answer: Answer<'_>) -> io::Result<ExitCode>;
+}
+
+/// The credentials of Basic authentication: a user name and a token or password (RFC 7617 §2).
+pub fn basic(username: &str, password: &str) -> Zeroizing<String> {
+    let mut pair = Wiping::with_capacity(username.len() + 1 + password.len());
+    for part in [username, ":", password] {
+        pair.add(part.as_bytes());
+    }
+    Zeroizing::new(STANDARD.encode(pair.bytes()))
+}
+
+/// The password in the credentials of Basic authentication.
+pub fn password_of(credentials: &Secret<String>) -> Option<Secret<String>> {
+    let pair = Zeroizing::new(STANDARD.decode(credentials.expose()).ok()?);
+    let (_, password) = std::str::from_utf8(&pair).ok()?.split_once(':')?;
+    Some(Secret::from(password))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_is_found_in_what_was_made_of_it_and_in_nothing_else() {
+        assert_eq!(
+            *basic("Aladdin", "open sesame"),
+            "QWxhZGRpbjpvcGVuIHNlc2FtZQ=="
+        );
+        for password in ["tok", "", "a:b", "\u{f6}"] {
+            let made = Secret::from(basic("oauth2", password).as_str());
+            let found = password_of(&made).unwrap();
+            assert_eq!(found.expose(), password);
+        }
+        for nothing in ["", "x", "b2F1dGgy", "/////w=="] {
+            assert!(password_of(&Secret::from(nothing)).is_none(), "{nothing}");
+        }
+    }
+}
