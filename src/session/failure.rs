@@ -92,13 +92,18 @@ fn is_offline(error: &Error) -> bool {
     matches!(error, Error::Http(error) if !error.is_after_sending())
 }
 
-/// Whether it is the provider or the way to it that failed, and not this machine or its
-/// configuration.
+/// Whether the provider or the network failed, rather than something that the user corrects here
+/// and then tries again at once: a setting, the clock, an untrusted certificate, a proxy.
 fn is_shared(error: &Error) -> bool {
     if let Error::Http(error) = error {
         return !matches!(
             error,
-            HttpError::PlainHttp { .. } | HttpError::CaFile { .. } | HttpError::Tls { .. }
+            HttpError::PlainHttp { .. }
+                | HttpError::CaFile { .. }
+                | HttpError::Tls { .. }
+                | HttpError::Certificate { .. }
+                | HttpError::Proxy { .. }
+                | HttpError::ProxyLogin { .. }
         );
     }
     if let Error::Token(fault) = error {
@@ -158,6 +163,7 @@ impl Account<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::CertificateFault;
     use crate::oauth::token::TokenError;
 
     fn at(seconds: i64) -> OffsetDateTime {
@@ -229,6 +235,22 @@ mod tests {
             (Error::LostResponse(Box::new(outage())), true),
             (Error::NoIdToken, true),
             (Error::NoEndpoint("token_endpoint"), false),
+            (
+                Error::Http(HttpError::Certificate {
+                    host: "h".into(),
+                    reason: "r".into(),
+                    fault: CertificateFault::Trust,
+                }),
+                false,
+            ),
+            (
+                Error::Http(HttpError::Proxy {
+                    host: "h".into(),
+                    proxy: "p".into(),
+                    reason: "r".into(),
+                }),
+                false,
+            ),
             (Error::Vanished, false),
         ] {
             assert_eq!(is_shared(&error), shared, "{error}");

@@ -22,6 +22,11 @@ import sandbox  # noqa: E402
 
 
 def main(arguments):
+    # A shell ignores SIGINT and SIGQUIT in what it runs in the background, and nohup SIGHUP. The
+    # programs under test must not inherit that.
+    for ended_by in (signal.SIGQUIT, signal.SIGHUP, signal.SIGTERM):
+        signal.signal(ended_by, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     for module in sorted(path.stem for path in (HERE / "cases").glob("*.py")):
         importlib.import_module(f"cases.{module}")
     if arguments[:1] == ["--list"]:
