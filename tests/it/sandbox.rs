@@ -134,6 +134,8 @@ impl Sandbox {
 
     /// The binary in this sandbox, for a test that needs more than arguments.
     pub(crate) fn command(&self) -> Command {
+        #[cfg(unix)]
+        signals::reset_in_children();
         self.surround(Command::new(env!("CARGO_BIN_EXE_hallpass")))
     }
 
@@ -566,4 +568,37 @@ fn collect(pipe: &mpsc::Receiver<Vec<u8>>, mut all: Vec<u8>) -> String {
         }
     }
     String::from_utf8_lossy(&all).into_owned()
+}
+
+/// The signals that end a process.
+#[cfg(unix)]
+mod signals {
+    use std::sync::Arc;
+    use std::sync::Once;
+    use std::sync::atomic::AtomicBool;
+
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+    use signal_hook::flag::register_conditional_shutdown;
+
+    /// A shell ignores SIGINT and SIGQUIT in what it runs in the background, and `nohup` ignores
+    /// SIGHUP. Programs inherit that, and a test that interrupts one would fail. A signal that the
+    /// test process handles has its default effect in the programs that it starts.
+    pub(super) fn reset_in_children() {
+        static ONCE: Once = Once::new();
+        ONCE.call_once(|| {
+            for signal in [SIGHUP, SIGINT, SIGQUIT, SIGTERM] {
+                // What was ignored before stays without effect here.
+                let ends_the_tests = Arc::new(AtomicBool::new(!is_ignored(signal)));
+                register_conditional_shutdown(signal, 128 + signal, ends_the_tests).unwrap();
+            }
+        });
+    }
+
+    /// Whether this process ignores a signal, where the system says so (proc(5)).
+    fn is_ignored(signal: i32) -> bool {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+        let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+        mask.unwrap_or_default() & (1 << (signal - 1)) != 0
+    }
 }
