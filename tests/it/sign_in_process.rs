@@ -1,9 +1,11 @@
 //! A sign-in belongs to the account: its process outlives the callers that wait for it.
 
 use std::fs;
+use std::io::Read as _;
 use std::os::unix::fs::FileTypeExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use serde_json::Value;
@@ -286,6 +288,37 @@ fn a_process_that_dies_again_and_again_is_not_started_for_ever() {
     }
     caller.wait().fails_saying(1, &["hallpass login corp"]);
     assert_eq!(scene.sandbox.opened().len(), 3);
+}
+
+/// A script may read a pipe that its tools inherit until all of them have ended.
+#[test]
+fn the_process_holds_nothing_that_its_caller_inherited() {
+    let scene = unanswered();
+    let mut shell = scene.sandbox.surround(std::process::Command::new("sh"));
+    shell
+        .args(["-c", "exec \"$0\" get-token corp 7>&1 >/dev/null 2>&1"])
+        .arg(env!("CARGO_BIN_EXE_hallpass"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped());
+    let mut caller = shell.spawn().unwrap();
+    let mut pipe = caller.stdout.take().unwrap();
+    let (sender, receiver) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let _ = sender.send(pipe.read_to_end(&mut Vec::new()));
+    });
+    let url = scene.sandbox.wait_for_browser(1);
+    let process = process(&scene);
+    caller.kill().unwrap();
+    caller.wait().unwrap();
+    let read = receiver.recv_timeout(std::time::Duration::from_secs(10));
+    assert!(is_running(process), "the sign-in is over");
+    read.expect("the sign-in holds its caller's pipe").unwrap();
+    wire::deliver(&scene.provider.sign_in_by_hand(&url, "alice"));
+    wait_until_gone(process);
+    scene
+        .sandbox
+        .run(&["get-token", "corp", "--interactive", "never"])
+        .token();
 }
 
 #[test]

@@ -42,6 +42,7 @@ impl Process {
     /// Takes over the socket and the lock, and leaves the caller's session and streams. `None`
     /// where hallpass did not start this process.
     pub fn take_over() -> io::Result<Option<Self>> {
+        close_inherited();
         let (Ok(socket), Ok(lock)) = (
             io::stdin().as_fd().try_clone_to_owned(),
             io::stdout().as_fd().try_clone_to_owned(),
@@ -109,6 +110,22 @@ impl Process {
                 return Ok(Some((job, lock, hub)));
             }
         }
+    }
+}
+
+/// Closes what the tool left open for the caller, such as a pipe that a script reads to its end: the
+/// script would wait for this process.
+fn close_inherited() {
+    const LAST_STANDARD_STREAM: i32 = 2;
+    let Ok(folder) = std::fs::read_dir("/dev/fd") else {
+        return;
+    };
+    // The folder is open itself while it is read.
+    let names: Vec<_> = folder.flatten().map(|entry| entry.file_name()).collect();
+    let numbers = names.iter().filter_map(|name| name.to_str()?.parse().ok());
+    for number in numbers.filter(|number: &i32| *number > LAST_STANDARD_STREAM) {
+        // The folder's own number is free by now.
+        let _ = nix::unistd::close(number);
     }
 }
 

@@ -10,13 +10,16 @@ import contextlib
 import dataclasses
 import itertools
 import json
+import os
+import pathlib
 import queue
 import shutil
 import subprocess
 
 import faults
+from cases.sign_in_process import finish, leave_the_tab_open, sign_in_processes
 from rig import asks, case
-from sandbox import Blocked
+from sandbox import Blocked, Result, end, wait_for
 
 WORKERS = 2
 ERRORS = ("ENOSPC", "EIO", "EACCES", "EROFS")
@@ -42,6 +45,37 @@ class Worker:
     def run(self, *args, before=()):
         verb, *rest = args
         return self.sandbox.hallpass(verb, *rest, *asks(self.provider), before=before)
+
+    def run_process_of_sign_in(self, *args, before):
+        """The same, with `before` (a strace) attached to the sign-in's own process, from the moment at
+        which the person signs in. Where that process dies, the caller starts another one."""
+        verb, *rest = args
+        opened = len(self.sandbox.tabs())
+        leave_the_tab_open(self.sandbox)
+        out, err = self.sandbox.root / "out", self.sandbox.root / "err"
+        with open(out, "w") as stdout, open(err, "w") as stderr:
+            caller = subprocess.Popen(
+                [self.sandbox.program, verb, *rest, *asks(self.provider)], env=self.sandbox.env, cwd=self.sandbox.home,
+                stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr, start_new_session=True,
+            )  # fmt: skip
+        self.sandbox._running.append(caller)
+        url = wait_for(lambda: self.sandbox.tabs()[opened:], 20, "no tab was opened")[0]
+        (process,) = sign_in_processes(self.sandbox)
+        as_root = () if os.geteuid() == 0 else ("sudo", "-n")
+        tracer = subprocess.Popen([*as_root, *before, "-p", str(process)], stderr=subprocess.DEVNULL)
+        self.sandbox._running.append(tracer)
+        status = pathlib.Path(f"/proc/{process}/status")
+        wait_for(lambda: "TracerPid:\t0\n" not in status.read_text(encoding="utf-8"), 10, "strace did not attach")
+        self.sandbox.browser()
+        finish(self.sandbox, url)
+        try:
+            code = caller.wait(30)
+        except subprocess.TimeoutExpired:
+            end(caller)
+            code = None
+        wait_for(lambda: not sign_in_processes(self.sandbox), 20, "the sign-in's process did not end")
+        tracer.wait(10)
+        return Result([*args], code, out.read_text(), err.read_text(), 0)
 
     # --- what is there before ---
 
@@ -83,11 +117,12 @@ class Worker:
             assert self.run("get-token", "--interactive", "never", *OTHER).token == self.other_token
 
 
-Operation = collections.namedtuple("Operation", "name prepare args next has_other")
+Operation = collections.namedtuple("Operation", "name prepare args next has_other run", defaults=[Worker.run])
 
 FIRST_SIGN_IN = Operation("first sign-in", Worker.nothing, ("get-token", *MINE), ("get-token", *MINE), False)
 KEY_IN_KEYRING = FIRST_SIGN_IN._replace(name="first sign-in with an OS keyring")
 SIGN_IN = Operation("sign-in", Worker.other_account, ("get-token", *MINE), ("get-token", *MINE), True)
+IN_ITS_PROCESS = SIGN_IN._replace(name="sign-in, in its own process", run=Worker.run_process_of_sign_in)
 REFRESH = Operation(
     "refresh", Worker.both_accounts, ("get-token", "--force-refresh", *MINE), ("get-token", "--force-refresh", *MINE), True
 )
@@ -97,7 +132,7 @@ LOGOUT = Operation("logout", Worker.both_accounts, ("logout", *MINE), ("get-toke
 def cells_of(operation, worker, most_errors):
     """Clean runs first: where it touches the folder. A first one writes what is kept for later runs."""
     operation.prepare(worker)
-    worker.run(*operation.args, before=faults.watching(worker.trace)).ended(0)
+    operation.run(worker, *operation.args, before=faults.watching(worker.trace)).ended(0)
     turn = itertools.cycle(ERRORS)
     reads_seen = set()
     for site in faults.sites(worker.trace, worker.data):
@@ -123,7 +158,7 @@ def run_cell(worker, cell):
         operation.prepare(worker)
         before = worker.records()
         worker.provider.new_requests()
-        met = worker.run(*operation.args, before=faults.injecting(worker.trace, aim, fault))
+        met = operation.run(worker, *operation.args, before=faults.injecting(worker.trace, aim, fault))
         if faults.met(worker.trace, site, worker.data, fault):
             break
     else:
@@ -131,7 +166,9 @@ def run_cell(worker, cell):
     sent = [r["params"].get("refresh_token") for r in worker.provider.new_requests() if r["path"] == "/token"]
     sent = [token for token in sent if token]
     assert len(sent) == len(set(sent)), "a refresh token was sent twice"
-    if fault == faults.KILL:
+    if operation is IN_ITS_PROCESS and fault == faults.KILL:
+        assert met.code == 0, f"its caller did not begin again and ended with {met.code}\n{met.stderr}"
+    elif fault == faults.KILL:
         assert met.code == -9, f"it was killed and ended with {met.code}"
     else:
         assert met.code in (0, 1), f"it ended with {met.code}\n{met.stderr}"
@@ -190,6 +227,11 @@ def run_matrix(rig, operations, about="", prepare=lambda worker: None):
 @case(limit=240)
 def killed_or_refused_at_any_call_of_a_sign_in_nothing_is_lost(rig):
     run_matrix(rig, [(FIRST_SIGN_IN, 2), (SIGN_IN, 1)])
+
+
+@case(limit=240)
+def killed_or_refused_at_any_call_of_the_process_of_a_sign_in_nothing_is_lost(rig):
+    run_matrix(rig, [(IN_ITS_PROCESS, 1)])
 
 
 @case(limit=240)
