@@ -47,6 +47,32 @@ pub struct Request {
     pub cluster: Option<Cluster>,
 }
 
+impl Request {
+    /// A request for a credential, by a tool that says nothing but which token it needs.
+    pub fn get(want: Want) -> Self {
+        Self {
+            action: Action::Get,
+            resource: None,
+            account: None,
+            username: None,
+            takes_authtype: false,
+            challenges: Vec::new(),
+            want,
+            interactive: true,
+            cluster: None,
+        }
+    }
+
+    /// A request about a resource; `None` concerns all of them.
+    pub fn about(action: Action, resource: Option<Resource>, want: Want) -> Self {
+        Self {
+            action,
+            resource,
+            ..Self::get(want)
+        }
+    }
+}
+
 /// A cluster as a kubeconfig describes it. The kubeconfig may be anybody's.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Cluster {
@@ -74,15 +100,6 @@ pub struct ClusterNames {
     pub token: Option<TokenKind>,
 }
 
-/// The tools that an entry of the configuration can be for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tool {
-    Git,
-    Docker,
-    Kubectl,
-    GetToken,
-}
-
 /// What a tool wants to reach, in the tool's words. Who compares it parses it first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resource {
@@ -91,6 +108,14 @@ pub struct Resource {
     /// With its port, where the tool named one.
     pub host: String,
     pub path: Option<String>,
+}
+
+impl Resource {
+    /// The parts that tell one resource from another, for a question that is remembered.
+    pub fn parts(&self) -> [Option<&[u8]>; 3] {
+        [Some(&self.protocol), Some(&self.host), self.path.as_ref()]
+            .map(|part| part.map(String::as_bytes))
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -138,6 +163,17 @@ pub struct Want {
     pub fresh_for: Duration,
     /// The generation that somebody refused; it is never served again.
     pub refused: Option<Generation>,
+}
+
+impl Want {
+    /// A token of this kind that is valid now.
+    pub fn valid(token: TokenKind) -> Self {
+        Self {
+            token,
+            fresh_for: Duration::ZERO,
+            refused: None,
+        }
+    }
 }
 
 /// What a tool is handed.

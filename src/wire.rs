@@ -9,6 +9,7 @@ use std::process::ExitCode;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use url::Url;
 use zeroize::Zeroizing;
 
 use crate::credential::{Answer, Call};
@@ -19,6 +20,45 @@ pub trait Protocol: Sync {
     /// Serves one run. It is handed a callback and not a credential, for some tools ask many
     /// times in one run, and each hears "no" differently.
     fn serve(&self, call: &mut Call<'_>, answer: Answer<'_>) -> io::Result<ExitCode>;
+}
+
+/// Reads a tool's request: to the end of the stream, or until `has_ended`, which is called with all
+/// bytes so far and how many of them it has seen before. `None` for a request longer than `longest`
+/// bytes.
+///
+/// # Errors
+///
+/// Whatever the stream fails with.
+pub fn read_request(
+    stdin: &mut dyn io::Read,
+    longest: usize,
+    has_ended: impl Fn(&[u8], usize) -> bool,
+) -> io::Result<Option<Zeroizing<Vec<u8>>>> {
+    let mut chunk = Zeroizing::new([0; 1024]);
+    let mut request = Wiping::with_capacity(1024);
+    loop {
+        let count = match stdin.read(&mut *chunk) {
+            Ok(0) => return Ok(Some(request.into_bytes())),
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        let seen = request.bytes().len();
+        request.add(chunk.get(..count).unwrap_or_default());
+        if request.bytes().len() > longest {
+            return Ok(None);
+        }
+        if has_ended(request.bytes(), seen) {
+            return Ok(Some(request.into_bytes()));
+        }
+    }
+}
+
+/// The URL of a path at a realm (`https://host:port`).
+pub fn url_at(realm: &str, path: &str) -> Option<Url> {
+    let mut url = Url::parse(realm).ok()?;
+    url.set_path(path);
+    Some(url)
 }
 
 /// The credentials of Basic authentication: a user name and a token or password (RFC 7617 §2).

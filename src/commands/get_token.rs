@@ -20,7 +20,7 @@ use crate::serving::target::chosen;
 use crate::session::Account;
 use crate::wire::Protocol as _;
 
-pub(super) const NAME: &str = "get-token";
+pub(super) use crate::serving::target::GET_TOKEN as NAME;
 
 /// Print a token, and refresh it or sign in if necessary
 #[derive(Debug, Args)]

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 
 use crate::arguments::EXITS;
+use crate::config;
 use crate::env::Env;
 use crate::error::Error;
 use crate::report::{Exit, Report};
@@ -92,6 +93,7 @@ pub fn tree() -> clap::Command {
 
 /// Runs what the command line says.
 pub fn run(env: &Env) -> ExitCode {
+    config::tools::declare(tool_names);
     let error = match dispatch(env) {
         Ok(code) => return code,
         Err(error) => error,
@@ -163,6 +165,12 @@ fn usage_report(said: &clap::Error) -> Report {
         hint: Some(format!("{usage}\nrun it with `--help`").trim().to_owned()),
         exit: Exit::Usage,
     }
+}
+
+/// The names that `tools` in the configuration may list.
+fn tool_names() -> Vec<&'static str> {
+    let tools = tools::ALL.iter().map(|tool| tool.name());
+    tools.chain([get_token::NAME]).collect()
 }
 
 /// The tool that starts this program under a name of its own. Only the file name counts.

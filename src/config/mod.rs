@@ -12,6 +12,7 @@ mod folders;
 pub(crate) mod section;
 pub(crate) mod settings;
 pub(crate) mod similar;
+pub mod tools;
 mod turn;
 mod user_file;
 
@@ -30,7 +31,7 @@ pub use settings::{Flags, Flow, Interactive, Settings};
 pub(crate) use turn::Turn;
 pub(crate) use user_file::UserFile;
 
-use crate::credential::{TokenKind, Tool};
+use crate::credential::TokenKind;
 use crate::env::Env;
 use crate::provider::layer::{self, ProviderLayer};
 use crate::provider::resource::Pattern;
@@ -242,7 +243,7 @@ impl Config {
     }
 
     /// What answers a tool for a URL: the entry that fits it most closely, or nothing.
-    pub fn resource(&self, url: &Url, tool: Tool) -> Result<Option<Match>, ConfigError> {
+    pub fn resource(&self, url: &Url, tool: &str) -> Result<Option<Match>, ConfigError> {
         self.resource_of(url, tool, None)
     }
 
@@ -250,7 +251,7 @@ impl Config {
     pub fn resource_of(
         &self,
         url: &Url,
-        tool: Tool,
+        tool: &str,
         account: Option<&str>,
     ) -> Result<Option<Match>, ConfigError> {
         let closest = self.closest(url, tool);
@@ -280,7 +281,7 @@ impl Config {
 
     /// The accounts of those entries that fit a URL most closely, the first one first; `None` is
     /// the default one. Empty where nothing fits.
-    pub fn accounts(&self, url: &Url, tool: Tool) -> Vec<Option<&str>> {
+    pub fn accounts(&self, url: &Url, tool: &str) -> Vec<Option<&str>> {
         let closest = self.closest(url, tool);
         closest.into_iter().map(|r| r.account.as_deref()).collect()
     }
@@ -294,14 +295,14 @@ impl Config {
     }
 
     /// The patterns of a tool's entries, as they are written.
-    pub fn patterns(&self, tool: Tool) -> impl Iterator<Item = &Pattern> {
+    pub fn patterns<'c>(&'c self, tool: &str) -> impl Iterator<Item = &'c Pattern> {
         let all = self.resources.iter();
         all.filter(move |resource| resource.is_for(tool))
             .map(|resource| &resource.pattern)
     }
 
     /// Whether an entry lets a provider answer a tool for a URL.
-    pub fn opens(&self, provider: &str, url: &Url, tool: Tool) -> bool {
+    pub fn opens(&self, provider: &str, url: &Url, tool: &str) -> bool {
         Realm::of(url).is_some_and(|realm| {
             self.resources.iter().any(|resource| {
                 resource.provider == provider
@@ -318,7 +319,7 @@ impl Config {
     }
 
     /// The entries that fit a URL, and that no other one fits more closely.
-    fn closest(&self, url: &Url, tool: Tool) -> Vec<&Resource> {
+    fn closest(&self, url: &Url, tool: &str) -> Vec<&Resource> {
         let Some(realm) = Realm::of(url) else {
             return Vec::new();
         };
@@ -575,7 +576,7 @@ struct Resource {
     token: Option<TokenKind>,
     registry_exchange: Option<RegistryExchange>,
     /// `None`: for each of them.
-    tools: Option<Vec<Tool>>,
+    tools: Option<Vec<String>>,
     /// What it needs; `None`: the provider's scopes.
     scopes: Option<Vec<String>>,
     /// It has a sign-in of its own, for exactly its scopes.
@@ -583,9 +584,9 @@ struct Resource {
 }
 
 impl Resource {
-    fn is_for(&self, tool: Tool) -> bool {
+    fn is_for(&self, tool: &str) -> bool {
         let tools = self.tools.as_deref();
-        tools.is_none_or(|tools| tools.contains(&tool))
+        tools.is_none_or(|tools| tools.iter().any(|name| name == tool))
     }
 }
 
@@ -596,13 +597,6 @@ struct ResourceEntry<'s> {
     /// Where it names its provider.
     at: usize,
 }
-
-const TOOLS: &[(&str, Tool)] = &[
-    ("git", Tool::Git),
-    ("docker", Tool::Docker),
-    ("kubectl", Tool::Kubectl),
-    ("get-token", Tool::GetToken),
-];
 
 const TOKENS: &[(&str, TokenKind)] = &[("access", TokenKind::Access), ("id", TokenKind::Id)];
 
@@ -623,7 +617,7 @@ impl<'s> ResourceEntry<'s> {
         let registry_exchange = section.parsed("registry_exchange", |text| {
             choice(text, RegistryExchange::ALL)
         })?;
-        let tools = section.list("tools", |text| choice(text, TOOLS))?;
+        let tools = section.list("tools", tools::checked)?;
         let scopes = section.list("scopes", layer::scope)?;
         let exact_scopes = section.flag("exact_scopes")?.unwrap_or(false);
         // Before what is missing: a key may be missing because it is misspelt.

@@ -10,7 +10,7 @@ use clap::ValueEnum as _;
 use time::format_description::well_known::Rfc3339;
 use zeroize::Zeroizing;
 
-use crate::credential::{Action, Answer, Call, Credential, Refusal, Reply, Request, Want};
+use crate::credential::{Answer, Call, Credential, Refusal, Reply, Request, Want};
 use crate::report::Exit;
 use crate::wire::{Protocol, basic};
 
@@ -56,15 +56,9 @@ pub struct Plain {
 impl Protocol for Plain {
     fn serve(&self, call: &mut Call<'_>, answer: Answer<'_>) -> io::Result<ExitCode> {
         let request = Request {
-            action: Action::Get,
-            resource: None,
             account: self.account.clone(),
-            username: None,
             takes_authtype: true,
-            challenges: Vec::new(),
-            want: self.want,
-            interactive: true,
-            cluster: None,
+            ..Request::get(self.want)
         };
         match answer(&request) {
             Ok(Reply::Credential(credential)) => {

@@ -2,12 +2,14 @@
 
 use crate::arguments::{AdHocArgs, Target};
 use crate::config::{Asked, Config};
-use crate::credential::Tool;
 use crate::error::Error;
 use crate::provider::Provider;
 use crate::report::printable_url;
 use crate::session::{DEFAULT_ACCOUNT, LoginLine};
 use crate::shell::quoted;
+
+/// The name by which the configuration knows `hallpass get-token`.
+pub(crate) const GET_TOKEN: &str = "get-token";
 
 /// What the command line's target comes to.
 pub(crate) struct Chosen {
@@ -66,7 +68,7 @@ pub(crate) fn chosen(
             let url = crate::provider::web_url::parse(target)
                 .ok_or_else(|| Error::Usage(format!("{} is not a URL", printable_url(target))))?;
             let found = config
-                .resource(&url, Tool::GetToken)?
+                .resource(&url, GET_TOKEN)?
                 .ok_or_else(|| Error::NoResource(printable_url(target)))?;
             username = found.username;
             token = found.token;

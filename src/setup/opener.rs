@@ -8,7 +8,6 @@ use url::Url;
 use super::host::Host;
 use crate::arguments::Opener;
 use crate::config::{Config, ConfigError, Flags, Match, UserFile};
-use crate::credential::Tool;
 use crate::env::Env;
 use crate::error::Error;
 use crate::provider::{OF_ANY_ISSUER, Provider, Realm, web_url};
@@ -19,7 +18,9 @@ type Key = (&'static str, String);
 
 /// What a tool's set-up asks to be opened, and how that tool speaks of it.
 pub(crate) struct Opened<'a> {
-    pub(crate) tool: Tool,
+    pub(crate) tool: &'static str,
+    /// The tool's own configuration names the provider and the account, so each entry counts.
+    pub(crate) tool_names_provider: bool,
     pub(crate) host: &'a Host,
     pub(crate) opener: &'a Opener,
     /// The block's title: the command that writes it, with what tells it from another one.
@@ -144,7 +145,7 @@ impl Opened<'_> {
     /// Whether the entry is the one that is chosen: of several for the same host the first one is.
     /// An exec entry of a kubeconfig names its provider and account, so there each of them counts.
     fn counts(&self, edited: &Config, name: &str) -> Result<(), Error> {
-        if self.tool == Tool::Kubectl {
+        if self.tool_names_provider {
             return Ok(());
         }
         let account = self.opener.account.as_deref();

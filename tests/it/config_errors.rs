@@ -35,6 +35,15 @@ fn an_unknown_key_is_named_with_file_and_line_and_the_likely_one() {
 }
 
 #[test]
+fn an_unknown_tool_is_named_with_file_and_line_and_the_known_ones() {
+    let text = "[[resources]]\nmatch = \"https://a.example\"\nprovider = \"codeberg\"\ntools = [\"git\", \"CANARY\"]";
+    let known = "`tools` in [[resources]] must be one of git, docker, kubectl, get-token";
+    let outcome = get_token(text);
+    outcome.fails_saying(2, &["config.toml:4", known]);
+    assert!(!outcome.stderr.contains("CANARY"));
+}
+
+#[test]
 fn a_misspelt_key_is_named_even_if_it_is_one_that_must_be_there() {
     let text = "[[resources]]\nmatch = \"https://a.example\"\nproviderr = \"x\"\n";
     get_token(text).fails_saying(2, &["config.toml:3", "providerr", "provider"]);

@@ -18,7 +18,7 @@ use super::files::{
 };
 use super::setup::{is_gits_alone, is_set_up};
 use crate::config::{Interactive, UserFile, home};
-use crate::credential::{TokenKind, Tool, Want};
+use crate::credential::{TokenKind, Want};
 use crate::env::Env;
 use crate::error::Error;
 use crate::serving::prepared::Prepared;
@@ -138,7 +138,7 @@ fn registries(
             }
         }
     }
-    for pattern in prepared.config.patterns(Tool::Docker) {
+    for pattern in prepared.config.patterns(NAME) {
         let Ok(host) = Host::of(pattern).and_then(whole) else {
             continue;
         };
@@ -263,7 +263,7 @@ fn look_at_answer(
     let mut found = None;
     for url in server.urls {
         if found.is_none() {
-            let resource = prepared.config.resource(&url, Tool::Docker)?;
+            let resource = prepared.config.resource(&url, NAME)?;
             found = resource.map(|found| (found, url));
         }
     }

@@ -14,7 +14,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use crate::arguments;
-use crate::credential::{Action, Request, Resource};
+use crate::credential::{Action, Request};
 use crate::env::Env;
 use crate::error::Error;
 use crate::serving::recall::Recall;
@@ -109,12 +109,5 @@ fn question<'e>(env: &'e Env, words: &[OsString], request: &Request) -> Option<R
     let (Action::Get, Some(resource)) = (&request.action, &request.resource) else {
         return None;
     };
-    let Resource {
-        protocol,
-        host,
-        path,
-    } = resource;
-    let asked = [Some(protocol), Some(host), path.as_ref()];
-    let asked = asked.map(|text| text.map(String::as_bytes));
-    Some(Recall::new(env, NAME, words, asked))
+    Some(Recall::new(env, NAME, words, resource.parts()))
 }

@@ -12,7 +12,6 @@ use std::process::ExitCode;
 
 use serde::{Deserialize, Serialize};
 use time::Duration;
-use zeroize::Zeroizing;
 
 use crate::credential::{
     Action, Answer, Call, Credential, KeptCredential, ListedCredential, Refusal, Reply, Request,
@@ -20,7 +19,7 @@ use crate::credential::{
 };
 use crate::report::{Exit, Report, printable};
 use crate::secret::{Secret, Wiping};
-use crate::wire::Protocol;
+use crate::wire::{Protocol, read_request};
 
 /// What a client takes for "there is none", and for nothing else.
 const NOT_FOUND: &str = "credentials not found in native keychain";
@@ -40,19 +39,7 @@ pub struct CredentialHelper;
 impl Protocol for CredentialHelper {
     fn serve(&self, call: &mut Call<'_>, answer: Answer<'_>) -> io::Result<ExitCode> {
         let operation = call.args.last().and_then(|last| last.to_str());
-        let made = match operation {
-            Some("get") => {
-                read(call).map(|bytes| bytes.and_then(|bytes| request(&bytes, Operation::Get)))
-            }
-            Some("erase") => {
-                read(call).map(|bytes| bytes.and_then(|bytes| request(&bytes, Operation::Erase)))
-            }
-            Some("store") => read(call).map(|bytes| bytes.and_then(|bytes| stored(&bytes))),
-            // What stands on stdin then is a word that means nothing.
-            Some("list") => Ok(Ok(Asked {
-                server: String::new(),
-                request: asking(Action::List, None),
-            })),
+        let parsed = match operation {
             Some("version") => {
                 return says(
                     call,
@@ -63,10 +50,25 @@ impl Protocol for CredentialHelper {
                     ),
                 );
             }
-            Some(_) | None => Ok(Err(Malformed::Operation)),
+            // Some clients write a word to stdin, which means nothing.
+            Some("list") => Ok(ParsedRequest {
+                server: String::new(),
+                request: asking(Action::List, None),
+            }),
+            Some(operation @ ("get" | "erase" | "store")) => {
+                let bytes = read_request(call.stdin, LONGEST_REQUEST, |_, _| false)?;
+                bytes
+                    .ok_or(Malformed::TooLong)
+                    .and_then(|bytes| match operation {
+                        "get" => request(&bytes, Action::Get),
+                        "erase" => request(&bytes, Action::Erase(KeptCredential::default())),
+                        _ => stored(&bytes),
+                    })
+            }
+            Some(_) | None => Err(Malformed::Operation),
         };
-        let Asked { server, request } = match made? {
-            Ok(asked) => asked,
+        let ParsedRequest { server, request } = match parsed {
+            Ok(parsed) => parsed,
             Err(malformed) => return fails(call, &malformed.to_string()),
         };
         match answer(&request) {
@@ -91,15 +93,9 @@ impl Protocol for CredentialHelper {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Operation {
-    Get,
-    Erase,
-}
-
 /// A request, and the server in the words that the reply repeats.
 #[derive(Debug)]
-struct Asked {
+struct ParsedRequest {
     server: String,
     request: Request,
 }
@@ -128,32 +124,11 @@ enum Malformed {
 
 // --- what a client says ---
 
-fn read(call: &mut Call<'_>) -> io::Result<Result<Zeroizing<Vec<u8>>, Malformed>> {
-    let mut chunk = Zeroizing::new([0; 4096]);
-    // Mostly it is a host, and what is not used need not be wiped.
-    let mut bytes = Wiping::with_capacity(256);
-    loop {
-        match call.stdin.read(&mut *chunk) {
-            Ok(0) => return Ok(Ok(bytes.into_bytes())),
-            Ok(count) => bytes.add(chunk.get(..count).unwrap_or_default()),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(error),
-        }
-        if bytes.bytes().len() > LONGEST_REQUEST {
-            return Ok(Err(Malformed::TooLong));
-        }
-    }
-}
-
-fn request(bytes: &[u8], operation: Operation) -> Result<Asked, Malformed> {
+fn request(bytes: &[u8], action: Action) -> Result<ParsedRequest, Malformed> {
     let text = std::str::from_utf8(bytes).map_err(|_| Malformed::NotText)?;
     let server = text.trim();
     let resource = resource(server)?;
-    let action = match operation {
-        Operation::Get => Action::Get,
-        Operation::Erase => Action::Erase(KeptCredential::default()),
-    };
-    Ok(Asked {
+    Ok(ParsedRequest {
         server: server.to_owned(),
         request: asking(action, Some(resource)),
     })
@@ -170,7 +145,7 @@ struct Stored {
     secret: Option<Secret<String>>,
 }
 
-fn stored(bytes: &[u8]) -> Result<Asked, Malformed> {
+fn stored(bytes: &[u8]) -> Result<ParsedRequest, Malformed> {
     let Stored {
         server,
         username,
@@ -184,7 +159,7 @@ fn stored(bytes: &[u8]) -> Result<Asked, Malformed> {
         password: Some(secret.unwrap_or_else(|| Secret::from(""))),
         ..KeptCredential::default()
     };
-    Ok(Asked {
+    Ok(ParsedRequest {
         request: asking(Action::Store(handed), Some(resource)),
         server,
     })
@@ -221,21 +196,14 @@ fn resource(server: &str) -> Result<Resource, Malformed> {
 }
 
 fn asking(action: Action, resource: Option<Resource>) -> Request {
+    let want = Want {
+        fresh_for: FRESH_FOR,
+        ..Want::valid(TokenKind::Access)
+    };
     Request {
-        // Who is asked while a list is made would be asked for all of it.
+        // A sign-in for a list would be one for each of its entries.
         interactive: action != Action::List,
-        action,
-        resource,
-        account: None,
-        username: None,
-        takes_authtype: false,
-        challenges: Vec::new(),
-        want: Want {
-            token: TokenKind::Access,
-            fresh_for: FRESH_FOR,
-            refused: None,
-        },
-        cluster: None,
+        ..Request::about(action, resource, want)
     }
 }
 

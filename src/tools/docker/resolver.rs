@@ -4,8 +4,7 @@ use url::Url;
 
 use super::server::{Server, shown};
 use crate::credential::{
-    Action, Credential, KeptCredential, ListedCredential, Refusal, Reply, Request, Resource, Tool,
-    Want,
+    Action, Credential, KeptCredential, ListedCredential, Refusal, Reply, Request, Resource, Want,
 };
 use crate::error::Error;
 use crate::provider::RegistryExchange;
@@ -19,6 +18,7 @@ use crate::session::record::Session;
 use crate::session::refusal::ResourceName;
 use crate::session::{self, Account};
 use crate::store::StoreError;
+use crate::tools::docker::NAME;
 
 /// The user name of a token that a registry has made of a password (an "identity token").
 const IDENTITY_TOKEN: &str = "<token>";
@@ -220,7 +220,7 @@ impl<'p> Desk<'_, 'p> {
                 });
             }
         }
-        for pattern in self.tool.prepared.config.patterns(Tool::Docker) {
+        for pattern in self.tool.prepared.config.patterns(NAME) {
             let Some(server) = named(pattern) else {
                 continue;
             };
@@ -268,7 +268,7 @@ impl<'p> Desk<'_, 'p> {
 
     fn opened(&self, server: &Server) -> Result<Option<Registry>, Error> {
         for url in &server.urls {
-            if let Some(found) = self.tool.prepared.config.resource(url, Tool::Docker)? {
+            if let Some(found) = self.tool.prepared.config.resource(url, NAME)? {
                 return Ok(Some(Registry {
                     opened: Opened::first(found),
                     url: url.clone(),

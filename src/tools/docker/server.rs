@@ -9,6 +9,7 @@ use url::Url;
 use crate::credential::{Refusal, Resource};
 use crate::provider::{Realm, web_url};
 use crate::report::{Exit, Report};
+use crate::wire::url_at;
 
 /// What docker calls its Hub, and what others do.
 pub(crate) const HUB: &str = "https://index.docker.io/v1/";
@@ -58,7 +59,7 @@ impl Server {
                 realm: format!("https://{HUB_HOST}"),
                 path: path.to_owned(),
                 urls: urls
-                    .filter_map(|host| url_of(&format!("https://{host}"), path))
+                    .filter_map(|host| url_at(&format!("https://{host}"), path))
                     .collect(),
                 is_bare,
             });
@@ -79,7 +80,7 @@ impl Server {
         Ok(Self {
             urls: realms
                 .iter()
-                .filter_map(|realm| url_of(&realm.to_string(), path))
+                .filter_map(|realm| url_at(&realm.to_string(), path))
                 .collect(),
             realm,
             path: path.to_owned(),
@@ -115,12 +116,6 @@ fn with_port(http: &Realm) -> String {
     let port = Url::parse(&text).ok().and_then(|url| url.port());
     let usual = if port.is_none() { ":80" } else { "" };
     format!("{}{usual}", text.replacen("http://", "https://", 1))
-}
-
-fn url_of(realm: &str, path: &str) -> Option<Url> {
-    let mut url = Url::parse(realm).ok()?;
-    url.set_path(path);
-    Some(url)
 }
 
 fn no_host() -> Refusal {

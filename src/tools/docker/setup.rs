@@ -10,6 +10,7 @@ use clap::Args;
 use super::PROGRAM_NAME;
 use crate::arguments::{Changing, Common, Opener};
 use crate::provider::RegistryExchange;
+use crate::tools::docker::NAME;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -21,7 +22,6 @@ use super::files::{
     server_of, taken_first, whole,
 };
 use crate::config::{Config, Turn, UserFile, home};
-use crate::credential::Tool;
 use crate::env::Env;
 use crate::error::Error;
 use crate::provider::{Realm, resource::Pattern};
@@ -135,7 +135,7 @@ pub(crate) fn run(env: &Env, args: &Arguments) -> Result<ExitCode, Error> {
             }
             config = Config::load_edited(env, &flags, &work.file)?;
             if given.client_id.is_some()
-                && let Some(found) = config.resource(&host.url, Tool::Docker)?
+                && let Some(found) = config.resource(&host.url, NAME)?
             {
                 // The next registry has the provider that was made for the first one.
                 given = Opener {
@@ -152,7 +152,7 @@ pub(crate) fn run(env: &Env, args: &Arguments) -> Result<ExitCode, Error> {
         work.shown.line("nothing to change");
     } else {
         for host in hosts.iter().filter(|_| !args.changing.undo) {
-            if let Some(found) = config.resource(&host.url, Tool::Docker)? {
+            if let Some(found) = config.resource(&host.url, NAME)? {
                 work.shown.line(&recipient(&found.provider, host));
             }
         }
@@ -171,7 +171,7 @@ fn hosts(config: &Config, args: &Arguments, file: &UserFile) -> Result<Vec<Host>
     let mut hosts = given.collect::<Result<Vec<_>, _>>()?;
     if hosts.is_empty() && !args.default && !args.changing.undo {
         hosts = config
-            .patterns(Tool::Docker)
+            .patterns(NAME)
             .filter(|pattern| !pattern.has_path() && !pattern.to_string().contains('*'))
             .map(|pattern| whole(Host::of(pattern)?))
             .collect::<Result<_, _>>()?;
@@ -188,8 +188,7 @@ fn hosts(config: &Config, args: &Arguments, file: &UserFile) -> Result<Vec<Host>
     for host in &mut hosts {
         // The Hub may be configured under another of its names.
         for url in server_of(host).map_or_else(Vec::new, |server| server.urls) {
-            if config.resource(&host.url, Tool::Docker)?.is_none()
-                && config.resource(&url, Tool::Docker)?.is_some()
+            if config.resource(&host.url, NAME)?.is_none() && config.resource(&url, NAME)?.is_some()
             {
                 host.url = url;
             }
@@ -202,7 +201,7 @@ fn hosts(config: &Config, args: &Arguments, file: &UserFile) -> Result<Vec<Host>
 fn opener_of(given: &Opener, host: &Host, config: &Config) -> Result<Opener, Error> {
     let mut opener = given.clone();
     let says = opener.provider.is_some() || opener.issuer_url.is_some();
-    if !says && config.resource(&host.url, Tool::Docker)?.is_none() {
+    if !says && config.resource(&host.url, NAME)?.is_none() {
         opener.provider = preset_of(&host.url).map(str::to_owned);
     }
     let preset = opener.provider.as_deref();
@@ -229,7 +228,8 @@ fn opened<'a>(args: &Arguments, host: &'a Host, opener: &'a Opener) -> Opened<'a
     Opened {
         host,
         opener,
-        tool: Tool::Docker,
+        tool: NAME,
+        tool_names_provider: false,
         title: title(&host.text),
         command: format!("{TITLE}{}", quoted(bare(&host.text))),
         homes: &[],

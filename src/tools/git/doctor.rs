@@ -8,12 +8,12 @@ use clap::Args;
 use super::setup;
 use crate::arguments::{Asking, Common, DOCTOR_EXITS};
 use crate::config::Interactive;
-use crate::credential::Tool;
 use crate::env::Env;
 use crate::error::Error;
 use crate::serving::prepared::Prepared;
 use crate::setup::host::Host;
 use crate::shell::quoted;
+use crate::tools::git::NAME;
 use crate::tools::tool::Findings;
 
 /// Find out why a git server denies access
@@ -39,7 +39,7 @@ pub(crate) fn run(env: &Env, args: &Arguments) -> Result<ExitCode, Error> {
     let given = args.hosts.iter().map(|host| Host::parse("HOST", host));
     let mut hosts = given.collect::<Result<Vec<_>, _>>()?;
     if hosts.is_empty() {
-        let all = prepared.config.patterns(Tool::Git).map(Host::of);
+        let all = prepared.config.patterns(NAME).map(Host::of);
         hosts = all.collect::<Result<_, _>>()?;
         let mut seen = BTreeSet::new();
         hosts.retain(|host| seen.insert(host.text.clone()));
@@ -60,7 +60,7 @@ pub(crate) fn run(env: &Env, args: &Arguments) -> Result<ExitCode, Error> {
                 &format!("hallpass setup git --host {}", quoted(name)),
             );
         }
-        let Some(found) = prepared.config.resource(&host.url, Tool::Git)? else {
+        let Some(found) = prepared.config.resource(&host.url, NAME)? else {
             findings.note(&format!("{name}: no provider is configured for it"));
             continue;
         };

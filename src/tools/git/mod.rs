@@ -17,7 +17,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use crate::arguments;
-use crate::credential::{Action, Request, Resource};
+use crate::credential::{Action, Request};
 use crate::env::Env;
 use crate::error::Error;
 use crate::serving::recall::Recall;
@@ -127,12 +127,7 @@ fn question<'e>(
 ) -> Option<Recall<'e>> {
     let Request {
         action: Action::Get,
-        resource:
-            Some(Resource {
-                protocol,
-                host,
-                path,
-            }),
+        resource: Some(resource),
         username: None,
         account: None,
         ..
@@ -143,7 +138,5 @@ fn question<'e>(
     if repository.may_name_an_account() {
         return None;
     }
-    let asked = [Some(protocol), Some(host), path.as_ref()];
-    let asked = asked.map(|text| text.map(String::as_bytes));
-    Some(Recall::new(env, NAME, words, asked))
+    Some(Recall::new(env, NAME, words, resource.parts()))
 }

@@ -8,10 +8,9 @@
 //! line on stderr, and nobody is asked for anything. How a refused token is replaced within one
 //! fetch or push is told at [`STATE`].
 
-use std::io::{self, Read};
+use std::io;
 use std::process::ExitCode;
 
-use time::Duration;
 use zeroize::Zeroizing;
 
 use crate::credential::{
@@ -20,8 +19,8 @@ use crate::credential::{
 };
 use crate::env::Env;
 use crate::report::{Exit, Report};
-use crate::secret::{Secret, Wiping};
-use crate::wire::Protocol;
+use crate::secret::Secret;
+use crate::wire::{Protocol, read_request};
 
 /// What marks our own among the `state[]` that git carries from one `get` to the next.
 ///
@@ -60,9 +59,9 @@ impl Protocol for CredentialHelper {
             // What a later git may ask is none of our business (gitcredentials(7)).
             Some(_) | None => return Ok(Exit::Answered.into()),
         };
-        let bytes = match read(call.stdin)? {
-            Ok(bytes) => bytes,
-            Err(malformed) => return Ok(refused(call, &malformed)),
+        let bytes = read_request(call.stdin, LONGEST_REQUEST, has_ended)?;
+        let Some(bytes) = bytes else {
+            return Ok(refused(call, &Malformed::TooLong));
         };
         let input = match Input::parse(&bytes) {
             Ok(input) => input,
@@ -202,28 +201,11 @@ struct Capabilities {
     state: bool,
 }
 
-/// Reads up to the empty line, or to the end.
-fn read(stdin: &mut dyn Read) -> io::Result<Result<Zeroizing<Vec<u8>>, Malformed>> {
-    let mut chunk = Zeroizing::new([0; 1024]);
-    let mut bytes = Wiping::with_capacity(1024);
-    loop {
-        let count = match stdin.read(&mut *chunk) {
-            Ok(0) => return Ok(Ok(bytes.into_bytes())),
-            Ok(count) => count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(error),
-        };
-        // An empty line may have begun in the chunk before.
-        let seam = bytes.bytes().len().saturating_sub(2);
-        bytes.add(chunk.get(..count).unwrap_or_default());
-        let all = bytes.bytes();
-        if all.len() > LONGEST_REQUEST {
-            return Ok(Err(Malformed::TooLong));
-        }
-        if has_empty_line(all.get(seam..).unwrap_or_default(), seam == 0) {
-            return Ok(Ok(bytes.into_bytes()));
-        }
-    }
+/// Whether a request has ended, if bytes up to `seen` were looked at before.
+fn has_ended(bytes: &[u8], seen: usize) -> bool {
+    // An empty line may have begun in the part before.
+    let seam = seen.saturating_sub(2);
+    has_empty_line(bytes.get(seam..).unwrap_or_default(), seam == 0)
 }
 
 fn has_empty_line(bytes: &[u8], from_the_start: bool) -> bool {
@@ -365,20 +347,17 @@ impl Input {
             Operation::Store => Action::Store(handed),
             Operation::Erase => Action::Erase(handed),
         };
+        let want = Want {
+            refused: healing.refused,
+            ..Want::valid(TokenKind::Access)
+        };
         Request {
-            action,
-            resource: Some(resource),
             account: healing.account.clone(),
             username,
             takes_authtype: capabilities.authtype,
             challenges: wwwauth,
-            want: Want {
-                token: TokenKind::Access,
-                fresh_for: Duration::ZERO,
-                refused: healing.refused,
-            },
             interactive: is_interactive(env),
-            cluster: None,
+            ..Request::about(action, Some(resource), want)
         }
     }
 }

@@ -5,7 +5,7 @@ use url::Url;
 use super::repository::Repository;
 use crate::config::{Interactive, Match, Settings};
 use crate::credential::{
-    Action, Credential, KeptCredential, Refusal, Reply, Request, Resource, Tool, Want,
+    Action, Credential, KeptCredential, Refusal, Reply, Request, Resource, Want,
 };
 use crate::error::Error;
 use crate::provider::{Realm, web_url};
@@ -18,6 +18,8 @@ use crate::session;
 use crate::session::record::Session;
 use crate::session::refusal::ResourceName;
 use crate::shell::quoted;
+use crate::tools::git::NAME;
+use crate::wire::url_at;
 
 pub(crate) struct Desk<'d, 'p> {
     pub(crate) tool: &'d Served<'p>,
@@ -70,7 +72,7 @@ impl<'p> Desk<'_, 'p> {
                 .tool
                 .prepared
                 .config
-                .resource(url, Tool::Git)
+                .resource(url, NAME)
                 .map_err(Error::from)?,
             None => None,
         };
@@ -209,7 +211,7 @@ impl<'p> Desk<'_, 'p> {
             return Ok(None);
         };
         let config = &self.tool.prepared.config;
-        let first = config.resource(url, Tool::Git).map_err(Error::from)?;
+        let first = config.resource(url, NAME).map_err(Error::from)?;
         Ok(first.map(|first| (first, url)))
     }
 
@@ -241,11 +243,7 @@ impl<'p> Desk<'_, 'p> {
         let (Some(url), true) = (&target.url, self.may_vary(target, &first, username)) else {
             return Ok(Opened::first(first));
         };
-        let labels: Vec<String> = config
-            .accounts(url, Tool::Git)
-            .into_iter()
-            .map(label)
-            .collect();
+        let labels: Vec<String> = config.accounts(url, NAME).into_iter().map(label).collect();
         let username = username.filter(|name| !is_for_anybody(&first, name));
         if let Some(username) = username
             && let Some(account) = self.named(&first, &labels, username)?
@@ -272,14 +270,14 @@ impl<'p> Desk<'_, 'p> {
     fn may_vary(&self, target: &Target, first: &Match, username: Option<&str>) -> bool {
         let url = target.url.as_ref();
         username.is_some_and(|name| !is_for_anybody(first, name))
-            || url.is_some_and(|url| self.tool.prepared.config.accounts(url, Tool::Git).len() > 1)
+            || url.is_some_and(|url| self.tool.prepared.config.accounts(url, NAME).len() > 1)
             || self.repository.may_name_an_account()
     }
 
     fn opened(&self, first: Match, url: &Url, account: String) -> Result<Opened, Stop> {
         let config = &self.tool.prepared.config;
         let found = config
-            .resource_of(url, Tool::Git, Some(&account))
+            .resource_of(url, NAME, Some(&account))
             .map_err(Error::from)?;
         Ok(Opened {
             found: found.unwrap_or(first),
@@ -311,12 +309,7 @@ impl<'p> Desk<'_, 'p> {
 
     /// Whether an account is configured for this URL or signed in.
     fn is_known(&self, first: &Match, url: &Url, account: &str) -> Result<bool, Stop> {
-        let mut labels = self
-            .tool
-            .prepared
-            .config
-            .accounts(url, Tool::Git)
-            .into_iter();
+        let mut labels = self.tool.prepared.config.accounts(url, NAME).into_iter();
         Ok(labels.any(|one| label(one) == account) || self.is_signed_in(first, account)?)
     }
 
@@ -457,8 +450,7 @@ impl Target {
             if !web_url::is_plain_path(path.as_deref().unwrap_or_default()) {
                 return Err(no_plain_path());
             }
-            let mut url = Url::parse(&shown).map_err(|_| no_host())?;
-            url.set_path(path.as_deref().unwrap_or_default());
+            let url = url_at(&shown, path.as_deref().unwrap_or_default()).ok_or_else(no_host)?;
             let host = shown.split_once("://").map_or(&*shown, |(_, host)| host);
             return Ok(Self {
                 host: host.to_owned(),

@@ -8,6 +8,7 @@
 use clap::Args;
 
 use crate::arguments::{Changing, Common, Opener};
+use crate::tools::git::NAME;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::ExitCode;
@@ -17,7 +18,6 @@ use url::Url;
 use super::git_config::{self, Entry};
 use super::large_pushes;
 use crate::config::{Config, UserFile};
-use crate::credential::Tool;
 use crate::env::Env;
 use crate::error::Error;
 use crate::report::Exit;
@@ -95,7 +95,7 @@ pub(crate) fn run(env: &Env, args: &Arguments) -> Result<ExitCode, Error> {
             hosts.push(host);
         } else {
             hosts = config
-                .patterns(Tool::Git)
+                .patterns(NAME)
                 .map(Host::of)
                 .collect::<Result<_, _>>()?;
             // Several accounts at one host are one host to git.
@@ -112,7 +112,7 @@ pub(crate) fn run(env: &Env, args: &Arguments) -> Result<ExitCode, Error> {
         (changes, others) = made(&hosts, args.default, &helper)?;
         let edited = Config::load_edited(env, &flags, &file)?;
         for host in hosts {
-            let found = edited.resource(&host.url, Tool::Git)?;
+            let found = edited.resource(&host.url, NAME)?;
             if let Some(found) = &found {
                 recipients.push(recipient(&found.provider, &host));
             }
@@ -303,7 +303,8 @@ fn opened<'a>(args: &'a Arguments, given: &str, host: &'a Host) -> Opened<'a> {
     let username = args.username.as_deref();
     let username = username.map(|name| ("username", toml_text(name)));
     Opened {
-        tool: Tool::Git,
+        tool: NAME,
+        tool_names_provider: false,
         host,
         opener: &args.opener,
         title: title(host),

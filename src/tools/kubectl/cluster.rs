@@ -23,7 +23,7 @@ use super::because;
 use super::entry::Entry;
 use crate::arguments::{AdHocArgs, Target};
 use crate::config::Config;
-use crate::credential::{Cluster, ClusterNames, TokenKind, Tool};
+use crate::credential::{Cluster, ClusterNames, TokenKind};
 use crate::error::Error;
 use crate::provider::{Provider, Realm, web_url};
 use crate::report::{Exit, printable, printable_url};
@@ -31,6 +31,7 @@ use crate::serving::prepared::Prepared;
 use crate::serving::serve::Stop;
 use crate::serving::target::{Chosen, chosen};
 use crate::session::{Account, DEFAULT_ACCOUNT};
+use crate::tools::kubectl::NAME;
 
 /// Who answers.
 pub(crate) struct Opened {
@@ -72,8 +73,7 @@ pub(crate) fn opened(
         Some(name) => Some(name.clone()),
         None if asked.ad_hoc.issuer_url.is_some() => None,
         None => {
-            let closest =
-                config.resource_of(&server.url, Tool::Kubectl, asked.account.as_deref())?;
+            let closest = config.resource_of(&server.url, NAME, asked.account.as_deref())?;
             let closest = closest.ok_or_else(|| server.unknown())?;
             let name = closest.provider.name.clone();
             found = Some(closest);
@@ -101,7 +101,7 @@ pub(crate) fn opened(
         let is_opened = || {
             owners
                 .iter()
-                .any(|name| config.opens(name, &server.url, Tool::Kubectl))
+                .any(|name| config.opens(name, &server.url, NAME))
         };
         // What the configuration says decides, where it says anything.
         let may_have_it = by_match || is_opened() || (owners.is_empty() && is_recorded);
@@ -298,7 +298,7 @@ fn is_known(
     account: &str,
     server: &Server<'_>,
 ) -> Result<(), Stop> {
-    let labels = prepared.config.accounts(&server.url, Tool::Kubectl);
+    let labels = prepared.config.accounts(&server.url, NAME);
     let is_configured =
         labels.contains(&Some(account).filter(|account| *account != DEFAULT_ACCOUNT));
     if is_configured {

@@ -14,12 +14,10 @@ use std::process::ExitCode;
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use time::Duration;
 use time::format_description::well_known::Rfc3339;
 
 use crate::credential::{
-    Action, Answer, Call, Cluster, ClusterNames, Credential, Refusal, Reply, Request, TokenKind,
-    Want,
+    Answer, Call, Cluster, ClusterNames, Credential, Refusal, Reply, Request, TokenKind, Want,
 };
 use crate::env::Env;
 use crate::report::{Exit, Report, printable};
@@ -64,21 +62,10 @@ impl Protocol for ExecPlugin {
                 return Ok(report.exit.into());
             }
         };
+        // `spec.interactive` is about stdin; it doesn't say whether a person is at the screen.
         let request = Request {
-            action: Action::Get,
-            resource: None,
-            account: None,
-            username: None,
-            takes_authtype: false,
-            challenges: Vec::new(),
-            want: Want {
-                token: TokenKind::Id,
-                fresh_for: Duration::ZERO,
-                refused: None,
-            },
-            // `spec.interactive` says whose stdin is, and nothing of who sits before the screen.
-            interactive: true,
             cluster: input.cluster,
+            ..Request::get(Want::valid(TokenKind::Id))
         };
         match answer(&request) {
             Ok(Reply::Credential(credential)) => {

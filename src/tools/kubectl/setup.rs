@@ -16,6 +16,7 @@ mod yaml;
 use clap::Args;
 
 use crate::arguments::{Changing, Common, Opener};
+use crate::tools::kubectl::NAME;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -25,7 +26,7 @@ use super::entry::Entry;
 use super::kubeconfig::{self, Kubeconfig};
 use super::protocol::{VERSION_OF_ALL, whole_version};
 use crate::config::{Config, ConfigError, Flags, Flow, Turn, UserFile, file, shown};
-use crate::credential::{TokenKind, Tool};
+use crate::credential::TokenKind;
 use crate::env::Env;
 use crate::error::Error;
 use crate::files;
@@ -297,7 +298,8 @@ fn opened_by<'h>(
             ..Opener::default()
         };
         let opened = Opened {
-            tool: Tool::Kubectl,
+            tool: NAME,
+            tool_names_provider: true,
             host,
             opener: if is_first { &plan.opener } else { &rest },
             title: title.clone(),
@@ -485,7 +487,7 @@ fn plan(
     // What the configuration says of these servers, or the one provider that it has.
     let mut names: Vec<String> = Vec::new();
     for host in hosts {
-        if let Some(found) = config.resource(&host.url, Tool::Kubectl)?
+        if let Some(found) = config.resource(&host.url, NAME)?
             && !names.contains(&found.provider.name)
         {
             opener.account = opener.account.or(found.account);

@@ -430,7 +430,7 @@ fn a_certificates_password_has_no_host_and_is_nobodys() {
 #[test]
 fn a_request_ends_at_its_empty_line_and_nothing_after_it_is_waited_for() {
     struct OneChunkOnly<'a>(&'a [u8]);
-    impl Read for OneChunkOnly<'_> {
+    impl io::Read for OneChunkOnly<'_> {
         fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
             assert!(!self.0.is_empty(), "waited for more than the empty line");
             let (byte, rest) = self.0.split_at(1);
@@ -440,7 +440,12 @@ fn a_request_ends_at_its_empty_line_and_nothing_after_it_is_waited_for() {
         }
     }
     for bytes in ["a=b\n\n", "a=b\r\n\r\n", "\n", "\r\n"] {
-        assert!(read(&mut OneChunkOnly(bytes.as_bytes())).unwrap().is_ok());
+        let mut stdin = OneChunkOnly(bytes.as_bytes());
+        assert!(
+            read_request(&mut stdin, LONGEST_REQUEST, has_ended)
+                .unwrap()
+                .is_some()
+        );
     }
 }
 
