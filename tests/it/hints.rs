@@ -39,7 +39,7 @@ type Row = (&'static str, Hint);
 /// The error types: their file, their name and a row for each variant.
 const STATES: &[(&str, &str, &[Row])] = &[
     (
-        "src/error.rs",
+        "src/error/mod.rs",
         "Error",
         &[
             ("Usage", Runs("a_wrong_command_line_points_to_the_help")),
@@ -61,25 +61,8 @@ const STATES: &[(&str, &str, &[Row])] = &[
                 Check("a registration at the provider comes first"),
             ),
             (
-                "GitConfig",
-                Check("git's own configuration or its lock file"),
-            ),
-            ("Kubectl", Check("whether kubectl is installed")),
-            (
-                "KubeconfigUnfit",
-                Check("commands of kubectl that lay its file out again"),
-            ),
-            (
                 "StillNeeded",
                 Check("an entry of the user's own that comes first"),
-            ),
-            (
-                "KubeconfigBusy",
-                Check("a file of kubectl that another program holds"),
-            ),
-            (
-                "NotConverted",
-                Check("a command with placeholders that the user fills in"),
             ),
             (
                 "StoreSetOtherwise",
@@ -89,11 +72,36 @@ const STATES: &[(&str, &str, &[Row])] = &[
                 "Program",
                 Unreached("the system does not know the path of a running program"),
             ),
+            ("Tool", Hint::Of("a tool's own error type")),
             ("Link", Check("the folder of a link")),
             ("Reply", Hint::None),
             ("Config", Hint::Of("ConfigError")),
             ("Store", Hint::Of("StoreError")),
             ("Session", Hint::Of("session::Error")),
+        ],
+    ),
+    (
+        "src/tools/git/error.rs",
+        "GitError",
+        &[("Config", Check("git's own configuration or its lock file"))],
+    ),
+    (
+        "src/tools/kubectl/error.rs",
+        "KubectlError",
+        &[
+            ("Failed", Check("whether kubectl is installed")),
+            (
+                "KubeconfigUnfit",
+                Check("commands of kubectl that lay its file out again"),
+            ),
+            (
+                "KubeconfigBusy",
+                Check("a file of kubectl that another program holds"),
+            ),
+            (
+                "NotConverted",
+                Check("a command with placeholders that the user fills in"),
+            ),
         ],
     ),
     (
@@ -387,6 +395,14 @@ fn every_error_has_a_row_and_every_row_a_test_or_a_reason() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let read = |path: &str| fs::read_to_string(root.join(path)).unwrap();
     let own = read("tests/it/hints.rs").replace("\r\n", "\n");
+    for path in files_below(&root.join("src/tools")) {
+        let path = path.strip_prefix(root).unwrap();
+        assert!(
+            !path.ends_with("error.rs") || STATES.iter().any(|(file, ..)| path == Path::new(file)),
+            "{} has no rows",
+            path.display()
+        );
+    }
     for (file, name, rows) in STATES {
         let text = read(file);
         let body = text.split_once(&format!("pub enum {name} {{")).unwrap().1;

@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use super::error::GitError;
 use crate::error::Error;
 use crate::files;
 
@@ -191,9 +192,11 @@ fn git(arguments: &[&str]) -> Result<Output, Error> {
 
 fn ran(command: &mut Command, action: impl Fn() -> String) -> Result<Output, Error> {
     let output = command.stdin(Stdio::null()).output();
-    output.map_err(|cause| Error::GitConfig {
-        action: action(),
-        cause,
+    output.map_err(|cause| {
+        Error::from(GitError::Config {
+            action: action(),
+            cause,
+        })
     })
 }
 
@@ -214,10 +217,11 @@ fn checked(output: Output, action: impl Fn() -> String) -> Result<Vec<u8>, Error
         return Ok(output.stdout);
     }
     let said = String::from_utf8_lossy(&output.stderr);
-    Err(Error::GitConfig {
+    Err(GitError::Config {
         action: action(),
         cause: io::Error::other(said.trim().to_owned()),
-    })
+    }
+    .into())
 }
 
 #[cfg(test)]

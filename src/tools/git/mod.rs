@@ -3,6 +3,7 @@
 //! Nothing is read and nothing is opened before git's request has been understood.
 
 pub mod doctor;
+pub mod error;
 mod git_config;
 mod large_pushes;
 pub mod protocol;

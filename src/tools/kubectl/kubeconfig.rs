@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::error::KubectlError;
 use crate::child;
 use crate::config::ConfigError;
 use crate::env::Env;
@@ -58,7 +59,7 @@ impl Kubeconfig {
     }
 
     fn view(more: &[std::ffi::OsString]) -> Result<Self, Error> {
-        let failed = |cause| Error::Kubectl {
+        let failed = |cause| KubectlError::Failed {
             action: "read the kubeconfig",
             cause,
         };
@@ -67,7 +68,7 @@ impl Kubeconfig {
         let output = child::output(command.args(more), LIMIT).map_err(failed)?;
         if !output.status.success() {
             let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-            return Err(failed(io::Error::other(said)));
+            return Err(failed(io::Error::other(said)).into());
         }
         // What serde_json says of it may quote a secret.
         let config = serde_json::from_slice(&output.stdout)

@@ -7,6 +7,7 @@ mod caller;
 mod cluster;
 pub mod doctor;
 pub(crate) mod entry;
+pub mod error;
 mod handouts;
 mod kubeconfig;
 mod parent;

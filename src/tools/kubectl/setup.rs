@@ -23,6 +23,7 @@ use std::process::ExitCode;
 use serde_json::{Map, Value};
 
 use super::entry::Entry;
+use super::error::KubectlError;
 use super::kubeconfig::{self, Kubeconfig};
 use super::protocol::{VERSION_OF_ALL, whole_version};
 use crate::config::{Config, ConfigError, Flags, Flow, Turn, UserFile, file, shown};
@@ -528,7 +529,7 @@ fn converted(
     file: &UserFile,
     target: &KubeconfigFile,
 ) -> Result<Plan, Error> {
-    let refused = |why: kubelogin::Refused| Error::NotConverted {
+    let refused = |why: kubelogin::Refused| KubectlError::NotConverted {
         user: printable(target.user()),
         why: why.to_string(),
         again: command(target.user()),

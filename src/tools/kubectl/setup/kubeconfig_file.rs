@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use super::super::error::KubectlError;
 use super::super::kubeconfig::{self, Kubeconfig};
 use super::record::{self, Kuberc, Record};
 use super::yaml::{self, Edit, Unfit};
@@ -194,11 +195,12 @@ impl KubeconfigFile {
         }
         let _lock = Lock::take(&self.path)?;
         if read(&self.path)? != self.text {
-            return Err(Error::KubeconfigBusy {
+            return Err(KubectlError::KubeconfigBusy {
                 file: shown(&self.path),
                 why: "was changed meanwhile",
                 hint: "run it again".to_owned(),
-            });
+            }
+            .into());
         }
         if self.edited.is_empty() {
             return record::remove(&self.path);
@@ -237,11 +239,12 @@ impl KubeconfigFile {
     }
 
     fn unfit(&self, why: &str) -> Error {
-        Error::KubeconfigUnfit {
+        KubectlError::KubeconfigUnfit {
             file: shown(&self.path),
             user: printable(&self.user),
             why: why.to_owned(),
         }
+        .into()
     }
 }
 
@@ -371,14 +374,15 @@ impl Lock {
         match File::options().write(true).create_new(true).open(&lock) {
             Ok(_) => Ok(Self(lock)),
             Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists => {
-                Err(Error::KubeconfigBusy {
+                Err(KubectlError::KubeconfigBusy {
                     file: shown(path),
                     why: "is being written by another program",
                     hint: format!(
                         "run it again; if none is writing it, run `rm {}` first",
                         quoted(&lock.to_string_lossy())
                     ),
-                })
+                }
+                .into())
             }
             // The folder is made with the file.
             Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(Self(lock)),

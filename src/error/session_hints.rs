@@ -1,0 +1,149 @@
+//! What to do about the errors of a session and a sign-in.
+
+use super::http_hints::{LATER, NETWORK_PAGE, VERBOSE, http_hint};
+use super::store_hints::store_hint;
+use super::token_hints::{id_token_hint, token_hint};
+use crate::grant::browser::BrowserError;
+use crate::grant::device::DeviceError;
+use crate::grant::listener::ListenerError;
+use crate::session::{self, DiscoveryError, ExchangeError, attempt::Outcome};
+
+pub(super) fn session_hint(error: &session::Error) -> Option<String> {
+    use session::Error as S;
+    match error {
+        S::Config(error) => error.hint(),
+        S::Store(error) => store_hint(error),
+        S::Http(error)
+        | S::Browser(BrowserError::NotSent(error))
+        | S::Device(DeviceError::Http(error))
+        | S::Exchange(ExchangeError::Http(error)) => http_hint(error),
+        S::RefreshPaused { seconds, .. } => Some(format!("run the command again in {seconds} s")),
+        S::LostResponse(cause) => Some(lost_response_hint(cause)),
+        S::NoMetadata {
+            status: 429 | 500..=599,
+            ..
+        } => Some(LATER.to_owned()),
+        S::MetadataMoved { .. } => Some(format!(
+            "hallpass does not follow it, because the issuer is compared to the letter: correct \
+             `issuer` (its scheme, host, path and slash at the end) by the provider's documentation; \
+             if it is right, {NETWORK_PAGE}"
+        )),
+        S::Discovery(DiscoveryError::NotJson) => Some(format!(
+            "{NETWORK_PAGE}; else compare the issuer with the provider's documentation, to the letter"
+        )),
+        S::Discovery(_) | S::NoMetadata { .. } => Some(
+            "compare the issuer with what the provider's documentation says, to the letter"
+                .to_owned(),
+        ),
+        S::NoEndpoint("device_authorization_endpoint") => {
+            Some("this provider has no device code: use `--flow browser`".to_owned())
+        }
+        S::NoEndpoint(name) => Some(format!("set `{name}` under the provider in config.toml")),
+        S::Token(error)
+        | S::Browser(BrowserError::NotTaken(error))
+        | S::Device(DeviceError::NotBegun(error)) => Some(token_hint(error).to_owned()),
+        S::Exchange(ExchangeError::Refused { registry, .. }) => Some(format!(
+            "see that you may use that registry, open https://{registry} in a browser once, and \
+             that `registry_exchange`, the scopes and the client are those that it wants"
+        )),
+        S::Exchange(ExchangeError::Unavailable { .. }) => {
+            Some("the registry is in trouble: run it again later".to_owned())
+        }
+        S::Exchange(ExchangeError::Malformed { .. }) => {
+            Some("see that `registry_exchange` is the right one for this registry".to_owned())
+        }
+        S::IdToken(error) => Some(id_token_hint(error)),
+        S::Mixup(_) | S::Vanished => Some(VERBOSE.to_owned()),
+        S::UntimelyIdToken { provider_ahead, .. } => Some(session::clock_hint(*provider_ahead)),
+        S::NoIdToken => Some(
+            "check at the provider that this client may get ID tokens; to get the access token, use \
+             `--token access`"
+                .to_owned(),
+        ),
+        S::IdTokenNotAskedFor { .. } => Some(
+            "add `openid` to the `scopes` of the provider in config.toml, or use `--scope openid`; to \
+             get the access token, use `--token access`"
+                .to_owned(),
+        ),
+        S::Browser(BrowserError::Listener(ListenerError::PortTaken { port })) => Some(format!(
+            "end the program that has port {port}, or set a `redirect_uri` with another port that is registered"
+        )),
+        S::Browser(BrowserError::Listener(_)) => Some("use `--flow device`".to_owned()),
+        S::Browser(BrowserError::NowhereToPush) => Some(
+            "tell the people who run the provider that its metadata lacks \
+             `pushed_authorization_request_endpoint`; if you set `par = true`, remove it"
+                .to_owned(),
+        ),
+        S::Browser(_) => {
+            Some("set `browser` in config.toml or BROWSER, or use `--flow device`".to_owned())
+        }
+        S::Device(_) => Some("use `--flow browser`".to_owned()),
+        S::SignInNeeded { login, .. }
+        | S::Declined { login, .. }
+        | S::TimedOut { login, sent: None }
+        | S::ProviderRefused { login, .. }
+        | S::LeaderDied { login, .. }
+        | S::LeaderFailed { login, .. }
+        | S::SignedOutMeanwhile { login } => Some(format!("run `{login}`")),
+        S::TimedOut {
+            login,
+            sent: Some(sent),
+        } => Some(timed_out_hint(login, sent)),
+        S::CoolingDown {
+            outcome: Outcome::Declined,
+            login,
+            ..
+        } => Some(format!("if you do want to sign in, run `{login}`")),
+        S::NotAnswered { login } => Some(format!("to sign in, run `{login}`")),
+        S::Elsewhere(report) => report.hint.clone(),
+        S::CoolingDown { login, .. } => Some(format!("to be asked now, run `{login}`")),
+        S::NotAccepted(refused) => Some(refused.hint()),
+        S::OtherPerson {
+            account,
+            pinned,
+            person,
+            login,
+        } => Some(other_person_hint(account, pinned, person, login)),
+        S::UnknownPerson { .. } => Some("run it again when the provider answers".to_owned()),
+    }
+}
+
+fn other_person_hint(
+    account: &str,
+    pinned: &str,
+    person: &str,
+    login: &session::LoginLine,
+) -> String {
+    format!(
+        "to sign in as {pinned}, run `{}` and choose that account in the browser; to use {person} \
+         for the account {account} instead, run `{}` first; to use both, run `{}`",
+        login.this,
+        login.logout(),
+        login.another
+    )
+}
+
+fn timed_out_hint(login: &str, sent: &session::Sent) -> String {
+    let session::Sent {
+        client_id,
+        redirect_uri,
+        fixed_port,
+    } = sent;
+    let port = fixed_port.as_ref().map_or_else(String::new, |fixed| {
+        format!(". Some providers compare the port too: {fixed}")
+    });
+    format!(
+        "run `{login}`\nIf the browser showed an error page, the provider did not send it back to \
+         hallpass. Check that\n- the provider knows the client {client_id} (`client_id`)\n- the \
+         redirect URI is registered: {redirect_uri}{port}"
+    )
+}
+
+/// What helps against the loss, and what may have happened at the provider.
+fn lost_response_hint(cause: &session::Error) -> String {
+    format!(
+        "{}. The provider may already have replaced the refresh token; if so, you will have to \
+         sign in again",
+        session_hint(cause).unwrap_or_else(|| "run the command again".to_owned())
+    )
+}

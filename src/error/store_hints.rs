@@ -1,0 +1,104 @@
+//! What to do about the store and its keyring.
+
+use crate::config::held_by;
+use crate::store::{KeyringError, Place, Setting, StoreError};
+
+const REMOVE_ALL: &str = "hallpass logout --all";
+const REMOVE_UNREADABLE: &str = "hallpass logout --unreadable";
+
+pub(super) fn store_hint(error: &StoreError) -> Option<String> {
+    use StoreError as S;
+    match error {
+        S::NoHome | S::RelativeHome { .. } => Some(
+            "set HOME to your home folder, or HALLPASS_DATA_DIR to a folder of yours".to_owned(),
+        ),
+        S::RelativeDataDir { .. } => Some("set HALLPASS_DATA_DIR to an absolute path".to_owned()),
+        S::NoMachineId { .. } => {
+            Some("set HALLPASS_DATA_DIR to a folder on a disk of this machine".to_owned())
+        }
+        S::IsALink { path }
+        | S::NotOurs { path, .. }
+        | S::NotAFolder { path }
+        | S::NotAFile { path } => Some(format!(
+            "look at it with `ls -ld {}`; move it away if it is not yours, or set HALLPASS_DATA_DIR",
+            path.display()
+        )),
+        S::TooOpen { path, .. } => Some(format!("run `chmod go-rwx {}`", path.display())),
+        S::Io { source, .. }
+            if matches!(
+                source.kind(),
+                std::io::ErrorKind::ReadOnlyFilesystem | std::io::ErrorKind::PermissionDenied
+            ) =>
+        {
+            Some("set HALLPASS_DATA_DIR to a folder that you can write".to_owned())
+        }
+        S::Io { path, .. } => Some(format!(
+            "check `df {0}` and `ls -ld {0}`; nothing was lost",
+            path.parent().unwrap_or(path).display()
+        )),
+        S::UnknownFormat { .. } => Some(format!(
+            "a newer hallpass wrote it: use that version, or run `{REMOVE_UNREADABLE}`, which \
+             removes only what this version cannot read"
+        )),
+        S::ForeignKey { .. } | S::Damaged { .. } => Some(format!(
+            "run `{REMOVE_UNREADABLE}`, which removes only what cannot be decrypted, and sign in \
+             again"
+        )),
+        S::KeyMissing {
+            place: Place::Keyring,
+        } => Some(format!(
+            "if the key is in another keyring, open that one and run the command again; if the key \
+             is gone, run `{REMOVE_ALL}`, which removes what it has encrypted, and sign in again"
+        )),
+        S::KeyMissing { .. }
+        | S::KeyDamaged { .. }
+        | S::KeyFileDamaged { .. }
+        | S::RecordsWithoutKey { .. } => Some(format!(
+            "run `{REMOVE_ALL}`, which removes what can no longer be decrypted, and sign in again"
+        )),
+        S::KeyFileNewer { .. } => Some(format!(
+            "use that version of hallpass, or run `{REMOVE_ALL}`, which removes everything that it \
+             has stored, and sign in again"
+        )),
+        S::KeyChanged => Some("run the same command again".to_owned()),
+        S::LockTimedOut { holder, .. } => Some(held_by(holder.as_ref())),
+        S::OtherPlace { remembered, asked } => Some(format!(
+            "run `hallpass store move --to {}` to move the key there, or set `store = \"{}\"`",
+            setting_of(*asked),
+            setting_of(*remembered)
+        )),
+        S::OnlyPlace => Some(format!(
+            "dropping the key would lose every session: to sign out of all of them, run \
+             `{REMOVE_ALL}`"
+        )),
+        S::Keyring(KeyringError::NoService) => Some(format!(
+            "start a Secret Service (gnome-keyring, KeePassXC), or set `store = \"file\"` in \
+             config.toml or HALLPASS_STORE=file to store the key in a file that only you can read; \
+             if the keyring that had the key is gone for good, run `{REMOVE_ALL} --unreadable` first"
+        )),
+        S::Keyring(_) => Some(format!(
+            "unlock the OS keyring and run the command again; if it cannot be unlocked any more, \
+             run `{REMOVE_ALL} --unreadable`, which removes everything without revoking it"
+        )),
+        S::Kernel(_) => Some(format!(
+            "set `store = \"file\"` in config.toml or HALLPASS_STORE=file to store the key in a \
+             file that only you can read; if sessions were stored before, run \
+             `{REMOVE_ALL} --unreadable` first"
+        )),
+        S::NothingKept => Some(
+            "to store sessions in a file that only you can read, set `store = \"file\"` in \
+             config.toml or HALLPASS_STORE=file"
+                .to_owned(),
+        ),
+        S::NoRandomness | S::NotJson => None,
+    }
+}
+
+fn setting_of(place: Place) -> Setting {
+    match place {
+        Place::Keyring => Setting::Keyring,
+        Place::Kernel => Setting::Kernel,
+        Place::File => Setting::File,
+        Place::None => Setting::None,
+    }
+}
