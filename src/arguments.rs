@@ -57,6 +57,9 @@ pub struct Changing {
     /// Revert the changes of this command
     #[arg(long)]
     pub undo: bool,
+    /// Make the changes without asking
+    #[arg(long, short = 'y')]
+    pub yes: bool,
 }
 
 // Which account, of which provider.

@@ -6,11 +6,19 @@ use std::process::ExitCode;
 use crate::env::Env;
 use crate::error::Error;
 use crate::report::Exit;
+use crate::terminal::print;
 use crate::tools;
 
 pub(super) fn command(name: &'static str) -> clap::Command {
     clap::Command::new(name)
         .about("Configure a tool to use hallpass")
+        .arg(
+            clap::Arg::new("list")
+                .long("list")
+                .action(clap::ArgAction::SetTrue)
+                .help("List what is set up, and whether it is still in place"),
+        )
+        .args_conflicts_with_subcommands(true)
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommands(tools::ALL.iter().map(|tool| tool.setup_command()))
@@ -25,6 +33,10 @@ pub(super) fn run(env: &Env, words: &[OsString]) -> Result<ExitCode, Error> {
     // The help, or a tool that does not exist.
     let name = OsString::from("hallpass setup");
     let command = command("setup").bin_name("hallpass setup");
+    if words == ["--list"] {
+        print(&crate::setup::list(env));
+        return Ok(Exit::Answered.into());
+    }
     command.try_get_matches_from([&name].into_iter().chain(words))?;
     Ok(Exit::Answered.into())
 }

@@ -165,26 +165,61 @@ fn judge(owner: crate::identity::Owner, mode: u32, kind: Kind) -> Result<(), Unt
 }
 
 /// Puts a file in its place, whole or not at all: a link stays a link, what it leads to keeps its
-/// mode, and a new file is its owner's alone (0600), in folders that are (0700).
+/// owner and mode, and a new file is its owner's alone (0600), in folders that are (0700).
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let target = target(path)?;
-    let folder = target.parent().unwrap_or(Path::new("/"));
-    create_folder(folder)?;
-    sweep(&target);
-    let mut name = target.file_name().unwrap_or_default().to_owned();
-    name.push(temp_ending());
-    let temp = folder.join(name);
-    let result = new_file(&temp, &target)
-        .and_then(|mut file| {
-            file.write_all(bytes)?;
-            file.sync_all()
-        })
-        .and_then(|()| std::fs::rename(&temp, &target));
-    if result.is_err() {
-        // The error that is told is the first one.
-        let _ = std::fs::remove_file(&temp);
+    Staged::of(path, bytes)?.commit()
+}
+
+/// A file's next bytes, on the disk beside it. Dropped, it leaves no trace.
+pub(crate) struct Staged {
+    temp: PathBuf,
+    target: PathBuf,
+    /// The folders that were made for it, the outer ones first.
+    folders: Vec<PathBuf>,
+    is_done: bool,
+}
+
+impl Staged {
+    pub(crate) fn of(path: &Path, bytes: &[u8]) -> io::Result<Self> {
+        let target = target(path)?;
+        let folder = target.parent().unwrap_or(Path::new("/"));
+        let missing = folder.ancestors().take_while(|folder| !folder.exists());
+        let mut folders: Vec<_> = missing.map(Path::to_owned).collect();
+        folders.reverse();
+        let mut name = target.file_name().unwrap_or_default().to_owned();
+        name.push(temp_ending());
+        let staged = Self {
+            temp: folder.join(name),
+            folders,
+            is_done: false,
+            target: target.clone(),
+        };
+        create_folder(folder)?;
+        sweep(&target);
+        let mut file = new_file(&staged.temp, &target)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        Ok(staged)
     }
-    result
+
+    pub(crate) fn commit(mut self) -> io::Result<()> {
+        std::fs::rename(&self.temp, &self.target)?;
+        self.is_done = true;
+        Ok(())
+    }
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        if self.is_done {
+            return;
+        }
+        // The error that is told is the first one.
+        let _ = std::fs::remove_file(&self.temp);
+        for folder in self.folders.iter().rev() {
+            let _ = std::fs::remove_dir(folder);
+        }
+    }
 }
 
 fn temp_ending() -> String {
@@ -255,7 +290,7 @@ pub(super) fn create_folder(folder: &Path) -> io::Result<()> {
     std::fs::create_dir_all(folder)
 }
 
-/// A new file with the mode of the one that it will replace.
+/// A new file with the owner and mode of the one that it will replace.
 fn new_file(path: &Path, like: &Path) -> io::Result<File> {
     let mut options = File::options();
     options.write(true).create_new(true);
@@ -263,6 +298,12 @@ fn new_file(path: &Path, like: &Path) -> io::Result<File> {
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let file = options.open(path)?;
     if let Ok(metadata) = std::fs::metadata(like) {
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::{MetadataExt as _, fchown};
+            // Only root can keep another user's file theirs.
+            let _ = fchown(&file, Some(metadata.uid()), Some(metadata.gid()));
+        }
         file.set_permissions(metadata.permissions())?;
     }
     Ok(file)

@@ -14,7 +14,7 @@ pub(crate) mod settings;
 pub(crate) mod similar;
 pub mod tools;
 mod turn;
-mod user_file;
+pub(crate) mod user_file;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};

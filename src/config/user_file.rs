@@ -3,6 +3,7 @@
 //! What a command adds is a block between two comments at the end, so every other byte stays as
 //! the user wrote it, and so taking the block out gives the file back exactly.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
@@ -55,22 +56,7 @@ impl UserFile {
 
     /// Adds a block, in the place of an older one of that title.
     pub(crate) fn add(&mut self, title: &str, lines: &str) {
-        self.remove(title);
-        if !self.text.is_empty() {
-            self.text.push('\n');
-        }
-        for part in [
-            OPENS,
-            title,
-            "\n",
-            lines.trim_end(),
-            "\n",
-            CLOSES,
-            title,
-            "\n",
-        ] {
-            self.text.push_str(part);
-        }
+        add_block(&mut self.text, title, lines);
     }
 
     /// The titles of the blocks that begin like this, in their order.
@@ -85,17 +71,19 @@ impl UserFile {
 
     /// Takes a block out; what it held, or `None` where there is none.
     pub(crate) fn remove(&mut self, title: &str) -> Option<String> {
-        let opens = format!("{OPENS}{title}\n");
-        let closes = format!("{CLOSES}{title}\n");
-        let start = self.text.find(&opens)?;
-        let inner = start + opens.len();
-        let length = self.text.get(inner..)?.find(&closes)?;
-        let removed = self.text.get(inner..inner + length)?.to_owned();
-        let end = inner + length + closes.len();
-        // The line break that the block was parted with.
-        let start = start - usize::from(self.text.get(..start)?.ends_with('\n'));
-        self.text.replace_range(start..end, "");
-        Some(removed)
+        remove_block(&mut self.text, title)
+    }
+
+    /// The same file with this text.
+    pub(crate) fn with_text(&self, text: &str) -> Self {
+        Self {
+            text: Zeroizing::new(text.to_owned()),
+            ..self.clone()
+        }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 
     pub(super) fn source(&self) -> Source {
@@ -116,6 +104,39 @@ impl UserFile {
     pub(crate) fn write(&self, _turn: &Turn) -> Result<(), ConfigError> {
         replace_text(&self.path, &self.shown, &self.text)
     }
+}
+
+/// Adds a block at the end, and takes out an older one of that title.
+pub(crate) fn add_block(text: &mut String, title: &str, lines: &str) {
+    remove_block(text, title);
+    if !text.is_empty() {
+        text.push('\n');
+    }
+    let lines = lines.trim_end();
+    for part in [OPENS, title, "\n", lines, "\n", CLOSES, title, "\n"] {
+        text.push_str(part);
+    }
+}
+
+/// Takes a block out; what it held, or `None` where there is none.
+pub(crate) fn remove_block(text: &mut String, title: &str) -> Option<String> {
+    let (range, lines) = block_at(text, title)?;
+    let lines = lines.to_owned();
+    text.replace_range(range, "");
+    Some(lines)
+}
+
+/// Where a block stands, with the line break that parts it from what is before, and what it holds.
+pub(crate) fn block_at<'t>(text: &'t str, title: &str) -> Option<(Range<usize>, &'t str)> {
+    let opens = format!("{OPENS}{title}\n");
+    let closes = format!("{CLOSES}{title}\n");
+    let start = text.find(&opens)?;
+    let inner = start + opens.len();
+    let length = text.get(inner..)?.find(&closes)?;
+    let lines = text.get(inner..inner + length)?;
+    let end = inner + length + closes.len();
+    let start = start - usize::from(text.get(..start)?.ends_with('\n'));
+    Some((start..end, lines))
 }
 
 #[cfg(test)]

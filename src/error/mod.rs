@@ -8,6 +8,7 @@ use std::error::Error as _;
 use crate::config::ConfigError;
 use crate::report::{Exit, Report};
 use crate::session;
+use crate::setup::error::SetupError;
 use crate::store::{Setting, StoreError};
 use session_hints::session_hint;
 use store_hints::store_hint;
@@ -60,18 +61,14 @@ pub enum Error {
     StoreSetOtherwise { is: Setting, wanted: Setting },
     #[error("the path of this program cannot be found")]
     Program(#[source] std::io::Error),
-    #[error("the link {} cannot be made or removed", path.display())]
-    Link {
-        path: std::path::PathBuf,
-        #[source]
-        cause: std::io::Error,
-    },
     #[error("the reply could not be written")]
     Reply(#[source] std::io::Error),
     #[error(transparent)]
     Config(#[from] ConfigError),
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error(transparent)]
+    Setup(#[from] SetupError),
     #[error(transparent)]
     Session(session::Error),
 }
@@ -172,9 +169,9 @@ impl Error {
             Self::Session(S::Elsewhere(report)) => report.exit,
             Self::Tool(error) => error.exit(),
             Self::Store(_)
-            | Self::Link { .. }
             | Self::Reply(_)
             | Self::Program(_)
+            | Self::Setup(_)
             | Self::Session(_) => Exit::Failed,
         }
     }
@@ -210,12 +207,10 @@ impl Error {
                  `hallpass store move --to {wanted}` again"
             )),
             Self::Program(_) => Some("start hallpass by its absolute path".to_owned()),
-            Self::Link { path, .. } => {
-                Some(format!("check `ls -ld {}` and its folder", path.display()))
-            }
             Self::Reply(_) => None,
             Self::Config(error) => error.hint(),
             Self::Store(error) => store_hint(error),
+            Self::Setup(error) => Some(error.hint()),
             Self::Session(error) => session_hint(error),
         }
     }

@@ -3,21 +3,29 @@
 //! the block of the user's file that says so), `program` (how a tool starts this program) and
 //! `shown` (what a person sees of it all).
 
+mod document;
+pub(crate) mod edit;
+pub mod error;
 pub(crate) mod host;
-pub(crate) mod json_file;
-pub(crate) mod link;
 pub(crate) mod opener;
+pub(crate) mod plan;
 pub(crate) mod program;
+mod question;
+pub(crate) mod record;
 pub(crate) mod shown;
 pub(crate) mod still_needed;
 
+use std::path::Path;
+
 use crate::arguments::{Changing, Common};
-use crate::config::Turn;
+use crate::config::{Turn, home, shown_at_home};
 use crate::env::Env;
 use crate::error::Error;
+use crate::report::printable;
 use crate::serving::prepared::Prepared;
 use crate::store::{Place, Setting, StoreError};
 use crate::terminal::Terminal;
+use record::Records;
 
 /// Says where nothing can be saved, before anything is written: the tool would work, and sign in
 /// again and again.
@@ -47,6 +55,39 @@ pub(crate) fn warn_if_nothing_is_saved(env: &Env, common: &Common, changing: Cha
         }
         Ok(_) | Err(_) => (),
     }
+}
+
+/// Lists what is set up, each with its files, as a person reads it.
+pub(crate) fn list(env: &Env) -> String {
+    let records = Records::read(env);
+    let home = home(env).ok();
+    let shown = |path: &Path| shown_at_home(path, home.as_deref());
+    let mut text = String::new();
+    let mut line = |line: &str| {
+        text.push_str(&printable(line));
+        text.push('\n');
+    };
+    for record in &records.all {
+        line(&record.command);
+        for (path, is_there) in record.files() {
+            let state = if is_there {
+                "in place"
+            } else {
+                "changed or removed since"
+            };
+            line(&format!("  {}: {state}", shown(path)));
+        }
+    }
+    for path in &records.unreadable {
+        line(&format!(
+            "{}: written by another version of hallpass",
+            shown(path)
+        ));
+    }
+    if text.is_empty() {
+        text.push_str("nothing is set up\n");
+    }
+    text
 }
 
 /// The turn to change the user's file, and the files of other programs with it: taken before any

@@ -23,7 +23,7 @@ impl Shown {
 
     /// The heading above the lines of one file: what becomes of them, and where.
     pub(crate) fn heading(&mut self, place: &str) {
-        let Changing { dry_run, undo } = self.changing;
+        let Changing { dry_run, undo, .. } = self.changing;
         let becomes = match (dry_run, undo) {
             (true, true) => "would be taken out of",
             (true, false) => "would be added to",
@@ -48,7 +48,7 @@ impl Shown {
     /// How to take it back, where there is something to take back; `command` is the set-up's
     /// own.
     pub(crate) fn way_back(&mut self, command: &str) {
-        let Changing { dry_run, undo } = self.changing;
+        let Changing { dry_run, undo, .. } = self.changing;
         if !dry_run && !undo {
             self.line(&format!("to take it back: {command} --undo"));
         }

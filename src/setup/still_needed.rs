@@ -1,6 +1,7 @@
 //! Whether the configuration can do without what `--undo` takes out of the user's file.
 
 use super::opener::{made_by, toml_text};
+use super::plan::Check;
 use crate::config::{Config, Flags, UserFile};
 use crate::env::Env;
 use crate::error::Error;
@@ -8,12 +9,23 @@ use crate::error::Error;
 /// What begins the title of every block that a set-up writes.
 const ANY: &str = "hallpass setup ";
 
+/// Checks the user's file as the way back would leave it.
+pub(crate) fn check<'a>(env: &'a Env, flags: &'a Flags, file: UserFile) -> Check<'a> {
+    Box::new(move |documents| {
+        let after = documents.after(file.path());
+        let text = after.map(String::from_utf8_lossy);
+        text.map_or(Ok(()), |text| {
+            check_file(env, flags, &file.with_text(&text))
+        })
+    })
+}
+
 /// Checks the file as edited.
 ///
 /// # Errors
 ///
 /// [`Error::StillNeeded`] where another entry names a provider that would be gone.
-pub(crate) fn check(env: &Env, flags: &Flags, edited: &UserFile) -> Result<(), Error> {
+pub(crate) fn check_file(env: &Env, flags: &Flags, edited: &UserFile) -> Result<(), Error> {
     let Err(cause) = Config::load_edited(env, flags, edited) else {
         return Ok(());
     };

@@ -87,6 +87,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "provider",
             "serving",
             "session",
+            "setup",
             "shell",
             "store",
             "terminal",
@@ -151,7 +152,9 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("wire", &[]),
     (
         "error",
-        &["config", "grant", "http", "oauth", "session", "store"],
+        &[
+            "config", "grant", "http", "oauth", "session", "setup", "store",
+        ],
     ),
     (
         "session",

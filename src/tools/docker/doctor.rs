@@ -14,10 +14,11 @@ use std::process::ExitCode;
 use time::Duration;
 
 use super::files::{
-    TakenFirst, bare, docker_file, keys_of, podmans_there, registry, server_of, taken_first, whole,
+    ClientFile, TakenFirst, bare, docker_file, keys_of, podmans_there, registry, server_of,
+    taken_first, whole,
 };
-use super::setup::{is_gits_alone, is_set_up};
-use crate::config::{Interactive, UserFile, home};
+use super::setup::{HELPER, is_gits_alone, is_set_up};
+use crate::config::{Interactive, UserFile, home, shown_at_home};
 use crate::credential::{TokenKind, Want};
 use crate::env::Env;
 use crate::error::Error;
@@ -27,13 +28,11 @@ use crate::serving::target::login_of;
 use crate::session::exchanged::token_for;
 use crate::session::plan::{Reason, plan};
 use crate::session::{Account, DEFAULT_ACCOUNT};
+use crate::setup::edit::link::{self, Place};
 use crate::setup::host::Host;
-use crate::setup::json_file::JsonFile;
-use crate::setup::link::{self, Link};
+use crate::setup::record::Records;
 use crate::shell::quoted;
 use crate::tools::tool::Findings;
-
-const HELPER: &str = "hallpass";
 
 /// Find out why a registry denies access to docker, podman or another client
 ///
@@ -55,27 +54,27 @@ pub(crate) fn run(env: &Env, args: &Arguments) -> Result<ExitCode, Error> {
     };
     let prepared = Prepared::new(env, &args.common, Some(&asking))?;
     let home = home(env)?;
-    let docker = JsonFile::read(&docker_file(env, &home), Some(&home))?;
+    let docker = ClientFile::read(&docker_file(env, &home), Some(&home))?;
     let mut findings = Findings::default();
     let file = UserFile::read(env)?;
-    let is_for_all = docker.text_at(&["credsStore"]).as_deref() == Some(HELPER);
+    let is_for_all = docker.text_at(&["credsStore"]) == Some(HELPER);
     let registries = registries(&prepared, args, &docker, &file, is_for_all)?;
     let again = registries.again(is_for_all);
     let program = PROGRAM_NAME;
     match link::find(env, program)? {
-        Link::There => findings.well(&format!("{program} is on PATH and is this program")),
-        Link::At(_) => findings.off(
+        Place::There(_) => findings.well(&format!("{program} is on PATH and is this program")),
+        Place::At(_) => findings.off(
             &format!("{program} is not on PATH: no client finds it"),
             &again,
         ),
-        Link::Behind(path) => {
+        Place::Behind(path) => {
             let word = quoted(&path.to_string_lossy());
             findings.off(
                 &format!("{} is found first, and is not this program", path.display()),
                 &format!("mv {word} {word}.old"),
             );
         }
-        Link::Nowhere(command) => findings.off(
+        Place::Nowhere(command) => findings.off(
             &format!("{program} is not on PATH: no client finds it"),
             &command,
         ),
@@ -99,6 +98,17 @@ pub(crate) fn run(env: &Env, args: &Arguments) -> Result<ExitCode, Error> {
             quoted(name)
         ));
     }
+    for record in Records::read(env).of(NAME) {
+        // What docker's own file says is looked at for each registry.
+        let files = record.files().into_iter();
+        for (path, _) in files.filter(|(path, is_there)| !is_there && *path != docker.path) {
+            let what = format!(
+                "{} lacks what was set up there",
+                shown_at_home(path, Some(&home))
+            );
+            findings.off(&what, &record.command);
+        }
+    }
     for registry in &registries.hosts {
         look_at_files(env, &home, registry, &docker, &mut findings);
         look_at_answer(&prepared, registry, &mut findings)?;
@@ -110,7 +120,7 @@ pub(crate) fn run(env: &Env, args: &Arguments) -> Result<ExitCode, Error> {
 fn registries(
     prepared: &Prepared<'_>,
     args: &Arguments,
-    docker: &JsonFile,
+    docker: &ClientFile,
     file: &UserFile,
     is_for_all: bool,
 ) -> Result<Registries, Error> {
@@ -122,7 +132,7 @@ fn registries(
         return Ok(found);
     }
     for key in docker.names_in("credHelpers") {
-        if docker.text_at(&["credHelpers", &key]).as_deref() == Some(HELPER)
+        if docker.text_at(&["credHelpers", &key]) == Some(HELPER)
             && let Ok(host) = registry("HOST", &key)
         {
             found.add(host);
@@ -138,12 +148,13 @@ fn registries(
             }
         }
     }
+    let records = Records::read(prepared.env);
     for pattern in prepared.config.patterns(NAME) {
         let Ok(host) = Host::of(pattern).and_then(whole) else {
             continue;
         };
-        let is_asked_for = is_for_all && !is_gits_alone(file, &host);
-        if is_asked_for || is_set_up(file, &host) || found.has(&host) {
+        let is_asked_for = is_for_all && !is_gits_alone(&records, file, &host);
+        if is_asked_for || is_set_up(&records, file, &host) || found.has(&host) {
             found.add(host);
         } else if !is_for_all {
             // It may be git's host, or an API.
@@ -200,7 +211,7 @@ fn look_at_files(
     env: &Env,
     home: &std::path::Path,
     registry: &Host,
-    docker: &JsonFile,
+    docker: &ClientFile,
     findings: &mut Findings,
 ) {
     let keys = keys_of(registry);
@@ -210,9 +221,9 @@ fn look_at_files(
     for (index, key) in keys.iter().enumerate() {
         let helper = docker.text_at(&["credHelpers", key]);
         let setup = format!("hallpass setup docker {}", quoted(registry));
-        match helper.as_ref().or(all.as_ref()) {
-            Some(helper) if helper == HELPER && index > 0 => (),
-            Some(helper) if helper == HELPER => {
+        match helper.or(all) {
+            Some(HELPER) if index > 0 => (),
+            Some(HELPER) => {
                 findings.well(&format!("{registry}: {file} names hallpass"));
             }
             Some(other) => findings.off(&format!("{key}: {file} names {other}"), &setup),
@@ -225,7 +236,8 @@ fn look_at_files(
             )),
         }
     }
-    for TakenFirst { file, key } in taken_first(&podmans_there(env, home), false, &keys) {
+    for TakenFirst { file, key } in taken_first(&podmans_there(env, home), false, &keys, Vec::new())
+    {
         findings.off(
             &format!(
                 "{registry}: podman, skopeo and buildah take the password for {key} in {file}"

@@ -5,12 +5,60 @@
 
 use std::path::{Path, PathBuf};
 
+use serde_json::Value;
+
 use super::server::{HUB, Server};
+use crate::config::{ConfigError, read_text, shown_at_home};
 use crate::credential::Resource;
 use crate::env::Env;
 use crate::error::Error;
 use crate::setup::host::Host;
-use crate::setup::json_file::JsonFile;
+
+/// A client's JSON file, as it is.
+pub(crate) struct ClientFile {
+    pub(crate) path: PathBuf,
+    /// As a person sees its path.
+    pub(crate) shown: String,
+    value: Value,
+}
+
+impl ClientFile {
+    /// Reads it; one that is not there is empty.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::NotAnObject`], and whatever makes it untrustworthy or unreadable.
+    pub(crate) fn read(path: &Path, home: Option<&Path>) -> Result<Self, Error> {
+        let shown = shown_at_home(path, home);
+        let value = match read_text(path, &shown)? {
+            Some(text) if !text.trim().is_empty() => serde_json::from_str(&text).ok(),
+            Some(_) | None => Some(Value::Object(serde_json::Map::new())),
+        };
+        let Some(value) = value.filter(Value::is_object) else {
+            return Err(ConfigError::NotAnObject { file: shown }.into());
+        };
+        Ok(Self {
+            path: path.to_owned(),
+            shown,
+            value,
+        })
+    }
+
+    /// The text at the end of some keys.
+    pub(crate) fn text_at(&self, keys: &[&str]) -> Option<&str> {
+        let mut value = &self.value;
+        for key in keys {
+            value = value.get(key)?;
+        }
+        value.as_str()
+    }
+
+    /// The names of an object's members.
+    pub(crate) fn names_in(&self, key: &str) -> Vec<String> {
+        let members = self.value.get(key).and_then(Value::as_object);
+        members.map_or_else(Vec::new, |members| members.keys().cloned().collect())
+    }
+}
 
 /// Docker's own.
 pub(crate) fn docker_file(env: &Env, home: &Path) -> PathBuf {
@@ -97,7 +145,7 @@ pub(crate) fn bare(text: &str) -> &str {
 }
 
 /// The names of the passwords in a file: of all registries, or of these, also for a part of one.
-pub(crate) fn logged_in(file: &JsonFile, all: bool, keys: &[String]) -> Vec<String> {
+pub(crate) fn logged_in(file: &ClientFile, all: bool, keys: &[String]) -> Vec<String> {
     let is_ours = |entry: &String| {
         let of = |key: &String| {
             let rest = bare(entry).strip_prefix(bare(key));
@@ -129,9 +177,14 @@ pub(crate) struct TakenFirst {
 }
 
 /// In each file a helper goes before a password, and what stands in an earlier file before that.
-pub(crate) fn taken_first(podmans: &[JsonFile], all: bool, keys: &[String]) -> Vec<TakenFirst> {
+/// `helped` are the registries that will have a helper in all of them.
+pub(crate) fn taken_first(
+    podmans: &[ClientFile],
+    all: bool,
+    keys: &[String],
+    mut helped: Vec<String>,
+) -> Vec<TakenFirst> {
     let mut taken = Vec::new();
-    let mut helped: Vec<String> = Vec::new();
     for file in podmans {
         helped.extend(file.names_in("credHelpers"));
         for key in logged_in(file, all, keys) {
@@ -148,9 +201,9 @@ pub(crate) fn taken_first(podmans: &[JsonFile], all: bool, keys: &[String]) -> V
 }
 
 /// Podman's files, those that can be read: they are somebody else's, and only looked at.
-pub(crate) fn podmans_there(env: &Env, home: &Path) -> Vec<JsonFile> {
+pub(crate) fn podmans_there(env: &Env, home: &Path) -> Vec<ClientFile> {
     let files = podman_files(env, home).into_iter();
-    let files = files.filter_map(|path| JsonFile::read(&path, Some(home)).ok());
+    let files = files.filter_map(|path| ClientFile::read(&path, Some(home)).ok());
     files.collect()
 }
 

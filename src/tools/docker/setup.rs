@@ -2,48 +2,40 @@
 //! registries or for all, and a provider the one that opens a registry.
 //!
 //! Specification: <https://docs.docker.com/reference/cli/docker/login/#credential-helpers> and
-//! <https://github.com/containers/image/blob/main/docs/containers-auth.json.5.md>. What docker's
-//! own file had before stands as a comment in the user's file, so that it can be taken back.
+//! <https://github.com/containers/image/blob/main/docs/containers-auth.json.5.md>.
 
 use clap::Args;
 
-use super::PROGRAM_NAME;
 use crate::arguments::{Changing, Common, Opener};
 use crate::provider::RegistryExchange;
-use crate::tools::docker::NAME;
-use std::fmt::Write as _;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use url::Url;
 
 use super::files::{
-    TakenFirst, bare, docker_file, keys_of, logged_in, podman_files, podmans_there, registry,
-    server_of, taken_first, whole,
+    ClientFile, TakenFirst, bare, docker_file, keys_of, logged_in, podman_files, podmans_there,
+    registry, server_of, taken_first, whole,
 };
-use crate::config::{Config, Turn, UserFile, home};
+use super::{NAME, PROGRAM_NAME};
+use crate::config::{Config, Flags, UserFile, home};
 use crate::env::Env;
 use crate::error::Error;
 use crate::provider::{Realm, resource::Pattern};
-use crate::report::Exit;
 use crate::serving::prepared::flags_of;
+use crate::setup::edit::Edit;
+use crate::setup::edit::link::{self, Place};
 use crate::setup::host::Host;
-use crate::setup::json_file::{Edit, JsonFile};
-use crate::setup::link::{self, Link};
-use crate::setup::opener::{Added, Opened, recipient, toml_text};
-use crate::setup::shown::Shown;
-use crate::setup::still_needed;
+use crate::setup::opener::{Opened, recipient, toml_text};
+use crate::setup::plan::{self, Part, Plan, Request, Undo};
+use crate::setup::record::Records;
+use crate::setup::{program, still_needed};
 use crate::shell::quoted;
-use crate::terminal::print;
 
 /// What docker puts behind `docker-credential-`.
-const HELPER: &str = "hallpass";
+pub(crate) const HELPER: &str = "hallpass";
 
 /// What begins the title of each block that this command writes.
 const TITLE: &str = "hallpass setup docker ";
-/// What ends the title of a block that remembers docker's side.
-const BEFORE: &str = ": what docker had";
-const LINK_TITLE: &str = "hallpass setup docker: its link";
 const DEFAULT: &str = "--default";
 
 /// The registries whose provider need not be named.
@@ -99,84 +91,190 @@ fn registry_exchange(text: &str) -> Result<RegistryExchange, String> {
 pub(crate) fn run(env: &Env, args: &Arguments) -> Result<ExitCode, Error> {
     let flags = flags_of(&args.common, None);
     crate::setup::warn_if_nothing_is_saved(env, &args.common, args.changing);
-    let turn = crate::setup::turn(env, args.changing)?;
-    let mut config = Config::load(env, &flags)?;
-    let file = UserFile::read(env)?;
-    let hosts = hosts(&config, args, &file)?;
-    let mut work = Work {
-        env,
-        args,
-        shown: Shown::new(args.changing),
-        file,
-        is_edited: false,
-        files: files(env, args)?,
-        link: None,
+    plan::run(env, NAME, args.changing, || {
+        if args.changing.undo {
+            undo(env, &flags, args).map(Request::Undo)
+        } else {
+            set_up(env, &flags, args).map(Request::SetUp)
+        }
+    })
+}
+
+fn set_up<'a>(env: &'a Env, flags: &Flags, args: &Arguments) -> Result<Plan<'a>, Error> {
+    let mut config = Config::load(env, flags)?;
+    let mut file = UserFile::read(env)?;
+    let hosts = hosts(env, &config, args, &file)?;
+    let (link, mut warnings) = link(env)?;
+    let files = files(env, args)?;
+    let mut plan = Plan {
+        command: command(args),
+        ..Plan::default()
     };
-    if args.changing.undo {
-        work.take_back(&hosts)?;
-        still_needed::check(env, &flags, &work.file)?;
-    } else {
-        let mut given = args.opener.clone();
-        for host in &hosts {
-            let opener = opener_of(&given, host, &config)?;
-            let wanted = opened(args, host, &opener);
-            let was = work.file.clone();
-            let Some(Added { lines, .. }) = wanted.add(env, &flags, &config, &mut work.file)?
-            else {
-                continue;
+    let mut given = args.opener.clone();
+    for host in &hosts {
+        let mut part = part(host, &files);
+        part.edits.splice(0..0, link.clone());
+        let opener = opener_of(&given, host, &config)?;
+        let wanted = opened(args, host, &opener);
+        if let Some(added) = wanted.add(env, flags, &config, &mut file)? {
+            let block = Edit::block(file.path(), &wanted.title, &added.lines);
+            part.edits.insert(0, block);
+            config = Config::load_edited(env, flags, &file)?;
+        }
+        let found = config.resource(&host.url, NAME)?;
+        if given.client_id.is_some()
+            && let Some(found) = &found
+        {
+            // The next registry has the provider that was made for the first one.
+            given = Opener {
+                provider: Some(found.provider.name.clone()),
+                account: given.account,
+                ..Opener::default()
             };
-            let earlier = was.clone().remove(&wanted.title);
-            if earlier.is_some_and(|earlier| earlier.trim_end() == lines.trim_end()) {
-                work.file = was;
-            } else {
-                work.is_edited = true;
-                work.shown.heading(&work.file.shown);
-                lines.lines().for_each(|line| work.shown.changed(line));
-            }
-            config = Config::load_edited(env, &flags, &work.file)?;
-            if given.client_id.is_some()
-                && let Some(found) = config.resource(&host.url, NAME)?
-            {
-                // The next registry has the provider that was made for the first one.
-                given = Opener {
-                    provider: Some(found.provider.name),
-                    account: given.account,
-                    ..Opener::default()
-                };
-            }
         }
-        work.make(&hosts)?;
-        work.warn(&hosts)?;
+        plan.notes
+            .extend(found.map(|found| recipient(&found.provider, host)));
+        plan.parts.push(part);
     }
-    if !work.is_edited && work.link.is_none() {
-        work.shown.line("nothing to change");
-    } else {
-        for host in hosts.iter().filter(|_| !args.changing.undo) {
-            if let Some(found) = config.resource(&host.url, NAME)? {
-                work.shown.line(&recipient(&found.provider, host));
-            }
+    if args.default {
+        let mut part = part_of_all(&files);
+        part.edits.splice(0..0, link);
+        plan.parts.push(part);
+    }
+    if args.default && args.podman {
+        warnings.push(
+            "podman has no setting for every registry in that file: write `credential-helpers = \
+             [\"hallpass\"]` into registries.conf"
+                .to_owned(),
+        );
+    }
+    warnings.extend(taken_before(env, args, &hosts, &files)?);
+    plan.warnings = warnings;
+    Ok(plan)
+}
+
+fn undo<'a>(env: &'a Env, flags: &'a Flags, args: &Arguments) -> Result<Undo<'a>, Error> {
+    let file = UserFile::read(env)?;
+    let files = files(env, args)?;
+    let mut parts = Vec::new();
+    for given in &args.hosts {
+        let host = registry("HOST", given)?;
+        let mut part = part(&host, &files);
+        part.edits
+            .insert(0, Edit::block(file.path(), &title(&host.text), ""));
+        parts.push(part);
+    }
+    if args.default {
+        parts.push(part_of_all(&files));
+    }
+    let all = parts.is_empty();
+    if all {
+        parts.push(whatever_is_there(env, &file)?);
+    }
+    Ok(Undo {
+        parts,
+        all,
+        check: Some(still_needed::check(env, flags, file)),
+        forget: None,
+    })
+}
+
+/// What makes a registry hallpass's in some files.
+fn part(host: &Host, files: &[ClientFile]) -> Part {
+    let what = bare(&host.text).to_owned();
+    let keys = keys_of(host);
+    let keys = keys.iter().map(|key| ["credHelpers", key]);
+    Part {
+        command: format!("{TITLE}{}", quoted(&what)),
+        edits: files
+            .iter()
+            .flat_map(|file| {
+                keys.clone()
+                    .map(|keys| Edit::member(&file.path, &keys, HELPER))
+            })
+            .collect(),
+        what,
+        ..Part::default()
+    }
+}
+
+/// What makes every registry hallpass's, in docker's own file.
+fn part_of_all(files: &[ClientFile]) -> Part {
+    let docker = files.iter().take(1);
+    Part {
+        what: DEFAULT.to_owned(),
+        command: format!("{TITLE}{DEFAULT}"),
+        edits: docker
+            .map(|file| Edit::member(&file.path, &["credsStore"], HELPER))
+            .collect(),
+        ..Part::default()
+    }
+}
+
+/// Whatever set-ups have written that can be told from what others wrote, without any record.
+fn whatever_is_there(env: &Env, file: &UserFile) -> Result<Part, Error> {
+    let home = home(env)?;
+    let mut edits = Vec::new();
+    for title in file.titles(TITLE.trim_end()) {
+        edits.push(Edit::block(file.path(), &title, ""));
+    }
+    // A package may have brought a link elsewhere.
+    let local = home.join(".local/bin").join(PROGRAM_NAME);
+    let is_recorded = Records::read(env).of(NAME).next().is_some();
+    if let Place::There(path) = link::find(env, PROGRAM_NAME)?
+        && path == local
+        && !is_recorded
+    {
+        edits.push(Edit::link(&path, &program::path(env)?));
+    }
+    let docker = ClientFile::read(&docker_file(env, &home), Some(&home))?;
+    for file in podmans_there(env, &home).iter().chain([&docker]) {
+        for key in file.names_in("credHelpers") {
+            edits.push(Edit::member(&file.path, &["credHelpers", &key], HELPER));
         }
-        work.shown.way_back(&command(args));
+        edits.push(Edit::member(&file.path, &["credsStore"], HELPER));
     }
-    if let Some(turn) = &turn {
-        work.write(turn)?;
-    }
-    print(work.shown.text());
-    Ok(Exit::Answered.into())
+    Ok(Part {
+        edits,
+        ..Part::default()
+    })
+}
+
+/// The link by which docker finds this program, and what a person must do if there can be none.
+fn link(env: &Env) -> Result<(Option<Edit>, Vec<String>), Error> {
+    let warning = match link::find(env, PROGRAM_NAME)? {
+        Place::There(path) | Place::At(path) => {
+            return Ok((Some(Edit::link(&path, &program::path(env)?)), Vec::new()));
+        }
+        Place::Behind(path) => format!(
+            "docker finds {} first, which is not this program: move it away",
+            path.display()
+        ),
+        Place::Nowhere(command) => format!(
+            "docker finds no {PROGRAM_NAME}: link it into a folder on PATH with `{command}`"
+        ),
+    };
+    Ok((None, vec![warning]))
 }
 
 /// What is to be set up; what nobody can name to docker is left out.
-fn hosts(config: &Config, args: &Arguments, file: &UserFile) -> Result<Vec<Host>, Error> {
+fn hosts(
+    env: &Env,
+    config: &Config,
+    args: &Arguments,
+    file: &UserFile,
+) -> Result<Vec<Host>, Error> {
     let given = args.hosts.iter().map(|host| registry("HOST", host));
     let mut hosts = given.collect::<Result<Vec<_>, _>>()?;
-    if hosts.is_empty() && !args.default && !args.changing.undo {
+    if hosts.is_empty() && !args.default {
+        let records = Records::read(env);
         hosts = config
             .patterns(NAME)
             .filter(|pattern| !pattern.has_path() && !pattern.to_string().contains('*'))
             .map(|pattern| whole(Host::of(pattern)?))
             .collect::<Result<_, _>>()?;
         hosts.dedup_by(|one, other| one.text == other.text);
-        hosts.retain(|host| !is_gits_alone(file, host));
+        hosts.retain(|host| !is_gits_alone(&records, file, host));
         if hosts.is_empty() {
             return Err(Error::Usage(
                 "no registry is configured: name one with `hallpass setup docker HOST`, or keep \
@@ -258,20 +356,18 @@ fn title(what: &str) -> String {
 }
 
 /// Whether this command has set up a registry.
-pub(crate) fn is_set_up(file: &UserFile, host: &Host) -> bool {
+pub(crate) fn is_set_up(records: &Records, file: &UserFile, host: &Host) -> bool {
     let title = title(&host.text);
-    let before = format!("{title}{BEFORE}");
-    let titles = file.titles(TITLE);
-    titles.contains(&title) || titles.contains(&before)
+    records.find(NAME, bare(&host.text)).is_some() || file.titles(TITLE).contains(&title)
 }
 
 /// What begins the title of a block that `hallpass setup git` wrote.
 const GIT_TITLE: &str = "hallpass setup git --host ";
 
 /// Whether the host was set up for git and not as a registry, which it then need not be.
-pub(crate) fn is_gits_alone(file: &UserFile, host: &Host) -> bool {
+pub(crate) fn is_gits_alone(records: &Records, file: &UserFile, host: &Host) -> bool {
     let title = format!("{}{}", GIT_TITLE, host.text);
-    file.titles(&title).contains(&title) && !is_set_up(file, host)
+    file.titles(&title).contains(&title) && !is_set_up(records, file, host)
 }
 
 fn command(args: &Arguments) -> String {
@@ -292,7 +388,7 @@ fn command(args: &Arguments) -> String {
 // --- the files of docker and podman ---
 
 /// The files that are written: docker's, and podman's where that is asked.
-fn files(env: &Env, args: &Arguments) -> Result<Vec<JsonFile>, Error> {
+fn files(env: &Env, args: &Arguments) -> Result<Vec<ClientFile>, Error> {
     let home = home(env)?;
     let mut paths = vec![docker_file(env, &home)];
     if args.podman {
@@ -300,243 +396,51 @@ fn files(env: &Env, args: &Arguments) -> Result<Vec<JsonFile>, Error> {
     }
     paths
         .iter()
-        .map(|path| JsonFile::read(path, Some(&home)))
+        .map(|path| ClientFile::read(path, Some(&home)))
         .collect()
 }
 
-struct Work<'a> {
-    env: &'a Env,
-    args: &'a Arguments,
-    shown: Shown,
-    file: UserFile,
-    is_edited: bool,
-    files: Vec<JsonFile>,
-    /// The link that is made or removed.
-    link: Option<PathBuf>,
-}
-
-impl Work<'_> {
-    fn make(&mut self, hosts: &[Host]) -> Result<(), Error> {
-        for host in hosts {
-            let keys = keys_of(host);
-            let keys: Vec<Vec<&str>> = keys.iter().map(|key| vec!["credHelpers", key]).collect();
-            for index in 0..self.files.len() {
-                self.set(index, &keys, bare(&host.text))?;
-            }
-        }
-        if self.args.default {
-            self.set(0, &[vec!["credsStore"]], DEFAULT)?;
-            if self.args.podman {
-                self.shown.line(
-                    "podman has no setting for every registry in that file: write \
-                     `credential-helpers = [\"hallpass\"]` into registries.conf",
-                );
-            }
-        }
-        match link::find(self.env, PROGRAM_NAME)? {
-            Link::There => (),
-            Link::At(path) => {
-                self.shown
-                    .heading(&path.parent().unwrap_or(&path).to_string_lossy());
-                self.shown.changed(PROGRAM_NAME);
-                self.file.add(LINK_TITLE, &format!("# {}", json(&path)));
-                self.is_edited = true;
-                self.link = Some(path);
-            }
-            Link::Behind(path) => self.shown.line(&format!(
-                "docker finds {} first, which is not this program: move it away",
-                path.display()
-            )),
-            Link::Nowhere(command) => self.shown.line(&format!(
-                "docker finds no {PROGRAM_NAME}: link it into a folder on PATH with `{command}`"
-            )),
-        }
-        Ok(())
+/// What would be asked before the helper, or instead of it.
+fn taken_before(
+    env: &Env,
+    args: &Arguments,
+    hosts: &[Host],
+    files: &[ClientFile],
+) -> Result<Vec<String>, Error> {
+    let mut warnings = Vec::new();
+    if env.var("DOCKER_AUTH_CONFIG").is_some() {
+        warnings.push(
+            "DOCKER_AUTH_CONFIG is set: docker takes what it has for a registry and asks no \
+             helper (unset it)"
+                .to_owned(),
+        );
     }
-
-    /// Sets members of one file, and remembers what they were.
-    fn set(&mut self, index: usize, all: &[Vec<&str>], what: &str) -> Result<(), Error> {
-        let Some(file) = self.files.get_mut(index) else {
-            return Ok(());
-        };
-        let mut edits = Vec::new();
-        for keys in all {
-            if let Some(edit) = file.set(keys, HELPER)? {
-                if edits.is_empty() {
-                    self.shown.heading(&file.shown);
-                }
-                let before = edit.before.as_deref();
-                let before = before.map_or_else(String::new, |b| format!(" (it was {b:?})"));
-                let name = keys.join(".");
-                self.shown.changed(&format!("{name} = {HELPER:?}{before}"));
-                edits.push(edit);
-            }
-        }
-        if edits.is_empty() {
-            return Ok(());
-        }
-        self.is_edited = true;
-        let title = format!("{}{BEFORE}", title(what));
-        let mut lines = self.file.remove(&title).unwrap_or_default();
-        for edit in &edits {
-            let _ = writeln!(lines, "# {}", json(edit));
-        }
-        self.file.add(&title, &lines);
-        Ok(())
+    let home = home(env)?;
+    let all = args.default;
+    let keys: Vec<String> = hosts.iter().flat_map(keys_of).collect();
+    let helped = if args.podman {
+        keys.clone()
+    } else {
+        Vec::new()
+    };
+    for TakenFirst { file, key } in taken_first(&podmans_there(env, &home), all, &keys, helped) {
+        warnings.push(format!(
+            "{file} has a password for {key}, which podman, skopeo and buildah take first: \
+             `podman logout {}` removes it",
+            quoted(&key)
+        ));
     }
-
-    /// Takes back what was set up for these registries; without any, all of it.
-    fn take_back(&mut self, hosts: &[Host]) -> Result<(), Error> {
-        let all = hosts.is_empty() && !self.args.default;
-        let mut titles: Vec<String> = hosts.iter().map(|host| title(&host.text)).collect();
-        if self.args.default {
-            titles.push(title(DEFAULT));
-        }
-        if all {
-            titles = self.file.titles(TITLE);
-            titles.retain(|title| !title.ends_with(BEFORE));
-            let before = self.file.titles(TITLE).into_iter();
-            let alone = before.filter_map(|title| title.strip_suffix(BEFORE).map(str::to_owned));
-            titles.extend(alone);
-            titles.dedup();
-        }
-        // The last one first, as it was put on top of the others.
-        for title in titles.iter().rev() {
-            if let Some(lines) = self.file.remove(&format!("{title}{BEFORE}")) {
-                self.is_edited = true;
-                for line in lines.lines().rev() {
-                    self.take_back_edit(line)?;
-                }
-            }
-            if let Some(lines) = self.file.remove(title) {
-                self.is_edited = true;
-                self.shown.heading(&self.file.shown);
-                lines.lines().for_each(|line| self.shown.changed(line));
-            }
-        }
-        if self.file.titles(TITLE).is_empty()
-            && let Some(line) = self.file.remove(LINK_TITLE)
-        {
-            self.is_edited = true;
-            let path = line.trim_start_matches("# ").trim_end();
-            if let Ok(path) = serde_json::from_str::<PathBuf>(path) {
-                self.shown
-                    .heading(&path.parent().unwrap_or(&path).to_string_lossy());
-                self.shown.changed(PROGRAM_NAME);
-                self.link = Some(path);
-            }
-        }
-        Ok(())
-    }
-
-    fn take_back_edit(&mut self, line: &str) -> Result<(), Error> {
-        // A line that somebody has changed says nothing any more.
-        let Ok(edit) = serde_json::from_str::<Edit>(line.trim_start_matches("# ")) else {
-            return Ok(());
-        };
-        let known = self.files.iter().position(|file| file.path() == edit.file);
-        let index = if let Some(index) = known {
-            index
-        } else {
-            let home = home(self.env)?;
-            self.files.push(JsonFile::read(&edit.file, Some(&home))?);
-            self.files.len() - 1
-        };
-        let Some(file) = self.files.get_mut(index) else {
-            return Ok(());
-        };
-        if file.take_back(&edit, HELPER)? {
-            self.shown.heading(&file.shown);
-            let name = edit.keys.join(".");
-            let before = edit.before.as_deref();
-            let before = before.map_or_else(String::new, |b| format!(" (it is {b:?} again)"));
-            self.shown.changed(&format!("{name} = {HELPER:?}{before}"));
-        }
-        Ok(())
-    }
-
-    /// What would be asked before the helper, or instead of it.
-    fn warn(&mut self, hosts: &[Host]) -> Result<(), Error> {
-        if self.env.var("DOCKER_AUTH_CONFIG").is_some() {
-            self.shown.line(
-                "DOCKER_AUTH_CONFIG is set: docker takes what it has for a registry and asks no \
-                 helper (unset it)",
-            );
-        }
-        let home = home(self.env)?;
-        let all = self.args.default;
-        let keys: Vec<String> = hosts.iter().flat_map(keys_of).collect();
-        let there = podmans_there(self.env, &home);
-        // With --podman the files as they are about to be.
-        let podmans = match self.files.get(1..) {
-            Some(files) if self.args.podman => files,
-            Some(_) | None => &there,
-        };
-        for TakenFirst { file, key } in taken_first(podmans, all, &keys) {
-            self.shown.line(&format!(
-                "{file} has a password for {key}, which podman, skopeo and buildah take first: \
-                 `podman logout {}` removes it",
-                quoted(&key)
-            ));
-        }
-        let docker = JsonFile::read(&docker_file(self.env, &home), Some(&home))?;
-        for key in logged_in(&docker, all, &keys) {
-            self.shown.line(&format!(
+    for docker in files.iter().take(1) {
+        for key in logged_in(docker, all, &keys) {
+            warnings.push(format!(
                 "{} has a password for {key} that docker no longer asks for: `docker logout {}` \
                  removes it",
                 docker.shown,
                 quoted(&key)
             ));
         }
-        Ok(())
     }
-
-    /// hallpass knows a registry before docker asks for it, and for as long as docker asks.
-    fn write(&mut self, turn: &Turn) -> Result<(), Error> {
-        if !self.is_edited {
-            return Ok(());
-        }
-        if self.args.changing.undo {
-            self.write_files()?;
-            if let Some(path) = &self.link {
-                link::remove(self.env, path)?;
-            }
-            return Ok(self.file.write(turn)?);
-        }
-        let before = UserFile::read(self.env)?;
-        self.file.write(turn)?;
-        let link = self.link.as_ref();
-        let done = link
-            .map_or(Ok(()), |path| link::make(self.env, path))
-            .and_then(|()| self.write_files());
-        if done.is_err() {
-            // The error that is told is the first one, and it says that nothing was changed.
-            if let Some(path) = link {
-                let _ = link::remove(self.env, path);
-            }
-            let _ = before.write(turn);
-        }
-        done
-    }
-
-    /// All of the clients' files, or none.
-    fn write_files(&self) -> Result<(), Error> {
-        for (index, file) in self.files.iter().enumerate() {
-            if let Err(error) = file.write() {
-                for written in self.files.iter().take(index) {
-                    let _ = written.put_back();
-                }
-                return Err(error);
-            }
-        }
-        Ok(())
-    }
-}
-
-/// On one line, as a comment holds it.
-fn json(value: &impl serde::Serialize) -> String {
-    // Texts, lists and paths always serialize, but for a path that is no text.
-    serde_json::to_string(value).unwrap_or_default()
+    Ok(warnings)
 }
 
 #[cfg(test)]

@@ -85,7 +85,7 @@ pub(crate) fn run(env: &Env, args: &Arguments) -> Result<ExitCode, Error> {
             None => file.titles(TITLE),
         };
         edited.extend(titles.iter().filter_map(|title| file.remove(title)));
-        still_needed::check(env, &flags, &file)?;
+        still_needed::check_file(env, &flags, &file)?;
         changes = taken_back(host.as_ref(), args.default, &helper)?;
     } else {
         let mut hosts = Vec::new();

@@ -886,7 +886,7 @@ fn undo(
         .filter(|title| !elsewhere.contains(title))
         .filter_map(|title| file.remove(title))
         .collect();
-    still_needed::check(env, flags, &file)?;
+    still_needed::check_file(env, flags, &file)?;
     if removed.is_empty() && records.is_empty() {
         print("nothing to take back\n");
         return Ok(Exit::Answered.into());

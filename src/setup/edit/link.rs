@@ -1,17 +1,82 @@
 //! The name under which a tool starts this program: a link in a folder on `PATH`.
+//!
+//! To the engine, a link's bytes are the path that it leads to.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::program;
+use serde::{Deserialize, Serialize};
+
+use super::super::program;
+use super::{Bytes, Kind, Unfit};
 use crate::config::home;
 use crate::env::Env;
 use crate::error::Error;
 
-/// Where a link stands, or would.
-pub(crate) enum Link {
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Link {
+    pub(super) program: PathBuf,
+}
+
+impl Kind for Link {
+    fn apply(&self, bytes: Bytes<'_>) -> Result<Option<Vec<u8>>, Unfit> {
+        if bytes.is_some() && !self.is_in_place(bytes) {
+            return Err(Unfit(
+                "is there already and is not a link to hallpass".to_owned(),
+            ));
+        }
+        Ok(Some(bytes_of(&self.program)))
+    }
+
+    fn is_in_place(&self, bytes: Bytes<'_>) -> bool {
+        bytes.is_some_and(|bytes| bytes == bytes_of(&self.program))
+    }
+
+    fn remove(
+        &self,
+        _bytes: Bytes<'_>,
+        _replaced: Option<&serde_json::Value>,
+    ) -> Result<Option<Vec<u8>>, Unfit> {
+        Ok(None)
+    }
+
+    fn place(&self) -> String {
+        String::new()
+    }
+
+    fn view(&self, bytes: Bytes<'_>) -> Vec<String> {
+        if self.is_in_place(bytes) {
+            vec![format!("link to {}", self.program.display())]
+        } else {
+            Vec::new()
+        }
+    }
+}
+
+fn bytes_of(program: &Path) -> Vec<u8> {
+    program.as_os_str().as_encoded_bytes().to_vec()
+}
+
+/// What is at a link's place: the program that it leads to, or whatever else is there.
+pub(crate) fn read(at: &Path, program: &Path) -> Option<Vec<u8>> {
+    at.symlink_metadata().ok()?;
+    let own = std::fs::canonicalize(program).unwrap_or_else(|_| program.to_owned());
+    if is_same(at, &own) {
+        return Some(bytes_of(program));
+    }
+    Some(std::fs::read_link(at).map_or_else(|_| Vec::new(), |path| bytes_of(&path)))
+}
+
+/// Makes a link to this program, and the folder that it is in.
+pub(crate) fn make(program: &Path, at: &Path) -> io::Result<()> {
+    at.parent().map_or(Ok(()), std::fs::create_dir_all)?;
+    linked(program, at)
+}
+
+/// Where the link to this program is, or can be.
+pub(crate) enum Place {
     /// It is there and leads to this program.
-    There,
+    There(PathBuf),
     At(PathBuf),
     /// Another program of that name is found first.
     Behind(PathBuf),
@@ -20,7 +85,7 @@ pub(crate) enum Link {
 }
 
 /// Looks where the link `name` is or can be: beside this program, else in `~/.local/bin`.
-pub(crate) fn find(env: &Env, name: &str) -> Result<Link, Error> {
+pub(crate) fn find(env: &Env, name: &str) -> Result<Place, Error> {
     let program = program::path(env)?;
     let own = std::fs::canonicalize(&program).unwrap_or_else(|_| program.clone());
     let name = format!("{name}{}", std::env::consts::EXE_SUFFIX);
@@ -33,7 +98,7 @@ pub(crate) fn find(env: &Env, name: &str) -> Result<Link, Error> {
     if let Some((_, path)) = &found
         && is_same(path, &own)
     {
-        return Ok(Link::There);
+        return Ok(Place::There(path.clone()));
     }
     let before = found.as_ref().map_or(folders.len(), |(place, _)| *place);
     let folders = &folders[..before];
@@ -44,54 +109,16 @@ pub(crate) fn find(env: &Env, name: &str) -> Result<Link, Error> {
         let path = folder.join(&name);
         // Somebody else's file of that name stays, and would be found before ours elsewhere.
         if path.symlink_metadata().is_err() && can_write(&folder) {
-            return Ok(Link::At(path));
+            return Ok(Place::At(path));
         }
     }
     if let Some((_, path)) = found {
-        return Ok(Link::Behind(path));
+        return Ok(Place::Behind(path));
     }
-    Ok(Link::Nowhere(format!(
+    Ok(Place::Nowhere(format!(
         "ln -s {} FOLDER/{name}",
         crate::shell::quoted(&program.to_string_lossy())
     )))
-}
-
-pub(crate) fn make(env: &Env, at: &Path) -> Result<(), Error> {
-    let program = program::path(env)?;
-    let made = at
-        .parent()
-        .map_or(Ok(()), std::fs::create_dir_all)
-        .and_then(|()| linked(&program, at));
-    let made = match made {
-        // Somebody else was quicker with the same link.
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && leads_to(at, &program) => {
-            return Ok(());
-        }
-        made => made,
-    };
-    made.map_err(|cause| Error::Link {
-        path: at.to_owned(),
-        cause,
-    })
-}
-
-/// Removes a link that was made, if it still is one to this program.
-pub(crate) fn remove(env: &Env, at: &Path) -> Result<(), Error> {
-    if !leads_to(at, &program::path(env)?) {
-        return Ok(());
-    }
-    match std::fs::remove_file(at) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::Link {
-            path: at.to_owned(),
-            cause: error,
-        }),
-        Ok(()) | Err(_) => Ok(()),
-    }
-}
-
-fn leads_to(at: &Path, program: &Path) -> bool {
-    let own = std::fs::canonicalize(program).unwrap_or_else(|_| program.to_owned());
-    is_same(at, &own)
 }
 
 #[cfg(unix)]
@@ -137,17 +164,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_link_that_is_there_already_is_made_and_anything_else_there_stays() {
+    fn a_link_is_made_and_removed_and_another_file_of_its_name_is_left_alone() {
         let folder = tempfile::tempdir().unwrap();
-        let env = Env::default();
-        let at = folder.path().join("name");
-        make(&env, &at).unwrap();
-        make(&env, &at).unwrap();
-        remove(&env, &at).unwrap();
-        assert!(at.symlink_metadata().is_err());
+        let program = std::env::current_exe().unwrap();
+        let link = Link {
+            program: program.clone(),
+        };
+        let at = folder.path().join("bin/name");
+        assert_eq!(read(&at, &program), None);
+        let made = link.apply(None).unwrap();
+        make(&program, &at).unwrap();
+        assert_eq!(read(&at, &program), made);
+        assert!(link.is_in_place(made.as_deref()));
+        assert_eq!(link.apply(made.as_deref()).unwrap(), made);
+        assert_eq!(link.remove(made.as_deref(), None).unwrap(), None);
+        std::fs::remove_file(&at).unwrap();
         std::fs::write(&at, "theirs").unwrap();
-        assert!(make(&env, &at).is_err());
-        remove(&env, &at).unwrap();
-        assert_eq!(std::fs::read(&at).unwrap(), b"theirs");
+        let theirs = read(&at, &program);
+        assert!(!link.is_ours(theirs.as_deref()));
+        assert!(link.apply(theirs.as_deref()).is_err());
     }
 }

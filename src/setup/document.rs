@@ -1,0 +1,332 @@
+//! The files that a set-up changes: read once, edited in memory, and written all or none.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest as _, Sha256};
+use zeroize::Zeroizing;
+
+use super::edit::{Edit, Unfit, link};
+use super::error::SetupError;
+use crate::config::file::{self, Staged};
+use crate::config::{ConfigError, shown, shown_at_home};
+use crate::env::Env;
+use crate::error::Error;
+use crate::files;
+
+type Content = Option<Zeroizing<Vec<u8>>>;
+
+/// A file as it was read, and as it is to be.
+pub(crate) struct Document {
+    pub(crate) path: PathBuf,
+    /// As a person sees its path.
+    pub(crate) shown: String,
+    /// The file without symbolic links.
+    target: PathBuf,
+    /// The program that it leads to, if it is a link.
+    program: Option<PathBuf>,
+    before: Content,
+    pub(crate) now: Content,
+    /// What a person sees of its changes: a sign and a line.
+    pub(crate) lines: Vec<(char, String)>,
+    lock: Option<PathBuf>,
+}
+
+impl Document {
+    fn open(edit: &Edit, home: Option<&Path>) -> Result<Self, Error> {
+        let path = &edit.path;
+        let program = edit.program().map(Path::to_owned);
+        let target = match &program {
+            Some(_) => path.clone(),
+            None => match file::target(path) {
+                Err(cause) if !is_absence(&cause) => return Err(unusable(path, cause)),
+                target => target.unwrap_or_else(|_| path.clone()),
+            },
+        };
+        let before = read(path, program.as_deref())?;
+        Ok(Self {
+            shown: shown_at_home(path, home),
+            lock: edit.kind().lock(path, &target),
+            path: path.clone(),
+            now: before.clone(),
+            target,
+            program,
+            before,
+            lines: Vec::new(),
+        })
+    }
+
+    pub(crate) fn bytes(&self) -> Option<&[u8]> {
+        self.now.as_deref().map(Vec::as_slice)
+    }
+
+    pub(crate) fn is_changed(&self) -> bool {
+        self.before != self.now
+    }
+
+    /// Changes it by one edit.
+    pub(crate) fn change(
+        &mut self,
+        edit: &Edit,
+        change: impl FnOnce(Option<&[u8]>) -> Result<Option<Vec<u8>>, Unfit>,
+    ) -> Result<(), Error> {
+        let changed = change(self.bytes()).map_err(|why| SetupError::Unfit {
+            file: self.shown.clone(),
+            why: why.to_string(),
+        })?;
+        self.replace(std::iter::once(edit), changed);
+        Ok(())
+    }
+
+    /// Gives it other bytes, and remembers what a person sees of that through some edits.
+    pub(crate) fn replace<'e>(
+        &mut self,
+        edits: impl Iterator<Item = &'e Edit>,
+        bytes: Option<Vec<u8>>,
+    ) {
+        for edit in edits {
+            let before = edit.kind().view(self.bytes());
+            let after = edit.kind().view(bytes.as_deref());
+            self.lines.extend(differences(&before, &after));
+        }
+        self.now = bytes.map(Zeroizing::new);
+    }
+
+    fn is_current(&self) -> Result<bool, Error> {
+        Ok(read(&self.path, self.program.as_deref())? == self.before)
+    }
+
+    /// A file without any write permission was made so on purpose, and root must respect that too.
+    fn check_writable(&self) -> Result<(), Error> {
+        let is_read_only =
+            std::fs::metadata(&self.target).is_ok_and(|metadata| metadata.permissions().readonly());
+        if self.program.is_some() || !is_read_only {
+            return Ok(());
+        }
+        let lines = self.lines.iter();
+        Err(SetupError::ReadOnly {
+            file: self.shown.clone(),
+            lines: lines.fold(String::new(), |all, (sign, line)| {
+                format!("{all}{sign} {line}\n")
+            }),
+        }
+        .into())
+    }
+
+    fn stage(&self) -> io::Result<Ready> {
+        match (&self.program, self.bytes()) {
+            (Some(program), Some(_)) => Ok(Ready::Link(program.clone(), self.path.clone())),
+            (None, Some(bytes)) => Staged::of(&self.path, bytes).map(Ready::File),
+            (_, None) => Ok(Ready::Gone(self.target.clone())),
+        }
+    }
+
+    fn put_back(&self) {
+        let previous = Self {
+            path: self.path.clone(),
+            shown: String::new(),
+            target: self.target.clone(),
+            program: self.program.clone(),
+            before: None,
+            now: self.before.clone(),
+            lines: Vec::new(),
+            lock: None,
+        };
+        // What is reported is the error that led here.
+        let _ = previous.stage().and_then(Ready::commit);
+    }
+}
+
+/// What is left to do for one file, with everything prepared that may fail.
+enum Ready {
+    File(Staged),
+    Link(PathBuf, PathBuf),
+    Gone(PathBuf),
+}
+
+impl Ready {
+    fn commit(self) -> io::Result<()> {
+        match self {
+            Self::File(staged) => staged.commit(),
+            Self::Link(program, at) => link::make(&program, &at),
+            Self::Gone(target) => match std::fs::remove_file(target) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+                Ok(()) | Err(_) => Ok(()),
+            },
+        }
+    }
+}
+
+/// Each file once, in the order in which the edits came to it.
+pub(crate) struct Documents {
+    all: Vec<Document>,
+    home: Option<PathBuf>,
+}
+
+impl Documents {
+    pub(crate) fn new(env: &Env) -> Self {
+        Self {
+            all: Vec::new(),
+            home: crate::config::home(env).ok(),
+        }
+    }
+
+    pub(crate) fn of(&mut self, edit: &Edit) -> Result<&mut Document, Error> {
+        let known = self
+            .all
+            .iter()
+            .position(|document| document.path == edit.path);
+        let known = known.or_else(|| {
+            let target = file::target(&edit.path).ok()?;
+            let mut files = self.all.iter();
+            files.position(|one| one.program.is_none() && one.target == target)
+        });
+        let index = if let Some(index) = known {
+            index
+        } else {
+            self.all.push(Document::open(edit, self.home.as_deref())?);
+            self.all.len() - 1
+        };
+        Ok(&mut self.all[index])
+    }
+
+    pub(crate) fn changed(&self) -> impl Iterator<Item = &Document> {
+        self.all.iter().filter(|document| document.is_changed())
+    }
+
+    /// A file as it would be, empty if there would be none; `None` if no edit is about it.
+    pub(crate) fn after(&self, path: &Path) -> Option<&[u8]> {
+        let document = self.all.iter().find(|document| document.path == path)?;
+        Some(document.bytes().unwrap_or_default())
+    }
+
+    /// Whether every file still is as it was read.
+    pub(crate) fn are_current(&self) -> Result<bool, Error> {
+        for document in &self.all {
+            if !document.is_current()? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Takes the locks that the files' own programs take before they write.
+    pub(crate) fn lock(&self) -> Result<Vec<ProgramLock>, Error> {
+        let locks = self
+            .changed()
+            .filter_map(|one| Some((one, one.lock.clone()?)));
+        locks
+            .map(|(one, lock)| ProgramLock::take(one, lock))
+            .collect()
+    }
+
+    /// Checks what can be checked before a person is asked.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        self.changed().try_for_each(Document::check_writable)
+    }
+
+    /// Writes all of them, or leaves all of them as they were.
+    pub(crate) fn write(&self) -> Result<(), Error> {
+        self.check()?;
+        let unwritable = |document: &Document, cause| ConfigError::Unwritable {
+            file: document.shown.clone(),
+            cause,
+        };
+        let mut ready = Vec::new();
+        for document in self.changed() {
+            let staged = document.stage();
+            ready.push((
+                document,
+                staged.map_err(|cause| unwritable(document, cause))?,
+            ));
+        }
+        let mut written = Vec::new();
+        for (document, ready) in ready {
+            if let Err(cause) = ready.commit() {
+                written.into_iter().rev().for_each(Document::put_back);
+                return Err(unwritable(document, cause).into());
+            }
+            written.push(document);
+        }
+        Ok(())
+    }
+}
+
+/// Held while another program must not write its file.
+#[derive(Debug)]
+pub(crate) struct ProgramLock(PathBuf);
+
+impl ProgramLock {
+    fn take(document: &Document, lock: PathBuf) -> Result<Self, Error> {
+        match std::fs::File::create_new(&lock) {
+            Ok(_) => Ok(Self(lock)),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(SetupError::Locked {
+                file: document.shown.clone(),
+                lock,
+            }
+            .into()),
+            // The folder is made with the file.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self(lock)),
+            Err(cause) => Err(ConfigError::Unwritable {
+                file: shown(&lock),
+                cause,
+            }
+            .into()),
+        }
+    }
+}
+
+impl Drop for ProgramLock {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// Reads a regular file, or where a link leads.
+pub(crate) fn read(path: &Path, program: Option<&Path>) -> Result<Content, Error> {
+    if let Some(program) = program {
+        return Ok(link::read(path, program).map(Zeroizing::new));
+    }
+    match files::read(path, files::LARGEST) {
+        Ok(bytes) => Ok(Some(Zeroizing::new(bytes))),
+        Err(error) if is_absence(&error) && path.symlink_metadata().is_err() => Ok(None),
+        Err(cause) => Err(unusable(path, cause)),
+    }
+}
+
+/// The lines that differ, without those that are the same at the beginning and at the end.
+fn differences(before: &[String], after: &[String]) -> Vec<(char, String)> {
+    let same = before.iter().zip(after).take_while(|(a, b)| a == b).count();
+    let ends = before[same..].iter().rev().zip(after[same..].iter().rev());
+    let end = ends.take_while(|(a, b)| a == b).count();
+    let signed = |sign, lines: &[String]| {
+        let lines = lines[same..lines.len() - end].iter();
+        lines
+            .map(move |line| (sign, line.clone()))
+            .collect::<Vec<_>>()
+    };
+    [signed('-', before), signed('+', after)].concat()
+}
+
+fn is_absence(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+    )
+}
+
+fn unusable(path: &Path, cause: io::Error) -> Error {
+    let file = shown(path);
+    SetupError::Unusable { file, cause }.into()
+}
+
+/// Names a file's content without telling it.
+pub(crate) fn fingerprint(bytes: Option<&[u8]>) -> String {
+    let Some(bytes) = bytes else {
+        return "absent".to_owned();
+    };
+    let digest = Sha256::digest(bytes);
+    digest
+        .iter()
+        .fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
+}

@@ -1,0 +1,104 @@
+//! A block of the user's own `config.toml`, between two comments.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Bytes, Kind, Unfit, text};
+use crate::config::user_file::{add_block, block_at, remove_block};
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Block {
+    pub(super) title: String,
+    /// `None`: there is to be no block of this title.
+    pub(super) lines: Option<String>,
+}
+
+impl Block {
+    fn found<'b>(&self, bytes: Bytes<'b>) -> Option<&'b str> {
+        let text = text(bytes).ok()?;
+        block_at(text, &self.title).map(|(_, lines)| lines)
+    }
+
+    fn with(&self, bytes: Bytes<'_>, lines: Option<&str>) -> Result<Option<Vec<u8>>, Unfit> {
+        let mut text = text(bytes)?.to_owned();
+        match lines {
+            Some(lines) => add_block(&mut text, &self.title, lines),
+            None => drop(remove_block(&mut text, &self.title)),
+        }
+        Ok(Some(text.into_bytes()).filter(|text| !text.is_empty()))
+    }
+}
+
+impl Kind for Block {
+    fn apply(&self, bytes: Bytes<'_>) -> Result<Option<Vec<u8>>, Unfit> {
+        if self.is_in_place(bytes) {
+            return Ok(bytes.map(<[u8]>::to_vec));
+        }
+        self.with(bytes, self.lines.as_deref())
+    }
+
+    fn is_in_place(&self, bytes: Bytes<'_>) -> bool {
+        self.found(bytes) == self.lines.as_deref()
+    }
+
+    /// Whatever is between the two comments was written by a set-up of this title.
+    fn is_ours(&self, bytes: Bytes<'_>) -> bool {
+        self.found(bytes).is_some() == self.lines.is_some()
+    }
+
+    fn replaced(&self, bytes: Bytes<'_>) -> Option<serde_json::Value> {
+        self.found(bytes).map(Into::into)
+    }
+
+    fn remove(
+        &self,
+        bytes: Bytes<'_>,
+        replaced: Option<&serde_json::Value>,
+    ) -> Result<Option<Vec<u8>>, Unfit> {
+        let lines = replaced.and_then(serde_json::Value::as_str);
+        // A block that replaced another one of its title goes with it.
+        self.with(bytes, lines.filter(|_| self.lines.is_none()))
+    }
+
+    fn place(&self) -> String {
+        self.title.clone()
+    }
+
+    fn view(&self, bytes: Bytes<'_>) -> Vec<String> {
+        let lines = self.found(bytes).unwrap_or_default().lines();
+        lines.map(str::to_owned).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_block_is_replaced_and_removed_and_the_rest_stays() {
+        let block = |lines: Option<&str>| Block {
+            title: "t".to_owned(),
+            lines: lines.map(str::to_owned),
+        };
+        for before in [None, Some("a = 1\n"), Some("a = 1"), Some("# é\n\n")] {
+            let before = before.map(str::as_bytes);
+            let one = block(Some("x = 1\n")).apply(before).unwrap();
+            let two = block(Some("x = 2\n"));
+            assert!(!two.is_in_place(one.as_deref()) && two.is_ours(one.as_deref()));
+            let old = two.replaced(one.as_deref());
+            assert_eq!(old, Some("x = 1\n".into()));
+            let now = two.apply(one.as_deref()).unwrap();
+            assert!(two.is_in_place(now.as_deref()));
+            assert_eq!(two.apply(now.as_deref()).unwrap(), now);
+            assert_eq!(two.view(now.as_deref()), ["x = 2"]);
+            assert_eq!(
+                two.remove(now.as_deref(), old.as_ref()).unwrap().as_deref(),
+                before
+            );
+            let gone = block(None);
+            let was = gone.replaced(now.as_deref());
+            let without = gone.apply(now.as_deref()).unwrap();
+            assert_eq!(without.as_deref(), before);
+            assert_eq!(gone.remove(before, was.as_ref()).unwrap(), now);
+        }
+    }
+}

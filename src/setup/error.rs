@@ -1,0 +1,51 @@
+//! Why a set-up changes nothing.
+
+use std::path::PathBuf;
+
+/// Nothing was changed when one of these is returned.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    #[error("{file} {why}")]
+    Unfit { file: String, why: String },
+    #[error("{file} cannot be edited")]
+    Unusable {
+        file: String,
+        #[source]
+        cause: std::io::Error,
+    },
+    #[error("{file} is read-only")]
+    ReadOnly {
+        file: String,
+        /// What the set-up would have changed there, as a person reads it.
+        lines: String,
+    },
+    #[error("another program is writing {file}")]
+    Locked { file: String, lock: PathBuf },
+    #[error("the record of this set-up was written by a newer hallpass ({})", path.display())]
+    NewerRecord { path: PathBuf },
+}
+
+impl SetupError {
+    pub(crate) fn hint(&self) -> String {
+        match self {
+            Self::Unfit { file, .. } | Self::Unusable { file, .. } => {
+                format!(
+                    "correct {file} or move it away, then run the command again; nothing was changed"
+                )
+            }
+            Self::ReadOnly { file, lines } => format!(
+                "nothing was changed. If another program generates {file}, make these changes there, \
+                 then run the command again:\n{}",
+                lines.trim_end()
+            ),
+            Self::Locked { lock, .. } => format!(
+                "nothing was changed; run the command again. If no program is writing it, first \
+                 run `rm {}`",
+                crate::shell::quoted(&lock.to_string_lossy())
+            ),
+            Self::NewerRecord { .. } => {
+                "nothing was changed; update hallpass, then run the command again".to_owned()
+            }
+        }
+    }
+}

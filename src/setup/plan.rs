@@ -1,0 +1,431 @@
+//! Carries out a set-up: shows it, asks, takes the locks, computes it again, writes all of it or
+//! nothing, and records how to take it back.
+//!
+//! A tool describes its set-up as a list of edits and knows nothing of this. What it describes is
+//! computed again under the locks, so whatever another process wrote in the meantime is read.
+
+use std::process::ExitCode;
+
+use serde_json::Value;
+
+use super::document::{Document, Documents, fingerprint};
+use super::edit::Edit;
+use super::record::{Done, Record, Records, Splice, Step, Written};
+use crate::arguments::Changing;
+use crate::config::Turn;
+use crate::env::Env;
+use crate::error::Error;
+use crate::report::{Exit, printable};
+use crate::terminal::{Terminal, print};
+
+/// What a tool is set up for, and the edits for that. Each part has a record of its own and can be
+/// taken back alone.
+#[derive(Default)]
+pub(crate) struct Part {
+    /// What tells it from the tool's other set-ups, such as a host.
+    pub(crate) what: String,
+    /// The command that makes this part alone.
+    pub(crate) command: String,
+    pub(crate) edits: Vec<Edit>,
+    /// What the tool itself needs to take it back.
+    pub(crate) data: Value,
+}
+
+/// Checks the files as they would be.
+pub(crate) type Check<'a> = Box<dyn Fn(&Documents) -> Result<(), Error> + 'a>;
+
+/// What a tool itself does once.
+type Action<'a> = Box<dyn FnOnce() -> Result<(), Error> + 'a>;
+
+/// What a tool itself does with [`Part::data`].
+type Forget<'a> = Box<dyn Fn(&Value) -> Result<(), Error> + 'a>;
+
+/// What a command is to do.
+pub(crate) enum Request<'a> {
+    SetUp(Plan<'a>),
+    Undo(Undo<'a>),
+}
+
+/// A set-up.
+#[derive(Default)]
+pub(crate) struct Plan<'a> {
+    pub(crate) parts: Vec<Part>,
+    /// What a person is told if anything changes.
+    pub(crate) notes: Vec<String>,
+    /// What a person is told in any case.
+    pub(crate) warnings: Vec<String>,
+    /// The command as it was typed, without `--undo`.
+    pub(crate) command: String,
+    pub(crate) check: Option<Check<'a>>,
+    /// Runs under the locks before the first file is written.
+    pub(crate) first: Option<Action<'a>>,
+    /// Runs when all files are written.
+    pub(crate) last: Option<Action<'a>>,
+}
+
+/// The way back.
+#[derive(Default)]
+pub(crate) struct Undo<'a> {
+    /// What to take back, each with the edits to look for if it has no record.
+    pub(crate) parts: Vec<Part>,
+    /// Take back whatever is recorded for the tool, and look for all those edits.
+    pub(crate) all: bool,
+    pub(crate) check: Option<Check<'a>>,
+    /// Runs when all files are written, for what each step has stored in [`Part::data`].
+    pub(crate) forget: Option<Forget<'a>>,
+}
+
+/// Runs a set-up of a tool. `compute` describes it, from what is there at that moment.
+///
+/// # Errors
+///
+/// Nothing was changed then, as far as the system lets us.
+pub(crate) fn run<'a>(
+    env: &Env,
+    tool: &str,
+    changing: Changing,
+    mut compute: impl FnMut() -> Result<Request<'a>, Error>,
+) -> Result<ExitCode, Error> {
+    let engine = Engine {
+        env,
+        tool,
+        changing,
+    };
+    let is_done = if changing.is_confirmed() {
+        engine.carry_out(&mut compute, None)
+    } else {
+        engine.carry_out(&mut compute, Some(&mut super::question::confirm))
+    };
+    Ok(if is_done? {
+        Exit::Answered
+    } else {
+        Exit::Failed
+    }
+    .into())
+}
+
+struct Engine<'e> {
+    env: &'e Env,
+    tool: &'e str,
+    changing: Changing,
+}
+
+type Compute<'c, 'a> = &'c mut dyn FnMut() -> Result<Request<'a>, Error>;
+
+impl Engine<'_> {
+    /// Whether it was carried out. `confirm` is shown what would change, if a person is asked.
+    fn carry_out<'a>(
+        &self,
+        compute: Compute<'_, 'a>,
+        mut confirm: Option<&mut dyn FnMut(&str) -> bool>,
+    ) -> Result<bool, Error> {
+        let mut shown = None;
+        if self.changing.dry_run || confirm.is_some() {
+            let draft = self.draft(compute()?)?;
+            if self.changing.dry_run || !draft.is_changed() {
+                print(&draft.text(false));
+                return Ok(true);
+            }
+            draft.documents.check()?;
+            shown = Some(draft.text(false));
+        }
+        loop {
+            if let (Some(confirm), Some(shown)) = (confirm.as_mut(), &shown)
+                && !confirm(shown)
+            {
+                return Ok(false);
+            }
+            let _turn = self.turn()?;
+            let mut draft = self.draft(compute()?)?;
+            let _locks = draft.documents.lock()?;
+            if !draft.documents.are_current()? {
+                draft = self.draft(compute()?)?;
+            }
+            let text = draft.text(false);
+            if shown.as_ref().is_some_and(|shown| *shown != text) {
+                shown = Some(text);
+                continue;
+            }
+            let text = draft.text(true);
+            draft.apply()?;
+            print(&text);
+            return Ok(true);
+        }
+    }
+
+    fn turn(&self) -> Result<Turn, Error> {
+        let turn = Turn::take(self.env, |holder| {
+            Terminal::new(0).say(&format!(
+                "waiting for {}, which is changing the configuration",
+                crate::store::by(holder)
+            ));
+        });
+        Ok(turn?)
+    }
+
+    fn draft<'a>(&self, request: Request<'a>) -> Result<Draft<'a>, Error> {
+        let mut draft = Draft {
+            documents: Documents::new(self.env),
+            records: Records::read(self.env),
+            saved: Vec::new(),
+            gone: Vec::new(),
+            notes: Vec::new(),
+            warnings: Vec::new(),
+            command: None,
+            first: None,
+            last: None,
+        };
+        match request {
+            Request::SetUp(plan) => self.set_up(&mut draft, plan)?,
+            Request::Undo(undo) => self.undo(&mut draft, undo)?,
+        }
+        Ok(draft)
+    }
+
+    fn set_up<'a>(&self, draft: &mut Draft<'a>, plan: Plan<'a>) -> Result<(), Error> {
+        for part in plan.parts {
+            let step = self.step(draft, &part)?;
+            if step.edits.is_empty() {
+                continue;
+            }
+            let Part { what, command, .. } = part;
+            let record = draft.records.with_step(self.tool, &what, &command, step)?;
+            draft.records.put(record.clone());
+            draft.saved.push(record);
+        }
+        if let Some(check) = plan.check {
+            check(&draft.documents)?;
+        }
+        draft.notes = plan.notes;
+        draft.warnings = plan.warnings;
+        draft.command = Some(plan.command);
+        draft.first = plan.first;
+        draft.last = plan.last;
+        Ok(())
+    }
+
+    /// Makes the edits of a part that are not in place.
+    fn step(&self, draft: &mut Draft<'_>, part: &Part) -> Result<Step, Error> {
+        let records = &draft.records;
+        let own = records.find(self.tool, &part.what);
+        let mut step = Step {
+            number: records.next(),
+            edits: Vec::new(),
+            files: Vec::new(),
+            data: part.data.clone(),
+        };
+        for edit in &part.edits {
+            let document = draft.documents.of(edit)?;
+            if edit.kind().is_in_place(document.bytes()) {
+                // What another set-up wrote stays until the last one that needs it is taken back.
+                let is_own = own.is_some_and(|own| own.edits().any(|done| done.edit == *edit));
+                let shared = records.shared(self.tool, &part.what, edit);
+                step.edits.extend(shared.filter(|_| !is_own).cloned());
+                continue;
+            }
+            let replaced = edit.kind().replaced(document.bytes());
+            let before = document.now.clone();
+            document.change(edit, |bytes| edit.kind().apply(bytes))?;
+            let after = document.bytes();
+            let splice =
+                Splice::between(before.as_deref().map_or(&[], |b| b), after.unwrap_or(&[]));
+            step.edits.push(Done {
+                edit: edit.clone(),
+                replaced,
+            });
+            let fingerprint = fingerprint(after);
+            match step.files.iter_mut().find(|file| file.path == edit.path) {
+                Some(file) => {
+                    file.splices.push(splice);
+                    file.fingerprint = fingerprint;
+                }
+                None => step.files.push(Written {
+                    path: edit.path.clone(),
+                    is_new: before.is_none(),
+                    fingerprint,
+                    splices: vec![splice],
+                }),
+            }
+        }
+        Ok(step)
+    }
+
+    fn undo<'a>(&self, draft: &mut Draft<'a>, undo: Undo<'a>) -> Result<(), Error> {
+        let is_named = |record: &Record| undo.parts.iter().any(|part| part.what == record.what);
+        let all = std::mem::take(&mut draft.records.all);
+        let (selected, rest): (Vec<_>, Vec<_>) = all
+            .into_iter()
+            .partition(|record| record.tool == self.tool && (undo.all || is_named(record)));
+        // The last step first, because it was made on top of the others.
+        let mut steps: Vec<(&str, &Step)> = Vec::new();
+        for record in &selected {
+            steps.extend(record.steps.iter().map(|step| (&*record.what, step)));
+        }
+        steps.sort_by_key(|(_, step)| std::cmp::Reverse(step.number));
+        for (index, (what, step)) in steps.iter().enumerate() {
+            let earlier = steps.iter().skip(index + 1);
+            let earlier = earlier.filter(|(other, _)| other != what);
+            let earlier = earlier.flat_map(|(_, step)| &step.edits);
+            let needed: Vec<&Done> = rest.iter().flat_map(Record::edits).chain(earlier).collect();
+            let is_needed = |edit: &Edit| needed.iter().any(|done| done.edit == *edit);
+            take_back(&mut draft.documents, step, &is_needed)?;
+        }
+        for part in &undo.parts {
+            let is_recorded = selected.iter().any(|record| record.what == part.what);
+            if is_recorded && !undo.all {
+                continue;
+            }
+            for edit in part.edits.iter().rev() {
+                let mut needed = rest.iter().flat_map(Record::edits);
+                if !needed.any(|done| done.edit == *edit) {
+                    remove(draft.documents.of(edit)?, edit, None)?;
+                }
+            }
+        }
+        if let Some(check) = undo.check {
+            check(&draft.documents)?;
+        }
+        let data: Vec<Value> = steps.iter().map(|(_, step)| step.data.clone()).collect();
+        if let Some(forget) = undo.forget {
+            draft.last = Some(Box::new(move || {
+                let mut data = data.iter().filter(|data| !data.is_null());
+                data.try_for_each(forget)
+            }));
+        }
+        draft.records.all = rest;
+        draft.gone = selected;
+        Ok(())
+    }
+}
+
+/// Takes a step out of the files: to the byte where nothing else changed a file since, or else only
+/// what the step wrote.
+fn take_back(
+    documents: &mut Documents,
+    step: &Step,
+    is_needed: &dyn Fn(&Edit) -> bool,
+) -> Result<(), Error> {
+    let mut done: Vec<&Done> = step.edits.iter().rev().collect();
+    while let Some(first) = done.first() {
+        let path = first.edit.path.clone();
+        let (here, others): (Vec<_>, Vec<_>) =
+            done.into_iter().partition(|done| done.edit.path == path);
+        done = others;
+        let document = documents.of(&here[0].edit)?;
+        let written = step.files.iter().find(|file| file.path == path);
+        let undone = written.map(|written| written.undone(document.bytes()));
+        if let Some(Ok(undone)) = undone
+            && !here.iter().any(|done| is_needed(&done.edit))
+        {
+            document.replace(here.iter().map(|done| &done.edit), undone);
+            continue;
+        }
+        for Done { edit, replaced } in &here {
+            if !is_needed(edit) {
+                remove(document, edit, replaced.as_ref())?;
+            }
+        }
+        let kind = here[0].edit.kind();
+        if written.is_some_and(|written| written.is_new)
+            && document.bytes().is_some_and(|bytes| kind.is_void(bytes))
+        {
+            document.now = None;
+        }
+    }
+    Ok(())
+}
+
+fn remove(document: &mut Document, edit: &Edit, replaced: Option<&Value>) -> Result<(), Error> {
+    if edit.kind().is_ours(document.bytes()) {
+        document.change(edit, |bytes| edit.kind().remove(bytes, replaced))?;
+    }
+    Ok(())
+}
+
+/// What would be written.
+struct Draft<'a> {
+    documents: Documents,
+    records: Records,
+    saved: Vec<Record>,
+    gone: Vec<Record>,
+    notes: Vec<String>,
+    warnings: Vec<String>,
+    /// `None` on the way back.
+    command: Option<String>,
+    first: Option<Action<'a>>,
+    last: Option<Action<'a>>,
+}
+
+impl Draft<'_> {
+    fn is_changed(&self) -> bool {
+        self.documents.changed().next().is_some() || !self.gone.is_empty()
+    }
+
+    /// What a person sees of it, before or after it `is_done`.
+    fn text(&self, is_done: bool) -> String {
+        let mut text = String::new();
+        let mut line = |line: &str| {
+            text.push_str(&printable(line));
+            text.push('\n');
+        };
+        for document in self.documents.changed() {
+            let verb = if is_done { "Changed" } else { "Would change" };
+            line(&format!("{verb} {}:", document.shown));
+            for (sign, changed) in &document.lines {
+                line(format!("  {sign} {changed}").trim_end());
+            }
+        }
+        if !self.is_changed() {
+            line("nothing to change");
+        }
+        self.warnings.iter().for_each(|one| line(one));
+        if self.is_changed() {
+            self.notes.iter().for_each(|one| line(one));
+            if let Some(command) = self.command.as_ref().filter(|_| is_done) {
+                line(&format!("To undo this, run `{command} --undo`"));
+            }
+        }
+        text
+    }
+
+    fn apply(self) -> Result<(), Error> {
+        let Self {
+            documents,
+            records,
+            saved,
+            gone,
+            first,
+            last,
+            ..
+        } = self;
+        documents.check()?;
+        if let Some(first) = first {
+            first()?;
+        }
+        // First what leads back, so that a process that is stopped halfway can be taken back.
+        for record in &saved {
+            if let Err(error) = records.write(record) {
+                let report = error.report();
+                let causes = report.causes.iter();
+                Terminal::new(0).warn(&causes.fold(
+                    format!(
+                        "`--undo` will not restore what is replaced: {}",
+                        report.error
+                    ),
+                    |all, cause| format!("{all}: {cause}"),
+                ));
+                break;
+            }
+        }
+        if let Err(error) = documents.write() {
+            for record in &saved {
+                records.shorten(record);
+            }
+            return Err(error);
+        }
+        for record in &gone {
+            records.remove(record);
+        }
+        last.map_or(Ok(()), |last| last())
+    }
+}

@@ -1,0 +1,347 @@
+//! What `--undo` needs: a file for each set-up, in the data folder.
+//!
+//! A record holds what an edit replaced, which may be secret, and so only its owner can read it. A
+//! record that is lost or was written by another version costs the exact way back, never the way
+//! back: each edit can be taken out without it.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::document::fingerprint;
+use super::edit::Edit;
+use super::error::SetupError;
+use crate::config::file::{self, Kind};
+use crate::config::{ConfigError, shown};
+use crate::env::Env;
+use crate::error::Error;
+use crate::store::data_dir;
+
+const VERSION: u32 = 1;
+
+/// The folder of the records, in the data folder.
+const FOLDER: &str = "setups";
+
+/// One set-up: a tool, and what the tool was set up for.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Record {
+    version: u32,
+    pub(crate) tool: String,
+    pub(crate) what: String,
+    /// The command that made it.
+    pub(crate) command: String,
+    /// One for each run that changed something, the last one last.
+    pub(crate) steps: Vec<Step>,
+}
+
+/// What one run did.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Step {
+    /// Grows from step to step, across all records.
+    pub(crate) number: u64,
+    pub(crate) edits: Vec<Done>,
+    pub(crate) files: Vec<Written>,
+    /// What the tool itself needs to take it back.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub(crate) data: Value,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Done {
+    pub(crate) edit: Edit,
+    pub(crate) replaced: Option<Value>,
+}
+
+/// How a file becomes again what it was before a step, to the byte.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Written {
+    pub(crate) path: PathBuf,
+    pub(crate) is_new: bool,
+    /// Of the bytes that the step wrote.
+    pub(crate) fingerprint: String,
+    /// In the order in which the edits were made.
+    pub(crate) splices: Vec<Splice>,
+}
+
+impl Written {
+    /// The bytes before the step, `None` if there was no file.
+    pub(crate) fn undone(&self, bytes: Option<&[u8]>) -> Result<Option<Vec<u8>>, ChangedSince> {
+        if fingerprint(bytes) != self.fingerprint {
+            return Err(ChangedSince);
+        }
+        if self.is_new {
+            return Ok(None);
+        }
+        let mut bytes = bytes.unwrap_or_default().to_vec();
+        for splice in self.splices.iter().rev() {
+            splice.reverse(&mut bytes).ok_or(ChangedSince)?;
+        }
+        Ok(Some(bytes))
+    }
+}
+
+/// A file is no longer what a step wrote.
+#[derive(Debug)]
+pub(crate) struct ChangedSince;
+
+/// The bytes that one edit took out, and how many it put in their place.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Splice {
+    at: usize,
+    removed: Vec<u8>,
+    added: usize,
+}
+
+impl Splice {
+    /// The smallest one that leads from one content to another.
+    pub(crate) fn between(before: &[u8], after: &[u8]) -> Self {
+        let same = before.iter().zip(after).take_while(|(a, b)| a == b).count();
+        let ends = before[same..].iter().rev().zip(after[same..].iter().rev());
+        let end = ends.take_while(|(a, b)| a == b).count();
+        Self {
+            at: same,
+            removed: before[same..before.len() - end].to_vec(),
+            added: after.len() - end - same,
+        }
+    }
+
+    fn reverse(&self, bytes: &mut Vec<u8>) -> Option<()> {
+        let end = self.at.checked_add(self.added)?;
+        bytes.get(self.at..end)?;
+        bytes.splice(self.at..end, self.removed.iter().copied());
+        Some(())
+    }
+}
+
+/// Every record that this version can read.
+pub(crate) struct Records {
+    /// `None` if the environment names no data folder.
+    folder: Option<PathBuf>,
+    pub(crate) all: Vec<Record>,
+    /// Files that another version wrote, or that cannot be read.
+    pub(crate) unreadable: Vec<PathBuf>,
+}
+
+impl Records {
+    /// Reads all of them. One that cannot be read blocks no other one.
+    pub(crate) fn read(env: &Env) -> Self {
+        let folder = data_dir(env).ok().map(|folder| folder.join(FOLDER));
+        let mut records = Self {
+            folder,
+            all: Vec::new(),
+            unreadable: Vec::new(),
+        };
+        let entries = records.folder.as_deref().map(std::fs::read_dir);
+        let entries = entries.into_iter().flatten().flatten().flatten();
+        let mut paths: Vec<_> = entries.map(|entry| entry.path()).collect();
+        paths.retain(|path| path.extension().is_some_and(|end| end == "json"));
+        paths.sort();
+        for path in paths {
+            let text = file::read(&path, Kind::Private).ok().flatten();
+            match text.as_deref().and_then(|text| parsed(text)) {
+                Some(record) => records.all.push(record),
+                None => records.unreadable.push(path),
+            }
+        }
+        records
+    }
+
+    pub(crate) fn of<'r>(&'r self, tool: &'r str) -> impl Iterator<Item = &'r Record> {
+        self.all.iter().filter(move |record| record.tool == tool)
+    }
+
+    pub(crate) fn find(&self, tool: &str, what: &str) -> Option<&Record> {
+        let mut all = self.all.iter();
+        all.find(|record| record.tool == tool && record.what == what)
+    }
+
+    /// The number of the next step.
+    pub(crate) fn next(&self) -> u64 {
+        let steps = self.all.iter().flat_map(|record| &record.steps);
+        steps.map(|step| step.number + 1).max().unwrap_or_default()
+    }
+
+    /// What another set-up replaced with the same edit, if there is one.
+    pub(crate) fn shared(&self, tool: &str, what: &str, edit: &Edit) -> Option<&Done> {
+        let others = self.all.iter();
+        let others = others.filter(|record| (&*record.tool, &*record.what) != (tool, what));
+        let mut done = others.flat_map(Record::edits);
+        done.find(|done| done.edit == *edit)
+    }
+
+    /// Adds a step to the record of a set-up.
+    ///
+    /// # Errors
+    ///
+    /// [`SetupError::NewerRecord`] if another version wrote that record.
+    pub(crate) fn with_step(
+        &self,
+        tool: &str,
+        what: &str,
+        command: &str,
+        step: Step,
+    ) -> Result<Record, Error> {
+        if let Some(path) = self.path(tool, what)
+            && self.unreadable.contains(&path)
+        {
+            return Err(SetupError::NewerRecord { path }.into());
+        }
+        let mut record = self.find(tool, what).cloned().unwrap_or_else(|| Record {
+            version: VERSION,
+            tool: tool.to_owned(),
+            what: what.to_owned(),
+            command: String::new(),
+            steps: Vec::new(),
+        });
+        command.clone_into(&mut record.command);
+        record.steps.push(step);
+        Ok(record)
+    }
+
+    pub(crate) fn write(&self, record: &Record) -> Result<(), Error> {
+        let Some(path) = self.path(&record.tool, &record.what) else {
+            return Ok(());
+        };
+        let text = serde_json::to_vec(record).unwrap_or_default();
+        file::replace(&path, &text).map_err(|cause| {
+            let file = shown(&path);
+            ConfigError::Unwritable { file, cause }.into()
+        })
+    }
+
+    /// Removes a record, and the folders that were made for it alone.
+    pub(crate) fn remove(&self, record: &Record) {
+        let Some(path) = self.path(&record.tool, &record.what) else {
+            return;
+        };
+        // One that stays describes edits that are gone, which is what the next `--undo` finds.
+        let _ = std::fs::remove_file(&path);
+        for folder in path.ancestors().skip(1).take(2) {
+            let _ = std::fs::remove_dir(folder);
+        }
+    }
+
+    /// Puts a record in the place of an earlier one, in memory.
+    pub(crate) fn put(&mut self, record: Record) {
+        let is_other = |other: &Record| (&other.tool, &other.what) != (&record.tool, &record.what);
+        self.all.retain(is_other);
+        self.all.push(record);
+    }
+
+    /// Takes the last step back out of a record, for it was not made.
+    pub(crate) fn shorten(&self, record: &Record) {
+        let mut record = record.clone();
+        record.steps.pop();
+        if record.steps.is_empty() {
+            self.remove(&record);
+        } else {
+            // The step that stays finds nothing to take back.
+            let _ = self.write(&record);
+        }
+    }
+
+    fn path(&self, tool: &str, what: &str) -> Option<PathBuf> {
+        let name = fingerprint(Some(format!("{tool}\0{what}").as_bytes()));
+        let folder = self.folder.as_deref()?;
+        Some(folder.join(format!("{tool}-{}.json", &name[..16])))
+    }
+}
+
+impl Record {
+    pub(crate) fn edits(&self) -> impl Iterator<Item = &Done> {
+        self.steps.iter().flat_map(|step| &step.edits)
+    }
+
+    /// The edits that are to be there, without those that a later step has replaced.
+    pub(crate) fn current(&self) -> Vec<&Edit> {
+        let mut current: Vec<&Edit> = Vec::new();
+        for Done { edit, .. } in self.edits() {
+            current.retain(|known| !known.is_same_place(edit));
+            current.push(edit);
+        }
+        current
+    }
+
+    /// The files that it changes, each with whether all of its edits are there.
+    pub(crate) fn files(&self) -> Vec<(&Path, bool)> {
+        let mut files: Vec<(&Path, bool)> = Vec::new();
+        for edit in self.current() {
+            let is_there = edit.is_there();
+            match files.iter_mut().find(|(path, _)| *path == edit.path) {
+                Some((_, all)) => *all &= is_there,
+                None => files.push((&edit.path, is_there)),
+            }
+        }
+        files
+    }
+}
+
+fn parsed(text: &str) -> Option<Record> {
+    let value: Value = serde_json::from_str(text).ok()?;
+    if value.get("version")?.as_u64()? != u64::from(VERSION) {
+        return None;
+    }
+    serde_json::from_value(value).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_splice_holds_the_changed_bytes_alone_and_leads_back() {
+        for (before, after, removed) in [
+            ("", "abc", ""),
+            ("abc", "", "abc"),
+            ("secret one secret", "secret two secret", "one"),
+            ("aXa", "aa", "X"),
+            ("aa", "aaa", ""),
+            ("same", "same", ""),
+        ] {
+            let splice = Splice::between(before.as_bytes(), after.as_bytes());
+            assert_eq!(splice.removed, removed.as_bytes());
+            let mut bytes = after.as_bytes().to_vec();
+            splice.reverse(&mut bytes).unwrap();
+            assert_eq!(bytes, before.as_bytes());
+        }
+        let beyond = Splice {
+            at: 3,
+            removed: Vec::new(),
+            added: usize::MAX,
+        };
+        assert_eq!(beyond.reverse(&mut vec![0; 8]), None);
+    }
+
+    #[test]
+    fn a_record_of_another_version_is_not_read() {
+        let env_of = |folder: &Path| {
+            let folder = folder.to_str().unwrap().to_owned();
+            Env::new(Vec::<&str>::new(), [("HALLPASS_DATA_DIR", folder.as_str())])
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let env = env_of(&folder.path().join("data"));
+        let records = Records::read(&env);
+        let step = || Step {
+            number: records.next(),
+            edits: Vec::new(),
+            files: Vec::new(),
+            data: Value::Null,
+        };
+        let record = records.with_step("t", "a", "c", step()).unwrap();
+        records.write(&record).unwrap();
+        let path = records.path("t", "b").unwrap();
+        file::replace(&path, br#"{"version": 2, "tool": "t", "what": "b"}"#).unwrap();
+        let records = Records::read(&env);
+        assert_eq!(records.all.len(), 1);
+        assert_eq!(records.next(), 1);
+        assert_eq!(records.unreadable, [path]);
+        let refused = records.with_step("t", "b", "c", step());
+        assert!(matches!(
+            refused,
+            Err(Error::Setup(SetupError::NewerRecord { .. }))
+        ));
+        records.remove(&record);
+        assert!(Records::read(&env).all.is_empty());
+    }
+}
