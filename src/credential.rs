@@ -123,16 +123,16 @@ pub enum Action {
     /// A credential, please.
     Get,
     /// The tool has used this with success.
-    Store(KeptCredential),
+    Store(StoredCredential),
     /// This was refused; what is `None` says nothing, and so fits everything.
-    Erase(KeptCredential),
+    Erase(StoredCredential),
     /// For which resources is there a credential at hand?
     List,
 }
 
 /// A credential that a tool has, wherever it came from.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct KeptCredential {
+pub struct StoredCredential {
     pub path: Option<String>,
     pub username: Option<String>,
     pub password: Option<Secret<String>>,
@@ -199,7 +199,7 @@ pub struct Credential {
 pub enum Reply {
     Credential(Credential),
     /// What a tool handed over earlier.
-    Kept(KeptCredential),
+    Stored(StoredCredential),
     List(Vec<ListedCredential>),
     Done,
 }

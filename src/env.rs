@@ -92,12 +92,12 @@ impl Env {
             asked_for.push(name);
         }
         drop(asked_for);
-        self.var_in_passing(name)
+        self.var_unrecorded(name)
     }
 
     /// As [`Self::var_os`], and not noted: for what decides nothing about which token is answered,
     /// or is looked at anew by each call.
-    pub fn var_in_passing(&self, name: &str) -> Option<&OsString> {
+    pub fn var_unrecorded(&self, name: &str) -> Option<&OsString> {
         let of_name = |(key, _): &&(OsString, OsString)| key == OsStr::new(name);
         // The first of a name counts, as for getenv(3).
         let (_, value) = self.vars.iter().find(of_name)?;
@@ -144,7 +144,7 @@ mod tests {
         assert_eq!(env.var("A"), Some("1"));
         assert_eq!(env.var("C"), None);
         assert_eq!(env.var("D"), None);
-        assert_eq!(env.var_in_passing("B"), Some(&"2".into()));
+        assert_eq!(env.var_unrecorded("B"), Some(&"2".into()));
         assert_eq!(env.asked_for(), ["A", "C", "D"]);
     }
 }

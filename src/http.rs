@@ -617,7 +617,7 @@ fn chain<'e>(
 fn proxy_name(env: &Env) -> String {
     let named = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"]
         .iter()
-        .find_map(|name| env.var_in_passing(name)?.to_str());
+        .find_map(|name| env.var_unrecorded(name)?.to_str());
     let parsed = named.and_then(|text| {
         Url::parse(text)
             .ok()

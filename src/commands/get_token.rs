@@ -16,7 +16,7 @@ use crate::serving::format::{Format, Plain};
 use crate::serving::prepared::Prepared;
 use crate::serving::recall::Recall;
 use crate::serving::resolution::Resolution;
-use crate::serving::target::chosen;
+use crate::serving::target::select_account;
 use crate::session::Account;
 use crate::wire::Protocol as _;
 
@@ -46,9 +46,9 @@ pub(super) struct Arguments {
 }
 
 /// Answers a command line that was answered before, while its token is good.
-fn again(env: &Env, recall: &Recall<'_>) -> Option<Result<ExitCode, Error>> {
+fn replay(env: &Env, recall: &Recall<'_>) -> Option<Result<ExitCode, Error>> {
     let recalled = recall.credential(Duration::ZERO, None)?;
-    let format = Format::named(&recalled.form)?;
+    let format = Format::named(&recalled.reply_style)?;
     let want = Want {
         token: TokenKind::Access,
         fresh_for: Duration::ZERO,
@@ -67,7 +67,7 @@ fn again(env: &Env, recall: &Recall<'_>) -> Option<Result<ExitCode, Error>> {
 
 pub(super) fn run(env: &Env, words: &[OsString]) -> Result<ExitCode, Error> {
     let recall = Recall::new(env, NAME, words, []);
-    if let Some(answered) = again(env, &recall) {
+    if let Some(answered) = replay(env, &recall) {
         return answered;
     }
     answer_in_full(env, &parsed(NAME, words)?, &recall)
@@ -75,7 +75,7 @@ pub(super) fn run(env: &Env, words: &[OsString]) -> Result<ExitCode, Error> {
 
 fn answer_in_full(env: &Env, args: &Arguments, recall: &Recall<'_>) -> Result<ExitCode, Error> {
     let prepared = Prepared::new(env, &args.common, Some(&args.asking))?;
-    let chosen = chosen(&prepared.config, &args.target, &args.ad_hoc)?;
+    let chosen = select_account(&prepared.config, &args.target, &args.ad_hoc)?;
     if args.target.account.is_some() {
         prepared.require_known_account(&chosen)?;
     }
@@ -108,8 +108,8 @@ fn answer_in_full(env: &Env, args: &Arguments, recall: &Recall<'_>) -> Result<Ex
             token,
             username,
             bearer: account.provider().git_bearer,
-            form: args.format.as_str().to_owned(),
-            unless: None,
+            reply_style: args.format.as_str().to_owned(),
+            shadowed_by: None,
         };
         recall.remember(&prepared, &resolution);
     }

@@ -11,7 +11,7 @@ use crate::env::Env;
 use crate::error::Error;
 use crate::report::Exit;
 use crate::serving::prepared::Prepared;
-use crate::serving::target::chosen;
+use crate::serving::target::select_account;
 use crate::session::Account;
 
 /// Sign in again
@@ -31,7 +31,7 @@ pub(super) struct Arguments {
 pub(super) fn run(env: &Env, words: &[OsString]) -> Result<ExitCode, Error> {
     let args: Arguments = parsed("login", words)?;
     let prepared = Prepared::new(env, &args.common, Some(&args.asking))?;
-    let chosen = chosen(&prepared.config, &args.target, &args.ad_hoc)?;
+    let chosen = select_account(&prepared.config, &args.target, &args.ad_hoc)?;
     let name = chosen.provider.name.clone();
     let account = Account::new(
         prepared.context(),

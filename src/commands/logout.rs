@@ -14,10 +14,10 @@ use crate::error::Error;
 use crate::report::Exit;
 use crate::serving::prepared::Prepared;
 use crate::serving::stored_credentials as kept;
-use crate::serving::target::{Chosen, chosen};
+use crate::serving::target::{SelectedAccount, select_account};
 use crate::session::record::Session;
 use crate::session::{self, SignedOut};
-use crate::store::{Kept, Listed, LockKind, RecordName, StoreError};
+use crate::store::{Listed, LockKind, RecordName, StoreError, Versioned};
 
 /// Sign out: revoke tokens and delete the saved session
 #[derive(Debug, Args)]
@@ -182,7 +182,7 @@ fn discard(prepared: &Prepared<'_>, name: &RecordName) -> Result<(), StoreError>
 /// A session is found by what was stored with it: one that was made with another registration, or
 /// whose provider is no longer configured, is revoked with what it was made with.
 fn of_one(prepared: &Prepared<'_>, args: &Arguments) -> Result<Vec<RecordName>, Error> {
-    let chosen = chosen(&prepared.config, &args.target, &args.ad_hoc);
+    let chosen = select_account(&prepared.config, &args.target, &args.ad_hoc);
     let named = args.target.target.as_deref();
     let provider = match (&chosen, named) {
         (Ok(chosen), _) if args.ad_hoc.issuer_url.is_none() => chosen.provider.name.clone(),
@@ -191,7 +191,7 @@ fn of_one(prepared: &Prepared<'_>, args: &Arguments) -> Result<Vec<RecordName>, 
     };
     let mut found = Vec::new();
     for Listed { name } in prepared.store.sessions()? {
-        let Kept { value, .. } = match prepared.store.read::<Session>(&name) {
+        let Versioned { value, .. } = match prepared.store.read::<Session>(&name) {
             Ok(Some(kept)) => kept,
             Ok(None) => continue,
             // It may be anyone's, and the next one may be sound.
@@ -203,7 +203,7 @@ fn of_one(prepared: &Prepared<'_>, args: &Arguments) -> Result<Vec<RecordName>, 
             }
             Err(error) => return Err(error.into()),
         };
-        let is_at = |chosen: &Chosen| value.identity.is_at(&chosen.provider);
+        let is_at = |chosen: &SelectedAccount| value.identity.is_at(&chosen.provider);
         if value.provider == provider || chosen.as_ref().is_ok_and(is_at) {
             found.push((name, value.identity.account));
         }

@@ -19,7 +19,7 @@ use crate::report::Exit;
 use crate::serving::prepared::Prepared;
 use crate::session::record::Session;
 use crate::shell::quoted;
-use crate::store::{Kept, KernelCache, KeyringState, Listed, Report};
+use crate::store::{KernelCache, KeyringState, Listed, Report, Versioned};
 use crate::terminal::print;
 
 /// Show sessions and where they are stored, but never a token
@@ -48,7 +48,7 @@ pub(super) fn run(env: &Env, words: &[OsString]) -> Result<ExitCode, Error> {
         }
     }
     sessions.sort_by(|a, b| {
-        let key = |kept: &Kept<Session>| {
+        let key = |kept: &Versioned<Session>| {
             (
                 kept.value.provider.clone(),
                 kept.value.identity.account.clone(),
@@ -88,7 +88,7 @@ pub(super) fn run(env: &Env, words: &[OsString]) -> Result<ExitCode, Error> {
 
 /// Whether the configuration leads to another registration than the session's, or to none. A
 /// session of an issuer that was named on the command line is not the configuration's.
-fn is_unused(config: &Config, kept: &Kept<Session>) -> bool {
+fn is_unused(config: &Config, kept: &Versioned<Session>) -> bool {
     let Session {
         identity, provider, ..
     } = &kept.value;
@@ -144,7 +144,7 @@ fn kernel_cache(cache: KernelCache) -> String {
     }
 }
 
-fn as_json(kept: &Kept<Session>, unused: bool, now: OffsetDateTime) -> serde_json::Value {
+fn as_json(kept: &Versioned<Session>, unused: bool, now: OffsetDateTime) -> serde_json::Value {
     let Session {
         identity,
         provider,
@@ -174,7 +174,7 @@ fn as_json(kept: &Kept<Session>, unused: bool, now: OffsetDateTime) -> serde_jso
     })
 }
 
-fn as_text(kept: &Kept<Session>, unused: bool, now: OffsetDateTime) -> String {
+fn as_text(kept: &Versioned<Session>, unused: bool, now: OffsetDateTime) -> String {
     let Session {
         identity,
         provider,
@@ -226,7 +226,7 @@ fn as_text(kept: &Kept<Session>, unused: bool, now: OffsetDateTime) -> String {
 }
 
 /// The last refusal, where it is recent.
-fn refusal_text(kept: &Kept<Session>, now: OffsetDateTime) -> String {
+fn refusal_text(kept: &Versioned<Session>, now: OffsetDateTime) -> String {
     let Some(refusal) = kept.value.refusals.latest(now) else {
         return String::new();
     };

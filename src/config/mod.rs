@@ -79,7 +79,7 @@ pub struct Match {
 
 /// What the command line asks of a provider, in place of what is configured.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Asked {
+pub struct ProviderOverrides {
     /// As it was typed: relative to the working directory.
     pub client_secret_file: Option<PathBuf>,
     pub scopes: Vec<String>,
@@ -89,7 +89,7 @@ pub struct Asked {
     pub audience: Option<String>,
 }
 
-impl Asked {
+impl ProviderOverrides {
     /// The provider with this laid over it.
     pub fn of(self, mut provider: Provider) -> Result<Provider, ConfigError> {
         let Self {
@@ -346,7 +346,7 @@ impl Config {
         &self,
         issuer_url: &str,
         client_id: &str,
-        asked: Asked,
+        asked: ProviderOverrides,
     ) -> Result<Provider, ConfigError> {
         let issuer = given("--issuer-url", issuer(issuer_url))?;
         let name = Url::parse(&issuer).ok().as_ref().and_then(Realm::of);

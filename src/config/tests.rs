@@ -1125,9 +1125,9 @@ const ISSUER: &str = "http://127.0.0.1:4567";
 fn a_provider_from_the_command_line_is_checked_like_a_configured_one() {
     let machine = Machine::with("ca_file = \"ca.pem\"");
     let config = machine.load().unwrap();
-    let good = || Asked {
+    let good = || ProviderOverrides {
         scopes: vec!["openid".to_owned()],
-        ..Asked::default()
+        ..ProviderOverrides::default()
     };
     let provider = config.ad_hoc(ISSUER, "hallpass", good()).unwrap();
     assert_eq!(provider.name, ISSUER);
@@ -1152,7 +1152,7 @@ fn a_provider_from_the_command_line_is_checked_like_a_configured_one() {
         (
             ISSUER,
             "hallpass",
-            Asked {
+            ProviderOverrides {
                 scopes: vec!["a b".to_owned()],
                 ..good()
             },
@@ -1161,7 +1161,7 @@ fn a_provider_from_the_command_line_is_checked_like_a_configured_one() {
         (
             ISSUER,
             "hallpass",
-            Asked {
+            ProviderOverrides {
                 redirect_uri: Some("https://x".to_owned()),
                 ..good()
             },
@@ -1170,7 +1170,7 @@ fn a_provider_from_the_command_line_is_checked_like_a_configured_one() {
         (
             ISSUER,
             "hallpass",
-            Asked {
+            ProviderOverrides {
                 extra_params: params("state"),
                 ..good()
             },
@@ -1179,7 +1179,7 @@ fn a_provider_from_the_command_line_is_checked_like_a_configured_one() {
         (
             ISSUER,
             "hallpass",
-            Asked {
+            ProviderOverrides {
                 resources: vec!["x".to_owned()],
                 ..good()
             },
@@ -1198,10 +1198,10 @@ fn what_is_asked_for_goes_over_what_is_configured() {
         audience: Some("a".to_owned()),
         ..Provider::default()
     };
-    let asked = Asked {
+    let asked = ProviderOverrides {
         scopes: vec!["read".to_owned(), "write".to_owned()],
         resources: vec!["https://api.example".to_owned()],
-        ..Asked::default()
+        ..ProviderOverrides::default()
     };
     let provider = asked.of(provider).unwrap();
     assert_eq!(provider.scopes, ["read", "write"]);

@@ -12,7 +12,7 @@ use crate::provider::Provider;
 use crate::report::Exit;
 use crate::session::record::{Person, Session};
 use crate::session::{self, Account, token_of};
-use crate::store::Kept;
+use crate::store::Versioned;
 use crate::wire::Protocol;
 
 /// Serves one run of a protocol for one account. The tool has its reply before a waiting browser
@@ -73,12 +73,12 @@ fn credential(
 
 /// What a tool is handed of a session.
 pub(crate) fn credential_of(
-    kept: Kept<Session>,
+    kept: Versioned<Session>,
     token: TokenKind,
     username: String,
     bearer: bool,
 ) -> Result<Credential, session::Error> {
-    let Kept {
+    let Versioned {
         value: session,
         generation,
     } = kept;
@@ -106,8 +106,8 @@ pub(crate) fn refusal(error: &Error) -> Refusal {
     }
 }
 
-/// The form of a resolution whose user name is who signed in; see [`person_of`].
-pub(crate) const BY_PERSON: &str = "person";
+/// The reply style of a resolution whose user name is who signed in; see [`person_of`].
+pub(crate) const NAMED_AFTER_PERSON: &str = "person";
 
 /// Who signed in, as a user name. Basic authentication ends one at a colon (RFC 7617 §2).
 pub(crate) fn person_of(session: &Session) -> String {

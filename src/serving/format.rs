@@ -74,7 +74,7 @@ impl Protocol for Plain {
                 Ok(report.exit.into())
             }
             // Only a protocol that names resources gets these.
-            Ok(Reply::Kept(_) | Reply::List(_) | Reply::Done) | Err(Refusal::NotMine) => {
+            Ok(Reply::Stored(_) | Reply::List(_) | Reply::Done) | Err(Refusal::NotMine) => {
                 Ok(Exit::Failed.into())
             }
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::target::Chosen;
+use super::target::SelectedAccount;
 use crate::arguments::{Asking, Common};
 use crate::config::{Config, Flags, Interactive};
 use crate::env::Env;
@@ -88,8 +88,8 @@ impl Prepared<'_> {
     ///
     /// [`Error::UnknownAccount`]; that of the store where a session that can't be opened now may
     /// be that account's.
-    pub(crate) fn require_known_account(&self, chosen: &Chosen) -> Result<(), Error> {
-        let Chosen {
+    pub(crate) fn require_known_account(&self, chosen: &SelectedAccount) -> Result<(), Error> {
+        let SelectedAccount {
             provider,
             account,
             login,
@@ -148,7 +148,7 @@ pub(crate) fn flags_of(common: &Common, asking: Option<&Asking>) -> Flags {
 pub(crate) fn keyring_wait(interactive: Interactive, env: &Env, terminal: Terminal) -> Duration {
     let has_screen = ["DISPLAY", "WAYLAND_DISPLAY"]
         .iter()
-        .any(|name| env.var_in_passing(name).is_some())
+        .any(|name| env.var_unrecorded(name).is_some())
         || cfg!(any(target_os = "macos", windows));
     if interactive == Interactive::Never || !(has_screen || terminal.has_person()) {
         UNATTENDED

@@ -36,8 +36,8 @@ pub(crate) struct Recalled {
     pub(crate) credential: Credential,
     pub(crate) record: RecordName,
     pub(crate) token: TokenKind,
-    /// See [`Resolution::form`].
-    pub(crate) form: String,
+    /// See [`Resolution::reply_style`].
+    pub(crate) reply_style: String,
 }
 
 impl<'e> Recall<'e> {
@@ -97,10 +97,10 @@ impl<'e> Recall<'e> {
             token,
             username,
             bearer,
-            form,
-            unless,
+            reply_style,
+            shadowed_by,
         } = resolution;
-        if unless.is_some_and(|record| data.may_have(&record)) {
+        if shadowed_by.is_some_and(|record| data.may_have(&record)) {
             return None;
         }
         let want = Want {
@@ -135,8 +135,8 @@ impl<'e> Recall<'e> {
         if kept.value.refusals.are_local(kept.generation, now) {
             return None;
         }
-        let username = match form.as_str() {
-            answer::BY_PERSON => answer::person_of(&kept.value),
+        let username = match reply_style.as_str() {
+            answer::NAMED_AFTER_PERSON => answer::person_of(&kept.value),
             _ => username,
         };
         let credential = answer::credential_of(kept, token, username, bearer).ok()?;
@@ -144,7 +144,7 @@ impl<'e> Recall<'e> {
             credential,
             record,
             token,
-            form,
+            reply_style,
         };
         match &self.check {
             Some(check) => check(recalled),

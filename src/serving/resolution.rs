@@ -21,7 +21,7 @@ use crate::env::Env;
 use crate::provider::presets;
 use crate::store::RecordName;
 
-/// Of this form; to be counted up when the meaning of a part changes.
+/// The version of this format; increase it when the meaning of a part changes.
 const FORM: u8 = 2;
 
 /// What is asked, as far as it is known before anything is read.
@@ -48,7 +48,7 @@ impl Question {
         let mut hash = DefaultHasher::new();
         hash.write(&self.words);
         // Whoever goes from one configuration to another and back meets both again.
-        env.var_in_passing("HALLPASS_CONFIG").hash(&mut hash);
+        env.var_unrecorded("HALLPASS_CONFIG").hash(&mut hash);
         let [slot, ..] = hash.finish().to_le_bytes();
         slot
     }
@@ -60,7 +60,7 @@ impl Question {
         parts.add(Some(&names.len().to_le_bytes()));
         for name in names {
             parts.add(Some(name.as_bytes()));
-            let value = env.var_in_passing(name);
+            let value = env.var_unrecorded(name);
             parts.add(value.map(|value| value.as_encoded_bytes()));
         }
         for file in files {
@@ -83,7 +83,7 @@ impl Question {
             let mut rest = Rest(rest);
             let count = rest.bytes()?.try_into().map_err(|_| Cut)?;
             for _ in 0..usize::from_le_bytes(count) {
-                let value = env.var_in_passing(rest.text()?);
+                let value = env.var_unrecorded(rest.text()?);
                 if rest.part()? != value.map(|value| value.as_encoded_bytes()) {
                     return Ok(false);
                 }
@@ -107,10 +107,10 @@ pub struct Resolution {
     /// See [`crate::credential::Credential::bearer`].
     pub bearer: bool,
     /// How the command replies, in its own words.
-    pub form: String,
+    pub reply_style: String,
     /// What a tool hands over for the same resource goes before: while this is there, all of it
     /// comes to something else.
-    pub unless: Option<RecordName>,
+    pub shadowed_by: Option<RecordName>,
 }
 
 impl Resolution {
@@ -120,8 +120,8 @@ impl Resolution {
             token,
             username,
             bearer,
-            form,
-            unless,
+            reply_style,
+            shadowed_by,
         } = self;
         let token: &[u8] = match token {
             TokenKind::Access => b"access",
@@ -132,8 +132,8 @@ impl Resolution {
         parts.add(Some(token));
         parts.add(Some(username.as_bytes()));
         parts.add(Some(&[u8::from(*bearer)]));
-        parts.add(Some(form.as_bytes()));
-        parts.add(unless.as_ref().map(|record| record.file().as_bytes()));
+        parts.add(Some(reply_style.as_bytes()));
+        parts.add(shadowed_by.as_ref().map(|record| record.file().as_bytes()));
         Zeroizing::new(parts.0)
     }
 
@@ -149,8 +149,8 @@ impl Resolution {
                 },
                 username: rest.text()?.to_owned(),
                 bearer: rest.bytes()? == [1],
-                form: rest.text()?.to_owned(),
-                unless: match rest.part()? {
+                reply_style: rest.text()?.to_owned(),
+                shadowed_by: match rest.part()? {
                     Some(name) => {
                         let name = std::str::from_utf8(name).map_err(|_| Cut)?;
                         Some(RecordName::kept_named(name).ok_or(Cut)?)
@@ -305,7 +305,7 @@ mod tests {
     #[test]
     fn another_edition_asks_another_question() {
         let written = question(&["a"]).written(&env(&[]), [None, None]);
-        // Its form, the presets, the version: the first bytes behind the length.
+        // Its reply_style, the presets, the version: the first bytes behind the length.
         for at in 4..4 + 1 + 8 + VERSION.len() {
             let mut changed = written.clone();
             changed[at] ^= 1;
@@ -320,8 +320,8 @@ mod tests {
             token: TokenKind::Id,
             username: "oauth2".to_owned(),
             bearer: true,
-            form: "raw".to_owned(),
-            unless: Some(RecordName::kept("docker", "https://registry.example")),
+            reply_style: "raw".to_owned(),
+            shadowed_by: Some(RecordName::kept("docker", "https://registry.example")),
         };
         let written = resolution.written();
         assert_eq!(Resolution::read(&written), Some(resolution));

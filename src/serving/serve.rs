@@ -14,16 +14,16 @@ use super::recall::Recall;
 use super::target::login_of;
 use crate::arguments::{Asking, Common};
 use crate::config::{Interactive, Match, Settings};
-use crate::credential::{KeptCredential, Refusal, Reply, Request, Want};
+use crate::credential::{Refusal, Reply, Request, StoredCredential, Want};
 use crate::env::Env;
 use crate::error::Error;
 use crate::provider::Provider;
 use crate::serving::resolution::Resolution;
-use crate::serving::stored_credentials::{Keeping, KeptCredentials};
+use crate::serving::stored_credentials::{StoreOutcome, StoredCredentials};
 use crate::session::record::Session;
 use crate::session::refusal::ResourceName;
 use crate::session::{self, Account, Context, DEFAULT_ACCOUNT};
-use crate::store::{Kept, Place, Setting, StoreError};
+use crate::store::{Place, Setting, StoreError, Versioned};
 use crate::wire::{Protocol, password_of};
 
 /// A tool that is being served.
@@ -36,12 +36,12 @@ pub(crate) struct Served<'p> {
 }
 
 /// A provider's answer for what a tool wants to reach.
-pub(crate) struct Opened {
+pub(crate) struct MatchedAccount {
     pub(crate) found: Match,
     pub(crate) account: String,
 }
 
-impl Opened {
+impl MatchedAccount {
     /// By the first entry that fits.
     pub(crate) fn first(found: Match) -> Self {
         let account = label(found.account.as_deref());
@@ -50,35 +50,35 @@ impl Opened {
 }
 
 /// Why there is no reply.
-pub(crate) enum Stop {
+pub(crate) enum ServeError {
     Refused(Box<Refusal>),
     Failed(Error),
 }
 
-impl Stop {
+impl ServeError {
     pub(crate) fn refused(refusal: Refusal) -> Self {
         Self::Refused(Box::new(refusal))
     }
 }
 
-impl<E: Into<Error>> From<E> for Stop {
+impl<E: Into<Error>> From<E> for ServeError {
     fn from(error: E) -> Self {
         Self::Failed(error.into())
     }
 }
 
-impl From<Stop> for Refusal {
-    fn from(stop: Stop) -> Self {
+impl From<ServeError> for Refusal {
+    fn from(stop: ServeError) -> Self {
         match stop {
-            Stop::Refused(refusal) => *refusal,
-            Stop::Failed(error) => refusal(&error),
+            ServeError::Refused(refusal) => *refusal,
+            ServeError::Failed(error) => refusal(&error),
         }
     }
 }
 
 /// What stays when a request has been answered.
 #[derive(Default)]
-pub(crate) struct Outcome<'p> {
+pub(crate) struct AfterReply<'p> {
     /// Who was asked for it: a tab may be waiting.
     pub(crate) asked: Option<Account<'p>>,
     /// What the question came to, where it would come to the same again.
@@ -94,11 +94,11 @@ pub(crate) fn serve<'e>(
     operation: Option<&OsString>,
     question: impl Fn(&Request) -> Option<Recall<'e>>,
     prepare: impl Fn(&Request) -> Result<Prepared<'e>, Error>,
-    answer: impl for<'p> Fn(&Served<'p>, &Request, &mut Outcome<'p>) -> Result<Reply, Refusal>,
+    answer: impl for<'p> Fn(&Served<'p>, &Request, &mut AfterReply<'p>) -> Result<Reply, Refusal>,
 ) -> Result<ExitCode, Error> {
     let prepared = OnceCell::new();
     let unattended = OnceCell::new();
-    let mut outcome = Outcome::default();
+    let mut outcome = AfterReply::default();
     let mut recall = None;
     let mut answered = |request: &Request| -> Result<Reply, Refusal> {
         recall = question(request);
@@ -130,7 +130,7 @@ pub(crate) fn serve<'e>(
     };
     let args = operation.map_or(&[][..], std::slice::from_ref);
     let ended = answer::call(env, args, |call| protocol.serve(call, &mut answered));
-    let Outcome { asked, resolution } = &outcome;
+    let AfterReply { asked, resolution } = &outcome;
     if let Some(account) = asked {
         account.tell_tab();
     }
@@ -164,13 +164,13 @@ impl<'p> Served<'p> {
     /// waiting.
     pub(crate) fn token(
         &self,
-        opened: &Opened,
+        opened: &MatchedAccount,
         want: &Want,
         resource: &ResourceName,
         what: impl Fn(&Settings) -> String,
         nobody_may_be_asked: impl FnOnce() -> bool,
         asked: &mut Option<Account<'p>>,
-    ) -> Result<Kept<Session>, session::Error> {
+    ) -> Result<Versioned<Session>, session::Error> {
         let unattended = self.unattended;
         let account = |settings| -> Result<_, session::Error> {
             let account = self.account(opened, settings, &what(settings))?;
@@ -200,11 +200,11 @@ impl<'p> Served<'p> {
 
     pub(crate) fn account(
         &self,
-        opened: &Opened,
+        opened: &MatchedAccount,
         settings: &'p Settings,
         what: &str,
     ) -> Result<Account<'p>, session::Error> {
-        let Opened { found, account } = opened;
+        let MatchedAccount { found, account } = opened;
         let context = Context {
             settings,
             ..self.prepared.context()
@@ -215,7 +215,10 @@ impl<'p> Served<'p> {
     }
 
     /// The session of who is opened, as it is kept now.
-    pub(crate) fn session(&self, opened: &Opened) -> Result<Option<Session>, session::Error> {
+    pub(crate) fn session(
+        &self,
+        opened: &MatchedAccount,
+    ) -> Result<Option<Session>, session::Error> {
         let account = self.account(opened, self.unattended, "")?;
         Ok(account.served_session()?.map(|kept| kept.value))
     }
@@ -227,26 +230,30 @@ impl<'p> Served<'p> {
     }
 
     /// What the tool handed over for a realm.
-    pub(crate) fn kept(&self, realm: &str) -> KeptCredentials<'p> {
-        KeptCredentials::new(&self.prepared.store, self.name, realm)
+    pub(crate) fn kept(&self, realm: &str) -> StoredCredentials<'p> {
+        StoredCredentials::new(&self.prepared.store, self.name, realm)
     }
 
     /// What it handed over for a realm and can use.
     pub(crate) fn find(
         &self,
         realm: &str,
-        wanted: &KeptCredential,
+        wanted: &StoredCredential,
         takes_authtype: bool,
-    ) -> Result<Option<KeptCredential>, StoreError> {
+    ) -> Result<Option<StoredCredential>, StoreError> {
         let now = crate::clock::now(self.prepared.env);
         self.kept(realm).find(wanted, takes_authtype, now)
     }
 
     /// Stores what the tool hands over. Where nothing is stored it says so, also where nothing is
     /// meant to be: the tool has just told the user nothing.
-    pub(crate) fn keep(&self, realm: &str, handed: KeptCredential) -> Result<Keeping, StoreError> {
+    pub(crate) fn keep(
+        &self,
+        realm: &str,
+        handed: StoredCredential,
+    ) -> Result<StoreOutcome, StoreError> {
         let kept = self.kept(realm).keep(handed)?;
-        if kept == Keeping::NowhereToKeepIt {
+        if kept == StoreOutcome::NowhereToStore {
             let why = if self.unattended.store == Setting::None {
                 "the store is set to \"none\""
             } else {
@@ -266,7 +273,7 @@ pub(crate) fn label(account: Option<&str>) -> String {
 }
 
 /// Whether it names the session's token, or names none.
-pub(crate) fn has_secret_of(credential: &KeptCredential, session: &Session) -> bool {
+pub(crate) fn has_secret_of(credential: &StoredCredential, session: &Session) -> bool {
     let token = &session.tokens;
     let is_basic = credential
         .authtype

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-use crate::credential::KeptCredential;
+use crate::credential::StoredCredential;
 use crate::secret::Secret;
-use crate::store::{Kept, LockKind, Place, RecordName, Store, StoreError};
+use crate::store::{LockKind, Place, RecordName, Store, StoreError, Versioned};
 
 /// What is waited for: another process that writes one small record.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -19,7 +19,7 @@ const ROOM: usize = 16 << 10;
 
 /// What one tool has handed over for one realm.
 #[derive(Debug)]
-pub struct KeptCredentials<'a> {
+pub struct StoredCredentials<'a> {
     store: &'a Store,
     tool: &'static str,
     realm: String,
@@ -36,13 +36,13 @@ pub struct Listed {
 
 /// What became of something that was to be kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Keeping {
-    Kept,
-    /// Nothing is ever kept here.
-    NowhereToKeepIt,
+pub enum StoreOutcome {
+    Stored,
+    /// Nothing can be stored here.
+    NowhereToStore,
 }
 
-impl<'a> KeptCredentials<'a> {
+impl<'a> StoredCredentials<'a> {
     /// `realm` is written so that one realm has one spelling.
     pub fn new(store: &'a Store, tool: &'static str, realm: &str) -> Self {
         Self {
@@ -62,21 +62,21 @@ impl<'a> KeptCredentials<'a> {
     /// over comes last: git still takes its user name and its refresh token.
     pub fn find(
         &self,
-        wanted: &KeptCredential,
+        wanted: &StoredCredential,
         takes_authtype: bool,
         now: OffsetDateTime,
-    ) -> Result<Option<KeptCredential>, StoreError> {
-        let usable = |one: &KeptCredential| {
+    ) -> Result<Option<StoredCredential>, StoreError> {
+        let usable = |one: &StoredCredential| {
             one.password.is_some() || (takes_authtype && one.credential.is_some())
         };
-        let is_over = |one: &KeptCredential| {
+        let is_over = |one: &StoredCredential| {
             one.expires_at
                 .is_some_and(|expires_at| expires_at <= now.unix_timestamp())
         };
         let list = self.list()?.map_or_else(Vec::new, |kept| kept.value.items);
         let (mut over, mut good): (Vec<_>, Vec<_>) = list
             .into_iter()
-            .map(KeptCredential::from)
+            .map(StoredCredential::from)
             .filter(|one| fits(wanted, one, Secrets::Ignored) && usable(one))
             .partition(is_over);
         good.append(&mut over);
@@ -85,34 +85,34 @@ impl<'a> KeptCredentials<'a> {
 
     /// Keeps one, in the place of an older one of the same user and path. What is kept already is
     /// not written again: git hands over on each success.
-    pub fn keep(&self, one: KeptCredential) -> Result<Keeping, StoreError> {
+    pub fn keep(&self, one: StoredCredential) -> Result<StoreOutcome, StoreError> {
         let kept = self.list()?;
-        let held = |kept: &Kept<List>| {
+        let held = |kept: &Versioned<List>| {
             kept.value
                 .items
                 .iter()
                 .any(|item| *item == one.clone().into())
         };
         if kept.as_ref().is_some_and(held) {
-            return Ok(Keeping::Kept);
+            return Ok(StoreOutcome::Stored);
         }
         if self.store.ensure_key()? == Place::None {
-            return Ok(Keeping::NowhereToKeepIt);
+            return Ok(StoreOutcome::NowhereToStore);
         }
         self.change(|list| {
             list.retain(|item| item.username != one.username || item.path != one.path);
             list.insert(0, one.into());
         })?;
-        Ok(Keeping::Kept)
+        Ok(StoreOutcome::Stored)
     }
 
     /// Forgets all that have what `refused` has, its password too: an old password never removes
     /// a newer one.
-    pub fn forget(&self, refused: &KeptCredential) -> Result<(), StoreError> {
+    pub fn forget(&self, refused: &StoredCredential) -> Result<(), StoreError> {
         let matches = |item: &Item| {
             fits(
                 refused,
-                &KeptCredential::from(item.clone()),
+                &StoredCredential::from(item.clone()),
                 Secrets::Compared,
             )
         };
@@ -125,7 +125,7 @@ impl<'a> KeptCredentials<'a> {
         Ok(())
     }
 
-    fn list(&self) -> Result<Option<Kept<List>>, StoreError> {
+    fn list(&self) -> Result<Option<Versioned<List>>, StoreError> {
         self.store.read(&self.name)
     }
 
@@ -133,7 +133,7 @@ impl<'a> KeptCredentials<'a> {
         let deadline = Instant::now() + PATIENCE;
         let lock = self.store.lock(&self.name, LockKind::Record, deadline)?;
         let (mut list, generation) = match self.list()? {
-            Some(Kept { value, generation }) => (value, generation + 1),
+            Some(Versioned { value, generation }) => (value, generation + 1),
             None => (List::default(), 1),
         };
         change(&mut list.items);
@@ -161,7 +161,7 @@ pub fn listed(store: &Store, tool: &str) -> (Vec<Listed>, Option<StoreError>) {
     let mut first_error = None;
     for record in records {
         match store.read::<List>(&record.name) {
-            Ok(Some(Kept { value, .. })) if value.tool.as_deref() == Some(tool) => {
+            Ok(Some(Versioned { value, .. })) if value.tool.as_deref() == Some(tool) => {
                 let realm = value.realm.unwrap_or_default();
                 found.extend(value.items.into_iter().map(|item| Listed {
                     realm: realm.clone(),
@@ -198,7 +198,7 @@ enum Secrets {
 
 /// Whether `one` has all that `wanted` has; what that leaves open fits everything. An empty text
 /// is not open: it fits an empty text (git's `credential_match`).
-fn fits(wanted: &KeptCredential, one: &KeptCredential, secrets: Secrets) -> bool {
+fn fits(wanted: &StoredCredential, one: &StoredCredential, secrets: Secrets) -> bool {
     fn same<T: PartialEq>(wanted: Option<&T>, have: Option<&T>) -> bool {
         wanted.is_none() || wanted == have
     }
@@ -250,9 +250,9 @@ impl Item {
     }
 }
 
-impl From<KeptCredential> for Item {
-    fn from(one: KeptCredential) -> Self {
-        let KeptCredential {
+impl From<StoredCredential> for Item {
+    fn from(one: StoredCredential) -> Self {
+        let StoredCredential {
             path,
             username,
             password,
@@ -273,7 +273,7 @@ impl From<KeptCredential> for Item {
     }
 }
 
-impl From<Item> for KeptCredential {
+impl From<Item> for StoredCredential {
     fn from(item: Item) -> Self {
         let Item {
             path,
@@ -326,18 +326,18 @@ mod tests {
         })
     }
 
-    fn user(name: &str, password: &str) -> KeptCredential {
-        KeptCredential {
+    fn user(name: &str, password: &str) -> StoredCredential {
+        StoredCredential {
             username: Some(name.to_owned()),
             password: Some(password.into()),
-            ..KeptCredential::default()
+            ..StoredCredential::default()
         }
     }
 
-    fn named(name: &str) -> KeptCredential {
-        KeptCredential {
+    fn named(name: &str) -> StoredCredential {
+        StoredCredential {
             username: Some(name.to_owned()),
-            ..KeptCredential::default()
+            ..StoredCredential::default()
         }
     }
 
@@ -345,9 +345,9 @@ mod tests {
     fn an_old_password_never_removes_a_newer_one_and_a_host_alone_removes_all() {
         let folder = tempfile::tempdir().unwrap();
         let store = store(folder.path());
-        let kept = KeptCredentials::new(&store, "git", "https://git.example");
+        let kept = StoredCredentials::new(&store, "git", "https://git.example");
         for one in [user("a", "1"), user("b", "2"), user("a", "3")] {
-            assert_eq!(kept.keep(one).unwrap(), Keeping::Kept);
+            assert_eq!(kept.keep(one).unwrap(), StoreOutcome::Stored);
         }
         assert_eq!(
             kept.find(&named("a"), false, NOW).unwrap(),
@@ -367,9 +367,9 @@ mod tests {
         kept.forget(&user("a", "3")).unwrap();
         assert_eq!(kept.find(&named("a"), false, NOW).unwrap(), None);
         kept.keep(user("a", "4")).unwrap();
-        kept.forget(&KeptCredential::default()).unwrap();
+        kept.forget(&StoredCredential::default()).unwrap();
         assert_eq!(
-            kept.find(&KeptCredential::default(), false, NOW).unwrap(),
+            kept.find(&StoredCredential::default(), false, NOW).unwrap(),
             None
         );
         assert!(kept.list().unwrap().is_none());
@@ -379,9 +379,9 @@ mod tests {
     fn empty_is_a_name_and_a_path_is_the_whole_path() {
         let folder = tempfile::tempdir().unwrap();
         let store = store(folder.path());
-        let kept = KeptCredentials::new(&store, "git", "https://git.example");
+        let kept = StoredCredentials::new(&store, "git", "https://git.example");
         kept.keep(user("", "")).unwrap();
-        let with_path = KeptCredential {
+        let with_path = StoredCredential {
             path: Some("foo.git".to_owned()),
             ..user("u", "p")
         };
@@ -395,9 +395,9 @@ mod tests {
             ("foo.git/x", None),
             ("foo", None),
         ] {
-            let wanted = KeptCredential {
+            let wanted = StoredCredential {
                 path: Some(path.to_owned()),
-                ..KeptCredential::default()
+                ..StoredCredential::default()
             };
             assert_eq!(kept.find(&wanted, false, NOW).unwrap(), expected, "{path}");
         }
@@ -407,15 +407,15 @@ mod tests {
     fn one_whose_time_is_over_comes_after_one_that_is_good() {
         let folder = tempfile::tempdir().unwrap();
         let store = store(folder.path());
-        let kept = KeptCredentials::new(&store, "git", "https://git.example");
+        let kept = StoredCredentials::new(&store, "git", "https://git.example");
         kept.keep(user("good", "1")).unwrap();
-        let short = KeptCredential {
+        let short = StoredCredential {
             expires_at: Some(1000),
             ..user("short", "2")
         };
         kept.keep(short.clone()).unwrap();
         let at = |seconds| OffsetDateTime::from_unix_timestamp(seconds).unwrap();
-        let any = KeptCredential::default();
+        let any = StoredCredential::default();
         for (wanted, now, expected) in [
             (&any, 999, &short),
             (&any, 1000, &user("good", "1")),
@@ -430,14 +430,14 @@ mod tests {
     fn what_the_tool_cannot_send_is_not_found() {
         let folder = tempfile::tempdir().unwrap();
         let store = store(folder.path());
-        let kept = KeptCredentials::new(&store, "git", "https://git.example");
-        let bearer = KeptCredential {
+        let kept = StoredCredentials::new(&store, "git", "https://git.example");
+        let bearer = StoredCredential {
             authtype: Some("Bearer".to_owned()),
             credential: Some("t".into()),
-            ..KeptCredential::default()
+            ..StoredCredential::default()
         };
         kept.keep(bearer.clone()).unwrap();
-        let any = KeptCredential::default();
+        let any = StoredCredential::default();
         assert_eq!(kept.find(&any, false, NOW).unwrap(), None);
         assert_eq!(kept.find(&any, true, NOW).unwrap(), Some(bearer));
     }
@@ -446,7 +446,7 @@ mod tests {
     fn what_is_kept_already_is_not_written_again() {
         let folder = tempfile::tempdir().unwrap();
         let store = store(folder.path());
-        let kept = KeptCredentials::new(&store, "git", "https://git.example");
+        let kept = StoredCredentials::new(&store, "git", "https://git.example");
         let generation = || kept.list().unwrap().unwrap().generation;
         kept.keep(user("a", "1")).unwrap();
         let before = generation();

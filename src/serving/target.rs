@@ -1,7 +1,7 @@
 //! Which provider and account a command line means, and the command that signs in to it.
 
 use crate::arguments::{AdHocArgs, Target};
-use crate::config::{Asked, Config};
+use crate::config::{Config, ProviderOverrides};
 use crate::error::Error;
 use crate::provider::Provider;
 use crate::report::printable_url;
@@ -12,7 +12,7 @@ use crate::shell::quoted;
 pub(crate) const GET_TOKEN: &str = "get-token";
 
 /// What the command line's target comes to.
-pub(crate) struct Chosen {
+pub(crate) struct SelectedAccount {
     pub(crate) provider: Provider,
     pub(crate) account: String,
     pub(crate) username: Option<String>,
@@ -21,11 +21,11 @@ pub(crate) struct Chosen {
 }
 
 /// Finds the provider and the account that the command line means.
-pub(crate) fn chosen(
+pub(crate) fn select_account(
     config: &Config,
     Target { target, account }: &Target,
     ad_hoc: &AdHocArgs,
-) -> Result<Chosen, Error> {
+) -> Result<SelectedAccount, Error> {
     let AdHocArgs {
         issuer_url,
         client_id,
@@ -36,7 +36,7 @@ pub(crate) fn chosen(
         resources,
         audience,
     } = ad_hoc;
-    let asked = Asked {
+    let asked = ProviderOverrides {
         client_secret_file: client_secret_file.clone(),
         scopes: scopes.clone(),
         redirect_uri: redirect_uri.clone(),
@@ -90,7 +90,7 @@ pub(crate) fn chosen(
         this: login_line(&provider, &account, ad_hoc),
         another: login_line(&provider, "OTHER", ad_hoc),
     };
-    Ok(Chosen {
+    Ok(SelectedAccount {
         provider,
         account,
         username,

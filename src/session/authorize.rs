@@ -19,7 +19,7 @@ use crate::oauth::id_token::Nonce;
 use crate::oauth::token;
 use crate::oauth::token::{Client, TokenResponse, parse_token_response};
 use crate::secret::Secret;
-use crate::store::{Kept, Listed, Lock, LockKind, Place, Setting};
+use crate::store::{Listed, Lock, LockKind, Place, Setting, Versioned};
 
 use super::attempt::{Attempt, Outcome};
 use super::record::{NotNarrowed, Person, Registration, Session};
@@ -58,7 +58,7 @@ impl Account<'_> {
         _lock: &Lock,
         wanted: Option<TokenKind>,
         is_asked_for: bool,
-    ) -> Result<Kept<Session>, Error> {
+    ) -> Result<Versioned<Session>, Error> {
         let last = self.last_attempt()?;
         self.was_shown.set(false);
         self.say_refusal();
@@ -149,7 +149,7 @@ impl Account<'_> {
         }
     }
 
-    fn grant(&self, keeps: bool) -> Result<Kept<Session>, Error> {
+    fn grant(&self, keeps: bool) -> Result<Versioned<Session>, Error> {
         let documents = self.documents();
         let metadata = documents.metadata()?;
         documents.note_unusable(&metadata, self.context.terminal);
@@ -195,7 +195,7 @@ impl Account<'_> {
         pinned: Option<&Person>,
         deadline: Instant,
         keeps: bool,
-    ) -> Result<Kept<Session>, Error> {
+    ) -> Result<Versioned<Session>, Error> {
         let provider = &self.provider;
         if !provider.pkce_unlisted_ok {
             metadata.pkce()?;
@@ -389,7 +389,7 @@ impl Account<'_> {
         pinned: Option<&Person>,
         deadline: Instant,
         keeps: bool,
-    ) -> Result<Kept<Session>, Error> {
+    ) -> Result<Versioned<Session>, Error> {
         let provider = &self.provider;
         let ask = device::Ask {
             device_endpoint: endpoint(
@@ -432,7 +432,7 @@ impl Account<'_> {
         nonce: Option<&Secret<String>>,
         pinned: Option<&Person>,
         keeps: bool,
-    ) -> Result<Kept<Session>, Error> {
+    ) -> Result<Versioned<Session>, Error> {
         let now = self.context.now();
         let sent = nonce.map_or(Nonce::Unchecked, Nonce::Sent);
         let checked = self.checked_id_token(metadata, &tokens, sent, now)?;
@@ -475,7 +475,7 @@ impl Account<'_> {
             },
         };
         if !keeps {
-            return Ok(Kept {
+            return Ok(Versioned {
                 value: session,
                 generation: 1,
             });
@@ -487,7 +487,7 @@ impl Account<'_> {
             ));
             1
         });
-        Ok(Kept {
+        Ok(Versioned {
             value: session,
             generation,
         })

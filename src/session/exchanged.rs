@@ -12,7 +12,7 @@ use crate::credential::TokenKind;
 use crate::exchange::{self, ExchangeError, Exchanged};
 use crate::provider::RegistryExchange;
 use crate::secret::Secret;
-use crate::store::{Kept, LockKind, RecordName, Store, StoreError};
+use crate::store::{LockKind, RecordName, Store, StoreError, Versioned};
 
 use super::record::{Person, Session, exposed, is_fresh};
 use super::{Account, Context, Error, RESERVED};
@@ -82,7 +82,7 @@ impl Account<'_> {
         exchange: RegistryExchange,
         registry: &Url,
         fresh_for: Duration,
-        session: &Kept<Session>,
+        session: &Versioned<Session>,
     ) -> Result<RegistryCredential, Error> {
         let name = self.exchanged_name(exchange, registry);
         let store = self.context.store;
@@ -195,7 +195,7 @@ impl Account<'_> {
     fn read_exchanged(
         &self,
         name: &RecordName,
-    ) -> Result<Option<Kept<RegistryCredential>>, StoreError> {
+    ) -> Result<Option<Versioned<RegistryCredential>>, StoreError> {
         match self.context.store.read(name) {
             // It costs another exchange, and is worth no error.
             Err(error) if error.is_about(name) => {

@@ -27,7 +27,7 @@ use crate::oauth::token::{Client, TokenRequest, TokenResponse};
 use crate::provider::Provider;
 use crate::report::printable;
 use crate::secret::Secret;
-use crate::store::{Kept, Place, Plain, RecordName, Store};
+use crate::store::{Place, Plain, RecordName, Store, Versioned};
 use crate::terminal::Terminal;
 
 pub mod attempt;
@@ -273,12 +273,12 @@ impl<'a> Account<'a> {
     }
 
     /// What is stored of the session that serves this account's tokens.
-    pub fn served_session(&self) -> Result<Option<Kept<Session>>, Error> {
+    pub fn served_session(&self) -> Result<Option<Versioned<Session>>, Error> {
         self.serving()?.kept()
     }
 
     /// What is kept of it now, as it stands.
-    fn kept(&self) -> Result<Option<Kept<Session>>, Error> {
+    fn kept(&self) -> Result<Option<Versioned<Session>>, Error> {
         Ok(self.context.store.read(&self.name)?)
     }
 
@@ -297,7 +297,7 @@ impl<'a> Account<'a> {
     }
 
     /// A token: kept, refreshed, or newly authorized.
-    pub fn token(&self, want: &Want) -> Result<Kept<Session>, Error> {
+    pub fn token(&self, want: &Want) -> Result<Versioned<Session>, Error> {
         match &self.whole {
             Some(whole) => self.narrower_token(whole, want),
             None => self.own_token(want),
@@ -305,7 +305,7 @@ impl<'a> Account<'a> {
     }
 
     /// A token of the session that this account's record holds.
-    fn own_token(&self, want: &Want) -> Result<Kept<Session>, Error> {
+    fn own_token(&self, want: &Want) -> Result<Versioned<Session>, Error> {
         let kept = self.kept()?;
         let planned = plan(kept.as_ref(), want, self.context.now());
         if planned != Plan::Use && want.token == TokenKind::Id && !self.provider.is_openid() {
@@ -318,7 +318,7 @@ impl<'a> Account<'a> {
             Plan::Use => return self.admitted(kept.ok_or(Error::Vanished)?),
             Plan::Refresh { .. } => {
                 // An old ID token may have ended with no refresh to renew it.
-                let is_served = |fresh: &Kept<Session>| {
+                let is_served = |fresh: &Versioned<Session>| {
                     let tokens = &fresh.value.tokens;
                     !tokens.is_left_behind(want.token)
                         || tokens.is_valid(want.token, self.context.now())
@@ -356,7 +356,7 @@ impl<'a> Account<'a> {
         &self,
         token: TokenKind,
         suspect: Generation,
-    ) -> Result<Option<Kept<Session>>, Error> {
+    ) -> Result<Option<Versioned<Session>>, Error> {
         let want = Want {
             token,
             fresh_for: Duration::ZERO,
@@ -647,7 +647,7 @@ fn endpoint<'u>(url: Option<&'u Url>, name: &'static str) -> Result<&'u Url, Err
     url.ok_or(Error::NoEndpoint(name))
 }
 
-fn is_refused(kept: &Kept<Session>, want: &Want) -> bool {
+fn is_refused(kept: &Versioned<Session>, want: &Want) -> bool {
     want.refused == Some(kept.generation) || kept.value.refusals.is_dead(kept.generation)
 }
 

@@ -14,7 +14,7 @@ use crate::oauth::token::{RefreshRefusal, parse_token_response};
 use crate::provider::Provider;
 use crate::secret::Secret;
 use crate::signals;
-use crate::store::{Kept, Lock, LockKind, RecordName};
+use crate::store::{Lock, LockKind, RecordName, Versioned};
 
 use super::plan::{Plan, plan};
 use super::record::{FailedCheck, NotNarrowed, Session, TokenSet};
@@ -31,7 +31,7 @@ const OFFLINE_ACCESS: &str = "offline_access";
 
 /// What came of asking for fewer scopes.
 enum Narrowed {
-    Token(Box<Kept<Session>>),
+    Token(Box<Versioned<Session>>),
     /// The provider does not narrow tokens, or the session has no refresh token.
     Unsupported,
     /// The session has to be signed in or refreshed first.
@@ -71,7 +71,11 @@ impl Account<'_> {
     }
 
     /// A token with this account's scopes, whose sign-in asks for those of `whole`.
-    pub(super) fn narrower_token(&self, whole: &Self, want: &Want) -> Result<Kept<Session>, Error> {
+    pub(super) fn narrower_token(
+        &self,
+        whole: &Self,
+        want: &Want,
+    ) -> Result<Versioned<Session>, Error> {
         self.is_served_whole.set(false);
         let now = self.context.now();
         let kept = self.kept()?;
@@ -121,7 +125,7 @@ impl Account<'_> {
     pub(super) fn narrower_replaced(
         &self,
         want: &Want,
-    ) -> Result<ControlFlow<Option<Kept<Session>>>, Error> {
+    ) -> Result<ControlFlow<Option<Versioned<Session>>>, Error> {
         let Some(whole) = &self.whole else {
             return Ok(ControlFlow::Continue(()));
         };
@@ -145,7 +149,7 @@ impl Account<'_> {
         Ok(ControlFlow::Break(replaced))
     }
 
-    fn whole_token(&self, whole: &Self, want: &Want) -> Result<Kept<Session>, Error> {
+    fn whole_token(&self, whole: &Self, want: &Want) -> Result<Versioned<Session>, Error> {
         self.is_served_whole.set(true);
         whole.own_token(want)
     }
@@ -238,9 +242,9 @@ impl Account<'_> {
     fn refreshed_narrower(
         &self,
         whole: &Self,
-        session: &Kept<Session>,
+        session: &Versioned<Session>,
         with: &Secret<String>,
-        own: &Kept<Session>,
+        own: &Versioned<Session>,
         refusals: Refusals,
         lock: &Lock,
     ) -> Result<Narrowed, NotRefreshed> {
@@ -346,7 +350,7 @@ impl Account<'_> {
         }
         let mut narrow = first_tokens(tokens, checked.as_ref(), unused, &scopes, now);
         narrow.refresh_token = None;
-        let fresh = Kept {
+        let fresh = Versioned {
             value: Session {
                 identity: self.identity.clone(),
                 tokens: narrow,
@@ -366,8 +370,8 @@ impl Account<'_> {
 }
 
 /// The record of a narrower token before there is one.
-fn nothing_yet(session: &Session, own: &Account<'_>, whole: &Account<'_>) -> Kept<Session> {
-    Kept {
+fn nothing_yet(session: &Session, own: &Account<'_>, whole: &Account<'_>) -> Versioned<Session> {
+    Versioned {
         value: Session {
             identity: own.identity.clone(),
             tokens: TokenSet {

@@ -7,7 +7,7 @@ use super::refusal::{BETWEEN_FORCED, Liveness, Verdict};
 use crate::credential::{TokenKind, Want};
 use crate::oauth::id_token::Untimely;
 use crate::secret::Secret;
-use crate::store::Kept;
+use crate::store::Versioned;
 
 #[derive(Debug, PartialEq, Eq)]
 pub enum Plan<'a> {
@@ -75,8 +75,12 @@ pub enum Reason {
     NoIdToken,
 }
 
-pub fn plan<'a>(kept: Option<&'a Kept<Session>>, want: &Want, now: OffsetDateTime) -> Plan<'a> {
-    let Some(Kept {
+pub fn plan<'a>(
+    kept: Option<&'a Versioned<Session>>,
+    want: &Want,
+    now: OffsetDateTime,
+) -> Plan<'a> {
+    let Some(Versioned {
         value: session,
         generation,
     }) = kept
@@ -168,8 +172,8 @@ mod tests {
         OffsetDateTime::UNIX_EPOCH + Duration::seconds(1_000_000 + seconds)
     }
 
-    fn kept(lives: Option<i64>, refresh: bool, id_token: Option<i64>) -> Kept<Session> {
-        Kept {
+    fn kept(lives: Option<i64>, refresh: bool, id_token: Option<i64>) -> Versioned<Session> {
+        Versioned {
             generation: 7,
             value: Session {
                 identity: Identity {

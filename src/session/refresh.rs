@@ -12,7 +12,7 @@ use crate::oauth::token;
 use crate::oauth::token::{RefreshRefusal, TokenError, TokenResponse, parse_token_response};
 use crate::secret::Secret;
 use crate::signals;
-use crate::store::{Kept, Lock, LockKind, Reservation, StoreError};
+use crate::store::{Lock, LockKind, Reservation, StoreError, Versioned};
 
 use super::plan::{Plan, plan};
 use super::record::{FailedCheck, NotNarrowed, Person, Session};
@@ -42,7 +42,7 @@ impl<E: Into<Error>> From<E> for NotRefreshed {
 enum Turn {
     Mine(Lock),
     /// Nobody's for now: this token is still valid.
-    Served(Box<Kept<Session>>),
+    Served(Box<Versioned<Session>>),
 }
 
 /// Whether the provider may be asked for anything.
@@ -80,7 +80,7 @@ impl Account<'_> {
         &self,
         want: &Want,
         evidence: Evidence,
-    ) -> Result<Option<Kept<Session>>, Error> {
+    ) -> Result<Option<Versioned<Session>>, Error> {
         let began = self.context.now();
         let lock = match self.turn(want, began)? {
             Turn::Mine(lock) => lock,
@@ -183,12 +183,12 @@ impl Account<'_> {
     /// Sends the refresh token once, and stores what comes back before anybody sees it.
     fn refresh(
         &self,
-        kept: &Kept<Session>,
+        kept: &Versioned<Session>,
         with: &Secret<String>,
         refusals: Refusals,
         lock: &Lock,
-    ) -> Result<Kept<Session>, NotRefreshed> {
-        let Kept {
+    ) -> Result<Versioned<Session>, NotRefreshed> {
+        let Versioned {
             value: old,
             generation,
         } = kept;
@@ -282,7 +282,7 @@ impl Account<'_> {
             session.person = person;
         }
         let has_lost_scopes = mark_lost_scopes(&mut session, old, now);
-        let fresh = Kept {
+        let fresh = Versioned {
             value: session,
             generation: generation + 1,
         };
@@ -341,7 +341,7 @@ impl Account<'_> {
     /// one in a row leads to a sign-in.
     fn unverified(
         &self,
-        kept: &Kept<Session>,
+        kept: &Versioned<Session>,
         successor: Option<Secret<String>>,
         check: FailedCheck,
         error: Error,
@@ -369,7 +369,7 @@ impl Account<'_> {
     /// until a response passes the check that failed.
     fn store_unverified(
         &self,
-        kept: &Kept<Session>,
+        kept: &Versioned<Session>,
         successor: Option<Secret<String>>,
         check: FailedCheck,
         room: Option<Reservation>,
@@ -393,7 +393,7 @@ impl Account<'_> {
     /// brought must not outlive it.
     pub(super) fn check_not_signed_out(
         &self,
-        kept: &Kept<Session>,
+        kept: &Versioned<Session>,
         brought: &Session,
     ) -> Result<(), NotRefreshed> {
         if self.is_still_there(kept.generation) {
@@ -409,7 +409,7 @@ impl Account<'_> {
     pub(super) fn store_fresh(
         &self,
         room: Option<Reservation>,
-        fresh: &Kept<Session>,
+        fresh: &Versioned<Session>,
         lock: &Lock,
     ) {
         if let Err(error) = self.stored_in(room, &fresh.value, fresh.generation, lock) {
@@ -461,7 +461,11 @@ impl Account<'_> {
     }
 
     /// After a failure that says nothing about the session: the old token, while it is valid.
-    pub(super) fn served_instead(&self, want: &Want, error: Error) -> Result<Kept<Session>, Error> {
+    pub(super) fn served_instead(
+        &self,
+        want: &Want,
+        error: Error,
+    ) -> Result<Versioned<Session>, Error> {
         if let Some(kept) = self.kept()?
             && plan(Some(&kept), want, self.context.now()).may_serve()
         {
@@ -477,7 +481,7 @@ impl Account<'_> {
     /// that it is not sent again. The access token stays: it may be valid for a while.
     pub(super) fn note_refused_refresh(
         &self,
-        sent: &Kept<Session>,
+        sent: &Versioned<Session>,
         refusal: RefreshRefusal,
         is_dead: bool,
         _lock: &Lock,

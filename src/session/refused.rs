@@ -6,7 +6,7 @@ use crate::credential::{Generation, TokenKind, Want};
 use crate::http::Response;
 use crate::oauth::token::{TokenError, introspection_request};
 use crate::report::printable;
-use crate::store::{Kept, Lock, LockKind};
+use crate::store::{Lock, LockKind, Versioned};
 
 use super::attempt::{Attempt, Outcome};
 use super::error::NotAccepted;
@@ -56,7 +56,7 @@ impl Account<'_> {
     }
 
     /// The session, unless this resource refused its token a moment ago.
-    pub(super) fn admitted(&self, kept: Kept<Session>) -> Result<Kept<Session>, Error> {
+    pub(super) fn admitted(&self, kept: Versioned<Session>) -> Result<Versioned<Session>, Error> {
         let resource = self.resource_name();
         let refusals = &kept.value.refusals;
         if refusals.denies(&resource.text, kept.generation, self.context.now()) {
@@ -67,7 +67,7 @@ impl Account<'_> {
 
     /// The caller refused a token that is valid. That is remembered where the tool named what it
     /// wants; otherwise only the caller is told.
-    pub(super) fn denied(&self, kept: &Kept<Session>, lock: &Lock) -> Error {
+    pub(super) fn denied(&self, kept: &Versioned<Session>, lock: &Lock) -> Error {
         let error = self.not_accepted(&kept.value);
         let mut kept = kept.clone();
         let refusal = self.refusal(kept.generation, self.effect_of_no());
@@ -82,7 +82,7 @@ impl Account<'_> {
         &self,
         want: &Want,
         evidence: Evidence,
-    ) -> Result<Option<Kept<Session>>, Error> {
+    ) -> Result<Option<Versioned<Session>>, Error> {
         let store = self.context.store;
         let lock = match store.lock(&self.name, LockKind::Record, self.context.record_deadline()) {
             Ok(lock) => lock,
@@ -156,7 +156,7 @@ impl Account<'_> {
         is_it: impl Fn(&Session) -> bool,
         effect: impl Fn(&Session) -> Effect,
     ) -> Result<(), Error> {
-        let is_it = |kept: &Kept<Session>| is_it(&kept.value);
+        let is_it = |kept: &Versioned<Session>| is_it(&kept.value);
         if !self.kept()?.as_ref().is_some_and(is_it) {
             return Ok(());
         }
@@ -171,7 +171,7 @@ impl Account<'_> {
     }
 
     /// Stores what is known of refusals. That it could not be stored is no new error.
-    fn note(&self, kept: &Kept<Session>, _lock: &Lock) {
+    fn note(&self, kept: &Versioned<Session>, _lock: &Lock) {
         let reserved = self.context.store.reserve(&self.name, RESERVED);
         let noted =
             reserved.and_then(|reservation| reservation.commit(&kept.value, kept.generation));
@@ -210,7 +210,7 @@ impl Account<'_> {
 
 /// Whether the person was asked for this token already: a refused token of which the provider
 /// cannot tell whether it is valid leads to one sign-in.
-pub(super) fn is_repeated(last: &Attempt, kept: Option<&Kept<Session>>) -> bool {
+pub(super) fn is_repeated(last: &Attempt, kept: Option<&Versioned<Session>>) -> bool {
     let verdict = kept.and_then(|kept| kept.value.refusals.verdict(kept.generation));
     let failed = last
         .ended

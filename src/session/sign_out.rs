@@ -7,7 +7,7 @@ use crate::oauth::token;
 use crate::oauth::token::Client;
 use crate::provider::Provider;
 use crate::secret::Secret;
-use crate::store::{Kept, Listed, LockKind, RecordName};
+use crate::store::{Listed, LockKind, RecordName, Versioned};
 
 use super::exchanged;
 use super::narrower::is_narrowed_from;
@@ -60,7 +60,7 @@ fn remove_narrower(
     revocation: &mut Revocation,
 ) -> Result<(), Error> {
     for Listed { name } in context.store.sessions()? {
-        let is_one = |kept: &Kept<Session>| is_narrowed_from(&kept.value, session);
+        let is_one = |kept: &Versioned<Session>| is_narrowed_from(&kept.value, session);
         // A record that can't be read is another one's as far as this session knows.
         if !matches!(context.store.read(&name), Ok(Some(kept)) if is_one(&kept)) {
             continue;

@@ -15,7 +15,7 @@ use super::{Account, Error, PATIENCE, is_refused, untimely};
 use crate::config::{Flow, Interactive, Settings};
 use crate::credential::Want;
 use crate::grant::launch;
-use crate::store::{Kept, Lock, LockKind, Place};
+use crate::store::{Lock, LockKind, Place, Versioned};
 
 /// A waiting process starts a new sign-in where the one before it died, but not more often in a
 /// row: each may have opened a tab.
@@ -48,7 +48,7 @@ struct Waiter<'w> {
 
 impl Account<'_> {
     /// Asks a person, or waits for the process that is asking already.
-    pub(super) fn authorized(&self, want: &Want) -> Result<Kept<Session>, Error> {
+    pub(super) fn authorized(&self, want: &Want) -> Result<Versioned<Session>, Error> {
         let kept = self.kept()?;
         let (reason, may_serve) = match plan(kept.as_ref(), want, self.context.now()) {
             Plan::Use => return kept.ok_or(Error::Vanished),
@@ -72,7 +72,7 @@ impl Account<'_> {
 
     /// Signs in, whatever is stored and whatever happened before (`hallpass login`), or joins the
     /// sign-in that is under way.
-    pub fn sign_in(&self) -> Result<Kept<Session>, Error> {
+    pub fn sign_in(&self) -> Result<Versioned<Session>, Error> {
         if let Some(whole) = &self.whole {
             return whole.sign_in();
         }
@@ -117,7 +117,7 @@ impl Account<'_> {
         want: Option<&Want>,
         reason: Reason,
         may_serve: bool,
-    ) -> Result<Kept<Session>, Error> {
+    ) -> Result<Versioned<Session>, Error> {
         let store = self.context.store;
         let mut waiter = Waiter {
             want,
@@ -155,7 +155,10 @@ impl Account<'_> {
     }
 
     /// What a process that has the lock finds, before it signs in.
-    fn settled(&self, waiter: &Waiter<'_>) -> Result<Option<Result<Kept<Session>, Error>>, Error> {
+    fn settled(
+        &self,
+        waiter: &Waiter<'_>,
+    ) -> Result<Option<Result<Versioned<Session>, Error>>, Error> {
         let last = self.last_attempt()?;
         let is_dead = |last: &Attempt| last.ended.is_none();
         if let Some(last) = last.as_ref().filter(|last| is_dead(last))
@@ -222,7 +225,7 @@ impl Account<'_> {
     fn joined(
         &self,
         waiter: &mut Waiter<'_>,
-    ) -> Result<Option<Result<Kept<Session>, Error>>, Error> {
+    ) -> Result<Option<Result<Versioned<Session>, Error>>, Error> {
         #[cfg(unix)]
         if let Some(attached) = detached::connect(self.context.store, &self.name)? {
             self.say_waiting(waiter)?;
@@ -254,7 +257,7 @@ impl Account<'_> {
         lock: Lock,
         waiter: &mut Waiter<'_>,
         is_detached: &mut bool,
-    ) -> Option<Result<Kept<Session>, Error>> {
+    ) -> Option<Result<Versioned<Session>, Error>> {
         self.say_refusal();
         let context = &self.context;
         let followed = match detached::start(context.store, &self.name, lock, context.env) {
@@ -277,7 +280,7 @@ impl Account<'_> {
         _lock: Lock,
         _wait: &mut Waiter<'_>,
         is_detached: &mut bool,
-    ) -> Option<Result<Kept<Session>, Error>> {
+    ) -> Option<Result<Versioned<Session>, Error>> {
         *is_detached = false;
         None
     }
@@ -288,7 +291,7 @@ impl Account<'_> {
         &self,
         attached: Attached,
         waiter: &mut Waiter<'_>,
-    ) -> Result<Option<Result<Kept<Session>, Error>>, String> {
+    ) -> Result<Option<Result<Versioned<Session>, Error>>, String> {
         let job = self.job(waiter);
         match attached.follow(&job, self.context.terminal, waiter.deadline) {
             Followed::Lost { was_heard: false } | Followed::Foreign => {
@@ -306,7 +309,7 @@ impl Account<'_> {
         &self,
         attached: Attached,
         waiter: &mut Waiter<'_>,
-    ) -> Option<Result<Kept<Session>, Error>> {
+    ) -> Option<Result<Versioned<Session>, Error>> {
         let job = self.job(waiter);
         let followed = attached.follow(&job, self.context.terminal, waiter.deadline);
         self.result(followed, waiter)
@@ -317,7 +320,7 @@ impl Account<'_> {
         &self,
         followed: Followed,
         waiter: &mut Waiter<'_>,
-    ) -> Option<Result<Kept<Session>, Error>> {
+    ) -> Option<Result<Versioned<Session>, Error>> {
         match followed {
             Followed::Ended(ended) => Some(self.ended(ended, waiter.want)),
             Followed::Lost { .. } | Followed::Foreign => {
@@ -348,7 +351,7 @@ impl Account<'_> {
 
     /// What this process gets of a sign-in that another one made.
     #[cfg(unix)]
-    fn ended(&self, ended: Ended, want: Option<&Want>) -> Result<Kept<Session>, Error> {
+    fn ended(&self, ended: Ended, want: Option<&Want>) -> Result<Versioned<Session>, Error> {
         let Ended {
             report,
             unstored,
@@ -356,7 +359,7 @@ impl Account<'_> {
         } = ended;
         self.was_shown.set(was_shown);
         let kept = match unstored {
-            Some(session) => Some(Kept {
+            Some(session) => Some(Versioned {
                 value: *session,
                 generation: 1,
             }),
@@ -379,7 +382,11 @@ impl Account<'_> {
     }
 
     /// A new session, as a process gets it that waits for a token of it.
-    fn shared_session(&self, kept: Kept<Session>, want: &Want) -> Result<Kept<Session>, Error> {
+    fn shared_session(
+        &self,
+        kept: Versioned<Session>,
+        want: &Want,
+    ) -> Result<Versioned<Session>, Error> {
         let tokens = &kept.value.tokens;
         if tokens.token(want.token).is_none() {
             let unused = tokens.untimely_id_token(self.context.now());
@@ -395,9 +402,9 @@ impl Account<'_> {
     fn shared_result(
         &self,
         last: &Attempt,
-        kept: Option<Kept<Session>>,
+        kept: Option<Versioned<Session>>,
         want: &Want,
-    ) -> Option<Result<Kept<Session>, Error>> {
+    ) -> Option<Result<Versioned<Session>, Error>> {
         let login = self.login.this.clone();
         let ended = last.ended.as_ref()?;
         Some(match ended.outcome {

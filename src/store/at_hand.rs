@@ -15,7 +15,7 @@ use super::key::{self, DataKey, KeyFile};
 use super::plain::{self, Plain};
 use super::record;
 use super::seal::{self, HEADER_LEN, Header};
-use super::{Kept, RecordName, StoreError};
+use super::{RecordName, StoreError, Versioned};
 
 /// A data folder, opened once.
 #[derive(Debug)]
@@ -139,7 +139,7 @@ impl AtHand {
     pub fn read<T: DeserializeOwned>(
         &self,
         name: &RecordName,
-    ) -> Result<Option<Kept<T>>, NotAtHand> {
+    ) -> Result<Option<Versioned<T>>, NotAtHand> {
         let Some(records) = self.data.subfolder(name.folder())? else {
             return Ok(None);
         };
@@ -152,7 +152,7 @@ impl AtHand {
             return Err(NotAtHand);
         }
         let value = seal::open(key, name, &header, &bytes).map_err(|_| NotAtHand)?;
-        Ok(Some(Kept {
+        Ok(Some(Versioned {
             value,
             generation: header.generation,
         }))

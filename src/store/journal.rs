@@ -48,7 +48,7 @@ impl Journal {
         name: &str,
         explain: impl FnOnce(String),
     ) -> Result<Self, StoreError> {
-        let runtime = env.var_in_passing("XDG_RUNTIME_DIR").map(PathBuf::from);
+        let runtime = env.var_unrecorded("XDG_RUNTIME_DIR").map(PathBuf::from);
         let why = match runtime.filter(|path| path.is_absolute()) {
             None => "XDG_RUNTIME_DIR names no folder".to_owned(),
             Some(runtime) => match Self::below(&runtime, name) {

@@ -62,7 +62,7 @@ pub use kernel::KernelError;
 pub use keyring::{KeyringError, UNATTENDED};
 pub use lock::{Holder, Lock, LockKind};
 pub use plain::Plain;
-pub use record::{Kept, Listed, RecordName, Reservation};
+pub use record::{Listed, RecordName, Reservation, Versioned};
 pub use relocation::Moved;
 #[cfg(unix)]
 pub(crate) use socket::is_own_user;
@@ -204,7 +204,7 @@ impl Store {
     pub fn read<T: DeserializeOwned>(
         &self,
         name: &RecordName,
-    ) -> Result<Option<Kept<T>>, StoreError> {
+    ) -> Result<Option<Versioned<T>>, StoreError> {
         let Some(data) = self.folder()? else {
             return Ok(None);
         };
@@ -226,7 +226,7 @@ impl Store {
             }
         };
         let value = seal::open(&key, name, &header, &record).map_err(unreadable)?;
-        Ok(Some(Kept {
+        Ok(Some(Versioned {
             value,
             generation: header.generation,
         }))

@@ -112,7 +112,7 @@ pub(super) fn digest(parts: &[&[u8]]) -> String {
 
 /// A record's content, and which version of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Kept<T> {
+pub struct Versioned<T> {
     pub value: T,
     pub generation: Generation,
 }

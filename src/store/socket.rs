@@ -104,7 +104,7 @@ fn elsewhere_is(folder: &Folder, record: &RecordName) -> Result<Option<PathBuf>,
 fn elsewhere(env: &Env) -> impl Iterator<Item = PathBuf> {
     ["XDG_RUNTIME_DIR", "TMPDIR"]
         .into_iter()
-        .filter_map(|name| env.var_in_passing(name).map(PathBuf::from))
+        .filter_map(|name| env.var_unrecorded(name).map(PathBuf::from))
         .chain([PathBuf::from("/tmp")])
         .filter(|path| path.is_absolute())
 }

@@ -18,10 +18,10 @@ use crate::credential::{Action, Request};
 use crate::env::Env;
 use crate::error::Error;
 use crate::serving::recall::Recall;
-use crate::serving::serve as tool;
+use crate::serving::serve;
 use crate::tools::tool::Tool;
 use protocol::CredentialHelper;
-use resolver::Desk;
+use resolver::Resolver;
 
 /// `hallpass docker`.
 pub(crate) const NAME: &str = "docker";
@@ -92,19 +92,19 @@ impl From<OsString> for Arguments {
 
 /// `words` are what `args` was parsed from.
 pub(crate) fn run(env: &Env, args: &Arguments, words: &[OsString]) -> Result<ExitCode, Error> {
-    tool::serve(
+    serve::serve(
         env,
         NAME,
         &CredentialHelper,
         Some(&args.operation),
         |request| question(env, words, request),
-        |request| tool::prepared(env, &args.common, &args.asking, !request.interactive),
-        |tool, request, outcome| Desk { tool }.answer(request, outcome),
+        |request| serve::prepared(env, &args.common, &args.asking, !request.interactive),
+        |tool, request, outcome| Resolver { tool }.answer(request, outcome),
     )
 }
 
 /// A request as a question that may have been answered before. What somebody types meanwhile goes
-/// before it: [`crate::serving::resolution::Resolution::unless`].
+/// before it: [`crate::serving::resolution::Resolution::shadowed_by`].
 fn question<'e>(env: &'e Env, words: &[OsString], request: &Request) -> Option<Recall<'e>> {
     let (Action::Get, Some(resource)) = (&request.action, &request.resource) else {
         return None;

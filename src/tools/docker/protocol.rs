@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 use time::Duration;
 
 use crate::credential::{
-    Action, Answer, Call, Credential, KeptCredential, ListedCredential, Refusal, Reply, Request,
-    Resource, TokenKind, Want,
+    Action, Answer, Call, Credential, ListedCredential, Refusal, Reply, Request, Resource,
+    StoredCredential, TokenKind, Want,
 };
 use crate::report::{Exit, Report, printable};
 use crate::secret::{Secret, Wiping};
@@ -61,7 +61,7 @@ impl Protocol for CredentialHelper {
                     .ok_or(Malformed::TooLong)
                     .and_then(|bytes| match operation {
                         "get" => request(&bytes, Action::Get),
-                        "erase" => request(&bytes, Action::Erase(KeptCredential::default())),
+                        "erase" => request(&bytes, Action::Erase(StoredCredential::default())),
                         _ => stored(&bytes),
                     })
             }
@@ -75,12 +75,12 @@ impl Protocol for CredentialHelper {
             Ok(Reply::Credential(Credential {
                 token, username, ..
             })) => hands_out(call, &server, &username, &token),
-            Ok(Reply::Kept(KeptCredential {
+            Ok(Reply::Stored(StoredCredential {
                 username: Some(username),
                 password: Some(password),
                 ..
             })) => hands_out(call, &server, &username, &password),
-            Ok(Reply::Kept(_)) | Err(Refusal::NotMine) => fails(call, NOT_FOUND),
+            Ok(Reply::Stored(_)) | Err(Refusal::NotMine) => fails(call, NOT_FOUND),
             Ok(Reply::List(list)) => lists(call, &list),
             Ok(Reply::Done) => Ok(Exit::Answered.into()),
             Err(
@@ -154,10 +154,10 @@ fn stored(bytes: &[u8]) -> Result<ParsedRequest, Malformed> {
     let server = server.unwrap_or_default();
     let resource = resource(server.trim())?;
     let username = username.filter(|name| !name.is_empty());
-    let handed = KeptCredential {
+    let handed = StoredCredential {
         username: Some(username.ok_or(Malformed::NoUsername)?),
         password: Some(secret.unwrap_or_else(|| Secret::from(""))),
-        ..KeptCredential::default()
+        ..StoredCredential::default()
     };
     Ok(ParsedRequest {
         request: asking(Action::Store(handed), Some(resource)),
@@ -305,10 +305,10 @@ mod tests {
     }
 
     fn kept(username: &str, password: &str) -> Reply {
-        Reply::Kept(KeptCredential {
+        Reply::Stored(StoredCredential {
             username: Some(username.into()),
             password: Some(password.into()),
-            ..KeptCredential::default()
+            ..StoredCredential::default()
         })
     }
 
@@ -460,7 +460,7 @@ mod tests {
             unreachable!()
         };
         assert_eq!(handed.password.as_ref().unwrap().expose(), &secret);
-        let (out, ..) = run("get", b"ghcr.io", |_| Ok(Reply::Kept(handed)));
+        let (out, ..) = run("get", b"ghcr.io", |_| Ok(Reply::Stored(handed)));
         let reply: serde_json::Value = serde_json::from_str(&out).unwrap();
         assert_eq!(reply["Secret"], *secret);
     }

@@ -4,15 +4,15 @@ use url::Url;
 
 use super::server::{Server, shown};
 use crate::credential::{
-    Action, Credential, KeptCredential, ListedCredential, Refusal, Reply, Request, Resource, Want,
+    Action, Credential, ListedCredential, Refusal, Reply, Request, Resource, StoredCredential, Want,
 };
 use crate::error::Error;
 use crate::provider::RegistryExchange;
 use crate::provider::resource::Pattern;
 use crate::serving::answer;
 use crate::serving::resolution::Resolution;
-use crate::serving::serve::{Opened, Outcome, Served, Stop, has_secret_of};
-use crate::serving::stored_credentials::{self as kept, Keeping};
+use crate::serving::serve::{AfterReply, MatchedAccount, ServeError, Served, has_secret_of};
+use crate::serving::stored_credentials::{self as kept, StoreOutcome};
 use crate::session::exchanged::{RegistryCredential, token_for};
 use crate::session::record::Session;
 use crate::session::refusal::ResourceName;
@@ -23,16 +23,16 @@ use crate::tools::docker::NAME;
 /// The user name of a token that a registry has made of a password (an "identity token").
 const IDENTITY_TOKEN: &str = "<token>";
 
-pub(crate) struct Desk<'d, 'p> {
+pub(crate) struct Resolver<'d, 'p> {
     pub(crate) tool: &'d Served<'p>,
 }
 
-impl<'p> Desk<'_, 'p> {
+impl<'p> Resolver<'_, 'p> {
     /// Answers one request; what stays of it is in `outcome`.
     pub(crate) fn answer(
         &self,
         request: &Request,
-        outcome: &mut Outcome<'p>,
+        outcome: &mut AfterReply<'p>,
     ) -> Result<Reply, Refusal> {
         let server = match &request.resource {
             Some(resource) => Some(Server::of(resource)?),
@@ -51,19 +51,19 @@ impl<'p> Desk<'_, 'p> {
         &self,
         request: &Request,
         server: &Server,
-        outcome: &mut Outcome<'p>,
-    ) -> Result<Reply, Stop> {
+        outcome: &mut AfterReply<'p>,
+    ) -> Result<Reply, ServeError> {
         if let Some(typed) = self.typed(server, &server.path)? {
-            return Ok(Reply::Kept(typed));
+            return Ok(Reply::Stored(typed));
         }
         let Some(opened) = self.opened(server)? else {
-            return Err(Stop::refused(Refusal::NotMine));
+            return Err(ServeError::refused(Refusal::NotMine));
         };
         // crane asks for a repository first, and what somebody typed goes for all of them.
         if !server.path.is_empty()
             && let Some(typed) = self.typed(server, "")?
         {
-            return Ok(Reply::Kept(typed));
+            return Ok(Reply::Stored(typed));
         }
         let token = Self::wanted(request, &opened).token;
         self.account(&opened.opened)?
@@ -87,15 +87,15 @@ impl<'p> Desk<'_, 'p> {
         request: &Request,
         server: &Server,
         registry: &Registry,
-        outcome: &mut Outcome<'p>,
-    ) -> Result<Reply, Stop> {
+        outcome: &mut AfterReply<'p>,
+    ) -> Result<Reply, ServeError> {
         let Registry { opened, url } = registry;
         let exchange = registry.exchange();
         let fresh_for = request.want.fresh_for;
         if let Some(exchange) = exchange {
             let account = self.account(opened)?;
             if let Some(kept) = account.kept_exchanged(exchange, url, fresh_for)? {
-                return Ok(Reply::Kept(handed_by(opened, kept)));
+                return Ok(Reply::Stored(handed_by(opened, kept)));
             }
         }
         let want = Self::wanted(request, registry);
@@ -110,27 +110,27 @@ impl<'p> Desk<'_, 'p> {
         )?;
         if let (Some(exchange), Some(account)) = (exchange, &outcome.asked) {
             let made = account.exchanged(exchange, url, fresh_for, &kept)?;
-            return Ok(Reply::Kept(handed_by(opened, made)));
+            return Ok(Reply::Stored(handed_by(opened, made)));
         }
         let username = username_of(opened, &kept.value);
         // Who signed in may be somebody else the next time.
         let form = match configured_username(opened) {
             Some(_) => "",
-            None => answer::BY_PERSON,
+            None => answer::NAMED_AFTER_PERSON,
         };
         outcome.resolution = outcome.asked.as_ref().map(|account| Resolution {
             record: account.record().clone(),
             token: want.token,
             username: username.clone(),
             bearer: false,
-            form: form.to_owned(),
-            unless: Some(self.tool.kept(&server.realm).record().clone()),
+            reply_style: form.to_owned(),
+            shadowed_by: Some(self.tool.kept(&server.realm).record().clone()),
         });
         let credential = answer::credential_of(kept, want.token, username, false)?;
         Ok(Reply::Credential(credential))
     }
 
-    fn store(&self, handed: &KeptCredential, server: &Server) -> Result<Reply, Stop> {
+    fn store(&self, handed: &StoredCredential, server: &Server) -> Result<Reply, ServeError> {
         let opened = self.opened(server)?;
         let terminal = self.tool.prepared.terminal;
         if let Some(registry) = &opened {
@@ -152,31 +152,31 @@ impl<'p> Desk<'_, 'p> {
                  {provider}, until `docker logout {shown}`"
             ));
         }
-        let handed = KeptCredential {
+        let handed = StoredCredential {
             path: Some(server.path.clone()),
             ..handed.clone()
         };
         let kept = self.typed(server, &server.path)?;
         if kept.is_some_and(|kept| kept.username != handed.username) {
             // Who typed last is answered, also with a password that was kept before.
-            let earlier = KeptCredential {
+            let earlier = StoredCredential {
                 username: handed.username.clone(),
                 path: handed.path.clone(),
-                ..KeptCredential::default()
+                ..StoredCredential::default()
             };
             self.tool.kept(&server.realm).forget(&earlier)?;
         }
         match self.tool.keep(&server.realm, handed)? {
-            Keeping::Kept => Ok(Reply::Done),
+            StoreOutcome::Stored => Ok(Reply::Done),
             // A client that is told of a success says "login succeeded".
-            Keeping::NowhereToKeepIt => Err(StoreError::NothingKept.into()),
+            StoreOutcome::NowhereToStore => Err(StoreError::NothingKept.into()),
         }
     }
 
-    fn erase(&self, server: &Server) -> Result<Reply, Stop> {
-        let all = KeptCredential {
+    fn erase(&self, server: &Server) -> Result<Reply, ServeError> {
+        let all = StoredCredential {
             path: Some(server.path.clone()),
-            ..KeptCredential::default()
+            ..StoredCredential::default()
         };
         let was_typed = self.typed(server, &server.path)?.is_some();
         self.tool.kept(&server.realm).forget(&all)?;
@@ -242,7 +242,7 @@ impl<'p> Desk<'_, 'p> {
     }
 
     /// The user name for a registry whose token is kept, or refreshed without asking anybody.
-    fn at_hand(&self, request: &Request, server: &Server) -> Result<Option<String>, Stop> {
+    fn at_hand(&self, request: &Request, server: &Server) -> Result<Option<String>, ServeError> {
         let Some(opened) = self.opened(server)? else {
             return Ok(None);
         };
@@ -250,18 +250,18 @@ impl<'p> Desk<'_, 'p> {
             return Ok(None);
         }
         Ok(
-            match self.of_provider(request, server, &opened, &mut Outcome::default())? {
+            match self.of_provider(request, server, &opened, &mut AfterReply::default())? {
                 Reply::Credential(Credential { username, .. }) => Some(username),
-                Reply::Kept(KeptCredential { username, .. }) => username,
+                Reply::Stored(StoredCredential { username, .. }) => username,
                 Reply::List(_) | Reply::Done => None,
             },
         )
     }
 
-    fn typed(&self, server: &Server, path: &str) -> Result<Option<KeptCredential>, StoreError> {
-        let wanted = KeptCredential {
+    fn typed(&self, server: &Server, path: &str) -> Result<Option<StoredCredential>, StoreError> {
+        let wanted = StoredCredential {
             path: Some(path.to_owned()),
-            ..KeptCredential::default()
+            ..StoredCredential::default()
         };
         self.tool.find(&server.realm, &wanted, false)
     }
@@ -270,7 +270,7 @@ impl<'p> Desk<'_, 'p> {
         for url in &server.urls {
             if let Some(found) = self.tool.prepared.config.resource(url, NAME)? {
                 return Ok(Some(Registry {
-                    opened: Opened::first(found),
+                    opened: MatchedAccount::first(found),
                     url: url.clone(),
                 }));
             }
@@ -278,12 +278,12 @@ impl<'p> Desk<'_, 'p> {
         Ok(None)
     }
 
-    fn account(&self, opened: &Opened) -> Result<Account<'p>, session::Error> {
+    fn account(&self, opened: &MatchedAccount) -> Result<Account<'p>, session::Error> {
         self.tool.account(opened, self.tool.unattended, "")
     }
 
     /// Whether it is what was handed out: `docker login` stores what it was given.
-    fn is_ours(&self, handed: &KeptCredential, registry: &Registry) -> Result<bool, Stop> {
+    fn is_ours(&self, handed: &StoredCredential, registry: &Registry) -> Result<bool, ServeError> {
         let account = self.account(&registry.opened)?;
         if let (Some(exchange), Some(secret)) = (registry.exchange(), &handed.password)
             && account.has_exchanged(exchange, &registry.url, secret)?
@@ -297,7 +297,7 @@ impl<'p> Desk<'_, 'p> {
 
 /// A registry that a provider opens, at the address that the configuration has for it.
 struct Registry {
-    opened: Opened,
+    opened: MatchedAccount,
     url: Url,
 }
 
@@ -314,12 +314,12 @@ impl Registry {
 }
 
 /// A registry's own credential, in the form of what tools hand over.
-fn handed_by(opened: &Opened, made: RegistryCredential) -> KeptCredential {
+fn handed_by(opened: &MatchedAccount, made: RegistryCredential) -> StoredCredential {
     let configured = opened.found.username.clone();
-    KeptCredential {
+    StoredCredential {
         username: Some(configured.unwrap_or(made.username)),
         password: Some(made.secret),
-        ..KeptCredential::default()
+        ..StoredCredential::default()
     }
 }
 
@@ -347,12 +347,12 @@ fn named(pattern: &Pattern) -> Option<Server> {
 }
 
 /// What goes with the token: what is configured, else who signed in.
-fn username_of(opened: &Opened, session: &Session) -> String {
+fn username_of(opened: &MatchedAccount, session: &Session) -> String {
     let configured = configured_username(opened).map(str::to_owned);
     configured.unwrap_or_else(|| answer::person_of(session))
 }
 
-fn configured_username(opened: &Opened) -> Option<&str> {
+fn configured_username(opened: &MatchedAccount) -> Option<&str> {
     let configured = opened.found.username.as_deref();
     configured.or(opened.found.provider.registry_username.as_deref())
 }

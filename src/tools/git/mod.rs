@@ -22,11 +22,11 @@ use crate::credential::{Action, Request};
 use crate::env::Env;
 use crate::error::Error;
 use crate::serving::recall::Recall;
-use crate::serving::serve as tool;
+use crate::serving::serve;
 use crate::tools::tool::Tool;
 use protocol::CredentialHelper;
 use repository::Repository;
-use resolver::Desk;
+use resolver::Resolver;
 
 /// `hallpass git`.
 pub(crate) const NAME: &str = "git";
@@ -98,7 +98,7 @@ impl From<OsString> for Arguments {
 /// `words` are what `args` was parsed from.
 pub(crate) fn run(env: &Env, args: &Arguments, words: &[OsString]) -> Result<ExitCode, Error> {
     let repository = Repository::new(env);
-    tool::serve(
+    serve::serve(
         env,
         NAME,
         &CredentialHelper,
@@ -106,10 +106,10 @@ pub(crate) fn run(env: &Env, args: &Arguments, words: &[OsString]) -> Result<Exi
         |request| question(env, words, request, &repository),
         |request| {
             let nobody = !request.interactive || repository.rules_asking_out_on_the_command_line();
-            tool::prepared(env, &args.common, &args.asking, nobody)
+            serve::prepared(env, &args.common, &args.asking, nobody)
         },
         |tool, request, outcome| {
-            let desk = Desk {
+            let desk = Resolver {
                 tool,
                 repository: &repository,
             };

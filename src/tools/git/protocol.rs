@@ -14,8 +14,8 @@ use std::process::ExitCode;
 use zeroize::Zeroizing;
 
 use crate::credential::{
-    Action, Answer, Call, Credential, Generation, KeptCredential, Refusal, Reply, Request,
-    Resource, TokenKind, Want,
+    Action, Answer, Call, Credential, Generation, Refusal, Reply, Request, Resource,
+    StoredCredential, TokenKind, Want,
 };
 use crate::env::Env;
 use crate::report::{Exit, Report};
@@ -81,7 +81,7 @@ impl Protocol for CredentialHelper {
             Ok(Reply::Credential(credential)) => {
                 of_provider(&credential, offered, &healing, names_user)
             }
-            Ok(Reply::Kept(credential)) => of_kept(&credential, offered),
+            Ok(Reply::Stored(credential)) => of_kept(&credential, offered),
             Ok(Reply::List(_) | Reply::Done) => return Ok(Exit::Answered.into()),
             Err(refusal) => return refused_by_session(call, operation, &healing, &refusal),
         };
@@ -329,7 +329,7 @@ impl Input {
             wwwauth,
             state: _,
         } = self;
-        let handed = KeptCredential {
+        let handed = StoredCredential {
             path,
             username: username.clone(),
             password,
@@ -342,7 +342,7 @@ impl Input {
             Operation::Get => Action::Get,
             // Whoever made it asks that nobody keeps it.
             Operation::Store if ephemeral.as_deref().is_some_and(is_true) => {
-                Action::Store(KeptCredential::default())
+                Action::Store(StoredCredential::default())
             }
             Operation::Store => Action::Store(handed),
             Operation::Erase => Action::Erase(handed),
@@ -408,7 +408,7 @@ fn expiry(value: &str) -> Option<i64> {
 /// Whether the environment lets somebody be asked.
 fn is_interactive(env: &Env) -> bool {
     let says_no = |name, words: &[&str]| {
-        env.var_in_passing(name)
+        env.var_unrecorded(name)
             .is_some_and(|value| words.iter().any(|word| value.eq_ignore_ascii_case(word)))
     };
     !says_no("GIT_TERMINAL_PROMPT", &["0", "false", "no", "off"])
@@ -535,8 +535,11 @@ fn of_provider(
     Ok(lines.0)
 }
 
-fn of_kept(kept: &KeptCredential, offered: Capabilities) -> Result<Zeroizing<String>, Unprintable> {
-    let KeptCredential {
+fn of_kept(
+    kept: &StoredCredential,
+    offered: Capabilities,
+) -> Result<Zeroizing<String>, Unprintable> {
+    let StoredCredential {
         path: _,
         username,
         password,

@@ -85,20 +85,20 @@ impl<'a> Repository<'a> {
     /// `git -c NAME=VALUE`, and `GIT_CONFIG_KEY_0=NAME`.
     fn env_mentions(&self, name: &str) -> bool {
         let has = |value: &OsString| mentions(value.as_encoded_bytes(), name.as_bytes());
-        let parameters = self.env.var_in_passing("GIT_CONFIG_PARAMETERS");
+        let parameters = self.env.var_unrecorded("GIT_CONFIG_PARAMETERS");
         if parameters.is_some_and(has) {
             return true;
         }
-        let count = self.env.var_in_passing("GIT_CONFIG_COUNT");
+        let count = self.env.var_unrecorded("GIT_CONFIG_COUNT");
         let count = count.and_then(|n| n.to_str()?.parse().ok());
         let keys = (0..count.unwrap_or(0_u32).min(1000)).map(|n| format!("GIT_CONFIG_KEY_{n}"));
         keys.into_iter()
-            .any(|key| self.env.var_in_passing(&key).is_some_and(has))
+            .any(|key| self.env.var_unrecorded(&key).is_some_and(has))
     }
 
     /// `GIT_DIR`, else what is here: a folder, or a file that names it (gitrepository-layout(5)).
     fn git_dir(&self) -> Option<PathBuf> {
-        if let Some(git_dir) = self.env.var_in_passing("GIT_DIR") {
+        if let Some(git_dir) = self.env.var_unrecorded("GIT_DIR") {
             return Some(PathBuf::from(git_dir));
         }
         let here = Path::new(".git");

@@ -5,14 +5,14 @@ use url::Url;
 use super::repository::Repository;
 use crate::config::{Interactive, Match, Settings};
 use crate::credential::{
-    Action, Credential, KeptCredential, Refusal, Reply, Request, Resource, Want,
+    Action, Credential, Refusal, Reply, Request, Resource, StoredCredential, Want,
 };
 use crate::error::Error;
 use crate::provider::{Realm, web_url};
 use crate::report::{Exit, Report, printable};
 use crate::serving::answer;
 use crate::serving::resolution::Resolution;
-use crate::serving::serve::{Opened, Outcome, Served, Stop, has_secret_of, label};
+use crate::serving::serve::{AfterReply, MatchedAccount, ServeError, Served, has_secret_of, label};
 use crate::serving::target::login_of;
 use crate::session;
 use crate::session::record::Session;
@@ -21,7 +21,7 @@ use crate::shell::quoted;
 use crate::tools::git::NAME;
 use crate::wire::url_at;
 
-pub(crate) struct Desk<'d, 'p> {
+pub(crate) struct Resolver<'d, 'p> {
     pub(crate) tool: &'d Served<'p>,
     pub(crate) repository: &'d Repository<'d>,
 }
@@ -36,12 +36,12 @@ struct Target {
     path: Option<String>,
 }
 
-impl<'p> Desk<'_, 'p> {
+impl<'p> Resolver<'_, 'p> {
     /// Answers one request.
     pub(crate) fn answer(
         &self,
         request: &Request,
-        outcome: &mut Outcome<'p>,
+        outcome: &mut AfterReply<'p>,
     ) -> Result<Reply, Refusal> {
         let Some(resource) = &request.resource else {
             return Err(Refusal::NotMine);
@@ -60,12 +60,12 @@ impl<'p> Desk<'_, 'p> {
         &self,
         request: &Request,
         target: &Target,
-        outcome: &mut Outcome<'p>,
-    ) -> Result<Reply, Stop> {
-        let wanted = KeptCredential {
+        outcome: &mut AfterReply<'p>,
+    ) -> Result<Reply, ServeError> {
+        let wanted = StoredCredential {
             path: target.path.clone(),
             username: request.username.clone(),
-            ..KeptCredential::default()
+            ..StoredCredential::default()
         };
         let opened = match &target.url {
             Some(url) => self
@@ -81,7 +81,7 @@ impl<'p> Desk<'_, 'p> {
                 .tool
                 .find(&target.realm, &wanted, request.takes_authtype);
             return match kept.map_err(Error::from)? {
-                Some(kept) => Ok(Reply::Kept(kept)),
+                Some(kept) => Ok(Reply::Stored(kept)),
                 None => Err(self.unknown(request, target)),
             };
         };
@@ -92,7 +92,7 @@ impl<'p> Desk<'_, 'p> {
                 .find(&target.realm, &wanted, request.takes_authtype)
                 .map_err(Error::from)?
         {
-            return Ok(Reply::Kept(kept));
+            return Ok(Reply::Stored(kept));
         }
         // Nothing but the configuration has a say then, and would have the same again.
         let is_settled = request.account.is_none()
@@ -133,8 +133,8 @@ impl<'p> Desk<'_, 'p> {
                 token: want.token,
                 username: username.clone(),
                 bearer,
-                form: String::new(),
-                unless: None,
+                reply_style: String::new(),
+                shadowed_by: None,
             });
         }
         let credential = answer::credential_of(kept, want.token, username, bearer);
@@ -146,7 +146,7 @@ impl<'p> Desk<'_, 'p> {
         }))
     }
 
-    fn store(&self, handed: &KeptCredential, target: &Target) -> Result<Reply, Stop> {
+    fn store(&self, handed: &StoredCredential, target: &Target) -> Result<Reply, ServeError> {
         let whole = (handed.username.is_some() && handed.password.is_some())
             || (handed.authtype.is_some() && handed.credential.is_some());
         if !whole || self.is_ours(handed, target)? {
@@ -158,12 +158,12 @@ impl<'p> Desk<'_, 'p> {
         Ok(Reply::Done)
     }
 
-    fn erase(&self, refused: &KeptCredential, target: &Target) -> Result<Reply, Stop> {
+    fn erase(&self, refused: &StoredCredential, target: &Target) -> Result<Reply, ServeError> {
         self.tool
             .kept(&target.realm)
             .forget(refused)
             .map_err(Error::from)?;
-        let refuse = |opened: &Opened| -> Result<(), Stop> {
+        let refuse = |opened: &MatchedAccount| -> Result<(), ServeError> {
             let account = self.tool.account(opened, self.tool.unattended, "")?;
             // An older token than the current one was refused long ago.
             account
@@ -190,7 +190,7 @@ impl<'p> Desk<'_, 'p> {
 
     /// Whether it is a provider's token, which is kept in its session and nowhere else. git hands
     /// every helper whatever worked.
-    fn is_ours(&self, handed: &KeptCredential, target: &Target) -> Result<bool, Stop> {
+    fn is_ours(&self, handed: &StoredCredential, target: &Target) -> Result<bool, ServeError> {
         let Some(opened) = self.opened_without_asking(target, handed.username.as_deref())? else {
             return Ok(false);
         };
@@ -206,7 +206,7 @@ impl<'p> Desk<'_, 'p> {
     // --- which account ---
 
     /// The entry that opens it, if a provider does.
-    fn first<'t>(&self, target: &'t Target) -> Result<Option<(Match, &'t Url)>, Stop> {
+    fn first<'t>(&self, target: &'t Target) -> Result<Option<(Match, &'t Url)>, ServeError> {
         let Some(url) = &target.url else {
             return Ok(None);
         };
@@ -220,14 +220,14 @@ impl<'p> Desk<'_, 'p> {
         &self,
         target: &Target,
         username: Option<&str>,
-    ) -> Result<Option<Opened>, Stop> {
+    ) -> Result<Option<MatchedAccount>, ServeError> {
         let Some((first, _)) = self.first(target)? else {
             return Ok(None);
         };
         match self.account_of(first, target, username) {
             Ok(opened) => Ok(Some(opened)),
-            Err(Stop::Refused(_)) => Ok(None),
-            Err(stop @ Stop::Failed(_)) => Err(stop),
+            Err(ServeError::Refused(_)) => Ok(None),
+            Err(stop @ ServeError::Failed(_)) => Err(stop),
         }
     }
 
@@ -238,10 +238,10 @@ impl<'p> Desk<'_, 'p> {
         first: Match,
         target: &Target,
         username: Option<&str>,
-    ) -> Result<Opened, Stop> {
+    ) -> Result<MatchedAccount, ServeError> {
         let config = &self.tool.prepared.config;
         let (Some(url), true) = (&target.url, self.may_vary(target, &first, username)) else {
-            return Ok(Opened::first(first));
+            return Ok(MatchedAccount::first(first));
         };
         let labels: Vec<String> = config.accounts(url, NAME).into_iter().map(label).collect();
         let username = username.filter(|name| !is_for_anybody(&first, name));
@@ -257,7 +257,7 @@ impl<'p> Desk<'_, 'p> {
                 Some(username) if labels.len() > 1 => {
                     Err(self.nobody_of_that_name(&first, target, username, &labels))
                 }
-                Some(_) | None => Ok(Opened::first(first)),
+                Some(_) | None => Ok(MatchedAccount::first(first)),
             };
         };
         if self.is_known(&first, url, &wanted)? {
@@ -274,12 +274,17 @@ impl<'p> Desk<'_, 'p> {
             || self.repository.may_name_an_account()
     }
 
-    fn opened(&self, first: Match, url: &Url, account: String) -> Result<Opened, Stop> {
+    fn opened(
+        &self,
+        first: Match,
+        url: &Url,
+        account: String,
+    ) -> Result<MatchedAccount, ServeError> {
         let config = &self.tool.prepared.config;
         let found = config
             .resource_of(url, NAME, Some(&account))
             .map_err(Error::from)?;
-        Ok(Opened {
+        Ok(MatchedAccount {
             found: found.unwrap_or(first),
             account,
         })
@@ -291,7 +296,7 @@ impl<'p> Desk<'_, 'p> {
         first: &Match,
         labels: &[String],
         username: &str,
-    ) -> Result<Option<String>, Stop> {
+    ) -> Result<Option<String>, ServeError> {
         if labels.iter().any(|label| label == username) || self.is_signed_in(first, username)? {
             return Ok(Some(username.to_owned()));
         }
@@ -308,17 +313,17 @@ impl<'p> Desk<'_, 'p> {
     }
 
     /// Whether an account is configured for this URL or signed in.
-    fn is_known(&self, first: &Match, url: &Url, account: &str) -> Result<bool, Stop> {
+    fn is_known(&self, first: &Match, url: &Url, account: &str) -> Result<bool, ServeError> {
         let mut labels = self.tool.prepared.config.accounts(url, NAME).into_iter();
         Ok(labels.any(|one| label(one) == account) || self.is_signed_in(first, account)?)
     }
 
-    fn is_signed_in(&self, first: &Match, account: &str) -> Result<bool, Stop> {
+    fn is_signed_in(&self, first: &Match, account: &str) -> Result<bool, ServeError> {
         Ok(self.session(first, account)?.is_some())
     }
 
-    fn session(&self, first: &Match, account: &str) -> Result<Option<Session>, Stop> {
-        let opened = Opened {
+    fn session(&self, first: &Match, account: &str) -> Result<Option<Session>, ServeError> {
+        let opened = MatchedAccount {
             found: first.clone(),
             account: account.to_owned(),
         };
@@ -340,7 +345,7 @@ impl<'p> Desk<'_, 'p> {
     // --- when nobody answers ---
 
     /// Nobody here knows the host. Where it is one that a preset could open, a line says how.
-    fn unknown(&self, request: &Request, target: &Target) -> Stop {
+    fn unknown(&self, request: &Request, target: &Target) -> ServeError {
         if let (Some(_), Some((forge, preset))) = (&target.url, forge_of(&request.challenges)) {
             let host = quoted(&target.host);
             // Anybody can send the challenge, so no configured provider is suggested: its tokens
@@ -357,14 +362,14 @@ impl<'p> Desk<'_, 'p> {
                  --host {host} {provider}` to sign in to it with the browser"
             ));
         }
-        Stop::refused(Refusal::NotMine)
+        ServeError::refused(Refusal::NotMine)
     }
 
-    fn not_signed_in(&self, first: &Match, target: &Target, account: &str) -> Stop {
+    fn not_signed_in(&self, first: &Match, target: &Target, account: &str) -> ServeError {
         let login = login_of(&first.provider, account);
         let folder = self.repository.folder();
         let folder = folder.map_or_else(String::new, |folder| format!(" in {folder}"));
-        Stop::refused(Refusal::NotSignedIn(Report {
+        ServeError::refused(Refusal::NotSignedIn(Report {
             error: format!(
                 "hallpass.account{folder} names the account {} for {}, and nobody has signed in \
                  to it",
@@ -383,11 +388,11 @@ impl<'p> Desk<'_, 'p> {
         target: &Target,
         username: &str,
         labels: &[String],
-    ) -> Stop {
+    ) -> ServeError {
         let login = login_of(&first.provider, username);
         let folder = self.repository.folder();
         let folder = folder.map_or_else(String::new, |folder| format!(" (repository {folder})"));
-        Stop::refused(Refusal::NotSignedIn(Report {
+        ServeError::refused(Refusal::NotSignedIn(Report {
             error: format!(
                 "{}{folder} wants the user {username}, and the accounts there are {}",
                 target.shown(),
@@ -404,9 +409,9 @@ impl<'p> Desk<'_, 'p> {
 }
 
 /// An account was signed out between two requests of one command.
-fn signed_out(first: &Match, target: &Target, account: &str) -> Stop {
+fn signed_out(first: &Match, target: &Target, account: &str) -> ServeError {
     let login = login_of(&first.provider, account);
-    Stop::refused(Refusal::NotSignedIn(Report {
+    ServeError::refused(Refusal::NotSignedIn(Report {
         error: format!(
             "the account {} for {} is no longer signed in",
             printable(account),
@@ -419,7 +424,7 @@ fn signed_out(first: &Match, target: &Target, account: &str) -> Stop {
 }
 
 /// What git is told to send beside the token.
-fn username_of(opened: &Opened) -> String {
+fn username_of(opened: &MatchedAccount) -> String {
     answer::username(opened.found.username.as_deref(), &opened.found.provider)
 }
 
@@ -508,11 +513,11 @@ fn is_for_anybody(found: &Match, username: &str) -> bool {
 }
 
 /// A valid token that the server refuses is a "no": git must not ask for a user name instead.
-fn refused_for_good(error: Error) -> Stop {
+fn refused_for_good(error: Error) -> ServeError {
     if let Error::Session(session::Error::NotAccepted(_)) = &error {
-        return Stop::refused(Refusal::Declined(error.report()));
+        return ServeError::refused(Refusal::Declined(error.report()));
     }
-    Stop::Failed(error)
+    ServeError::Failed(error)
 }
 
 /// The forge that a server's challenge suggests, and its preset. It makes a message better and

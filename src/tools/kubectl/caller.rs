@@ -14,7 +14,7 @@ use std::ffi::{OsStr, OsString};
 use super::because;
 use crate::env::Env;
 use crate::report::Exit;
-use crate::serving::serve::Stop;
+use crate::serving::serve::ServeError;
 
 /// What an exec entry may set: how a person is asked, for how long, and how the network is reached.
 /// A proxy sees TLS that it cannot open, because the trusted certificates are not among these.
@@ -68,7 +68,7 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
-    pub(crate) fn of(env: &Env) -> Result<Self, Stop> {
+    pub(crate) fn of(env: &Env) -> Result<Self, ServeError> {
         match environment_of_parent() {
             Some(callers) => Ok(Self {
                 env: sifted(env, &callers).map_err(refused)?,
@@ -120,13 +120,13 @@ fn sifted(env: &Env, callers: &Variables) -> Result<Env, &'static str> {
 
 fn without_browser(env: &Env) -> Env {
     #[cfg(debug_assertions)]
-    if env.var_in_passing("HALLPASS_TEST_CALLER").is_some() {
+    if env.var_unrecorded("HALLPASS_TEST_CALLER").is_some() {
         return env.clone();
     }
     let mut without = env.clone();
     for name in BROWSERS {
         if env
-            .var_in_passing(name)
+            .var_unrecorded(name)
             .is_some_and(|value| value != NO_BROWSER)
         {
             without = without.replaced(OsStr::new(name), None);
@@ -141,7 +141,7 @@ fn without_browser(env: &Env) -> Env {
     without
 }
 
-fn refused(name: &'static str) -> Stop {
+fn refused(name: &'static str) -> ServeError {
     because(
         format!(
             "{name} differs from the value that the program which started hallpass has, and an \
@@ -208,7 +208,7 @@ mod tests {
             own.retain(|(key, _)| *key != name);
             own.push((name, set));
             let sifted = sifted(&env(&own), &variables(callers)).unwrap();
-            let found = sifted.var_in_passing(name).and_then(|value| value.to_str());
+            let found = sifted.var_unrecorded(name).and_then(|value| value.to_str());
             assert_eq!(found, expected, "{name}={set}");
         }
     }

@@ -28,14 +28,14 @@ use crate::error::Error;
 use crate::provider::{Provider, Realm, web_url};
 use crate::report::{Exit, printable, printable_url};
 use crate::serving::prepared::Prepared;
-use crate::serving::serve::Stop;
-use crate::serving::target::{Chosen, chosen};
+use crate::serving::serve::ServeError;
+use crate::serving::target::{SelectedAccount, select_account};
 use crate::session::{Account, DEFAULT_ACCOUNT};
 use crate::tools::kubectl::NAME;
 
 /// Who answers.
-pub(crate) struct Opened {
-    pub(crate) chosen: Chosen,
+pub(crate) struct ClusterLogin {
+    pub(crate) chosen: SelectedAccount,
     pub(crate) token: TokenKind,
     /// How to reach the provider.
     pub(crate) proxy: Option<Url>,
@@ -45,11 +45,11 @@ pub(crate) struct Opened {
 
 /// Finds the provider and the account, by the command line, then by the cluster's extension, then
 /// by the server.
-pub(crate) fn opened(
+pub(crate) fn cluster_login(
     prepared: &Prepared<'_>,
     args: &KubectlArgs,
     cluster: Option<&Cluster>,
-) -> Result<Opened, Stop> {
+) -> Result<ClusterLogin, ServeError> {
     let config = &prepared.config;
     let entry = args.entry.as_deref();
     let entry = entry.map(|id| Entry::read(&prepared.store, id));
@@ -63,7 +63,7 @@ pub(crate) fn opened(
     };
     let server = Server::of(cluster)?;
     let names = &cluster.names;
-    let mut asked = Asked::of(args, names)?;
+    let mut asked = RequestedLogin::of(args, names)?;
     if let Some(entry) = &entry {
         asked.bind_to(entry, &server)?;
     }
@@ -88,7 +88,7 @@ pub(crate) fn opened(
             .clone()
             .or_else(|| found.as_ref().and_then(|found| found.account.clone())),
     };
-    let chosen = chosen(config, &target, &asked.ad_hoc)?;
+    let chosen = select_account(config, &target, &asked.ad_hoc)?;
 
     let owners = owners(config, &chosen.provider, asked.is_by_extension)?;
     let mut recorded = Entry::all(&prepared.store)?;
@@ -121,7 +121,7 @@ pub(crate) fn opened(
     }
     let proxy = cluster.proxy_url.as_deref();
     let proxy = proxy.filter(|_| chosen.provider.use_cluster_proxy);
-    Ok(Opened {
+    Ok(ClusterLogin {
         token,
         proxy: proxy.map(proxy_of).transpose()?,
         chosen,
@@ -132,7 +132,7 @@ pub(crate) fn opened(
 // --- what is asked for ---
 
 /// The command line laid over the cluster's extension, setting by setting.
-struct Asked {
+struct RequestedLogin {
     provider: Option<String>,
     ad_hoc: AdHocArgs,
     account: Option<String>,
@@ -141,8 +141,8 @@ struct Asked {
     is_by_extension: bool,
 }
 
-impl Asked {
-    fn of(args: &KubectlArgs, names: &ClusterNames) -> Result<Self, Stop> {
+impl RequestedLogin {
+    fn of(args: &KubectlArgs, names: &ClusterNames) -> Result<Self, ServeError> {
         let KubectlArgs {
             provider,
             ad_hoc,
@@ -202,9 +202,9 @@ impl Asked {
     }
 }
 
-impl Asked {
+impl RequestedLogin {
     /// Holds what is asked for to what was recorded of the exec entry.
-    fn bind_to(&mut self, entry: &Entry, server: &Server<'_>) -> Result<(), Stop> {
+    fn bind_to(&mut self, entry: &Entry, server: &Server<'_>) -> Result<(), ServeError> {
         let because = |what: String| {
             because(
                 format!("this exec entry was set up for {what}"),
@@ -294,10 +294,10 @@ fn realms(provider: &Provider) -> Vec<Realm> {
 /// An account that the kubeconfig names has to be one that is configured or signed in.
 fn is_known(
     prepared: &Prepared<'_>,
-    chosen: &Chosen,
+    chosen: &SelectedAccount,
     account: &str,
     server: &Server<'_>,
-) -> Result<(), Stop> {
+) -> Result<(), ServeError> {
     let labels = prepared.config.accounts(&server.url, NAME);
     let is_configured =
         labels.contains(&Some(account).filter(|account| *account != DEFAULT_ACCOUNT));
@@ -321,7 +321,7 @@ fn is_known(
     ))
 }
 
-fn no_id_token(provider: &Provider) -> Stop {
+fn no_id_token(provider: &Provider) -> ServeError {
     let name = &provider.name;
     because(
         format!("{name} hands out no ID token, for `openid` is not among its scopes"),
@@ -333,7 +333,7 @@ fn no_id_token(provider: &Provider) -> Stop {
 }
 
 /// Nothing says which server the client would send the token to.
-fn no_cluster(args: &KubectlArgs) -> Stop {
+fn no_cluster(args: &KubectlArgs) -> ServeError {
     let (error, hint) = match args.entry {
         Some(_) => (
             "the client does not say which cluster it talks to, and this exec entry is not \
@@ -351,7 +351,7 @@ fn no_cluster(args: &KubectlArgs) -> Stop {
     because(error.to_owned(), hint.to_owned(), Exit::Failed)
 }
 
-fn proxy_of(text: &str) -> Result<Url, Stop> {
+fn proxy_of(text: &str) -> Result<Url, ServeError> {
     let url = Url::parse(text).ok();
     let url = url.filter(|url| {
         let scheme = url.scheme();
@@ -378,7 +378,7 @@ struct Server<'c> {
 }
 
 impl<'c> Server<'c> {
-    fn of(cluster: &'c Cluster) -> Result<Self, Stop> {
+    fn of(cluster: &'c Cluster) -> Result<Self, ServeError> {
         let shown = printable_url(&cluster.server);
         let url = web_url::parse(&cluster.server);
         let parsed = url.and_then(|url| Some((Realm::of(&url)?, url)));
@@ -408,7 +408,7 @@ impl<'c> Server<'c> {
     }
 
     /// Whether whoever answers there is the server of that name.
-    fn is_proven(&self, provider: &Provider) -> Result<(), Stop> {
+    fn is_proven(&self, provider: &Provider) -> Result<(), ServeError> {
         let Cluster {
             skips_tls_verification,
             has_own_authority,
@@ -451,7 +451,7 @@ impl<'c> Server<'c> {
         Ok(())
     }
 
-    fn unknown(&self) -> Stop {
+    fn unknown(&self) -> ServeError {
         because(
             format!("no [[resources]] entry opens the cluster at {}", self.shown),
             Self::set_up(),
@@ -459,7 +459,7 @@ impl<'c> Server<'c> {
         )
     }
 
-    fn not_opened_by(&self, name: &str) -> Stop {
+    fn not_opened_by(&self, name: &str) -> ServeError {
         because(
             format!("{name} does not open the cluster at {}", self.shown),
             Self::set_up(),

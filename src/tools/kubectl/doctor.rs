@@ -33,11 +33,11 @@ use crate::oauth::id_token::Unverified;
 use crate::provider::web_url;
 use crate::report::printable_url;
 use crate::serving::prepared::{Prepared, flags_of};
-use crate::serving::target::Chosen;
+use crate::serving::target::SelectedAccount;
 use crate::session::record::Session;
 use crate::session::{Account, DEFAULT_ACCOUNT};
 use crate::shell::quoted;
-use crate::store::Kept;
+use crate::store::Versioned;
 use crate::tools::kubectl;
 use crate::tools::tool::Findings;
 
@@ -185,7 +185,7 @@ fn look_at_answer(
             return Ok(());
         }
     };
-    let Chosen {
+    let SelectedAccount {
         provider,
         account: label,
         login,
@@ -408,7 +408,7 @@ impl Checks<'_> {
     }
 
     /// Holds the token against everything but the API server; whether it could be sent.
-    fn look_at_token(&self, kept: &Kept<Session>, findings: &mut Findings) -> bool {
+    fn look_at_token(&self, kept: &Versioned<Session>, findings: &mut Findings) -> bool {
         let session = &kept.value;
         let kind = named(self.token);
         let Some(token) = session.tokens.token(self.token) else {

@@ -32,18 +32,18 @@ use crate::serving::answer;
 use crate::serving::prepared::Prepared;
 use crate::serving::recall::{Recall, Recalled};
 use crate::serving::resolution::Resolution;
-use crate::serving::serve::{self as tool, Outcome, Served, Stop};
-use crate::serving::target::{Chosen, login_of};
+use crate::serving::serve::{self, AfterReply, ServeError, Served};
+use crate::serving::target::{SelectedAccount, login_of};
 use crate::session::record::Session;
 use crate::session::{self, Account, Context};
-use crate::store::{self, AtHand, Kept, Place, RecordName, StoreError};
+use crate::store::{self, AtHand, Place, RecordName, StoreError, Versioned};
 use crate::terminal::Terminal;
 use crate::tools::tool::Tool;
 use crate::wire::Protocol as _;
 use caller::Caller;
-pub(crate) use cluster::Opened;
+pub(crate) use cluster::ClusterLogin;
 use handouts::{Handouts, Turn};
-use protocol::{self as kubectl, ExecPlugin};
+use protocol::ExecPlugin;
 
 /// `hallpass kubectl`.
 pub(crate) const NAME: &str = "kubectl";
@@ -68,7 +68,7 @@ impl Tool for Kubectl {
     }
 
     fn run(&self, env: &Env, words: &[OsString]) -> Result<ExitCode, Error> {
-        if let Some(answered) = again(env, words) {
+        if let Some(answered) = replay(env, words) {
             return answered;
         }
         run(env, &arguments::parsed(NAME, words)?, words)
@@ -130,8 +130,8 @@ pub(crate) fn opened(
     prepared: &Prepared<'_>,
     args: &Arguments,
     cluster: Option<&Cluster>,
-) -> Result<Opened, Report> {
-    cluster::opened(prepared, args, cluster).map_err(|stop| match Refusal::from(stop) {
+) -> Result<ClusterLogin, Report> {
+    cluster::cluster_login(prepared, args, cluster).map_err(|stop| match Refusal::from(stop) {
         Refusal::NotSignedIn(report) | Refusal::Declined(report) | Refusal::Failed(report) => {
             report
         }
@@ -155,8 +155,8 @@ pub(crate) fn not_for_exec_entries<'v>(
 
 /// Answers a request that was answered before, while its token is good, and before anybody has
 /// parsed the command line.
-pub(crate) fn again<'e>(env: &'e Env, words: &'e [OsString]) -> Option<Result<ExitCode, Error>> {
-    kubectl::info(env)?;
+pub(crate) fn replay<'e>(env: &'e Env, words: &'e [OsString]) -> Option<Result<ExitCode, Error>> {
+    protocol::info(env)?;
     let recalled = question(env, words).credential(Duration::ZERO, None)?;
     let mut credential = Some(recalled.credential);
     let mut reply = |_: &_| Ok(credential.take().map_or(Reply::Done, Reply::Credential));
@@ -178,14 +178,14 @@ pub(crate) fn run(env: &Env, args: &Arguments, words: &[OsString]) -> Result<Exi
         }
     };
     let env = &caller.env;
-    tool::serve(
+    serve::serve(
         env,
         NAME,
         &ExecPlugin,
         version.as_ref(),
         |_| Some(question(env, words)),
         |_| {
-            let mut prepared = tool::prepared(env, &args.common, &args.asking, false)?;
+            let mut prepared = serve::prepared(env, &args.common, &args.asking, false)?;
             let settings = &mut prepared.config.settings;
             settings.browser = caller.browser(settings.browser.take());
             Ok(prepared)
@@ -200,7 +200,7 @@ pub(crate) fn run(env: &Env, args: &Arguments, words: &[OsString]) -> Result<Exi
 /// A request as a question that may have been answered before. What it came to is handed out if
 /// it is no repeat.
 fn question<'e>(env: &'e Env, words: &'e [OsString]) -> Recall<'e> {
-    let asked = kubectl::info(env).map(str::as_bytes);
+    let asked = protocol::info(env).map(str::as_bytes);
     let entry = entry_word(words);
     let recorded = entry.and_then(|id| {
         let data = AtHand::open(&store::data_dir(env).ok()?).ok()??;
@@ -252,7 +252,7 @@ fn handouts(
     token: TokenKind,
     entry: Option<&str>,
 ) -> Handouts {
-    let info = kubectl::info(env).unwrap_or_default();
+    let info = protocol::info(env).unwrap_or_default();
     let entry = entry.unwrap_or_default();
     let request = [
         info.as_bytes(),
@@ -263,14 +263,14 @@ fn handouts(
 }
 
 /// An error that only kubectl's users get, and what to do about it.
-fn because(error: String, hint: String, exit: Exit) -> Stop {
+fn because(error: String, hint: String, exit: Exit) -> ServeError {
     let report = Report {
         error,
         causes: Vec::new(),
         hint: Some(hint),
         exit,
     };
-    Stop::refused(match exit {
+    ServeError::refused(match exit {
         Exit::SignInNeeded => Refusal::NotSignedIn(report),
         Exit::Answered | Exit::Failed | Exit::Usage | Exit::NotSignedIn => Refusal::Failed(report),
     })
@@ -282,10 +282,10 @@ fn credential<'p>(
     args: &Arguments,
     words: &[OsString],
     request: &Request,
-    outcome: &mut Outcome<'p>,
-) -> Result<Credential, Stop> {
+    outcome: &mut AfterReply<'p>,
+) -> Result<Credential, ServeError> {
     let prepared = served.prepared;
-    let opened = cluster::opened(prepared, args, request.cluster.as_ref())?;
+    let opened = cluster::cluster_login(prepared, args, request.cluster.as_ref())?;
     // Where nothing is kept, each run would sign in anew, and kubectl makes up to six.
     if prepared.store.place()? == Place::None {
         return Err(StoreError::NothingKept.into());
@@ -340,8 +340,8 @@ fn credential<'p>(
         token,
         username: credential.username.clone(),
         bearer: false,
-        form: String::new(),
-        unless: None,
+        reply_style: String::new(),
+        shadowed_by: None,
     });
     Ok(Credential {
         expires_at: until,
@@ -352,9 +352,9 @@ fn credential<'p>(
 fn account<'p>(
     prepared: &'p Prepared<'p>,
     settings: &'p Settings,
-    opened: &cluster::Opened,
+    opened: &cluster::ClusterLogin,
 ) -> Result<Account<'p>, Error> {
-    let Chosen {
+    let SelectedAccount {
         provider,
         account,
         login,
@@ -379,7 +379,7 @@ fn replaced(
     account: &Account<'_>,
     token: TokenKind,
     turn: Turn,
-) -> Option<Kept<Session>> {
+) -> Option<Versioned<Session>> {
     let Turn::Repeat(refused) = turn else {
         return None;
     };
@@ -391,10 +391,10 @@ fn replaced(
     match account.replaced(token, refused) {
         Ok(None) => {
             let kept = account.served_session().ok().flatten();
-            let cannot_be = |kept: &Kept<Session>| {
+            let cannot_be = |kept: &Versioned<Session>| {
                 kept.generation == refused && kept.value.tokens.usable_refresh_token().is_none()
             };
-            if let Some(Kept { value, .. }) = kept.filter(cannot_be) {
+            if let Some(Versioned { value, .. }) = kept.filter(cannot_be) {
                 let login = login_of(account.provider(), &value.identity.account);
                 warn(&format!(
                     "the session has no usable refresh token; run `{}` to sign in again",
@@ -422,13 +422,13 @@ fn is_heard_from_another(error: &session::Error) -> bool {
 }
 
 /// A sign-in is needed, and this parent has had somebody asked before.
-fn not_again(error: session::Error) -> Stop {
+fn not_again(error: session::Error) -> ServeError {
     let mut report = Error::from(error).report();
     report.causes.push(
         "a sign-in that the same program asked for did not succeed, so it is not asked for again"
             .to_owned(),
     );
-    Stop::refused(Refusal::NotSignedIn(report))
+    ServeError::refused(Refusal::NotSignedIn(report))
 }
 
 /// How much before its end a token is said to expire: what is on its way must still be taken.
@@ -451,7 +451,7 @@ fn reported(expires_at: OffsetDateTime, now: OffsetDateTime) -> Option<OffsetDat
         .checked_add(Duration::SECOND)
 }
 
-fn expired() -> Stop {
+fn expired() -> ServeError {
     because(
         "the token has expired already, by this machine's clock".to_owned(),
         "check the clock with `date`; if it is right, the provider's tokens live too short"

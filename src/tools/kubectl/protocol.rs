@@ -29,7 +29,7 @@ const INFO: &str = "KUBERNETES_EXEC_INFO";
 
 /// The request as it stands there.
 pub fn info(env: &Env) -> Option<&str> {
-    env.var_in_passing(INFO)?.to_str()
+    env.var_unrecorded(INFO)?.to_str()
 }
 
 const GROUP: &str = "client.authentication.k8s.io/";
@@ -81,7 +81,7 @@ impl Protocol for ExecPlugin {
                 Ok(report.exit.into())
             }
             // kubectl has no other plugin to ask: who answers has said why not.
-            Ok(Reply::Kept(_) | Reply::List(_) | Reply::Done) | Err(Refusal::NotMine) => {
+            Ok(Reply::Stored(_) | Reply::List(_) | Reply::Done) | Err(Refusal::NotMine) => {
                 Ok(Exit::Failed.into())
             }
         }

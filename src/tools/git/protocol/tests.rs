@@ -83,14 +83,14 @@ fn unrenewable() -> Result<Reply, Refusal> {
 }
 
 fn kept() -> Result<Reply, Refusal> {
-    Ok(Reply::Kept(KeptCredential {
+    Ok(Reply::Stored(StoredCredential {
         username: Some(String::new()),
         password: Some(Secret::from("")),
         authtype: Some("Token".into()),
         credential: Some(Secret::from("c")),
         expires_at: Some(9_999_999_999),
         oauth_refresh_token: Some(Secret::from("r")),
-        ..KeptCredential::default()
+        ..StoredCredential::default()
     }))
 }
 
@@ -238,7 +238,7 @@ fn an_ephemeral_credential_is_not_handed_over() {
     let run = run("store", input.as_bytes(), || Ok(Reply::Done));
     assert_eq!(
         run.asked[0].action,
-        Action::Store(KeptCredential::default())
+        Action::Store(StoredCredential::default())
     );
 }
 
