@@ -11,7 +11,7 @@
 //! 7. A stderr that is closed is no reason to fail.
 //! 8. A process without a terminal of its own, which signs in for others, tells its [`Audience`].
 
-use std::io;
+use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
@@ -88,7 +88,6 @@ impl Terminal {
         self.say(line);
         #[cfg(unix)]
         {
-            use std::io::IsTerminal as _;
             if !io::stderr().is_terminal()
                 && let Ok(mut terminal) = std::fs::OpenOptions::new().write(true).open("/dev/tty")
             {
@@ -141,14 +140,32 @@ impl Terminal {
         }
         #[cfg(not(unix))]
         {
-            use std::io::IsTerminal as _;
             io::stdin().is_terminal() || io::stderr().is_terminal()
         }
     }
 }
 /// Writes a command's own output; a reader that has gone away is no error of ours.
 pub(crate) fn print(text: &str) {
-    use std::io::Write as _;
     let mut out = std::io::stdout().lock();
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// Whether a person reads stderr and types the answer to a question.
+pub(crate) fn is_attended() -> bool {
+    io::stdin().is_terminal() && io::stderr().is_terminal()
+}
+
+/// Shows what would be done on stderr, and reads whether to do it from stdin.
+pub(crate) fn confirm(what: &str, question: &str) -> bool {
+    let mut err = io::stderr().lock();
+    // A terminal that has gone away gives no answer either.
+    let _ = write!(err, "{what}{question} [Y/n] ").and_then(|()| err.flush());
+    let mut answer = String::new();
+    let read = io::stdin().lock().read_line(&mut answer);
+    let answer = answer.trim().to_ascii_lowercase();
+    if read.is_ok_and(|length| length > 0) && ["", "y", "yes"].contains(&&*answer) {
+        return true;
+    }
+    let _ = writeln!(err, "Nothing was changed");
+    false
 }

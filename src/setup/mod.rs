@@ -10,10 +10,10 @@ pub(crate) mod host;
 pub(crate) mod opener;
 pub(crate) mod plan;
 pub(crate) mod program;
-mod question;
 pub(crate) mod record;
 pub(crate) mod shown;
 pub(crate) mod still_needed;
+mod undo;
 
 use std::path::Path;
 

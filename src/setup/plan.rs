@@ -4,19 +4,23 @@
 //! A tool describes its set-up as a list of edits and knows nothing of this. What it describes is
 //! computed again under the locks, so whatever another process wrote in the meantime is read.
 
+#[cfg(test)]
+mod tests;
+
 use std::process::ExitCode;
 
 use serde_json::Value;
 
-use super::document::{Document, Documents, fingerprint};
+use super::document::Documents;
 use super::edit::Edit;
-use super::record::{Done, Record, Records, Splice, Step, Written};
+use super::record::{Done, Record, Records, RecordsError, Step};
+use super::undo::{is_needed, remove, take_back};
 use crate::arguments::Changing;
 use crate::config::Turn;
 use crate::env::Env;
 use crate::error::Error;
 use crate::report::{Exit, printable};
-use crate::terminal::{Terminal, print};
+use crate::terminal::{Terminal, confirm, is_attended, print};
 
 /// What a tool is set up for, and the edits for that. Each part has a record of its own and can be
 /// taken back alone.
@@ -70,6 +74,8 @@ pub(crate) struct Undo<'a> {
     pub(crate) parts: Vec<Part>,
     /// Take back whatever is recorded for the tool, and look for all those edits.
     pub(crate) all: bool,
+    /// What a person is told in any case.
+    pub(crate) warnings: Vec<String>,
     pub(crate) check: Option<Check<'a>>,
     /// Runs when all files are written, for what each step has stored in [`Part::data`].
     pub(crate) forget: Option<Forget<'a>>,
@@ -90,12 +96,12 @@ pub(crate) fn run<'a>(
         env,
         tool,
         changing,
+        print,
     };
-    let is_done = if changing.is_confirmed() {
-        engine.carry_out(&mut compute, None)
-    } else {
-        engine.carry_out(&mut compute, Some(&mut super::question::confirm))
-    };
+    let is_asked = !changing.yes && !changing.dry_run && is_attended();
+    let mut confirm = |changes: &str| confirm(changes, "Make these changes?");
+    let confirm: Option<&mut dyn FnMut(&str) -> bool> = Some(&mut confirm);
+    let is_done = engine.carry_out(&mut compute, confirm.filter(|_| is_asked));
     Ok(if is_done? {
         Exit::Answered
     } else {
@@ -108,6 +114,7 @@ struct Engine<'e> {
     env: &'e Env,
     tool: &'e str,
     changing: Changing,
+    print: fn(&str),
 }
 
 type Compute<'c, 'a> = &'c mut dyn FnMut() -> Result<Request<'a>, Error>;
@@ -123,7 +130,7 @@ impl Engine<'_> {
         if self.changing.dry_run || confirm.is_some() {
             let draft = self.draft(compute()?)?;
             if self.changing.dry_run || !draft.is_changed() {
-                print(&draft.text(false));
+                (self.print)(&draft.text(false));
                 return Ok(true);
             }
             draft.documents.check()?;
@@ -148,7 +155,7 @@ impl Engine<'_> {
             }
             let text = draft.text(true);
             draft.apply()?;
-            print(&text);
+            (self.print)(&text);
             return Ok(true);
         }
     }
@@ -190,8 +197,8 @@ impl Engine<'_> {
             }
             let Part { what, command, .. } = part;
             let record = draft.records.with_step(self.tool, &what, &command, step)?;
-            draft.records.put(record.clone());
-            draft.saved.push(record);
+            let before = draft.records.put(record.clone());
+            draft.save(record, before);
         }
         if let Some(check) = plan.check {
             check(&draft.documents)?;
@@ -226,26 +233,12 @@ impl Engine<'_> {
             let replaced = edit.kind().replaced(document.bytes());
             let before = document.now.clone();
             document.change(edit, |bytes| edit.kind().apply(bytes))?;
-            let after = document.bytes();
-            let splice =
-                Splice::between(before.as_deref().map_or(&[], |b| b), after.unwrap_or(&[]));
+            let before = before.as_deref().map(Vec::as_slice);
+            step.note(&edit.path, before, document.bytes());
             step.edits.push(Done {
                 edit: edit.clone(),
                 replaced,
             });
-            let fingerprint = fingerprint(after);
-            match step.files.iter_mut().find(|file| file.path == edit.path) {
-                Some(file) => {
-                    file.splices.push(splice);
-                    file.fingerprint = fingerprint;
-                }
-                None => step.files.push(Written {
-                    path: edit.path.clone(),
-                    is_new: before.is_none(),
-                    fingerprint,
-                    splices: vec![splice],
-                }),
-            }
         }
         Ok(step)
     }
@@ -253,31 +246,31 @@ impl Engine<'_> {
     fn undo<'a>(&self, draft: &mut Draft<'a>, undo: Undo<'a>) -> Result<(), Error> {
         let is_named = |record: &Record| undo.parts.iter().any(|part| part.what == record.what);
         let all = std::mem::take(&mut draft.records.all);
-        let (selected, rest): (Vec<_>, Vec<_>) = all
+        let (selected, mut rest): (Vec<_>, Vec<_>) = all
             .into_iter()
             .partition(|record| record.tool == self.tool && (undo.all || is_named(record)));
-        // The last step first, because it was made on top of the others.
-        let mut steps: Vec<(&str, &Step)> = Vec::new();
-        for record in &selected {
-            steps.extend(record.steps.iter().map(|step| (&*record.what, step)));
+        draft.warnings = undo.warnings;
+        let current: Vec<&Edit> = selected.iter().flat_map(Record::current).collect();
+        for edit in current.into_iter().rev() {
+            let document = draft.documents.of(edit)?;
+            let kind = edit.kind();
+            if !kind.is_ours(document.bytes()) && !kind.view(document.bytes()).is_empty() {
+                draft.warnings.push(format!(
+                    "{} was changed since and stays as it is: {}",
+                    document.shown,
+                    kind.place()
+                ));
+            }
         }
-        steps.sort_by_key(|(_, step)| std::cmp::Reverse(step.number));
-        for (index, (what, step)) in steps.iter().enumerate() {
-            let earlier = steps.iter().skip(index + 1);
-            let earlier = earlier.filter(|(other, _)| other != what);
-            let earlier = earlier.flat_map(|(_, step)| &step.edits);
-            let needed: Vec<&Done> = rest.iter().flat_map(Record::edits).chain(earlier).collect();
-            let is_needed = |edit: &Edit| needed.iter().any(|done| done.edit == *edit);
-            take_back(&mut draft.documents, step, &is_needed)?;
+        let before = rest.clone();
+        for index in take_back(&mut draft.documents, &selected, &mut rest)? {
+            draft.save(rest[index].clone(), Some(before[index].clone()));
         }
         for part in &undo.parts {
             let is_recorded = selected.iter().any(|record| record.what == part.what);
-            if is_recorded && !undo.all {
-                continue;
-            }
-            for edit in part.edits.iter().rev() {
-                let mut needed = rest.iter().flat_map(Record::edits);
-                if !needed.any(|done| done.edit == *edit) {
+            let edits = part.edits.iter().rev();
+            for edit in edits.filter(|_| undo.all || !is_recorded) {
+                if !is_needed(edit, &rest) {
                     remove(draft.documents.of(edit)?, edit, None)?;
                 }
             }
@@ -285,7 +278,8 @@ impl Engine<'_> {
         if let Some(check) = undo.check {
             check(&draft.documents)?;
         }
-        let data: Vec<Value> = steps.iter().map(|(_, step)| step.data.clone()).collect();
+        let steps = selected.iter().flat_map(|record| &record.steps);
+        let data: Vec<Value> = steps.map(|step| step.data.clone()).collect();
         if let Some(forget) = undo.forget {
             draft.last = Some(Box::new(move || {
                 let mut data = data.iter().filter(|data| !data.is_null());
@@ -298,55 +292,12 @@ impl Engine<'_> {
     }
 }
 
-/// Takes a step out of the files: to the byte where nothing else changed a file since, or else only
-/// what the step wrote.
-fn take_back(
-    documents: &mut Documents,
-    step: &Step,
-    is_needed: &dyn Fn(&Edit) -> bool,
-) -> Result<(), Error> {
-    let mut done: Vec<&Done> = step.edits.iter().rev().collect();
-    while let Some(first) = done.first() {
-        let path = first.edit.path.clone();
-        let (here, others): (Vec<_>, Vec<_>) =
-            done.into_iter().partition(|done| done.edit.path == path);
-        done = others;
-        let document = documents.of(&here[0].edit)?;
-        let written = step.files.iter().find(|file| file.path == path);
-        let undone = written.map(|written| written.undone(document.bytes()));
-        if let Some(Ok(undone)) = undone
-            && !here.iter().any(|done| is_needed(&done.edit))
-        {
-            document.replace(here.iter().map(|done| &done.edit), undone);
-            continue;
-        }
-        for Done { edit, replaced } in &here {
-            if !is_needed(edit) {
-                remove(document, edit, replaced.as_ref())?;
-            }
-        }
-        let kind = here[0].edit.kind();
-        if written.is_some_and(|written| written.is_new)
-            && document.bytes().is_some_and(|bytes| kind.is_void(bytes))
-        {
-            document.now = None;
-        }
-    }
-    Ok(())
-}
-
-fn remove(document: &mut Document, edit: &Edit, replaced: Option<&Value>) -> Result<(), Error> {
-    if edit.kind().is_ours(document.bytes()) {
-        document.change(edit, |bytes| edit.kind().remove(bytes, replaced))?;
-    }
-    Ok(())
-}
-
 /// What would be written.
 struct Draft<'a> {
     documents: Documents,
     records: Records,
-    saved: Vec<Record>,
+    /// The records to write, each with the one that it replaces.
+    saved: Vec<(Record, Option<Record>)>,
     gone: Vec<Record>,
     notes: Vec<String>,
     warnings: Vec<String>,
@@ -357,6 +308,10 @@ struct Draft<'a> {
 }
 
 impl Draft<'_> {
+    fn save(&mut self, record: Record, before: Option<Record>) {
+        self.saved.push((record, before));
+    }
+
     fn is_changed(&self) -> bool {
         self.documents.changed().next().is_some() || !self.gone.is_empty()
     }
@@ -403,23 +358,26 @@ impl Draft<'_> {
             first()?;
         }
         // First what leads back, so that a process that is stopped halfway can be taken back.
-        for record in &saved {
-            if let Err(error) = records.write(record) {
-                let report = error.report();
-                let causes = report.causes.iter();
-                Terminal::new(0).warn(&causes.fold(
-                    format!(
-                        "`--undo` will not restore what is replaced: {}",
-                        report.error
-                    ),
-                    |all, cause| format!("{all}: {cause}"),
-                ));
-                break;
-            }
-        }
-        if let Err(error) = documents.write() {
-            for record in &saved {
-                records.shorten(record);
+        let written = saved
+            .iter()
+            .try_for_each(|(record, _)| match records.write(record) {
+                // A machine on which nothing can be saved can be set up all the same.
+                Err(RecordsError::Protected(folder)) => {
+                    Terminal::new(0).warn(&format!(
+                        "{folder} cannot be written, so `--undo` will not restore what is replaced"
+                    ));
+                    Ok(())
+                }
+                Err(RecordsError::Failed(error)) => Err(error),
+                Ok(()) => Ok(()),
+            });
+        if let Err(error) = written.and_then(|()| documents.write()) {
+            for (record, before) in saved.iter().rev() {
+                // What is reported is the error that led here.
+                match before {
+                    Some(before) => drop(records.write(before)),
+                    None => records.remove(record),
+                }
             }
             return Err(error);
         }

@@ -4,6 +4,7 @@
 //! record that is lost or was written by another version costs the exact way back, never the way
 //! back: each edit can be taken out without it.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -64,24 +65,79 @@ pub(crate) struct Written {
     pub(crate) splices: Vec<Splice>,
 }
 
-impl Written {
-    /// The bytes before the step, `None` if there was no file.
-    pub(crate) fn undone(&self, bytes: Option<&[u8]>) -> Result<Option<Vec<u8>>, ChangedSince> {
-        if fingerprint(bytes) != self.fingerprint {
+impl Step {
+    /// Notes that an edit turned a file's content into another one.
+    pub(crate) fn note(&mut self, path: &Path, before: Option<&[u8]>, after: Option<&[u8]>) {
+        let splice = Splice::between(before.unwrap_or_default(), after.unwrap_or_default());
+        let fingerprint = fingerprint(after);
+        match self.files.iter_mut().find(|file| file.path == path) {
+            Some(file) => {
+                file.splices.push(splice);
+                file.fingerprint = fingerprint;
+            }
+            None => self.files.push(Written {
+                path: path.to_owned(),
+                is_new: before.is_none(),
+                fingerprint,
+                splices: vec![splice],
+            }),
+        }
+    }
+
+    fn written(&self, path: &Path) -> Option<&Written> {
+        self.files.iter().find(|file| file.path == path)
+    }
+
+    /// Whether it made the file.
+    pub(crate) fn created(&self, path: &Path) -> bool {
+        self.written(path).is_some_and(|written| written.is_new)
+    }
+
+    /// A file's bytes before the step, `None` if there was no file.
+    pub(crate) fn undone(
+        &self,
+        path: &Path,
+        bytes: Option<Vec<u8>>,
+    ) -> Result<Option<Vec<u8>>, ChangedSince> {
+        let Some(written) = self.written(path) else {
+            return Ok(bytes);
+        };
+        if fingerprint(bytes.as_deref()) != written.fingerprint {
             return Err(ChangedSince);
         }
-        if self.is_new {
+        if written.is_new {
             return Ok(None);
         }
-        let mut bytes = bytes.unwrap_or_default().to_vec();
-        for splice in self.splices.iter().rev() {
+        let mut bytes = bytes.unwrap_or_default();
+        for splice in written.splices.iter().rev() {
             splice.reverse(&mut bytes).ok_or(ChangedSince)?;
         }
         Ok(Some(bytes))
     }
+
+    /// Makes its edits of a file again, in other bytes than the first time.
+    pub(crate) fn make_again(
+        &mut self,
+        path: &Path,
+        mut now: Option<Vec<u8>>,
+    ) -> Result<Option<Vec<u8>>, ChangedSince> {
+        self.files.retain(|file| file.path != path);
+        let mut edits = std::mem::take(&mut self.edits);
+        for Done { edit, replaced } in edits.iter_mut().filter(|done| done.edit.path == path) {
+            let kind = edit.kind();
+            if !kind.is_in_place(now.as_deref()) {
+                *replaced = kind.replaced(now.as_deref());
+                let after = kind.apply(now.as_deref()).map_err(|_| ChangedSince)?;
+                self.note(path, now.as_deref(), after.as_deref());
+                now = after;
+            }
+        }
+        self.edits = edits;
+        Ok(now)
+    }
 }
 
-/// A file is no longer what a step wrote.
+/// Something else than set-ups changed a file since.
 #[derive(Debug)]
 pub(crate) struct ChangedSince;
 
@@ -112,6 +168,14 @@ impl Splice {
         bytes.splice(self.at..end, self.removed.iter().copied());
         Some(())
     }
+}
+
+/// Why a record was not written.
+#[derive(Debug)]
+pub(crate) enum RecordsError {
+    /// Its folder is not for this user to write in.
+    Protected(String),
+    Failed(Error),
 }
 
 /// Every record that this version can read.
@@ -199,14 +263,23 @@ impl Records {
         Ok(record)
     }
 
-    pub(crate) fn write(&self, record: &Record) -> Result<(), Error> {
+    pub(crate) fn write(&self, record: &Record) -> Result<(), RecordsError> {
         let Some(path) = self.path(&record.tool, &record.what) else {
             return Ok(());
         };
         let text = serde_json::to_vec(record).unwrap_or_default();
         file::replace(&path, &text).map_err(|cause| {
+            let kind = cause.kind();
             let file = shown(&path);
-            ConfigError::Unwritable { file, cause }.into()
+            let protected = [
+                io::ErrorKind::PermissionDenied,
+                io::ErrorKind::ReadOnlyFilesystem,
+            ];
+            if protected.contains(&kind) {
+                RecordsError::Protected(file)
+            } else {
+                RecordsError::Failed(ConfigError::Unwritable { file, cause }.into())
+            }
         })
     }
 
@@ -223,22 +296,12 @@ impl Records {
     }
 
     /// Puts a record in the place of an earlier one, in memory.
-    pub(crate) fn put(&mut self, record: Record) {
+    pub(crate) fn put(&mut self, record: Record) -> Option<Record> {
         let is_other = |other: &Record| (&other.tool, &other.what) != (&record.tool, &record.what);
-        self.all.retain(is_other);
+        let earlier = self.all.iter().position(|known| !is_other(known));
+        let earlier = earlier.map(|at| self.all.remove(at));
         self.all.push(record);
-    }
-
-    /// Takes the last step back out of a record, for it was not made.
-    pub(crate) fn shorten(&self, record: &Record) {
-        let mut record = record.clone();
-        record.steps.pop();
-        if record.steps.is_empty() {
-            self.remove(&record);
-        } else {
-            // The step that stays finds nothing to take back.
-            let _ = self.write(&record);
-        }
+        earlier
     }
 
     fn path(&self, tool: &str, what: &str) -> Option<PathBuf> {
@@ -249,6 +312,20 @@ impl Records {
 }
 
 impl Record {
+    /// The steps that are about a file.
+    pub(crate) fn steps_on<'r>(&'r self, path: &'r Path) -> impl Iterator<Item = &'r Step> {
+        let is_on = move |step: &&Step| step.edits.iter().any(|done| done.edit.path == path);
+        self.steps.iter().filter(is_on)
+    }
+
+    /// Puts a step in the place of the one with its number.
+    pub(crate) fn put(&mut self, step: &Step) {
+        let steps = self.steps.iter_mut();
+        for own in steps.filter(|own| own.number == step.number) {
+            own.clone_from(step);
+        }
+    }
+
     pub(crate) fn edits(&self) -> impl Iterator<Item = &Done> {
         self.steps.iter().flat_map(|step| &step.edits)
     }
@@ -329,7 +406,7 @@ mod tests {
             data: Value::Null,
         };
         let record = records.with_step("t", "a", "c", step()).unwrap();
-        records.write(&record).unwrap();
+        assert!(records.write(&record).is_ok());
         let path = records.path("t", "b").unwrap();
         file::replace(&path, br#"{"version": 2, "tool": "t", "what": "b"}"#).unwrap();
         let records = Records::read(&env);

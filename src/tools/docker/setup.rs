@@ -175,7 +175,7 @@ fn undo<'a>(env: &'a Env, flags: &'a Flags, args: &Arguments) -> Result<Undo<'a>
         parts,
         all,
         check: Some(still_needed::check(env, flags, file)),
-        forget: None,
+        ..Undo::default()
     })
 }
 

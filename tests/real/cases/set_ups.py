@@ -69,14 +69,16 @@ def a_disk_that_fails_is_not_called_a_mistake_in_the_configuration(rig):
     config = configured(rig)
     for error, call in CALLS.items():
         trace = rig.sandbox.root / "trace"
-        # The first of them is about the new configuration.
-        before = ("strace", "-qq", "-o", trace, "-e", f"trace={call}", "-e", f"inject={call}:error={error}:when=1")
-        failed = rig.sandbox.hallpass("setup", "docker", "r.example", "--provider", "corp", before=before)
-        failed.ended(1).said("cannot write", "config.toml", "nothing was changed")
-        assert "(INJECTED)" in trace.read_text(encoding="utf-8")
-        assert config.read_text(encoding="utf-8") == CORP
-        left = [path.name for path in config.parent.iterdir()]
-        assert left == ["config.toml"], left
+        # The record of the set-up, the new configuration, and docker's file.
+        for when, file in enumerate(["setups/docker-", "config.toml", "config.json"], start=1):
+            inject = f"inject={call}:error={error}:when={when}"
+            before = ("strace", "-qq", "-o", trace, "-e", f"trace={call}", "-e", inject)
+            failed = rig.sandbox.hallpass("setup", "docker", "r.example", "--provider", "corp", before=before)
+            failed.ended(1).said("cannot write", file, "nothing was changed")
+            assert "(INJECTED)" in trace.read_text(encoding="utf-8")
+            assert config.read_text(encoding="utf-8") == CORP
+            left = [str(path.relative_to(rig.sandbox.home)) for path in rig.sandbox.files()]
+            assert left == [".config/hallpass/config.toml"], left
 
 
 @case

@@ -1,0 +1,123 @@
+//! Takes set-ups out of the files that they changed.
+//!
+//! If nothing but set-ups changed a file, its steps are taken back to the byte, down to the first one
+//! that has to go, and those that stay are made again on top. Otherwise only what the set-ups wrote
+//! is removed.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::document::{Document, Documents};
+use super::edit::Edit;
+use super::record::{ChangedSince, Done, Record, Step};
+use crate::error::Error;
+
+/// Takes `gone` out of the files. The records in `rest` are brought up to date; returns which.
+pub(crate) fn take_back(
+    documents: &mut Documents,
+    gone: &[Record],
+    rest: &mut [Record],
+) -> Result<BTreeSet<usize>, Error> {
+    let mut updated = BTreeSet::new();
+    let mut steps: Vec<&Step> = gone.iter().flat_map(|record| &record.steps).collect();
+    steps.sort_by_key(|step| std::cmp::Reverse(step.number));
+    // The last edit first, because it was made on top of the others.
+    let mut edits: Vec<&Done> = Vec::new();
+    for step in &steps {
+        edits.extend(step.edits.iter().rev());
+    }
+    let mut paths: Vec<&Edit> = Vec::new();
+    for Done { edit, .. } in &edits {
+        if !paths.iter().any(|known| known.path == edit.path) {
+            paths.push(edit);
+        }
+    }
+    for first in paths {
+        let path = &*first.path;
+        let document = documents.of(first)?;
+        let here = edits.iter().filter(|done| done.edit.path == path);
+        if let Ok((bytes, again)) = made_again(document.bytes(), path, gone, rest) {
+            let mut places: Vec<&Edit> = Vec::new();
+            for Done { edit, .. } in here {
+                if !places.iter().any(|known| known.is_same_place(edit)) {
+                    places.push(edit);
+                }
+            }
+            document.replace(places.into_iter(), bytes);
+            for (index, step) in again {
+                updated.insert(index);
+                rest[index].put(&step);
+            }
+            continue;
+        }
+        for Done { edit, replaced } in here {
+            if !is_needed(edit, rest) {
+                remove(document, edit, replaced.as_ref())?;
+            }
+        }
+        let is_new = steps.iter().any(|step| step.created(path));
+        if is_new
+            && document
+                .bytes()
+                .is_some_and(|bytes| first.kind().is_void(bytes))
+        {
+            document.now = None;
+        }
+    }
+    Ok(updated)
+}
+
+/// Whether a set-up that stays needs the edit too.
+pub(crate) fn is_needed(edit: &Edit, rest: &[Record]) -> bool {
+    let mut needed = rest.iter().flat_map(Record::edits);
+    needed.any(|done| done.edit == *edit)
+}
+
+/// Removes an edit, if the file has something that it wrote.
+pub(crate) fn remove(
+    document: &mut Document,
+    edit: &Edit,
+    replaced: Option<&Value>,
+) -> Result<(), Error> {
+    if edit.kind().is_ours(document.bytes()) {
+        document.change(edit, |bytes| edit.kind().remove(bytes, replaced))?;
+    }
+    Ok(())
+}
+
+/// Steps, each with the index of its record.
+type StepsOf = Vec<(usize, Step)>;
+
+/// The bytes as if the steps of `gone` had never been made, and what the steps of `rest` then did.
+fn made_again(
+    bytes: Option<&[u8]>,
+    path: &Path,
+    gone: &[Record],
+    rest: &[Record],
+) -> Result<(Option<Vec<u8>>, StepsOf), ChangedSince> {
+    let mut chain: Vec<(&Step, Option<usize>)> = Vec::new();
+    for record in gone {
+        chain.extend(record.steps_on(path).map(|step| (step, None)));
+    }
+    for (index, record) in rest.iter().enumerate() {
+        chain.extend(record.steps_on(path).map(|step| (step, Some(index))));
+    }
+    chain.sort_by_key(|(step, _)| std::cmp::Reverse(step.number));
+    let first_gone = chain.iter().rposition(|(_, stays)| stays.is_none());
+    chain.truncate(first_gone.map_or(0, |at| at + 1));
+    let mut now = bytes.map(<[u8]>::to_vec);
+    for (step, _) in &chain {
+        now = step.undone(path, now)?;
+    }
+    let mut again = Vec::new();
+    for (step, stays) in chain.into_iter().rev() {
+        if let Some(index) = stays {
+            let mut step = step.clone();
+            now = step.make_again(path, now)?;
+            again.push((index, step));
+        }
+    }
+    Ok((now, again))
+}
