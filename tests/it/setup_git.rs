@@ -147,7 +147,7 @@ fn a_dry_run_shows_all_and_changes_nothing() {
     let before = files_below(desk.sandbox.root());
     let outcome = desk.setup(&["--host", "codeberg.org", "--default", "--dry-run"]);
     for words in [
-        "would be added",
+        "Would change ~/.gitconfig:",
         "credential.https://codeberg.org.helper",
         "[[resources]]",
     ] {
@@ -529,18 +529,19 @@ fn setup_names_a_repositorys_own_helper_that_git_also_asks() {
         let outcome = desk.setup(&["--host", "codeberg.org"]);
         outcome.succeeds();
         assert!(outcome.stdout.contains(set_up), "{outcome}");
-        let (gone, still) = outcome.stdout.split_once("git also asks").expect("a word");
-        assert!(!gone.contains("cache"), "{outcome}");
-        assert!(
-            still.contains("cache (file:.git/config)") && !still.contains("store"),
-            "{outcome}"
-        );
+        let (_, still) = outcome
+            .stdout
+            .split_once("git also asks")
+            .expect("a warning");
+        let next = still.lines().nth(1);
+        assert_eq!(next, Some("  cache (file:.git/config)"), "{outcome}");
+        assert_eq!(outcome.stdout.matches("cache").count(), 1, "{outcome}");
     }
     desk.git(&["config", "--unset", "credential.helper"]);
     desk.git(&["config", "credential.helper", ""]);
     let outcome = desk.setup(&["--host", "codeberg.org"]);
     assert!(
-        outcome.stdout.contains("hallpass is not asked"),
+        outcome.stdout.contains("git does not ask hallpass"),
         "{outcome}"
     );
 }
@@ -554,7 +555,7 @@ fn taking_back_the_default_takes_back_no_host() {
     desk.setup(&["--host", "codeberg.org"]).succeeds();
     let before = (desk.git_config(), fs::read_to_string(&config).unwrap());
     let outcome = desk.setup(&["--default"]);
-    let way_back = "to take it back: hallpass setup git --default --undo\n";
+    let way_back = "To undo this, run `hallpass setup git --default --undo`\n";
     assert!(outcome.stdout.ends_with(way_back), "{outcome}");
     desk.setup(&["--default", "--undo"]).succeeds();
     let after = (desk.git_config(), fs::read_to_string(&config).unwrap());
@@ -591,7 +592,7 @@ fn a_git_configuration_that_cannot_be_written_leaves_everything_as_it_was() {
     let lock = desk.sandbox.home().join(".gitconfig.lock");
     fs::write(&lock, "").unwrap();
     let outcome = desk.setup(&["--host", "codeberg.org", "--default"]);
-    outcome.fails_saying(1, &["could not lock", ".lock"]);
+    outcome.fails_saying(1, &["another program is writing ~/.gitconfig", ".lock"]);
     assert_eq!(outcome.stdout, "");
     assert!(!outcome.stderr.contains("installed"), "{outcome}");
     assert_eq!(fs::read_to_string(&config).unwrap(), "");
@@ -633,11 +634,7 @@ fn what_git_refuses_half_way_is_taken_back() {
         "--provider",
         "codeberg",
     ];
-    let words = [
-        "--add",
-        "--replace-all",
-        "--add credential.https://codeberg.org/team",
-    ];
+    let words = ["--add", "--add credential.https://codeberg.org/team"];
     let path_word = "useHttpPath yes";
     for later in ["", "[credential]\n\thelper = cache\n"] {
         // The second time there is something to move.
@@ -760,4 +757,45 @@ fn a_forges_name_never_means_a_configured_provider_whose_home_is_not_this_host()
         let recipient = "tokens of forge.example (https://forge.example) will be sent to https://forge.example\n";
         assert!(outcome.stdout.contains(recipient), "{outcome}");
     }
+}
+
+#[test]
+fn the_file_that_git_would_write_is_changed() {
+    for (variable, files, expected) in [
+        (None, vec![".config/git/config"], ".config/git/config"),
+        (None, vec![".config/git/config", ".gitconfig"], ".gitconfig"),
+        (None, vec![], ".gitconfig"),
+        (Some("elsewhere"), vec![".gitconfig"], "elsewhere"),
+    ] {
+        let mut desk = Desk::new();
+        let home = desk.sandbox.home().clone();
+        fs::remove_file(home.join(".gitconfig")).unwrap();
+        for file in files {
+            fs::create_dir_all(home.join(file).parent().unwrap()).unwrap();
+            fs::write(home.join(file), "[user]\n\tname = a\n").unwrap();
+        }
+        if let Some(file) = variable {
+            desk.sandbox.set("GIT_CONFIG_GLOBAL", home.join(file));
+        }
+        desk.setup(&["--host", "codeberg.org"]).succeeds();
+        let text = fs::read_to_string(home.join(expected)).unwrap();
+        assert!(text.contains("hallpass git"), "{expected}: {text}");
+        assert_eq!(desk.helpers("https://codeberg.org").len(), 2);
+        desk.setup(&["--undo"]).succeeds();
+        let left = fs::read_to_string(home.join(expected)).unwrap_or_default();
+        assert!(!left.contains("hallpass"), "{expected}: {left}");
+    }
+}
+
+#[test]
+#[cfg(unix)]
+fn a_git_configuration_that_is_no_regular_file_is_refused() {
+    let mut desk = Desk::new();
+    let config = desk.config_path();
+    desk.sandbox.set("GIT_CONFIG_GLOBAL", "/dev/null");
+    let outcome = desk.setup(&["--host", "codeberg.org"]);
+    outcome.fails_saying(1, &["/dev/null"]);
+    assert_eq!(fs::read_to_string(&config).unwrap(), "");
+    let null = fs::symlink_metadata("/dev/null").unwrap();
+    assert!(!null.is_file());
 }

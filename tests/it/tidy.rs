@@ -100,6 +100,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         &[
             "arguments",
             "child",
+            "child",
             "clock",
             "config",
             "error",
@@ -134,6 +135,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "setup",
         &[
+            "child",
             "arguments",
             "config",
             "error",

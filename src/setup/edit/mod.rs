@@ -5,6 +5,7 @@
 //! there and never holds what stands beside it: that may be somebody's password.
 
 pub(crate) mod block;
+pub(crate) mod git_config;
 pub(crate) mod json;
 pub(crate) mod link;
 
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use block::Block;
+use git_config::{KeyValues, NoHelper};
 use json::Member;
 use link::Link;
 
@@ -37,6 +39,8 @@ pub(crate) struct Edit {
 #[serde(rename_all = "kebab-case")]
 enum Change {
     Block(Block),
+    GitNoHelper(NoHelper),
+    GitValues(KeyValues),
     Link(Link),
     Member(Member),
 }
@@ -120,6 +124,41 @@ impl Edit {
         }
     }
 
+    /// git asks this helper, and none that it has read before.
+    pub(crate) fn git_helper(path: &Path, section: &str, helper: &str) -> Self {
+        Self {
+            path: path.to_owned(),
+            change: Change::GitValues(KeyValues {
+                key: format!("{section}.helper"),
+                values: vec![String::new(), helper.to_owned()],
+                helper: Some(helper.to_owned()),
+            }),
+        }
+    }
+
+    /// git names the path that it wants.
+    pub(crate) fn git_path(path: &Path, section: &str) -> Self {
+        Self {
+            path: path.to_owned(),
+            change: Change::GitValues(KeyValues {
+                key: git_config::path_key(section),
+                values: vec![git_config::YES.to_owned()],
+                helper: None,
+            }),
+        }
+    }
+
+    /// A section of a git configuration has nothing that a set-up wrote.
+    pub(crate) fn no_git_helper(path: &Path, section: &str, helper: &str) -> Self {
+        Self {
+            path: path.to_owned(),
+            change: Change::GitNoHelper(NoHelper {
+                section: section.to_owned(),
+                helper: helper.to_owned(),
+            }),
+        }
+    }
+
     /// A link to this program.
     pub(crate) fn link(path: &Path, program: &Path) -> Self {
         Self {
@@ -136,6 +175,12 @@ impl Edit {
         self.path == other.path && own.place() == others.place()
     }
 
+    /// Whether the file has exactly this at this moment.
+    pub(crate) fn is_in_place(&self) -> bool {
+        let read = super::document::read(&self.path, self.program());
+        read.is_ok_and(|read| self.kind().is_in_place(read.as_deref().map(Vec::as_slice)))
+    }
+
     /// Whether the file has it at this moment, perhaps with changes of the user's own.
     pub(super) fn is_there(&self) -> bool {
         let read = super::document::read(&self.path, self.program());
@@ -145,6 +190,8 @@ impl Edit {
     pub(super) fn kind(&self) -> &dyn Kind {
         match &self.change {
             Change::Block(block) => block,
+            Change::GitNoHelper(none) => none,
+            Change::GitValues(values) => values,
             Change::Link(link) => link,
             Change::Member(member) => member,
         }
@@ -154,7 +201,10 @@ impl Edit {
     pub(super) fn program(&self) -> Option<&Path> {
         match &self.change {
             Change::Link(link) => Some(&link.program),
-            Change::Block(_) | Change::Member(_) => None,
+            Change::Block(_)
+            | Change::GitNoHelper(_)
+            | Change::GitValues(_)
+            | Change::Member(_) => None,
         }
     }
 }

@@ -1,31 +1,13 @@
-//! The user's own git configuration, read and written by `git config` alone.
+//! git's configuration, as git itself reads it.
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use super::error::GitError;
+use crate::config::home;
+use crate::env::Env;
 use crate::error::Error;
-use crate::files;
-
-/// The values of a key in the user's own configuration, in their order.
-pub(crate) fn values(key: &str) -> Result<Vec<String>, Error> {
-    let output = git(&["--null", "--get-all", key])?;
-    parts(output, || format!("read {key}"))
-}
-
-/// Every value of the keys that match a pattern in the user's own configuration: (key, value), in
-/// their order.
-pub(crate) fn matching(keys: &str) -> Result<Vec<(String, String)>, Error> {
-    let output = git(&["--null", "--get-regexp", keys])?;
-    let pairs = parts(output, || format!("read {keys}"))?;
-    let pair = |text: &String| {
-        // A key without any value stands alone.
-        let (key, value) = text.split_once('\n').unwrap_or((text, ""));
-        (key.to_owned(), value.to_owned())
-    };
-    Ok(pairs.iter().map(pair).collect())
-}
 
 /// What one line says, and where.
 #[derive(Debug, Clone)]
@@ -42,6 +24,18 @@ pub(crate) struct Entry {
 impl Entry {
     pub(crate) fn is_global(&self) -> bool {
         self.scope == "global"
+    }
+
+    /// The file that it is in.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        self.origin.strip_prefix("file:").map(Path::new)
+    }
+
+    /// Its key without the name of the variable.
+    pub(crate) fn section(&self) -> &str {
+        self.key
+            .rsplit_once('.')
+            .map_or(&*self.key, |(section, _)| section)
     }
 
     /// Whether git reads it after the user's own configuration.
@@ -74,52 +68,21 @@ pub(crate) fn everywhere(keys: &str) -> Result<Vec<Entry>, Error> {
     Ok(parts.chunks(3).filter_map(entry).collect())
 }
 
-/// The file that the user's own configuration is written to, as [`Entry::origin`] says it; `None`
-/// where nothing is in it.
-pub(crate) fn own_file() -> Result<Option<String>, Error> {
-    let output = git(&["--null", "--show-origin", "--list"])?;
-    // Where there is no file, git says so and fails.
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let parts: Vec<&str> = text.split('\0').collect();
-    Ok(parts
-        .chunks_exact(2)
-        .last()
-        .and_then(|pair| pair.first())
-        .map(|origin| (*origin).to_owned()))
-}
-
-pub(crate) fn add(key: &str, value: &str) -> Result<(), Error> {
-    let output = git(&["--add", key, value])?;
-    checked(output, || format!("set {key}")).map(drop)
-}
-
-/// Adds an empty value and then another. `mark`, which says as much as that other one, stands for
-/// the empty one until both are there.
-pub(crate) fn add_behind_an_empty_one(key: &str, value: &str, mark: &str) -> Result<(), Error> {
-    add(key, mark)?;
-    add(key, value)?;
-    let output = git(&["--replace-all", key, "", &exactly(mark)])?;
-    checked(output, || format!("set {key}")).map(drop)
-}
-
-/// Takes values from a key; `rest` are those that stay. git touches no other line of the file,
-/// but where one that stays is equal to one that is taken: then all are written anew.
-pub(crate) fn take(key: &str, taken: &[String], rest: &[String]) -> Result<(), Error> {
-    if rest.iter().any(|value| taken.contains(value)) {
-        let output = git(&["--unset-all", key])?;
-        checked(output, || format!("unset {key}"))?;
-        return rest.iter().try_for_each(|value| add(key, value));
+/// The file that `git config --global` writes (git-config(1), FILES).
+pub(crate) fn global_file(env: &Env) -> Result<PathBuf, Error> {
+    if let Some(path) = env.var_os("GIT_CONFIG_GLOBAL") {
+        return Ok(path.into());
     }
-    let mut done: Vec<&String> = Vec::new();
-    for value in taken {
-        if done.contains(&value) {
-            continue;
-        }
-        let output = git(&["--unset-all", key, &exactly(value)])?;
-        checked(output, || format!("unset {key}"))?;
-        done.push(value);
-    }
-    Ok(())
+    let home = home(env)?;
+    let own = home.join(".gitconfig");
+    let folder = env.var_os("XDG_CONFIG_HOME").filter(|it| !it.is_empty());
+    let folder = folder.map_or_else(|| home.join(".config"), PathBuf::from);
+    let other = folder.join("git/config");
+    Ok(if !own.exists() && other.exists() {
+        other
+    } else {
+        own
+    })
 }
 
 /// What `git --version` prints; `None` where git does not start.
@@ -127,67 +90,6 @@ pub(crate) fn version_output() -> Option<String> {
     let mut command = Command::new("git");
     let output = ran(command.arg("--version"), || "start".to_owned()).ok()?;
     String::from_utf8(output.stdout).ok()
-}
-
-/// The file that a key stands in.
-pub(crate) fn file_of(key: &str) -> Result<Option<PathBuf>, Error> {
-    let output = git(&["--null", "--show-origin", "--get-all", key])?;
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let origin = text.split('\0').next().unwrap_or_default();
-    let path = origin.strip_prefix("file:").map(PathBuf::from);
-    Ok(path.filter(|path| path.is_absolute()))
-}
-
-/// Removes the section of a key where nothing is left in it. git keeps the heading of one that
-/// stands behind a comment, for the comment may be about it.
-pub(crate) fn remove_section_if_empty(file: &Path, key: &str) -> Result<(), Error> {
-    let Some((section, _)) = key.rsplit_once('.') else {
-        return Ok(());
-    };
-    let heading = match section.split_once('.') {
-        Some((name, of)) => format!("[{name} \"{of}\"]"),
-        None => format!("[{section}]"),
-    };
-    let text = files::read_text(file, files::LARGEST).unwrap_or_default();
-    let mut lines = text.lines().skip_while(|line| *line != heading);
-    let is_bare = lines.next().is_some() && lines.next().is_none_or(|next| next.starts_with('['));
-    let keys = exactly(&format!("{section}."));
-    let keys = keys.strip_suffix('$').unwrap_or(&keys);
-    if !is_bare || text.matches(&heading).count() != 1 || !matching(keys)?.is_empty() {
-        return Ok(());
-    }
-    let output = git(&["--remove-section", section])?;
-    checked(output, || format!("remove {section}")).map(drop)
-}
-
-/// Removes a configuration that is left empty: it was made by what has been taken back. One that
-/// is a link is somebody's arrangement and stays.
-pub(crate) fn remove_if_empty(file: &Path) {
-    let is_empty = std::fs::symlink_metadata(file)
-        .is_ok_and(|metadata| metadata.is_file() && metadata.len() == 0);
-    if is_empty {
-        // An empty file says the same as none.
-        let _ = std::fs::remove_file(file);
-    }
-}
-
-/// An extended regular expression (POSIX) that matches this value and no other.
-fn exactly(value: &str) -> String {
-    let mut pattern = String::from("^");
-    for c in value.chars() {
-        if r"\^$.[]|()*+?{}".contains(c) {
-            pattern.push('\\');
-        }
-        pattern.push(c);
-    }
-    pattern.push('$');
-    pattern
-}
-
-fn git(arguments: &[&str]) -> Result<Output, Error> {
-    let mut command = Command::new("git");
-    command.args(["config", "--global"]).args(arguments);
-    ran(&mut command, || "start".to_owned())
 }
 
 fn ran(command: &mut Command, action: impl Fn() -> String) -> Result<Output, Error> {
@@ -222,20 +124,4 @@ fn checked(output: Output, action: impl Fn() -> String) -> Result<Vec<u8>, Error
         cause: io::Error::other(said.trim().to_owned()),
     }
     .into())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_value_is_matched_by_itself_alone() {
-        for (value, expected) in [
-            ("", "^$"),
-            ("/opt/a.b/hallpass git", r"^/opt/a\.b/hallpass git$"),
-            ("!'/a (b)/hallpass' git", r"^!'/a \(b\)/hallpass' git$"),
-        ] {
-            assert_eq!(exactly(value), expected);
-        }
-    }
 }

@@ -6,6 +6,7 @@ pub mod doctor;
 pub mod error;
 mod git_config;
 mod large_pushes;
+mod order;
 pub mod protocol;
 mod repository;
 mod resolver;

@@ -1,0 +1,473 @@
+//! Values of one key in a git configuration file, read and written by git itself.
+//!
+//! <https://git-scm.com/docs/git-config>
+
+use std::ffi::OsString;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{Bytes, Kind, Unfit};
+use crate::child;
+
+/// Longer than git takes for one file, also on a slow disk.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// The values of a key, behind all values that it has already.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct KeyValues {
+    pub(super) key: String,
+    pub(super) values: Vec<String>,
+    /// The helper that these values name, if they do. Every helper that is this program is ours,
+    /// by whatever path git starts it, with the empty value before it.
+    pub(super) helper: Option<String>,
+}
+
+/// No helper of ours in a section, and nothing else that a set-up wrote there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct NoHelper {
+    pub(super) section: String,
+    pub(super) helper: String,
+}
+
+impl KeyValues {
+    /// Which of the values of the key are ours, and the others.
+    fn parted(&self, found: Vec<String>) -> (Vec<String>, Vec<String>) {
+        match &self.helper {
+            Some(helper) => parted(found, helper),
+            // Ours is the last one: an equal value of the user's own stands before it.
+            None if found.ends_with(&self.values) => {
+                let mut others = found;
+                let ours = others.split_off(others.len() - self.values.len());
+                (ours, others)
+            }
+            None => (Vec::new(), found),
+        }
+    }
+
+    fn found(&self, bytes: Bytes<'_>) -> Vec<String> {
+        let copy = Copy::of(bytes);
+        copy.and_then(|copy| copy.values(&self.key))
+            .unwrap_or_default()
+    }
+
+    fn ours(&self, bytes: Bytes<'_>) -> Vec<String> {
+        self.parted(self.found(bytes)).0
+    }
+}
+
+impl Kind for KeyValues {
+    fn apply(&self, bytes: Bytes<'_>) -> Result<Option<Vec<u8>>, Unfit> {
+        let copy = Copy::of(bytes)?;
+        let (ours, others) = self.parted(copy.values(&self.key)?);
+        if ours != self.values {
+            copy.take(&self.key, &ours, &others)?;
+            for value in &self.values {
+                copy.run(&["--add", &self.key, value])?;
+            }
+        }
+        copy.bytes()
+    }
+
+    fn is_in_place(&self, bytes: Bytes<'_>) -> bool {
+        self.ours(bytes) == self.values
+    }
+
+    fn is_ours(&self, bytes: Bytes<'_>) -> bool {
+        !self.ours(bytes).is_empty()
+    }
+
+    fn remove(&self, bytes: Bytes<'_>, _: Option<&Value>) -> Result<Option<Vec<u8>>, Unfit> {
+        let copy = Copy::of(bytes)?;
+        copy.take_ours(self)?;
+        copy.bytes()
+    }
+
+    fn place(&self) -> String {
+        self.key.clone()
+    }
+
+    fn view(&self, bytes: Bytes<'_>) -> Vec<String> {
+        let ours = self.ours(bytes).into_iter();
+        ours.map(|value| format!("{} = {value:?}", self.key))
+            .collect()
+    }
+
+    fn lock(&self, _: &Path, target: &Path) -> Option<PathBuf> {
+        Some(lock_of(target))
+    }
+}
+
+impl NoHelper {
+    /// What a set-up may have written into the section, the last first.
+    fn all(&self) -> [KeyValues; 2] {
+        [
+            KeyValues {
+                key: path_key(&self.section),
+                values: vec![YES.to_owned()],
+                helper: None,
+            },
+            KeyValues {
+                key: format!("{}.helper", self.section),
+                values: Vec::new(),
+                helper: Some(self.helper.clone()),
+            },
+        ]
+    }
+}
+
+impl Kind for NoHelper {
+    fn apply(&self, bytes: Bytes<'_>) -> Result<Option<Vec<u8>>, Unfit> {
+        let copy = Copy::of(bytes)?;
+        for values in self.all() {
+            copy.take_ours(&values)?;
+        }
+        copy.bytes()
+    }
+
+    fn is_in_place(&self, bytes: Bytes<'_>) -> bool {
+        let [_, helper] = self.all();
+        !helper.is_ours(bytes)
+    }
+
+    /// The helper is elsewhere by now, and that place is taken back by itself.
+    fn remove(&self, bytes: Bytes<'_>, _: Option<&Value>) -> Result<Option<Vec<u8>>, Unfit> {
+        Ok(bytes.map(<[u8]>::to_vec))
+    }
+
+    fn place(&self) -> String {
+        let [_, helper] = self.all();
+        helper.key
+    }
+
+    fn view(&self, bytes: Bytes<'_>) -> Vec<String> {
+        let [path, helper] = self.all();
+        [helper.view(bytes), path.view(bytes)].concat()
+    }
+
+    fn lock(&self, _: &Path, target: &Path) -> Option<PathBuf> {
+        Some(lock_of(target))
+    }
+}
+
+/// The lock that git takes for a file.
+fn lock_of(target: &Path) -> PathBuf {
+    let mut lock = OsString::from(target);
+    lock.push(".lock");
+    lock.into()
+}
+
+/// The key that makes git name the path which it wants.
+pub(crate) fn path_key(section: &str) -> String {
+    format!("{section}.useHttpPath")
+}
+
+/// A true value in a spelling that hardly anybody else uses (git-config(1)), so that git can remove
+/// ours and leave the user's own.
+pub(crate) const YES: &str = "yes";
+
+/// Our helpers, each with the empty value before it, and all others.
+pub(crate) fn parted(values: Vec<String>, helper: &str) -> (Vec<String>, Vec<String>) {
+    let mut ours = Vec::new();
+    let mut others: Vec<String> = Vec::new();
+    let mut follows_ours = false;
+    for value in values {
+        let is_one = is_ours(&value, helper);
+        if is_one {
+            if !follows_ours {
+                ours.extend(others.pop_if(|last| last.is_empty()));
+            }
+            ours.push(value);
+        } else {
+            others.push(value);
+        }
+        follows_ours = is_one;
+    }
+    (ours, others)
+}
+
+/// Whether a value runs a hallpass, or this program by another name; `helper` is how git starts
+/// this program.
+pub(crate) fn is_ours(value: &str, helper: &str) -> bool {
+    let Some(program) = program_of(value) else {
+        return false;
+    };
+    let name = Path::new(program.trim_start_matches('!').trim_matches('\'')).file_stem();
+    name.is_some_and(|name| name == "hallpass") || program_of(helper) == Some(program)
+}
+
+fn program_of(helper: &str) -> Option<&str> {
+    helper.strip_suffix(" git").map(str::trim_end)
+}
+
+/// A copy of a configuration file that git may edit.
+struct Copy(PathBuf);
+
+impl Copy {
+    fn of(bytes: Bytes<'_>) -> Result<Self, Unfit> {
+        let name = format!("hallpass-{:016x}.gitconfig", rand::random::<u64>());
+        let copy = Self(std::env::temp_dir().join(name));
+        let mut options = std::fs::File::options();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let written = options
+            .open(&copy.0)
+            .and_then(|mut file| file.write_all(bytes.unwrap_or_default()));
+        written.map_err(|error| cannot_edit(&error.to_string()))?;
+        Ok(copy)
+    }
+
+    fn bytes(&self) -> Result<Option<Vec<u8>>, Unfit> {
+        let bytes = std::fs::read(&self.0).map_err(|error| cannot_edit(&error.to_string()))?;
+        Ok(Some(bytes).filter(|bytes| !bytes.is_empty()))
+    }
+
+    fn values(&self, key: &str) -> Result<Vec<String>, Unfit> {
+        let text = self.run(&["--null", "--get-all", key])?;
+        Ok(text.split_terminator('\0').map(str::to_owned).collect())
+    }
+
+    /// Removes what a set-up wrote of these values, and its section if nothing else is in it.
+    fn take_ours(&self, values: &KeyValues) -> Result<(), Unfit> {
+        let (ours, others) = values.parted(self.values(&values.key)?);
+        self.take(&values.key, &ours, &others)
+    }
+
+    /// git changes no other line, unless a value that stays is equal to one that goes: then it
+    /// writes all of them again.
+    fn take(&self, key: &str, taken: &[String], rest: &[String]) -> Result<(), Unfit> {
+        if taken.is_empty() {
+            return Ok(());
+        }
+        if rest.iter().any(|value| taken.contains(value)) {
+            self.run(&["--unset-all", key])?;
+            for value in rest {
+                self.run(&["--add", key, value])?;
+            }
+        } else {
+            let mut done: Vec<&String> = Vec::new();
+            for value in taken {
+                if !done.contains(&value) {
+                    self.run(&["--unset-all", key, &exactly(value)])?;
+                    done.push(value);
+                }
+            }
+        }
+        self.remove_section_if_empty(key)
+    }
+
+    /// git keeps the heading of an empty section that follows a comment, because the comment may
+    /// be about it.
+    fn remove_section_if_empty(&self, key: &str) -> Result<(), Unfit> {
+        let Some((section, _)) = key.rsplit_once('.') else {
+            return Ok(());
+        };
+        let heading = match section.split_once('.') {
+            Some((name, of)) => format!("[{name} \"{of}\"]"),
+            None => format!("[{section}]"),
+        };
+        let text = std::fs::read_to_string(&self.0).unwrap_or_default();
+        let mut lines = text.lines().skip_while(|line| *line != heading);
+        let is_bare =
+            lines.next().is_some() && lines.next().is_none_or(|next| next.starts_with('['));
+        let keys = exactly(&format!("{section}."));
+        let keys = keys.strip_suffix('$').unwrap_or(&keys);
+        if !is_bare
+            || text.matches(&heading).count() != 1
+            || !self.run(&["--null", "--get-regexp", keys])?.is_empty()
+        {
+            return Ok(());
+        }
+        self.run(&["--remove-section", section]).map(drop)
+    }
+
+    /// What git prints; nothing where there is no such key.
+    fn run(&self, arguments: &[&str]) -> Result<String, Unfit> {
+        // git-config(1).
+        const NO_SUCH_KEY: i32 = 1;
+        const NOTHING_TO_UNSET: i32 = 5;
+        let mut command = Command::new("git");
+        command.args(["config", "--file"]).arg(&self.0);
+        command.args(arguments);
+        let output = child::output(&mut command, LIMIT);
+        let output = output.map_err(|error| cannot_edit(&error.to_string()))?;
+        if !output.status.success()
+            && !matches!(output.status.code(), Some(NO_SUCH_KEY | NOTHING_TO_UNSET))
+        {
+            return Err(cannot_edit(String::from_utf8_lossy(&output.stderr).trim()));
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+}
+
+impl Drop for Copy {
+    fn drop(&mut self) {
+        // A copy that stays is in the folder for temporary files, and only the user can read it.
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+fn cannot_edit(why: &str) -> Unfit {
+    Unfit(format!("cannot be edited by git: {why}"))
+}
+
+/// An extended regular expression (POSIX) that matches this value and no other.
+fn exactly(value: &str) -> String {
+    let mut pattern = String::from("^");
+    for c in value.chars() {
+        if r"\^$.[]|()*+?{}".contains(c) {
+            pattern.push('\\');
+        }
+        pattern.push(c);
+    }
+    pattern.push('$');
+    pattern
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HELPER: &str = "/usr/bin/hallpass git";
+
+    fn helper(key: &str) -> KeyValues {
+        KeyValues {
+            key: key.to_owned(),
+            values: vec![String::new(), HELPER.to_owned()],
+            helper: Some(HELPER.to_owned()),
+        }
+    }
+
+    #[test]
+    fn a_helper_is_added_once_and_removed_to_the_byte() {
+        let edit = helper("credential.https://a.example.helper");
+        for before in [
+            None,
+            Some("[user]\n\tname = a\n"),
+            Some("# mine\n[credential \"https://b.example\"]\n\thelper = store\n"),
+        ] {
+            let before = before.map(str::as_bytes);
+            assert!(!edit.is_in_place(before) && !edit.is_ours(before));
+            let after = edit.apply(before).unwrap();
+            assert!(edit.is_in_place(after.as_deref()));
+            assert_eq!(edit.apply(after.as_deref()).unwrap(), after);
+            let text = String::from_utf8(after.clone().unwrap()).unwrap();
+            assert!(
+                text.ends_with(
+                    "[credential \"https://a.example\"]\n\thelper = \n\thelper = /usr/bin/hallpass git\n"
+                ),
+                "{text}"
+            );
+            let removed = edit.remove(after.as_deref(), None).unwrap();
+            assert_eq!(removed.as_deref(), before);
+        }
+    }
+
+    #[test]
+    fn what_the_user_wrote_stays() {
+        let edit = helper("credential.helper");
+        let before = "[credential]\n\thelper = store\n\tusername = me\n";
+        let after = edit.apply(Some(before.as_bytes())).unwrap().unwrap();
+        let mut changed = after.clone();
+        changed.extend_from_slice(b"\tinteractive = false\n");
+        let removed = edit.remove(Some(&changed), None).unwrap().unwrap();
+        assert_eq!(
+            String::from_utf8(removed).unwrap(),
+            format!("{before}\tinteractive = false\n")
+        );
+    }
+
+    #[test]
+    fn an_earlier_path_of_ours_is_replaced() {
+        let edit = helper("credential.helper");
+        let before = "[credential]\n\thelper = \n\thelper = /old/hallpass git\n";
+        assert!(edit.is_ours(Some(before.as_bytes())));
+        let after = edit.apply(Some(before.as_bytes())).unwrap().unwrap();
+        assert_eq!(
+            edit.view(Some(&after)),
+            [
+                "credential.helper = \"\"",
+                "credential.helper = \"/usr/bin/hallpass git\""
+            ]
+        );
+        let none = NoHelper {
+            section: "credential".to_owned(),
+            helper: HELPER.to_owned(),
+        };
+        assert_eq!(none.apply(Some(&after)).unwrap(), None);
+    }
+
+    #[test]
+    fn a_value_of_the_users_own_that_says_the_same_stays() {
+        let edit = KeyValues {
+            key: path_key("credential.https://a.example"),
+            values: vec![YES.to_owned()],
+            helper: None,
+        };
+        let own = b"[credential \"https://a.example\"]\n\tuseHttpPath = true\n";
+        let after = edit.apply(Some(own)).unwrap();
+        assert_eq!(
+            edit.remove(after.as_deref(), None).unwrap().unwrap(),
+            own.to_vec()
+        );
+    }
+
+    #[test]
+    fn ours_is_taken_out_with_its_empty_value_and_no_other() {
+        let ours = "/usr/local/bin/hallpass git";
+        let quoted = "!'/opt/a b/hallpass' git";
+        for (before, taken, rest) in [
+            (vec!["", ours], vec!["", ours], vec![]),
+            (vec!["store", "", ours], vec!["", ours], vec!["store"]),
+            (
+                vec!["", "store", "", quoted],
+                vec!["", quoted],
+                vec!["", "store"],
+            ),
+            (vec!["", "store"], vec![], vec!["", "store"]),
+            (vec![ours, "cache"], vec![ours], vec!["cache"]),
+            (
+                vec!["/x/nothallpass git"],
+                vec![],
+                vec!["/x/nothallpass git"],
+            ),
+        ] {
+            let values = before.iter().map(|value| (*value).to_owned()).collect();
+            let (ours, others) = parted(values, "/opt/hallpass-linux-amd64 git");
+            assert_eq!(ours, taken, "{before:?}");
+            assert_eq!(others, rest, "{before:?}");
+        }
+    }
+
+    #[test]
+    fn this_program_is_recognized_by_any_name() {
+        let helper = "/opt/hallpass-linux-amd64 git";
+        for (value, is_one) in [
+            ("/usr/local/bin/hallpass git", true),
+            ("!'/opt/a b/hallpass' git", true),
+            (helper, true),
+            ("/opt/hallpass-linux-arm64 git", false),
+            ("/x/nothallpass git", false),
+            ("/opt/hallpass-linux-amd64 docker", false),
+            ("", false),
+        ] {
+            assert_eq!(is_ours(value, helper), is_one, "{value}");
+        }
+    }
+
+    #[test]
+    fn a_value_is_matched_by_itself_alone() {
+        for (value, expected) in [
+            ("", "^$"),
+            ("/opt/a.b/hallpass git", r"^/opt/a\.b/hallpass git$"),
+            ("!'/a (b)/hallpass' git", r"^!'/a \(b\)/hallpass' git$"),
+        ] {
+            assert_eq!(exactly(value), expected);
+        }
+    }
+}

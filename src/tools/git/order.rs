@@ -1,0 +1,322 @@
+//! In what order git asks the helpers of a host.
+//!
+//! git has one list for all its configuration, in the order of its files and their lines, however
+//! closely a helper's section fits, and passes every credential that worked to all of them. So the
+//! helper of hallpass has to come last.
+
+use std::path::Path;
+
+use url::Url;
+
+use super::git_config::Entry;
+use crate::setup::edit::git_config::{YES, is_ours, parted};
+use crate::setup::host::Host;
+
+/// Every host's key.
+const DEFAULT: &str = "credential.helper";
+
+/// The sections that say the same to git: every host's, or one host's in both its spellings.
+pub(crate) fn sections(host: Option<&Host>) -> impl Iterator<Item = String> + use<> {
+    let spelled = match host {
+        Some(Host { text, .. }) => vec![
+            format!("credential.{text}"),
+            format!("credential.{}/", text.trim_end_matches('/')),
+        ],
+        None => vec!["credential".to_owned()],
+    };
+    spelled.into_iter()
+}
+
+/// Where ours is to stand.
+pub(crate) struct Place {
+    pub(crate) section: String,
+    /// Whether none of the user's own other helpers is behind it then.
+    pub(crate) is_last: bool,
+    /// Behind which entry it stands where it is not.
+    pub(crate) behind: usize,
+}
+
+/// The first spelling of the section that git writes behind all others' helpers: a section that
+/// is not there yet comes at the end of the file.
+pub(crate) fn place(
+    entries: &[Entry],
+    own_file: &Path,
+    host: Option<&Host>,
+    helper: &str,
+) -> Place {
+    let of = |section: &str, entry: &Entry| {
+        let (at, _) = entry.key.rsplit_once('.').unwrap_or_default();
+        at == section && entry.file() == Some(own_file)
+    };
+    let mut behind = entries.len();
+    for section in sections(host) {
+        let last = entries.iter().rposition(|entry| of(&section, entry));
+        let is_last = last.is_none_or(|last| {
+            behind = last + 1;
+            others_behind(entries, behind, host, helper).is_empty()
+        });
+        if is_last {
+            return Place {
+                section,
+                is_last,
+                behind: entries.len(),
+            };
+        }
+    }
+    // One that holds nothing else goes, and comes again at the end.
+    let holds_ours_alone = |section: &String| {
+        let held = entries.iter().filter(|entry| of(section, entry));
+        let (helpers, more): (Vec<_>, Vec<_>) =
+            held.partition(|entry| entry.key.ends_with(".helper"));
+        let values = helpers.iter().map(|entry| entry.value.clone()).collect();
+        parted(values, helper).1.is_empty()
+            && more
+                .iter()
+                .all(|entry| entry.key.ends_with(".usehttppath") && entry.value == YES)
+    };
+    if let Some(section) = sections(host).find(holds_ours_alone) {
+        return Place {
+            section,
+            is_last: true,
+            behind: entries.len(),
+        };
+    }
+    Place {
+        section: sections(host).last().unwrap_or_default(),
+        is_last: false,
+        behind,
+    }
+}
+
+/// Whether git asks nobody else of the user's own behind the helper at this key.
+pub(crate) fn is_last(entries: &[Entry], key: &str, host: Option<&Host>, helper: &str) -> bool {
+    let ours = entries
+        .iter()
+        .rposition(|entry| entry.key == key && entry.value == helper);
+    ours.is_some_and(|at| others_behind(entries, at + 1, host, helper).is_empty())
+}
+
+/// The helpers of others, empty ones too, that the user's own configuration has behind an entry.
+fn others_behind(
+    entries: &[Entry],
+    behind: usize,
+    host: Option<&Host>,
+    helper: &str,
+) -> Vec<String> {
+    let fitting = entries.iter().skip(behind);
+    let fitting = fitting.filter(|entry| entry.is_global() && fits(&entry.key, host));
+    parted(fitting.map(|entry| entry.value.clone()).collect(), helper).1
+}
+
+/// Whether git looks at a key for a host, or for a part of it; without one: at every host's.
+fn fits(key: &str, host: Option<&Host>) -> bool {
+    let of = key.strip_prefix("credential.");
+    match (of.and_then(|of| of.strip_suffix(".helper")), host) {
+        (None, _) => key == DEFAULT,
+        (Some(_), None) => false,
+        (Some(of), Some(host)) => overlap(of, &host.url),
+    }
+}
+
+/// Whether a URL, which may be a part of one (gitcredentials(7)), and a host have anything in
+/// common. In doubt they have.
+fn overlap(of: &str, host: &Url) -> bool {
+    let (scheme, rest) = match of.split_once("://") {
+        Some((scheme, rest)) => (scheme, rest),
+        None => (host.scheme(), of),
+    };
+    if !scheme.eq_ignore_ascii_case(host.scheme()) {
+        return false;
+    }
+    if rest.is_empty() || rest.starts_with('/') {
+        return true;
+    }
+    let Ok(of) = Url::parse(&format!("{}://{rest}", host.scheme())) else {
+        return true;
+    };
+    let labels = |url: &Url| -> Vec<String> {
+        let name = url.host_str().unwrap_or_default();
+        name.split('.').map(str::to_owned).collect()
+    };
+    let (a, b) = (labels(&of), labels(host));
+    let same_host = a.len() == b.len()
+        && a.iter()
+            .zip(&b)
+            .all(|(a, b)| a == b || a == "*" || b == "*");
+    let path = |url: &Url| format!("{}/", url.path().trim_end_matches('/'));
+    let (a, b) = (path(&of), path(host));
+    same_host
+        && of.port_or_known_default() == host.port_or_known_default()
+        && (a.starts_with(&b) || b.starts_with(&a))
+}
+
+/// The helpers of others, each with where it stands.
+#[derive(Default)]
+pub(crate) struct Others {
+    pub(crate) no_longer_asked: Vec<String>,
+    /// Behind ours: git hands them what worked.
+    pub(crate) still_asked: Vec<String>,
+    /// Where an empty helper behind ours takes ours off the list.
+    pub(crate) instead_of_ours: Vec<String>,
+}
+
+impl Others {
+    pub(crate) fn add(
+        &mut self,
+        entries: &[Entry],
+        place: &Place,
+        host: Option<&Host>,
+        helper: &str,
+    ) {
+        let mut before: Vec<String> = Vec::new();
+        let mut behind: Vec<String> = Vec::new();
+        let mut instead = None;
+        let fitting = entries.iter().enumerate();
+        let fitting: Vec<_> = fitting
+            .filter(|(_, entry)| fits(&entry.key, host))
+            .collect();
+        for (number, (at, entry)) in fitting.iter().enumerate() {
+            let next = fitting.get(number + 1);
+            if is_ours(&entry.value, helper)
+                || (entry.value.is_empty()
+                    && next.is_some_and(|(_, next)| is_ours(&next.value, helper)))
+            {
+                continue;
+            }
+            let is_before = !entry.is_behind_global() && (place.is_last || *at < place.behind);
+            let list = if is_before { &mut before } else { &mut behind };
+            if entry.value.is_empty() {
+                list.clear();
+                if !is_before {
+                    instead = Some(entry.origin.clone());
+                }
+            } else {
+                list.push(format!("{} ({})", named(&entry.value), entry.origin));
+            }
+        }
+        for (list, new) in [
+            (&mut self.no_longer_asked, before),
+            (&mut self.still_asked, behind),
+            (&mut self.instead_of_ours, instead.into_iter().collect()),
+        ] {
+            for one in new {
+                if !list.contains(&one) {
+                    list.push(one);
+                }
+            }
+        }
+    }
+}
+
+/// A helper as a person is told of it: one that is a line for the shell may hold a password.
+fn named(helper: &str) -> String {
+    match helper
+        .strip_prefix('!')
+        .and_then(|line| line.split_once(' '))
+    {
+        Some((word, _)) => format!("!{word} …"),
+        None => helper.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_helper_is_named_without_what_a_line_for_the_shell_may_hold() {
+        for (helper, shown) in [
+            ("store --file ~/.passwords", "store --file ~/.passwords"),
+            ("!gh auth git-credential", "!gh …"),
+            ("!f() { echo password=hunter2; }; f", "!f() …"),
+            ("!hunter", "!hunter"),
+        ] {
+            assert_eq!(named(helper), shown);
+        }
+    }
+
+    #[test]
+    fn a_key_fits_where_git_would_look_at_it() {
+        for (key, host, expected) in [
+            ("credential.helper", "https://a.example", true),
+            (
+                "credential.https://a.example.helper",
+                "https://a.example",
+                true,
+            ),
+            (
+                "credential.HTTPS://A.example/.helper",
+                "https://a.example",
+                true,
+            ),
+            (
+                "credential.https://a.example:443.helper",
+                "https://a.example",
+                true,
+            ),
+            (
+                "credential.https://me@a.example.helper",
+                "https://a.example",
+                true,
+            ),
+            (
+                "credential.https://*.example.helper",
+                "https://a.example",
+                true,
+            ),
+            (
+                "credential.https://a.example.helper",
+                "https://*.example",
+                true,
+            ),
+            ("credential.a.example.helper", "https://a.example", true),
+            ("credential.https://.helper", "https://a.example", true),
+            (
+                "credential.https://a.example/team.helper",
+                "https://a.example",
+                true,
+            ),
+            (
+                "credential.https://a.example.helper",
+                "https://a.example/team",
+                true,
+            ),
+            (
+                "credential.https://a.example/tea.helper",
+                "https://a.example/team",
+                false,
+            ),
+            ("credential.https://*.helper", "https://a.example", false),
+            (
+                "credential.https://b.a.example.helper",
+                "https://*.example",
+                false,
+            ),
+            (
+                "credential.http://a.example.helper",
+                "https://a.example",
+                false,
+            ),
+            (
+                "credential.https://a.example:8443.helper",
+                "https://a.example",
+                false,
+            ),
+            (
+                "credential.https://b.example.helper",
+                "https://a.example",
+                false,
+            ),
+            (
+                "credential.https://a.example.username",
+                "https://a.example",
+                false,
+            ),
+        ] {
+            let host = Host::parse("--host", host).unwrap();
+            assert_eq!(fits(key, Some(&host)), expected, "{key} {}", host.text);
+        }
+        assert!(fits("credential.helper", None));
+        assert!(!fits("credential.https://a.example.helper", None));
+    }
+}
