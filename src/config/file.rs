@@ -11,7 +11,6 @@ use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 use crate::files;
-use crate::secret::Secret;
 
 /// Nobody writes a megabyte by hand.
 const LARGEST: u64 = 1 << 20;
@@ -261,12 +260,6 @@ pub(crate) fn sweep(target: &Path) {
             let _ = std::fs::remove_file(entry.path());
         }
     }
-}
-
-/// Writes a secret's own file: one line, for nobody but its owner.
-pub(crate) fn write_secret(path: &Path, secret: &Secret<String>) -> io::Result<()> {
-    let line = Zeroizing::new(format!("{}\n", secret.expose()));
-    replace(path, line.as_bytes())
 }
 
 /// What a path leads to. Many keep theirs in a repository, and a link to it in its place.

@@ -401,23 +401,6 @@ pub(crate) fn read_text(
     })
 }
 
-/// Puts a text in its place, whole or not at all; an empty one is removed.
-pub(crate) fn replace_text(path: &Path, shown: &str, text: &str) -> Result<(), ConfigError> {
-    let removed = || match std::fs::remove_file(file::target(path)?) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
-        Ok(()) | Err(_) => Ok(()),
-    };
-    let done = if text.is_empty() {
-        removed()
-    } else {
-        file::replace(path, text.as_bytes())
-    };
-    done.map_err(|cause| ConfigError::Unwritable {
-        file: shown.to_owned(),
-        cause,
-    })
-}
-
 impl Sources {
     /// Reads the system's and the user's file.
     pub fn read(env: &Env) -> Result<Self, ConfigError> {

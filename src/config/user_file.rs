@@ -10,8 +10,7 @@ use zeroize::Zeroizing;
 
 use super::error::ConfigError;
 use super::section::{Name, Source, UnknownKeys};
-use super::turn::Turn;
-use super::{folders, read_text, replace_text};
+use super::{folders, read_text};
 use crate::env::Env;
 
 const OPENS: &str = "# >>> ";
@@ -21,8 +20,6 @@ const CLOSES: &str = "# <<< ";
 pub(crate) struct UserFile {
     path: PathBuf,
     home: Option<PathBuf>,
-    /// As a person sees its path.
-    pub(crate) shown: String,
     text: Zeroizing<String>,
 }
 
@@ -33,25 +30,12 @@ impl UserFile {
         let home = folders::home(env).ok();
         let shown = folders::shown(&path, home.as_deref());
         let text = read_text(&path, &shown)?.unwrap_or_default();
-        Ok(Self {
-            path,
-            home,
-            shown,
-            text,
-        })
+        Ok(Self { path, home, text })
     }
 
     /// The folder that it stands in, which need not exist.
     pub(crate) fn folder(&self) -> &Path {
         self.path.parent().unwrap_or(Path::new("/"))
-    }
-
-    /// The same file with nothing in it.
-    pub(crate) fn emptied(&self) -> Self {
-        Self {
-            text: Zeroizing::default(),
-            ..self.clone()
-        }
     }
 
     /// Adds a block, in the place of an older one of that title.
@@ -98,12 +82,6 @@ impl UserFile {
             unknown_keys: UnknownKeys::Refused,
         }
     }
-
-    /// Puts it in its place, whole or not at all. An empty one is removed. It was read in the same
-    /// turn, or what another process has written since is lost.
-    pub(crate) fn write(&self, _turn: &Turn) -> Result<(), ConfigError> {
-        replace_text(&self.path, &self.shown, &self.text)
-    }
 }
 
 /// Adds a block at the end, and takes out an older one of that title.
@@ -149,7 +127,6 @@ mod tests {
             let mut file = UserFile {
                 path: PathBuf::from("/x/config.toml"),
                 home: None,
-                shown: String::new(),
                 text: Zeroizing::new(text.to_owned()),
             };
             file.add("one", "[a]\nb = 1\n");

@@ -1,9 +1,11 @@
-//! `hallpass setup TOOL`: tells a tool to ask hallpass, and can take that back. One file a tool;
-//! what they share stands in `host` (what is set up), `opener` (the provider that opens it, and
-//! the block of the user's file that says so), `program` (how a tool starts this program) and
-//! `shown` (what a person sees of it all).
+//! Configures tools to use hallpass, and undoes that. Knows no tool.
+//!
+//! A tool describes its set-up as edits to files (`edit`), each a pure function of a file's bytes.
+//! `plan` shows them, asks, locks, writes all or none and prints what was done; `record` stores what
+//! `--undo` needs, and `undo` goes back. `host` is what a tool is set up for, `opener` the provider
+//! for it and its block in the user's configuration, `program` how a tool starts this program.
 
-mod document;
+pub(crate) mod document;
 pub(crate) mod edit;
 pub mod error;
 pub(crate) mod host;
@@ -11,20 +13,19 @@ pub(crate) mod opener;
 pub(crate) mod plan;
 pub(crate) mod program;
 pub(crate) mod record;
-pub(crate) mod shown;
 pub(crate) mod still_needed;
 mod undo;
+pub(crate) mod yaml;
 
 use std::path::Path;
 
 use crate::arguments::{Changing, Common};
-use crate::config::{Turn, home, shown_at_home};
+use crate::config::{home, shown_at_home};
 use crate::env::Env;
 use crate::error::Error;
 use crate::report::printable;
 use crate::serving::prepared::Prepared;
 use crate::store::{Place, Setting, StoreError};
-use crate::terminal::Terminal;
 use record::Records;
 
 /// Says where nothing can be saved, before anything is written: the tool would work, and sign in
@@ -88,19 +89,4 @@ pub(crate) fn list(env: &Env) -> String {
         text.push_str("nothing is set up\n");
     }
     text
-}
-
-/// The turn to change the user's file, and the files of other programs with it: taken before any
-/// of them is read. A dry run changes nothing and waits for no turn.
-pub(crate) fn turn(env: &Env, changing: Changing) -> Result<Option<Turn>, Error> {
-    if changing.dry_run {
-        return Ok(None);
-    }
-    let turn = Turn::take(env, |holder| {
-        Terminal::new(0).say(&format!(
-            "waiting for {}, which is changing the configuration",
-            crate::store::by(holder)
-        ));
-    })?;
-    Ok(Some(turn))
 }

@@ -437,7 +437,7 @@ pub(crate) fn described(
         file.add(TRIED, &section(TRIED, keys));
         Config::load_edited(env, flags, &file)
     };
-    let config = in_file(file.clone()).or_else(|_| in_file(file.emptied()))?;
+    let config = in_file(file.clone()).or_else(|_| in_file(file.with_text("")))?;
     Ok(config.provider(TRIED)?)
 }
 

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::document::Documents;
 use super::edit::Edit;
-use super::record::{Done, Record, Records, RecordsError, Step};
+use super::record::{Done, Record, Records, Step};
 use super::undo::{is_needed, remove, take_back};
 use crate::arguments::Changing;
 use crate::config::Turn;
@@ -358,19 +358,8 @@ impl Draft<'_> {
             first()?;
         }
         // First what leads back, so that a process that is stopped halfway can be taken back.
-        let written = saved
-            .iter()
-            .try_for_each(|(record, _)| match records.write(record) {
-                // A machine on which nothing can be saved can be set up all the same.
-                Err(RecordsError::Protected(folder)) => {
-                    Terminal::new(0).warn(&format!(
-                        "{folder} cannot be written, so `--undo` will not restore what is replaced"
-                    ));
-                    Ok(())
-                }
-                Err(RecordsError::Failed(error)) => Err(error),
-                Ok(()) => Ok(()),
-            });
+        let mut records_to_write = saved.iter().map(|(record, _)| record);
+        let written = records_to_write.try_for_each(|record| records.write(record));
         if let Err(error) = written.and_then(|()| documents.write()) {
             for (record, before) in saved.iter().rev() {
                 // What is reported is the error that led here.

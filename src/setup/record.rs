@@ -4,7 +4,6 @@
 //! record that is lost or was written by another version costs the exact way back, never the way
 //! back: each edit can be taken out without it.
 
-use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -170,14 +169,6 @@ impl Splice {
     }
 }
 
-/// Why a record was not written.
-#[derive(Debug)]
-pub(crate) enum RecordsError {
-    /// Its folder is not for this user to write in.
-    Protected(String),
-    Failed(Error),
-}
-
 /// Every record that this version can read.
 pub(crate) struct Records {
     /// `None` if the environment names no data folder.
@@ -263,23 +254,14 @@ impl Records {
         Ok(record)
     }
 
-    pub(crate) fn write(&self, record: &Record) -> Result<(), RecordsError> {
+    pub(crate) fn write(&self, record: &Record) -> Result<(), Error> {
         let Some(path) = self.path(&record.tool, &record.what) else {
-            return Ok(());
+            return Err(ConfigError::NoHome.into());
         };
         let text = serde_json::to_vec(record).unwrap_or_default();
         file::replace(&path, &text).map_err(|cause| {
-            let kind = cause.kind();
             let file = shown(&path);
-            let protected = [
-                io::ErrorKind::PermissionDenied,
-                io::ErrorKind::ReadOnlyFilesystem,
-            ];
-            if protected.contains(&kind) {
-                RecordsError::Protected(file)
-            } else {
-                RecordsError::Failed(ConfigError::Unwritable { file, cause }.into())
-            }
+            ConfigError::Unwritable { file, cause }.into()
         })
     }
 
@@ -328,6 +310,11 @@ impl Record {
 
     pub(crate) fn edits(&self) -> impl Iterator<Item = &Done> {
         self.steps.iter().flat_map(|step| &step.edits)
+    }
+
+    /// What the tool keeps of its last step.
+    pub(crate) fn data(&self) -> &Value {
+        self.steps.last().map_or(&Value::Null, |step| &step.data)
     }
 
     /// The edits that are to be there, without those that a later step has replaced.

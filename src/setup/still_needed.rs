@@ -9,23 +9,19 @@ use crate::error::Error;
 /// What begins the title of every block that a set-up writes.
 const ANY: &str = "hallpass setup ";
 
-/// Checks the user's file as the way back would leave it.
+/// Checks the user's file as the way back would leave it: [`Error::StillNeeded`] where another entry
+/// names a provider that would be gone.
 pub(crate) fn check<'a>(env: &'a Env, flags: &'a Flags, file: UserFile) -> Check<'a> {
     Box::new(move |documents| {
         let after = documents.after(file.path());
         let text = after.map(String::from_utf8_lossy);
         text.map_or(Ok(()), |text| {
-            check_file(env, flags, &file.with_text(&text))
+            check_text(env, flags, &file.with_text(&text))
         })
     })
 }
 
-/// Checks the file as edited.
-///
-/// # Errors
-///
-/// [`Error::StillNeeded`] where another entry names a provider that would be gone.
-pub(crate) fn check_file(env: &Env, flags: &Flags, edited: &UserFile) -> Result<(), Error> {
+fn check_text(env: &Env, flags: &Flags, edited: &UserFile) -> Result<(), Error> {
     let Err(cause) = Config::load_edited(env, flags, edited) else {
         return Ok(());
     };

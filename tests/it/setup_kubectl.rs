@@ -190,7 +190,7 @@ fn a_users_entry_is_ours_and_comes_back_to_the_byte() {
     desk.setup(&["--user", "me.exec.you", "--undo"]).succeeds();
     assert_eq!(desk.state(), before);
     let again = desk.setup(&["--undo"]);
-    assert_eq!(again.succeeds().stdout, "nothing to take back\n");
+    assert_eq!(again.succeeds().stdout, "nothing to change\n");
 }
 
 #[test]
@@ -199,7 +199,7 @@ fn a_dry_run_shows_all_and_changes_nothing() {
     let before = desk.state();
     let outcome = desk.setup(&["--from-kubelogin", "--dry-run"]);
     for words in [
-        "would be added",
+        "Would change",
         "[[resources]]",
         "provideClusterInfo",
         "0600",
@@ -214,7 +214,7 @@ fn a_dry_run_shows_all_and_changes_nothing() {
     let before = desk.state();
     let outcome = desk.setup(&["--undo", "--dry-run"]);
     assert!(
-        outcome.succeeds().stdout.contains("would be taken out"),
+        outcome.succeeds().stdout.contains("Would change"),
         "{outcome}"
     );
     assert_eq!(desk.state(), before);
@@ -609,7 +609,7 @@ fn what_was_changed_since_stays_and_the_entry_comes_back() {
         outcome
             .succeeds()
             .stdout
-            .contains("no longer runs hallpass"),
+            .contains("was changed since and stays as it is: me.exec.you in users"),
         "{outcome}"
     );
     assert_eq!(desk.text(), config.to_string());

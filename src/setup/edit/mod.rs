@@ -8,16 +8,22 @@ pub(crate) mod block;
 pub(crate) mod git_config;
 pub(crate) mod json;
 pub(crate) mod link;
+pub(crate) mod whole_file;
+pub(crate) mod yaml;
 
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::error::Error;
+
 use block::Block;
 use git_config::{KeyValues, NoHelper};
 use json::Member;
 use link::Link;
+use whole_file::WholeFile;
+use yaml::{Item, Named};
 
 /// A file's bytes; `None` if there is no such file.
 pub(crate) type Bytes<'b> = Option<&'b [u8]>;
@@ -41,8 +47,11 @@ enum Change {
     Block(Block),
     GitNoHelper(NoHelper),
     GitValues(KeyValues),
+    Item(Item),
     Link(Link),
     Member(Member),
+    Named(Named),
+    WholeFile(WholeFile),
 }
 
 /// What every kind of edit can do.
@@ -87,90 +96,98 @@ pub(super) trait Kind {
 }
 
 impl Edit {
+    fn new(path: &Path, change: Change) -> Self {
+        let path = path.to_owned();
+        Self { path, change }
+    }
+
     /// A member of a JSON file is this text.
     pub(crate) fn member(path: &Path, keys: &[&str], text: &str) -> Self {
-        Self {
-            path: path.to_owned(),
-            change: Change::Member(Member {
-                keys: keys.iter().map(|key| (*key).to_owned()).collect(),
-                text: text.to_owned(),
-            }),
-        }
+        let keys = keys.iter().map(|key| (*key).to_owned()).collect();
+        let text = text.to_owned();
+        Self::new(path, Change::Member(Member { keys, text }))
     }
 
     /// The user's configuration has a block of this title with these lines.
     pub(crate) fn block(path: &Path, title: &str, lines: &str) -> Self {
-        Self {
-            path: path.to_owned(),
-            change: Change::Block(Block {
-                title: title.to_owned(),
-                lines: Some(lines.trim_end().to_owned() + "\n"),
-            }),
-        }
+        let title = title.to_owned();
+        let lines = Some(lines.trim_end().to_owned() + "\n");
+        Self::new(path, Change::Block(Block { title, lines }))
     }
 
     /// The user's configuration has no block of this title.
-    #[expect(
-        dead_code,
-        reason = "for kubectl, whose clusters can be fewer the next time"
-    )]
     pub(crate) fn no_block(path: &Path, title: &str) -> Self {
-        Self {
-            path: path.to_owned(),
-            change: Change::Block(Block {
-                title: title.to_owned(),
-                lines: None,
-            }),
-        }
+        let title = title.to_owned();
+        Self::new(path, Change::Block(Block { title, lines: None }))
     }
 
     /// git asks this helper, and none that it has read before.
     pub(crate) fn git_helper(path: &Path, section: &str, helper: &str) -> Self {
-        Self {
-            path: path.to_owned(),
-            change: Change::GitValues(KeyValues {
-                key: format!("{section}.helper"),
-                values: vec![String::new(), helper.to_owned()],
-                helper: Some(helper.to_owned()),
-            }),
-        }
+        let values = KeyValues {
+            key: format!("{section}.helper"),
+            values: vec![String::new(), helper.to_owned()],
+            helper: Some(helper.to_owned()),
+        };
+        Self::new(path, Change::GitValues(values))
     }
 
     /// git names the path that it wants.
     pub(crate) fn git_path(path: &Path, section: &str) -> Self {
-        Self {
-            path: path.to_owned(),
-            change: Change::GitValues(KeyValues {
-                key: git_config::path_key(section),
-                values: vec![git_config::YES.to_owned()],
-                helper: None,
-            }),
-        }
+        let values = KeyValues {
+            key: git_config::path_key(section),
+            values: vec![git_config::YES.to_owned()],
+            helper: None,
+        };
+        Self::new(path, Change::GitValues(values))
     }
 
     /// A section of a git configuration has nothing that a set-up wrote.
     pub(crate) fn no_git_helper(path: &Path, section: &str, helper: &str) -> Self {
-        Self {
-            path: path.to_owned(),
-            change: Change::GitNoHelper(NoHelper {
-                section: section.to_owned(),
-                helper: helper.to_owned(),
-            }),
-        }
+        let none = NoHelper {
+            section: section.to_owned(),
+            helper: helper.to_owned(),
+        };
+        Self::new(path, Change::GitNoHelper(none))
     }
 
     /// A link to this program.
     pub(crate) fn link(path: &Path, program: &Path) -> Self {
-        Self {
-            path: path.to_owned(),
-            change: Change::Link(Link {
-                program: program.to_owned(),
-            }),
+        let program = program.to_owned();
+        Self::new(path, Change::Link(Link { program }))
+    }
+
+    /// A file of hallpass's own. A person is told only what it is about.
+    pub(crate) fn whole_file(path: &Path, about: &str, content: Vec<u8>) -> Self {
+        Self::new(path, Change::WholeFile(WholeFile::new(about, content)))
+    }
+
+    /// A YAML file has this item in a list.
+    pub(crate) fn item(path: &Path, list: &str, item: Value) -> Self {
+        let list = list.to_owned();
+        Self::new(path, Change::Item(Item { list, item }))
+    }
+
+    /// A YAML file has this value in a named item of a list.
+    pub(crate) fn named(path: &Path, named: Named) -> Self {
+        Self::new(path, Change::Named(named))
+    }
+
+    /// The title of the block that it writes.
+    pub(crate) fn title(&self) -> Option<&str> {
+        if let Change::Block(Block { title, lines }) = &self.change {
+            return lines.as_ref().map(|_| &**title);
         }
+        None
+    }
+
+    /// Why it does not fit the file as that is at this moment.
+    pub(crate) fn unfit(&self) -> Result<Option<Unfit>, Error> {
+        let read = super::document::read(&self.path, self.program())?;
+        Ok(self.kind().apply(read.as_deref().map(Vec::as_slice)).err())
     }
 
     /// Whether both are about one place of one file.
-    pub(super) fn is_same_place(&self, other: &Self) -> bool {
+    pub(crate) fn is_same_place(&self, other: &Self) -> bool {
         let (own, others) = (self.kind(), other.kind());
         self.path == other.path && own.place() == others.place()
     }
@@ -182,7 +199,7 @@ impl Edit {
     }
 
     /// Whether the file has it at this moment, perhaps with changes of the user's own.
-    pub(super) fn is_there(&self) -> bool {
+    pub(crate) fn is_there(&self) -> bool {
         let read = super::document::read(&self.path, self.program());
         read.is_ok_and(|read| self.kind().is_ours(read.as_deref().map(Vec::as_slice)))
     }
@@ -192,20 +209,20 @@ impl Edit {
             Change::Block(block) => block,
             Change::GitNoHelper(none) => none,
             Change::GitValues(values) => values,
+            Change::Item(item) => item,
             Change::Link(link) => link,
             Change::Member(member) => member,
+            Change::Named(named) => named,
+            Change::WholeFile(file) => file,
         }
     }
 
     /// The program that the file is a link to, if it is to be one.
     pub(super) fn program(&self) -> Option<&Path> {
-        match &self.change {
-            Change::Link(link) => Some(&link.program),
-            Change::Block(_)
-            | Change::GitNoHelper(_)
-            | Change::GitValues(_)
-            | Change::Member(_) => None,
+        if let Change::Link(Link { program }) = &self.change {
+            return Some(program);
         }
+        None
     }
 }
 

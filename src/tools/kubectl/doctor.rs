@@ -347,7 +347,7 @@ fn look_at_kuberc(env: &Env, command: &str, setup: &str, findings: &mut Findings
             &format!("kuberc's allow-list does not have {command}, so kubectl does not run it"),
             &format!("{setup} --kuberc"),
         ),
-        Rule::Listed => findings.well("kuberc's allow-list has it"),
+        Rule::Listed(_) => findings.well("kuberc's allow-list has it"),
         Rule::Unrestricted(_) | Rule::Unknown(_) => (),
     }
 }

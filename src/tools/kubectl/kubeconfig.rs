@@ -133,11 +133,14 @@ impl Kubeconfig {
         names.filter_map(Value::as_str).collect()
     }
 
-    /// Everything, but what stands under this user's name.
-    pub(crate) fn without_user(&self, name: &str) -> Value {
+    /// Everything, but what stands under the names of these users.
+    pub(crate) fn without_users(&self, names: &[&str]) -> Value {
         let mut rest = self.0.clone();
         if let Some(users) = rest.get_mut("users").and_then(Value::as_array_mut) {
-            users.retain(|entry| entry.get("name").and_then(Value::as_str) != Some(name));
+            users.retain(|entry| {
+                let name = entry.get("name").and_then(Value::as_str);
+                name.is_none_or(|name| !names.contains(&name))
+            });
         }
         // No list and an empty one are the same.
         if let Some(members) = rest.as_object_mut() {
@@ -319,7 +322,7 @@ mod tests {
             (cluster.server, cluster.insecure),
             ("https://k.example", false)
         );
-        let without = config.without_user("a");
+        let without = config.without_users(&["a"]);
         assert_eq!(without["users"], json!([{"name": "b", "user": {}}]));
         assert_eq!(without["clusters"], config.0["clusters"]);
     }

@@ -6,51 +6,41 @@
 //! that an earlier entry's secret is on no command line when it is put back.
 
 mod again;
+mod exec;
 mod kubeconfig_file;
 mod kubelogin;
 pub(crate) mod kuberc;
-mod record;
 mod recorded;
-mod yaml;
+mod sign_in;
 
 use clap::Args;
 
 use crate::arguments::{Changing, Common, Opener};
-use crate::tools::kubectl::NAME;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::rc::Rc;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
+use super::NAME;
 use super::entry::Entry;
-use super::error::KubectlError;
 use super::kubeconfig::{self, Kubeconfig};
-use super::protocol::{VERSION_OF_ALL, whole_version};
-use crate::config::{Config, ConfigError, Flags, Flow, Turn, UserFile, file, shown};
-use crate::credential::TokenKind;
+use crate::config::{Config, Flags, UserFile, shown};
 use crate::env::Env;
 use crate::error::Error;
-use crate::files;
-use crate::provider::Provider;
-use crate::report::{Exit, printable};
-use crate::secret::Secret;
+use crate::report::printable;
 use crate::serving::prepared::{Prepared, flags_of};
+use crate::setup::edit::Edit;
 use crate::setup::host::Host;
-use crate::setup::opener::{
-    Opened, described, keys_of, makes, makes_provider, name_of, recipient, toml_text,
-};
-use crate::setup::program;
-use crate::setup::shown::Shown;
-use crate::setup::still_needed;
+use crate::setup::opener::{Opened, makes, makes_provider, recipient};
+use crate::setup::plan::{self, Part, Plan, Request, Undo};
+use crate::setup::record::{Record, Records};
+use crate::setup::{program, still_needed};
 use crate::shell::quoted;
-use crate::store::Store;
-use crate::terminal::print;
 use again::Again;
-use kubeconfig_file::KubeconfigFile;
-use kubelogin::Converted;
-use kuberc::Allowed;
-use record::{Kuberc, Record};
+use kubeconfig_file::{Data, KubeconfigFile};
 use recorded::{Recorded, one_server};
+use sign_in::{SignIn, sign_in};
 
 const ADVICE: &str = "`--provider NAME` (one of the configuration, or a preset), \
                       `--issuer-url URL --client-id ID`, or `--from-kubelogin`";
@@ -86,138 +76,143 @@ pub struct Arguments {
 pub(crate) fn run(env: &Env, args: &Arguments) -> Result<ExitCode, Error> {
     let flags = flags_of(&args.common, None);
     crate::setup::warn_if_nothing_is_saved(env, &args.common, args.changing);
-    let turn = crate::setup::turn(env, args.changing)?;
-    if args.changing.undo {
-        undo(env, &flags, args, turn.as_ref())
-    } else {
-        set_up(env, &flags, args, turn.as_ref())
-    }
+    plan::run(env, NAME, args.changing, || {
+        if args.changing.undo {
+            undo(env, &flags, args).map(Request::Undo)
+        } else {
+            set_up(env, &flags, args).map(Request::SetUp)
+        }
+    })
 }
 
 // --- setting up ---
 
-fn set_up(
-    env: &Env,
-    flags: &Flags,
-    args: &Arguments,
-    turn: Option<&Turn>,
-) -> Result<ExitCode, Error> {
+fn set_up<'a>(env: &'a Env, flags: &Flags, args: &Arguments) -> Result<Plan<'a>, Error> {
     let kubeconfig = Kubeconfig::load(env)?;
     let user = user(&kubeconfig, args)?;
     let mut file = UserFile::read(env)?;
-    let folder = file.folder().to_owned();
-    let mut target = KubeconfigFile::of(env, &kubeconfig, &user, &folder)?;
+    let records = Records::read(env);
+    let target = KubeconfigFile::of(env, &kubeconfig, &user, &records)?;
 
     let mut notes = Vec::new();
     let hosts = hosts(&kubeconfig, &user, &mut notes)?;
 
     // What an earlier run has added is made anew.
-    let elsewhere = Record::blocks_elsewhere(&folder, target.path(), &user)?;
+    let elsewhere = blocks_of(&records, |data| {
+        data.user == user && data.file != target.path
+    });
     let again = Again::of(args, &target, kubeconfig.user(&user));
     let wanted = again.as_ref().filter(|_| !hosts.is_empty());
     let wanted = wanted.map(|again| again.provider.as_str());
     let (config, earlier, block) =
         without_earlier(env, flags, &user, &elsewhere, wanted, &mut file)?;
-    let mut plan = match again {
-        Some(again) if args.opener.provider.is_none() => again.plan(),
-        Some(_) | None => plan(env, flags, args, &config, &file, &target, &hosts)?,
+    let mut sign_in = match again {
+        Some(again) if args.opener.provider.is_none() => again.sign_in(),
+        Some(_) | None => sign_in(env, flags, args, &config, &file, &target, &hosts)?,
     };
-    let has_block_again = block.is_some();
-    plan.again = block;
-    let titles = titles(&user, &hosts, target.path(), &elsewhere);
+    sign_in.again = block;
+    let titles = titles(&user, &hosts, &target.path, &elsewhere);
     let opening = hosts.iter().zip(&titles);
-    let added = opened_by(env, flags, &config, &mut plan, &user, opening, &mut file)?;
+    let added = opened_by(env, flags, &config, &mut sign_in, &user, opening, &mut file)?;
     if hosts.is_empty() {
-        check_without_hosts(&kubeconfig, &user, &config, &plan)?;
+        check_without_hosts(&kubeconfig, &user, &config, &sign_in)?;
     }
-    let config_changes = earlier != added;
 
     let program = program::name_or_path(env)?;
-    let store = Prepared::new(env, &args.common, None)?.store;
+    let store = Rc::new(Prepared::new(env, &args.common, None)?.store);
+    let last_store = Rc::clone(&store);
+    let edited = Config::load_edited(env, flags, &file)?;
     let recorded = match one_server(&kubeconfig, &user, &hosts, &mut notes) {
         Some(host) => {
-            let edited = Config::load_edited(env, flags, &file)?;
-            let provider = edited.provider(&plan.name)?;
-            let entry = Entry::new(&host.text, &provider, plan.opener.account.as_deref());
+            let provider = edited.provider(&sign_in.name)?;
+            let entry = Entry::new(&host.text, &provider, sign_in.opener.account.as_deref());
             Recorded::of(&store, entry, target.earlier_entry(), &mut notes)?
         }
         None => None,
     };
-    let entry = entry(&program, &plan, recorded.as_ref(), target.before());
-    target.set(&entry)?;
-    notes.extend(plan.notes.iter().cloned());
-    let kuberc = args
-        .kuberc
-        .then(|| kuberc::allow(env, &program))
-        .transpose()?;
+    let entry = exec::entry(
+        &program,
+        &sign_in,
+        recorded.as_ref(),
+        target.before.as_ref(),
+    );
+    let id = recorded.as_ref().map(|recorded| recorded.id.clone());
+    notes.append(&mut sign_in.notes);
 
-    let mut text = Shown::new(args.changing);
-    if config_changes {
-        text.heading(&file.shown);
-        added
-            .iter()
-            .flat_map(|lines| lines.lines())
-            .for_each(|line| text.changed(line));
+    let mut edits = sign_in.files();
+    edits.extend(blocks(&file, &earlier, &added));
+    let mut warnings = Vec::new();
+    if args.kuberc {
+        let (edit, told) = kuberc::allow(env, &program)?;
+        edits.extend(edit);
+        warnings = told;
     }
-    plan.show_files(&mut text);
-    target.show(&mut text);
-    let kuberc_changes = show_kuberc(&mut text, kuberc.as_ref());
-    let is_new = recorded.as_ref().is_some_and(|recorded| recorded.is_new);
-    let is_changed =
-        config_changes || target.is_changed() || kuberc_changes || plan.has_files() || is_new;
-    if is_changed {
-        let edited = Config::load_edited(env, flags, &file)?;
-        show_recipients(&mut text, &edited.provider(&plan.name)?, &hosts);
-        for note in &notes {
-            text.line(&format!("note: {note}"));
-        }
-        text.way_back(&command(&user));
-    } else {
-        text.line("nothing to change");
+    // Last what makes kubectl ask.
+    edits.push(target.edit(&entry, id.as_deref())?);
+
+    let mut told = Vec::new();
+    if let Some(provider) = (!hosts.is_empty()).then(|| edited.provider(&sign_in.name)) {
+        let provider = provider?;
+        told.extend(hosts.iter().map(|host| recipient(&provider, host)));
     }
-    print(text.text());
-    let Some(turn) = turn.filter(|_| is_changed) else {
-        return Ok(Exit::Answered.into());
+    told.extend(notes.iter().map(|note| format!("note: {note}")));
+    let earlier_entry = target.earlier_entry().map(str::to_owned);
+    let data = Data {
+        file: target.path.clone(),
+        user: user.clone(),
+        entry: id.clone(),
     };
-
-    // First what takes it back, last what makes kubectl ask.
-    let mut record = record_of(&plan, &mut target, kuberc.as_ref());
-    if has_block_again {
-        target.keep_files(&mut record);
-    }
-    record.entry = recorded.as_ref().map(|recorded| recorded.id.clone());
-    record.blocks = titles;
-    record.write(&folder)?;
-    if let Some(recorded) = &recorded {
-        recorded.write(&store)?;
-    }
-    plan.write_files()?;
-    if config_changes {
-        file.write(turn)?;
-    }
-    if let Some(Allowed::Added { file, text, edit }) = &kuberc {
-        let edited = edit.applied(text);
-        file::replace(file, edited.as_bytes()).map_err(|cause| record::unwritable(file, cause))?;
-    }
-    target.write()?;
-    // Only now does no kubeconfig name the earlier ID any more.
-    if let Some(id) = target.earlier_entry()
-        && record.entry.as_deref() != Some(id)
-    {
-        Entry::remove(&store, id)?;
-    }
-    Ok(Exit::Answered.into())
+    Ok(Plan {
+        parts: vec![Part {
+            what: what(&user, &target.path),
+            command: command(&user),
+            edits,
+            data: serde_json::to_value(data).unwrap_or_default(),
+        }],
+        notes: told,
+        warnings,
+        command: command(&user),
+        check: Some(Box::new(move |documents| {
+            kubeconfig_file::check(documents, &target.path, &[&user], Some(&entry))
+        })),
+        first: Some(Box::new(move || match &recorded {
+            Some(recorded) => recorded.write(&store),
+            None => Ok(()),
+        })),
+        // Only then does no kubeconfig name the earlier ID any more.
+        last: Some(Box::new(move || {
+            match earlier_entry.filter(|own| Some(own) != id.as_ref()) {
+                Some(earlier) => Ok(Entry::remove(&last_store, &earlier)?),
+                None => Ok(()),
+            }
+        })),
+    })
 }
 
-fn show_recipients(text: &mut Shown, provider: &Provider, hosts: &[Host]) {
-    for host in hosts {
-        text.line(&recipient(provider, host));
-    }
+/// The edits of the user's own configuration.
+fn blocks(file: &UserFile, earlier: &[String], added: &[(String, String)]) -> Vec<Edit> {
+    let is_gone = |title: &&String| !added.iter().any(|(added, _)| added == *title);
+    let gone = earlier.iter().filter(is_gone);
+    let gone = gone.map(|title| Edit::no_block(file.path(), title));
+    let added = added.iter();
+    let added = added.map(|(title, lines)| Edit::block(file.path(), title, lines));
+    gone.chain(added).collect()
 }
 
-/// Takes out what an earlier run has added for this kubeconfig's user: the configuration without it, and the
-/// blocks. Where another user's block names the provider that one of them makes, or this run does,
-/// the configuration is the one with it, and the last is that block.
+/// The titles of the blocks that belong to some set-ups.
+fn blocks_of(records: &Records, of: impl Fn(&Data) -> bool) -> Vec<String> {
+    let records = records
+        .of(NAME)
+        .filter(|record| Data::of(record).is_some_and(|data| of(&data)));
+    let edits = records.flat_map(Record::current);
+    edits
+        .filter_map(|edit| edit.title().map(str::to_owned))
+        .collect()
+}
+
+/// Takes out what an earlier run has added for this kubeconfig's user: the configuration without it,
+/// and the blocks. Where another user's block names the provider that one of them makes, or this run
+/// does, the configuration is the one with it, and the last is that block.
 fn without_earlier(
     env: &Env,
     flags: &Flags,
@@ -227,21 +222,19 @@ fn without_earlier(
     file: &mut UserFile,
 ) -> Result<(Config, Vec<String>, Option<String>), Error> {
     let whole = file.clone();
-    let titles = file.titles(&title(user, ""));
-    let earlier: Vec<String> = titles
-        .iter()
-        .filter(|title| !elsewhere.contains(title))
-        .filter_map(|title| file.remove(title))
-        .collect();
+    let mut titles = file.titles(&title(user, ""));
+    titles.retain(|title| !elsewhere.contains(title));
+    let blocks = titles.iter().filter_map(|title| file.remove(title));
+    let earlier: Vec<String> = blocks.collect();
     let makes_wanted = |block: &String| wanted.is_some_and(|name| makes(block, name));
     if !earlier.iter().any(makes_wanted)
         && let Ok(config) = Config::load_edited(env, flags, file)
     {
-        return Ok((config, earlier, None));
+        return Ok((config, titles, None));
     }
     let config = Config::load_edited(env, flags, &whole)?;
     let again = earlier.iter().find(|block| makes_provider(block)).cloned();
-    Ok((config, earlier, again))
+    Ok((config, titles, again))
 }
 
 /// A user that no context leads to may only be given a provider that is configured.
@@ -249,9 +242,9 @@ fn check_without_hosts(
     kubeconfig: &Kubeconfig,
     user: &str,
     config: &Config,
-    plan: &Plan,
+    sign_in: &SignIn,
 ) -> Result<(), Error> {
-    let is_there = config.providers().any(|name| name == plan.name);
+    let is_there = config.providers().any(|name| name == sign_in.name);
     if !is_there || kubeconfig.user(user).is_none() {
         return Err(Error::Usage(format!(
             "no context uses the user {}, so nothing says which server may have the token: \
@@ -260,67 +253,54 @@ fn check_without_hosts(
             quoted(user)
         )));
     }
-    config.provider(&plan.name)?.client_id()?;
+    config.provider(&sign_in.name)?.client_id()?;
     Ok(())
 }
 
-fn record_of(plan: &Plan, target: &mut KubeconfigFile, kuberc: Option<&Allowed>) -> Record {
-    let mut record = target.record();
-    record.secret_file = plan.secret.as_ref().map(|(path, _)| path.clone());
-    record.ca_file = plan.authorities.as_ref().map(|(path, _)| path.clone());
-    record.kuberc = match kuberc {
-        Some(Allowed::Added { file, edit, .. }) => Some(Kuberc {
-            file: file.clone(),
-            edit: edit.clone(),
-        }),
-        Some(Allowed::Already | Allowed::Told { .. }) | None => target.earlier_kuberc(),
-    };
-    record
-}
-
-/// Adds to the user's file what makes the provider open these servers: what was added.
+/// Adds to the user's file what makes the provider open these servers: the titles and lines of the
+/// blocks.
 fn opened_by<'h>(
     env: &Env,
     flags: &Flags,
     config: &Config,
-    plan: &mut Plan,
+    sign_in: &mut SignIn,
     user: &str,
     hosts: impl Iterator<Item = (&'h Host, &'h String)>,
     file: &mut UserFile,
-) -> Result<Vec<String>, Error> {
-    let again = plan.again.take();
+) -> Result<Vec<(String, String)>, Error> {
+    let again = sign_in.again.take();
     let mut added = Vec::new();
     let mut edited = None;
     for (index, (host, title)) in hosts.enumerate() {
         let is_first = index == 0;
         let rest = Opener {
-            provider: Some(plan.name.clone()),
-            account: plan.opener.account.clone(),
+            provider: Some(sign_in.name.clone()),
+            account: sign_in.opener.account.clone(),
             ..Opener::default()
         };
         let opened = Opened {
             tool: NAME,
             tool_names_provider: true,
             host,
-            opener: if is_first { &plan.opener } else { &rest },
+            opener: if is_first { &sign_in.opener } else { &rest },
             title: title.clone(),
             command: command(user),
             homes: &[],
             instances: &[],
             advice: ADVICE,
             provider_keys: if is_first {
-                plan.keys.clone()
+                sign_in.keys.clone()
             } else {
                 Vec::new()
             },
             resource_keys: vec![("tools", "[\"kubectl\"]".to_owned())],
-            own_name: Some(plan.name.clone()),
+            own_name: Some(sign_in.name.clone()),
             earlier: again.as_deref().filter(|_| is_first),
         };
         let config = edited.as_ref().unwrap_or(config);
         if let Some(one) = opened.add(env, flags, config, file)? {
-            added.push(one.lines);
-            plan.name = one.provider;
+            added.push((title.clone(), one.lines));
+            sign_in.name = one.provider;
         }
         edited = Some(Config::load_edited(env, flags, file)?);
     }
@@ -395,418 +375,6 @@ fn hosts(kubeconfig: &Kubeconfig, user: &str, notes: &mut Vec<String>) -> Result
     }
 }
 
-/// What signs the user in, and what has to be written for it.
-struct Plan {
-    /// The provider's name.
-    name: String,
-    opener: Opener,
-    /// More keys of a provider that is made here.
-    keys: Vec<(&'static str, String)>,
-    token: Option<TokenKind>,
-    flow: Option<Flow>,
-    env: Vec<(&'static str, String)>,
-    secret: Option<(PathBuf, Secret<String>)>,
-    authorities: Option<(PathBuf, Vec<u8>)>,
-    notes: Vec<String>,
-    files_are_there: bool,
-    /// An earlier block that makes a provider which another block names.
-    again: Option<String>,
-}
-
-impl Plan {
-    fn of(name: String, opener: Opener) -> Self {
-        Self {
-            name,
-            opener,
-            keys: Vec::new(),
-            token: None,
-            flow: None,
-            env: Vec::new(),
-            secret: None,
-            authorities: None,
-            notes: Vec::new(),
-            files_are_there: false,
-            again: None,
-        }
-    }
-
-    fn has_files(&self) -> bool {
-        !self.files_are_there && (self.secret.is_some() || self.authorities.is_some())
-    }
-
-    fn show_files(&self, text: &mut Shown) {
-        if !self.has_files() {
-            return;
-        }
-        if let Some((path, _)) = &self.secret {
-            text.line(&format!(
-                "the client secret goes into {}, which only you can read (0600)",
-                shown(path)
-            ));
-        }
-        if let Some((path, _)) = &self.authorities {
-            text.line(&format!(
-                "the provider's authorities go into {}",
-                shown(path)
-            ));
-        }
-    }
-
-    fn write_files(&self) -> Result<(), Error> {
-        if let Some((path, secret)) = &self.secret {
-            let written = file::write_secret(path, secret);
-            written.map_err(|cause| record::unwritable(path, cause))?;
-        }
-        if let Some((path, certificates)) = &self.authorities {
-            let written = file::replace(path, certificates);
-            written.map_err(|cause| record::unwritable(path, cause))?;
-        }
-        Ok(())
-    }
-}
-
-fn plan(
-    env: &Env,
-    flags: &Flags,
-    args: &Arguments,
-    config: &Config,
-    file: &UserFile,
-    target: &KubeconfigFile,
-    hosts: &[Host],
-) -> Result<Plan, Error> {
-    if args.from_kubelogin {
-        return converted(env, flags, args, config, file, target);
-    }
-    let mut opener = args.opener.clone();
-    if let Some(issuer) = &opener.issuer_url {
-        let name = opener.provider.clone().unwrap_or_else(|| name_of(issuer));
-        return Ok(Plan::of(name, opener));
-    }
-    if let Some(name) = opener.provider.clone() {
-        return Ok(Plan::of(name, opener));
-    }
-    // What the configuration says of these servers, or the one provider that it has.
-    let mut names: Vec<String> = Vec::new();
-    for host in hosts {
-        if let Some(found) = config.resource(&host.url, NAME)?
-            && !names.contains(&found.provider.name)
-        {
-            opener.account = opener.account.or(found.account);
-            names.push(found.provider.name);
-        }
-    }
-    let name = match names.as_slice() {
-        [name] => name.clone(),
-        [] => match config.only_provider() {
-            Ok(provider) => provider.name,
-            Err(ConfigError::NoProvider { .. } | ConfigError::SeveralProviders { .. }) => {
-                return Err(Error::Usage(format!(
-                    "which provider signs in {}? add {ADVICE}",
-                    printable(target.user())
-                )));
-            }
-            Err(error) => return Err(error.into()),
-        },
-        [_, _, ..] => {
-            return Err(Error::Usage(format!(
-                "the clusters of {} have several providers ({}): add `--provider NAME`",
-                printable(target.user()),
-                names.join(", ")
-            )));
-        }
-    };
-    opener.provider = Some(name.clone());
-    Ok(Plan::of(name, opener))
-}
-
-/// A provider out of what kubelogin was told: one that is configured like that already, else a new
-/// one.
-fn converted(
-    env: &Env,
-    flags: &Flags,
-    args: &Arguments,
-    config: &Config,
-    file: &UserFile,
-    target: &KubeconfigFile,
-) -> Result<Plan, Error> {
-    let refused = |why: kubelogin::Refused| KubectlError::NotConverted {
-        user: printable(target.user()),
-        why: why.to_string(),
-        again: command(target.user()),
-    };
-    let run = target.before().and_then(kubeconfig::exec);
-    let (program, words) = run.ok_or_else(|| refused(kubelogin::Refused::NotKubelogin))?;
-    let converted = kubelogin::converted(program, &words).map_err(refused)?;
-    let wanted = args.opener.provider.as_deref();
-    let first = wanted.map_or_else(|| name_of(&converted.issuer), str::to_owned);
-    let mut number = 1;
-    loop {
-        let name = match number {
-            1 => first.clone(),
-            _ => format!("{first}-{number}"),
-        };
-        let made = made_of(env, &converted, &name, args, file)?;
-        if !config.providers().any(|known| known == name) {
-            return Ok(made);
-        }
-        if is_same(env, flags, config.provider(&name)?, file, &made)? {
-            let opener = Opener {
-                provider: Some(name),
-                account: args.opener.account.clone(),
-                ..Opener::default()
-            };
-            return Ok(Plan {
-                opener,
-                keys: Vec::new(),
-                secret: None,
-                authorities: None,
-                ..made
-            });
-        }
-        if wanted.is_some() {
-            return Err(Error::Usage(format!(
-                "the provider {name} is configured otherwise than this kubelogin: name another \
-                 one with `--provider NAME`"
-            )));
-        }
-        number += 1;
-    }
-}
-
-/// What would be written for a provider of this name.
-fn made_of(
-    env: &Env,
-    converted: &Converted,
-    name: &str,
-    args: &Arguments,
-    file: &UserFile,
-) -> Result<Plan, Error> {
-    let folder = file.folder();
-    let secret = converted.client_secret.clone();
-    let secret = secret.map(|secret| (folder.join(format!("{name}.client-secret")), secret));
-    let home = crate::config::home(env).ok();
-    let paths = converted.ca_files.iter();
-    let paths: Vec<PathBuf> = paths
-        .map(|path| kubelogin::expanded(path, home.as_deref()))
-        .map(|path| std::path::absolute(&path).unwrap_or(path))
-        .collect();
-    let mut authorities = None;
-    let ca_file = match (paths.as_slice(), converted.ca_certificates.as_slice()) {
-        ([], []) => None,
-        ([path], []) => Some(path.clone()),
-        (paths, data) => {
-            let path = folder.join(format!("{name}.ca.pem"));
-            authorities = Some((path.clone(), bundle(paths, data)?));
-            Some(path)
-        }
-    };
-    let mut keys = Vec::new();
-    if let Some(uri) = &converted.redirect_uri {
-        keys.push(("redirect_uri", toml_text(uri)));
-    }
-    if converted.pkce {
-        keys.push(("pkce", toml_text("S256")));
-    }
-    if let Some(path) = &ca_file {
-        keys.push(("ca_file", toml_text(&path.to_string_lossy())));
-    }
-    if let Some(audience) = &converted.audience {
-        keys.push(("audience", toml_text(audience)));
-    }
-    if !converted.resources.is_empty() {
-        let all: Vec<_> = converted
-            .resources
-            .iter()
-            .map(|one| toml_text(one))
-            .collect();
-        keys.push(("resources", format!("[{}]", all.join(", "))));
-    }
-    if !converted.extra_params.is_empty() {
-        let pairs = converted.extra_params.iter();
-        let pairs: Vec<_> = pairs
-            .map(|(key, value)| format!("{} = {}", toml_text(key), toml_text(value)))
-            .collect();
-        keys.push(("extra_params", format!("{{ {} }}", pairs.join(", "))));
-    }
-    let opener = Opener {
-        provider: Some(name.to_owned()),
-        issuer_url: Some(converted.issuer.clone()),
-        client_id: Some(converted.client_id.clone()),
-        client_secret_file: secret.as_ref().map(|(path, _)| path.clone()),
-        scopes: converted.scopes.clone(),
-        account: args.opener.account.clone(),
-    };
-    let mut notes = converted.notes.clone();
-    if !converted
-        .scopes
-        .iter()
-        .any(|scope| scope == "offline_access")
-    {
-        notes.push(
-            "this kubelogin does not ask for `offline_access`: where the provider wants it, add it \
-             to `scopes` in config.toml, and the session is refreshed without you"
-                .to_owned(),
-        );
-    }
-    Ok(Plan {
-        keys,
-        token: (converted.token == TokenKind::Access).then_some(TokenKind::Access),
-        flow: converted.flow,
-        env: converted.env.clone(),
-        files_are_there: are_there(secret.as_ref(), authorities.as_ref())?,
-        secret,
-        authorities,
-        notes,
-        ..Plan::of(name.to_owned(), opener)
-    })
-}
-
-/// Whether an earlier run has written these files. One that holds something else is not ours.
-fn are_there(
-    secret: Option<&(PathBuf, Secret<String>)>,
-    authorities: Option<&(PathBuf, Vec<u8>)>,
-) -> Result<bool, Error> {
-    let mut all = true;
-    if let Some((path, secret)) = secret {
-        let provider = Provider {
-            client_secret_file: Some(path.clone()),
-            ..Provider::default()
-        };
-        match provider.client_secret() {
-            Ok(Some(found)) if found == *secret => (),
-            _ if !path.exists() => all = false,
-            Ok(_) | Err(_) => return Err(in_the_way(path)),
-        }
-    }
-    if let Some((path, certificates)) = authorities {
-        match files::read(path, files::LARGEST) {
-            Ok(found) if found == *certificates => (),
-            _ if !path.exists() => all = false,
-            Ok(_) | Err(_) => return Err(in_the_way(path)),
-        }
-    }
-    Ok(all)
-}
-
-fn in_the_way(path: &Path) -> Error {
-    Error::Usage(format!(
-        "{} is there already and holds something else: move it away, or name the provider \
-         otherwise with `--provider NAME`",
-        shown(path)
-    ))
-}
-
-fn bundle(paths: &[PathBuf], data: &[u8]) -> Result<Vec<u8>, Error> {
-    let mut all = Vec::new();
-    for path in paths {
-        let pem = files::read(path, files::LARGEST).map_err(|cause| {
-            Error::from(ConfigError::Unreadable {
-                file: shown(path),
-                cause,
-            })
-        })?;
-        all.extend_from_slice(&pem);
-        if !all.ends_with(b"\n") {
-            all.push(b'\n');
-        }
-    }
-    all.extend_from_slice(data);
-    Ok(all)
-}
-
-/// Whether the configuration has this provider, to the last setting.
-fn is_same(
-    env: &Env,
-    flags: &Flags,
-    there: Provider,
-    file: &UserFile,
-    made: &Plan,
-) -> Result<bool, Error> {
-    let mut keys = keys_of(&made.opener);
-    keys.extend(made.keys.iter().cloned());
-    let tried = described(env, flags, file, &keys)?;
-    let has_same_secret = match &made.secret {
-        Some((_, secret)) => there.client_secret().ok().flatten().as_ref() == Some(secret),
-        None => there.client_secret_file.is_none(),
-    };
-    let mut scopes = there.scopes.clone();
-    scopes.sort();
-    let mut wanted = tried.scopes.clone();
-    wanted.sort();
-    let comparable = Provider {
-        name: tried.name.clone(),
-        preset: tried.preset,
-        client_secret_file: tried.client_secret_file.clone(),
-        scopes: tried.scopes.clone(),
-        origin: tried.origin.clone(),
-        ..there
-    };
-    Ok(has_same_secret && scopes == wanted && comparable == tried)
-}
-
-/// The user's entry: what it had of other things, and us in place of what signed it in.
-fn entry(program: &str, plan: &Plan, recorded: Option<&Recorded>, before: Option<&Value>) -> Value {
-    let mut args = vec!["kubectl", "--provider", &plan.name];
-    if let Some(account) = &plan.opener.account {
-        args.extend(["--account", account]);
-    }
-    match plan.token {
-        Some(TokenKind::Access) => args.extend(["--token", "access"]),
-        Some(TokenKind::Id) => args.extend(["--token", "id"]),
-        None => (),
-    }
-    match plan.flow {
-        Some(Flow::Browser) => args.extend(["--flow", "browser"]),
-        Some(Flow::Device) => args.extend(["--flow", "device"]),
-        Some(Flow::Auto) | None => (),
-    }
-    args.extend(["--api-version", VERSION_OF_ALL]);
-    if let Some(Recorded { id, .. }) = recorded {
-        args.extend(["--entry", id]);
-    }
-    let variables = environment(plan, before);
-    let exec = yaml::object([
-        ("apiVersion", whole_version(VERSION_OF_ALL).into()),
-        ("args", args.into()),
-        ("command", program.into()),
-        ("env", variables),
-        ("installHint", INSTALL_HINT.into()),
-        ("interactiveMode", "IfAvailable".into()),
-        ("provideClusterInfo", true.into()),
-    ]);
-    let kept = before.and_then(Value::as_object);
-    let kept = kept.into_iter().flatten();
-    let kept = kept.filter(|(key, _)| key.starts_with("as") || *key == "extensions");
-    let mut entry: Map<String, Value> = kept.map(|(k, v)| (k.clone(), v.clone())).collect();
-    entry.insert("exec".to_owned(), exec);
-    Value::Object(entry)
-}
-
-/// What kubectl says where the command is not found.
-const INSTALL_HINT: &str = "hallpass signs you in to this cluster (install it on your PATH)";
-
-/// The variables that the plugin had before, where it was kubelogin, and ours.
-fn environment(plan: &Plan, before: Option<&Value>) -> Value {
-    let runs_kubelogin = before
-        .and_then(kubeconfig::exec)
-        .is_some_and(|(command, args)| kubelogin::arguments(command, &args).is_some());
-    let had = before.filter(|_| runs_kubelogin);
-    let had = had.and_then(|user| user.get("exec")?.get("env")?.as_array());
-    let mut all: Vec<Value> = had.cloned().unwrap_or_default();
-    for (name, value) in &plan.env {
-        all.retain(|variable| variable.get("name").and_then(Value::as_str) != Some(name));
-        all.push(yaml::object([
-            ("name", (*name).into()),
-            ("value", value.as_str().into()),
-        ]));
-    }
-    if all.is_empty() {
-        Value::Null
-    } else {
-        all.into()
-    }
-}
-
 /// The command as it can be typed again.
 fn command(user: &str) -> String {
     format!("hallpass setup kubectl --user {}", quoted(user))
@@ -831,140 +399,122 @@ fn titles(user: &str, hosts: &[Host], kubeconfig: &Path, elsewhere: &[String]) -
     titles.collect()
 }
 
-/// Shows what becomes of kuberc, and whether anything does.
-fn show_kuberc(text: &mut Shown, kuberc: Option<&Allowed>) -> bool {
-    match kuberc {
-        None => false,
-        Some(Allowed::Already) => {
-            text.line("kuberc allows it already");
-            false
-        }
-        Some(Allowed::Added { file, edit, .. }) => {
-            text.heading(&shown(file));
-            edit.new.trim().lines().for_each(|line| text.changed(line));
-            true
-        }
-        Some(Allowed::Told { why, lines }) => {
-            text.line(&format!(
-                "{why}. To allow hallpass alone, this would stand there:"
-            ));
-            lines
-                .lines()
-                .for_each(|line| text.line(&format!("    {line}")));
-            false
-        }
-    }
+/// What tells a set-up from those of other users and kubeconfigs.
+fn what(user: &str, kubeconfig: &Path) -> String {
+    format!("{user} in {}", kubeconfig.display())
 }
 
 // --- taking it back ---
 
-fn undo(
-    env: &Env,
-    flags: &Flags,
-    args: &Arguments,
-    turn: Option<&Turn>,
-) -> Result<ExitCode, Error> {
-    let mut file = UserFile::read(env)?;
-    let folder = file.folder().to_owned();
-    let mut records = Record::all(&folder)?;
-    let mut begin = "hallpass setup kubectl --user ".to_owned();
-    let mut elsewhere = Vec::new();
-    if args.user.is_some() || args.context.is_some() {
-        let user = user(&Kubeconfig::load(env)?, args)?;
-        let files = kubeconfig::files(env)?;
-        let (own, others): (Vec<_>, Vec<_>) = records
-            .into_iter()
-            .filter(|record| record.user == user)
-            .partition(|record| files.contains(&record.file));
-        records = own;
-        elsewhere.extend(others.into_iter().flat_map(|record| record.blocks));
-        begin = title(&user, "");
-    }
-    let titles = file.titles(&begin);
-    let removed: Vec<String> = titles
-        .iter()
-        .filter(|title| !elsewhere.contains(title))
-        .filter_map(|title| file.remove(title))
-        .collect();
-    still_needed::check_file(env, flags, &file)?;
-    if removed.is_empty() && records.is_empty() {
-        print("nothing to take back\n");
-        return Ok(Exit::Answered.into());
-    }
-    // kubectl asks only while there is something to ask for. One after the other: several users
-    // may stand in one file.
-    let store = Prepared::new(env, &args.common, None)?.store;
-    for record in records {
-        take_back(&record, &folder, &store, args.changing)?;
-    }
-    let mut text = Shown::new(args.changing);
-    if !removed.is_empty() {
-        text.heading(&file.shown);
-        removed
-            .iter()
-            .flat_map(|lines| lines.lines())
-            .for_each(|line| text.changed(line));
-    }
-    print(text.text());
-    if let Some(turn) = turn.filter(|_| !removed.is_empty()) {
-        file.write(turn)?;
-    }
-    Ok(Exit::Answered.into())
-}
+/// How the title of every block begins.
+const TITLE: &str = "hallpass setup kubectl --user ";
 
-/// Puts back what stood in a kubeconfig, and in kuberc, before a record was made.
-fn take_back(
-    record: &Record,
-    folder: &Path,
-    store: &Store,
-    changing: Changing,
-) -> Result<(), Error> {
-    let mut text = Shown::new(changing);
-    let target = KubeconfigFile::without(record)?;
-    match &target {
-        Some(target) => target.show(&mut text),
-        None => text.line(&format!(
-            "{}: the user {} no longer runs hallpass, and is left as it is",
-            shown(&record.file),
-            record.user
-        )),
-    }
-    let mut kuberc = None;
-    if let Some(Kuberc { file, edit }) = &record.kuberc {
-        let now = std::fs::read_to_string(file).unwrap_or_default();
-        if let Some(undone) = edit.undone(&now) {
-            text.heading(&shown(file));
-            edit.new.trim().lines().for_each(|line| text.changed(line));
-            kuberc = Some((file, undone));
+fn undo<'a>(env: &'a Env, flags: &'a Flags, args: &Arguments) -> Result<Undo<'a>, Error> {
+    let file = UserFile::read(env)?;
+    let records = Records::read(env);
+    let all = args.user.is_none() && args.context.is_none();
+    // Each user whose entry changes, and in which file.
+    let mut users: Vec<Data> = records.of(NAME).filter_map(Data::of).collect();
+    let mut parts = Vec::new();
+    let recorded = blocks_of(&records, |_| true);
+    let unrecorded = |begin: &str| {
+        let mut titles = file.titles(begin);
+        titles.retain(|title| !recorded.contains(title));
+        titles
+    };
+    if all {
+        let titles = unrecorded(TITLE);
+        if !titles.is_empty() {
+            let mut lost = Vec::new();
+            for title in &titles {
+                lost.push(Edit::block(file.path(), title, ""));
+            }
+            // Without kubectl, or its file, there is no entry to be found.
+            if let Ok(kubeconfig) = Kubeconfig::load(env) {
+                for user in kubeconfig.users() {
+                    if !unrecorded(&title(user, "")).is_empty() {
+                        lost.extend(lost_entry(env, &kubeconfig, user, &records, &mut users)?);
+                    }
+                }
+            }
+            parts.push(Part {
+                edits: lost,
+                ..Part::default()
+            });
+        }
+    } else {
+        let kubeconfig = Kubeconfig::load(env)?;
+        let user = user(&kubeconfig, args)?;
+        let files = kubeconfig::files(env)?;
+        users.retain(|data| data.user == user && files.contains(&data.file));
+        if users.is_empty() {
+            let titles = unrecorded(&title(&user, ""));
+            let mut edits: Vec<Edit> = Vec::new();
+            edits.extend(
+                titles
+                    .iter()
+                    .map(|title| Edit::block(file.path(), title, "")),
+            );
+            if !titles.is_empty() {
+                edits.extend(lost_entry(env, &kubeconfig, &user, &records, &mut users)?);
+            }
+            parts.push(Part {
+                edits,
+                ..Part::default()
+            });
         } else {
-            text.line(&format!(
-                "{} was changed since: take the entry for hallpass out of it by hand",
-                shown(file)
-            ));
+            parts.extend(users.iter().map(|data| Part {
+                what: what(&data.user, &data.file),
+                ..Part::default()
+            }));
         }
     }
-    let made = [&record.secret_file, &record.ca_file];
-    let made: Vec<&PathBuf> = made.into_iter().flatten().collect();
-    for path in &made {
-        let becomes = if changing.dry_run { "would be" } else { "is" };
-        text.line(&format!("{} {becomes} removed", shown(path)));
-    }
-    print(text.text());
-    if changing.dry_run {
-        return Ok(());
-    }
-    if let Some(target) = &target {
-        target.write()?;
-    }
-    if let Some((path, text)) = kuberc {
-        let written = file::replace(path, text.as_bytes());
-        written.map_err(|cause| record::unwritable(path, cause))?;
-    }
-    for path in made {
-        record::remove(path)?;
-    }
-    if let Some(id) = &record.entry {
-        Entry::remove(store, id)?;
-    }
-    record.remove(folder)
+    let needed = still_needed::check(env, flags, file);
+    let store = Prepared::new(env, &args.common, None)?.store;
+    Ok(Undo {
+        parts,
+        all,
+        check: Some(Box::new(move |documents| {
+            needed(documents)?;
+            let mut files: Vec<&PathBuf> = users.iter().map(|data| &data.file).collect();
+            files.sort();
+            files.dedup();
+            for file in files {
+                let here = users.iter().filter(|data| data.file == *file);
+                let here: Vec<&str> = here.map(|data| &*data.user).collect();
+                kubeconfig_file::check(documents, file, &here, None)?;
+            }
+            Ok(())
+        })),
+        forget: Some(Box::new(move |data| {
+            match data.get("entry").and_then(Value::as_str) {
+                Some(id) => Ok(Entry::remove(&store, id)?),
+                None => Ok(()),
+            }
+        })),
+        ..Undo::default()
+    })
+}
+
+/// A user's entry that runs hallpass, of which nothing is recorded.
+fn lost_entry(
+    env: &Env,
+    kubeconfig: &Kubeconfig,
+    user: &str,
+    records: &Records,
+    users: &mut Vec<Data>,
+) -> Result<Option<Edit>, Error> {
+    let own = kubeconfig.user(user);
+    let own = own.filter(|entry| kubeconfig::own_arguments(entry).is_some());
+    let Some(entry) = own else {
+        return Ok(None);
+    };
+    let target = KubeconfigFile::of(env, kubeconfig, user, records)?;
+    let edit = target.edit(entry, None)?;
+    users.push(Data {
+        file: target.path,
+        user: user.to_owned(),
+        entry: None,
+    });
+    Ok(Some(edit))
 }

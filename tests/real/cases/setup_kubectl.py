@@ -211,7 +211,7 @@ def nobody_writes_while_kubectl_does(rig):
     lock = pathlib.Path(f"{person.files[1]}.lock")
     lock.touch()
     before = person.files[1].read_bytes()
-    person.setup("--from-kubelogin").ended(1).said("being written by another program", str(lock))
+    person.setup("--from-kubelogin").ended(1).said("another program is writing", str(lock))
     assert person.files[1].read_bytes() == before and lock.exists()
     lock.unlink()
     person.setup("--from-kubelogin").ended(0)

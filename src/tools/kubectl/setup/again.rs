@@ -7,7 +7,8 @@ use serde_json::Value;
 use super::super::kubeconfig;
 use super::Arguments;
 use super::kubeconfig_file::KubeconfigFile;
-use super::{Plan, kubelogin};
+use super::kubelogin;
+use super::sign_in::SignIn;
 use crate::arguments::{Opener, parsed};
 use crate::config::Flow;
 use crate::credential::TokenKind;
@@ -58,7 +59,7 @@ impl Again {
         })
     }
 
-    pub(crate) fn plan(self) -> Plan {
+    pub(crate) fn sign_in(self) -> SignIn {
         let Self {
             provider,
             account,
@@ -71,11 +72,11 @@ impl Again {
             account,
             ..Opener::default()
         };
-        Plan {
+        SignIn {
             token,
             flow,
             env,
-            ..Plan::of(provider, opener)
+            ..SignIn::of(provider, opener)
         }
     }
 }

@@ -12,12 +12,13 @@ use std::process::Command;
 use serde::Deserialize;
 
 use super::super::kubeconfig;
-use super::yaml::{self, Edit};
 use crate::child;
 use crate::config::ConfigError;
 use crate::env::Env;
 use crate::error::Error;
 use crate::files;
+use crate::setup::edit::Edit;
+use crate::setup::yaml;
 
 const POLICY: &str = "credentialPluginPolicy";
 const LIST: &str = "credentialPluginAllowlist";
@@ -31,57 +32,53 @@ pub(crate) enum Rule {
     Unrestricted(String),
     /// kubectl runs none.
     Denied(String),
-    Listed,
+    Listed(List),
     Unlisted(List),
     /// Nobody here can tell; why.
     Unknown(String),
 }
 
-/// An allow-list that lacks the command.
+/// An allow-list.
 pub(crate) struct List {
     file: PathBuf,
-    text: String,
     /// What its entries call the command.
     field: &'static str,
 }
 
-/// What becomes of the file.
-pub(crate) enum Allowed {
-    /// It is to be changed so.
-    Added {
-        file: PathBuf,
-        text: String,
-        edit: Edit,
-    },
-    /// It allows the command already.
-    Already,
-    /// It is left alone; why, and what one would write.
-    Told { why: String, lines: String },
-}
-
-/// What to do so that kubectl may run this command.
-pub(crate) fn allow(env: &Env, command: &str) -> Result<Allowed, Error> {
-    let told = |why: String| Allowed::Told {
-        why,
-        lines: format!(
-            "apiVersion: kubectl.config.k8s.io/v1beta1\nkind: Preference\n{POLICY}: Allowlist\n\
-             {LIST}:\n- {}: {command}",
-            field_of_this_kubectl()
-        ),
+/// The edit that allows kubectl to run this command, and what a person is told of it.
+pub(crate) fn allow(env: &Env, command: &str) -> Result<(Option<Edit>, Vec<String>), Error> {
+    let told = |why: String| {
+        let field = field_of_this_kubectl();
+        let lines = [
+            "apiVersion: kubectl.config.k8s.io/v1beta1".to_owned(),
+            "kind: Preference".to_owned(),
+            format!("{POLICY}: Allowlist"),
+            format!("{LIST}:"),
+            format!("- {field}: {command}"),
+        ];
+        let mut told = vec![format!(
+            "{why}. To allow hallpass alone, this would stand there:"
+        )];
+        told.extend(lines.map(|line| format!("    {line}")));
+        (None, told)
     };
-    let List { file, text, field } = match rule(env, command)? {
-        Rule::Listed => return Ok(Allowed::Already),
+    let (list, is_listed) = match rule(env, command)? {
+        Rule::Listed(list) => (list, true),
+        Rule::Unlisted(list) => (list, false),
         Rule::Unrestricted(why) | Rule::Denied(why) | Rule::Unknown(why) => return Ok(told(why)),
-        Rule::Unlisted(list) => list,
     };
-    let entry = yaml::object([(field, command.into())]);
-    match yaml::appended(&text, LIST, &entry) {
-        Ok(edit) => Ok(Allowed::Added { file, text, edit }),
-        Err(why) => {
-            let shown = crate::config::shown(&file);
-            Ok(told(format!("{shown} is left alone: {why}")))
-        }
+    let edit = Edit::item(
+        &list.file,
+        LIST,
+        yaml::object([(list.field, command.into())]),
+    );
+    if let Some(why) = edit.unfit()? {
+        return Ok(told(format!("{} {why}", crate::config::shown(&list.file))));
     }
+    let told = is_listed.then(|| "kuberc allows it already".to_owned());
+    // One that also says something else is the user's.
+    let edit = Some(edit).filter(|edit| !is_listed || edit.is_there());
+    Ok((edit, told.into_iter().collect()))
 }
 
 /// Reads what kubectl would go by.
@@ -123,11 +120,10 @@ pub(crate) fn rule(env: &Env, command: &str) -> Result<Rule, Error> {
         let values = listed.iter().filter_map(move |entry| entry.value(field));
         values.filter_map(yaml::Node::text)
     };
-    if commands("command")
-        .chain(commands("name"))
-        .any(|one| one == command)
-    {
-        return Ok(Rule::Listed);
+    for field in ["command", "name"] {
+        if commands(field).any(|one| one == command) {
+            return Ok(Rule::Listed(List { file, field }));
+        }
     }
     let field = if commands("name").next().is_some() {
         "name"
@@ -136,7 +132,7 @@ pub(crate) fn rule(env: &Env, command: &str) -> Result<Rule, Error> {
     } else {
         field_of_this_kubectl()
     };
-    Ok(Rule::Unlisted(List { file, text, field }))
+    Ok(Rule::Unlisted(List { file, field }))
 }
 
 /// `None` where it is switched off.

@@ -10,7 +10,6 @@
 use std::fmt::Write as _;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span};
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 /// Why a file is left alone.
@@ -42,42 +41,26 @@ pub(crate) struct Node {
 
 #[derive(Debug, PartialEq, Eq)]
 enum Kind {
-    Scalar(String),
+    /// Its text, and whether it is plain: then it may be a number, a truth value or nothing.
+    Scalar(String, bool),
     Sequence(Vec<Node>),
     Mapping(Vec<(Node, Node)>),
     Alias,
 }
 
-/// A change: these bytes, in the place of those.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Edit {
+/// These bytes, in the place of those.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Replacement {
     at: usize,
     pub(crate) old: String,
     pub(crate) new: String,
 }
 
-impl Edit {
-    /// A change that changes nothing.
-    pub(crate) fn nothing() -> Self {
-        edit("", 0, 0, String::new())
-    }
-
+impl Replacement {
     pub(crate) fn applied(&self, text: &str) -> String {
         let mut edited = text.to_owned();
         edited.replace_range(self.at..self.at + self.old.len(), &self.new);
         edited
-    }
-
-    /// The text without the change; `None` where what was written is no longer there, or not
-    /// there alone.
-    pub(crate) fn undone(&self, text: &str) -> Option<String> {
-        let mut places = text.match_indices(&self.new);
-        let (Some((at, _)), None) = (places.next(), places.next()) else {
-            return None;
-        };
-        let mut undone = text.to_owned();
-        undone.replace_range(at..at + self.new.len(), &self.old);
-        Some(undone)
     }
 }
 
@@ -146,7 +129,7 @@ impl<'t> Events<'t> {
             Event::Scalar(value, style, ..) => Node {
                 start,
                 end: self.end_of_scalar(start, self.byte(span.end.index()), style),
-                kind: Kind::Scalar(value.into_owned()),
+                kind: Kind::Scalar(value.into_owned(), style == ScalarStyle::Plain),
                 flow: false,
             },
             Event::SequenceStart(..) => {
@@ -267,19 +250,47 @@ impl Node {
     pub(crate) fn items(&self) -> &[Self] {
         match &self.kind {
             Kind::Sequence(items) => items,
-            Kind::Scalar(_) | Kind::Mapping(_) | Kind::Alias => &[],
+            Kind::Scalar(..) | Kind::Mapping(_) | Kind::Alias => &[],
         }
     }
 
     pub(crate) fn text(&self) -> Option<&str> {
         match &self.kind {
-            Kind::Scalar(text) => Some(text),
+            Kind::Scalar(text, _) => Some(text),
             Kind::Sequence(_) | Kind::Mapping(_) | Kind::Alias => None,
         }
     }
 
+    /// The value that it stands for; `None` if it has an alias in it.
+    pub(crate) fn to_value(&self) -> Option<Value> {
+        Some(match &self.kind {
+            Kind::Scalar(_, true) if self.is_null() => Value::Null,
+            Kind::Scalar(text, true) => plain_value(text),
+            Kind::Scalar(text, false) => Value::from(&**text),
+            Kind::Sequence(items) => {
+                let items: Option<Vec<_>> = items.iter().map(Self::to_value).collect();
+                Value::Array(items?)
+            }
+            Kind::Mapping(pairs) => {
+                let pairs = pairs.iter();
+                let pairs =
+                    pairs.map(|(key, value)| Some((key.text()?.to_owned(), value.to_value()?)));
+                Value::Object(pairs.collect::<Option<_>>()?)
+            }
+            Kind::Alias => return None,
+        })
+    }
+
     fn is_null(&self) -> bool {
         matches!(self.text(), Some("" | "~" | "null" | "Null" | "NULL"))
+    }
+}
+
+/// What a plain scalar is in YAML 1.2's core schema, and JSON.
+fn plain_value(text: &str) -> Value {
+    match serde_json::from_str(text) {
+        Ok(value @ (Value::Bool(_) | Value::Number(_))) => value,
+        Ok(_) | Err(_) => Value::from(text),
     }
 }
 
@@ -291,7 +302,7 @@ pub(crate) fn replaced(
     mapping: &Node,
     key: &str,
     value: &Value,
-) -> Result<Edit, Unfit> {
+) -> Result<Replacement, Unfit> {
     let (key, node) = mapping.pair(key).ok_or(Unfit::NotAMapping)?;
     if node.kind == Kind::Alias {
         return Err(Unfit::Alias);
@@ -311,18 +322,24 @@ pub(crate) fn replaced(
     Ok(edit(text, node.start, node.end, value.to_string()))
 }
 
-/// Takes back what an edit wrote as a mapping's value; `None` where something else stands there.
-pub(crate) fn put_back(text: &str, mapping: &Node, key: &str, done: &Edit) -> Option<String> {
+/// Puts `old` back as a mapping's value; `None` where something else than `new` stands there.
+pub(crate) fn put_back(
+    text: &str,
+    mapping: &Node,
+    key: &str,
+    old: &str,
+    new: &str,
+) -> Option<String> {
     let (_, node) = mapping.pair(key)?;
-    let parted = done.new.len() - done.new.trim_start().len();
+    let parted = new.len() - new.trim_start().len();
     let from = node.start.checked_sub(parted)?;
-    let stands = text.get(from..node.end)? == done.new;
-    stands.then(|| edit(text, from, node.end, done.old.clone()).applied(text))
+    let stands = text.get(from..node.end)? == new;
+    stands.then(|| edit(text, from, node.end, old.to_owned()).applied(text))
 }
 
 /// Adds an item to the list that the top level has under this key, and the list where there is
 /// none.
-pub(crate) fn appended(text: &str, list: &str, item: &Value) -> Result<Edit, Unfit> {
+pub(crate) fn appended(text: &str, list: &str, item: &Value) -> Result<Replacement, Unfit> {
     let Some(root) = parse(text)? else {
         return Ok(edit(
             text,
@@ -363,23 +380,23 @@ pub(crate) fn appended(text: &str, list: &str, item: &Value) -> Result<Edit, Unf
             let new = format!("\n{}{}", " ".repeat(indent), listed(item, indent));
             Ok(edit(text, at, at, new))
         }
-        Kind::Scalar(_) if node.is_null() && root.flow => Ok(edit(
+        Kind::Scalar(..) if node.is_null() && root.flow => Ok(edit(
             text,
             behind_colon(text, key),
             node.end,
             format!(" [{item}]"),
         )),
-        Kind::Scalar(_) if node.is_null() => {
+        Kind::Scalar(..) if node.is_null() => {
             let indent = column(text, key.start);
             let new = format!("\n{}{}", " ".repeat(indent), listed(item, indent));
             Ok(edit(text, behind_colon(text, key), node.end, new))
         }
-        Kind::Scalar(_) | Kind::Mapping(_) => Err(Unfit::NotAList(list.to_owned())),
+        Kind::Scalar(..) | Kind::Mapping(_) => Err(Unfit::NotAList(list.to_owned())),
     }
 }
 
 /// Takes an item out of a list.
-pub(crate) fn removed(text: &str, list: &Node, index: usize) -> Option<Edit> {
+pub(crate) fn removed(text: &str, list: &Node, index: usize) -> Option<Replacement> {
     let items = list.items();
     let item = items.get(index)?;
     if let [_] = items {
@@ -402,8 +419,8 @@ pub(crate) fn removed(text: &str, list: &Node, index: usize) -> Option<Edit> {
     Some(edit(text, from, to, String::new()))
 }
 
-fn edit(text: &str, from: usize, to: usize, new: String) -> Edit {
-    Edit {
+fn edit(text: &str, from: usize, to: usize, new: String) -> Replacement {
+    Replacement {
         at: from,
         old: text.get(from..to).unwrap_or_default().to_owned(),
         new,
@@ -535,11 +552,10 @@ mod tests {
         let item = &root.value("users").unwrap().items()[0];
         let edit = replaced(text, item, "user", value).unwrap();
         let edited = edit.applied(text);
-        assert_eq!(edit.undone(&edited).as_deref(), Some(text));
         let root = parse(&edited).unwrap().unwrap();
         let item = &root.value("users").unwrap().items()[0];
         assert_eq!(
-            put_back(&edited, item, "user", &edit).as_deref(),
+            put_back(&edited, item, "user", &edit.old, &edit.new).as_deref(),
             Some(text)
         );
         edited
@@ -615,7 +631,6 @@ mod tests {
             let edit = appended(before, "l", &item).unwrap();
             let edited = edit.applied(before);
             assert_eq!(edited, after);
-            assert_eq!(edit.undone(&edited).as_deref(), Some(before));
             let root = parse(&edited).unwrap().unwrap();
             let list = root.value("l").unwrap();
             let index = list.items().len() - 1;

@@ -1,0 +1,96 @@
+//! A file of hallpass's own, such as one with a client secret.
+//!
+//! A record knows its content by a fingerprint alone, so a secret is written to one place only.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::super::document::fingerprint;
+use super::{Bytes, Kind, Unfit};
+use crate::secret::Secret;
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct WholeFile {
+    /// What a person is told that it holds.
+    about: String,
+    fingerprint: String,
+    #[serde(skip)]
+    content: Option<Secret<Vec<u8>>>,
+}
+
+impl PartialEq for WholeFile {
+    fn eq(&self, other: &Self) -> bool {
+        self.fingerprint == other.fingerprint
+    }
+}
+
+impl Eq for WholeFile {}
+
+impl WholeFile {
+    pub(super) fn new(about: &str, content: Vec<u8>) -> Self {
+        Self {
+            about: about.to_owned(),
+            fingerprint: fingerprint(Some(&content)),
+            content: Some(Secret::new(content)),
+        }
+    }
+}
+
+impl Kind for WholeFile {
+    fn apply(&self, bytes: Bytes<'_>) -> Result<Option<Vec<u8>>, Unfit> {
+        match (&self.content, bytes) {
+            (_, Some(bytes)) if self.is_in_place(Some(bytes)) => Ok(Some(bytes.to_vec())),
+            (Some(content), None) => Ok(Some(content.expose().clone())),
+            (_, Some(_)) => Err(Unfit(
+                "is there already and holds something else".to_owned(),
+            )),
+            (None, None) => Err(Unfit("is gone".to_owned())),
+        }
+    }
+
+    fn is_in_place(&self, bytes: Bytes<'_>) -> bool {
+        bytes.is_some() && fingerprint(bytes) == self.fingerprint
+    }
+
+    fn remove(
+        &self,
+        _bytes: Bytes<'_>,
+        _replaced: Option<&Value>,
+    ) -> Result<Option<Vec<u8>>, Unfit> {
+        Ok(None)
+    }
+
+    fn place(&self) -> String {
+        String::new()
+    }
+
+    fn view(&self, bytes: Bytes<'_>) -> Vec<String> {
+        if self.is_in_place(bytes) {
+            vec![self.about.clone()]
+        } else {
+            Vec::new()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_made_and_removed_and_another_one_is_left_alone() {
+        let file = WholeFile::new("the secret", b"hush\n".to_vec());
+        let made = file.apply(None).unwrap();
+        assert_eq!(made.as_deref(), Some(&b"hush\n"[..]));
+        assert_eq!(file.view(made.as_deref()), ["the secret"]);
+        assert_eq!(file.remove(made.as_deref(), None).unwrap(), None);
+        assert!(file.apply(Some(b"theirs")).is_err());
+        assert!(!file.is_ours(Some(b"theirs")));
+        // A record knows the file, and not the secret.
+        let record = serde_json::to_string(&file).unwrap();
+        assert!(!record.contains("hush"), "{record}");
+        let read: WholeFile = serde_json::from_str(&record).unwrap();
+        assert!(read == file && read.is_ours(made.as_deref()));
+        assert!(read.apply(None).is_err());
+    }
+}

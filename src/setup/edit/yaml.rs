@@ -1,0 +1,334 @@
+//! A node of a YAML file: a value of a named item in a list, or an item of a list. Every other byte
+//! stays.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::super::yaml::{self, Node, Replacement};
+use super::{Bytes, Kind, Unfit, text};
+
+/// In a list of items that have names, the one of this name has this value under this key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Named {
+    pub(crate) list: String,
+    pub(crate) name: String,
+    pub(crate) key: String,
+    pub(crate) value: Value,
+    /// JSON pointers to what in the value tells it from anybody else's.
+    pub(crate) marks: Vec<String>,
+    /// A text in the value that nobody is shown.
+    pub(crate) hidden: Option<String>,
+    /// The top of a file that is empty.
+    pub(crate) top: String,
+}
+
+/// What [`Named::replaced`] holds: the value, and the text before and after.
+#[derive(Serialize, Deserialize)]
+struct Replaced {
+    value: Value,
+    old: String,
+    new: String,
+}
+
+impl Named {
+    /// The item of this name: the last one, as kubectl has it.
+    fn item<'n>(&self, root: &'n Node) -> Option<&'n Node> {
+        let mut items = root.value(&self.list)?.items().iter().rev();
+        items.find(|item| item.value("name").and_then(Node::text) == Some(&self.name))
+    }
+
+    /// The value that a file has at this place.
+    pub(crate) fn found(&self, bytes: Bytes<'_>) -> Option<Value> {
+        let root = parse(text(bytes).ok()?).ok()??;
+        self.item(&root)?.value(&self.key)?.to_value()
+    }
+
+    fn has_marks(&self, found: &Value) -> bool {
+        let mut marks = self.marks.iter();
+        marks.all(|mark| found.pointer(mark) == self.value.pointer(mark))
+    }
+
+    fn replacement(&self, text: &str) -> Result<Replacement, Unfit> {
+        let root = parse(text)?;
+        if let Some(item) = root.as_ref().and_then(|root| self.item(root)) {
+            if item
+                .value(&self.key)
+                .is_some_and(|node| node.to_value().is_none())
+            {
+                return Err(unfit(&yaml::Unfit::Alias));
+            }
+            let replacement = yaml::replaced(text, item, &self.key, &self.value);
+            return replacement.map_err(|why| unfit(&why));
+        }
+        let item = json!({ "name": self.name, &self.key: self.value });
+        let mut replacement = yaml::appended(text, &self.list, &item).map_err(|why| unfit(&why))?;
+        if root.is_none() {
+            replacement.new = format!("{}{}", self.top, replacement.new.trim_start());
+        }
+        Ok(replacement)
+    }
+}
+
+impl Kind for Named {
+    fn apply(&self, bytes: Bytes<'_>) -> Result<Option<Vec<u8>>, Unfit> {
+        if self.is_in_place(bytes) {
+            return Ok(bytes.map(<[u8]>::to_vec));
+        }
+        let text = text(bytes)?;
+        applied(text, &self.replacement(text)?)
+    }
+
+    fn is_in_place(&self, bytes: Bytes<'_>) -> bool {
+        self.found(bytes).is_some_and(|found| found == self.value)
+    }
+
+    fn is_ours(&self, bytes: Bytes<'_>) -> bool {
+        self.found(bytes)
+            .is_some_and(|found| self.has_marks(&found))
+    }
+
+    fn replaced(&self, bytes: Bytes<'_>) -> Option<Value> {
+        let value = self.found(bytes)?;
+        let Replacement { old, new, .. } = self.replacement(text(bytes).ok()?).ok()?;
+        serde_json::to_value(Replaced { value, old, new }).ok()
+    }
+
+    fn remove(&self, bytes: Bytes<'_>, replaced: Option<&Value>) -> Result<Option<Vec<u8>>, Unfit> {
+        let text = text(bytes)?;
+        let root = parse(text)?;
+        let root = root.as_ref();
+        let Some((item, list)) =
+            root.and_then(|root| Some((self.item(root)?, root.value(&self.list)?)))
+        else {
+            return Ok(bytes.map(<[u8]>::to_vec));
+        };
+        let replaced = replaced.map(Replaced::deserialize).and_then(Result::ok);
+        let Some(Replaced { value, old, new }) = replaced else {
+            return without(text, list, item);
+        };
+        // With its comments, if it still is laid out as it was written.
+        if let Some(before) = yaml::put_back(text, item, &self.key, &old, &new) {
+            return Ok(Some(before.into_bytes()));
+        }
+        let before = yaml::replaced(text, item, &self.key, &value).map_err(|why| unfit(&why))?;
+        applied(text, &before)
+    }
+
+    fn place(&self) -> String {
+        format!("{} in {}", self.name, self.list)
+    }
+
+    fn view(&self, bytes: Bytes<'_>) -> Vec<String> {
+        let Some(mut found) = self.found(bytes) else {
+            return Vec::new();
+        };
+        if self.has_marks(&found) {
+            if let Some(hidden) = &self.hidden {
+                hide(&mut found, hidden);
+            }
+            return yaml::lines(&found);
+        }
+        // Names only: the rest may be secret.
+        let members = found.as_object().into_iter().flatten();
+        let names = members.map(|(key, value)| {
+            let command = value.get("command").and_then(Value::as_str);
+            command.map_or_else(|| key.clone(), |command| format!("{key} of {command}"))
+        });
+        let names: Vec<String> = names.collect();
+        if names.is_empty() {
+            return names;
+        }
+        vec![format!("(what was there: {})", names.join(", "))]
+    }
+
+    fn lock(&self, path: &Path, _target: &Path) -> Option<PathBuf> {
+        // As client-go does it.
+        let mut name = path.as_os_str().to_owned();
+        name.push(".lock");
+        Some(name.into())
+    }
+}
+
+/// A list has this item.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Item {
+    pub(crate) list: String,
+    pub(crate) item: Value,
+}
+
+impl Kind for Item {
+    fn apply(&self, bytes: Bytes<'_>) -> Result<Option<Vec<u8>>, Unfit> {
+        if self.is_in_place(bytes) {
+            return Ok(bytes.map(<[u8]>::to_vec));
+        }
+        let text = text(bytes)?;
+        let replacement = yaml::appended(text, &self.list, &self.item);
+        applied(text, &replacement.map_err(|why| unfit(&why))?)
+    }
+
+    fn is_in_place(&self, bytes: Bytes<'_>) -> bool {
+        let root = text(bytes).and_then(parse).ok().flatten();
+        let list = root.as_ref().and_then(|root| root.value(&self.list));
+        list.is_some_and(|list| {
+            list.items()
+                .iter()
+                .any(|one| one.to_value().as_ref() == Some(&self.item))
+        })
+    }
+
+    fn remove(
+        &self,
+        bytes: Bytes<'_>,
+        _replaced: Option<&Value>,
+    ) -> Result<Option<Vec<u8>>, Unfit> {
+        let text = text(bytes)?;
+        let root = parse(text)?;
+        let list = root.as_ref().and_then(|root| root.value(&self.list));
+        let found = list.and_then(|list| {
+            let mut items = list.items().iter();
+            Some((
+                list,
+                items.find(|one| one.to_value().as_ref() == Some(&self.item))?,
+            ))
+        });
+        match found {
+            Some((list, item)) => without(text, list, item),
+            None => Ok(bytes.map(<[u8]>::to_vec)),
+        }
+    }
+
+    fn place(&self) -> String {
+        format!("{} in {}", self.item, self.list)
+    }
+
+    fn view(&self, bytes: Bytes<'_>) -> Vec<String> {
+        if self.is_in_place(bytes) {
+            yaml::lines(&json!([self.item]))
+        } else {
+            Vec::new()
+        }
+    }
+}
+
+fn parse(text: &str) -> Result<Option<Node>, Unfit> {
+    yaml::parse(text).map_err(|why| unfit(&why))
+}
+
+fn unfit(why: &yaml::Unfit) -> Unfit {
+    Unfit(format!("cannot be edited: {why}"))
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "as an edit returns it")]
+fn applied(text: &str, replacement: &Replacement) -> Result<Option<Vec<u8>>, Unfit> {
+    Ok(Some(replacement.applied(text).into_bytes()))
+}
+
+fn without(text: &str, list: &Node, item: &Node) -> Result<Option<Vec<u8>>, Unfit> {
+    let index = list.items().iter().position(|one| one == item);
+    match index.and_then(|index| yaml::removed(text, list, index)) {
+        Some(replacement) => applied(text, &replacement),
+        None => Ok(Some(text.as_bytes().to_vec())),
+    }
+}
+
+fn hide(value: &mut Value, hidden: &str) {
+    match value {
+        Value::String(text) if text == hidden => "(a random ID)".clone_into(text),
+        Value::Array(items) => items.iter_mut().for_each(|item| hide(item, hidden)),
+        Value::Object(members) => members.values_mut().for_each(|value| hide(value, hidden)),
+        Value::String(_) | Value::Null | Value::Bool(_) | Value::Number(_) => (),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FILE: &str = "# mine\nusers:\n- name: other\n  user: {token: theirs}\n- name: me  # it\n  \
+                        user:\n    token: hush   # old\n    as: 7\n\n# end\n";
+
+    fn me() -> Named {
+        Named {
+            list: "users".to_owned(),
+            name: "me".to_owned(),
+            key: "user".to_owned(),
+            value: json!({"exec": {"command": "hallpass", "args": ["kubectl", "--entry", "id"]}}),
+            marks: vec!["/exec/command".to_owned(), "/exec/args/0".to_owned()],
+            hidden: Some("id".to_owned()),
+            top: "kind: Config\n".to_owned(),
+        }
+    }
+
+    fn string(bytes: Option<Vec<u8>>) -> String {
+        String::from_utf8(bytes.unwrap_or_default()).unwrap()
+    }
+
+    #[test]
+    fn a_users_entry_is_replaced_and_comes_back_with_its_comments() {
+        let me = me();
+        let before = Some(FILE.as_bytes());
+        let replaced = me.replaced(before);
+        assert_eq!(me.view(before), ["(what was there: as, token)"]);
+        let after = me.apply(before).unwrap();
+        assert!(me.is_in_place(after.as_deref()));
+        let shown = me.view(after.as_deref()).join("\n");
+        assert!(
+            shown.contains("- --entry\n  - \"(a random ID)\"\n"),
+            "{shown}"
+        );
+        // Another place was changed since.
+        let changed = string(after).replace("# mine", "# yours");
+        let undone = me
+            .remove(Some(changed.as_bytes()), replaced.as_ref())
+            .unwrap();
+        assert_eq!(string(undone), FILE.replace("# mine", "# yours"));
+        // Another program wrote the file anew.
+        let anew = json!({"users": [{"name": "me", "user": me.value}]}).to_string();
+        assert!(me.is_in_place(Some(anew.as_bytes())));
+        let undone = me.remove(Some(anew.as_bytes()), replaced.as_ref()).unwrap();
+        let undone: Value = serde_json::from_str(&string(undone)).unwrap();
+        assert_eq!(
+            undone["users"][0]["user"],
+            json!({"token": "hush", "as": 7})
+        );
+        // The user runs something else by now.
+        assert!(!me.is_ours(before));
+    }
+
+    #[test]
+    fn a_user_that_is_new_is_added_and_removed() {
+        let me = me();
+        for text in ["", "users: []\n", "users:\n- name: other\n  user: {}\n"] {
+            let after = me.apply(Some(text.as_bytes())).unwrap();
+            assert!(me.is_in_place(after.as_deref()), "{text}");
+            let undone = string(me.remove(after.as_deref(), None).unwrap());
+            assert_eq!(me.found(Some(undone.as_bytes())), None, "{undone}");
+        }
+        assert!(string(me.apply(None).unwrap()).starts_with("kind: Config\nusers:\n"));
+    }
+
+    #[test]
+    fn an_item_is_added_once_and_removed() {
+        let item = Item {
+            list: "allowed".to_owned(),
+            item: json!({"command": "hallpass"}),
+        };
+        let before = "policy: list # only\nallowed:\n- command: x # it\n\naliases: []\n";
+        let after = item.apply(Some(before.as_bytes())).unwrap();
+        assert_eq!(item.apply(after.as_deref()).unwrap(), after);
+        assert_eq!(item.view(after.as_deref()), ["- command: hallpass"]);
+        assert_eq!(string(item.remove(after.as_deref(), None).unwrap()), before);
+        let kept = item.remove(Some(before.as_bytes()), None).unwrap();
+        assert_eq!(string(kept), before);
+    }
+
+    #[test]
+    fn a_file_that_is_no_such_yaml_is_unfit() {
+        for text in ["a: [\n", "- x\n", "a: 1\n---\nb: 2\n", "users: x\n"] {
+            let why = me().apply(Some(text.as_bytes())).unwrap_err();
+            assert!(why.to_string().starts_with("cannot be edited: "), "{why}");
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! The exec entry that a user gets in the kubeconfig.
+
+use serde_json::{Map, Value};
+
+use super::super::kubeconfig;
+use super::super::protocol::{VERSION_OF_ALL, whole_version};
+use super::kubelogin;
+use super::recorded::Recorded;
+use super::sign_in::SignIn;
+use crate::config::Flow;
+use crate::credential::TokenKind;
+use crate::setup::yaml;
+
+/// The user's entry: what it had of other things, and us in place of what signed it in.
+pub(super) fn entry(
+    program: &str,
+    sign_in: &SignIn,
+    recorded: Option<&Recorded>,
+    before: Option<&Value>,
+) -> Value {
+    let mut args = vec!["kubectl", "--provider", &sign_in.name];
+    if let Some(account) = &sign_in.opener.account {
+        args.extend(["--account", account]);
+    }
+    match sign_in.token {
+        Some(TokenKind::Access) => args.extend(["--token", "access"]),
+        Some(TokenKind::Id) => args.extend(["--token", "id"]),
+        None => (),
+    }
+    match sign_in.flow {
+        Some(Flow::Browser) => args.extend(["--flow", "browser"]),
+        Some(Flow::Device) => args.extend(["--flow", "device"]),
+        Some(Flow::Auto) | None => (),
+    }
+    args.extend(["--api-version", VERSION_OF_ALL]);
+    if let Some(Recorded { id, .. }) = recorded {
+        args.extend(["--entry", id]);
+    }
+    let variables = environment(sign_in, before);
+    let exec = yaml::object([
+        ("apiVersion", whole_version(VERSION_OF_ALL).into()),
+        ("args", args.into()),
+        ("command", program.into()),
+        ("env", variables),
+        ("installHint", INSTALL_HINT.into()),
+        ("interactiveMode", "IfAvailable".into()),
+        ("provideClusterInfo", true.into()),
+    ]);
+    let kept = before.and_then(Value::as_object);
+    let kept = kept.into_iter().flatten();
+    let kept = kept.filter(|(key, _)| key.starts_with("as") || *key == "extensions");
+    let mut entry: Map<String, Value> = kept.map(|(k, v)| (k.clone(), v.clone())).collect();
+    entry.insert("exec".to_owned(), exec);
+    Value::Object(entry)
+}
+
+/// What kubectl says where the command is not found.
+const INSTALL_HINT: &str = "hallpass signs you in to this cluster (install it on your PATH)";
+
+/// The variables that the plugin had before, where it was kubelogin, and ours.
+fn environment(sign_in: &SignIn, before: Option<&Value>) -> Value {
+    let runs_kubelogin = before
+        .and_then(kubeconfig::exec)
+        .is_some_and(|(command, args)| kubelogin::arguments(command, &args).is_some());
+    let had = before.filter(|_| runs_kubelogin);
+    let had = had.and_then(|user| user.get("exec")?.get("env")?.as_array());
+    let mut all: Vec<Value> = had.cloned().unwrap_or_default();
+    for (name, value) in &sign_in.env {
+        all.retain(|variable| variable.get("name").and_then(Value::as_str) != Some(name));
+        all.push(yaml::object([
+            ("name", (*name).into()),
+            ("value", value.as_str().into()),
+        ]));
+    }
+    if all.is_empty() {
+        Value::Null
+    } else {
+        all.into()
+    }
+}

@@ -1,0 +1,317 @@
+//! What signs a kubeconfig's user in: a provider of the configuration, one that is described on the
+//! command line, or the one that kubelogin was told about.
+
+use std::path::PathBuf;
+
+use super::super::NAME;
+use super::super::error::KubectlError;
+use super::super::kubeconfig;
+use super::kubeconfig_file::KubeconfigFile;
+use super::kubelogin::{self, Converted};
+use super::{ADVICE, Arguments, command};
+use crate::arguments::Opener;
+use crate::config::{Config, ConfigError, Flags, Flow, UserFile, shown};
+use crate::credential::TokenKind;
+use crate::env::Env;
+use crate::error::Error;
+use crate::files;
+use crate::provider::Provider;
+use crate::report::printable;
+use crate::secret::Secret;
+use crate::setup::edit::Edit;
+use crate::setup::host::Host;
+use crate::setup::opener::{described, keys_of, name_of, toml_text};
+
+/// What signs the user in, and what has to be written for it.
+pub(super) struct SignIn {
+    /// The provider's name.
+    pub(super) name: String,
+    pub(super) opener: Opener,
+    /// More keys of a provider that is made here.
+    pub(super) keys: Vec<(&'static str, String)>,
+    pub(super) token: Option<TokenKind>,
+    pub(super) flow: Option<Flow>,
+    pub(super) env: Vec<(&'static str, String)>,
+    pub(super) secret: Option<(PathBuf, Secret<String>)>,
+    pub(super) authorities: Option<(PathBuf, Vec<u8>)>,
+    pub(super) notes: Vec<String>,
+    /// An earlier block that makes a provider which another block names.
+    pub(super) again: Option<String>,
+}
+
+impl SignIn {
+    pub(super) fn of(name: String, opener: Opener) -> Self {
+        Self {
+            name,
+            opener,
+            keys: Vec::new(),
+            token: None,
+            flow: None,
+            env: Vec::new(),
+            secret: None,
+            authorities: None,
+            notes: Vec::new(),
+            again: None,
+        }
+    }
+
+    /// The files that have to be written for the provider.
+    pub(super) fn files(&self) -> Vec<Edit> {
+        let secret = self.secret.iter().map(|(path, secret)| {
+            let line = format!("{}\n", secret.expose()).into_bytes();
+            Edit::whole_file(
+                path,
+                "the client secret, for you alone to read (0600)",
+                line,
+            )
+        });
+        let authorities = self.authorities.iter().map(|(path, certificates)| {
+            Edit::whole_file(path, "the provider's authorities", certificates.clone())
+        });
+        secret.chain(authorities).collect()
+    }
+}
+
+/// Decides who signs the user in.
+pub(super) fn sign_in(
+    env: &Env,
+    flags: &Flags,
+    args: &Arguments,
+    config: &Config,
+    file: &UserFile,
+    target: &KubeconfigFile,
+    hosts: &[Host],
+) -> Result<SignIn, Error> {
+    if args.from_kubelogin {
+        return converted(env, flags, args, config, file, target);
+    }
+    let mut opener = args.opener.clone();
+    if let Some(issuer) = &opener.issuer_url {
+        let name = opener.provider.clone().unwrap_or_else(|| name_of(issuer));
+        return Ok(SignIn::of(name, opener));
+    }
+    if let Some(name) = opener.provider.clone() {
+        return Ok(SignIn::of(name, opener));
+    }
+    // What the configuration says of these servers, or the one provider that it has.
+    let mut names: Vec<String> = Vec::new();
+    for host in hosts {
+        if let Some(found) = config.resource(&host.url, NAME)?
+            && !names.contains(&found.provider.name)
+        {
+            opener.account = opener.account.or(found.account);
+            names.push(found.provider.name);
+        }
+    }
+    let name = match names.as_slice() {
+        [name] => name.clone(),
+        [] => match config.only_provider() {
+            Ok(provider) => provider.name,
+            Err(ConfigError::NoProvider { .. } | ConfigError::SeveralProviders { .. }) => {
+                return Err(Error::Usage(format!(
+                    "which provider signs in {}? add {ADVICE}",
+                    printable(&target.user)
+                )));
+            }
+            Err(error) => return Err(error.into()),
+        },
+        [_, _, ..] => {
+            return Err(Error::Usage(format!(
+                "the clusters of {} have several providers ({}): add `--provider NAME`",
+                printable(&target.user),
+                names.join(", ")
+            )));
+        }
+    };
+    opener.provider = Some(name.clone());
+    Ok(SignIn::of(name, opener))
+}
+
+/// A provider out of what kubelogin was told: one that is configured like that already, else a new
+/// one.
+fn converted(
+    env: &Env,
+    flags: &Flags,
+    args: &Arguments,
+    config: &Config,
+    file: &UserFile,
+    target: &KubeconfigFile,
+) -> Result<SignIn, Error> {
+    let refused = |why: kubelogin::Refused| KubectlError::NotConverted {
+        user: printable(&target.user),
+        why: why.to_string(),
+        again: command(&target.user),
+    };
+    let run = target.before.as_ref().and_then(kubeconfig::exec);
+    let (program, words) = run.ok_or_else(|| refused(kubelogin::Refused::NotKubelogin))?;
+    let converted = kubelogin::converted(program, &words).map_err(refused)?;
+    let wanted = args.opener.provider.as_deref();
+    let first = wanted.map_or_else(|| name_of(&converted.issuer), str::to_owned);
+    let mut number = 1;
+    loop {
+        let name = match number {
+            1 => first.clone(),
+            _ => format!("{first}-{number}"),
+        };
+        let made = made_of(env, &converted, &name, args, file)?;
+        if !config.providers().any(|known| known == name) {
+            return Ok(made);
+        }
+        if is_same(env, flags, config.provider(&name)?, file, &made)? {
+            let opener = Opener {
+                provider: Some(name),
+                account: args.opener.account.clone(),
+                ..Opener::default()
+            };
+            return Ok(SignIn {
+                opener,
+                keys: Vec::new(),
+                secret: None,
+                authorities: None,
+                ..made
+            });
+        }
+        if wanted.is_some() {
+            return Err(Error::Usage(format!(
+                "the provider {name} is configured otherwise than this kubelogin: name another \
+                 one with `--provider NAME`"
+            )));
+        }
+        number += 1;
+    }
+}
+
+/// What would be written for a provider of this name.
+fn made_of(
+    env: &Env,
+    converted: &Converted,
+    name: &str,
+    args: &Arguments,
+    file: &UserFile,
+) -> Result<SignIn, Error> {
+    let folder = file.folder();
+    let secret = converted.client_secret.clone();
+    let secret = secret.map(|secret| (folder.join(format!("{name}.client-secret")), secret));
+    let home = crate::config::home(env).ok();
+    let paths = converted.ca_files.iter();
+    let paths: Vec<PathBuf> = paths
+        .map(|path| kubelogin::expanded(path, home.as_deref()))
+        .map(|path| std::path::absolute(&path).unwrap_or(path))
+        .collect();
+    let mut authorities = None;
+    let ca_file = match (paths.as_slice(), converted.ca_certificates.as_slice()) {
+        ([], []) => None,
+        ([path], []) => Some(path.clone()),
+        (paths, data) => {
+            let path = folder.join(format!("{name}.ca.pem"));
+            authorities = Some((path.clone(), bundle(paths, data)?));
+            Some(path)
+        }
+    };
+    let mut keys = Vec::new();
+    if let Some(uri) = &converted.redirect_uri {
+        keys.push(("redirect_uri", toml_text(uri)));
+    }
+    if converted.pkce {
+        keys.push(("pkce", toml_text("S256")));
+    }
+    if let Some(path) = &ca_file {
+        keys.push(("ca_file", toml_text(&path.to_string_lossy())));
+    }
+    if let Some(audience) = &converted.audience {
+        keys.push(("audience", toml_text(audience)));
+    }
+    if !converted.resources.is_empty() {
+        let all: Vec<_> = converted
+            .resources
+            .iter()
+            .map(|one| toml_text(one))
+            .collect();
+        keys.push(("resources", format!("[{}]", all.join(", "))));
+    }
+    if !converted.extra_params.is_empty() {
+        let pairs = converted.extra_params.iter();
+        let pairs: Vec<_> = pairs
+            .map(|(key, value)| format!("{} = {}", toml_text(key), toml_text(value)))
+            .collect();
+        keys.push(("extra_params", format!("{{ {} }}", pairs.join(", "))));
+    }
+    let opener = Opener {
+        provider: Some(name.to_owned()),
+        issuer_url: Some(converted.issuer.clone()),
+        client_id: Some(converted.client_id.clone()),
+        client_secret_file: secret.as_ref().map(|(path, _)| path.clone()),
+        scopes: converted.scopes.clone(),
+        account: args.opener.account.clone(),
+    };
+    let mut notes = converted.notes.clone();
+    if !converted
+        .scopes
+        .iter()
+        .any(|scope| scope == "offline_access")
+    {
+        notes.push(
+            "this kubelogin does not ask for `offline_access`: where the provider wants it, add it \
+             to `scopes` in config.toml, and the session is refreshed without you"
+                .to_owned(),
+        );
+    }
+    Ok(SignIn {
+        keys,
+        token: (converted.token == TokenKind::Access).then_some(TokenKind::Access),
+        flow: converted.flow,
+        env: converted.env.clone(),
+        secret,
+        authorities,
+        notes,
+        ..SignIn::of(name.to_owned(), opener)
+    })
+}
+
+fn bundle(paths: &[PathBuf], data: &[u8]) -> Result<Vec<u8>, Error> {
+    let mut all = Vec::new();
+    for path in paths {
+        let pem = files::read(path, files::LARGEST).map_err(|cause| {
+            Error::from(ConfigError::Unreadable {
+                file: shown(path),
+                cause,
+            })
+        })?;
+        all.extend_from_slice(&pem);
+        if !all.ends_with(b"\n") {
+            all.push(b'\n');
+        }
+    }
+    all.extend_from_slice(data);
+    Ok(all)
+}
+
+/// Whether the configuration has this provider, to the last setting.
+fn is_same(
+    env: &Env,
+    flags: &Flags,
+    there: Provider,
+    file: &UserFile,
+    made: &SignIn,
+) -> Result<bool, Error> {
+    let mut keys = keys_of(&made.opener);
+    keys.extend(made.keys.iter().cloned());
+    let tried = described(env, flags, file, &keys)?;
+    let has_same_secret = match &made.secret {
+        Some((_, secret)) => there.client_secret().ok().flatten().as_ref() == Some(secret),
+        None => there.client_secret_file.is_none(),
+    };
+    let mut scopes = there.scopes.clone();
+    scopes.sort();
+    let mut wanted = tried.scopes.clone();
+    wanted.sort();
+    let comparable = Provider {
+        name: tried.name.clone(),
+        preset: tried.preset,
+        client_secret_file: tried.client_secret_file.clone(),
+        scopes: tried.scopes.clone(),
+        origin: tried.origin.clone(),
+        ..there
+    };
+    Ok(has_same_secret && scopes == wanted && comparable == tried)
+}
