@@ -2,34 +2,61 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use clap::{Args, FromArgMatches};
+use clap_complete::ArgValueCompleter;
 
+use crate::complete;
 use crate::config::{Flow, Interactive};
 use crate::credential::TokenKind;
 use crate::error::Error;
 use crate::store::Setting;
 
-/// Exit codes are part of the interface.
-pub const EXITS: &str = "Exit codes:
-  0  success
-  1  failed
-  2  error in the command line or the configuration
-  3  you need to sign in, but prompting is disabled or impossible
-  4  the sign-in was declined or timed out";
+/// Exit codes are part of the interface: (code, meaning).
+pub const EXIT_CODES: &[(u8, &str)] = &[
+    (0, "success"),
+    (1, "failed"),
+    (2, "error in the command line or the configuration"),
+    (
+        3,
+        "you need to sign in, but prompting is disabled or impossible",
+    ),
+    (4, "the sign-in was declined or timed out"),
+];
 
-/// A doctor's own.
-pub const DOCTOR_EXITS: &str = "Exit codes:
-  0  no problem found
-  1  problem found
-  2  error in the command line or the configuration";
+/// Those of `hallpass doctor`.
+pub const DOCTOR_EXIT_CODES: &[(u8, &str)] = &[
+    (0, "no problem found"),
+    (1, "problem found"),
+    (2, "error in the command line or the configuration"),
+];
+
+/// What follows the options in a command's help.
+pub(crate) fn epilogue(examples: &str) -> String {
+    format!("Examples:\n{examples}\n\n{}", table(EXIT_CODES))
+}
+
+/// The same for a doctor.
+pub(crate) fn doctor_epilogue(examples: &str) -> String {
+    format!("Examples:\n{examples}\n\n{}", table(DOCTOR_EXIT_CODES))
+}
+
+pub(crate) fn table(exit_codes: &[(u8, &str)]) -> String {
+    let mut text = "Exit codes:".to_owned();
+    for (code, meaning) in exit_codes {
+        text = format!("{text}\n  {code}  {meaning}");
+    }
+    text
+}
 
 // The provider that opens what a tool is set up for: one that is there, or what makes one.
 #[derive(Debug, Default, Clone, Args)]
 #[group(id = "opener", multiple = true)]
+#[command(next_help_heading = "Provider")]
 pub struct Opener {
     /// A provider of the configuration, or a preset
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", add = ArgValueCompleter::new(complete::providers))]
     pub provider: Option<String>,
     /// The issuer of a provider that is not configured
     #[arg(long, value_name = "URL", requires = "client_id")]
@@ -44,12 +71,13 @@ pub struct Opener {
     #[arg(long = "scope", value_name = "SCOPE", requires = "client_id")]
     pub scopes: Vec<String>,
     /// The account at that provider
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", add = ArgValueCompleter::new(complete::accounts))]
     pub account: Option<String>,
 }
 
 // What a set-up does with what it would write.
 #[derive(Debug, Default, Clone, Copy, Args)]
+#[command(next_help_heading = "Changes")]
 pub struct Changing {
     /// Show the changes without making them
     #[arg(long)]
@@ -64,17 +92,19 @@ pub struct Changing {
 
 // Which account, of which provider.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Account")]
 pub struct Target {
     /// A provider of the configuration, a preset, or the URL of a configured resource
-    #[arg(value_name = "PROVIDER | URL")]
+    #[arg(value_name = "PROVIDER | URL", add = ArgValueCompleter::new(complete::targets))]
     pub target: Option<String>,
     /// The account at that provider
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", add = ArgValueCompleter::new(complete::accounts))]
     pub account: Option<String>,
 }
 
 // A provider that is not configured, or options that override those of a configured one.
 #[derive(Debug, Default, Clone, Args)]
+#[command(next_help_heading = "Provider")]
 pub struct AdHocArgs {
     /// The issuer of a provider that is not configured
     #[arg(long, value_name = "URL", requires = "client_id")]
@@ -104,6 +134,7 @@ pub struct AdHocArgs {
 }
 
 #[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Sign-in")]
 pub struct Asking {
     /// How to sign in
     #[arg(long, value_parser = flow, value_name = "auto|browser|device")]
@@ -114,6 +145,7 @@ pub struct Asking {
 }
 
 #[derive(Debug, Default, Args)]
+#[command(next_help_heading = "General")]
 pub struct Common {
     /// Where to store the key that encrypts saved sessions
     #[arg(long, value_parser = setting, value_name = "auto|keyring|kernel|file|none")]
@@ -123,9 +155,18 @@ pub struct Common {
     pub verbose: u8,
 }
 
+/// How many commands this process has built. A request that was answered before builds none.
+pub static BUILT: AtomicUsize = AtomicUsize::new(0);
+
+/// Every command of the program is built here.
+pub(crate) fn new_command(name: &'static str) -> clap::Command {
+    BUILT.fetch_add(1, Relaxed);
+    clap::Command::new(name)
+}
+
 /// The subcommand `name` with these arguments.
 pub(crate) fn command<T: Args>(name: &'static str) -> clap::Command {
-    T::augment_args(clap::Command::new(name))
+    T::augment_args(new_command(name))
 }
 
 /// Parses what follows a command, which its own usage line names in full. Parsing one command alone
@@ -136,7 +177,7 @@ pub(crate) fn command<T: Args>(name: &'static str) -> clap::Command {
 /// [`Error::CommandLine`], also for `--help` and `--version`.
 pub(crate) fn parsed<T: Args + FromArgMatches>(name: &str, words: &[OsString]) -> Result<T, Error> {
     let name = format!("hallpass {name}");
-    let command = T::augment_args(clap::Command::new("hallpass"))
+    let command = T::augment_args(new_command("hallpass"))
         .version(env!("CARGO_PKG_VERSION"))
         .bin_name(name.clone());
     let name = OsString::from(name);

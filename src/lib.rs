@@ -32,6 +32,7 @@ pub mod terminal;
 
 mod child;
 pub mod clock;
+mod complete;
 pub mod error;
 pub mod files;
 pub mod hardening;

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::io::Write;
 
+use anstyle::{AnsiColor, Style};
 use serde::{Deserialize, Serialize};
 
 /// How the process ends; documented in the README and fixed.
@@ -37,23 +38,40 @@ pub struct Report {
 impl Report {
     /// Writes it by the rules in `terminal`; what cannot be written is left unsaid.
     pub fn write(&self, out: &mut dyn Write) {
-        write_line(out, "error: ", &self.error);
+        self.write_styled(out, false);
+    }
+
+    /// The same, with labels in colour if `is_coloured`.
+    pub fn write_styled(&self, out: &mut dyn Write, is_coloured: bool) {
+        let style = |colour: AnsiColor| {
+            let style = Style::new().bold().fg_color(Some(colour.into()));
+            if is_coloured { style } else { Style::new() }
+        };
+        write_labelled(out, style(AnsiColor::Red), "error: ", &self.error);
         for cause in &self.causes {
-            write_line(out, "cause: ", cause);
+            write_labelled(out, style(AnsiColor::Yellow), "cause: ", cause);
         }
         if let Some(hint) = &self.hint {
-            write_line(out, "hint: ", hint);
+            write_labelled(out, style(AnsiColor::Cyan), "hint: ", hint);
         }
     }
 }
 
 /// Writes each line of `text` behind the program's name, made printable.
 pub fn write_line(out: &mut dyn Write, kind: &str, text: &str) {
+    write_labelled(out, Style::new(), kind, text);
+}
+
+fn write_labelled(out: &mut dyn Write, style: Style, label: &str, text: &str) {
     let mut lines = String::new();
     for (index, line) in text.lines().enumerate() {
-        let kind = if index == 0 { kind } else { "  " };
         let line = printable(line);
-        let _ = writeln!(lines, "{}", format!("hallpass: {kind}{line}").trim_end());
+        let line = if index == 0 {
+            format!("hallpass: {style}{label}{style:#}{line}")
+        } else {
+            format!("hallpass:   {line}")
+        };
+        let _ = writeln!(lines, "{}", line.trim_end());
     }
     // A closed stderr is no reason to fail: the tool may have hidden it.
     let _ = out.write_all(lines.as_bytes());

@@ -97,7 +97,9 @@ impl Terminal {
     }
 
     pub fn report(&self, report: &Report) {
-        report.write(&mut io::stderr().lock());
+        let choice = anstream::AutoStream::choice(&io::stderr());
+        let is_coloured = choice != anstream::ColorChoice::Never;
+        report.write_styled(&mut io::stderr().lock(), is_coloured);
     }
 
     pub fn warn(&self, line: &str) {

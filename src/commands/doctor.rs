@@ -9,7 +9,7 @@ use crate::report::Exit;
 use crate::tools;
 
 pub(super) fn command(name: &'static str) -> clap::Command {
-    clap::Command::new(name)
+    crate::arguments::new_command(name)
         .about("Find out why a tool is denied access")
         .subcommand_required(true)
         .arg_required_else_help(true)

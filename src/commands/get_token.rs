@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::arguments::{AdHocArgs, Asking, Common, EXITS, Target, parsed, token_kind};
+use crate::arguments::{AdHocArgs, Asking, Common, Target, epilogue, parsed, token_kind};
 use std::ffi::OsString;
 use std::process::ExitCode;
 
@@ -24,12 +24,10 @@ pub(super) use crate::serving::target::GET_TOKEN as NAME;
 
 /// Print a token, and refresh it or sign in if necessary
 #[derive(Debug, Args)]
-#[command(after_help = EXITS)]
+#[command(after_help = epilogue("  hallpass get-token corp
+  hallpass get-token https://git.corp.example --format json
+  curl -H \"Authorization: Bearer $(hallpass get-token corp)\" https://api.corp.example"))]
 pub(super) struct Arguments {
-    #[command(flatten)]
-    pub(super) target: Target,
-    #[command(flatten)]
-    pub(super) ad_hoc: AdHocArgs,
     /// The output format
     #[arg(long, value_enum, default_value_t = Format::Raw)]
     pub(super) format: Format,
@@ -39,6 +37,10 @@ pub(super) struct Arguments {
     /// Refresh the token first, for example after a server rejected it
     #[arg(long)]
     pub(super) force_refresh: bool,
+    #[command(flatten)]
+    pub(super) target: Target,
+    #[command(flatten)]
+    pub(super) ad_hoc: AdHocArgs,
     #[command(flatten)]
     pub(super) asking: Asking,
     #[command(flatten)]

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use clap::Args;
 
-use crate::arguments::{Common, parsed};
+use crate::arguments::{Common, epilogue, parsed};
 use std::process::ExitCode;
 
 use crate::env::Env;
@@ -14,6 +14,7 @@ use crate::serving::prepared::Prepared;
 
 /// Remove the unlocked key, so that the next request asks the OS keyring
 #[derive(Debug, Args)]
+#[command(after_help = epilogue("  hallpass lock"))]
 pub(super) struct Arguments {
     #[command(flatten)]
     pub(super) common: Common,

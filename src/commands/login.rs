@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use clap::Args;
 
-use crate::arguments::{AdHocArgs, Asking, Common, EXITS, Target, parsed};
+use crate::arguments::{AdHocArgs, Asking, Common, Target, epilogue, parsed};
 use std::process::ExitCode;
 
 use crate::env::Env;
@@ -16,7 +16,9 @@ use crate::session::Account;
 
 /// Sign in again
 #[derive(Debug, Args)]
-#[command(after_help = EXITS)]
+#[command(after_help = epilogue("  hallpass login corp
+  hallpass login corp --account work
+  hallpass login corp --flow device        # on a machine without a browser"))]
 pub(super) struct Arguments {
     #[command(flatten)]
     pub(super) target: Target,

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use clap::Args;
 
-use crate::arguments::{AdHocArgs, Common, EXITS, Target, parsed};
+use crate::arguments::{AdHocArgs, Common, Target, epilogue, parsed};
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -21,12 +21,9 @@ use crate::store::{Listed, LockKind, RecordName, StoreError, Versioned};
 
 /// Sign out: revoke tokens and delete the saved session
 #[derive(Debug, Args)]
-#[command(after_help = EXITS)]
+#[command(after_help = epilogue("  hallpass logout corp
+  hallpass logout --all"))]
 pub(super) struct Arguments {
-    #[command(flatten)]
-    pub(super) target: Target,
-    #[command(flatten)]
-    pub(super) ad_hoc: AdHocArgs,
     /// Sign out of every account of PROVIDER, or without PROVIDER of everything: all sessions, and
     /// the passwords that tools have stored, including records that can no longer be decrypted
     #[arg(long)]
@@ -35,6 +32,10 @@ pub(super) struct Arguments {
     /// With --all: remove everything, even if the keyring is locked or missing
     #[arg(long, conflicts_with_all = ["target", "account", "issuer_url"])]
     pub(super) unreadable: bool,
+    #[command(flatten)]
+    pub(super) target: Target,
+    #[command(flatten)]
+    pub(super) ad_hoc: AdHocArgs,
     #[command(flatten)]
     pub(super) common: Common,
 }

@@ -6,20 +6,23 @@ use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 
-use crate::arguments::EXITS;
+use crate::arguments::{EXIT_CODES, new_command, table};
 use crate::config;
 use crate::env::Env;
 use crate::error::Error;
 use crate::report::{Exit, Report};
 use crate::session::SIGN_IN_PROCESS;
-use crate::terminal::Terminal;
+use crate::terminal::{Terminal, print};
 use crate::tools::{self, Tool};
 
+mod completions;
 mod doctor;
 mod get_token;
+pub mod help;
 mod lock;
 mod login;
 mod logout;
+mod man;
 mod setup;
 #[cfg(unix)]
 mod sign_in_process;
@@ -75,19 +78,29 @@ const BUILT_IN: &[BuiltIn] = &[
         command: doctor::command,
         run: doctor::run,
     },
+    BuiltIn {
+        name: "completions",
+        command: crate::arguments::command::<completions::Arguments>,
+        run: completions::run,
+    },
+    BuiltIn {
+        name: "man",
+        command: |name| crate::arguments::command::<man::Arguments>(name).hide(true),
+        run: man::run,
+    },
 ];
 
 /// The whole command tree.
 pub fn tree() -> clap::Command {
     let built_in = BUILT_IN.iter().map(|one| (one.command)(one.name));
     let tools = tools::ALL.iter().map(|tool| tool.command());
-    clap::Command::new("hallpass")
+    new_command("hallpass")
         .version(env!("CARGO_PKG_VERSION"))
         .about("One sign-in, every developer tool")
         .propagate_version(true)
         .subcommand_required(true)
         .arg_required_else_help(true)
-        .after_help(EXITS)
+        .after_help(format!("{}\n\n{}", help::list(), table(EXIT_CODES)))
         .subcommands(built_in.chain(tools))
 }
 
@@ -136,6 +149,15 @@ fn dispatch(env: &Env) -> Result<ExitCode, Error> {
     #[cfg(unix)]
     if name == SIGN_IN_PROCESS && rest.is_empty() {
         return sign_in_process::run(env);
+    }
+    if let Some(completed) = completions::complete(env) {
+        return completed;
+    }
+    if let (Some("help"), [topic]) = (name.to_str(), rest)
+        && let Some(text) = topic.to_str().and_then(help::text)
+    {
+        print(&text);
+        return Ok(Exit::Answered.into());
     }
     let mut tools = tools::ALL.iter();
     if let Some(tool) = tools.find(|tool| tool.is_invoked_by(words)) {

@@ -10,7 +10,7 @@ use crate::terminal::print;
 use crate::tools;
 
 pub(super) fn command(name: &'static str) -> clap::Command {
-    clap::Command::new(name)
+    crate::arguments::new_command(name)
         .about("Configure a tool to use hallpass")
         .arg(
             clap::Arg::new("list")

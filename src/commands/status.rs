@@ -5,7 +5,7 @@ use std::ffi::OsString;
 
 use clap::Args;
 
-use crate::arguments::{Common, parsed};
+use crate::arguments::{Common, epilogue, parsed};
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
@@ -24,6 +24,8 @@ use crate::terminal::print;
 
 /// Show sessions and where they are stored, but never a token
 #[derive(Debug, Args)]
+#[command(after_help = epilogue("  hallpass status
+  hallpass status --json"))]
 pub(super) struct Arguments {
     /// Print JSON
     #[arg(long)]

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use crate::arguments::{Common, EXITS, parsed};
+use crate::arguments::{Common, epilogue, parsed};
 use std::process::ExitCode;
 
 use crate::env::Env;
@@ -18,7 +18,7 @@ use crate::store::{Moved, Place, Setting};
 /// The key that encrypts saved sessions and passwords is moved, and nothing else changes. Set
 /// `store` in config.toml to the new place before, or leave it out.
 #[derive(Debug, Args)]
-#[command(after_help = EXITS)]
+#[command(after_help = epilogue("  hallpass store move --to keyring"))]
 pub(super) struct Arguments {
     /// Where to store the key
     #[arg(long, value_enum)]

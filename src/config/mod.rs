@@ -294,6 +294,11 @@ impl Config {
             .filter_map(|resource| resource.account.as_deref())
     }
 
+    /// The patterns of all entries, as they are written.
+    pub fn all_patterns(&self) -> impl Iterator<Item = &Pattern> {
+        self.resources.iter().map(|resource| &resource.pattern)
+    }
+
     /// The patterns of a tool's entries, as they are written.
     pub fn patterns<'c>(&'c self, tool: &str) -> impl Iterator<Item = &'c Pattern> {
         let all = self.resources.iter();

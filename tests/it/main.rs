@@ -38,6 +38,7 @@ mod docker;
 mod doctor;
 mod git;
 mod harness;
+mod help;
 mod hints;
 mod id_token;
 mod kubectl;
@@ -69,6 +70,12 @@ mod token_response;
 #[ignore = "the browser of the other tests, which hallpass starts"]
 fn form_browser() {
     browser::play();
+}
+
+#[test]
+#[ignore = "a process of its own, in which a test counts"]
+fn two_runs_in_one_process() {
+    help::play();
 }
 
 #[test]

@@ -98,8 +98,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "tools",
         &[
+            "complete",
             "arguments",
-            "child",
             "child",
             "clock",
             "config",
@@ -148,7 +148,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "terminal",
         ],
     ),
-    ("arguments", &["config", "error", "store"]),
+    ("arguments", &["complete", "config", "error", "store"]),
+    ("complete", &["config", "provider"]),
     ("child", &["files", "signals"]),
     ("shell", &[]),
     ("wire", &[]),

@@ -4,10 +4,12 @@
 //! <https://docs.docker.com/reference/cli/docker/login/#credential-helpers>
 
 use clap::Args;
+use clap_complete::ArgValueCompleter;
 
 use super::{NAME, PROGRAM_NAME};
 use crate::arguments::Asking;
-use crate::arguments::{Common, DOCTOR_EXITS};
+use crate::arguments::{Common, doctor_epilogue};
+use crate::complete;
 use std::collections::BTreeSet;
 use std::process::ExitCode;
 
@@ -38,10 +40,10 @@ use crate::tools::tool::Findings;
 ///
 /// It refreshes nothing and never starts a sign-in.
 #[derive(Debug, Args)]
-#[command(after_help = DOCTOR_EXITS)]
+#[command(after_help = doctor_epilogue("  hallpass doctor docker ghcr.io"))]
 pub struct Arguments {
     /// The registries to check [default: every registry that is set up]
-    #[arg(value_name = "HOST")]
+    #[arg(value_name = "HOST", add = ArgValueCompleter::new(complete::hosts))]
     pub hosts: Vec<String>,
     #[command(flatten)]
     pub common: Common,

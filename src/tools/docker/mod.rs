@@ -9,7 +9,7 @@ pub mod setup;
 
 use clap::Args;
 
-use crate::arguments::{Asking, Common};
+use crate::arguments::{Asking, Common, epilogue};
 use std::ffi::OsString;
 use std::process::ExitCode;
 
@@ -70,6 +70,7 @@ impl Tool for Docker {
 ///
 /// A registry client starts it with an operation as the only argument.
 #[derive(Debug, Args)]
+#[command(after_help = epilogue("  echo registry.corp.example | hallpass docker get"))]
 pub struct Arguments {
     #[command(flatten)]
     pub asking: Asking,

@@ -5,8 +5,10 @@
 //! <https://github.com/containers/image/blob/main/docs/containers-auth.json.5.md>.
 
 use clap::Args;
+use clap_complete::ArgValueCompleter;
 
-use crate::arguments::{Changing, Common, Opener};
+use crate::arguments::{Changing, Common, Opener, epilogue};
+use crate::complete;
 use crate::provider::RegistryExchange;
 use std::process::ExitCode;
 
@@ -55,13 +57,14 @@ const INSTANCES: &[&str] = &["gitea", "forgejo"];
 
 /// Configure docker, podman and other registry clients to use hallpass
 #[derive(Debug, Args)]
+#[command(after_help = epilogue("  hallpass setup docker ghcr.io
+  hallpass setup docker registry.corp.example --provider corp --podman
+  hallpass setup docker --undo"))]
 #[command(mut_group("opener", |group| group.requires("hosts")))]
 pub struct Arguments {
     /// The registries, each as HOST or HOST:PORT [default: every registry in the configuration]
-    #[arg(value_name = "HOST")]
+    #[arg(value_name = "HOST", add = ArgValueCompleter::new(complete::hosts))]
     pub hosts: Vec<String>,
-    #[command(flatten)]
-    pub opener: Opener,
     /// The user name that the registry expects with the token
     #[arg(long, value_name = "NAME", requires = "hosts")]
     pub username: Option<String>,
@@ -74,6 +77,8 @@ pub struct Arguments {
     /// Change podman's auth.json too
     #[arg(long)]
     pub podman: bool,
+    #[command(flatten)]
+    pub opener: Opener,
     #[command(flatten)]
     pub changing: Changing,
     #[command(flatten)]

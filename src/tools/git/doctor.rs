@@ -4,9 +4,11 @@ use std::collections::BTreeSet;
 use std::process::ExitCode;
 
 use clap::Args;
+use clap_complete::ArgValueCompleter;
 
 use super::setup;
-use crate::arguments::{Asking, Common, DOCTOR_EXITS};
+use crate::arguments::{Asking, Common, doctor_epilogue};
+use crate::complete;
 use crate::config::Interactive;
 use crate::env::Env;
 use crate::error::Error;
@@ -20,10 +22,10 @@ use crate::tools::tool::Findings;
 ///
 /// It refreshes nothing and never starts a sign-in.
 #[derive(Debug, Args)]
-#[command(after_help = DOCTOR_EXITS)]
+#[command(after_help = doctor_epilogue("  hallpass doctor git github.com"))]
 pub struct Arguments {
     /// The git servers to check [default: every git server in the configuration]
-    #[arg(value_name = "HOST")]
+    #[arg(value_name = "HOST", add = ArgValueCompleter::new(complete::hosts))]
     pub hosts: Vec<String>,
     #[command(flatten)]
     pub common: Common,

@@ -14,7 +14,7 @@ pub mod setup;
 
 use clap::Args;
 
-use crate::arguments::{Asking, Common};
+use crate::arguments::{Asking, Common, epilogue};
 use std::ffi::OsString;
 use std::process::ExitCode;
 
@@ -76,6 +76,7 @@ impl Tool for Git {
 ///
 /// git starts it with an operation: get, store, erase, capability.
 #[derive(Debug, Args)]
+#[command(after_help = epilogue("  printf 'protocol=https\\nhost=git.corp.example\\n\\n' | hallpass git get"))]
 pub struct Arguments {
     #[command(flatten)]
     pub asking: Asking,

@@ -9,11 +9,13 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
+use clap_complete::ArgValueCompleter;
 
 use super::git_config::{self, Entry};
 use super::order::{Others, is_last, place, sections};
 use super::{NAME, large_pushes};
-use crate::arguments::{Changing, Common, Opener};
+use crate::arguments::{Changing, Common, Opener, epilogue};
+use crate::complete;
 use crate::config::{Config, Flags, UserFile};
 use crate::env::Env;
 use crate::error::Error;
@@ -28,14 +30,15 @@ use crate::shell::{quoted, shell_word};
 
 /// Configure git to use hallpass as its credential helper
 #[derive(Debug, Args)]
+#[command(after_help = epilogue("  hallpass setup git --host github.com --client-id ID
+  hallpass setup git --host git.corp.example --provider gitlab --client-id ID
+  hallpass setup git --undo"))]
 #[command(mut_group("opener", |group| group.requires("host")))]
 pub struct Arguments {
     /// The git server, as HOST, HOST:PORT, or a URL with an optional path [default: every resource
     /// in the configuration]
-    #[arg(long, value_name = "HOST")]
+    #[arg(long, value_name = "HOST", add = ArgValueCompleter::new(complete::hosts))]
     pub host: Option<String>,
-    #[command(flatten)]
-    pub opener: Opener,
     /// The user name that the server expects with the token
     #[arg(long, value_name = "NAME", requires = "host")]
     pub username: Option<String>,
@@ -45,6 +48,8 @@ pub struct Arguments {
     /// Use hallpass for every host: it stores the passwords of hosts without a provider
     #[arg(long)]
     pub default: bool,
+    #[command(flatten)]
+    pub opener: Opener,
     #[command(flatten)]
     pub changing: Changing,
     #[command(flatten)]

@@ -8,7 +8,7 @@
 
 use clap::Args;
 
-use crate::arguments::{DOCTOR_EXITS, parsed};
+use crate::arguments::{doctor_epilogue, parsed};
 use std::ffi::OsString;
 use std::process::ExitCode;
 
@@ -55,7 +55,7 @@ const EXTENSION: &str = "client.authentication.k8s.io/exec";
 ///
 /// It refreshes nothing and never starts a sign-in.
 #[derive(Debug, Args)]
-#[command(after_help = DOCTOR_EXITS)]
+#[command(after_help = doctor_epilogue("  hallpass doctor kubectl --context prod --ask-server"))]
 pub struct Arguments {
     /// The context to check [default: the current context]
     #[arg(long, value_name = "NAME")]

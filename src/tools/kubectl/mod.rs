@@ -15,7 +15,7 @@ pub mod protocol;
 pub mod setup;
 
 use crate::arguments;
-use crate::arguments::{AdHocArgs, Asking, Common, EXITS, token_kind};
+use crate::arguments::{AdHocArgs, Asking, Common, epilogue, token_kind};
 use protocol::whole_version;
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -95,13 +95,11 @@ impl Tool for Kubectl {
 ///
 /// Started by the exec entry of a kubeconfig, with its request in `KUBERNETES_EXEC_INFO`.
 #[derive(Debug, Args)]
-#[command(after_help = EXITS)]
+#[command(after_help = epilogue("  hallpass kubectl --provider corp"))]
 pub struct Arguments {
     /// A provider of the configuration, or a preset [default: the provider of the cluster]
     #[arg(long, value_name = "NAME", conflicts_with = "issuer_url")]
     pub provider: Option<String>,
-    #[command(flatten)]
-    pub ad_hoc: AdHocArgs,
     /// The account at that provider
     #[arg(long, value_name = "NAME")]
     pub account: Option<String>,
@@ -115,6 +113,8 @@ pub struct Arguments {
     /// The version of the reply for clients that don't set `KUBERNETES_EXEC_INFO`
     #[arg(long, value_parser = api_version, value_name = "v1|v1beta1")]
     pub api_version: Option<String>,
+    #[command(flatten)]
+    pub ad_hoc: AdHocArgs,
     #[command(flatten)]
     pub asking: Asking,
     #[command(flatten)]

@@ -15,7 +15,7 @@ mod sign_in;
 
 use clap::Args;
 
-use crate::arguments::{Changing, Common, Opener};
+use crate::arguments::{Changing, Common, Opener, epilogue};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::rc::Rc;
@@ -47,6 +47,9 @@ const ADVICE: &str = "`--provider NAME` (one of the configuration, or a preset),
 
 /// Configure a kubeconfig user to use hallpass as its credential plugin
 #[derive(Debug, Args)]
+#[command(after_help = epilogue("  hallpass setup kubectl --context prod --provider corp
+  hallpass setup kubectl --from-kubelogin
+  hallpass setup kubectl --undo"))]
 pub struct Arguments {
     /// The context whose user to set up [default: the current context]
     #[arg(
@@ -59,14 +62,14 @@ pub struct Arguments {
     /// The kubeconfig user to set up
     #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
     pub user: Option<String>,
-    #[command(flatten)]
-    pub opener: Opener,
     /// Import the user's kubelogin (kubectl oidc-login) settings
     #[arg(long, conflicts_with_all = ["issuer_url", "client_id"])]
     pub from_kubelogin: bool,
     /// Add hallpass to the plugin allowlist in kuberc, if there is one
     #[arg(long)]
     pub kuberc: bool,
+    #[command(flatten)]
+    pub opener: Opener,
     #[command(flatten)]
     pub changing: Changing,
     #[command(flatten)]

@@ -1,0 +1,59 @@
+//! `hallpass completions SHELL`: the script by which a shell completes hallpass's command line.
+
+use std::ffi::{OsStr, OsString};
+use std::process::ExitCode;
+
+use clap::Args;
+use clap_complete::CompleteEnv;
+use clap_complete::env::Shells;
+
+use crate::arguments::{epilogue, parsed};
+use crate::env::Env;
+use crate::error::Error;
+use crate::report::Exit;
+use crate::terminal::print;
+
+/// Set by the scripts, which call hallpass again for each completion.
+const VARIABLE: &str = "HALLPASS_COMPLETE";
+
+/// Print the script that completes hallpass's commands in a shell
+///
+/// The script completes commands, options, and the providers, accounts and hosts of your
+/// configuration.
+#[derive(Debug, Args)]
+#[command(after_long_help = epilogue("  \
+  source <(hallpass completions bash)        # in ~/.bashrc
+  source <(hallpass completions zsh)         # in ~/.zshrc
+  hallpass completions fish | source         # in ~/.config/fish/config.fish"))]
+pub(super) struct Arguments {
+    /// The shell
+    #[arg(value_parser = ["bash", "elvish", "fish", "powershell", "zsh"])]
+    shell: String,
+}
+
+pub(super) fn run(_: &Env, words: &[OsString]) -> Result<ExitCode, Error> {
+    let Arguments { shell } = parsed("completions", words)?;
+    let shells = Shells::builtins();
+    let mut script = Vec::new();
+    if let Some(shell) = shells.completer(&shell) {
+        shell
+            .write_registration(VARIABLE, "hallpass", "hallpass", "hallpass", &mut script)
+            .map_err(Error::Reply)?;
+    }
+    print(&String::from_utf8_lossy(&script));
+    Ok(Exit::Answered.into())
+}
+
+/// Answers a script's call, if this is one.
+pub(super) fn complete(env: &Env) -> Option<Result<ExitCode, Error>> {
+    let is_call = env.args.get(1).is_some_and(|word| word == OsStr::new("--"));
+    if !is_call || env.var_unrecorded(VARIABLE).is_none() {
+        return None;
+    }
+    let complete = CompleteEnv::with_factory(super::tree).var(VARIABLE);
+    let completed = complete.try_complete(env.args.iter().cloned(), None);
+    Some(match completed {
+        Ok(_) => Ok(Exit::Answered.into()),
+        Err(error) => Err(error.into()),
+    })
+}
