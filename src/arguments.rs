@@ -75,19 +75,27 @@ pub struct Opener {
     pub account: Option<String>,
 }
 
+// Whether a command that changes something does so, and whether it asks.
+#[derive(Debug, Default, Clone, Copy, Args)]
+#[command(next_help_heading = "Changes")]
+pub struct Caution {
+    /// Show the changes without making them
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Make the changes without asking
+    #[arg(long, short = 'y')]
+    pub yes: bool,
+}
+
 // What a set-up does with what it would write.
 #[derive(Debug, Default, Clone, Copy, Args)]
 #[command(next_help_heading = "Changes")]
 pub struct Changing {
-    /// Show the changes without making them
-    #[arg(long)]
-    pub dry_run: bool,
+    #[command(flatten)]
+    pub caution: Caution,
     /// Revert the changes of this command
     #[arg(long)]
     pub undo: bool,
-    /// Make the changes without asking
-    #[arg(long, short = 'y')]
-    pub yes: bool,
 }
 
 // Which account, of which provider.

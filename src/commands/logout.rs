@@ -4,20 +4,21 @@ use std::ffi::OsString;
 
 use clap::Args;
 
-use crate::arguments::{AdHocArgs, Common, Target, epilogue, parsed};
+use crate::arguments::{AdHocArgs, Caution, Common, Target, epilogue, parsed};
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use crate::env::Env;
 use crate::error::Error;
-use crate::report::Exit;
+use crate::report::{Exit, printable};
 use crate::serving::prepared::Prepared;
 use crate::serving::stored_credentials as kept;
 use crate::serving::target::{SelectedAccount, select_account};
 use crate::session::record::Session;
 use crate::session::{self, SignedOut};
 use crate::store::{Listed, LockKind, RecordName, StoreError, Versioned};
+use crate::terminal::{confirm, is_attended, print};
 
 /// Sign out: revoke tokens and delete the saved session
 #[derive(Debug, Args)]
@@ -37,6 +38,8 @@ pub(super) struct Arguments {
     #[command(flatten)]
     pub(super) ad_hoc: AdHocArgs,
     #[command(flatten)]
+    pub(super) caution: Caution,
+    #[command(flatten)]
     pub(super) common: Common,
 }
 
@@ -46,14 +49,18 @@ pub(super) fn run(env: &Env, words: &[OsString]) -> Result<ExitCode, Error> {
     let prepared = Prepared::new(env, &args.common, None)?.wherever_the_key_is();
     let names_one = args.target.target.is_some() || args.ad_hoc.issuer_url.is_some();
     if args.all && !names_one {
-        return everything(&prepared, args.unreadable);
+        return everything(&prepared, args.unreadable, args.caution);
     }
     if args.unreadable {
-        return unreadable(&prepared);
+        return unreadable(&prepared, args.caution.dry_run);
     }
     let found = of_one(&prepared, &args)?;
     if found.is_empty() {
         nothing(&prepared);
+    }
+    if args.caution.dry_run {
+        print(&preview(&prepared, &found, false));
+        return Ok(ended(true));
     }
     let mut all_revoked = true;
     for name in found {
@@ -77,18 +84,49 @@ fn nothing(prepared: &Prepared<'_>) {
     prepared.terminal.say(nothing);
 }
 
+/// What would be signed out of and removed, for a person.
+fn preview(prepared: &Prepared<'_>, sessions: &[RecordName], has_passwords: bool) -> String {
+    let mut text = String::new();
+    for name in sessions {
+        let line = match prepared.store.read::<Session>(name) {
+            Ok(Some(Versioned { value, .. })) => format!(
+                "Would sign out of {} (account {})",
+                value.provider, value.identity.account
+            ),
+            Ok(None) => continue,
+            Err(_) => "Would remove a session that cannot be read".to_owned(),
+        };
+        text.push_str(&printable(&line));
+        text.push('\n');
+    }
+    if has_passwords {
+        text.push_str("Would remove the passwords that tools have stored\n");
+    }
+    text
+}
+
 /// Signs out of every session, and removes what tools have stored. What can no longer be decrypted
 /// is removed without a word to its provider; a keyring that is locked is an error, unless what it
 /// guards is to be removed unread.
-fn everything(prepared: &Prepared<'_>, unread: bool) -> Result<ExitCode, Error> {
+fn everything(prepared: &Prepared<'_>, unread: bool, caution: Caution) -> Result<ExitCode, Error> {
     let store = &prepared.store;
     let sessions = names(store.sessions()?);
     // The same key encrypts them, and a lost key is not replaced while they are there.
     let passwords = names(store.kept()?);
     if sessions.is_empty() && passwords.is_empty() {
-        store.forget_useless_key()?;
+        if !caution.dry_run {
+            store.forget_useless_key()?;
+        }
         nothing(prepared);
         return Ok(ended(true));
+    }
+    let preview = || preview(prepared, &sessions, !passwords.is_empty());
+    if caution.dry_run {
+        print(&preview());
+        return Ok(ended(true));
+    }
+    if !caution.yes && is_attended() && !confirm(&preview(), "Sign out of all of this?") {
+        return Ok(ended(false));
     }
     let mut all_revoked = true;
     let mut lost: BTreeMap<String, usize> = BTreeMap::new();
@@ -127,11 +165,11 @@ fn everything(prepared: &Prepared<'_>, unread: bool) -> Result<ExitCode, Error> 
 }
 
 /// Removes the records that cannot be read, and nothing else.
-fn unreadable(prepared: &Prepared<'_>) -> Result<ExitCode, Error> {
+fn unreadable(prepared: &Prepared<'_>, dry_run: bool) -> Result<ExitCode, Error> {
     let store = &prepared.store;
     let sessions = names(store.sessions()?);
     let passwords = names(store.kept()?);
-    let mut removed = 0;
+    let (mut removed, mut would_remove) = (0, 0);
     for (name, is_session) in sessions
         .iter()
         .map(|name| (name, true))
@@ -144,6 +182,13 @@ fn unreadable(prepared: &Prepared<'_>) -> Result<ExitCode, Error> {
         };
         match read {
             Ok(()) => (),
+            Err(error) if error.is_about(name) && dry_run => {
+                would_remove += 1;
+                print(&format!(
+                    "Would remove: {}\n",
+                    printable(&error.to_string())
+                ));
+            }
             Err(error) if error.is_about(name) => {
                 discard(prepared, name)?;
                 removed += 1;
@@ -152,6 +197,9 @@ fn unreadable(prepared: &Prepared<'_>) -> Result<ExitCode, Error> {
             // It says nothing of the record.
             Err(error) => return Err(error.into()),
         }
+    }
+    if would_remove > 0 {
+        return Ok(ended(true));
     }
     prepared.terminal.say(&match removed {
         0 => "every session and password can be read; nothing was removed".to_owned(),

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use crate::arguments::{Common, epilogue, parsed};
+use crate::arguments::{Caution, Common, epilogue, parsed};
 use std::process::ExitCode;
 
 use crate::env::Env;
@@ -12,6 +12,7 @@ use crate::error::Error;
 use crate::report::Exit;
 use crate::serving::prepared::Prepared;
 use crate::store::{Moved, Place, Setting};
+use crate::terminal::print;
 
 /// Move the key to another place; sessions and passwords stay
 ///
@@ -23,6 +24,8 @@ pub(super) struct Arguments {
     /// Where to store the key
     #[arg(long, value_enum)]
     pub(super) to: NewPlace,
+    #[command(flatten)]
+    pub(super) caution: Caution,
     #[command(flatten)]
     pub(super) common: Common,
 }
@@ -76,7 +79,21 @@ fn move_key(env: &Env, args: &Arguments) -> Result<ExitCode, Error> {
             wanted,
         });
     }
-    let said = match prepared.store.move_key(to)? {
+    let moved = if args.caution.dry_run {
+        match prepared.store.key_place()? {
+            None => Moved::NoKey,
+            Some(place) if place == to => Moved::Already,
+            Some(place) => {
+                print(&format!(
+                    "Would move the key from the {place} to the {to}\n"
+                ));
+                return Ok(Exit::Answered.into());
+            }
+        }
+    } else {
+        prepared.store.move_key(to)?
+    };
+    let said = match moved {
         Moved::NoKey => format!(
             "nothing is stored yet, so there is no key to move; to use the {to} from the first \
              sign-in on, set `store = \"{wanted}\"` in config.toml"

@@ -19,7 +19,7 @@ pub(crate) mod yaml;
 
 use std::path::Path;
 
-use crate::arguments::{Changing, Common};
+use crate::arguments::Common;
 use crate::config::{home, shown_at_home};
 use crate::env::Env;
 use crate::error::Error;
@@ -30,10 +30,7 @@ use record::Records;
 
 /// Says where nothing can be saved, before anything is written: the tool would work, and sign in
 /// again and again.
-pub(crate) fn warn_if_nothing_is_saved(env: &Env, common: &Common, changing: Changing) {
-    if changing.undo {
-        return;
-    }
+fn warn_if_nothing_is_saved(env: &Env, common: &Common) {
     // The set-up itself needs no store. What is wrong beyond this, the first sign-in says.
     let Ok(prepared) = Prepared::new(env, common, None) else {
         return;

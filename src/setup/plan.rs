@@ -15,7 +15,7 @@ use super::document::Documents;
 use super::edit::Edit;
 use super::record::{Done, Record, Records, Step};
 use super::undo::{is_needed, remove, take_back};
-use crate::arguments::Changing;
+use crate::arguments::{Caution, Changing, Common};
 use crate::config::Turn;
 use crate::env::Env;
 use crate::error::Error;
@@ -45,7 +45,7 @@ type Action<'a> = Box<dyn FnOnce() -> Result<(), Error> + 'a>;
 type Forget<'a> = Box<dyn Fn(&Value) -> Result<(), Error> + 'a>;
 
 /// What a command is to do.
-pub(crate) enum Request<'a> {
+enum Request<'a> {
     SetUp(Plan<'a>),
     Undo(Undo<'a>),
 }
@@ -74,14 +74,13 @@ pub(crate) struct Undo<'a> {
     pub(crate) parts: Vec<Part>,
     /// Take back whatever is recorded for the tool, and look for all those edits.
     pub(crate) all: bool,
-    /// What a person is told in any case.
-    pub(crate) warnings: Vec<String>,
     pub(crate) check: Option<Check<'a>>,
     /// Runs when all files are written, for what each step has stored in [`Part::data`].
     pub(crate) forget: Option<Forget<'a>>,
 }
 
-/// Runs a set-up of a tool. `compute` describes it, from what is there at that moment.
+/// Sets a tool up, or undoes that. `set_up` and `undo` describe it, from what is there at that
+/// moment.
 ///
 /// # Errors
 ///
@@ -89,16 +88,29 @@ pub(crate) struct Undo<'a> {
 pub(crate) fn run<'a>(
     env: &Env,
     tool: &str,
+    common: &Common,
     changing: Changing,
-    mut compute: impl FnMut() -> Result<Request<'a>, Error>,
+    set_up: impl Fn() -> Result<Plan<'a>, Error>,
+    undo: impl Fn() -> Result<Undo<'a>, Error>,
 ) -> Result<ExitCode, Error> {
+    let mut compute = || {
+        if changing.undo {
+            undo().map(Request::Undo)
+        } else {
+            set_up().map(Request::SetUp)
+        }
+    };
+    if !changing.undo {
+        super::warn_if_nothing_is_saved(env, common);
+    }
+    let Caution { dry_run, yes } = changing.caution;
+    let is_asked = !yes && !dry_run && is_attended();
     let engine = Engine {
         env,
         tool,
-        changing,
+        dry_run,
         print,
     };
-    let is_asked = !changing.yes && !changing.dry_run && is_attended();
     let mut confirm = |changes: &str| confirm(changes, "Make these changes?");
     let confirm: Option<&mut dyn FnMut(&str) -> bool> = Some(&mut confirm);
     let is_done = engine.carry_out(&mut compute, confirm.filter(|_| is_asked));
@@ -113,7 +125,7 @@ pub(crate) fn run<'a>(
 struct Engine<'e> {
     env: &'e Env,
     tool: &'e str,
-    changing: Changing,
+    dry_run: bool,
     print: fn(&str),
 }
 
@@ -127,9 +139,9 @@ impl Engine<'_> {
         mut confirm: Option<&mut dyn FnMut(&str) -> bool>,
     ) -> Result<bool, Error> {
         let mut shown = None;
-        if self.changing.dry_run || confirm.is_some() {
+        if self.dry_run || confirm.is_some() {
             let draft = self.draft(compute()?)?;
-            if self.changing.dry_run || !draft.is_changed() {
+            if self.dry_run || !draft.is_changed() {
                 (self.print)(&draft.text(false));
                 return Ok(true);
             }
@@ -249,7 +261,6 @@ impl Engine<'_> {
         let (selected, mut rest): (Vec<_>, Vec<_>) = all
             .into_iter()
             .partition(|record| record.tool == self.tool && (undo.all || is_named(record)));
-        draft.warnings = undo.warnings;
         let current: Vec<&Edit> = selected.iter().flat_map(Record::current).collect();
         for edit in current.into_iter().rev() {
             let document = draft.documents.of(edit)?;

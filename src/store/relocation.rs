@@ -17,6 +17,15 @@ pub enum Moved {
 }
 
 impl Store {
+    /// Where the key is, if one was made.
+    pub fn key_place(&self) -> Result<Option<Place>, StoreError> {
+        let Some(folder) = super::Folder::open(&self.options.data_dir)? else {
+            return Ok(None);
+        };
+        let file = self.keys.key_file(&self.options, &folder)?;
+        Ok(file.map(|file| file.place))
+    }
+
     /// Moves the key. In the new place first, then key.json, and out of the old place last: a
     /// process that is killed leaves a copy too many and never one too few.
     pub fn move_key(&self, to: Place) -> Result<Moved, StoreError> {

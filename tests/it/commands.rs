@@ -311,6 +311,12 @@ fn logout_of_all_removes_what_tools_handed_over_and_of_one_does_not() {
     let kept = scene.sandbox.git("get", host);
     assert!(kept.stdout.contains("password=typed"), "{kept}");
 
+    let dry = scene.sandbox.run(&["logout", "--all", "--dry-run"]);
+    assert_eq!(
+        dry.succeeds().stdout,
+        "Would remove the passwords that tools have stored\n"
+    );
+    assert!(status().contains(shown), "{}", status());
     let outcome = scene.sandbox.run(&["logout", "--all"]);
     outcome.succeeds();
     assert!(
@@ -330,6 +336,15 @@ fn logout_of_all_removes_what_tools_handed_over_and_of_one_does_not() {
 #[test]
 fn logout_revokes_both_tokens_and_removes_the_session() {
     let (scene, token) = Scene::signed_in();
+    for arguments in [
+        &["logout", "corp", "--dry-run"][..],
+        &["logout", "--all", "--dry-run"],
+    ] {
+        let dry = scene.sandbox.run(arguments);
+        let would = "Would sign out of corp (account default)\n";
+        assert_eq!(dry.succeeds().stdout, would);
+    }
+    assert_eq!(scene.get_token(&["--interactive", "never"]).token(), token);
     let outcome = scene.sandbox.run(&["logout", "corp"]);
     outcome.succeeds();
     assert_eq!(outcome.stdout, "");

@@ -242,6 +242,40 @@ fn a_dry_run_shows_it_and_writes_nothing() {
 }
 
 #[test]
+fn the_list_shows_what_is_set_up_and_whether_it_is_in_place() {
+    let desk = Desk::new();
+    let list = || {
+        desk.sandbox
+            .run(&["setup", "--list"])
+            .succeeds()
+            .stdout
+            .clone()
+    };
+    assert_eq!(list(), "nothing is set up\n");
+    desk.setup(&["a.example", "b.example", "--provider", "corp"])
+        .succeeds();
+    let file = desk.config.display();
+    let of = |host: &str, state: &str| {
+        format!(
+            "hallpass setup docker {host}\n  {file}: in place\n  \
+             ~/.local/bin/docker-credential-hallpass: in place\n  ~/.docker/config.json: {state}\n"
+        )
+    };
+    let both = [of("a.example", "in place"), of("b.example", "in place")];
+    let listed = list();
+    assert!(both.iter().all(|one| listed.contains(one)), "{listed}");
+    desk.write_docker_file("{\"credHelpers\": {\"a.example\": \"hallpass\"}}");
+    let listed = list();
+    let changed = of("b.example", "changed or removed since");
+    assert!(
+        listed.contains(&both[0]) && listed.contains(&changed),
+        "{listed}"
+    );
+    desk.setup(&["--undo"]).succeeds();
+    assert_eq!(list(), "nothing is set up\n");
+}
+
+#[test]
 fn the_hub_is_known_to_docker_and_to_others_by_different_names() {
     let desk = Desk::new();
     desk.setup(&["docker.io", "--provider", "corp"]).succeeds();

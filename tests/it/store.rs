@@ -330,6 +330,12 @@ fn a_setting_that_conflicts_with_the_place_of_the_key_points_to_the_move() {
     scene.sandbox.set("HALLPASS_STORE", "file");
     let moved = scene.sandbox.run(&["store", "move", "--to", "file"]);
     assert!(moved.succeeds().stderr.contains("already"), "{moved}");
+    scene.sandbox.set("HALLPASS_STORE", "keyring");
+    let dry = ["store", "move", "--to", "keyring", "--dry-run"];
+    let dry = scene.sandbox.run(&dry);
+    let would = "Would move the key from the key file to the OS keyring\n";
+    assert!(dry.succeeds().stdout == would, "{dry}");
+    scene.sandbox.set("HALLPASS_STORE", "file");
     assert_eq!(scene.get_token(NEVER).token(), token);
     scene.sandbox.set("HALLPASS_STORE", "keyring");
     let outcome = scene.sandbox.run(&["logout", "--all"]);

@@ -32,18 +32,6 @@ impl Kind for Link {
         bytes.is_some_and(|bytes| bytes == bytes_of(&self.program))
     }
 
-    fn remove(
-        &self,
-        _bytes: Bytes<'_>,
-        _replaced: Option<&serde_json::Value>,
-    ) -> Result<Option<Vec<u8>>, Unfit> {
-        Ok(None)
-    }
-
-    fn place(&self) -> String {
-        String::new()
-    }
-
     fn view(&self, bytes: Bytes<'_>) -> Vec<String> {
         if self.is_in_place(bytes) {
             vec![format!("link to {}", self.program.display())]

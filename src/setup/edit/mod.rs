@@ -74,15 +74,20 @@ pub(super) trait Kind {
     }
 
     /// The bytes without the edit, and with what it replaced. Called if [`Self::is_ours`].
-    fn remove(&self, bytes: Bytes<'_>, replaced: Option<&Value>) -> Result<Option<Vec<u8>>, Unfit>;
+    fn remove(&self, bytes: Bytes<'_>, replaced: Option<&Value>) -> Result<Option<Vec<u8>>, Unfit> {
+        let _ = (bytes, replaced);
+        Ok(None)
+    }
 
     /// Whether nothing is left that would be worth a file which a set-up created.
     fn is_void(&self, bytes: &[u8]) -> bool {
         bytes.trim_ascii().is_empty()
     }
 
-    /// What tells this place from the others of its file.
-    fn place(&self) -> String;
+    /// What tells this place from the others of its file; nothing, if the edit is the whole file.
+    fn place(&self) -> String {
+        String::new()
+    }
 
     /// The lines that show a person this place of the file. They hold no secret.
     fn view(&self, bytes: Bytes<'_>) -> Vec<String>;

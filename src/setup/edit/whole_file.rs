@@ -3,7 +3,6 @@
 //! A record knows its content by a fingerprint alone, so a secret is written to one place only.
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::super::document::fingerprint;
 use super::{Bytes, Kind, Unfit};
@@ -50,18 +49,6 @@ impl Kind for WholeFile {
 
     fn is_in_place(&self, bytes: Bytes<'_>) -> bool {
         bytes.is_some() && fingerprint(bytes) == self.fingerprint
-    }
-
-    fn remove(
-        &self,
-        _bytes: Bytes<'_>,
-        _replaced: Option<&Value>,
-    ) -> Result<Option<Vec<u8>>, Unfit> {
-        Ok(None)
-    }
-
-    fn place(&self) -> String {
-        String::new()
     }
 
     fn view(&self, bytes: Bytes<'_>) -> Vec<String> {

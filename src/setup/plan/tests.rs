@@ -75,7 +75,7 @@ impl Desk {
         let engine = Engine {
             env: &self.env(),
             tool: TOOL,
-            changing: Changing::default(),
+            dry_run: false,
             print: |_| (),
         };
         engine.carry_out(compute, confirm)
@@ -200,7 +200,7 @@ fn a_value_that_the_user_has_set_since_stays() {
     let engine = Engine {
         env: &desk.env(),
         tool: TOOL,
-        changing: Changing::default(),
+        dry_run: false,
         print: |_| (),
     };
     let text = engine.draft(undo().unwrap()).unwrap().text(false);

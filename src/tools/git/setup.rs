@@ -24,7 +24,7 @@ use crate::setup::edit::Edit;
 use crate::setup::edit::git_config::parted;
 use crate::setup::host::Host;
 use crate::setup::opener::{Opened, recipient, toml_text};
-use crate::setup::plan::{self, Part, Plan, Request, Undo};
+use crate::setup::plan::{self, Part, Plan, Undo};
 use crate::setup::{program, still_needed};
 use crate::shell::{quoted, shell_word};
 
@@ -74,14 +74,14 @@ fn title(host: &Host) -> String {
 
 pub(crate) fn run(env: &Env, args: &Arguments) -> Result<ExitCode, Error> {
     let flags = flags_of(&args.common, None);
-    crate::setup::warn_if_nothing_is_saved(env, &args.common, args.changing);
-    plan::run(env, NAME, args.changing, || {
-        if args.changing.undo {
-            undo(env, &flags, args).map(Request::Undo)
-        } else {
-            set_up(env, &flags, args).map(Request::SetUp)
-        }
-    })
+    plan::run(
+        env,
+        NAME,
+        &args.common,
+        args.changing,
+        || set_up(env, &flags, args),
+        || undo(env, &flags, args),
+    )
 }
 
 fn set_up<'a>(env: &'a Env, flags: &Flags, args: &Arguments) -> Result<Plan<'a>, Error> {

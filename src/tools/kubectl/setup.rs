@@ -33,7 +33,7 @@ use crate::serving::prepared::{Prepared, flags_of};
 use crate::setup::edit::Edit;
 use crate::setup::host::Host;
 use crate::setup::opener::{Opened, makes, makes_provider, recipient};
-use crate::setup::plan::{self, Part, Plan, Request, Undo};
+use crate::setup::plan::{self, Part, Plan, Undo};
 use crate::setup::record::{Record, Records};
 use crate::setup::{program, still_needed};
 use crate::shell::quoted;
@@ -78,14 +78,14 @@ pub struct Arguments {
 
 pub(crate) fn run(env: &Env, args: &Arguments) -> Result<ExitCode, Error> {
     let flags = flags_of(&args.common, None);
-    crate::setup::warn_if_nothing_is_saved(env, &args.common, args.changing);
-    plan::run(env, NAME, args.changing, || {
-        if args.changing.undo {
-            undo(env, &flags, args).map(Request::Undo)
-        } else {
-            set_up(env, &flags, args).map(Request::SetUp)
-        }
-    })
+    plan::run(
+        env,
+        NAME,
+        &args.common,
+        args.changing,
+        || set_up(env, &flags, args),
+        || undo(env, &flags, args),
+    )
 }
 
 // --- setting up ---
@@ -495,7 +495,6 @@ fn undo<'a>(env: &'a Env, flags: &'a Flags, args: &Arguments) -> Result<Undo<'a>
                 None => Ok(()),
             }
         })),
-        ..Undo::default()
     })
 }
 

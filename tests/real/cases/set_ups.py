@@ -1,6 +1,7 @@
 """Set-ups of several tools at once, and on a disk that fails."""
 
 import json
+import re
 import subprocess
 
 from rig import case
@@ -62,6 +63,35 @@ def eighty_five_set_ups_at_once_all_leave_their_block(rig):
     rig.sandbox.hallpass("setup", "git", "--undo", limit=2 * SECONDS_A_COMMAND).ended(0)
     rig.sandbox.hallpass("setup", "docker", "--undo").ended(0)
     assert config.read_text(encoding="utf-8") == CORP
+
+
+@case
+def a_person_at_a_terminal_is_asked_first(rig):
+    config = configured(rig)
+    line = ("setup", "docker", "r.example", "--provider", "corp")
+    for answer, code in [("n", 1), ("", 0)]:
+        person = rig.sandbox.at_a_terminal(*line)
+        person.wait_for(re.compile(r"\+ credHelpers.r.example = .*\n.*\nMake these changes\? \[Y/n\]", re.DOTALL))
+        assert config.read_text(encoding="utf-8") == CORP
+        person.type(f"{answer}\n")
+        person.end().ended(code)
+        assert ("r.example" in config.read_text(encoding="utf-8")) == (code == 0)
+    for more in [("--undo", "--dry-run"), ("--undo", "--yes")]:
+        result = rig.sandbox.at_a_terminal(*line[:3], *more).end()
+        assert "Make these changes?" not in result.ended(0).stderr
+    assert config.read_text(encoding="utf-8") == CORP
+    # What cannot be undone is asked too.
+    subprocess.run(
+        [rig.sandbox.program, "git", "store"],
+        env=rig.sandbox.env,
+        input="protocol=https\nhost=a.example\nusername=u\npassword=p\n",
+        text=True,
+        check=True,
+    )
+    person = rig.sandbox.at_a_terminal("logout", "--all")
+    person.wait_for(re.compile(r"Would remove the passwords.*\nSign out of all of this\?"))
+    person.type("n\n")
+    person.end().ended(1).said("Nothing was changed")
 
 
 @case
