@@ -44,7 +44,7 @@ const NETWORK_SIGN_IN: u16 = 511;
 
 #[derive(Debug, thiserror::Error)]
 pub enum HttpError {
-    #[error("{url} is plain http, and only a loopback address may be spoken to without TLS")]
+    #[error("{url} is plain http, which hallpass uses for loopback addresses only")]
     PlainHttp { url: String },
     #[error("{host} did not answer within {} s", limit.as_secs_f64().ceil())]
     TimedOut {
@@ -55,13 +55,13 @@ pub enum HttpError {
     },
     #[error("{host} cannot be reached: {reason}")]
     Unreachable { host: String, reason: String },
-    #[error("the proxy {proxy} does not lead to {host}: {reason}")]
+    #[error("the proxy {proxy} could not connect to {host}: {reason}")]
     Proxy {
         proxy: String,
         host: String,
         reason: String,
     },
-    #[error("the proxy {proxy} wants a user name and a password before it leads to {host}")]
+    #[error("the proxy {proxy} requires a user name and password to reach {host}")]
     ProxyLogin { proxy: String, host: String },
     #[error("the certificate of {host} is not trusted: {reason}")]
     Certificate {
@@ -69,24 +69,22 @@ pub enum HttpError {
         fault: CertificateFault,
         reason: String,
     },
-    #[error("what {host} sends is not TLS as it should be: {reason}")]
+    #[error("the TLS connection to {host} failed: {reason}")]
     NotTls { host: String, reason: String },
-    #[error(
-        "this network wants you to sign in to it before it lets anything through to {host} (status 511)"
-    )]
+    #[error("this network requires you to sign in before you can reach {host} (status 511)")]
     NetworkSignIn { host: String },
-    #[error("the answer of {host} broke off: {reason}")]
+    #[error("the connection to {host} was interrupted: {reason}")]
     Interrupted { host: String, reason: String },
-    #[error("{host} answered with a redirect (status {status}), which is not followed")]
+    #[error("{host} answered with a redirect (status {status}), which hallpass does not follow")]
     Redirect {
         host: String,
         status: u16,
         /// Where to, without what may be secret in it, and printable.
         to: Option<String>,
     },
-    #[error("the answer of {host} is larger than {} KiB", BODY_CAP / 1024)]
+    #[error("the response from {host} is larger than {} KiB", BODY_CAP / 1024)]
     TooLarge { host: String },
-    #[error("the CA file {} cannot be read: {reason}", path.display())]
+    #[error("cannot read the CA file {}: {reason}", path.display())]
     CaFile { path: PathBuf, reason: String },
     #[error("TLS cannot be set up: {reason}")]
     Tls { reason: String },
@@ -414,7 +412,8 @@ impl Http {
                 HttpError::Proxy {
                     proxy,
                     host,
-                    reason: reason.replace("tunnel error: unsuccessful", "it refused to"),
+                    reason: reason
+                        .replace("tunnel error: unsuccessful", "it refused the connection"),
                 }
             };
         }
@@ -515,7 +514,7 @@ fn in_pem(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
         .collect::<Result<_, _>>()
         .map_err(|_| "it is not PEM".to_owned())?;
     if found.is_empty() {
-        return Err("it holds no certificate".to_owned());
+        return Err("it contains no certificate".to_owned());
     }
     Ok(found)
 }

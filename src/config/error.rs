@@ -1,7 +1,7 @@
-//! What can be wrong with the configuration, said without quoting it.
+//! Errors in the configuration, reported without quoting it.
 //!
-//! A value may be a secret that somebody pasted into the wrong line, so no message here holds a
-//! value or a line of a file: keys, places and what was expected are enough to find it.
+//! A value may be a secret that was pasted into the wrong line, so no message contains a value or
+//! a line of a file. The key, its place and what was expected are enough to find it.
 
 use std::fmt;
 use std::io;
@@ -40,13 +40,13 @@ pub enum ConfigError {
     NotAnObject { file: String },
     #[error("{file} {why}")]
     Untrusted { file: String, why: Untrusted },
-    #[error("{file} does not exist, though HALLPASS_CONFIG names it")]
+    #[error("{file}, which HALLPASS_CONFIG names, does not exist")]
     Absent { file: String },
     #[error("{name} must be an absolute path")]
     RelativeFolder { name: &'static str },
-    #[error("there is no home folder: HOME is not set, and the user database names none")]
+    #[error("no home folder found: HOME is not set, and the user database has none")]
     NoHome,
-    #[error("there is no provider `{name}`{}", DidYouMean(similar))]
+    #[error("unknown provider `{name}`{}", DidYouMean(similar))]
     UnknownProvider {
         /// Shortened, and safe to print.
         name: String,
@@ -55,22 +55,22 @@ pub enum ConfigError {
     },
     #[error("no provider is configured")]
     NoProvider { file: String },
-    #[error("several providers are configured, and none of them is the default")]
+    #[error("several providers are configured and none is the default")]
     SeveralProviders { known: Vec<String> },
     #[error("provider `{}` has no {}", .0.lines.provider, .0.key)]
     Missing(Box<Missing>),
     #[error("{0}")]
     Unregistered(Box<Unregistered>),
     #[error(
-        "provider `{provider}` asks for an ID token (scope `openid`) and has no issuer to check it against"
+        "provider `{provider}` requests an ID token (scope `openid`) but has no issuer to verify it against"
     )]
     OpenIdWithoutIssuer { provider: String },
-    #[error("preset `{preset}` is for one place only and has no `{key}`")]
+    #[error("preset `{preset}` is for a single server and has no `{key}`")]
     NotInPreset {
         preset: &'static str,
         key: &'static str,
     },
-    #[error("{file}, the client secret of provider `{provider}`, {why}")]
+    #[error("the client secret file {file} of provider `{provider}` {why}")]
     Secret {
         provider: String,
         file: String,
@@ -79,8 +79,8 @@ pub enum ConfigError {
 }
 
 impl ConfigError {
-    /// Whether this is the fault of the machine and not of what the configuration says: a full or
-    /// failing disk, a read-only file system, another process.
+    /// Whether the machine is at fault and not the configuration: a full or failing disk, a
+    /// read-only file system, another process.
     pub(crate) fn is_the_machines(&self) -> bool {
         match self {
             Self::Unwritable { .. } | Self::Busy { .. } => true,
@@ -113,16 +113,18 @@ impl ConfigError {
         }
     }
 
-    /// What a person can do about it, in lines to run or to write.
+    /// What the user can do about it: lines to run or to write.
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Entry { problem, .. } => problem.hint(),
             Self::Untrusted { file, why } => why_untrusted(file, *why),
             Self::Absent { .. } => {
-                Some("create it, or unset HALLPASS_CONFIG to use the usual file".to_owned())
+                Some("create it, or unset HALLPASS_CONFIG to use the default file".to_owned())
             }
             Self::NoHome => Some("set HOME, or HALLPASS_CONFIG, to an absolute path".to_owned()),
-            Self::UnknownProvider { known, .. } => Some(format!("known: {}", known.join(", "))),
+            Self::UnknownProvider { known, .. } => {
+                Some(format!("known providers: {}", known.join(", ")))
+            }
             Self::NoProvider { file } => Some(format!(
                 "name a provider (`hallpass get-token codeberg`), give an issuer (`hallpass \
                  get-token --issuer-url URL --client-id ID`), or configure one in {file}"
@@ -134,16 +136,16 @@ impl ConfigError {
             Self::Missing(missing) => Some(missing.hint()),
             Self::Unregistered(unregistered) => Some(unregistered.hint()),
             Self::OpenIdWithoutIssuer { .. } => {
-                Some("set `issuer`, or take `openid` out of `scopes`".to_owned())
+                Some("set `issuer`, or remove `openid` from `scopes`".to_owned())
             }
             Self::NotInPreset { .. } => Some(
-                "set `issuer`, or `authorization_endpoint` and `token_endpoint`, by hand"
+                "set `issuer`, or `authorization_endpoint` and `token_endpoint`, instead"
                     .to_owned(),
             ),
             Self::Secret { file, why, .. } => match why {
                 BadSecret::Untrusted(why) => why_untrusted(file, *why),
                 BadSecret::Absent | BadSecret::Empty | BadSecret::Lines => {
-                    Some("the file holds the secret on one line, and nothing else".to_owned())
+                    Some("the file must contain the secret on one line and nothing else".to_owned())
                 }
                 BadSecret::Unreadable(_) => None,
             },
@@ -152,7 +154,7 @@ impl ConfigError {
             )),
             Self::Busy { holder, .. } => Some(held_by(holder.as_ref())),
             Self::NotAnObject { file } => {
-                Some(format!("look for what is wrong in it with `jq . {file}`"))
+                Some(format!("run `jq . {file}` to see what is wrong with it"))
             }
             Self::Given { .. } | Self::Unreadable { .. } | Self::RelativeFolder { .. } => None,
         }
@@ -171,7 +173,7 @@ pub(crate) fn held_by(holder: Option<&Holder>) -> String {
 }
 
 fn why_untrusted(file: &str, why: Untrusted) -> Option<String> {
-    // What a shell would take for something else is not offered as a command.
+    // A path that a shell would interpret is not offered as part of a command.
     let plain = |c: char| c.is_ascii_alphanumeric() || "/~._-+@".contains(c);
     let run = |command| {
         file.chars()
@@ -182,12 +184,11 @@ fn why_untrusted(file: &str, why: Untrusted) -> Option<String> {
         Untrusted::Writable { .. } => run("chmod go-w"),
         Untrusted::Readable { .. } => run("chmod 600"),
         Untrusted::Owner { .. } => {
-            Some("read it, and if it is right, make a copy of it".to_owned())
+            Some("read it, and if you trust it, replace it with your own copy".to_owned())
         }
         Untrusted::UnknownOwner { .. } => Some(
-            "make a copy of it that belongs to you, or a link of yours to it; hallpass follows \
-             that where neither the file nor a folder above it can be written by its group or \
-             by others"
+            "make a copy that you own, or a link to it that you own; hallpass follows your link if \
+             neither the file nor any folder above it is writable by its group or by others"
                 .to_owned(),
         ),
         Untrusted::NotAFile
@@ -213,10 +214,10 @@ impl fmt::Display for Place {
 /// What is wrong in a file. `within` is empty at the top, else ` in [providers.corp]`.
 #[derive(Debug, thiserror::Error)]
 pub enum Problem {
-    /// The parser's words; it names what it expected and never quotes.
+    /// The parser's own message, which says what it expected and never quotes.
     #[error("{0}")]
     Syntax(String),
-    #[error("{what} is there twice; each may be there once")]
+    #[error("{what} is defined twice")]
     Twice { what: String },
     #[error("unknown key `{key}`{within}{}", DidYouMean(similar))]
     UnknownKey {
@@ -230,10 +231,10 @@ pub enum Problem {
         within: String,
         what: What,
     },
-    #[error("`{key}`{within}: a secret does not belong in the configuration")]
+    #[error("`{key}`{within}: secrets do not belong in the configuration")]
     InlineSecret { key: String, within: String },
     #[error(
-        "the name of a provider is made of letters, digits, `-`, `_` and `.`, and begins with a letter or digit"
+        "a provider's name consists of letters, digits, `-`, `_` and `.`, and begins with a letter or digit"
     )]
     ProviderName,
     #[error("`{key}` is missing{within}")]
@@ -244,14 +245,13 @@ impl Problem {
     fn hint(&self) -> Option<String> {
         match self {
             Self::InlineSecret { .. } => Some(
-                "put it into a file of its own (chmod 600), and write \
-                 client_secret_file = \"/path/of/that/file\""
+                "put it in a separate file (chmod 600), and set \
+                 client_secret_file = \"/path/to/that/file\""
                     .to_owned(),
             ),
             Self::Value { what, .. } => match what {
                 What::Tenant => Some(
-                    "the page of the app's registration shows it as \"Directory (tenant) ID\""
-                        .to_owned(),
+                    "the app registration page shows it as \"Directory (tenant) ID\"".to_owned(),
                 ),
                 What::UnknownPreset { known, .. } => Some(format!("presets: {known}")),
                 What::Is(_)
@@ -272,7 +272,7 @@ impl Problem {
     }
 }
 
-/// What is wrong with a value; the words that follow its name.
+/// What is wrong with a value: the text that follows its name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum What {
     #[error("must be {0}")]
@@ -285,18 +285,18 @@ pub enum What {
     RedirectUri(InvalidRedirectUri),
     #[error("{0}")]
     Pattern(InvalidPattern),
-    #[error("must not set `{parameter}`, which is set for each request anew")]
+    #[error("must not set `{parameter}`, which hallpass sets for each request")]
     Reserved { parameter: String },
-    #[error("must be the ID of a directory, a GUID: under another name it has another issuer")]
+    #[error("must be a directory ID (a GUID): a directory's other names have a different issuer")]
     Tenant,
-    #[error("names no preset{}", DidYouMean(similar))]
+    #[error("is not a known preset{}", DidYouMean(similar))]
     UnknownPreset {
         similar: Option<String>,
         known: String,
     },
-    #[error("names no provider{}", DidYouMean(similar))]
+    #[error("is not a known provider{}", DidYouMean(similar))]
     UnknownProvider { similar: Option<String> },
-    #[error("begins with ~, and there is no home folder")]
+    #[error("begins with ~, but no home folder was found")]
     NoHome,
 }
 
@@ -311,7 +311,7 @@ pub enum BadSecret {
     Untrusted(Untrusted),
     #[error("is empty")]
     Empty,
-    #[error("holds more than one line")]
+    #[error("has more than one line")]
     Lines,
 }
 
@@ -334,7 +334,7 @@ impl Missing {
     }
 }
 
-/// Where to register hallpass, and what to type then.
+/// Where to register hallpass, and what to run afterwards.
 #[derive(Debug)]
 pub struct Unregistered {
     pub register_url: Option<String>,
@@ -361,7 +361,7 @@ impl Unregistered {
         let mut hint = self.where_to();
         hint.push_str("\nthen ");
         let mut wanted: Vec<_> = self.unfilled.into_iter().collect();
-        wanted.push(("client_id", "the ID that you get"));
+        wanted.push(("client_id", "the client ID you get"));
         if self.secret_wanted {
             wanted.push(("client_secret_file", "~/.config/hallpass/client-secret"));
         }
@@ -369,7 +369,7 @@ impl Unregistered {
         hint
     }
 
-    /// Where one registers, and what to write and tick there.
+    /// Where to register, and what to enter there.
     pub fn where_to(&self) -> String {
         let Self {
             register_url,
@@ -400,7 +400,7 @@ impl Unregistered {
 pub struct Lines {
     pub provider: String,
     pub preset: Option<&'static str>,
-    /// Whether the provider's section stands in the file already.
+    /// Whether the file already has the provider's section.
     pub configured: bool,
     pub file: String,
 }
@@ -413,7 +413,7 @@ impl Lines {
             configured,
             file,
         } = self;
-        // A dot would else begin a table within the table.
+        // An unquoted dot would start a nested table.
         let section = if provider.contains('.') {
             format!("[providers.\"{provider}\"]")
         } else {
@@ -422,7 +422,7 @@ impl Lines {
         let mut text = if *configured {
             format!("add to {section} in {file}:\n")
         } else {
-            format!("write into {file}:\n\n  {section}")
+            format!("add to {file}:\n\n  {section}")
         };
         let preset = preset.filter(|_| !configured).map(|id| ("preset", id));
         for (key, value) in preset.iter().chain(entries) {
@@ -443,7 +443,7 @@ impl fmt::Display for DidYouMean<'_> {
     }
 }
 
-/// A name that somebody else wrote: short, and with nothing that a terminal would obey.
+/// A name from an untrusted source, shortened and without terminal control sequences.
 pub(super) fn shown_name(name: &str) -> String {
     const LONGEST: usize = 64;
     let mut short: String = name.chars().take(LONGEST).collect();

@@ -37,14 +37,14 @@ pub enum Untrusted {
     #[error("belongs to another user (uid {owner}); it must belong to you or to root")]
     Owner { owner: u32 },
     #[error(
-        "belongs to a user outside this user namespace (shown as uid {owner}), who may not be root"
+        "belongs to a user outside this user namespace (shown as uid {owner}), possibly not root"
     )]
     UnknownOwner { owner: u32 },
     #[error("can be written by others (mode {mode:04o})")]
     Writable { mode: u32 },
     #[error("can be read by others (mode {mode:04o})")]
     Readable { mode: u32 },
-    #[error("is a link that leads nowhere")]
+    #[error("is a broken link")]
     DanglingLink,
     #[error("is not UTF-8 text")]
     NotUtf8,

@@ -226,7 +226,7 @@ impl<'s, 'i> Section<'s, 'i> {
             let error = self.source.problem(key.span().start, problem);
             match &self.source.unknown_keys {
                 UnknownKeys::Ignored(warnings) if !is_secret => warnings.borrow_mut().push(
-                    format!("{error}; it is ignored, and may be for a newer hallpass"),
+                    format!("{error}; hallpass ignores it, as it may be for a newer version"),
                 ),
                 UnknownKeys::Ignored(_) | UnknownKeys::Refused => return Err(error),
             }
@@ -462,9 +462,9 @@ impl<'s, 'i> Section<'s, 'i> {
 /// What every string here must be.
 pub(crate) fn printable(text: &str) -> Result<&str, What> {
     if text.is_empty() {
-        Err(What::Is("more than an empty string"))
+        Err(What::Is("a non-empty string"))
     } else if text.contains(char::is_control) {
-        Err(What::Is("without control characters"))
+        Err(What::Is("free of control characters"))
     } else {
         Ok(text)
     }

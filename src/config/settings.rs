@@ -244,7 +244,7 @@ fn variable<T>(
     };
     let parsed = match value.to_str() {
         // Not UTF-8 is not "not set": somebody meant something by it.
-        None => Err(What::Is("text in UTF-8")),
+        None => Err(What::Is("valid UTF-8")),
         Some(text) => parse(text),
     };
     match parsed {

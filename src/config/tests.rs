@@ -741,10 +741,10 @@ fn a_preset_without_a_client_says_where_to_register_and_what_to_write() {
            redirect URI: http://127.0.0.1/callback\n  \
            untick \"Confidential\"; tick the scopes read_repository, write_repository, read_registry and \
            write_registry\n\
-         then write into FILE:\n\n  \
+         then add to FILE:\n\n  \
            [providers.gitlab]\n  \
            preset = \"gitlab\"\n  \
-           client_id = \"the ID that you get\""
+           client_id = \"the client ID you get\""
             .replace("FILE", FILE)
     );
 
@@ -754,7 +754,7 @@ fn a_preset_without_a_client_says_where_to_register_and_what_to_write() {
     assert!(
         hint.ends_with(
             &"then add to [providers.work] in FILE:\n\n  \
-             client_id = \"the ID that you get\"\n  \
+             client_id = \"the client ID you get\"\n  \
              client_secret_file = \"~/.config/hallpass/client-secret\""
                 .replace("FILE", FILE)
         ),
@@ -767,19 +767,16 @@ fn an_unknown_provider_is_named_with_those_that_there_are() {
     let machine = Machine::with(CORP);
     let config = machine.load().unwrap();
     for (name, expected) in [
-        ("crop", "there is no provider `crop`; did you mean `corp`?"),
-        (
-            "githb",
-            "there is no provider `githb`; did you mean `github`?",
-        ),
-        ("elsewhere", "there is no provider `elsewhere`"),
-        ("\u{1b}[2J", "there is no provider `\\u{1b}[2J`"),
+        ("crop", "unknown provider `crop`; did you mean `corp`?"),
+        ("githb", "unknown provider `githb`; did you mean `github`?"),
+        ("elsewhere", "unknown provider `elsewhere`"),
+        ("\u{1b}[2J", "unknown provider `\\u{1b}[2J`"),
     ] {
         let error = config.provider(name).unwrap_err();
         assert_eq!(error.to_string(), expected);
         let hint = error.hint().unwrap();
         assert!(
-            hint.starts_with("known: acr, artifact-registry, auth0, azure-devops, bitbucket, codeberg, corp, forgejo, "),
+            hint.starts_with("known providers: acr, artifact-registry, auth0, azure-devops, bitbucket, codeberg, corp, forgejo, "),
             "{hint}"
         );
     }
@@ -795,7 +792,7 @@ fn without_a_name_the_default_or_the_only_one_is_meant() {
         ),
         (
             "[providers.codeberg]\n[providers.a]",
-            Err("several providers are configured, and none of them is the default"),
+            Err("several providers are configured and none is the default"),
         ),
         (
             "default_provider = \"codeberg\"\n[providers.a]\n[providers.b]",
@@ -803,7 +800,7 @@ fn without_a_name_the_default_or_the_only_one_is_meant() {
         ),
         (
             "default_provider = \"codebreg\"",
-            Err("there is no provider `codebreg`; did you mean `codeberg`?"),
+            Err("unknown provider `codebreg`; did you mean `codeberg`?"),
         ),
     ] {
         let machine = Machine::with(text);
@@ -872,11 +869,11 @@ fn an_error_names_key_and_line_and_never_the_value() {
         ),
         (
             "[providers.corp]\nissuer = \"CANARY\"\n\n[providers.corp]\n",
-            "4: [providers.corp] is there twice; each may be there once",
+            "4: [providers.corp] is defined twice",
         ),
         (
             "store = \"file\"\nstore = \"CANARY\"",
-            "2: `store` is there twice; each may be there once",
+            "2: `store` is defined twice",
         ),
         (
             "[resources]\nmatch = \"CANARY\"\n[resources]\nmatch = \"CANARY\"",
@@ -888,7 +885,7 @@ fn an_error_names_key_and_line_and_never_the_value() {
         ),
         (
             "[providers.\"a b\"]",
-            "1: the name of a provider is made of letters, digits, `-`, `_` and `.`, and begins with a letter or digit",
+            "1: a provider's name consists of letters, digits, `-`, `_` and `.`, and begins with a letter or digit",
         ),
         (
             "[providers.corp]\nscopes = \"CANARY\"",
@@ -900,7 +897,7 @@ fn an_error_names_key_and_line_and_never_the_value() {
         ),
         (
             "[providers.corp]\nscopes = [\"CANARY email\"]",
-            "2: `scopes` in [providers.corp] must be one scope at a time, without spaces",
+            "2: `scopes` in [providers.corp] must be one scope per entry, without spaces",
         ),
         (
             "[providers.corp]\nissuer = \"CANARY\"",
@@ -924,19 +921,19 @@ fn an_error_names_key_and_line_and_never_the_value() {
         ),
         (
             "[providers.corp]\nclient_id = \"\"",
-            "2: `client_id` in [providers.corp] must be more than an empty string",
+            "2: `client_id` in [providers.corp] must be a non-empty string",
         ),
         (
             "[providers.corp]\nclient_id = \"CANARY\\n\"",
-            "2: `client_id` in [providers.corp] must be without control characters",
+            "2: `client_id` in [providers.corp] must be free of control characters",
         ),
         (
             "[providers.corp]\nclient_secret = \"CANARY\"",
-            "2: `client_secret` in [providers.corp]: a secret does not belong in the configuration",
+            "2: `client_secret` in [providers.corp]: secrets do not belong in the configuration",
         ),
         (
             "client_secret = \"CANARY\"",
-            "1: `client_secret`: a secret does not belong in the configuration",
+            "1: `client_secret`: secrets do not belong in the configuration",
         ),
         (
             "[providers.corp]\nclient_auth = \"CANARY\"",
@@ -948,11 +945,11 @@ fn an_error_names_key_and_line_and_never_the_value() {
         ),
         (
             "[providers.corp]\npreset = \"gihtub\"",
-            "2: `preset` in [providers.corp] names no preset; did you mean `github`?",
+            "2: `preset` in [providers.corp] is not a known preset; did you mean `github`?",
         ),
         (
             "[providers.corp]\ntenant = \"common\"",
-            "2: `tenant` in [providers.corp] must be the ID of a directory, a GUID: under another name it has another issuer",
+            "2: `tenant` in [providers.corp] must be a directory ID (a GUID): a directory's other names have a different issuer",
         ),
         (
             "[providers.corp]\nredirect_uri = \"https://CANARY\"",
@@ -964,7 +961,7 @@ fn an_error_names_key_and_line_and_never_the_value() {
         ),
         (
             "[providers.corp]\nextra_params = { state = \"CANARY\" }",
-            "2: `extra_params` in [providers.corp] must not set `state`, which is set for each request anew",
+            "2: `extra_params` in [providers.corp] must not set `state`, which hallpass sets for each request",
         ),
         (
             "[providers.corp]\nextra_params = { a = 1 }",
@@ -984,11 +981,11 @@ fn an_error_names_key_and_line_and_never_the_value() {
         ),
         (
             "[[resources]]\nmatch = \"https://a.example\"\nprovider = \"CANARY\"",
-            "3: `provider` in [[resources]] names no provider",
+            "3: `provider` in [[resources]] is not a known provider",
         ),
         (
             "[[resources]]\nmatch = \"https://a.example\"\nprovider = \"codebreg\"",
-            "3: `provider` in [[resources]] names no provider; did you mean `codeberg`?",
+            "3: `provider` in [[resources]] is not a known provider; did you mean `codeberg`?",
         ),
         (
             "[[resources]]\nprovider = \"codeberg\"\nmatch = \"https://CANARY@a.example\"",
@@ -1016,7 +1013,7 @@ fn an_error_names_key_and_line_and_never_the_value() {
         ),
         (
             "a = 1\nstore = \"file\"\nstore = \"CANARY\"",
-            "3: `store` is there twice; each may be there once",
+            "3: `store` is defined twice",
         ),
         ("\n\nCANARY CANARY", "3: key with no value, expected `=`"),
         ("[CANARY", "1: unclosed table, expected `]`"),
@@ -1100,7 +1097,7 @@ fn an_openid_provider_needs_an_issuer() {
     for (name, expected) in [
         (
             "a",
-            "provider `a` asks for an ID token (scope `openid`) and has no issuer to check it against",
+            "provider `a` requests an ID token (scope `openid`) but has no issuer to verify it against",
         ),
         (
             "b",
@@ -1110,7 +1107,7 @@ fn an_openid_provider_needs_an_issuer() {
         ("gitlab", "provider `gitlab` has no preset"),
         (
             "c",
-            "preset `github` is for one place only and has no `base`",
+            "preset `github` is for a single server and has no `base`",
         ),
     ] {
         let error = config.provider(name).unwrap_err();
@@ -1143,12 +1140,7 @@ fn a_provider_from_the_command_line_is_checked_like_a_configured_one() {
             good(),
             "--issuer-url must be an https:// URL (http:// is for loopback addresses only)",
         ),
-        (
-            ISSUER,
-            "",
-            good(),
-            "--client-id must be more than an empty string",
-        ),
+        (ISSUER, "", good(), "--client-id must be a non-empty string"),
         (
             ISSUER,
             "hallpass",
@@ -1156,7 +1148,7 @@ fn a_provider_from_the_command_line_is_checked_like_a_configured_one() {
                 scopes: vec!["a b".to_owned()],
                 ..good()
             },
-            "--scope must be one scope at a time, without spaces",
+            "--scope must be one scope per entry, without spaces",
         ),
         (
             ISSUER,
@@ -1174,7 +1166,7 @@ fn a_provider_from_the_command_line_is_checked_like_a_configured_one() {
                 extra_params: params("state"),
                 ..good()
             },
-            "--extra-param must not set `state`, which is set for each request anew",
+            "--extra-param must not set `state`, which hallpass sets for each request",
         ),
         (
             ISSUER,
@@ -1213,7 +1205,7 @@ fn what_is_asked_for_goes_over_what_is_configured() {
 fn a_file_that_is_not_there_is_fine_unless_it_was_named() {
     let machine = Machine::new();
     let error = machine.load().unwrap_err();
-    let expected = format!("{FILE} does not exist, though HALLPASS_CONFIG names it");
+    let expected = format!("{FILE}, which HALLPASS_CONFIG names, does not exist");
     assert_eq!(error.to_string(), expected);
     let home = machine.root.path().to_str().unwrap();
     let env = Env::new(
@@ -1306,10 +1298,7 @@ fn a_file_that_others_could_have_written_is_refused() {
     assert!(machine.load().is_err());
     std::fs::remove_file(&elsewhere).unwrap();
     let error = machine.load().unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "~/user.toml is a link that leads nowhere"
-    );
+    assert_eq!(error.to_string(), "~/user.toml is a broken link");
 
     std::fs::remove_file(&user).unwrap();
     std::fs::create_dir(&user).unwrap();
@@ -1338,7 +1327,7 @@ fn a_secret_comes_from_a_file_of_its_own() {
     let provider = machine.load().unwrap().provider("a").unwrap();
     let file = shown(&machine.path("secret"));
     let error = provider.client_secret().unwrap_err();
-    let expected = format!("{file}, the client secret of provider `a`, does not exist");
+    let expected = format!("the client secret file {file} of provider `a` does not exist");
     assert_eq!(error.to_string(), expected);
 
     machine.write("secret", &format!("{CANARY}\n"));
@@ -1347,7 +1336,7 @@ fn a_secret_comes_from_a_file_of_its_own() {
 
     machine.write("secret", &format!("{CANARY}\n{CANARY}\n"));
     let error = provider.client_secret().unwrap_err();
-    let expected = format!("{file}, the client secret of provider `a`, holds more than one line");
+    let expected = format!("the client secret file {file} of provider `a` has more than one line");
     assert_eq!(error.to_string(), expected);
     assert!(!format!("{error:?}").contains(CANARY));
 }

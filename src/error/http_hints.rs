@@ -1,4 +1,4 @@
-//! What to do about a network that doesn't lead to the server.
+//! Hints for network errors.
 
 use crate::http::{CertificateFault, HttpError};
 
@@ -8,20 +8,20 @@ pub(super) fn http_hint(error: &HttpError) -> Option<String> {
         HttpError::TimedOut { .. }
         | HttpError::Unreachable { .. }
         | HttpError::Interrupted { .. } => Some(
-            "check the network and HTTPS_PROXY, then run it again".to_owned(),
+            "check the network connection and HTTPS_PROXY, then run the command again".to_owned(),
         ),
         HttpError::Proxy { host, .. } => Some(format!(
-            "correct HTTPS_PROXY, or set NO_PROXY={} to go without it, then run it again",
+            "correct HTTPS_PROXY, or set NO_PROXY={} to bypass the proxy, then run the command again",
             without_port(host)
         )),
         HttpError::ProxyLogin { proxy, .. } => Some(format!(
-            "set HTTPS_PROXY=http://USER:PASSWORD@{proxy} and run it again"
+            "set HTTPS_PROXY=http://USER:PASSWORD@{proxy} and run the command again"
         )),
         HttpError::Certificate {
             fault: CertificateFault::Time,
             ..
         } => Some(
-            "check this machine's clock with `date`; if it is right, tell those who run the provider"
+            "check this machine's clock with `date`; if it is right, contact the provider's administrators"
                 .to_owned(),
         ),
         HttpError::Certificate {
@@ -33,7 +33,7 @@ pub(super) fn http_hint(error: &HttpError) -> Option<String> {
         ),
         HttpError::NotTls { .. } => Some(NETWORK_PAGE.to_owned()),
         HttpError::NetworkSignIn { .. } => Some(
-            "open any page in a browser, sign in to the network, and run it again"
+            "open any page in a browser, sign in to the network, and run the command again"
                 .to_owned(),
         ),
         HttpError::Redirect { .. }
@@ -41,7 +41,7 @@ pub(super) fn http_hint(error: &HttpError) -> Option<String> {
             fault: CertificateFault::Name,
             ..
         } => Some(format!(
-            "{NETWORK_PAGE}; else correct the provider's addresses in config.toml"
+            "{NETWORK_PAGE}; otherwise correct the provider's addresses in config.toml"
         )),
         HttpError::TooLarge { .. } => {
             Some("check that the provider's addresses are right".to_owned())
@@ -51,12 +51,12 @@ pub(super) fn http_hint(error: &HttpError) -> Option<String> {
     }
 }
 
-/// What a captive portal leaves behind looks like many another fault.
-pub(super) const NETWORK_PAGE: &str = "this may be a network's sign-in page, or a proxy that meddles: open any page in a browser and run it again";
+/// A captive portal's response looks like many other faults.
+pub(super) const NETWORK_PAGE: &str = "this may be a network's sign-in page or an intercepting proxy: open any page in a browser, then run the command again";
 
-pub(super) const LATER: &str = "the provider is in trouble: run it again later";
+pub(super) const LATER: &str = "the provider is having problems: try again later";
 
-pub(super) const VERBOSE: &str = "run it again with `-v`, which shows each request";
+pub(super) const VERBOSE: &str = "run the command again with `-v` to see each request";
 
 fn without_port(host: &str) -> &str {
     match host.rsplit_once(':') {

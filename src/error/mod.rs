@@ -1,7 +1,7 @@
-//! Every error a command can end with, in the words of its reader.
+//! Every error that a command can end with.
 //!
-//! `hint` is an exhaustive match: a new variant does not compile until somebody writes what to do
-//! about it. A hint holds something that can be typed.
+//! `hint` is an exhaustive match, so a new variant does not compile without a decision about its
+//! hint. A hint is a command that works in this state, or says what to check.
 
 use std::error::Error as _;
 
@@ -59,9 +59,9 @@ pub enum Error {
     Tool(Box<dyn ToolError>),
     #[error("the store is set to \"{is}\", so the key cannot be moved to the {wanted}")]
     StoreSetOtherwise { is: Setting, wanted: Setting },
-    #[error("the path of this program cannot be found")]
+    #[error("cannot find the path of the hallpass program")]
     Program(#[source] std::io::Error),
-    #[error("the reply could not be written")]
+    #[error("cannot write the reply")]
     Reply(#[source] std::io::Error),
     #[error(transparent)]
     Config(#[from] ConfigError),

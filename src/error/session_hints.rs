@@ -1,4 +1,4 @@
-//! What to do about the errors of a session and a sign-in.
+//! Hints for errors of sessions and sign-ins.
 
 use super::http_hints::{LATER, NETWORK_PAGE, VERBOSE, http_hint};
 use super::store_hints::store_hint;
@@ -24,33 +24,33 @@ pub(super) fn session_hint(error: &session::Error) -> Option<String> {
             ..
         } => Some(LATER.to_owned()),
         S::MetadataMoved { .. } => Some(format!(
-            "hallpass does not follow it, because the issuer is compared to the letter: correct \
-             `issuer` (its scheme, host, path and slash at the end) by the provider's documentation; \
-             if it is right, {NETWORK_PAGE}"
+            "hallpass does not follow it, because the issuer must match exactly: compare `issuer` \
+             (scheme, host, path and trailing slash) with the provider's documentation; if it is \
+             right, {NETWORK_PAGE}"
         )),
         S::Discovery(DiscoveryError::NotJson) => Some(format!(
-            "{NETWORK_PAGE}; else compare the issuer with the provider's documentation, to the letter"
+            "{NETWORK_PAGE}; otherwise check that the issuer is exactly what the provider's documentation says"
         )),
         S::Discovery(_) | S::NoMetadata { .. } => Some(
-            "compare the issuer with what the provider's documentation says, to the letter"
+            "check that the issuer is exactly what the provider's documentation says"
                 .to_owned(),
         ),
         S::NoEndpoint("device_authorization_endpoint") => {
-            Some("this provider has no device code: use `--flow browser`".to_owned())
+            Some("this provider does not support device codes: use `--flow browser`".to_owned())
         }
         S::NoEndpoint(name) => Some(format!("set `{name}` under the provider in config.toml")),
         S::Token(error)
         | S::Browser(BrowserError::NotTaken(error))
         | S::Device(DeviceError::NotBegun(error)) => Some(token_hint(error).to_owned()),
         S::Exchange(ExchangeError::Refused { registry, .. }) => Some(format!(
-            "see that you may use that registry, open https://{registry} in a browser once, and \
-             that `registry_exchange`, the scopes and the client are those that it wants"
+            "check that you have access to that registry, open https://{registry} in a browser once, \
+             and check that `registry_exchange`, the scopes and the client are what it expects"
         )),
         S::Exchange(ExchangeError::Unavailable { .. }) => {
-            Some("the registry is in trouble: run it again later".to_owned())
+            Some("the registry is having problems: try again later".to_owned())
         }
         S::Exchange(ExchangeError::Malformed { .. }) => {
-            Some("see that `registry_exchange` is the right one for this registry".to_owned())
+            Some("check that `registry_exchange` is right for this registry".to_owned())
         }
         S::IdToken(error) => Some(id_token_hint(error)),
         S::Mixup(_) | S::Vanished => Some(VERBOSE.to_owned()),
@@ -66,11 +66,11 @@ pub(super) fn session_hint(error: &session::Error) -> Option<String> {
                 .to_owned(),
         ),
         S::Browser(BrowserError::Listener(ListenerError::PortTaken { port })) => Some(format!(
-            "end the program that has port {port}, or set a `redirect_uri` with another port that is registered"
+            "end the program that uses port {port}, or set `redirect_uri` to a registered address with another port"
         )),
         S::Browser(BrowserError::Listener(_)) => Some("use `--flow device`".to_owned()),
         S::Browser(BrowserError::NowhereToPush) => Some(
-            "tell the people who run the provider that its metadata lacks \
+            "tell the provider's administrators that its metadata lacks \
              `pushed_authorization_request_endpoint`; if you set `par = true`, remove it"
                 .to_owned(),
         ),
@@ -93,7 +93,7 @@ pub(super) fn session_hint(error: &session::Error) -> Option<String> {
             outcome: Outcome::Declined,
             login,
             ..
-        } => Some(format!("if you do want to sign in, run `{login}`")),
+        } => Some(format!("to sign in after all, run `{login}`")),
         S::NotAnswered { login } => Some(format!("to sign in, run `{login}`")),
         S::Elsewhere(report) => report.hint.clone(),
         S::CoolingDown { login, .. } => Some(format!("to be asked now, run `{login}`")),
@@ -104,7 +104,7 @@ pub(super) fn session_hint(error: &session::Error) -> Option<String> {
             person,
             login,
         } => Some(other_person_hint(account, pinned, person, login)),
-        S::UnknownPerson { .. } => Some("run it again when the provider answers".to_owned()),
+        S::UnknownPerson { .. } => Some("run the command again when the provider is reachable".to_owned()),
     }
 }
 
@@ -139,7 +139,7 @@ fn timed_out_hint(login: &str, sent: &session::Sent) -> String {
     )
 }
 
-/// What helps against the loss, and what may have happened at the provider.
+/// The hint for a lost response, with what may have happened at the provider.
 fn lost_response_hint(cause: &session::Error) -> String {
     format!(
         "{}. The provider may already have replaced the refresh token; if so, you will have to \

@@ -1,4 +1,4 @@
-//! What to do about the store and its keyring.
+//! Hints for errors of the store and its keyring.
 
 use crate::config::held_by;
 use crate::store::{KeyringError, Place, Setting, StoreError};
@@ -10,17 +10,17 @@ pub(super) fn store_hint(error: &StoreError) -> Option<String> {
     use StoreError as S;
     match error {
         S::NoHome | S::RelativeHome { .. } => Some(
-            "set HOME to your home folder, or HALLPASS_DATA_DIR to a folder of yours".to_owned(),
+            "set HOME to your home folder, or HALLPASS_DATA_DIR to a folder you own".to_owned(),
         ),
         S::RelativeDataDir { .. } => Some("set HALLPASS_DATA_DIR to an absolute path".to_owned()),
         S::NoMachineId { .. } => {
-            Some("set HALLPASS_DATA_DIR to a folder on a disk of this machine".to_owned())
+            Some("set HALLPASS_DATA_DIR to a folder on a local disk".to_owned())
         }
         S::IsALink { path }
         | S::NotOurs { path, .. }
         | S::NotAFolder { path }
         | S::NotAFile { path } => Some(format!(
-            "look at it with `ls -ld {}`; move it away if it is not yours, or set HALLPASS_DATA_DIR",
+            "check it with `ls -ld {}`; if it is not yours, move it away, or set HALLPASS_DATA_DIR",
             path.display()
         )),
         S::TooOpen { path, .. } => Some(format!("run `chmod go-rwx {}`", path.display())),
@@ -30,7 +30,7 @@ pub(super) fn store_hint(error: &StoreError) -> Option<String> {
                 std::io::ErrorKind::ReadOnlyFilesystem | std::io::ErrorKind::PermissionDenied
             ) =>
         {
-            Some("set HALLPASS_DATA_DIR to a folder that you can write".to_owned())
+            Some("set HALLPASS_DATA_DIR to a folder that you can write to".to_owned())
         }
         S::Io { path, .. } => Some(format!(
             "check `df {0}` and `ls -ld {0}`; nothing was lost",
@@ -47,7 +47,7 @@ pub(super) fn store_hint(error: &StoreError) -> Option<String> {
         S::KeyMissing {
             place: Place::Keyring,
         } => Some(format!(
-            "if the key is in another keyring, open that one and run the command again; if the key \
+            "if the key is in another keyring, unlock that one and run the command again; if the key \
              is gone, run `{REMOVE_ALL}`, which removes what it has encrypted, and sign in again"
         )),
         S::KeyMissing { .. }
@@ -77,7 +77,7 @@ pub(super) fn store_hint(error: &StoreError) -> Option<String> {
              if the keyring that had the key is gone for good, run `{REMOVE_ALL} --unreadable` first"
         )),
         S::Keyring(_) => Some(format!(
-            "unlock the OS keyring and run the command again; if it cannot be unlocked any more, \
+            "unlock the OS keyring and run the command again; if it can no longer be unlocked, \
              run `{REMOVE_ALL} --unreadable`, which removes everything without revoking it"
         )),
         S::Kernel(_) => Some(format!(

@@ -1,4 +1,4 @@
-//! What to do about tokens that a provider refuses to issue, or that can't be trusted.
+//! Hints for tokens that a provider refuses to issue, or that could not be verified.
 
 use super::http_hints::{LATER, NETWORK_PAGE};
 use crate::session::{IdTokenError, TokenError};
@@ -22,7 +22,7 @@ pub(super) fn token_hint(error: &TokenError) -> &'static str {
         } => LATER,
         TokenError::Refused { .. } => {
             "check the client's registration at the provider: its grant types, redirect URIs and \
-             scopes, and that it needs no proof of possession (DPoP)"
+             scopes, and that it does not require proof of possession (DPoP)"
         }
         TokenError::Http { .. }
         | TokenError::NotJson { .. }
@@ -33,7 +33,7 @@ pub(super) fn token_hint(error: &TokenError) -> &'static str {
         | TokenError::UnacceptableUrl { .. }
         | TokenError::WrongTokenType
         | TokenError::DpopOnly => {
-            "check that the provider's addresses are right; if they are, tell the people who run it"
+            "check that the provider's addresses are right; if they are, tell its administrators"
         }
     }
 }
@@ -45,7 +45,7 @@ pub(super) fn id_token_hint(error: &IdTokenError) -> String {
             let list: Vec<String> = others.iter().map(|one| format!("{one:?}")).collect();
             format!(
                 "if those clients may see the ID token, set `trusted_audiences = [{}]` under the \
-                 provider in config.toml; else correct the client's audiences at the provider",
+                 provider in config.toml; otherwise correct the client's audiences at the provider",
                 list.join(", ")
             )
         }
@@ -55,14 +55,14 @@ pub(super) fn id_token_hint(error: &IdTokenError) -> String {
         }
         E::Encrypted => "turn ID token encryption off for this client at the provider".to_owned(),
         E::WrongIssuer => {
-            "compare `issuer` with the `iss` that the provider puts in its ID tokens, to the letter"
+            "check that `issuer` is exactly the `iss` that the provider puts in its ID tokens"
                 .to_owned()
         }
         E::WrongAudience | E::WrongParty => {
             "check that `client_id` is the one that is registered at the provider".to_owned()
         }
         E::WrongNonce => {
-            "sign in again; if that does not help, tell the people who run the provider".to_owned()
+            "sign in again; if that does not help, tell the provider's administrators".to_owned()
         }
         E::NotAJwt
         | E::CriticalExtension
@@ -73,7 +73,7 @@ pub(super) fn id_token_hint(error: &IdTokenError) -> String {
         | E::BadSignature
         | E::Missing { .. }
         | E::WrongAccessToken => {
-            "tell the people who run the provider: its ID token cannot be trusted".to_owned()
+            "tell the provider's administrators that its ID token could not be verified".to_owned()
         }
     }
 }

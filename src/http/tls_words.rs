@@ -13,14 +13,14 @@ pub(super) fn of_certificate(fault: &CertificateError) -> &'static str {
         E::Expired | E::ExpiredContext { .. } => "it has expired",
         E::NotValidYet | E::NotValidYetContext { .. } => "it is not valid yet",
         E::Revoked => "it was revoked",
-        E::UnknownIssuer => "its issuer is not known here",
+        E::UnknownIssuer => "its issuer is unknown",
         E::BadSignature => "its signature is wrong",
         E::NotValidForName | E::NotValidForNameContext { .. } => "it does not name this host",
-        E::InvalidPurpose | E::InvalidPurposeContext { .. } => "it is not meant for a server",
-        E::UnhandledCriticalExtension => "it demands an extension that is not supported",
+        E::InvalidPurpose | E::InvalidPurposeContext { .. } => "it is not a server certificate",
+        E::UnhandledCriticalExtension => "it requires an unsupported extension",
         E::UnsupportedSignatureAlgorithmContext { .. }
         | E::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
-            "it is signed in a way that is not supported"
+            "its signature algorithm is not supported"
         }
         E::ApplicationVerificationFailure => "this system does not accept it",
         _ if is_authority_as_server(fault) => {
@@ -40,12 +40,12 @@ pub(super) fn of_connection(fault: &Error) -> String {
         Error::InvalidMessage(_)
         | Error::InappropriateMessage { .. }
         | Error::InappropriateHandshakeMessage { .. }
-        | Error::PeerSentOversizedRecord => "it is something else than TLS".to_owned(),
+        | Error::PeerSentOversizedRecord => "the response is not TLS".to_owned(),
         Error::PeerIncompatible(_) => {
             "the server offers no version or cipher that hallpass accepts".to_owned()
         }
-        Error::PeerMisbehaved(_) => "the server breaks the rules of TLS".to_owned(),
-        Error::DecryptError => "what it sent cannot be decrypted".to_owned(),
+        Error::PeerMisbehaved(_) => "the server violates the TLS protocol".to_owned(),
+        Error::DecryptError => "its data cannot be decrypted".to_owned(),
         Error::NoCertificatesPresented => "the server sent no certificate".to_owned(),
         Error::AlertReceived(alert) => match alert {
             AlertDescription::ProtocolVersion
@@ -57,7 +57,7 @@ pub(super) fn of_connection(fault: &Error) -> String {
             AlertDescription::CertificateRequired
             | AlertDescription::AccessDenied
             | AlertDescription::BadCertificate => {
-                "the server wants a client certificate, which hallpass does not have".to_owned()
+                "the server requires a client certificate, which hallpass does not have".to_owned()
             }
             other => format!(
                 "the server ended the handshake (TLS alert {})",
@@ -93,7 +93,7 @@ mod tests {
         use CertificateError as E;
         let other = |error| E::Other(OtherError(Arc::new(error)));
         for (fault, words) in [
-            (E::UnknownIssuer, "its issuer is not known here"),
+            (E::UnknownIssuer, "its issuer is unknown"),
             (E::Expired, "it has expired"),
             (other(webpki::Error::CaUsedAsEndEntity), "it is a CA's own"),
             (
@@ -108,7 +108,7 @@ mod tests {
         for (fault, words) in [
             (
                 Error::InvalidMessage(InvalidMessage::InvalidContentType),
-                "it is something else than TLS",
+                "the response is not TLS",
             ),
             (
                 Error::PeerIncompatible(PeerIncompatible::Tls12NotOffered),

@@ -472,7 +472,7 @@ pub(crate) fn scope(text: &str) -> Result<String, What> {
     if is_token && !text.is_empty() {
         Ok(text.to_owned())
     } else {
-        Err(What::Is("one scope at a time, without spaces"))
+        Err(What::Is("one scope per entry, without spaces"))
     }
 }
 

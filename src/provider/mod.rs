@@ -425,8 +425,8 @@ mod tests {
             (" a:%+b ", Ok(" a:%+b ")),
             ("", Err("is empty")),
             ("\n", Err("is empty")),
-            ("abc\ndef\n", Err("holds more than one line")),
-            ("abc\0", Err("holds more than one line")),
+            ("abc\ndef\n", Err("has more than one line")),
+            ("abc\0", Err("has more than one line")),
         ] {
             let found = secret_line(Zeroizing::new(text.to_owned()));
             let found = found.as_ref().map(|secret| secret.expose().as_str());

@@ -1,26 +1,26 @@
-//! What can go wrong with what is kept. No message quotes what a file or a key holds.
+//! Errors of the store. No message quotes the content of a file or a key.
 
 use std::path::PathBuf;
 
 use super::{Holder, Place, RecordName, kernel::KernelError, keyring::KeyringError};
 
-/// Why something could not be kept, read or forgotten. None of these means that nothing is there.
+/// Why a record could not be stored, read or removed. None of these means that it doesn't exist.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    #[error("there is no home folder: HOME is not set, and the user database names none")]
+    #[error("no home folder found: HOME is not set, and the user database has none")]
     NoHome,
     #[error("the home folder {} is not an absolute path", path.display())]
     RelativeHome { path: PathBuf },
     #[error("HALLPASS_DATA_DIR is {}, which is not an absolute path", path.display())]
     RelativeDataDir { path: PathBuf },
-    #[error("{} is on a network file system, and this machine has no id in /etc/machine-id to tell it from others", path.display())]
+    #[error("{} is on a network file system, and /etc/machine-id has no ID that tells this machine from others", path.display())]
     NoMachineId { path: PathBuf },
 
-    #[error("{} is a link; it must be the thing itself", path.display())]
+    #[error("{} is a link, which is not allowed here", path.display())]
     IsALink { path: PathBuf },
-    #[error("{} belongs to the user with the id {owner}, not to you", path.display())]
+    #[error("{} belongs to the user with ID {owner}, not to you", path.display())]
     NotOurs { path: PathBuf, owner: u32 },
-    #[error("others may reach {} (its mode is {mode:o})", path.display())]
+    #[error("{} is accessible to others (mode {mode:o})", path.display())]
     TooOpen { path: PathBuf, mode: u32 },
     #[error("{} is not a folder", path.display())]
     NotAFolder { path: PathBuf },
@@ -37,31 +37,31 @@ pub enum StoreError {
     #[error("{} has a format that this version of hallpass does not know", path.display())]
     UnknownFormat { path: PathBuf },
     /// Neither deleted nor overwritten: the key may come back.
-    #[error("{} is sealed with another key than this folder's", path.display())]
+    #[error("{} is encrypted with a different key from this folder's", path.display())]
     ForeignKey { path: PathBuf },
     #[error("{} is damaged", path.display())]
     Damaged { path: PathBuf },
-    #[error("what is to be kept cannot be written as JSON")]
+    #[error("the data to be stored cannot be written as JSON")]
     NotJson,
 
-    #[error("{} has sessions or passwords but no key.json, and the data key that they name was not found", folder.display())]
+    #[error("{} has sessions or passwords but no key.json, and the data key that they refer to was not found", folder.display())]
     RecordsWithoutKey { folder: PathBuf },
     #[error("the data key was not found in the {place}{}", or_locked(*place))]
     KeyMissing { place: Place },
-    #[error("what the {place} holds under the data key's name is not a data key")]
+    #[error("the data key's entry in the {place} is not a data key")]
     KeyDamaged { place: Place },
     /// No place has the key that the records name, so key.json cannot be rebuilt.
-    #[error("{} is damaged, and the data key that the records name was not found", path.display())]
+    #[error("{} is damaged, and the data key that the records refer to was not found", path.display())]
     KeyFileDamaged { path: PathBuf },
     #[error("{} was written by a newer version of hallpass", path.display())]
     KeyFileNewer { path: PathBuf },
-    #[error("another process made a new data key meanwhile")]
+    #[error("another process has just created a new data key")]
     KeyChanged,
-    #[error("the data key is kept in the {remembered}, and the {asked} was asked for")]
+    #[error("the data key is stored in the {remembered}, but the {asked} was requested")]
     OtherPlace { remembered: Place, asked: Place },
     #[error("the kernel keyring is the only place that holds the data key")]
     OnlyPlace,
-    #[error("the operating system gave no random numbers")]
+    #[error("the operating system provided no random numbers")]
     NoRandomness,
     #[error("the OS keyring cannot be used")]
     Keyring(#[source] KeyringError),
@@ -73,7 +73,7 @@ pub enum StoreError {
         path: PathBuf,
         holder: Option<Holder>,
     },
-    #[error("nothing is kept here (the store is \"none\")")]
+    #[error("sessions are not saved (the store is \"none\")")]
     NothingKept,
 }
 

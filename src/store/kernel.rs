@@ -26,7 +26,7 @@ pub enum KernelError {
          keyring"
     )]
     OutOfReach,
-    #[error("what it holds under our name is not a data key")]
+    #[error("its entry for hallpass is not a data key")]
     NotAKey,
     #[error("it failed with error {0}")]
     Other(i32),

@@ -32,7 +32,7 @@ use always_there as secret_service;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KeyringError {
     /// There is none at all. The only answer that lets `auto` look elsewhere.
-    #[error("there is none: no session bus, or no Secret Service on it")]
+    #[error("not found: no session bus, or no Secret Service on it")]
     NoService,
     #[error("it is locked")]
     Locked,
@@ -203,7 +203,7 @@ fn bounded<T: Send + 'static>(
                 return Err(KeyringError::TimedOut { after: wait });
             }
             Err(RecvTimeoutError::Disconnected) => {
-                return Err(KeyringError::Other("it gave no answer".to_owned()));
+                return Err(KeyringError::Other("it did not answer".to_owned()));
             }
         }
     }

@@ -136,7 +136,7 @@ impl fmt::Display for Place {
             Self::Keyring => "OS keyring",
             Self::Kernel => "kernel keyring",
             Self::File => "key file",
-            Self::None => "store that keeps nothing",
+            Self::None => "store \"none\"",
         })
     }
 }

@@ -735,7 +735,10 @@ fn a_provider_in_trouble_never_opens_a_browser() {
         assert_eq!(token(&Parent::new(&scene).asks(&scene)), first);
     }
     scene.advance(100);
-    for (fault, word) in [(Fault::status(503), "503"), (Fault::NoAnswer, "broke off")] {
+    for (fault, word) in [
+        (Fault::status(503), "503"),
+        (Fault::NoAnswer, "was interrupted"),
+    ] {
         scene.end_pause();
         scene.provider.break_down(Endpoint::Refresh, fault);
         Parent::new(&scene).asks(&scene).fails_saying(1, &[word]);

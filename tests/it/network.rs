@@ -28,7 +28,7 @@ fn troubles() -> Vec<(Trouble, &'static [&'static str])> {
         (Trouble::Reset, &["127.0.0.1", "check the network"]),
         (Trouble::Hang, &["127.0.0.1", "did not answer within 2 s"]),
         (Trouble::CutAfter(20), &["127.0.0.1"]),
-        (Trouble::CutAfter(180), &["127.0.0.1", "broke off"]),
+        (Trouble::CutAfter(180), &["127.0.0.1", "was interrupted"]),
         (Trouble::Garble, &["127.0.0.1"]),
         (
             Trouble::Drip(Duration::from_millis(40)),
@@ -394,15 +394,18 @@ fn a_proxy_that_does_not_serve_is_named_without_its_password() {
             Trouble::Answer(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"),
             &[
                 &name,
-                "does not lead to provider.test",
+                "could not connect to provider.test",
                 "NO_PROXY=provider.test",
             ],
         ),
         (
             Trouble::CutAfter(0),
-            &[&name, "does not lead to provider.test"],
+            &[&name, "could not connect to provider.test"],
         ),
-        (Trouble::Reset, &[&name, "does not lead to provider.test"]),
+        (
+            Trouble::Reset,
+            &[&name, "could not connect to provider.test"],
+        ),
         (
             Trouble::Hang,
             &["provider.test", "did not answer within 2 s", "HTTPS_PROXY"],

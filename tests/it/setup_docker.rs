@@ -1059,6 +1059,9 @@ fn an_undo_that_would_take_another_set_ups_provider_names_the_way_out() {
     private_file(&desk.config, &(desk.config() + own));
     git(&["--undo"]).fails_saying(
         2,
-        &["names no provider", "change that entry in config.toml"],
+        &[
+            "is not a known provider",
+            "change that entry in config.toml",
+        ],
     );
 }

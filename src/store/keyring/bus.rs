@@ -15,7 +15,7 @@ pub(super) fn session() -> zbus::Result<Connection> {
     #[cfg(unix)]
     if let zbus::address::Transport::Unixexec(_) = address.transport() {
         return Err(zbus::Error::Address(
-            "a session bus that is a command (unixexec) is not used".to_owned(),
+            "hallpass does not use a session bus that is a command (unixexec)".to_owned(),
         ));
     }
     #[cfg(target_os = "linux")]

@@ -225,7 +225,7 @@ where
 }
 
 fn unexpected() -> KeyringError {
-    KeyringError::Other("the Secret Service gave an answer that it must not give".to_owned())
+    KeyringError::Other("the Secret Service sent an invalid response".to_owned())
 }
 
 /// Why there is no connection. No address and no socket mean that there is no bus; a bus that is

@@ -206,16 +206,16 @@ def twenty_at_once_leave_it_alive_and_open(rig, keyring):
 def absent_is_an_error_and_no_loss(rig, keyring):
     provider, token, before = signed_in(rig)
     address = rig.sandbox.env.pop("DBUS_SESSION_BUS_ADDRESS")
-    fails(rig, provider, "there is none", within=2 + SLACK)
+    fails(rig, provider, "not found: no session bus", within=2 + SLACK)
     with_an_empty_bus = rig.bus_without_a_keyring()
-    fails(rig, provider, "there is none", within=2 + SLACK)
-    assert "there is none" in rig.sandbox.hallpass("status").ended(0).stdout
+    fails(rig, provider, "not found: no session bus", within=2 + SLACK)
+    assert "not found: no session bus" in rig.sandbox.hallpass("status").ended(0).stdout
     with_an_empty_bus.close()
     # A remembered place is not left by `auto` either.
     rig.sandbox.env["HALLPASS_STORE"] = "auto"
-    fails(rig, provider, "there is none", within=2 + SLACK)
+    fails(rig, provider, "not found: no session bus", within=2 + SLACK)
     rig.sandbox.env["DBUS_SESSION_BUS_ADDRESS"] = f"unix:path={rig.sandbox.runtime}/no-such-socket"
-    fails(rig, provider, "there is none", within=2 + SLACK)
+    fails(rig, provider, "not found: no session bus", within=2 + SLACK)
     with socket.socket(socket.AF_UNIX) as silent:
         silent.bind(str(rig.sandbox.runtime / "silent"))
         silent.listen()

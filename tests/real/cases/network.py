@@ -149,7 +149,7 @@ def a_proxy_that_wants_a_password_gets_the_one_in_its_address(rig):
     trusting(rig, authority)
     for url in (f"http://127.0.0.1:{proxy.port}", f"http://somebody:wrong-canary@127.0.0.1:{proxy.port}"):
         refused = rig.sandbox.hallpass("get-token", "-v", *asks(provider), HTTPS_PROXY=url)
-        refused.ended(1).said(f"the proxy 127.0.0.1:{proxy.port} wants a user name and a password")
+        refused.ended(1).said(f"the proxy 127.0.0.1:{proxy.port} requires a user name and password")
         refused.said(f"HTTPS_PROXY=http://USER:PASSWORD@127.0.0.1:{proxy.port}")
         assert "canary" not in refused.stderr
     good = rig.sandbox.hallpass("get-token", "-v", *asks(provider), HTTPS_PROXY=proxy.url)
@@ -166,7 +166,7 @@ def a_dead_proxy_is_named_and_loses_nothing(rig):
     expire()
     proxy.close()
     dead = rig.sandbox.hallpass("get-token", *asks(provider), HTTPS_PROXY=proxy.url)
-    dead.ended(1).said(f"the proxy 127.0.0.1:{proxy.port} does not lead to provider.test", "NO_PROXY=provider.test")
+    dead.ended(1).said(f"the proxy 127.0.0.1:{proxy.port} could not connect to provider.test", "NO_PROXY=provider.test")
     assert "hallpass login" not in dead.stderr
     again = rig.proxy()
     assert rig.sandbox.hallpass("get-token", *NEVER, *asks(provider), HTTPS_PROXY=again.url).token != first

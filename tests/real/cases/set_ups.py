@@ -120,7 +120,7 @@ def a_read_only_home_is_named_before_anything_is_set_up_and_the_way_out_works(ri
     dry = rig.sandbox.hallpass("setup", "docker", "r.example", "--provider", "corp", "--dry-run", before=behind).ended(0)
     dry.said("warning: cannot write", "no session can be saved", "HALLPASS_DATA_DIR")
     failed = rig.sandbox.hallpass("get-token", "corp", before=behind).ended(1)
-    failed.said("hint: set HALLPASS_DATA_DIR to a folder that you can write")
+    failed.said("hint: set HALLPASS_DATA_DIR to a folder that you can write to")
     assert rig.sandbox.tabs() == []
     elsewhere = str(rig.sandbox.root / "elsewhere")
     token = rig.sandbox.hallpass("get-token", "corp", before=behind, HALLPASS_DATA_DIR=elsewhere).token
