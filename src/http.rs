@@ -1,9 +1,9 @@
 //! HTTP: one request at a time, to an authorization server.
 //!
-//! What every request has: TLS by ring with the platform's certificates (and a private CA where
-//! one is configured), a time limit that covers the whole exchange, a body cap, and no redirect
-//! followed, for what we send are credentials. Plain http goes to a loopback address only, and
-//! never through a proxy. Bodies are never logged: method, host, status.
+//! Every request uses TLS by ring with the platform's certificates (and a private CA if one is
+//! configured), a time limit for the whole exchange, and a limit on the body's size. Redirects are
+//! not followed, because requests carry credentials. Plain http goes to loopback addresses only,
+//! and never through a proxy. Logs show the method, host, path and status, never a body.
 
 use std::cell::{Cell, OnceCell};
 use std::io::Read as _;
@@ -35,11 +35,11 @@ mod tls_words;
 /// More than any metadata document, key set or token response needs.
 const BODY_CAP: usize = 1024 * 1024;
 
-/// Long enough for a slow proxy, short enough that a dead address does not eat the whole limit, and
-/// ends before any request does: a time-out tells whether there was a connection.
+/// Long enough for a slow proxy, and short enough that a dead address does not use up the whole
+/// limit. It ends before any request does, so a time-out shows whether there was a connection.
 const CONNECT_LIMIT: Duration = Duration::from_secs(9);
 
-/// The status of a network that wants to be signed in to first (RFC 6585 §6).
+/// The status of a network that requires a sign-in first (RFC 6585 §6).
 const NETWORK_SIGN_IN: u16 = 511;
 
 #[derive(Debug, thiserror::Error)]
@@ -79,7 +79,7 @@ pub enum HttpError {
     Redirect {
         host: String,
         status: u16,
-        /// Where to, without what may be secret in it, and printable.
+        /// The target, printable and without the parts that may be secret.
         to: Option<String>,
     },
     #[error("the response from {host} is larger than {} KiB", BODY_CAP / 1024)]
@@ -103,58 +103,58 @@ impl HttpError {
     }
 }
 
-/// What is wrong with a certificate: each has another remedy.
+/// What is wrong with a certificate. Each kind has its own remedy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CertificateFault {
     /// Not yet or no longer valid, by this machine's clock.
     Time,
-    /// It is another host's.
+    /// It is for a different host.
     Name,
-    /// Nobody whom we trust issued it, or it is damaged.
+    /// No trusted authority issued it, or it is damaged.
     Trust,
 }
 
-/// A response whose body was read whole.
+/// A response with its complete body.
 #[derive(Debug)]
 pub struct Response {
     pub status: u16,
     pub body: Body,
-    /// The server's clock (RFC 9110 §6.6.1), where it says.
+    /// The server's clock (RFC 9110 §6.6.1), if sent.
     pub date: Option<OffsetDateTime>,
     /// `max-age` of the response's `Cache-Control`.
     pub max_age: Option<Duration>,
-    /// When to try again (RFC 9110 §10.2.3), where the server says.
+    /// When to try again (RFC 9110 §10.2.3), if sent.
     pub retry_after: Option<Duration>,
-    /// A page, which no endpoint of a provider has for a program: it comes from a gateway.
+    /// An HTML page. No endpoint of a provider sends one to a program, so it comes from a gateway.
     pub is_html: bool,
 }
 
-/// A body, which may hold tokens: it is never printed, and wiped when it is dropped.
+/// A body. It may contain tokens, so it is never printed, and it is wiped when dropped.
 pub type Body = Secret<Vec<u8>>;
 
-/// The client, built when the first request is made: linked but unused it costs nothing.
+/// The HTTP client. It is built for the first request, so a hit doesn't pay for it.
 #[derive(Debug)]
 pub struct Http {
     limit: Duration,
     ca_file: Option<PathBuf>,
-    /// Certificates in PEM that are trusted beside the platform's.
+    /// Certificates in PEM to trust in addition to the platform's.
     authorities: Vec<u8>,
-    /// What a proxy is called in a message.
+    /// The proxy's name for messages.
     proxy: String,
     terminal: Terminal,
-    /// Where every request but one to loopback goes through, whatever the environment says.
+    /// The proxy for every request except those to loopback; overrides the environment.
     through: Option<Url>,
-    /// What the clock of the last server that answered said, where it said anything.
+    /// The clock of the last server that responded, if it sent one.
     last_date: Cell<Option<OffsetDateTime>>,
-    /// When that server wants to be asked again, where it said so.
+    /// When that server allows another request, if it said so.
     last_retry_after: Cell<Option<Duration>>,
     proxied: OnceCell<Immortal>,
-    /// To loopback addresses: plain http is allowed, and no proxy sees it.
+    /// For loopback addresses: plain http is allowed, and no proxy is used.
     loopback: OnceCell<Immortal>,
 }
 
-/// A client that ends with the process: to drop it is to wait for whatever it does, and nobody can
-/// tell how long the platform goes on asking a name server that is silent.
+/// A client that lives until the process ends. Dropping it would wait for its pending work, and the
+/// platform may query a silent name server for an unknown time.
 type Immortal = ManuallyDrop<Client>;
 
 impl Http {
@@ -173,7 +173,7 @@ impl Http {
         }
     }
 
-    /// The same, and it trusts these certificates in PEM.
+    /// Also trusts these certificates in PEM.
     #[must_use]
     pub fn trusting(self, authorities: Vec<u8>) -> Self {
         Self {
@@ -184,7 +184,7 @@ impl Http {
         }
     }
 
-    /// The same through a proxy: `http`, `https`, `socks5`. It is the proxy that looks names up.
+    /// Sends requests through a proxy: `http`, `https` or `socks5`. The proxy resolves host names.
     #[must_use]
     pub fn through(self, mut proxy: Url) -> Self {
         if proxy.scheme() == "socks5"
@@ -200,17 +200,17 @@ impl Http {
         }
     }
 
-    /// The clock of the server that answered last (RFC 9110 §6.6.1).
+    /// The clock of the last server that responded (RFC 9110 §6.6.1).
     pub fn last_date(&self) -> Option<OffsetDateTime> {
         self.last_date.get()
     }
 
-    /// When to try again (RFC 9110 §10.2.3), as the response to the last request says.
+    /// When to try again (RFC 9110 §10.2.3), according to the last response.
     pub fn last_retry_after(&self) -> Option<Duration> {
         self.last_retry_after.get()
     }
 
-    /// GETs a JSON document; `bearer` is an access token, where one is needed.
+    /// GETs a JSON document, with an access token (`bearer`) if the server needs one.
     pub fn get(&self, url: &Url, bearer: Option<&Secret<String>>) -> Result<Response, HttpError> {
         let request = self.client(url)?.get(url.clone());
         let request = match bearer {
@@ -268,9 +268,9 @@ impl Http {
         self.last_retry_after.set(None);
         let waiting = Patience::with(&host, limit, self.terminal);
         let result = request
-            // GitHub answers in another format unless it is asked for JSON.
+            // GitHub responds in another format unless the request asks for JSON.
             .header(header::ACCEPT, "application/json")
-            // Nothing here decompresses, and some servers compress unless they are told not to.
+            // This client doesn't decompress, and some servers compress unless told not to.
             .header(header::ACCEPT_ENCODING, "identity")
             .timeout(limit)
             .send()
@@ -339,7 +339,7 @@ impl Http {
         let mut body = Vec::with_capacity(8 * 1024);
         let mut chunk = [0; 8 * 1024];
         loop {
-            // The client's own limit is one for each read, and a server may drip for ever.
+            // The client's own limit applies to each read, so a slow server could exceed the total.
             if started.elapsed() > limit {
                 return Err(timed_out());
             }
@@ -373,7 +373,7 @@ impl Http {
 
     fn classified(&self, host: &str, error: reqwest::Error, limit: Duration) -> HttpError {
         let host = host.to_owned();
-        // A URL can carry what must not be shown.
+        // A URL can contain secrets.
         let error = error.without_url();
         if error.is_timeout() {
             let connected = !error.is_connect();
@@ -428,7 +428,7 @@ impl Http {
         CONNECT_LIMIT.min(self.limit.mul_f32(0.9))
     }
 
-    /// Whom it trusts beside the platform's authorities.
+    /// The certificates to trust in addition to the platform's.
     fn extra(&self) -> Result<Vec<CertificateDer<'static>>, HttpError> {
         let mut extra = match &self.ca_file {
             Some(path) => certificates(path)?,
@@ -469,7 +469,7 @@ impl Http {
             })?;
             builder = builder.proxy(proxy);
         }
-        // The client has a thread, and that one starts others.
+        // The client starts a thread, which starts others.
         let client = crate::signals::in_threads_without(|| builder.build()).map_err(|error| {
             HttpError::Tls {
                 reason: innermost(&error.without_url()),
@@ -479,7 +479,7 @@ impl Http {
     }
 }
 
-/// The platform's verifier over ring, and the private CA beside the platform's own.
+/// The platform's verifier over ring, with the private CA added to the platform's.
 fn tls(extra: Vec<CertificateDer<'static>>) -> Result<rustls::ClientConfig, HttpError> {
     let fault = |error: rustls::Error| HttpError::Tls {
         reason: tls_words::of_connection(&error),
@@ -494,7 +494,7 @@ fn tls(extra: Vec<CertificateDer<'static>>) -> Result<rustls::ClientConfig, Http
     Ok(rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(fault)?
-        .dangerous() // rustls's name for any verifier but its own; this is the platform's.
+        .dangerous() // rustls calls every verifier but its own that; this is the platform's.
         .with_custom_certificate_verifier(Arc::new(verifier))
         .with_no_client_auth())
 }
@@ -519,7 +519,7 @@ fn in_pem(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
     Ok(found)
 }
 
-/// The host and port, which is all that is ever shown of a URL.
+/// The host and port: the only part of a URL that messages show.
 fn authority(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
     match url.port() {
@@ -558,7 +558,7 @@ fn max_age(cache_control: &str) -> Option<Duration> {
     found
 }
 
-/// Seconds, or a date by the server's clock.
+/// Parses `Retry-After`: seconds, or a date by the server's clock.
 fn retry_after(text: &str, server_time: OffsetDateTime) -> Option<Duration> {
     let text = text.trim();
     if let Ok(seconds) = text.parse() {
@@ -568,8 +568,8 @@ fn retry_after(text: &str, server_time: OffsetDateTime) -> Option<Duration> {
     Some((date - server_time).try_into().unwrap_or_default())
 }
 
-/// What TLS itself found wrong. A certificate that was refused is an error of its own, never
-/// "please sign in".
+/// The TLS fault behind an error. A rejected certificate is an error of its own and never leads to
+/// a new sign-in.
 fn tls_fault<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e rustls::Error> {
     chain(error).find_map(|cause| cause.downcast_ref())
 }
@@ -578,7 +578,7 @@ fn kind_of(fault: &rustls::CertificateError) -> CertificateFault {
     use rustls::CertificateError as E;
     #[expect(
         clippy::wildcard_enum_match_arm,
-        reason = "the list is open, and what is not named here is a matter of trust"
+        reason = "the list is open, and all other faults are a matter of trust"
     )]
     match fault {
         E::Expired | E::ExpiredContext { .. } | E::NotValidYet | E::NotValidYetContext { .. } => {
@@ -589,14 +589,14 @@ fn kind_of(fault: &rustls::CertificateError) -> CertificateFault {
     }
 }
 
-/// Whether it was on the way through a proxy. The library's type for it is not public, its words
-/// are.
+/// Whether the connection through a proxy failed. The library's type for that is private, so this
+/// compares its message.
 fn is_of_tunnel(error: &(dyn std::error::Error + 'static)) -> bool {
     chain(error).any(|cause| cause.to_string().starts_with("tunnel error"))
 }
 
-/// An error and its causes. An `io::Error` speaks for the error that it holds, and does not name
-/// it as its source.
+/// An error and its causes. An `io::Error` forwards `source` to the error inside it and so skips
+/// that error.
 fn chain<'e>(
     error: &'e (dyn std::error::Error + 'static),
 ) -> impl Iterator<Item = &'e (dyn std::error::Error + 'static)> {
@@ -611,8 +611,8 @@ fn chain<'e>(
     })
 }
 
-/// Where the proxy stands, without the password that may be in it. The names and their order are
-/// those that the HTTP library goes by.
+/// The proxy's host and port, without a password. The variables and their order are those of the
+/// HTTP library.
 fn proxy_name(env: &Env) -> String {
     let named = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"]
         .iter()
@@ -626,7 +626,7 @@ fn proxy_name(env: &Env) -> String {
     parsed.map_or_else(|| "of this system".to_owned(), |url| authority(&url))
 }
 
-/// The first cause, which says most; the layers above it only say that there is one.
+/// The root cause. The layers above it add no detail.
 fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
     chain(error).last().unwrap_or(error).to_string()
 }
@@ -709,7 +709,7 @@ mod tests {
         }
     }
 
-    /// reqwest panics where no crypto provider was installed; ours is handed to it.
+    /// reqwest panics without an installed crypto provider unless one is passed to it.
     #[test]
     fn a_client_can_be_built_in_a_fresh_process() {
         let http = Http::new(

@@ -1,8 +1,8 @@
-//! Reads a file that decides who gets a token, after a look at who could have written it; puts
-//! another in its place, whole or not at all.
+//! Reads files that decide who gets a token, after checking who could have written them. Replaces
+//! them completely or not at all.
 //!
-//! A link is followed, for many keep their configuration in a repository of their own; what
-//! it leads to is then checked on the open file, so nobody can change it in between.
+//! Links are followed, because many users keep their configuration in a repository. The target is
+//! checked on the open file, so that it can't be swapped in between.
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read, Write as _};
@@ -12,22 +12,22 @@ use zeroize::Zeroizing;
 
 use crate::files;
 
-/// Nobody writes a megabyte by hand.
+/// No file written by hand reaches a megabyte.
 const LARGEST: u64 = 1 << 20;
 
-/// What a file is for, which decides who may own and read it.
+/// The purpose of a file, which decides who may own and read it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// The system's configuration.
     System,
     /// The user's configuration, of hallpass or another program.
     User,
-    /// Only its owner may read it, where the owner is the user. One that root provides for
-    /// everyone (a company's client, a container's mounted secret) may be readable.
+    /// A secret. If the user owns it, only the user may read it. One that root provides (a
+    /// company's client, a secret mounted into a container) may be readable by others.
     Private,
 }
 
-/// What is wrong with a file that others may have written or read.
+/// Why a file is not trusted: others may have written or read it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Untrusted {
     #[error("is not a regular file")]
@@ -50,7 +50,7 @@ pub enum Untrusted {
     NotUtf8,
 }
 
-/// Why a file that is there cannot be used.
+/// Why an existing file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Unusable {
     #[error(transparent)]
@@ -59,7 +59,7 @@ pub(crate) enum Unusable {
     Unreadable(#[from] io::Error),
 }
 
-/// The file's text, or nothing where there is no such file.
+/// The file's text, or `None` if it does not exist.
 ///
 /// Any other failure is an error: a file that cannot be read is not an absent one.
 pub(crate) fn read(path: &Path, kind: Kind) -> Result<Option<Zeroizing<String>>, Unusable> {
@@ -76,7 +76,7 @@ pub(crate) fn read(path: &Path, kind: Kind) -> Result<Option<Zeroizing<String>>,
     let metadata = file.metadata()?;
     check(path, &file, &metadata, kind)?;
 
-    // The size is known, so the buffer never grows and leaves no copy of a secret behind.
+    // The buffer has its final size, so it never grows and leaves no copy of a secret behind.
     let size = usize::try_from(metadata.len()).unwrap_or_default();
     let mut bytes = Zeroizing::new(Vec::with_capacity(size + 1));
     file.take(LARGEST).read_to_end(&mut bytes)?;
@@ -132,7 +132,7 @@ fn check_owner(path: &Path, file: &File, metadata: &Metadata, kind: Kind) -> Res
     judge(owner, mode, kind)
 }
 
-/// Elsewhere the folder's own access list has to do.
+/// On other platforms, the folder's access list has to suffice.
 #[cfg(not(unix))]
 #[expect(clippy::unnecessary_wraps, reason = "it can fail on unix")]
 fn check_owner(
@@ -163,17 +163,17 @@ fn judge(owner: crate::identity::Owner, mode: u32, kind: Kind) -> Result<(), Unt
     }
 }
 
-/// Puts a file in its place, whole or not at all: a link stays a link, what it leads to keeps its
-/// owner and mode, and a new file is its owner's alone (0600), in folders that are (0700).
+/// Replaces a file completely or not at all. A link stays a link, and its target keeps its owner
+/// and mode. A new file is private (0600), as are new folders (0700).
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     Staged::of(path, bytes)?.commit()
 }
 
-/// A file's next bytes, on the disk beside it. Dropped, it leaves no trace.
+/// A file's new content, in a temporary file beside it that is removed on drop.
 pub(crate) struct Staged {
     temp: PathBuf,
     target: PathBuf,
-    /// The folders that were made for it, the outer ones first.
+    /// The folders that were created for it, outermost first.
     folders: Vec<PathBuf>,
     is_done: bool,
 }
@@ -213,7 +213,7 @@ impl Drop for Staged {
         if self.is_done {
             return;
         }
-        // The error that is told is the first one.
+        // Only the first error is reported.
         let _ = std::fs::remove_file(&self.temp);
         for folder in self.folders.iter().rev() {
             let _ = std::fs::remove_dir(folder);
@@ -237,13 +237,13 @@ fn is_temp_ending(ending: &str) -> bool {
     })
 }
 
-/// Removes what a process that was killed has left of [`replace`] beside a file. It is as private
-/// as the file, so it must not stay; one that another process may still be writing does.
+/// Removes the temporary files that killed processes left beside a file. They are as private as the
+/// file itself. Recent ones stay, because another process may still be writing them.
 pub(crate) fn sweep(target: &Path) {
     let (Some(folder), Some(name)) = (target.parent(), target.file_name()) else {
         return;
     };
-    // The worst that comes of an error is a file too many, until the next time.
+    // An error here only leaves a file behind until the next time.
     let Ok(entries) = std::fs::read_dir(folder) else {
         return;
     };
@@ -262,7 +262,7 @@ pub(crate) fn sweep(target: &Path) {
     }
 }
 
-/// What a path leads to. Many keep theirs in a repository, and a link to it in its place.
+/// Resolves links: many users keep the file in a repository and link to it.
 pub(crate) fn target(path: &Path) -> io::Result<PathBuf> {
     match std::fs::canonicalize(path) {
         Ok(target) => Ok(target),
@@ -283,7 +283,7 @@ pub(super) fn create_folder(folder: &Path) -> io::Result<()> {
     std::fs::create_dir_all(folder)
 }
 
-/// A new file with the owner and mode of the one that it will replace.
+/// Creates a file with the owner and mode of the one that it will replace.
 fn new_file(path: &Path, like: &Path) -> io::Result<File> {
     let mut options = File::options();
     options.write(true).create_new(true);
@@ -294,7 +294,7 @@ fn new_file(path: &Path, like: &Path) -> io::Result<File> {
         #[cfg(unix)]
         {
             use std::os::unix::fs::{MetadataExt as _, fchown};
-            // Only root can keep another user's file theirs.
+            // Only root can preserve another user's ownership.
             let _ = fchown(&file, Some(metadata.uid()), Some(metadata.gid()));
         }
         file.set_permissions(metadata.permissions())?;

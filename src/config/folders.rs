@@ -1,8 +1,8 @@
-//! Where the configuration stands: the system's file, the user's file, and the user's home.
+//! Where the configuration is: the system's file, the user's file, and the user's home.
 //!
-//! Never the working directory: whoever can write a repository would else choose the servers.
-//! Folders come from the environment that is handed in, and where that says nothing from the
-//! user database; a relative one is refused rather than resolved.
+//! It is never in the working directory; otherwise, anyone who can write to a repository could
+//! choose the servers. Folders come from the environment passed in, or else from the user database.
+//! A relative folder is refused rather than resolved.
 //!
 //! Specification: <https://specifications.freedesktop.org/basedir-spec/latest/>
 
@@ -13,7 +13,7 @@ use crate::env::Env;
 
 const FILE: &str = "config.toml";
 
-/// The file that the machine's administrator writes; the weakest layer above the presets.
+/// The administrator's file: the weakest layer above the presets.
 ///
 /// None on Windows: any user may create a folder in `%ProgramData%`, and the owner of a file
 /// cannot be checked there without `unsafe`. A file planted there could name another user's
@@ -30,7 +30,7 @@ pub(super) fn system_file() -> Option<&'static Path> {
     }
 }
 
-/// The user's file, and whether it must be there because `HALLPASS_CONFIG` names it.
+/// The user's file, and whether it must exist because `HALLPASS_CONFIG` names it.
 pub(super) fn user_file(env: &Env) -> Result<(PathBuf, bool), ConfigError> {
     if let Some(path) = absolute(env, "HALLPASS_CONFIG")? {
         return Ok((path, true));
@@ -61,13 +61,13 @@ fn config_folder(env: &Env) -> Result<PathBuf, ConfigError> {
         .ok_or(ConfigError::NoHome)
 }
 
-/// The user's home. An empty `HOME` counts as not set, and then the user database is asked.
+/// The user's home. Without `HOME`, or with an empty one, it comes from the user database.
 pub(crate) fn home(env: &Env) -> Result<PathBuf, ConfigError> {
     let variable = if cfg!(windows) { "USERPROFILE" } else { "HOME" };
     match absolute(env, variable)? {
         Some(home) => Ok(home),
         None => std::env::home_dir()
-            // An empty HOME is the current folder to some versions of the standard library.
+            // Some versions of the standard library take an empty HOME for the current folder.
             .filter(|home| home.is_absolute())
             .ok_or(ConfigError::NoHome),
     }
@@ -85,7 +85,7 @@ fn absolute(env: &Env, name: &'static str) -> Result<Option<PathBuf>, ConfigErro
     }
 }
 
-/// A path as a person sees it: `~` for the home, and nothing that a terminal would obey.
+/// A path for messages: `~` for the home, and without terminal control sequences.
 pub(super) fn shown(path: &Path, home: Option<&Path>) -> String {
     let beneath = home
         .and_then(|home| path.strip_prefix(home).ok())
@@ -101,7 +101,7 @@ pub(super) fn shown(path: &Path, home: Option<&Path>) -> String {
     }
 }
 
-/// Control characters, and the marks that reorder what stands beside them.
+/// Control characters, and marks that reorder the text next to them.
 pub(super) fn unprintable(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')

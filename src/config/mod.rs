@@ -1,8 +1,8 @@
 //! The configuration: presets < the system's file < the user's file < the environment < flags.
 //!
-//! Each layer is read once, into a struct of options, and laid over the weaker ones. What a
-//! provider is, is worked out only when it is asked for: a hit pays for one. Nothing is read
-//! from the working directory, and nothing in a file is expanded from the environment.
+//! Each layer is read once into a struct of options and merged over the weaker ones. A provider is
+//! resolved only when it is needed, so a hit pays for one provider. Nothing is read from the
+//! working directory, and nothing in a file is expanded from the environment.
 //!
 //! The keys are documented in `docs/configuration.md`.
 
@@ -43,44 +43,43 @@ use file::{Kind, Unusable};
 use section::{Name, Section, Source, Title, UnknownKeys, issuer, printable};
 use settings::{SettingsLayer, choice};
 
-/// All that was configured, before any provider is asked for.
+/// The complete configuration, before any provider is resolved.
 #[derive(Debug)]
 pub struct Config {
     pub settings: Settings,
     providers: BTreeMap<String, ProviderLayer>,
-    /// The user's entries first: of two that fit alike, the first wins.
+    /// The user's entries first: of two equally close matches, the first wins.
     resources: Vec<Resource>,
     sources: Sources,
-    /// What a person should know about the files, although they can be used.
+    /// Warnings about files that can still be used.
     pub warnings: Vec<String>,
 }
 
-/// The files that a configuration is made of, as they were read: each was looked at first, for who
-/// could have written it.
+/// The configuration's files as they were read, each after a check of who could have written it.
 pub struct Sources {
     system: Option<Source>,
     user: Option<Source>,
-    /// The user's, whether or not it is there.
+    /// The user's file, whether or not it exists.
     file: Name,
 }
 
-/// What a resource is answered with.
+/// How hallpass answers for a resource.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Match {
     pub provider: Provider,
-    /// The account's label; `None`: the default one.
+    /// The account's label; `None` for the default account.
     pub account: Option<String>,
-    /// What git and docker send along; `None`: as the provider has it.
+    /// The user name that git and docker send; `None` for the provider's.
     pub username: Option<String>,
     pub token: Option<TokenKind>,
-    /// How the registry makes its own credential; `None`: as the provider has it.
+    /// How the registry creates its own credential; `None` for the provider's setting.
     pub registry_exchange: Option<RegistryExchange>,
 }
 
-/// What the command line asks of a provider, in place of what is configured.
+/// What the command line overrides in a provider's configuration.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ProviderOverrides {
-    /// As it was typed: relative to the working directory.
+    /// As typed: relative to the working directory.
     pub client_secret_file: Option<PathBuf>,
     pub scopes: Vec<String>,
     pub redirect_uri: Option<String>,
@@ -90,7 +89,7 @@ pub struct ProviderOverrides {
 }
 
 impl ProviderOverrides {
-    /// The provider with this laid over it.
+    /// The provider with these overrides.
     pub fn of(self, mut provider: Provider) -> Result<Provider, ConfigError> {
         let Self {
             client_secret_file,
@@ -135,7 +134,7 @@ impl Config {
         Self::of(Sources::read(env)?, env, flags)
     }
 
-    /// What holds if the user's file is written as it was edited.
+    /// The configuration that results if the edited user's file is written.
     pub(crate) fn load_edited(
         env: &Env,
         flags: &Flags,
@@ -184,7 +183,7 @@ impl Config {
         })
     }
 
-    /// The files that it was made of.
+    /// The files that this configuration was read from.
     pub fn sources(&self) -> &Sources {
         &self.sources
     }
@@ -206,7 +205,7 @@ impl Config {
         Ok(provider)
     }
 
-    /// The provider's own scopes, and what its entries need beside them.
+    /// The provider's own scopes, and those that its entries need in addition.
     fn sign_in_scopes(&self, provider: &str, own: &[String]) -> Vec<SignInScopes> {
         let entries = self.resources.iter();
         let mut needed: Vec<SignInScopes> = entries
@@ -225,7 +224,7 @@ impl Config {
         self.providers.keys().map(String::as_str)
     }
 
-    /// The provider that is meant where none is named: the default, else the only one.
+    /// The provider to use if none is named: the default, or else the only one.
     pub fn only_provider(&self) -> Result<Provider, ConfigError> {
         if let Some(name) = &self.settings.default_provider {
             return self.provider(name);
@@ -242,12 +241,12 @@ impl Config {
         }
     }
 
-    /// What answers a tool for a URL: the entry that fits it most closely, or nothing.
+    /// The entry that matches a tool and a URL most closely, if any.
     pub fn resource(&self, url: &Url, tool: &str) -> Result<Option<Match>, ConfigError> {
         self.resource_of(url, tool, None)
     }
 
-    /// As [`Self::resource`]; of several that fit alike, the one with this account.
+    /// Like [`Self::resource`], but among equally close matches prefers the one with this account.
     pub fn resource_of(
         &self,
         url: &Url,
@@ -279,14 +278,14 @@ impl Config {
         }))
     }
 
-    /// The accounts of those entries that fit a URL most closely, the first one first; `None` is
-    /// the default one. Empty where nothing fits.
+    /// The accounts of the entries that match a URL most closely, in their order; `None` is the
+    /// default account. Empty if nothing matches.
     pub fn accounts(&self, url: &Url, tool: &str) -> Vec<Option<&str>> {
         let closest = self.closest(url, tool);
         closest.into_iter().map(|r| r.account.as_deref()).collect()
     }
 
-    /// The accounts that the entries of a provider name.
+    /// The accounts named in a provider's entries.
     pub fn accounts_of(&self, provider: &str) -> impl Iterator<Item = &str> {
         let entries = self.resources.iter();
         entries
@@ -294,19 +293,19 @@ impl Config {
             .filter_map(|resource| resource.account.as_deref())
     }
 
-    /// The patterns of all entries, as they are written.
+    /// The patterns of all entries, as written.
     pub fn all_patterns(&self) -> impl Iterator<Item = &Pattern> {
         self.resources.iter().map(|resource| &resource.pattern)
     }
 
-    /// The patterns of a tool's entries, as they are written.
+    /// The patterns of a tool's entries, as written.
     pub fn patterns<'c>(&'c self, tool: &str) -> impl Iterator<Item = &'c Pattern> {
         let all = self.resources.iter();
         all.filter(move |resource| resource.is_for(tool))
             .map(|resource| &resource.pattern)
     }
 
-    /// Whether an entry lets a provider answer a tool for a URL.
+    /// Whether an entry assigns a tool and a URL to a provider.
     pub fn opens(&self, provider: &str, url: &Url, tool: &str) -> bool {
         Realm::of(url).is_some_and(|realm| {
             self.resources.iter().any(|resource| {
@@ -317,13 +316,13 @@ impl Config {
         })
     }
 
-    /// The providers that any entry names, whatever tool it is for.
+    /// The providers named in any entry, for whatever tool.
     pub fn providers_with_resources(&self) -> BTreeSet<&str> {
         let entries = self.resources.iter();
         entries.map(|resource| resource.provider.as_str()).collect()
     }
 
-    /// The entries that fit a URL, and that no other one fits more closely.
+    /// The entries that match a URL most closely.
     fn closest(&self, url: &Url, tool: &str) -> Vec<&Resource> {
         let Some(realm) = Realm::of(url) else {
             return Vec::new();
@@ -345,8 +344,8 @@ impl Config {
         closest
     }
 
-    /// A provider from the command line alone; what is configured does not touch it, but for
-    /// the certificates that are trusted.
+    /// A provider from the command line alone. Only the trusted certificates come from the
+    /// configuration.
     pub fn ad_hoc(
         &self,
         issuer_url: &str,
@@ -386,12 +385,12 @@ impl Config {
     }
 }
 
-/// A path as a person sees it.
+/// A path for messages.
 pub(crate) fn shown_at_home(path: &Path, home: Option<&Path>) -> String {
     folders::shown(path, home)
 }
 
-/// The text of another program's file, if it is there and nobody else can have written it.
+/// The text of another program's file, if it exists and no other user can have written it.
 pub(crate) fn read_text(
     path: &Path,
     shown: &str,
@@ -431,7 +430,7 @@ impl Sources {
         Ok(Self { system, user, file })
     }
 
-    /// What stands in the system's and in the user's file, to the byte.
+    /// The exact content of the system's and the user's file.
     pub fn texts(&self) -> [Option<&str>; 2] {
         [&self.system, &self.user].map(|source| source.as_ref().map(|source| source.text.as_str()))
     }
@@ -450,7 +449,7 @@ pub(crate) fn home(env: &Env) -> Result<PathBuf, ConfigError> {
     folders::home(env)
 }
 
-/// A path as a person sees it, where the home does not matter.
+/// A path for messages, without abbreviating the home.
 pub(crate) fn shown(path: &Path) -> String {
     folders::shown(path, None)
 }
@@ -459,7 +458,7 @@ fn given<T>(name: &'static str, value: Result<T, What>) -> Result<T, ConfigError
     value.map_err(|what| ConfigError::Given { name, what })
 }
 
-/// Reads one file, if it is there and nobody else can have written it.
+/// Reads one file, if it exists and no other user can have written it.
 fn read(path: &Path, kind: Kind, home: Option<PathBuf>) -> Result<Option<Source>, ConfigError> {
     let name = Name::File {
         path: path.to_owned(),
@@ -490,7 +489,7 @@ fn read(path: &Path, kind: Kind, home: Option<PathBuf>) -> Result<Option<Source>
     }))
 }
 
-/// What one file says.
+/// The content of one file.
 #[derive(Default)]
 struct FileLayer<'s> {
     settings: SettingsLayer,
@@ -523,7 +522,7 @@ impl<'s> FileLayer<'s> {
         })
     }
 
-    /// This file laid over the system's: providers merge, resources append.
+    /// Merges this file over the system's: providers merge, resources append.
     fn over(self, system: Self) -> Self {
         let Self {
             settings,
@@ -554,7 +553,7 @@ fn is_provider_name(name: &str) -> bool {
     begins_well && name.len() <= LONGEST && name.bytes().all(plain)
 }
 
-/// What a `[[resources]]` entry says.
+/// A `[[resources]]` entry.
 #[derive(Debug)]
 struct Resource {
     pattern: Pattern,
@@ -563,11 +562,11 @@ struct Resource {
     username: Option<String>,
     token: Option<TokenKind>,
     registry_exchange: Option<RegistryExchange>,
-    /// `None`: for each of them.
+    /// `None` for all tools.
     tools: Option<Vec<String>>,
-    /// What it needs; `None`: the provider's scopes.
+    /// The scopes it needs; `None` for the provider's.
     scopes: Option<Vec<String>>,
-    /// It has a sign-in of its own, for exactly its scopes.
+    /// It has its own sign-in, for exactly its scopes.
     exact_scopes: bool,
 }
 
@@ -578,11 +577,11 @@ impl Resource {
     }
 }
 
-/// An entry whose provider has still to be looked up in all the files.
+/// An entry whose provider has not been looked up yet.
 struct ResourceEntry<'s> {
     resource: Resource,
     source: &'s Source,
-    /// Where it names its provider.
+    /// The position of its `provider` key.
     at: usize,
 }
 
@@ -608,7 +607,7 @@ impl<'s> ResourceEntry<'s> {
         let tools = section.list("tools", tools::checked)?;
         let scopes = section.list("scopes", layer::scope)?;
         let exact_scopes = section.flag("exact_scopes")?.unwrap_or(false);
-        // Before what is missing: a key may be missing because it is misspelt.
+        // Before the check for missing keys, because a missing key may be a misspelled one.
         section.end()?;
         let resource = Resource {
             pattern: pattern.ok_or_else(|| section.absent(header.start, "match"))?,
@@ -629,7 +628,7 @@ impl<'s> ResourceEntry<'s> {
         })
     }
 
-    /// Refuses an entry that would be found wanting only on the day it is needed.
+    /// Refuses an entry that would fail only when it is used.
     fn checked(self, providers: &BTreeMap<String, ProviderLayer>) -> Result<Resource, ConfigError> {
         let Self {
             resource,

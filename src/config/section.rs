@@ -1,7 +1,7 @@
-//! Reads one table of a TOML file key by key, and knows afterwards which keys nobody asked for.
+//! Reads one table of a TOML file key by key, and reports the keys that were never read.
 //!
-//! By hand rather than by `serde`, whose errors quote the value, and which cannot say which key
-//! was meant. The tables borrow from the file's text; a value is copied when it is asked for.
+//! It doesn't use `serde`, whose errors quote the value and which can't suggest a similar key. The
+//! tables borrow from the file's text; a value is copied when it is read.
 //!
 //! Specification: <https://toml.io/en/v1.0.0>
 
@@ -19,27 +19,27 @@ use super::error::{ConfigError, Place, Problem, What, shown_name};
 use super::folders;
 use super::similar;
 
-/// A file's text, and what is needed to speak about it.
+/// A file's text and what error messages need.
 pub(crate) struct Source {
     pub(crate) name: Name,
     pub(crate) text: Zeroizing<String>,
-    /// What relative paths in it are relative to.
+    /// The folder that relative paths in the file start from.
     pub(crate) folder: PathBuf,
     pub(crate) home: Option<PathBuf>,
     pub(crate) unknown_keys: UnknownKeys,
 }
 
-/// What becomes of the keys that this program does not know.
+/// How to treat unknown keys.
 #[derive(Debug)]
 pub(crate) enum UnknownKeys {
-    /// They are errors: often a key is misspelt.
+    /// As errors, because a key is often misspelled.
     Refused,
-    /// They are ignored with these warnings: the file is for many machines, and some of them have
-    /// an older hallpass than the one that it was written for.
+    /// Ignored, with these warnings: the file may be shared by many machines, some of which have an
+    /// older hallpass.
     Ignored(RefCell<Vec<String>>),
 }
 
-/// What a source is called: worked out where somebody is told, for a hit tells nobody.
+/// A source's name. Formatted only when a message needs it, so a hit doesn't pay for it.
 #[derive(Debug, Clone)]
 pub(crate) enum Name {
     File {
@@ -50,7 +50,7 @@ pub(crate) enum Name {
 }
 
 impl Name {
-    /// As a person sees it.
+    /// The name as shown to the user.
     pub(crate) fn shown(&self) -> String {
         match self {
             Self::File { path, home } => folders::shown(path, home.as_deref()),
@@ -81,8 +81,8 @@ impl Source {
         }
     }
 
-    /// What is there for the second time: a key, or the table whose header has it. A header and a
-    /// key are no value, so they may be shown.
+    /// Names a duplicate: a key, or the header of a table. Neither is a value, so a message may
+    /// show it.
     fn twice(&self, span: &Range<usize>) -> Option<Problem> {
         let key = self.text.get(span.clone())?;
         let before = self.text.get(..span.start)?;
@@ -92,7 +92,7 @@ impl Source {
             .strip_prefix('[')
             .and_then(|rest| Some(rest.split_once(']')?.0.trim_start_matches('[').trim()));
         match header {
-            // One bracket short: the tables of a list may be many.
+            // `[resources]` instead of `[[resources]]`.
             Some(RESOURCES) => Some(Problem::Value {
                 key: RESOURCES.to_owned(),
                 within: String::new(),
@@ -119,12 +119,12 @@ impl Source {
     }
 }
 
-/// What the parser says of a key or a table that is there twice.
+/// The parser's message for a duplicate key or table.
 const DUPLICATE: &str = "duplicate key";
 
 const RESOURCES: &str = "resources";
 
-/// Which table it is, for messages.
+/// The table's name for messages.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Title<'a> {
     Top,
@@ -144,21 +144,21 @@ impl fmt::Display for Title<'_> {
     }
 }
 
-/// Names that a preset leaves open, as `{base}`.
+/// The placeholders of a preset, such as `{base}`.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Blanks<'a> {
     pub(crate) base: Option<&'a str>,
     pub(crate) tenant: Option<&'a str>,
 }
 
-/// One table, while it is read.
+/// A table that is being read.
 pub(crate) struct Section<'s, 'i> {
     source: &'s Source,
     title: Title<'s>,
     table: DeTable<'i>,
     asked: Vec<&'static str>,
     blanks: Option<Blanks<'s>>,
-    /// The first blank that nobody filled in.
+    /// The first placeholder that has no value.
     unfilled: Option<&'static str>,
 }
 
@@ -176,7 +176,7 @@ impl<'s, 'i> Section<'s, 'i> {
         }
     }
 
-    /// From here on `{base}` and `{tenant}` in a value stand for these.
+    /// Replaces `{base}` and `{tenant}` in the values that are read from now on.
     pub(crate) fn fill(&mut self, blanks: Blanks<'s>) {
         self.blanks = Some(blanks);
     }
@@ -185,18 +185,18 @@ impl<'s, 'i> Section<'s, 'i> {
         self.unfilled
     }
 
-    /// The keys that were asked for.
+    /// The keys that have been read.
     #[cfg(test)]
     pub(crate) fn asked(&self) -> &[&'static str] {
         &self.asked
     }
 
-    /// Takes over what a table within this one had left open.
+    /// Adopts the unfilled placeholder of a nested table.
     pub(crate) fn adopt_unfilled(&mut self, inner: &Self) {
         self.unfilled = self.unfilled.or(inner.unfilled);
     }
 
-    /// Drops keys unread, as if they were not there.
+    /// Drops keys without reading them.
     pub(crate) fn forget(&mut self, keys: &[&'static str]) {
         for key in keys {
             self.table.remove(*key);
@@ -204,7 +204,7 @@ impl<'s, 'i> Section<'s, 'i> {
         }
     }
 
-    /// Ends the reading: a key that is left is one that nobody knows.
+    /// Finishes reading. Any key that is left is unknown.
     pub(crate) fn end(&self) -> Result<(), ConfigError> {
         let mut unknown: Vec<_> = self.table.iter().map(|(key, _)| key).collect();
         unknown.sort_by_key(|key| key.span().start);
@@ -234,12 +234,12 @@ impl<'s, 'i> Section<'s, 'i> {
         Ok(())
     }
 
-    /// A string that is not empty and holds no control characters.
+    /// A non-empty string without control characters.
     pub(crate) fn text(&mut self, key: &'static str) -> Result<Option<String>, ConfigError> {
         self.parsed(key, |text| Ok(text.to_owned()))
     }
 
-    /// A string that `parse` understands.
+    /// A string that `parse` accepts.
     pub(crate) fn parsed<T>(
         &mut self,
         key: &'static str,
@@ -259,7 +259,7 @@ impl<'s, 'i> Section<'s, 'i> {
         }
     }
 
-    /// A value of any kind that `read` understands.
+    /// A value of any type that `read` accepts.
     pub(crate) fn value<T>(
         &mut self,
         key: &'static str,
@@ -280,7 +280,7 @@ impl<'s, 'i> Section<'s, 'i> {
         })
     }
 
-    /// A list of strings, each of which `parse` understands.
+    /// A list of strings, each of which `parse` accepts.
     pub(crate) fn list<T>(
         &mut self,
         key: &'static str,
@@ -304,7 +304,7 @@ impl<'s, 'i> Section<'s, 'i> {
         Ok(Some(list))
     }
 
-    /// A table of strings by names, each of which `check` admits.
+    /// A table of strings whose names `check` accepts.
     pub(crate) fn map(
         &mut self,
         key: &'static str,
@@ -329,7 +329,7 @@ impl<'s, 'i> Section<'s, 'i> {
         Ok(Some(map))
     }
 
-    /// A path: absolute, beneath `~/`, or relative to the file that it stands in.
+    /// A path: absolute, below `~/`, or relative to the configuration file's folder.
     pub(crate) fn path(&mut self, key: &'static str) -> Result<Option<PathBuf>, ConfigError> {
         let source = self.source;
         self.parsed(key, |text| {
@@ -342,7 +342,7 @@ impl<'s, 'i> Section<'s, 'i> {
         })
     }
 
-    /// A table within this one, or nothing.
+    /// A nested table, if present.
     pub(crate) fn table(
         &mut self,
         key: &'static str,
@@ -359,7 +359,7 @@ impl<'s, 'i> Section<'s, 'i> {
         Ok(Some(section))
     }
 
-    /// The keys and tables of a table of tables, in the order of their names.
+    /// The keys and tables of a table of tables, sorted by name.
     pub(crate) fn tables(
         &mut self,
         key: &'static str,
@@ -380,7 +380,7 @@ impl<'s, 'i> Section<'s, 'i> {
         Ok(named)
     }
 
-    /// The tables of an array of tables, each with its place.
+    /// The tables of an array of tables, each with its position.
     pub(crate) fn array(
         &mut self,
         key: &'static str,
@@ -411,7 +411,7 @@ impl<'s, 'i> Section<'s, 'i> {
         Ok(tables)
     }
 
-    /// Where a value stands, without reading it.
+    /// The position of a value, without reading it.
     pub(crate) fn place_of(&self, key: &str) -> Option<Range<usize>> {
         self.table.get(key).map(toml::Spanned::span)
     }
@@ -437,7 +437,7 @@ impl<'s, 'i> Section<'s, 'i> {
         self.source.problem(at.start, problem)
     }
 
-    /// The string in `value`, with its blanks filled in; nothing where one cannot be.
+    /// The string in `value` with its placeholders replaced; `None` if one has no value.
     fn filled(&mut self, value: &DeValue<'_>) -> Result<Option<String>, What> {
         let text = value.as_str().ok_or(What::Is("a string"))?;
         let text = printable(text)?;
@@ -459,7 +459,7 @@ impl<'s, 'i> Section<'s, 'i> {
     }
 }
 
-/// What every string here must be.
+/// Checks what every string here must satisfy.
 pub(crate) fn printable(text: &str) -> Result<&str, What> {
     if text.is_empty() {
         Err(What::Is("a non-empty string"))
@@ -470,7 +470,7 @@ pub(crate) fn printable(text: &str) -> Result<&str, What> {
     }
 }
 
-/// An address that tokens or secrets are sent to: https, or http on loopback.
+/// Parses an address that tokens or secrets are sent to: https, or http on loopback.
 pub(crate) fn endpoint(text: &str) -> Result<Url, What> {
     let url = crate::provider::web_url::parse(text).ok_or(What::Is("a URL"))?;
     let confidential =
@@ -486,7 +486,8 @@ pub(crate) fn endpoint(text: &str) -> Result<Url, What> {
     Ok(url)
 }
 
-/// An issuer keeps its spelling, for it is compared character by character (RFC 9207 §2.4).
+/// Parses an issuer. It keeps its spelling, because it is compared character by character (RFC 9207
+/// §2.4).
 pub(crate) fn issuer(text: &str) -> Result<String, What> {
     let url = endpoint(text)?;
     // RFC 8414 §2

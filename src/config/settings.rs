@@ -1,4 +1,4 @@
-//! What is decided once for all providers, and by whom: a file, the environment, a flag.
+//! Settings that apply to all providers, from files, the environment and flags.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,45 +11,45 @@ use super::section::{Section, printable};
 use crate::env::Env;
 use crate::store;
 
-/// The settings that hold, after all layers.
+/// The effective settings, after all layers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settings {
     pub store: store::Setting,
-    /// The command that opens a URL, in the conventions of `$BROWSER`.
+    /// The command that opens a URL, with the conventions of `$BROWSER`.
     pub browser: Option<String>,
     pub interactive: Interactive,
     pub flow: Flow,
-    /// How long the kernel keyring holds the unlocked key; `None`: not at all.
+    /// How long the kernel keyring caches the unlocked key; `None` disables the cache.
     pub kernel_cache: Option<Duration>,
-    /// How long a person has to sign in.
+    /// How long the user has to sign in.
     pub sign_in_timeout: Duration,
-    /// For one request to a provider, from the name's look-up to the last byte.
+    /// For one request to a provider, from the DNS lookup to the last byte.
     pub http_timeout: Duration,
-    /// Certificates in PEM that are trusted beside the platform's.
+    /// Certificates in PEM to trust in addition to the platform's.
     pub ca_file: Option<PathBuf>,
     pub default_provider: Option<String>,
     pub verbose: u8,
 }
 
-/// Whether a person may be asked.
+/// Whether hallpass may prompt the user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
 pub enum Interactive {
-    /// Where there is somebody to ask.
+    /// If there is a terminal or a desktop to prompt on.
     Auto,
     Never,
 }
 
-/// How a person signs in.
+/// How the user signs in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
 pub enum Flow {
-    /// The browser, or a device code where none can be opened.
+    /// The browser, or a device code if no browser can be opened.
     Auto,
     Browser,
     /// RFC 8628
     Device,
 }
 
-/// What the command line said: the last and strongest layer.
+/// The command line's settings: the last and strongest layer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Flags {
     pub store: Option<store::Setting>,
@@ -73,15 +73,15 @@ const FLOWS: &[(&str, Flow)] = &[
     ("device", Flow::Device),
 ];
 
-/// A working day, and then some: one unlock a day.
+/// A little over a working day, so that one unlock a day is enough.
 const KERNEL_CACHE: Duration = Duration::from_secs(12 * 60 * 60);
 /// Enough for a second factor, short enough that a forgotten tab does not block the next try.
 const SIGN_IN_TIMEOUT: Duration = Duration::from_secs(300);
 const HTTP_TIMEOUT: Duration = Duration::from_secs(30);
-/// Beyond this a deadline is a slip, and adding it to a clock could overflow.
+/// A longer deadline is a mistake, and adding it to a clock could overflow.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
-/// A value, or the word that there shall be none: an `Option` in a layer says "not said".
+/// A value, or explicitly none. In a layer, an `Option` already means "not set".
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum OrOff<T> {
     On(T),
@@ -97,7 +97,7 @@ impl<T> OrOff<T> {
     }
 }
 
-/// What one layer says; `None` leaves it to the layers below.
+/// One layer's settings; `None` leaves a setting to the layers below.
 #[derive(Debug, Default)]
 pub(super) struct SettingsLayer {
     store: Option<store::Setting>,
@@ -172,7 +172,7 @@ impl SettingsLayer {
         }
     }
 
-    /// This layer laid over a weaker one.
+    /// Merges this layer over a weaker one.
     pub(super) fn over(self, lower: Self) -> Self {
         let Self {
             store,
@@ -243,7 +243,7 @@ fn variable<T>(
         return Ok(None);
     };
     let parsed = match value.to_str() {
-        // Not UTF-8 is not "not set": somebody meant something by it.
+        // A value that isn't UTF-8 was still set on purpose, so it is an error.
         None => Err(What::Is("valid UTF-8")),
         Some(text) => parse(text),
     };
@@ -260,7 +260,7 @@ fn path_variable(env: &Env, name: &'static str) -> Result<Option<PathBuf>, Confi
     }
 }
 
-/// One of a few words.
+/// Parses one of a few keywords.
 pub(crate) fn choice<T: Copy>(text: &str, of: &[(&'static str, T)]) -> Result<T, What> {
     let found = of.iter().find(|(word, _)| *word == text);
     found.map(|(_, value)| *value).ok_or_else(|| {
@@ -300,7 +300,7 @@ fn verbosity(text: &str) -> Result<u8, What> {
     text.parse().map_err(|_| NOT_A_VERBOSITY)
 }
 
-/// A whole number with an optional unit.
+/// Parses a whole number with an optional unit.
 fn duration(text: &str) -> Option<Duration> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let unit = match text.get(digits.len()..)? {
@@ -315,7 +315,7 @@ fn duration(text: &str) -> Option<Duration> {
     (time <= LONGEST).then_some(time)
 }
 
-/// A decimal number or a string, as the text that the environment would hold.
+/// A decimal number or a string, as text in the form that an environment variable has.
 fn number_or_text(value: &DeValue<'_>) -> Option<String> {
     if let Some(number) = value.as_integer() {
         return (number.radix() == 10).then(|| number.as_str().to_owned());

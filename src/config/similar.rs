@@ -1,9 +1,9 @@
-//! "Did you mean …?": the known name that is nearest to one that is not known.
+//! "Did you mean …?": the known name closest to an unknown one.
 
-/// The nearest of `known`, if it is near enough that a person may have meant it.
+/// The closest of the `known` names, if it is close enough to be a misspelling.
 pub(crate) fn nearest<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
     let wrong = wrong.replace('-', "_").to_lowercase();
-    // A third of the letters may be wrong; at least one, for very short names.
+    // Up to a third of the letters may differ, and at least one in very short names.
     let furthest = (wrong.chars().count() / 3).max(1);
     known
         .into_iter()

@@ -1,4 +1,4 @@
-//! The names of the tools that a `[[resources]]` entry can be for.
+//! The names of the tools that a `[[resources]]` entry can list.
 //!
 //! The configuration treats them as text; the commands know which tools exist.
 
@@ -8,13 +8,13 @@ use super::error::What;
 
 static NAMES: OnceLock<fn() -> Vec<&'static str>> = OnceLock::new();
 
-/// Sets what lists the names of all tools. Until then, every name is accepted.
+/// Sets the function that lists the names of all tools. Until then, every name is accepted.
 pub fn declare(names: fn() -> Vec<&'static str>) {
-    // The first caller is the program itself; a test may run it more than once.
+    // The program calls this once, but a test may run it more often.
     let _ = NAMES.set(names);
 }
 
-/// Checks a name in the configuration.
+/// Checks a tool name in the configuration.
 pub(super) fn checked(name: &str) -> Result<String, What> {
     let names = NAMES.get().map(|names| names());
     match names {

@@ -1,6 +1,6 @@
-//! The turn to change the user's file: one process at a time reads it, edits it and writes it back.
+//! A lock on the user's file: one process at a time reads it, edits it and writes it back.
 //!
-//! A set-up also changes other programs' files, and holds its turn until all of them are written.
+//! A set-up also changes other programs' files, and holds the lock until all of them are written.
 
 use std::fs::{self, File};
 use std::io;
@@ -12,29 +12,29 @@ use super::{file, folders};
 use crate::env::Env;
 use crate::store::{Holder, Lock};
 
-/// How long a set-up waits for others without a word.
+/// How long a set-up waits for others before it says so.
 const QUIET: Duration = Duration::from_secs(2);
-/// How long it waits altogether: long enough for many set-ups at once, each of which runs git or
+/// How long it waits in total: long enough for many simultaneous set-ups, each of which runs git or
 /// kubectl a few times.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Held from before the user's file is read until after it is written.
 #[derive(Debug)]
-#[must_use = "the next process has its turn when this is dropped"]
+#[must_use = "the lock is released when this is dropped"]
 pub(crate) struct Turn {
     lock: Option<Lock>,
     path: PathBuf,
-    /// The folder that was made for the lock alone, unless a file has come into it since.
+    /// The folder that was created only for the lock, unless it has received a file since.
     made: Option<PathBuf>,
 }
 
 impl Turn {
-    /// Waits for the turn. `waiting` is told once, after two seconds, which process has it.
+    /// Waits for the lock. After two seconds, calls `waiting` once with the process that holds it.
     ///
     /// # Errors
     ///
-    /// [`ConfigError::Busy`] where another process has it for too long, and
-    /// [`ConfigError::Unwritable`] where its folder cannot be written.
+    /// [`ConfigError::Busy`] if another process holds it for too long, and
+    /// [`ConfigError::Unwritable`] if its folder cannot be written.
     pub(crate) fn take(
         env: &Env,
         waiting: impl FnOnce(Option<&Holder>),
@@ -46,7 +46,7 @@ impl Turn {
             file: shown(),
             cause,
         };
-        // Beside what a link leads to: two links to one file have one turn.
+        // Beside the link's target, so that two links to one file share one lock.
         let target = file::target(&path).map_err(unwritable)?;
         let folder = target.parent().unwrap_or(&target).to_owned();
         let mut name = target.file_name().unwrap_or_default().to_owned();
@@ -69,7 +69,7 @@ impl Turn {
             match lock {
                 Ok(Ok(lock)) => {
                     turn.lock = Some(lock);
-                    // The process that had it before has removed its file with it.
+                    // The previous holder has removed the lock's file.
                     if turn.is_named() {
                         file::sweep(&target);
                         return Ok(turn);
@@ -88,7 +88,7 @@ impl Turn {
                         });
                     }
                 },
-                // Its folder went with the turn of another process.
+                // The previous holder has removed the lock's folder.
                 Err(error)
                     if error.kind() == io::ErrorKind::NotFound && Instant::now() < deadline => {}
                 Err(error) => return Err(unwritable(error)),
@@ -117,7 +117,7 @@ impl Turn {
             .is_some_and(|(held, named)| (held.dev(), held.ino()) == (named.dev(), named.ino()))
     }
 
-    /// The file stays there: one that is open cannot be removed.
+    /// The file stays, because an open file cannot be removed here.
     #[cfg(not(unix))]
     #[expect(clippy::unused_self, reason = "as on Unix")]
     fn is_named(&self) -> bool {
@@ -130,7 +130,7 @@ impl Drop for Turn {
         if self.lock.is_none() {
             return;
         }
-        // Before the lock is released. What stays is an empty file that the next turn uses.
+        // Before the lock is released. If this fails, an empty file is left for the next holder.
         if cfg!(unix) {
             let _ = fs::remove_file(&self.path);
         }

@@ -1,7 +1,7 @@
-//! The user's file, when a command adds something to it or takes that out again.
+//! Adds blocks to the user's file and removes them.
 //!
-//! What a command adds is a block between two comments at the end, so every other byte stays as
-//! the user wrote it, and so taking the block out gives the file back exactly.
+//! A command adds a block between two comments at the end of the file. Every other byte stays as
+//! the user wrote it, so removing the block restores the file exactly.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -24,7 +24,7 @@ pub(crate) struct UserFile {
 }
 
 impl UserFile {
-    /// Reads it; one that is not there is empty.
+    /// Reads the file; a missing one is empty.
     pub(crate) fn read(env: &Env) -> Result<Self, ConfigError> {
         let (path, _) = folders::user_file(env)?;
         let home = folders::home(env).ok();
@@ -33,17 +33,17 @@ impl UserFile {
         Ok(Self { path, home, text })
     }
 
-    /// The folder that it stands in, which need not exist.
+    /// The file's folder, which need not exist.
     pub(crate) fn folder(&self) -> &Path {
         self.path.parent().unwrap_or(Path::new("/"))
     }
 
-    /// Adds a block, in the place of an older one of that title.
+    /// Adds a block, replacing an older one with the same title.
     pub(crate) fn add(&mut self, title: &str, lines: &str) {
         add_block(&mut self.text, title, lines);
     }
 
-    /// The titles of the blocks that begin like this, in their order.
+    /// The titles of the blocks that start with this prefix, in the order of the file.
     pub(crate) fn titles(&self, begin: &str) -> Vec<String> {
         let titles = self
             .text
@@ -53,12 +53,12 @@ impl UserFile {
         titles.map(str::to_owned).collect()
     }
 
-    /// Takes a block out; what it held, or `None` where there is none.
+    /// Removes a block. Returns its content, or `None` if there is no such block.
     pub(crate) fn remove(&mut self, title: &str) -> Option<String> {
         remove_block(&mut self.text, title)
     }
 
-    /// The same file with this text.
+    /// The same file with different text.
     pub(crate) fn with_text(&self, text: &str) -> Self {
         Self {
             text: Zeroizing::new(text.to_owned()),
@@ -84,7 +84,7 @@ impl UserFile {
     }
 }
 
-/// Adds a block at the end, and takes out an older one of that title.
+/// Adds a block at the end, and removes an older one with the same title.
 pub(crate) fn add_block(text: &mut String, title: &str, lines: &str) {
     remove_block(text, title);
     if !text.is_empty() {
@@ -96,7 +96,7 @@ pub(crate) fn add_block(text: &mut String, title: &str, lines: &str) {
     }
 }
 
-/// Takes a block out; what it held, or `None` where there is none.
+/// Removes a block. Returns its content, or `None` if there is no such block.
 pub(crate) fn remove_block(text: &mut String, title: &str) -> Option<String> {
     let (range, lines) = block_at(text, title)?;
     let lines = lines.to_owned();
@@ -104,7 +104,7 @@ pub(crate) fn remove_block(text: &mut String, title: &str) -> Option<String> {
     Some(lines)
 }
 
-/// Where a block stands, with the line break that parts it from what is before, and what it holds.
+/// A block's range, with the line break that separates it from the preceding text, and its content.
 pub(crate) fn block_at<'t>(text: &'t str, title: &str) -> Option<(Range<usize>, &'t str)> {
     let opens = format!("{OPENS}{title}\n");
     let closes = format!("{CLOSES}{title}\n");

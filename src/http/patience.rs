@@ -1,14 +1,14 @@
-//! Says that a server is slow, so that a person knows what is being waited for.
+//! Announces that a server is slow, so the user knows what hallpass is waiting for.
 
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
 use crate::terminal::Terminal;
 
-/// Longer than any server that is well takes.
+/// Longer than a healthy server takes.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// One request that is being waited for; dropping it ends the wait.
+/// A pending request. Dropping it cancels the announcement.
 pub(super) struct Patience {
     _is_over: mpsc::Sender<()>,
 }

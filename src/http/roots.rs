@@ -1,8 +1,8 @@
-//! Which certificates are trusted: all that the platform has, read no further than is needed.
+//! Verifies servers against all of the platform's root certificates, but reads only what it needs.
 //!
-//! Most systems hold their authorities twice: in one file, and in a folder with a file for each.
-//! The file is a fifth of the work, and nearly always enough. Whom it does not settle is judged
-//! by everything that the platform has, so that nobody is trusted more or less for it.
+//! Most systems store their authorities twice: in one bundle, and in a folder with one file each.
+//! Reading the bundle takes a fifth of the time and nearly always suffices. If it doesn't, the
+//! server is verified against everything the platform has, so the result is the same.
 
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
@@ -18,11 +18,11 @@ use rustls::{DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 use super::tls_words::is_authority_as_server;
 use crate::files;
 
-/// The platform's authorities, and some of our own beside them.
+/// The platform's authorities and additional ones.
 #[derive(Debug)]
 pub(super) struct Roots {
     provider: Arc<CryptoProvider>,
-    /// Those of the platform's one file.
+    /// The authorities in the platform's bundle.
     bundled: Option<Arc<WebPkiServerVerifier>>,
     extra: Vec<CertificateDer<'static>>,
     all: OnceLock<Result<Arc<dyn ServerCertVerifier>, Error>>,
@@ -70,7 +70,7 @@ impl Roots {
             read_all,
         };
         if roots.bundled.is_none() {
-            // That nobody is trusted at all is known before anything is sent.
+            // Fails before anything is sent if no authority is trusted at all.
             roots.all()?;
         }
         Ok(roots)
@@ -85,8 +85,8 @@ impl Roots {
     }
 }
 
-/// The file with all authorities. Where the environment names one, or a folder, it names all
-/// there is.
+/// The platform's bundle. `None` if the environment names a file or folder, because then only those
+/// count.
 fn bundle() -> Option<PathBuf> {
     if openssl_probe::has_ssl_cert_env_vars() {
         return None;
@@ -115,8 +115,8 @@ impl ServerCertVerifier for Roots {
             Err(Error::InvalidCertificate(fault))
                 if is_authority_as_server(&fault) && self.extra.iter().any(|one| one == server) =>
             {
-                // It was found good for this time before it was found to be a CA's. The user trusts
-                // this very certificate, so only the name is left to check.
+                // The verifier checks the validity period before it rejects a CA as a server. The
+                // user trusts exactly this certificate, so only the name remains to be checked.
                 verify_server_name(&ParsedCertificate::try_from(server)?, name)?;
                 Ok(ServerCertVerified::assertion())
             }
@@ -160,7 +160,7 @@ mod tests {
     const AUTHORITY: &[u8] = include_bytes!("../../tests/it/provider/keys/tls-authority.pem");
     const SERVER: &[u8] = include_bytes!("../../tests/it/provider/keys/tls-server.der");
 
-    /// Whether the server is trusted under its name, when the bundle holds this.
+    /// Whether the server is trusted under this name with this bundle.
     fn is_trusted(bundle: Option<&[u8]>, name: &'static str, read_all: ReadAll) -> bool {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let Ok(roots) = Roots::of(bundle, Vec::new(), provider, read_all) else {
@@ -238,7 +238,7 @@ mod tests {
         }
     }
 
-    /// A certificate in PEM that issued nothing.
+    /// A certificate in PEM that has issued no other.
     fn stranger() -> Vec<u8> {
         use base64::Engine as _;
         let text = base64::engine::general_purpose::STANDARD.encode(SERVER);

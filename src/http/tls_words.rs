@@ -1,4 +1,4 @@
-//! What TLS found wrong, in words for a person. The library shows the names of its own types.
+//! Describes TLS faults for the user. The library's messages show the names of its own types.
 
 use rustls::{AlertDescription, CertificateError, Error};
 
@@ -6,7 +6,7 @@ pub(super) fn of_certificate(fault: &CertificateError) -> &'static str {
     use CertificateError as E;
     #[expect(
         clippy::wildcard_enum_match_arm,
-        reason = "the list is open, and what is not named here has one word"
+        reason = "the list is open, and all other faults share one message"
     )]
     match fault {
         E::BadEncoding => "it is damaged",
@@ -33,7 +33,7 @@ pub(super) fn of_certificate(fault: &CertificateError) -> &'static str {
 pub(super) fn of_connection(fault: &Error) -> String {
     #[expect(
         clippy::wildcard_enum_match_arm,
-        reason = "the list is open, and what is not named here has one word"
+        reason = "the list is open, and all other faults share one message"
     )]
     match fault {
         Error::InvalidCertificate(fault) => of_certificate(fault).to_owned(),
@@ -69,7 +69,7 @@ pub(super) fn of_connection(fault: &Error) -> String {
     }
 }
 
-/// Whether a CA's certificate was sent as the server's own: a self-signed one often is both.
+/// Whether the server sent a CA certificate as its own. A self-signed certificate is often both.
 pub(super) fn is_authority_as_server(fault: &CertificateError) -> bool {
     let CertificateError::Other(other) = fault else {
         return false;
@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_name_of_a_type_of_the_library_is_shown() {
+    fn library_type_names_never_reach_the_user() {
         use CertificateError as E;
         let other = |error| E::Other(OtherError(Arc::new(error)));
         for (fault, words) in [

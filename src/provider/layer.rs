@@ -1,8 +1,8 @@
-//! What one layer (a preset, the system's file, the user's file) says about a provider.
+//! A provider's settings in one layer: a preset, the system's file or the user's file.
 //!
-//! Layers are laid over each other key by key, with one exception: a layer that names a server
-//! anew takes none of the endpoints of the layers below it. A refresh token would else be sent
-//! to a server that did not issue it.
+//! Layers are merged key by key, with one exception: a layer that names a different server takes no
+//! endpoints from the layers below it. Otherwise, a refresh token could be sent to a server that
+//! did not issue it.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -22,9 +22,9 @@ use crate::oauth::token::ClientAuth;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ProviderLayer {
     pub(crate) preset: Option<&'static str>,
-    /// What `{base}` in the preset stands for; without a slash at its end.
+    /// The value of `{base}` in the preset, without a trailing slash.
     pub(crate) base: Option<String>,
-    /// What `{tenant}` in the preset stands for.
+    /// The value of `{tenant}` in the preset.
     pub(crate) tenant: Option<String>,
     pub(crate) server: Server,
     client_id: Option<String>,
@@ -52,7 +52,7 @@ pub(crate) struct ProviderLayer {
     use_cluster_proxy: Option<bool>,
 }
 
-/// What belongs to one authorization server.
+/// The settings that belong to one authorization server.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Server {
     issuer: Option<String>,
@@ -83,13 +83,13 @@ const CLIENT_AUTHS: &[(&str, ClientAuth)] = &[
     ("post", ClientAuth::Post),
 ];
 
-/// The values of `prompt` that let a person choose an account: OpenID Connect's own, and the one
-/// that asks for the password again at providers that have no account picker.
+/// The values of `prompt` that let the user choose an account: OpenID Connect's own, and the one
+/// that asks for the password again at providers without an account picker.
 pub(super) const ACCOUNT_PROMPTS: &[(&str, &str)] =
     &[("select_account", "select_account"), ("login", "login")];
 
 impl ProviderLayer {
-    /// A preset, and nothing else.
+    /// A layer that only names a preset.
     pub(crate) fn of_preset(id: &'static str) -> Self {
         Self {
             preset: Some(id),
@@ -147,7 +147,7 @@ impl ProviderLayer {
         })
     }
 
-    /// This layer laid over a weaker one.
+    /// Merges this layer over a weaker one.
     pub(crate) fn over(self, lower: Self) -> Self {
         let names_a_server = self.names_a_server();
         let Self {
@@ -217,8 +217,7 @@ impl ProviderLayer {
         }
     }
 
-    /// The provider that the layers together describe; the preset is looked up here, and only
-    /// the one that is named.
+    /// The provider that all layers together describe. Only the preset that they name is parsed.
     pub(crate) fn resolve(
         self,
         name: String,
@@ -231,7 +230,7 @@ impl ProviderLayer {
             Some(id) => {
                 let preset = presets::read(id, &self)?;
                 unfilled = preset.unfilled;
-                // Which preset, base and tenant it is says no more than the preset did.
+                // A preset, base and tenant don't name a different server than the preset did.
                 let tenant = self.tenant.clone();
                 let own = Self {
                     preset: None,
@@ -385,7 +384,7 @@ impl Server {
         Ok(Some(Identity { url, subject, name }))
     }
 
-    /// Whether it says which server it is, and not only more about one that is known.
+    /// Whether this layer names a server, rather than only adding to a known one.
     pub(super) fn is_named(&self) -> bool {
         self.issuer.is_some()
             || self.authorization_endpoint.is_some()
@@ -417,7 +416,7 @@ impl Server {
     }
 }
 
-/// What the flows could not do without; the client is checked when it is asked for.
+/// Checks what every flow needs. The client ID is checked when it is used.
 fn check(provider: Provider) -> Result<Provider, ConfigError> {
     let by_hand = provider.token_endpoint.is_some()
         && (provider.authorization_endpoint.is_some()
@@ -453,8 +452,8 @@ fn base(text: &str) -> Result<String, What> {
     Ok(url.as_str().trim_end_matches('/').to_owned())
 }
 
-/// Entra's metadata under any other name of a directory carries an issuer that differs from the
-/// URL that it came from, and OIDC Discovery §4.3 forbids to take it.
+/// Under any other name of a directory, Entra's metadata has an issuer that differs from its URL,
+/// and OIDC Discovery §4.3 requires rejecting that.
 fn tenant(text: &str) -> Result<String, What> {
     const GROUPS: [usize; 5] = [8, 4, 4, 4, 12];
     let is_guid = text.split('-').map(str::len).eq(GROUPS)
@@ -480,7 +479,7 @@ pub(crate) fn redirect_uri(text: &str) -> Result<RedirectUri, What> {
     RedirectUri::parse(text).map_err(What::RedirectUri)
 }
 
-/// RFC 8707 §2: an absolute URI without a fragment; sent as it is written.
+/// RFC 8707 §2: an absolute URI without a fragment, sent as written.
 pub(crate) fn resource_indicator(text: &str) -> Result<String, What> {
     let url = Url::parse(text).map_err(|_| What::Is("an absolute URI"))?;
     if url.fragment().is_some() {
@@ -499,7 +498,7 @@ pub(crate) fn extra_param(name: &str) -> Result<&str, What> {
     Ok(name)
 }
 
-/// A page for people: nothing is sent there.
+/// A page for the user to open; hallpass sends nothing there.
 fn endpoint_with_fragment(text: &str) -> Result<Url, What> {
     let (page, _) = text.split_once('#').unwrap_or((text, ""));
     endpoint(page)?;

@@ -1,7 +1,7 @@
 //! A provider: an authorization server, and our registration with it.
 //!
-//! Everything that differs between providers is a named field here, filled in from a preset's
-//! data and from the configuration; no code elsewhere asks a provider for its name.
+//! Every difference between providers is a named field here, set by a preset or the configuration.
+//! No code anywhere depends on a provider's name.
 
 pub(crate) mod layer;
 pub(crate) mod presets;
@@ -36,87 +36,84 @@ pub struct Provider {
     #[serde(deserialize_with = "preset_named")]
     pub preset: Option<Word>,
 
-    /// Where discovery starts, and what `iss` must be: compared character by character.
+    /// Where discovery starts, and the required `iss`, compared character by character.
     pub issuer: Option<String>,
-    /// This and the next ones stand above what discovery finds.
+    /// This and the following endpoints override those that discovery finds.
     pub authorization_endpoint: Option<Url>,
     pub token_endpoint: Option<Url>,
     pub device_authorization_endpoint: Option<Url>,
     pub revocation_endpoint: Option<Url>,
     pub jwks_uri: Option<Url>,
     pub userinfo_endpoint: Option<Url>,
-    /// How to learn who signed in where there is no ID token.
+    /// How to find out who signed in if there is no ID token.
     pub identity: Option<Identity>,
 
-    /// `None`: nobody has registered us yet; [`Provider::client_id`] says so.
+    /// `None` if hallpass is not registered yet, which [`Provider::client_id`] reports.
     pub client_id: Option<String>,
     pub client_secret_file: Option<PathBuf>,
-    /// `None`: as the secret and the server's metadata suggest.
+    /// `None` to derive it from the secret and the server's metadata.
     pub client_auth: Option<ClientAuth>,
     pub scopes: Vec<String>,
-    /// Nobody chose the scopes: those that the server's metadata lacks are left out.
+    /// The scopes are the defaults, so those missing from the server's metadata are left out.
     pub scopes_are_default: bool,
-    /// What one sign-in asks for, where the entries of `[[resources]]` together need more than
-    /// `scopes`.
+    /// What one sign-in requests if the `[[resources]]` entries together need more than `scopes`.
     pub sign_in_scopes: Vec<SignInScopes>,
-    /// Where the provider can't narrow a token, the broader one may be used: for the hosts of the
+    /// If the provider can't narrow a token, the broader one may be used, for the hosts of the
     /// user's own entries.
     pub takes_broader_token: bool,
-    /// A sign-in asks for more than its caller needs, and has to show it.
+    /// The sign-in requests more than its caller needs, and has to say so.
     pub shows_scopes: bool,
     pub redirect_uri: RedirectUri,
     /// RFC 8707
     pub resources: Vec<String>,
     pub audience: Option<String>,
-    /// Sent with the authorization request as they are; none that we set ourselves.
+    /// Sent unchanged with the authorization request. They can't be parameters that hallpass sets.
     pub extra_params: BTreeMap<String, String>,
-    /// Certificates in PEM that are trusted beside the platform's: the provider's own setting,
-    /// else the one for all.
+    /// Certificates in PEM to trust in addition to the platform's: the provider's own setting, or
+    /// else the global one.
     pub ca_file: Option<PathBuf>,
 
-    /// Clients for which an ID token may be too, where it does not name this client as `azp`.
+    /// Other clients that an ID token's audience may include if `azp` does not name this client.
     pub trusted_audiences: Vec<String>,
-    /// Push each authorization request first (RFC 9126), though the metadata does not demand it of
-    /// every client.
+    /// Push each authorization request first (RFC 9126), even if the metadata doesn't require it.
     pub par: bool,
     /// Send an S256 challenge although the server's metadata lists methods without S256.
     pub pkce_unlisted_ok: bool,
-    /// The parameter that names the account to sign in with; `None`: there is none.
+    /// The parameter that names the account to sign in with, if the provider has one.
     pub login_hint_param: Option<String>,
-    /// The `prompt` that makes the provider ask which account to sign in with; `None`: what its
-    /// metadata says.
+    /// The `prompt` that makes the provider show its account picker; `None` to follow its metadata.
     #[serde(deserialize_with = "account_prompt_named")]
     pub account_prompt: Option<Word>,
     /// Without a client secret only the device flow works.
     pub device_only_without_secret: bool,
-    /// No flow works without the client secret, though the client is a native one.
+    /// No flow works without the client secret, even though the client is a native one.
     pub client_secret_required: bool,
-    /// Where a person registers an application.
+    /// Where the user registers an application.
     pub register_url: Option<String>,
-    /// What a person must tick there.
+    /// What the user must tick there.
     pub register_note: Option<String>,
     /// The user name that git sends with a token.
     pub git_username: Option<String>,
     /// The user name that docker sends with a token.
     pub registry_username: Option<String>,
-    /// How a registry makes a credential of its own of a token; `None`: it takes the token.
+    /// How a registry turns a token into its own credential; `None` if it accepts the token.
     pub registry_exchange: Option<RegistryExchange>,
-    /// The directory that issues the tokens, where the preset is for many.
+    /// The directory that issues the tokens, if the preset covers many.
     pub tenant: Option<String>,
     /// The git server accepts the token only as `Authorization: Bearer`, not as a password.
     pub git_bearer: bool,
-    /// The proxy of the cluster's entry in the kubeconfig leads to this server too.
+    /// The proxy of the cluster's entry in the kubeconfig is needed for this server too.
     pub use_cluster_proxy: bool,
 
-    /// Where its section stands, or would be written: for messages.
+    /// Where its section is or would be written, for messages.
     pub origin: Origin,
 }
 
-/// One of this program's own words. Written as `&'static str`, it would make serde borrow from its
-/// input.
+/// A string constant of this program. As a plain `&'static str`, it would make serde borrow from
+/// its input.
 pub type Word = &'static str;
 
-/// Scopes that a sign-in asks for.
+/// Scopes that a sign-in requests.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SignInScopes {
     whose: SignInOf,
@@ -131,7 +128,7 @@ enum SignInOf {
 }
 
 impl SignInScopes {
-    /// For the account that an entry names.
+    /// For the account named in an entry.
     pub fn of_account(account: Option<String>, scopes: Vec<String>) -> Self {
         Self {
             whose: account.map_or(SignInOf::DefaultAccount, SignInOf::Account),
@@ -157,18 +154,18 @@ impl SignInScopes {
     }
 }
 
-/// The request that tells who a token belongs to, and the members of its JSON answer.
+/// The request that shows who a token belongs to, and the members of its JSON response.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
-    /// Asked with the access token as Bearer.
+    /// Requested with the access token as Bearer.
     pub url: Url,
-    /// The member that never changes: a string or a number.
+    /// The member that identifies the user and never changes: a string or a number.
     pub subject: String,
-    /// The member that a person knows himself by.
+    /// The member with the name that the user recognizes.
     pub name: Option<String>,
 }
 
-/// The registries that want a credential of their own, made of a token.
+/// The registries that exchange a token for their own credential.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RegistryExchange {
     /// Azure Container Registry.
@@ -177,7 +174,7 @@ pub enum RegistryExchange {
 }
 
 impl RegistryExchange {
-    /// By what it is called in a configuration.
+    /// By their names in the configuration.
     pub const ALL: &[(&'static str, Self)] = &[("acr", Self::Acr), ("harbor", Self::Harbor)];
 
     pub fn as_str(self) -> &'static str {
@@ -188,11 +185,11 @@ impl RegistryExchange {
     }
 }
 
-/// Where a provider's section stands.
+/// Where a provider's section is.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Origin {
     pub configured: bool,
-    /// The user's file, as a person sees its path.
+    /// The user's file, as its path is shown.
     pub file: String,
 }
 
@@ -243,12 +240,12 @@ impl Default for Provider {
     }
 }
 
-/// The scopes to ask for where only an issuer is named: who signed in, and a token that is refreshed
-/// without asking again (OpenID Connect Core §11).
+/// The scopes to request if only an issuer is given: the user's identity, and a token that can be
+/// refreshed (OpenID Connect Core §11).
 pub const OF_ANY_ISSUER: &[&str] = &["openid", "offline_access"];
 
 impl Provider {
-    /// Our name there, or where a person gets one and what to write then.
+    /// Our client ID, or an error that says where to register and what to configure.
     pub fn client_id(&self) -> Result<&str, ConfigError> {
         self.client_id
             .as_deref()
@@ -266,8 +263,8 @@ impl Provider {
         }))
     }
 
-    /// What its preset leaves open is missing; and the client ID too, if it is, so that one error
-    /// names everything.
+    /// The error for an unfilled placeholder of the preset. It includes a missing client ID, so
+    /// that one error names everything.
     pub(crate) fn unfilled(&self, key: &'static str, example: &'static str) -> ConfigError {
         if self.client_id.is_none() {
             self.unregistered(Some((key, example)))
@@ -281,7 +278,7 @@ impl Provider {
         self.scopes.iter().any(|scope| scope == "openid")
     }
 
-    /// The scopes to ask for, where the server's metadata may list those that it supports.
+    /// The scopes to request, given those that the server's metadata may list.
     pub fn asked_scopes(&self, supported: Option<&[String]>) -> Vec<String> {
         let is_supported = |scope: &&String| {
             !self.scopes_are_default || supported.is_none_or(|list| list.contains(scope))
@@ -289,8 +286,8 @@ impl Provider {
         self.scopes.iter().filter(is_supported).cloned().collect()
     }
 
-    /// Whether the metadata must be fetched: an endpoint that every sign-in needs is not set by
-    /// hand, and there is an issuer to ask.
+    /// Whether the metadata must be fetched: an endpoint that every sign-in needs is not
+    /// configured, and there is an issuer.
     pub fn needs_discovery(&self) -> bool {
         let complete = self.authorization_endpoint.is_some()
             && self.token_endpoint.is_some()
@@ -299,7 +296,7 @@ impl Provider {
         self.issuer.is_some() && !complete
     }
 
-    /// Reads the client secret, each time anew: it is never kept.
+    /// Reads the client secret. It is read each time and never stored.
     pub fn client_secret(&self) -> Result<Option<Secret<String>>, ConfigError> {
         let Some(path) = &self.client_secret_file else {
             return if self.client_secret_required {
@@ -342,7 +339,7 @@ impl Provider {
     }
 }
 
-/// The preset of this name; a name that this edition does not know is no preset.
+/// The preset with this name, or `None` if this version doesn't have it.
 fn preset_named<'de, D: serde::Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<&'static str>, D::Error> {
@@ -350,7 +347,7 @@ fn preset_named<'de, D: serde::Deserializer<'de>>(
     Ok(name.as_deref().and_then(presets::known))
 }
 
-/// The prompt of this name; one that this edition does not know is none.
+/// The prompt with this name, or `None` if this version doesn't have it.
 fn account_prompt_named<'de, D: serde::Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<&'static str>, D::Error> {
@@ -359,7 +356,7 @@ fn account_prompt_named<'de, D: serde::Deserializer<'de>>(
     Ok(known.find(|prompt| name.as_deref() == Some(prompt)))
 }
 
-/// The one line of a secret's file. Editors and `echo` end it with a newline.
+/// The single line of a secret's file, without the newline that editors and `echo` add.
 fn secret_line(mut text: Zeroizing<String>) -> Result<Secret<String>, BadSecret> {
     let length = text.trim_end_matches(['\r', '\n']).len();
     text.truncate(length);
@@ -372,7 +369,7 @@ fn secret_line(mut text: Zeroizing<String>) -> Result<Secret<String>, BadSecret>
     }
 }
 
-/// A redirect URI as it is typed at the registration: without the port that is free.
+/// A redirect URI as entered at registration: without a port if any port is allowed.
 fn to_register(uri: &RedirectUri) -> String {
     let host = match uri.host {
         LoopbackHost::V4 => "127.0.0.1",

@@ -1,7 +1,7 @@
-//! The presets: what is known about a provider before anybody configures it.
+//! The presets: what is known about a provider before it is configured.
 //!
-//! Data only, one file a provider in `config/providers`; the one that is named is parsed, and
-//! no other. A `client_id` stands in a preset only where that ID is ours to use.
+//! They are data only, with one file for each provider in `config/providers`. Only the preset in
+//! use is parsed. A preset has a `client_id` only if hallpass may use that ID.
 
 use std::path::PathBuf;
 
@@ -11,7 +11,7 @@ use super::layer::{ProviderLayer, SERVER_KEYS};
 use crate::config::error::ConfigError;
 use crate::config::section::{Blanks, Name, Source, UnknownKeys};
 
-/// By name, in the order of their names.
+/// The presets, sorted by name.
 const PRESETS: &[(&str, &str)] = &[
     ("acr", include_str!("../../config/providers/acr.toml")),
     (
@@ -50,7 +50,7 @@ const PRESETS: &[(&str, &str)] = &[
     ("okta", include_str!("../../config/providers/okta.toml")),
 ];
 
-/// Tells one edition of the presets from another: FNV-1a, which a compiler can work out.
+/// Identifies this version of the presets: FNV-1a, computed at compile time.
 pub(crate) const EDITION: u64 = {
     let mut hash = 0xcbf2_9ce4_8422_2325;
     let mut at = 0;
@@ -69,7 +69,7 @@ const fn hashed(mut hash: u64, text: &str) -> u64 {
         hash = (hash ^ bytes[at] as u64).wrapping_mul(0x0100_0000_01b3);
         at += 1;
     }
-    // An end of its own, so that no text runs into the next one.
+    // A terminator, so that adjacent texts can't run together.
     hash.wrapping_mul(0x0100_0000_01b3)
 }
 
@@ -81,13 +81,13 @@ pub(crate) fn known(name: &str) -> Option<&'static str> {
     PRESETS.iter().map(|(id, _)| *id).find(|id| *id == name)
 }
 
-/// A preset as a layer, and the first blank in it that nobody filled in.
+/// A preset as a layer, and its first unfilled placeholder.
 pub(super) struct Filled {
     pub(super) layer: ProviderLayer,
     pub(super) unfilled: Option<&'static str>,
 }
 
-/// Reads the preset `id`, its blanks filled in from the layers above it.
+/// Reads the preset `id`, with its placeholders filled in from the layers above it.
 pub(super) fn read(id: &'static str, above: &ProviderLayer) -> Result<Filled, ConfigError> {
     let text = PRESETS.iter().find(|(name, _)| *name == id);
     let text = text.map_or("", |(_, text)| *text);
@@ -116,7 +116,7 @@ pub(super) fn read(id: &'static str, above: &ProviderLayer) -> Result<Filled, Co
         section.forget(SERVER_KEYS);
     }
     let layer = ProviderLayer::read_keys(&mut section)?;
-    // A page that cannot be named is no reason to fail where the server is named by hand.
+    // An unknown registration page is no reason to fail if the server is configured directly.
     let unfilled = section.unfilled().filter(|_| !above.server.is_named());
     section.end()?;
     Ok(Filled { layer, unfilled })

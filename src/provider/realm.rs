@@ -1,9 +1,9 @@
 //! A realm: the scheme, host and port that a credential is for.
 //!
-//! Everything that decides who gets a token compares realms, and never the text of a URL: each
-//! of `github.com.evil.example`, `evilgithub.com`, `github.com@evil.example` and
-//! `github.com\@evil.example` has fooled a credential helper that compared text. A realm as text
-//! is for people only.
+//! Every decision about who gets a token compares realms, and never the text of a URL:
+//! `github.com.evil.example`, `evilgithub.com`, `github.com@evil.example` and
+//! `github.com\@evil.example` have each fooled a credential helper that compared text. A realm's
+//! text is for messages only.
 //!
 //! Specification: <https://url.spec.whatwg.org/#concept-url-origin>
 
@@ -28,7 +28,7 @@ enum Scheme {
 }
 
 impl Realm {
-    /// The realm of an http or https URL; any other scheme has none.
+    /// The realm of an http or https URL; `None` for any other scheme.
     pub fn of(url: &Url) -> Option<Self> {
         let scheme = Scheme::named(url.scheme())?;
         Some(Self {
@@ -38,10 +38,10 @@ impl Realm {
         })
     }
 
-    /// Parses what git sends apart: a scheme, and a host with an optional port.
+    /// Parses the separate fields that git sends: a scheme, and a host with an optional port.
     ///
-    /// Stricter than a URL parser, which takes `github.com/..`, `github.com\@evil.example` and
-    /// percent-encoded letters for something else than the host that they seem to be.
+    /// Stricter than a URL parser, which reads `github.com/..`, `github.com\@evil.example` and
+    /// percent-encoded letters as a different host than they appear to be.
     pub fn from_parts(scheme: &str, authority: &str) -> Option<Self> {
         if authority.contains('*') {
             return None;
@@ -58,8 +58,8 @@ impl Realm {
         })
     }
 
-    /// Whether it is this machine: the one place where plain http is allowed, for nobody on the
-    /// way can listen.
+    /// Whether it is this machine. Only there is plain http allowed, because the traffic can't be
+    /// intercepted on the way.
     pub fn is_loopback(&self) -> bool {
         match &self.host {
             Host::Domain(name) => name == "localhost",
@@ -68,12 +68,12 @@ impl Realm {
         }
     }
 
-    /// Whether what is sent there stays secret on the way: https, or loopback.
+    /// Whether traffic to it is confidential: https, or loopback.
     pub fn is_confidential(&self) -> bool {
         self.scheme == Scheme::Https || self.is_loopback()
     }
 
-    /// Whether the two differ in their hosts alone.
+    /// Whether the two differ only in their hosts.
     pub(super) fn differs_in_host_only(&self, other: &Self) -> bool {
         self.scheme == other.scheme && self.port == other.port
     }
@@ -83,7 +83,7 @@ impl Realm {
     }
 }
 
-/// For people: `https://git.corp.example`, with the port where it is not the usual one.
+/// For messages: `https://git.corp.example`, with the port unless it is the default.
 impl fmt::Display for Realm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { scheme, host, port } = self;
@@ -117,9 +117,9 @@ impl Scheme {
     }
 }
 
-/// A name without the dot of the root, and without labels that are empty.
+/// A host name without a trailing dot; refuses empty labels.
 ///
-/// `url` has already made it lowercase and turned what is not ASCII into punycode.
+/// The `url` crate has already lowercased it and converted it to punycode.
 fn canonical(host: Host<String>) -> Option<Host<String>> {
     let Host::Domain(mut name) = host else {
         return Some(host);
@@ -131,7 +131,7 @@ fn canonical(host: Host<String>) -> Option<Host<String>> {
     whole.then_some(Host::Domain(name))
 }
 
-/// `str::parse` alone would take `+443`.
+/// `str::parse` alone would accept `+443`.
 fn port_number(digits: &str) -> Option<u16> {
     let plain = digits.bytes().all(|b| b.is_ascii_digit());
     plain.then(|| digits.parse().ok())?

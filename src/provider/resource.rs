@@ -1,8 +1,8 @@
 //! Matches what a tool wants to reach against `[[resources]]`.
 //!
-//! A match is by parsed scheme, host, port and whole path segments: never a substring, never a
-//! suffix. This module decides only *whether* and *how closely* something matches; which
-//! provider then answers stands in the configuration.
+//! Matching compares the parsed scheme, host, port and whole path segments, never a substring or
+//! suffix. This module decides only *whether* and *how closely* something matches; the
+//! configuration decides which provider answers.
 
 use std::fmt;
 
@@ -23,8 +23,8 @@ pub struct Pattern {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Hosts {
     One(Realm),
-    /// Each host with at least one label more in front, and never the domain itself. The realm
-    /// is that of the domain.
+    /// Every host with at least one more label in front, and never the domain itself. The realm is
+    /// the domain's.
     Beneath(Realm),
 }
 
@@ -44,7 +44,7 @@ pub enum InvalidPattern {
     Star,
 }
 
-/// How closely a pattern fits; the greatest wins. The fields stand in order of weight.
+/// How closely a pattern matches; the greatest wins. The fields are in order of weight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Closeness {
     host_is_named: bool,
@@ -79,7 +79,7 @@ impl Pattern {
         if starred(realm.host()) || beneath_an_address {
             return Err(InvalidPattern::Star);
         }
-        // What stands beneath `localhost` need not be this machine.
+        // A name below `localhost` need not be this machine.
         let confidential = match &hosts {
             Hosts::One(realm) => realm.is_confidential(),
             Hosts::Beneath(realm) => realm.is_confidential() && !realm.is_loopback(),
@@ -91,12 +91,12 @@ impl Pattern {
         Ok(Self { hosts, path })
     }
 
-    /// Whether it stands for one path of a host.
+    /// Whether the pattern is limited to a path.
     pub fn has_path(&self) -> bool {
         !self.path.is_empty()
     }
 
-    /// Whether the pattern covers the URL, and how closely.
+    /// How closely the pattern matches the URL, if it does.
     pub fn fits(&self, realm: &Realm, url: &Url) -> Option<Closeness> {
         let (host_is_named, domain) = match &self.hosts {
             Hosts::One(own) => (own == realm).then_some((true, own))?,
@@ -115,7 +115,7 @@ impl Pattern {
     }
 }
 
-/// As it is written in a configuration, its host in A-labels.
+/// As written in the configuration, with the host in A-labels.
 impl fmt::Display for Pattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.hosts {
@@ -140,7 +140,7 @@ fn is_beneath(realm: &Realm, domain: &Realm) -> bool {
     realm.differs_in_host_only(domain) && ends_alike && own.next().is_some()
 }
 
-/// The labels of a name from the right; an address is one label.
+/// The labels of a name from right to left; an IP address is one label.
 fn labels(host: &Host<String>) -> impl Iterator<Item = &str> {
     let name = match host {
         Host::Domain(name) => name.as_str(),
@@ -149,7 +149,7 @@ fn labels(host: &Host<String>) -> impl Iterator<Item = &str> {
     name.rsplit('.')
 }
 
-/// The segments of a path; a slash at its end adds none.
+/// The segments of a path; a trailing slash adds none.
 fn segments(url: &Url) -> impl Iterator<Item = &str> {
     let path = url.path();
     let path = path.strip_prefix('/').unwrap_or(path);

@@ -1,16 +1,15 @@
 //! Parses a URL that a tool, a kubeconfig or a configuration provides: strictly.
 //!
-//! A URL parser repairs what browsers are sent: `https:host`, backslashes, tabs, `%2e%2e`, an
-//! address written as one number. The program that connects may read the same text in another
-//! way, and then the token goes to a server that was never matched. What would have to be
-//! repaired is refused.
+//! A URL parser repairs the input that browsers get: `https:host`, backslashes, tabs, `%2e%2e`, an
+//! IP address written as one number. The program that connects may read the same text differently,
+//! and the token would go to a server that was never matched. So a URL that needs repair is
+//! refused.
 //!
 //! Specification: <https://url.spec.whatwg.org/#concept-basic-url-parser>
 
 use url::{Host, Url};
 
-/// The URL, if it is written as one that needs no repair. A scheme other than http and https is
-/// left to the caller.
+/// Parses a URL that needs no repair. The caller decides about schemes other than http and https.
 pub fn parse(text: &str) -> Option<Url> {
     if text.contains(|c: char| c.is_control() || c.is_whitespace() || c == '\\') {
         return None;
@@ -36,10 +35,11 @@ pub fn parse(text: &str) -> Option<Url> {
     (is_whole && is_plain_path(path)).then_some(url)
 }
 
-/// The host that a text names, if it is that host's own spelling.
+/// Parses a host in its canonical spelling.
 ///
-/// An address is written in one way only: a program that does not take `0x7f.1` for an address
-/// looks it up as a name. A name may have letters beyond ASCII, but none that stand for ASCII.
+/// Only one spelling of an IP address is accepted, because a program that doesn't recognize
+/// `0x7f.1` as an address looks it up as a name. A name may have non-ASCII letters, except those
+/// that are mapped to ASCII.
 pub(super) fn host(text: &str) -> Option<Host<String>> {
     const NOT_IN_A_HOST: &[char] = &['/', '\\', '@', '?', '#', '%'];
     let foreign = |c: char| c.is_control() || c.is_whitespace() || NOT_IN_A_HOST.contains(&c);
@@ -70,8 +70,8 @@ pub(super) fn split_port(authority: &str) -> Option<(&str, Option<&str>)> {
     }
 }
 
-/// Whether every server reads a path as the same segments: none of them is `.` or `..`, also not
-/// with what some servers take off (`..;x`), and no dot or backslash is hidden in an escape.
+/// Whether every server splits a path into the same segments: none is `.` or `..`, even after what
+/// some servers strip (`..;x`), and no escape hides a dot or a backslash.
 pub fn is_plain_path(path: &str) -> bool {
     let path = path.to_ascii_lowercase();
     let hides = path.contains("%2e") || path.contains("%5c") || path.contains('\\');

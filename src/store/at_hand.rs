@@ -1,7 +1,7 @@
-//! What a hit is made of: a data folder whose key can be had without asking the OS keyring.
+//! The fast path of a hit: a data folder whose key is available without the OS keyring.
 //!
-//! It waits for no lock, lists nothing, makes nothing, speaks to no bus, and waits for nobody. Where
-//! anything is not at hand it says so, and [`super::Store`] goes the long way.
+//! It takes no lock, lists nothing, creates nothing, uses no bus and waits for nothing. If anything
+//! is missing it returns [`NotAtHand`], and [`super::Store`] takes the slow path.
 
 use std::cell::OnceCell;
 use std::fs::TryLockError;
@@ -24,18 +24,19 @@ pub struct AtHand {
     key: OnceCell<Option<DataKey>>,
 }
 
-/// A resolution on disk: the question is in the clear, and what it came to is sealed with it.
+/// A resolution on disk: the question in the clear, and its encrypted result, which authenticates
+/// the question.
 #[derive(Debug)]
 pub struct Remembered {
     name: RecordName,
     bytes: Vec<u8>,
     header: Header,
-    /// How many bytes behind the header are in the clear, those of the length among them.
+    /// How many bytes after the header are in the clear, including those of the length.
     clear: usize,
 }
 
 impl Remembered {
-    /// The question, which whoever sealed it has sealed too.
+    /// The question. It counts as authentic only once the result has been decrypted.
     pub fn question(&self) -> &[u8] {
         let end = HEADER_LEN + self.clear;
         self.bytes.get(HEADER_LEN + LEN..end).unwrap_or_default()
@@ -69,7 +70,7 @@ pub(super) fn sealed(
 }
 
 impl AtHand {
-    /// Opens a data folder that is there.
+    /// Opens a data folder, if it exists.
     pub fn open(data_dir: &Path) -> Result<Option<Self>, StoreError> {
         let folder = Folder::open(data_dir)?;
         Ok(folder.map(|data| Self {
@@ -78,7 +79,7 @@ impl AtHand {
         }))
     }
 
-    /// Whether there is such a record, as far as can be told without opening it.
+    /// Whether the record seems to exist, without opening it.
     pub fn may_have(&self, name: &RecordName) -> bool {
         match self.data.subfolder(name.folder()) {
             Ok(None) => false,
@@ -87,7 +88,8 @@ impl AtHand {
         }
     }
 
-    /// Whether another process holds the record's lock. To find out, the lock is shared for a moment.
+    /// Whether another process holds the record's lock. To find out, it briefly takes a shared
+    /// lock.
     pub fn is_locked(&self, name: &RecordName) -> bool {
         let Ok(Some(records)) = self.data.subfolder(name.folder()) else {
             return false;
@@ -105,12 +107,12 @@ impl AtHand {
         plain::read(&self.data, kind, name)
     }
 
-    /// The bytes of what is kept in the clear under this name.
+    /// The bytes stored unencrypted under this name.
     pub fn plain(&self, kind: Plain, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
         plain::bytes(&self.data, kind, name)
     }
 
-    /// What is remembered there; `None` for nothing, and for what nobody could read.
+    /// The resolution in this slot; `None` if there is none or its format is invalid.
     pub fn remembered(&self, slot: u8) -> Result<Option<Remembered>, StoreError> {
         let name = RecordName::resolution(slot);
         let Some(folder) = self.data.subfolder(name.folder())? else {
@@ -120,7 +122,7 @@ impl AtHand {
         Ok(bytes.and_then(|bytes| Remembered::of(name, bytes)))
     }
 
-    /// What the question came to; `None` where this folder's key did not seal it.
+    /// The question's result; `None` if it wasn't encrypted with this folder's key.
     pub fn answer(&self, remembered: &Remembered) -> Result<Option<Zeroizing<Vec<u8>>>, NotAtHand> {
         let Remembered {
             name,
@@ -135,7 +137,7 @@ impl AtHand {
         Ok(seal::open_bytes(key, name, header, bytes, *clear).ok())
     }
 
-    /// Reads a record; `None` where there is none.
+    /// Reads a record; `None` if it does not exist.
     pub fn read<T: DeserializeOwned>(
         &self,
         name: &RecordName,
@@ -167,7 +169,7 @@ impl AtHand {
     }
 }
 
-/// Why, the long way will say.
+/// The fast path is not available. The slow path reports why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NotAtHand;
 
@@ -177,7 +179,7 @@ impl From<StoreError> for NotAtHand {
     }
 }
 
-/// Remembers what a question came to, where its key will be at hand when it is asked again.
+/// Remembers a question's result, if the key will be available when the question is asked again.
 pub(super) fn remember(
     data: &Folder,
     slot: u8,
@@ -193,6 +195,6 @@ pub(super) fn remember(
     let name = RecordName::resolution(slot);
     let bytes = sealed(&key, &name, question, answer)?;
     data.subfolder_or_create(record::RESOLUTIONS)?
-        // What a power failure takes is worked out again.
+        // A result lost to a power failure is computed again.
         .replace(name.file(), &bytes, super::folder::Durable::No)
 }

@@ -2,18 +2,18 @@
 //!
 //! <https://specifications.freedesktop.org/basedir-spec/latest/>
 //!
-//! A folder that follows the working directory would be another one with each call, and might be
-//! somebody else's: what is not absolute is refused, or, where the specification says so, ignored.
+//! A relative path would depend on the working directory and could lead to another user's folder,
+//! so it is refused, or ignored where the specification says so.
 
 use std::path::{Path, PathBuf};
 
 use super::StoreError;
 use crate::env::Env;
 
-/// The folder that holds the records, the locks and the key's name. It need not exist yet.
+/// The folder for the records, the locks and the key's name. It need not exist yet.
 ///
-/// `HALLPASS_DATA_DIR`, else the platform's own place. On a network file system each machine has a
-/// folder of its own in it, for neither locks nor the kernel keyring reach across machines.
+/// `HALLPASS_DATA_DIR`, or else the platform's default. On a network file system, each machine has
+/// its own folder inside, because neither locks nor the kernel keyring work across machines.
 pub fn data_dir(env: &Env) -> Result<PathBuf, StoreError> {
     let folder = chosen(env, std::env::home_dir)?;
     if !is_on_network(&folder) {
@@ -44,7 +44,7 @@ fn of_platform(env: &Env, user_home: fn() -> Option<PathBuf>) -> Result<PathBuf,
     }
     let home = match env.var_os("HOME") {
         Some(home) => PathBuf::from(home),
-        // An empty HOME is the current folder to some versions of the standard library.
+        // Some versions of the standard library take an empty HOME for the current folder.
         None => user_home()
             .filter(|home| !home.as_os_str().is_empty())
             .ok_or(StoreError::NoHome)?,
@@ -59,8 +59,8 @@ fn of_platform(env: &Env, user_home: fn() -> Option<PathBuf>) -> Result<PathBuf,
     }))
 }
 
-// Windows names the folder itself, whatever the environment says. The local one: a roaming profile
-// would carry the records to machines that do not have the key.
+// Windows itself names the folder, regardless of the environment. It is the local profile: a
+// roaming one would copy the records to machines that do not have the key.
 #[cfg(not(unix))]
 fn of_platform(_env: &Env, _user_home: fn() -> Option<PathBuf>) -> Result<PathBuf, StoreError> {
     directories::ProjectDirs::from("", "", "hallpass")
@@ -68,7 +68,8 @@ fn of_platform(_env: &Env, _user_home: fn() -> Option<PathBuf>) -> Result<PathBu
         .ok_or(StoreError::NoHome)
 }
 
-/// Whether the folder, or what will hold it, is on a file system that other machines may share.
+/// Whether the folder, or its nearest existing parent, is on a file system that other machines may
+/// share.
 #[cfg(target_os = "linux")]
 fn is_on_network(folder: &Path) -> bool {
     folder
@@ -77,7 +78,7 @@ fn is_on_network(folder: &Path) -> bool {
         .is_some_and(|found| is_network_type(found.f_type))
 }
 
-/// Numbers from statfs(2) and linux/magic.h. Their type differs from one processor to another.
+/// Numbers from statfs(2) and linux/magic.h. Their type depends on the processor.
 #[cfg(target_os = "linux")]
 fn is_network_type(magic: impl TryInto<i64>) -> bool {
     const NFS: i64 = 0x6969;
@@ -92,10 +93,10 @@ fn is_network_type(magic: impl TryInto<i64>) -> bool {
     const GPFS: i64 = 0x4750_4653;
     const BEEGFS: i64 = 0x1983_0326;
     const PLAN9: i64 = 0x0102_1997;
-    // sshfs, or a local one: from here they look the same, and a machine's own folder is right
+    // sshfs or a local FUSE file system. They look the same, and a folder for each machine is right
     // for both.
     const FUSE: i64 = 0x6573_5546;
-    // Where the number is 32 bits wide, the large ones come out negative.
+    // If the number is 32 bits wide, large values are negative.
     matches!(
         magic.try_into().unwrap_or_default() & 0xffff_ffff,
         NFS | SMB
@@ -118,7 +119,7 @@ fn is_on_network(_folder: &Path) -> bool {
     false
 }
 
-/// machine-id(5): "uninitialized" until the first start is over.
+/// machine-id(5): "uninitialized" until the first boot is complete.
 fn machine_id() -> Option<String> {
     ["/etc/machine-id", "/var/lib/dbus/machine-id"]
         .iter()
@@ -127,18 +128,18 @@ fn machine_id() -> Option<String> {
         .filter(|id| super::hex::decode::<16>(id).is_some())
 }
 
-// machine-id(5) asks not to show the id itself where others may see it, as on a file server.
+// machine-id(5) says not to expose the ID itself where others may see it, as on a file server.
 fn of_machine(id: &str) -> String {
     let hash = super::record::digest(&[b"hallpass", id.as_bytes()]);
     format!("machine-{}", &hash[..32])
 }
 
-/// Whether the environment says that this is a container, whose kernel keyring is not its own.
+/// Whether the environment indicates a container, whose kernel keyring is not its own.
 pub fn in_container(env: &Env) -> bool {
     env.var_os("container").is_some() || env.var_os("KUBERNETES_SERVICE_HOST").is_some()
 }
 
-/// Whether a container's own files say so. Not asked on the hot path.
+/// Whether the file system indicates a container. Not checked on the hot path.
 pub(super) fn has_container_mark() -> bool {
     [
         "/.dockerenv",

@@ -33,7 +33,7 @@ pub enum StoreError {
         source: std::io::Error,
     },
 
-    /// Written by another version of hallpass; never overwritten or deleted.
+    /// Written by another version of hallpass; never overwritten or deleted automatically.
     #[error("{} has a format that this version of hallpass does not know", path.display())]
     UnknownFormat { path: PathBuf },
     /// Neither deleted nor overwritten: the key may come back.
@@ -77,7 +77,7 @@ pub enum StoreError {
     NothingKept,
 }
 
-// Some Secret Services answer a look-up in a locked database as if the item did not exist.
+// Some Secret Services report an item in a locked database as missing.
 fn or_locked(place: Place) -> &'static str {
     match place {
         Place::Keyring => ", or that keyring is locked",
@@ -85,13 +85,13 @@ fn or_locked(place: Place) -> &'static str {
     }
 }
 
-/// Names the holder of a lock, where the system does.
+/// Names the holder of a lock, if the system knows it.
 pub(crate) fn by(holder: Option<&Holder>) -> String {
     holder.map_or_else(|| "another process".to_owned(), Holder::to_string)
 }
 
 impl StoreError {
-    /// Whether this is about one record alone: the next one may be sound.
+    /// Whether the error concerns a single record, so that others may still be readable.
     pub fn is_about(&self, record: &RecordName) -> bool {
         match self {
             Self::UnknownFormat { path }
@@ -124,8 +124,8 @@ impl StoreError {
         }
     }
 
-    /// Whether the key is gone, so that nothing of it can be decrypted any more. A keyring that is
-    /// locked or cannot be reached has lost nothing.
+    /// Whether the key is lost, so that nothing encrypted with it can be decrypted. A locked or
+    /// unreachable keyring has lost nothing.
     pub fn is_loss_of_the_key(&self) -> bool {
         matches!(
             self,
@@ -137,7 +137,7 @@ impl StoreError {
         )
     }
 
-    /// Names the path and the action; the cause stays the source.
+    /// Adds the action and the path to an I/O error.
     pub(super) fn io(
         action: &'static str,
         path: impl Into<PathBuf>,

@@ -1,9 +1,8 @@
-//! A folder of our own, and the files in it.
+//! A private folder and the files in it.
 //!
-//! The data folder and everything in it is opened without following links, belongs to the
-//! effective user and is closed to everybody else; where that does not hold, nothing is read and
-//! nothing is written. On Windows the user's profile has access lists that see to this, and only
-//! links are looked for.
+//! The data folder and everything in it is opened without following links, must belong to the
+//! effective user and must not be accessible to others; otherwise, nothing is read or written. On
+//! Windows, the access lists of the user's profile ensure this, and only links are checked.
 
 use std::fs::File;
 use std::io::Read;
@@ -20,16 +19,16 @@ pub(super) use portable::Folder;
 #[cfg(unix)]
 pub(super) use unix::Folder;
 
-/// No file of ours comes near this; a larger one is not read into memory.
+/// Far more than any of our files needs. A larger file is not read into memory.
 const MAX_LEN: u64 = 16 << 20;
 
 impl Folder {
-    /// The whole of a file; `None` where there is none.
+    /// Reads a whole file; `None` if it does not exist.
     pub(super) fn read(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
         self.read_up_to(name, MAX_LEN)
     }
 
-    /// At most the first `len` bytes of a file.
+    /// Reads at most the first `len` bytes of a file.
     pub(super) fn head(&self, name: &str, len: u64) -> Result<Option<Vec<u8>>, StoreError> {
         let Some((mut file, actual)) = self.open_file(name)? else {
             return Ok(None);
@@ -49,7 +48,7 @@ impl Folder {
         self.fill(name, &mut file, len).map(Some)
     }
 
-    // Files here are replaced as a whole, so the length that was asked once stays true.
+    // Files here are only replaced as a whole, so the length of an open file doesn't change.
     fn fill(&self, name: &str, file: &mut File, len: u64) -> Result<Vec<u8>, StoreError> {
         let path = || self.path().join(name);
         let len = usize::try_from(len).map_err(|_| StoreError::Damaged { path: path() })?;
@@ -59,7 +58,7 @@ impl Folder {
         Ok(bytes)
     }
 
-    /// Writes a file as a whole: others see the old one or the new one.
+    /// Replaces a file atomically: other processes see the old one or the new one.
     pub(super) fn replace(
         &self,
         name: &str,
@@ -69,7 +68,7 @@ impl Folder {
         self.prepare(name, bytes, durable)?.put()
     }
 
-    /// Writes a file that nobody sees yet.
+    /// Writes a temporary file, which is not visible under its final name yet.
     pub(super) fn prepare<'a>(
         &'a self,
         name: &'a str,
@@ -97,8 +96,8 @@ impl Folder {
     }
 }
 
-/// A whole file under another name, until it is put in its place; else it goes away again.
-#[must_use = "nobody sees it before it is put in its place"]
+/// A complete file under a temporary name. It is removed on drop unless it is moved into place.
+#[must_use = "it is discarded unless it is moved into place"]
 pub(super) struct Prepared<'a> {
     folder: &'a Folder,
     name: &'a str,
@@ -118,13 +117,12 @@ impl Prepared<'_> {
 
 impl Drop for Prepared<'_> {
     fn drop(&mut self) {
-        // Once it is put in its place, nothing has this name any more.
+        // Once the file has been moved into place, this name no longer exists.
         let _ = self.folder.remove(&self.temp);
     }
 }
 
-/// Whether something could be made under this path: the folder above it that is there can be
-/// written. Nothing is made.
+/// Whether this path could be created: its nearest existing parent is writable. Creates nothing.
 #[cfg(unix)]
 pub(super) fn check_creatable(path: &std::path::Path) -> Result<(), StoreError> {
     use rustix::fs::{Access, access};
@@ -153,7 +151,7 @@ pub(super) enum Durable {
 
 pub(super) const TEMP: &str = ".tmp";
 
-/// A name that no other process picks.
+/// A name that no other process uses.
 pub(super) fn temp_name(name: &str) -> Result<String, StoreError> {
     let random: [u8; 8] = super::key::random()?;
     Ok(format!("{name}.{}{TEMP}", super::hex::encode(&random)))

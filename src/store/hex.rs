@@ -12,7 +12,7 @@ pub(super) fn encode(bytes: &[u8]) -> String {
         })
 }
 
-/// Reads exactly `N` bytes; anything else, capitals included, is `None`.
+/// Reads exactly `N` bytes; `None` for anything else, including capitals.
 pub(super) fn decode<const N: usize>(text: &str) -> Option<[u8; N]> {
     let digits = text.as_bytes();
     if digits.len() != N * 2 {

@@ -1,9 +1,9 @@
-//! A file of notes for what is worth remembering until the next start of the machine, and not
-//! worth a sync: in the user's runtime folder, where there is one, else in the data folder.
+//! A journal of notes that need to survive until the next reboot but don't justify a sync. It is in
+//! the user's runtime folder, or else in the data folder.
 //!
-//! A note is appended whole, so processes that write at once need no lock; what was forgotten
-//! because the file was just being shortened costs its reader a little work and nothing else. All
-//! notes are of one length, for each run of a tool looks through them. None may hold a secret.
+//! A note is appended in one write, so concurrent processes need no lock. A note that is lost while
+//! the file is being shortened costs its reader a little work and nothing else. All notes have the
+//! same length, because each run of a tool scans them. They must not contain secrets.
 //!
 //! <https://specifications.freedesktop.org/basedir-spec/latest/>
 
@@ -15,19 +15,19 @@ use super::StoreError;
 use super::folder::{Durable, Folder};
 use crate::env::Env;
 
-/// A power of two, so that no note crosses a page: of one that does, readers see the first part
-/// alone for a moment.
+/// A power of two, so that no note crosses a page boundary: readers could briefly see only the
+/// first part of such a note.
 pub const NOTE_LEN: usize = 64;
 
 pub type Note = [u8; NOTE_LEN];
 
-/// With more than so many a file is shortened before it grows on.
+/// A file with more notes than this is shortened before the next one is appended.
 const MOST: usize = 192;
 
-/// How many are left then.
+/// How many notes remain after shortening.
 const KEPT: usize = 128;
 
-/// No file of ours comes near this; no more than that is read of another one.
+/// Far more than any of our files needs. No more than this is read.
 const LONGEST: u64 = 1 << 20;
 
 #[derive(Debug)]
@@ -36,13 +36,13 @@ pub struct Journal {
     /// Below the folder.
     name: String,
     file: File,
-    /// What stood there when it was opened.
+    /// The content when it was opened.
     bytes: Vec<u8>,
 }
 
 impl Journal {
-    /// A journal in the user's runtime folder. Where there is none that is safe to use, it is in
-    /// the data folder, and `explain` is told why.
+    /// Opens a journal in the user's runtime folder. If there is none that is safe to use, opens
+    /// one in the data folder and passes the reason to `explain`.
     pub fn of_user(
         env: &Env,
         name: &str,
@@ -50,18 +50,18 @@ impl Journal {
     ) -> Result<Self, StoreError> {
         let runtime = env.var_unrecorded("XDG_RUNTIME_DIR").map(PathBuf::from);
         let why = match runtime.filter(|path| path.is_absolute()) {
-            None => "XDG_RUNTIME_DIR names no folder".to_owned(),
+            None => "XDG_RUNTIME_DIR is not set to a folder".to_owned(),
             Some(runtime) => match Self::below(&runtime, name) {
                 Ok(journal) => return Ok(journal),
                 Err(error) => error.to_string(),
             },
         };
-        explain(format!("{why}: the data folder serves instead"));
+        explain(format!("{why}; using the data folder instead"));
         let data = Folder::open_or_create(&super::data_dir(env)?)?;
         Self::open(data, "runtime", name)
     }
 
-    /// The runtime folder is checked as the data folder is: in it nobody else can have made ours.
+    /// Checks the runtime folder like the data folder, so that no other user can have created ours.
     fn below(runtime: &Path, name: &str) -> Result<Self, StoreError> {
         let folder = Folder::open(runtime)?.ok_or_else(|| missing("open", runtime))?;
         Self::open(folder, "hallpass", name)
@@ -78,7 +78,7 @@ impl Journal {
         };
         let (mut file, length) =
             opened.ok_or_else(|| missing("make", folder.path().join(&name)))?;
-        // What others append meanwhile was not there when this began.
+        // Notes that are appended later were not there when this began.
         let length = length.min(LONGEST);
         let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or_default());
         if length > 0 {
@@ -93,24 +93,24 @@ impl Journal {
         })
     }
 
-    /// The notes, the last one first. One that was torn may stand among them.
+    /// The notes, newest first. They may include a torn one.
     pub fn notes(&self) -> impl Iterator<Item = &Note> {
         let (notes, _) = self.bytes.as_chunks();
         notes.iter().rev()
     }
 
-    /// Appends a note. Of a file that has grown long, the newest are left that `keep` wants, which
-    /// is asked from the end.
+    /// Appends a note. If the file has grown too long, only the newest notes that `keep` accepts
+    /// remain; `keep` is called from the newest to the oldest.
     pub fn append(
         &self,
         note: &Note,
         mut keep: impl FnMut(&Note) -> bool,
     ) -> Result<(), StoreError> {
-        // A disk that filled up may have left a part of a note, behind which nothing can be found.
+        // A full disk may have left a partial note, and notes after it would not be found.
         let is_whole = self.bytes.len().is_multiple_of(NOTE_LEN);
         if is_whole && self.bytes.len() <= MOST * NOTE_LEN {
             let write = |mut file: &File| file.write_all(note);
-            // Somebody has shortened it while this process was waiting for a person.
+            // Another process shortened it while this one was waiting for the user.
             let of_that_name = if Folder::is_nameless(&self.file) {
                 self.folder.open_to_append(&self.name)?
             } else {

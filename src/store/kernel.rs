@@ -1,14 +1,13 @@
-//! The kernel keyring: the data key in the kernel's memory, so that a hit needs no D-Bus.
+//! The kernel keyring: caches the data key in the kernel's memory, so that a hit needs no D-Bus.
 //!
 //! <https://man7.org/linux/man-pages/man7/keyrings.7.html>
 //!
-//! The key is in the user keyring, under permissions that let every session of the same user read
-//! it: in a session keyring it would be seen by one terminal and not by the next. In a user
-//! namespace `@u` names another keyring, and the user's own one is found through the session
-//! keyring. Most containers forbid all of this; whatever is forbidden is reported, and hallpass
-//! works without a cache.
+//! The key is in the user keyring, with permissions that let every session of the same user read
+//! it; a key in a session keyring would be visible to one terminal only. In a user namespace, `@u`
+//! is a different keyring, and the user's own is found through the session keyring. Most containers
+//! forbid all of this; then the error is reported, and hallpass works without a cache.
 
-/// Why the kernel keyring is of no use here.
+/// Why the kernel keyring cannot be used here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum KernelError {
     #[error("this platform has no kernel keyring")]
@@ -50,20 +49,20 @@ mod linux {
     use crate::secret::Secret;
     use crate::store::key::{KEY_LEN, KeyId};
 
-    /// Whoever possesses the key: everything. Its user: view, read, search. Nobody else.
+    /// The possessor may do everything; the user may view, read and search; others may do nothing.
     const PERMISSIONS: u32 = 0x3f0b_0000;
 
-    /// Whether a key can be kept at all. Some sandboxes let one look and not write, so it tries;
-    /// nothing is left behind.
+    /// Checks that a key can be stored. Some sandboxes allow reading but not writing, so this
+    /// writes a key and removes it again.
     pub(in crate::store) fn probe() -> Result<(), KernelError> {
         let id = KeyId::of(rand::random());
         keep(id, &Secret::new([0; KEY_LEN]), Some(Duration::from_secs(1)))?;
         forget(id).map(|_| ())
     }
 
-    /// The key of this name; `None` where there is none, or no longer.
+    /// The key with this name; `None` if there is none, or if it has expired.
     pub(in crate::store) fn read(id: KeyId) -> Result<Option<Secret<[u8; KEY_LEN]>>, KernelError> {
-        // Only where this finds nothing is it asked whether we are in a user namespace.
+        // Checks for a user namespace only if this finds nothing.
         let found = user_keyring().and_then(|keyring| search(keyring, id));
         let found = match found {
             Ok(Some(key)) => Some(key),
@@ -74,7 +73,7 @@ mod linux {
         let Some(key) = found else {
             return Ok(None);
         };
-        // One byte more than a key has, to tell a longer payload from a key.
+        // One byte longer than a key, to detect a longer payload.
         let mut payload = Zeroizing::new([0; KEY_LEN + 1]);
         match key.read(&mut *payload) {
             Ok(KEY_LEN) => Ok(payload.first_chunk().copied().map(Secret::new)),
@@ -83,7 +82,7 @@ mod linux {
         }
     }
 
-    /// Puts a key into the user keyring, for this long or until the machine stops.
+    /// Stores a key in the user keyring for this long, or until the machine shuts down.
     pub(in crate::store) fn keep(
         id: KeyId,
         secret: &Secret<[u8; KEY_LEN]>,
@@ -102,13 +101,13 @@ mod linux {
                 None => Ok(()),
             });
         settled.map_err(|error| {
-            // Left behind with other permissions, it would stand in the way of later writers.
+            // With other permissions, it would block later writers.
             let _ = remove(keyring, key);
             reason(error)
         })
     }
 
-    /// Drops the key; says whether it was there.
+    /// Removes the key. Returns whether it existed.
     pub(in crate::store) fn forget(id: KeyId) -> Result<bool, KernelError> {
         let keyring = possessed_keyring()?;
         match search(keyring, id)? {
@@ -117,7 +116,7 @@ mod linux {
         }
     }
 
-    /// Changes with each start of the machine.
+    /// Changes with each boot.
     pub(in crate::store) fn boot_id() -> Option<String> {
         let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
         Some(id.trim().to_owned()).filter(|id| !id.is_empty())
@@ -135,24 +134,24 @@ mod linux {
         KeyRing::from_special_id(KeyRingIdentifier::Session, false).map_err(no_user_keyring)
     }
 
-    /// The user's keyring, for writing. Inside a user namespace it is not `@u`, which nobody
-    /// outside would find again.
+    /// The user's keyring, for writing. Inside a user namespace it isn't `@u`, because processes
+    /// outside wouldn't find a key there.
     fn possessed_keyring() -> Result<KeyRing, KernelError> {
         if identity::in_user_namespace() {
             return linked_user_keyring();
         }
-        // A login whose session keyring does not link to the user keyring possesses nothing in
-        // it: it may add a key there, and then may not set that key's permissions.
+        // A login whose session keyring doesn't link to the user keyring doesn't possess its keys:
+        // it may add a key there, but may not set that key's permissions.
         KeyRing::from_special_id(KeyRingIdentifier::Process, true)
             .and_then(|process| process.link_keyring_id(KeyRingIdentifier::User))
             .map_err(no_user_keyring)?;
         user_keyring()
     }
 
-    /// The user's keyring outside this namespace, as the session keyring links to it. The kernel
-    /// names it after the uid outside, and shows its owner as we see ourselves.
+    /// The user's keyring outside this namespace, found through the session keyring. The kernel
+    /// names it after the outer uid, but shows the inner uid as its owner.
     fn linked_user_keyring() -> Result<KeyRing, KernelError> {
-        /// Many more than any quota allows: a list that did not fit could not be read.
+        /// Far more than any quota allows. A list that doesn't fit can't be read.
         const MOST_LINKS: usize = 1 << 16;
 
         let namespaces_own = user_keyring().ok();
@@ -171,8 +170,8 @@ mod linux {
             .ok_or(KernelError::OutOfReach)
     }
 
-    // The kernel makes a user keyring that is not there. Where the quota leaves no room for it,
-    // the error is that there is none (Linux 6.18), or EDQUOT.
+    // The kernel creates a missing user keyring. If the quota has no room for it, the error is that
+    // there is none (Linux 6.18), or EDQUOT.
     fn no_user_keyring(error: KeyError) -> KernelError {
         if error == KeyError::KeyDoesNotExist {
             return KernelError::Quota;
@@ -188,7 +187,7 @@ mod linux {
     }
 
     fn remove(keyring: KeyRing, key: Key) -> Result<(), KernelError> {
-        // Invalidated, nobody finds it any more, even where a link to it remains.
+        // No process can find an invalidated key, even if a link to it remains.
         let invalidated = key.invalidate();
         let unlinked = keyring.unlink_key(key);
         invalidated.or(unlinked).map_err(reason)

@@ -1,8 +1,9 @@
-//! The data key: what seals the records, where it is kept, and when a new one may be made.
+//! The data key: it encrypts the records. This module decides where it is stored and when a new one
+//! may be created.
 //!
-//! One key a data folder. `key.json` names it by a random id and says which place holds it; the
-//! place is asked under that id and no other. A key is made only where nothing is sealed yet: a
-//! place that cannot be reached today is an error, never a reason to use another one.
+//! A data folder has one key. `key.json` has its random ID and the place that stores it, and the
+//! key is looked up by that ID only. A new key is created only if nothing is encrypted yet. A place
+//! that is unavailable today is an error, never a reason to use another one.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -22,7 +23,7 @@ use crate::secret::Secret;
 
 pub(super) const KEY_LEN: usize = 32;
 
-/// Names a key in each keyring and in each record. Random, and no secret.
+/// Identifies a key in every keyring and record. It is random and not secret.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct KeyId([u8; Self::LEN]);
 
@@ -65,7 +66,7 @@ impl<'de> Deserialize<'de> for KeyId {
         let text = String::deserialize(deserializer)?;
         hex::decode(&text)
             .map(Self)
-            .ok_or_else(|| serde::de::Error::custom("not a key's id"))
+            .ok_or_else(|| serde::de::Error::custom("not a key's ID"))
     }
 }
 
@@ -85,7 +86,7 @@ impl DataKey {
     }
 }
 
-/// Bytes from the system's generator.
+/// Random bytes from the operating system.
 pub(super) fn random<const N: usize>() -> Result<[u8; N], StoreError> {
     let mut bytes = [0; N];
     SysRng
@@ -94,13 +95,13 @@ pub(super) fn random<const N: usize>() -> Result<[u8; N], StoreError> {
     Ok(bytes)
 }
 
-/// What the folder knows of its key.
+/// The folder's information about its key (`key.json`).
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct KeyFile {
     version: u32,
     pub(super) id: KeyId,
     pub(super) place: Place,
-    /// Where the kernel keyring is the only place: during which run of the machine it was made.
+    /// If the kernel keyring is the only place: the boot during which the key was created.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     boot_id: Option<String>,
 }
@@ -136,7 +137,7 @@ impl KeyFile {
             }
             Ok(_) | Err(_) => (),
         }
-        // Only now, for each hit would pay for it: is it damaged, or merely newer than we are?
+        // Only checked on failure, because every hit would pay for it: damaged, or just newer?
         match serde_json::from_slice::<Versioned>(&bytes) {
             Ok(Versioned { version }) if version > Self::VERSION => {
                 Err(StoreError::KeyFileNewer { path: path() })
@@ -145,7 +146,7 @@ impl KeyFile {
         }
     }
 
-    /// Whether the key was in the kernel's memory only, and the machine has been started anew.
+    /// Whether the key was only in the kernel's memory and the machine has rebooted since.
     pub(super) fn is_lost(&self) -> bool {
         self.boot_id
             .as_ref()
@@ -163,14 +164,14 @@ struct Versioned {
     version: u32,
 }
 
-/// What became of a key that was made.
+/// The state of a key that was created earlier.
 pub(super) enum Found {
     Key(Arc<DataKey>),
-    /// See [`KeyFile::is_lost`]: what it sealed is gone for certain.
+    /// See [`KeyFile::is_lost`]: the records that it encrypted are lost for good.
     Lost,
 }
 
-/// The way to the key, and what was learned on it.
+/// Finds the key, and caches what it finds.
 #[derive(Debug, Default)]
 pub(super) struct Keys {
     held: Mutex<Option<Arc<DataKey>>>,
@@ -178,16 +179,16 @@ pub(super) struct Keys {
     automatic: OnceLock<Place>,
 }
 
-/// The key itself, in hexadecimal, where somebody asked for `store = "file"`.
+/// The key itself, in hexadecimal. Only with `store = "file"`.
 pub(super) const KEY: &str = "key";
-/// Guards the making of a key.
+/// The lock for creating a key.
 const KEY_LOCK: &str = "key.lock";
 pub(super) const KEYRING_LOCK: &str = "keyring.lock";
-/// How long another process may take to make the key, beyond its wait for the keyring.
+/// How long another process may take to create the key, in addition to its wait for the keyring.
 const MAKING: Duration = Duration::from_secs(10);
 
 impl Keys {
-    /// The key that a folder names.
+    /// The folder's key.
     pub(super) fn find(
         &self,
         options: &Options,
@@ -251,7 +252,7 @@ impl Keys {
         Ok(secret)
     }
 
-    /// The same, if it can be had without the OS keyring.
+    /// The folder's key, if it is available without the OS keyring.
     pub(super) fn at_hand(&self, folder: &Folder, file: &KeyFile) -> Option<Arc<DataKey>> {
         if let Some(held) = &*guard(&self.held)
             && held.id == file.id
@@ -262,7 +263,7 @@ impl Keys {
         Some(self.hold(id, secret))
     }
 
-    // A cache that cannot be had is done without, and `status` says why.
+    // Without a cache, hallpass still works, and `status` says why there is none.
     fn cache(&self, id: KeyId, secret: &Secret<[u8; KEY_LEN]>, timeout: Duration) {
         if let Err(error) = kernel::keep(id, secret, Some(timeout)) {
             self.note(error);
@@ -283,7 +284,7 @@ impl Keys {
         key
     }
 
-    /// The place that `auto` means here, where no key was ever made.
+    /// The place that `auto` stands for here, if no key was ever created.
     pub(super) fn automatic(&self, options: &Options) -> Result<Place, StoreError> {
         if let Some(place) = self.automatic.get() {
             return Ok(*place);
@@ -296,7 +297,7 @@ impl Keys {
         Ok(*self.automatic.get_or_init(|| place))
     }
 
-    /// Sees to it that there is a key and that it can be had; makes it where nothing is sealed.
+    /// Ensures that there is a usable key. Creates one if nothing is encrypted yet.
     pub(super) fn ensure(&self, options: &Options, folder: &Folder) -> Result<Place, StoreError> {
         if let Ok(Some(file)) = KeyFile::read(folder)
             && let Claim::Holds = self.claim(options, folder, &file)?
@@ -304,7 +305,7 @@ impl Keys {
             return Ok(file.place);
         }
         let _turn = turn(options, folder)?;
-        // The process that had the lock before may have made it.
+        // The previous holder of the lock may have created it.
         let old = self.key_file_in_turn(options, folder)?;
         let lost = match &old {
             Some(file) => match self.claim(options, folder, file)? {
@@ -320,11 +321,12 @@ impl Keys {
         };
         if place != Place::None {
             let new = KeyFile::new(place)?;
-            // First, for a full disk must not leave keys in the keyring that nothing names.
+            // First, so that a full disk doesn't leave orphaned keys in the keyring.
             let named = new.prepare(folder)?;
             self.make(options, folder, &new)?;
             if let Some(old) = old.as_ref().filter(|_| lost) {
-                // Before key.json names the new key: as long as it does not, nobody seals.
+                // Before key.json names the new key, because until then no process encrypts with
+                // it.
                 forget_sealed(folder, old.id)?;
             }
             named.put()?;
@@ -333,7 +335,7 @@ impl Keys {
         Ok(place)
     }
 
-    /// Whether the key that is named must stay, or a new one may take its place.
+    /// Whether the current key must stay or a new one may replace it.
     fn claim(
         &self,
         options: &Options,
@@ -364,7 +366,7 @@ impl Keys {
         Ok(())
     }
 
-    /// Puts a key in a place, and sees that it can be had from there.
+    /// Stores a key in a place, and checks that it can be read back.
     pub(super) fn put(
         &self,
         options: &Options,
@@ -399,7 +401,7 @@ impl Keys {
     }
 }
 
-/// The key that the kernel holds under this name.
+/// The key in the kernel keyring with this name.
 pub(super) fn from_kernel(id: KeyId) -> Result<Option<Secret<[u8; KEY_LEN]>>, StoreError> {
     kernel::read(id).map_err(|error| {
         if error == KernelError::NotAKey {
@@ -412,7 +414,7 @@ pub(super) fn from_kernel(id: KeyId) -> Result<Option<Secret<[u8; KEY_LEN]>>, St
     })
 }
 
-/// Waits for the turn to make, move or look for a key.
+/// Waits for the lock for creating, moving or finding a key.
 pub(super) fn turn(options: &Options, folder: &Folder) -> Result<Lock, StoreError> {
     let turn = folder.open_lock(KEY_LOCK)?;
     let deadline = Instant::now() + options.keyring_wait + MAKING;
@@ -433,15 +435,15 @@ fn automatic_place(
 ) -> Result<Place, StoreError> {
     match keyring {
         Ok(()) => Ok(Place::Keyring),
-        // In a container the kernel keyring, where it works at all, is not the container's own.
+        // In a container, the kernel keyring, if it works at all, isn't the container's own.
         Err(KeyringError::NoService) if !in_container() && kernel_works() => Ok(Place::Kernel),
         Err(KeyringError::NoService) => Ok(Place::None),
-        // It is there, so it is the place; today it cannot be used.
+        // It exists, so it is the place, even though it is unavailable right now.
         Err(error) => Err(error.into()),
     }
 }
 
-/// The key that a folder names, if it is in a file or in the kernel's memory.
+/// The folder's key, if it is in a file or in the kernel's memory.
 pub(super) fn at_hand(folder: &Folder, file: &KeyFile) -> Option<DataKey> {
     let secret = match file.place {
         Place::File => from_file(folder).ok(),
@@ -470,7 +472,7 @@ pub(super) fn from_file(folder: &Folder) -> Result<Secret<[u8; KEY_LEN]>, StoreE
         .ok_or(StoreError::KeyDamaged { place: Place::File })
 }
 
-/// Whether anything is sealed.
+/// Whether anything is encrypted.
 pub(super) fn any_sealed(folder: &Folder) -> Result<bool, StoreError> {
     for_each_sealed(folder, |_, _, _| Ok(true))
 }
@@ -486,8 +488,8 @@ fn forget_sealed(folder: &Folder, by: KeyId) -> Result<(), StoreError> {
     .map(|_| ())
 }
 
-/// Visits the records, each with its folder and that folder's name, until a visit says "enough";
-/// says whether one did.
+/// Visits the records, each with its folder and that folder's name, until a visit asks to stop.
+/// Returns whether one did.
 pub(super) fn for_each_sealed(
     folder: &Folder,
     mut visit: impl FnMut(&Folder, &'static str, &str) -> Result<bool, StoreError>,
@@ -505,7 +507,7 @@ pub(super) fn for_each_sealed(
     Ok(false)
 }
 
-/// Drops a key that sealed nothing. Not in the OS keyring, which may be what could not be reached.
+/// Removes a key that encrypted nothing. It stays in the OS keyring, which may be unavailable.
 fn retire(folder: &Folder, old: Option<&KeyFile>, new: &KeyFile) {
     let Some(old) = old else { return };
     let _ = kernel::forget(old.id);
@@ -514,13 +516,13 @@ fn retire(folder: &Folder, old: Option<&KeyFile>, new: &KeyFile) {
     }
 }
 
-/// What is behind these locks is never left half-written, so a panic elsewhere does not spoil it.
+/// The data behind these locks is never partially updated, so a panic elsewhere doesn't corrupt it.
 fn guard<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Setting {
-    /// The place that was asked for by name; `None` where it is ours to find.
+    /// The place that was requested by name; `None` if hallpass chooses it.
     pub(super) fn place(self) -> Option<Place> {
         match self {
             Self::Auto => None,

@@ -1,9 +1,10 @@
-//! The OS keyring: Secret Service, Keychain, Credential Manager. It keeps the data key, as text.
+//! The OS keyring (Secret Service, Keychain, Credential Manager), which stores the data key as
+//! text.
 //!
-//! Never on the hot path, and never trusted to answer: a locked Secret Service with nobody to
-//! unlock it hangs for ever, so each call runs in a thread of its own that is left behind when
-//! time is up. One call at a time, under a lock of our own: parallel clients bring gnome-keyring
-//! down. An error here is never taken for an absence.
+//! It is never used on the hot path, and may not respond at all: a locked Secret Service that can't
+//! be unlocked hangs forever. So each call runs in its own thread, which is abandoned when time is
+//! up. Our own lock allows one call at a time, because parallel clients crash gnome-keyring. An
+//! error here never means that the key doesn't exist.
 
 use std::fs::File;
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -28,10 +29,10 @@ mod always_there;
 #[cfg(not(all(unix, not(target_os = "macos"))))]
 use always_there as secret_service;
 
-/// What a caller can tell apart.
+/// The errors that a caller can distinguish.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KeyringError {
-    /// There is none at all. The only answer that lets `auto` look elsewhere.
+    /// There is no keyring at all. Only this error lets `auto` use another place.
     #[error("not found: no session bus, or no Secret Service on it")]
     NoService,
     #[error("it is locked")]
@@ -40,14 +41,14 @@ pub enum KeyringError {
     TimedOut { after: Duration },
     #[error("it has no such entry")]
     NotFound,
-    /// It has an entry under the key's name that is something else.
+    /// It has an entry with the key's name that is not a key.
     #[error("its entry for hallpass is not a data key")]
     NotAKey,
     #[error("it failed: {0}")]
     Other(String),
 }
 
-/// The longest wait that means: nobody is there to be asked. No unlock dialog is opened then.
+/// With a time limit up to this, the user can't be prompted, so no unlock dialog is opened.
 pub const UNATTENDED: Duration = Duration::from_secs(2);
 
 /// How one call is made.
@@ -68,18 +69,18 @@ const SERVICE: &str = "hallpass";
 
 type DataSecret = Secret<[u8; KEY_LEN]>;
 
-/// Whether there is a keyring, locked or not. Opens no dialog and asks for no secret.
+/// Whether there is a keyring, locked or not. Opens no dialog and reads no secret.
 pub(super) fn probe(terms: Terms) -> Result<(), KeyringError> {
     bounded(terms, |_| secret_service::connect().map(|_| ()))
 }
 
-/// Whether the keyring is locked, as far as the platform says so without a dialog.
+/// Whether the keyring is locked, if the platform can tell without a dialog.
 pub(super) fn is_locked(terms: Terms) -> Result<bool, KeyringError> {
     bounded(terms, |_| secret_service::connect()?.is_locked())
 }
 
-/// The key of this name. `cached` is asked once our turn has come: whoever had the turn before
-/// may have left the key where it costs nothing.
+/// The key with this name. Calls `cached` first once it has the lock, because the previous holder
+/// may have cached the key.
 pub(super) fn read(
     id: KeyId,
     terms: Terms,
@@ -90,7 +91,7 @@ pub(super) fn read(
         if let Some(secret) = cached() {
             return Ok(secret);
         }
-        // Held until the end: gnome-keyring does not like clients that come and go.
+        // Kept open until the end, because short-lived clients cause trouble for gnome-keyring.
         let service = secret_service::connect()?;
         service.may_be_read(id, terms.attended())?;
         decode(&service.read(id)?)
@@ -112,7 +113,7 @@ pub(super) fn make(
     })
 }
 
-/// Removes a key; one that is not there is removed already.
+/// Removes a key. A missing key is not an error.
 pub(super) fn remove(id: KeyId, terms: Terms, turn: File) -> Result<(), KeyringError> {
     in_turn(terms, turn, move || {
         let service = secret_service::connect()?;
@@ -135,8 +136,8 @@ fn decode(text: &str) -> Result<DataSecret, KeyringError> {
         .ok_or(KeyringError::NotAKey)
 }
 
-/// Waits for our turn and then makes the call. The waiting counts, from when the keyring last
-/// answered anybody: a queue that moves is waited for, and one that hangs is not.
+/// Waits for the lock and then makes the call. The time limit includes the wait since the keyring
+/// last responded to any process, so a queue that moves is waited for and one that hangs is not.
 fn in_turn<T: Send + 'static>(
     terms: Terms,
     turn: File,
@@ -156,7 +157,7 @@ fn in_turn<T: Send + 'static>(
         .map_err(|_| KeyringError::TimedOut { after: terms.wait })?;
         let answer = call();
         if answer.is_ok() {
-            // Without it the next one is less patient, and that is all.
+            // If this fails, the next process only waits less.
             let _ = turn.set_modified(SystemTime::now());
         }
         drop(turn);
@@ -164,17 +165,17 @@ fn in_turn<T: Send + 'static>(
     })
 }
 
-/// However well it moves.
+/// The longest wait, even if the queue moves.
 const LONGEST_QUEUE: Duration = Duration::from_secs(30);
 
-/// When the keyring last answered whoever had a turn: the time of the turn's file.
+/// When the keyring last responded to any process: the lock file's time.
 fn last_answer(turn: &File) -> Option<Instant> {
     let ago = turn.metadata().ok()?.modified().ok()?.elapsed().ok()?;
     Instant::now().checked_sub(ago)
 }
 
-/// Runs a call in a thread, and leaves the thread behind when it takes too long. The call may move
-/// its deadline.
+/// Runs a call in a thread, and abandons the thread if it takes too long. The call may extend its
+/// deadline.
 fn bounded<T: Send + 'static>(
     Terms { wait, announce }: Terms,
     call: impl FnOnce(&dyn Fn(Instant)) -> Result<T, KeyringError> + Send + 'static,
@@ -183,7 +184,7 @@ fn bounded<T: Send + 'static>(
     let (sender, receiver) = mpsc::channel();
     let thread = std::thread::Builder::new().name("keyring".to_owned());
     let work = move || {
-        // Nobody listens any more once the time is up.
+        // The receiver is gone once the time is up.
         let answer = call(&|deadline| {
             let _ = sender.send(Word::Deadline(deadline));
         });
@@ -209,7 +210,7 @@ fn bounded<T: Send + 'static>(
     }
 }
 
-/// What a call's thread has to say.
+/// A message from a call's thread.
 enum Word<T> {
     Deadline(Instant),
     Answer(Result<T, KeyringError>),
@@ -285,7 +286,7 @@ mod tests {
         let open = || File::create(folder.path().join("keyring.lock")).unwrap();
         let held = open();
         held.lock().unwrap();
-        // Long enough that a busy machine does not let the queue look as if it stood.
+        // Long enough that the queue doesn't seem to hang on a busy machine.
         let terms = Terms {
             wait: Duration::from_secs(1),
             ..SHORT

@@ -1,8 +1,8 @@
-//! Locks between processes: one refresh, one tab, one new key, one set-up.
+//! Locks between processes: one refresh, one browser tab, one new key, one set-up.
 //!
-//! A lock is a file of its own that is never deleted: a process that still waits on a deleted one
-//! would hold a lock that no other process can see. The system releases it when its holder ends,
-//! however that comes about.
+//! Each lock is a separate file that is never deleted: a process still waiting on a deleted file
+//! would get a lock that no other process can see. The system releases a lock when its holder ends
+//! for whatever reason.
 
 use std::fmt;
 #[cfg(unix)]
@@ -11,16 +11,17 @@ use std::fs::{File, TryLockError};
 use std::io;
 use std::time::{Duration, Instant};
 
-/// What a record's lock guards.
+/// What a record's lock protects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LockKind {
-    /// Refreshing and replacing it. Never held while a person is waited for.
+    /// Refreshing and replacing it. Never held while waiting for the user.
     Record,
     /// Signing in again: one browser tab, however many processes ask.
     Login,
 }
 
-/// Held until it is dropped. Where nothing is stored there is nothing to guard, and it is empty.
+/// A lock that is held until it is dropped. If nothing is stored, there is nothing to protect, and
+/// it is empty.
 #[derive(Debug)]
 #[must_use = "it is released when it is dropped"]
 pub struct Lock {
@@ -40,20 +41,20 @@ impl Lock {
         Self { held: None }
     }
 
-    /// Gives the lock to another process, which inherits the file: the lock ends with the last
-    /// descriptor of it (flock(2)). `None` where there is nothing to guard.
+    /// Passes the lock to another process, which inherits the file: the lock ends when its last
+    /// descriptor is closed (flock(2)). `None` if there is nothing to protect.
     #[cfg(unix)]
     pub(crate) fn into_file(self) -> Option<File> {
         self.held
     }
 
-    /// A lock that another process took and gave to this one.
+    /// A lock that another process took and passed to this one.
     #[cfg(unix)]
     pub(crate) fn inherited(held: File) -> Self {
         Self { held: Some(held) }
     }
 
-    /// Locks a file that is not in the data folder. After the deadline: which process holds it.
+    /// Locks a file outside the data folder. After the deadline, returns the process that holds it.
     pub(crate) fn acquire(
         file: File,
         deadline: Instant,
@@ -61,14 +62,14 @@ impl Lock {
         Ok(acquire(file, deadline)?.map(Self::of))
     }
 
-    /// What the system knows of the lock's file; nothing where the lock is empty.
+    /// The lock file's metadata; `None` if the lock is empty.
     #[cfg(unix)]
     pub(crate) fn metadata(&self) -> Option<Metadata> {
         self.held.as_ref()?.metadata().ok()
     }
 }
 
-/// The process that holds a lock, as far as the system tells.
+/// The process that holds a lock, if the system knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Holder {
     pub pid: u32,
@@ -82,15 +83,15 @@ impl fmt::Display for Holder {
     }
 }
 
-/// Milliseconds between two tries. Jittered, so that waiting processes do not try in step.
+/// Milliseconds between two attempts. Jittered, so that waiting processes don't retry in step.
 const PAUSE: std::ops::RangeInclusive<u64> = 5..=50;
 
-/// Tries at once, then until the deadline; after that, which process holds it.
+/// Tries immediately and then until the deadline. After that, returns the process that holds it.
 pub(super) fn acquire(file: File, deadline: Instant) -> io::Result<Result<File, Option<Holder>>> {
     acquire_until(file, |_| deadline)
 }
 
-/// The same with a deadline that may move during the wait.
+/// Like [`acquire`], with a deadline that may move during the wait.
 pub(super) fn acquire_until(
     file: File,
     mut deadline: impl FnMut(&File) -> Instant,
@@ -115,7 +116,7 @@ pub(super) fn try_acquire(file: &File) -> io::Result<bool> {
     }
 }
 
-/// Asks the kernel's table of locks (`proc_locks(5)`), which cannot name a process that is gone.
+/// Looks in the kernel's table of locks (`proc_locks(5)`), which doesn't list processes that ended.
 #[cfg(target_os = "linux")]
 fn holder(file: &File) -> Option<Holder> {
     use std::os::unix::fs::MetadataExt as _;
@@ -134,11 +135,11 @@ fn holder(_file: &File) -> Option<Holder> {
     None
 }
 
-/// The holder in a line of the table, if the line is about a lock on this inode. Its device is not
-/// compared: some file systems show another one there than `stat` does.
+/// The holder in a line of the table, if the line is about a lock on this inode. The device isn't
+/// compared, because some file systems show a different one there than in `stat`.
 #[cfg(target_os = "linux")]
 fn pid_of(line: &str, inode: u64) -> Option<u32> {
-    // "1: FLOCK  ADVISORY  WRITE 713 08:01:1234 0 EOF"; one that waits has "->" before its kind.
+    // "1: FLOCK  ADVISORY  WRITE 713 08:01:1234 0 EOF". A waiting one has "->" before its kind.
     let mut words = line.split_ascii_whitespace().skip(1);
     if words.next()? != "FLOCK" {
         return None;

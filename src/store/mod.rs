@@ -1,23 +1,23 @@
-//! What is kept: sealed records on disk, the key that seals them, and the locks.
+//! The store: encrypted records on disk, the key that encrypts them, and locks.
 //!
-//! It knows nothing of sessions or tokens: a record is a name, a generation and a value. It never
-//! asks a person for anything (the OS keyring may), never reads the working directory, and never
-//! takes an error for an absence.
+//! It knows nothing about sessions or tokens: a record is a name, a generation and a value. It
+//! never prompts the user (the OS keyring may), never reads the working directory, and never treats
+//! an error as a missing record.
 //!
 //! ```text
 //! <data folder>/            0700
 //!   key.json                which key, and which place holds it; rebuilt from the records' headers
 //!   key                     the key, only with store = "file"
-//!   key.lock  keyring.lock  one maker of keys, one caller of the OS keyring
+//!   key.lock  keyring.lock  one creator of keys, one caller of the OS keyring
 //!   sessions/<hash>         a record; <hash>.lock and <hash>.login.lock beside it
-//!   kept/<hash>             credentials that tools handed over
-//!   exchanged/<hash>        what a registry made of a session's token
-//!   metadata/<hash>         a document that a provider published
+//!   kept/<hash>             credentials that tools stored
+//!   exchanged/<hash>        a registry's credential for a session's token
+//!   metadata/<hash>         a document published by a provider
 //!   attempts/               JSON, no secrets
-//!   entries/                JSON: for which server an exec entry of a kubeconfig was set up
-//!   resolutions/<slot>      what a question came to, sealed; see `crate::resolution`
-//!   sign-in/                the sockets of sign-ins that are under way
-//!   runtime/                journals, where there is no runtime folder
+//!   entries/                JSON: the server that a kubeconfig's exec entry was set up for
+//!   resolutions/<slot>      a question's encrypted result; see `crate::serving`
+//!   sign-in/                the sockets of sign-ins in progress
+//!   runtime/                journals, if there is no runtime folder
 //! ```
 //!
 //! The cipher is XChaCha20-Poly1305: <https://datatracker.ietf.org/doc/html/draft-irtf-cfrg-xchacha>.
@@ -67,17 +67,17 @@ pub use relocation::Moved;
 #[cfg(unix)]
 pub(crate) use socket::is_own_user;
 
-/// Where somebody wants the data key kept.
+/// Where the user wants to store the data key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Setting {
-    /// The OS keyring; where there is none, the kernel keyring; else nowhere.
+    /// The OS keyring, or the kernel keyring if there is none, or else nowhere.
     #[default]
     Auto,
     Keyring,
     Kernel,
     File,
-    /// Nothing is kept, and what was kept is not looked at.
+    /// Nothing is stored, and existing records are ignored.
     None,
 }
 
@@ -120,7 +120,7 @@ impl fmt::Display for Setting {
     }
 }
 
-/// Where the data key is kept.
+/// Where the data key is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Place {
@@ -141,17 +141,17 @@ impl fmt::Display for Place {
     }
 }
 
-/// What a store is made with.
+/// The options of a store.
 #[derive(Debug, Clone)]
 pub struct Options {
     pub setting: Setting,
     pub data_dir: PathBuf,
-    /// How long the kernel keyring keeps a key of the OS keyring; `None`: not at all.
+    /// How long the kernel keyring caches the OS keyring's key; `None` disables the cache.
     pub kernel_cache: Option<Duration>,
-    /// How long the OS keyring may take. Up to [`UNATTENDED`], no unlock dialog is opened.
+    /// How long the OS keyring may take. With [`UNATTENDED`] or less, no unlock dialog is opened.
     pub keyring_wait: Duration,
-    /// Told when the OS keyring keeps somebody waiting who may be asked: this module does not
-    /// speak to people.
+    /// Called when the OS keyring makes an interactive user wait, because this module prints
+    /// nothing itself.
     pub announce: fn(),
     /// See [`in_container`].
     pub container: bool,
@@ -166,7 +166,7 @@ impl Options {
     }
 }
 
-/// A data folder and the way to its key. Made without any I/O.
+/// A data folder and its key. Creating this value does no I/O.
 #[derive(Debug)]
 pub struct Store {
     options: Options,
@@ -181,7 +181,7 @@ impl Store {
         }
     }
 
-    /// The same store, whose key is where key.json says, whatever the configuration says by now.
+    /// The same store, with the key where key.json says, regardless of the configuration.
     #[must_use]
     pub fn wherever_the_key_is(self) -> Self {
         Self::new(Options {
@@ -190,7 +190,7 @@ impl Store {
         })
     }
 
-    /// The same store, which asks no person to unlock the OS keyring.
+    /// The same store, which never prompts to unlock the OS keyring.
     #[must_use]
     pub fn without_waiting(&self) -> Self {
         let mut options = self.options.clone();
@@ -198,9 +198,9 @@ impl Store {
         Self::new(options)
     }
 
-    /// Reads a record; `None` where there is none.
+    /// Reads a record; `None` if it does not exist.
     ///
-    /// This is a hit's whole cost: no lock, no listing, one record.
+    /// This is the whole cost of a hit: no lock, no listing, one record.
     pub fn read<T: DeserializeOwned>(
         &self,
         name: &RecordName,
@@ -232,7 +232,7 @@ impl Store {
         }))
     }
 
-    /// The place of the data key, as it is remembered or would be chosen. Makes nothing.
+    /// Where the data key is, or would be, stored. Creates nothing.
     pub fn place(&self) -> Result<Place, StoreError> {
         let Some(data) = self.folder()? else {
             return self.chosen_place();
@@ -254,11 +254,11 @@ impl Store {
         }
     }
 
-    /// Where a session would be saved, found out without making anything.
+    /// Where a session would be saved. Creates nothing.
     ///
     /// # Errors
     ///
-    /// A data folder that cannot be made or written, and whatever [`Self::place`] finds.
+    /// The data folder cannot be created or written, or [`Self::place`] fails.
     pub fn would_save(&self) -> Result<Place, StoreError> {
         let place = self.place()?;
         if place != Place::None && self.folder()?.is_none() {
@@ -279,8 +279,8 @@ impl Store {
         }
     }
 
-    /// To be called before somebody signs in: afterwards the folder is there and safe, and the key
-    /// can be had. With [`Place::None`] nothing will be kept.
+    /// Call this before a sign-in. Afterwards, the folder exists and is safe, and the key is
+    /// available. With [`Place::None`], nothing will be stored.
     pub fn ensure_key(&self) -> Result<Place, StoreError> {
         if !self.keeps()? {
             return Ok(Place::None);
@@ -290,7 +290,7 @@ impl Store {
         self.keys.ensure(&self.options, &data)
     }
 
-    /// Waits for a lock until the deadline. It is tried at least once.
+    /// Waits for a lock until the deadline, and tries at least once.
     pub fn lock(
         &self,
         name: &RecordName,
@@ -311,7 +311,7 @@ impl Store {
             })
     }
 
-    /// Takes a lock if it is free.
+    /// Takes a lock if it is available.
     pub fn try_lock(&self, name: &RecordName, kind: LockKind) -> Result<Option<Lock>, StoreError> {
         if !self.keeps()? {
             return Ok(Some(Lock::of_nothing()));
@@ -335,7 +335,7 @@ impl Store {
         socket::listen(&Folder::open_or_create(&self.options.data_dir)?, name, env)
     }
 
-    /// Connects to the process that is at a sign-in, if there is one of this user.
+    /// Connects to the process that runs a sign-in, if this user has one.
     #[cfg(unix)]
     pub fn connect(
         &self,
@@ -372,10 +372,10 @@ impl Store {
         Ok((folder, file))
     }
 
-    /// Takes room for a record that is about to be fetched. The caller holds the record's lock.
+    /// Reserves space for a record that is about to be fetched. The caller holds the record's lock.
     ///
-    /// Whatever could keep it from being stored later fails here: the disk, the key, a record that
-    /// is not ours to replace.
+    /// Anything that could prevent storing it later fails here: the disk, the key, or a record that
+    /// must not be replaced.
     pub fn reserve(
         &self,
         name: &RecordName,
@@ -389,8 +389,8 @@ impl Store {
         Reservation::make(data, records, name.clone(), key, payload_len)
     }
 
-    /// Forgets a record; says whether there was one. Needs no key, so that what cannot be opened
-    /// any more can be forgotten too.
+    /// Removes a record. Returns whether it existed. It needs no key, so a record that can no
+    /// longer be decrypted can be removed too.
     pub fn remove(&self, name: &RecordName, _lock: &Lock) -> Result<bool, StoreError> {
         let Some(data) = self.folder()? else {
             return Ok(false);
@@ -408,18 +408,18 @@ impl Store {
                     });
                 }
             }
-            // Nobody will ever read it.
+            // It can never be read again.
             Err(StoreError::Damaged { .. }) => (),
             Err(error) => return Err(error),
         }
         let removed = records.remove(name.file())?;
-        // It is gone for everybody, and its tokens are still to be revoked; only a power failure
-        // could bring it back.
+        // The record is gone for every process, and its tokens still have to be revoked. Only a
+        // power failure could bring it back.
         let _ = records.sync();
         Ok(removed)
     }
 
-    /// Removes a record, whatever it is and whoever has encrypted it; says whether there was one.
+    /// Removes a record of any kind and with any key. Returns whether it existed.
     pub fn discard(&self, name: &RecordName, _lock: &Lock) -> Result<bool, StoreError> {
         let Some(data) = self.folder()? else {
             return Ok(false);
@@ -432,8 +432,8 @@ impl Store {
         Ok(removed)
     }
 
-    /// To be called when every record has been removed: what remains of a key that cannot be used
-    /// goes too, so that the next sign-in makes a new one.
+    /// Call this once every record has been removed. It also removes the remains of an unusable
+    /// key, so that the next sign-in creates a new one.
     pub fn forget_useless_key(&self) -> Result<(), StoreError> {
         match self.folder()? {
             Some(data) => rescue::forget_useless_key_file(&self.options, &data),
@@ -441,7 +441,7 @@ impl Store {
         }
     }
 
-    /// The sessions on disk, unopened. What interrupted processes left behind is swept on the way.
+    /// The sessions on disk, unopened. Also removes what interrupted processes left behind.
     pub fn sessions(&self) -> Result<Vec<Listed>, StoreError> {
         let Some(data) = self.folder()? else {
             return Ok(Vec::new());
@@ -450,7 +450,7 @@ impl Store {
         listed(&data, record::SESSIONS)
     }
 
-    /// What tools handed over, unopened: a record a tool and realm.
+    /// The credentials that tools stored, unopened: one record for each tool and realm.
     pub fn kept(&self) -> Result<Vec<Listed>, StoreError> {
         match self.folder()? {
             Some(data) => listed(&data, record::KEPT),
@@ -458,7 +458,7 @@ impl Store {
         }
     }
 
-    /// What registries made of sessions' tokens, unopened.
+    /// The registries' credentials for sessions' tokens, unopened.
     pub fn exchanged(&self) -> Result<Vec<Listed>, StoreError> {
         match self.folder()? {
             Some(data) => listed(&data, record::EXCHANGED),
@@ -466,7 +466,7 @@ impl Store {
         }
     }
 
-    /// Reads what is kept in the clear; what is garbled is not there.
+    /// Reads an unencrypted file; `None` if it does not exist or is garbled.
     pub fn read_plain<T: DeserializeOwned>(
         &self,
         kind: Plain,
@@ -478,7 +478,7 @@ impl Store {
         }
     }
 
-    /// Keeps something that is not secret. Where nothing is kept, it does nothing.
+    /// Stores something that is not secret. Does nothing if the store is `none`.
     pub fn write_plain<T: Serialize + ?Sized>(
         &self,
         kind: Plain,
@@ -492,7 +492,7 @@ impl Store {
         plain::write(&data, kind, name, value)
     }
 
-    /// Everything of one kind that is kept in the clear; what is garbled is not there.
+    /// All unencrypted files of one kind, without garbled ones.
     pub fn all_plain<T: DeserializeOwned>(&self, kind: Plain) -> Result<Vec<T>, StoreError> {
         match self.folder()? {
             Some(data) => plain::all(&data, kind),
@@ -500,7 +500,7 @@ impl Store {
         }
     }
 
-    /// Removes what is kept in the clear. Returns whether it existed.
+    /// Removes an unencrypted file. Returns whether it existed.
     pub fn remove_plain(&self, kind: Plain, name: &str) -> Result<bool, StoreError> {
         match self.folder()? {
             Some(data) => plain::remove(&data, kind, name),
@@ -508,7 +508,7 @@ impl Store {
         }
     }
 
-    /// Reads a document that was cached; `None` where there is none that this folder's key opens.
+    /// Reads a cached document; `None` if there is none that this folder's key decrypts.
     pub fn read_cached<T: DeserializeOwned>(&self, name: &RecordName) -> Option<T> {
         let data = self.folder().ok()??;
         let record = data.subfolder(name.folder()).ok()??.read(name.file());
@@ -521,8 +521,8 @@ impl Store {
         seal::open(&key, name, &header, &record).ok()
     }
 
-    /// Caches a document, encrypted. Where the key cannot be had without the OS keyring, or where
-    /// the document cannot be written, it is not cached.
+    /// Caches a document, encrypted. Does nothing if the key is not available without the OS
+    /// keyring or the document cannot be written.
     pub fn write_cached<T: Serialize + ?Sized>(&self, name: &RecordName, value: &T) {
         let written = || -> Option<()> {
             let data = self.folder().ok()??;
@@ -542,8 +542,8 @@ impl Store {
         }
     }
 
-    /// Remembers what a question came to, sealed. Where the key is not at hand without the OS
-    /// keyring, or may not be, it does nothing.
+    /// Remembers a question's result, encrypted. Does nothing unless the key is and stays available
+    /// without the OS keyring.
     pub fn remember(
         &self,
         slot: u8,
@@ -559,7 +559,7 @@ impl Store {
         at_hand::remember(&data, slot, question, answer)
     }
 
-    /// Drops the key from the kernel keyring, where that is only a cache; says whether it was
+    /// Removes the key from the kernel keyring if that is only a cache. Returns whether it was
     /// there.
     pub fn drop_cached_key(&self) -> Result<bool, StoreError> {
         let Some(file) = self.key_file()? else {
@@ -569,7 +569,7 @@ impl Store {
             Place::Kernel => Err(StoreError::OnlyPlace),
             Place::Keyring => match kernel::forget(file.id) {
                 Ok(dropped) => Ok(dropped),
-                // What cannot be used holds nothing.
+                // An unusable keyring has no key.
                 Err(KernelError::NoSuchThing | KernelError::Blocked | KernelError::Absent) => {
                     Ok(false)
                 }
@@ -585,7 +585,7 @@ impl Store {
         }
     }
 
-    /// What can be said about this store without asking a person.
+    /// The status of this store, found without prompting the user.
     pub fn report(&self) -> Report {
         let key_file = self.key_file().ok().flatten();
         Report {
@@ -619,7 +619,7 @@ impl Store {
             Some(file) => kernel::read(file.id).map(|secret| secret.is_some()),
             None => Ok(false),
         };
-        // Some that may be looked into take nothing: a quota is used up, a sandbox forbids it.
+        // A readable keyring may not be writable: the quota is used up, or a sandbox forbids it.
         match held.and_then(|held| {
             if held {
                 Ok(true)
@@ -640,7 +640,7 @@ impl Store {
         }
     }
 
-    /// The data folder, if it is there and anything in it is to be looked at.
+    /// The data folder, if it exists and the store is not `none`.
     fn folder(&self) -> Result<Option<Folder>, StoreError> {
         match self.options.setting {
             Setting::None => Ok(None),
@@ -650,21 +650,21 @@ impl Store {
         }
     }
 
-    /// Whether anything is kept at all. Needs no key, and is true where one was ever made.
+    /// Whether anything is stored. Needs no key, and is true if a key was ever created.
     pub fn keeps(&self) -> Result<bool, StoreError> {
         match self.options.setting {
             Setting::None => Ok(false),
             Setting::Keyring | Setting::Kernel | Setting::File => Ok(true),
             Setting::Auto => {
                 let folder = self.folder()?;
-                // One that cannot be read was made, too.
+                // An unreadable one was created as well.
                 let was_made = folder.is_some_and(|data| !matches!(KeyFile::read(&data), Ok(None)));
                 Ok(was_made || self.keys.automatic(&self.options)? != Place::None)
             }
         }
     }
 
-    /// The key of a record; `None` where the folder's key is another one.
+    /// The key of a record; `None` if the folder has a different key.
     fn key_of(&self, data: &Folder, id: key::KeyId) -> Result<Option<Found>, StoreError> {
         let file = self.keys.key_file(&self.options, data)?;
         let Some(file) = file.filter(|file| file.id == id) else {
@@ -673,8 +673,7 @@ impl Store {
         self.find(data, &file).map(Some)
     }
 
-    /// The key that a folder names. While it is moved, it may be in its new place before key.json
-    /// has been read again.
+    /// The folder's key. During a move, it may be in its new place before key.json is read again.
     fn find(&self, data: &Folder, file: &KeyFile) -> Result<Found, StoreError> {
         match self.keys.find(&self.options, data, file) {
             Err(StoreError::KeyMissing { place }) => match KeyFile::read(data) {
@@ -702,7 +701,7 @@ impl Store {
     }
 }
 
-/// What `status` shows of the store.
+/// What `status` shows about the store.
 #[derive(Debug)]
 pub struct Report {
     pub setting: Setting,
@@ -716,11 +715,11 @@ pub struct Report {
 /// The kernel keyring as a cache of the OS keyring's key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KernelCache {
-    /// Switched off by configuration.
+    /// Disabled by the configuration.
     Off,
     /// The key is in it.
     Holds,
-    /// It can be used, and the key is not in it.
+    /// It can be used, but doesn't have the key.
     Empty,
     Unavailable(KernelError),
 }
@@ -758,11 +757,11 @@ fn listed(data: &Folder, folder: &'static str) -> Result<Vec<Listed>, StoreError
         .collect())
 }
 
-/// A temporary file this old was left by a process that was killed.
+/// A temporary file older than this was left behind by a killed process.
 pub(crate) const STALE: Duration = Duration::from_secs(60 * 60);
 
-/// Removes temporary files that no process writes any more, in each folder of the data folder.
-/// What cannot be removed stays: it is in nobody's way.
+/// Removes abandoned temporary files from each folder of the data folder. Files that cannot be
+/// removed stay, because they do no harm.
 fn sweep(data: &Folder) {
     sweep_one(data);
     forget_unencrypted_metadata(data);
@@ -777,7 +776,7 @@ fn sweep(data: &Folder) {
     }
 }
 
-/// Earlier versions cached metadata as JSON that any program of the user could edit.
+/// Earlier versions cached metadata as JSON, which any of the user's programs could edit.
 fn forget_unencrypted_metadata(data: &Folder) {
     let Ok(Some(folder)) = data.subfolder(record::METADATA) else {
         return;
@@ -789,11 +788,11 @@ fn forget_unencrypted_metadata(data: &Folder) {
     }
 }
 
-/// The folder of the sockets of sign-ins that are under way.
+/// The folder for the sockets of sign-ins in progress.
 const SIGN_IN: &str = "sign-in";
 
 fn sweep_one(folder: &Folder) {
-    // File times are the system's, whatever a test makes of the clock.
+    // File times come from the system, even if a test sets the clock.
     let now = SystemTime::now();
     for name in folder.names().unwrap_or_default() {
         let stale = name.ends_with(folder::TEMP)

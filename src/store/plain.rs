@@ -1,7 +1,7 @@
-//! What is stored unencrypted, because none of it is secret: how the last sign-in went, and for which
-//! server an exec entry of a kubeconfig was set up. Only the user can write here, and so an entry is
-//! worth as much as one in config.toml. Losing an attempt costs a cool-down and losing an entry
-//! another set-up, so what cannot be read is not there.
+//! Data that is stored unencrypted because it isn't secret: how the last sign-in ended, and the
+//! server that a kubeconfig's exec entry was set up for. Only the user can write here, so an entry
+//! is as trustworthy as one in config.toml. A lost attempt only costs a cool-down and a lost entry
+//! another set-up, so an unreadable file counts as missing.
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -9,15 +9,15 @@ use super::StoreError;
 use super::folder::{Durable, Folder};
 use super::record::digest;
 
-/// What a plain file is about.
+/// The kinds of unencrypted files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Plain {
     /// Who signed in or tried to, when, and how it ended.
     Attempt,
     /// How the last refresh failed.
     Refresh,
-    /// For which server an exec entry of a kubeconfig was set up. Named by the entry's ID, which
-    /// the file's name does not show.
+    /// The server that a kubeconfig's exec entry was set up for. Identified by the entry's ID,
+    /// which the file's name does not reveal.
     Entry,
 }
 
@@ -32,7 +32,7 @@ impl Plain {
         }
     }
 
-    /// Only an entry cannot be made again without a person.
+    /// Only an entry cannot be recreated without the user.
     fn durable(self) -> Durable {
         match self {
             Self::Attempt | Self::Refresh => Durable::No,
@@ -74,7 +74,7 @@ pub(super) fn all<T: DeserializeOwned>(data: &Folder, kind: Plain) -> Result<Vec
     Ok(values)
 }
 
-/// The bytes of a file, as they are.
+/// The raw bytes of a file.
 pub(super) fn bytes(data: &Folder, kind: Plain, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
     match data.subfolder(kind.folder())? {
         Some(folder) => folder.read(&file(name)),
@@ -118,7 +118,7 @@ pub(super) fn write<T: Serialize + ?Sized>(
 
 const END: &str = ".json";
 
-// Names are URLs and the like; a hash of one is a file name on each platform.
+// Names can be URLs; their hash is a valid file name on every platform.
 fn file(name: &str) -> String {
     format!("{}{END}", digest(&[name.as_bytes()]))
 }

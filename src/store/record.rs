@@ -1,4 +1,4 @@
-//! Records: their names, and how one comes to disk whole or not at all.
+//! Records: their names, and how they are written completely or not at all.
 
 use std::fmt;
 use std::fs::File;
@@ -14,7 +14,7 @@ use super::seal::{self, HEADER_LEN, Header, Unreadable};
 use super::{StoreError, hex};
 use crate::credential::Generation;
 
-/// Names a record and tells nothing of what is in it: a hash of what makes it this one.
+/// Names a record without revealing its content: a hash of what identifies it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RecordName {
     full: String,
@@ -26,42 +26,42 @@ pub(super) const KEPT: &str = "kept";
 pub(super) const EXCHANGED: &str = "exchanged";
 pub(super) const RESOLUTIONS: &str = "resolutions";
 pub(super) const METADATA: &str = "metadata";
-/// Where there are sealed records.
+/// The folders with encrypted records.
 pub(super) const FOLDERS: [&str; 5] = [SESSIONS, KEPT, EXCHANGED, RESOLUTIONS, METADATA];
 
 impl RecordName {
-    /// A session's, by everything that makes it this session (issuer, client, account, …).
+    /// The name of a session, from everything that identifies it (issuer, client, account, …).
     pub fn session(identity_json: &[u8]) -> Self {
         Self::of(SESSIONS, &digest(&[identity_json]))
     }
 
-    /// A session's, by the name of its file.
+    /// The name of a session with this file name.
     pub fn session_named(file: &str) -> Option<Self> {
         is_record(file).then(|| Self::of(SESSIONS, file))
     }
 
-    /// That of what a tool handed over, by the name of its file.
+    /// The name of a tool's stored credentials with this file name.
     pub fn kept_named(file: &str) -> Option<Self> {
         is_record(file).then(|| Self::of(KEPT, file))
     }
 
-    /// That of what a question came to.
+    /// The name of a question's result.
     pub(super) fn resolution(slot: u8) -> Self {
         Self::of(RESOLUTIONS, &hex::encode(&[slot]))
     }
 
-    /// That of the credentials which a tool handed over for a realm.
+    /// The name of the credentials that a tool stored for a realm.
     pub fn kept(tool: &str, realm: &str) -> Self {
         Self::of(KEPT, &digest(&[tool.as_bytes(), realm.as_bytes()]))
     }
 
-    /// A document's that an issuer has published. The name is bound to what the record holds, so one
-    /// issuer's document does not open as another's.
+    /// The name of a document that an issuer published. The name is authenticated with the record,
+    /// so one issuer's document can't pass as another's.
     pub fn metadata(issuer: &str, document: &str) -> Self {
         Self::of(METADATA, &digest(&[issuer, document].map(str::as_bytes)))
     }
 
-    /// That of the credential which a registry made of a session's token.
+    /// The name of the credential that a registry issued for a session's token.
     pub fn exchanged(session: &str, exchange: &str, registry: &str) -> Self {
         let parts = [session, exchange, registry].map(str::as_bytes);
         Self::of(EXCHANGED, &digest(&parts))
@@ -74,7 +74,7 @@ impl RecordName {
         }
     }
 
-    /// Folder and file, with a slash between them on each platform.
+    /// Folder and file, separated by a slash on every platform.
     pub fn as_str(&self) -> &str {
         &self.full
     }
@@ -95,12 +95,12 @@ impl fmt::Display for RecordName {
     }
 }
 
-/// A record's file is 64 hexadecimal digits; locks and temporary files have something after them.
+/// A record's file name is 64 hexadecimal digits; locks and temporary files have a suffix.
 pub(super) fn is_record(file: &str) -> bool {
     hex::decode::<32>(file).is_some()
 }
 
-/// Hashes parts so that no two lists of parts give the same name.
+/// Hashes the parts so that different lists of parts never give the same name.
 pub(super) fn digest(parts: &[&[u8]]) -> String {
     let mut hash = Sha256::new();
     for part in parts {
@@ -110,21 +110,21 @@ pub(super) fn digest(parts: &[&[u8]]) -> String {
     hex::encode(&hash.finalize())
 }
 
-/// A record's content, and which version of it.
+/// A record's content and its generation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Versioned<T> {
     pub value: T,
     pub generation: Generation,
 }
 
-/// A record on disk that nobody has opened.
+/// A record on disk that has not been decrypted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listed {
     pub name: RecordName,
 }
 
-/// Room for a record, taken before the request whose answer it will hold: once a refresh token is
-/// spent, a full disk must not be what loses its successor.
+/// Space for a record, reserved before the request whose response it will store: once a refresh
+/// token is spent, a full disk must not cause its successor to be lost.
 #[derive(Debug)]
 pub struct Reservation {
     data: Folder,
@@ -136,7 +136,7 @@ pub struct Reservation {
     kept: bool,
 }
 
-/// The least that is reserved: a session with an ID token, its groups and all.
+/// The minimum to reserve: a session with an ID token, including groups.
 const RESERVED: usize = 16 << 10;
 
 impl Reservation {
@@ -163,7 +163,7 @@ impl Reservation {
         Ok(reservation)
     }
 
-    // Written out, for set_len alone would leave a hole that needs room later.
+    // Written out, because `set_len` alone would leave a hole that needs space later.
     fn fill(&mut self, len: usize) -> Result<(), StoreError> {
         let path = self.folder.path().join(&self.temp);
         std::io::copy(
@@ -171,10 +171,10 @@ impl Reservation {
             &mut self.file,
         )
         .and_then(|_| self.file.sync_all())
-        .map_err(StoreError::io("make room in", path))
+        .map_err(StoreError::io("reserve space in", path))
     }
 
-    /// Puts the value in the record's place, durably. Whoever reads meanwhile finds the old one.
+    /// Replaces the record durably. Until then, readers find the old one.
     pub fn commit<T: Serialize + ?Sized>(
         mut self,
         value: &T,
@@ -202,13 +202,13 @@ impl Reservation {
 impl Drop for Reservation {
     fn drop(&mut self) {
         if !self.kept {
-            // There is no caller left to tell; what stays is swept an hour later.
+            // Errors can't be reported here. A file left behind is removed an hour later.
             let _ = self.folder.remove(&self.temp);
         }
     }
 }
 
-/// The header of the record under a name; `None` where there is no record.
+/// The header of the record with this name; `None` if it does not exist.
 pub(super) fn header(folder: &Folder, file: &str) -> Result<Option<Header>, StoreError> {
     let Some(head) = folder.head(file, HEADER_LEN as u64)? else {
         return Ok(None);

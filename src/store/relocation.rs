@@ -1,23 +1,23 @@
-//! Moves the data key from one place to another. What it has encrypted stays as it is.
+//! Moves the data key from one place to another. The encrypted records stay unchanged.
 
 use super::key::{self, KeyFile};
 use super::{Options, Place, Setting, Store, StoreError, kernel, keyring};
 
-/// What became of a key that was to be moved.
+/// The result of moving the key.
 #[derive(Debug)]
 pub enum Moved {
-    /// No key was ever made: the next sign-in makes it where the configuration says.
+    /// No key was ever created. The next sign-in creates it where the configuration says.
     NoKey,
     Already,
     From {
         place: Place,
-        /// Why it is still in the old place too.
+        /// Why it is also still in the old place.
         left_behind: Option<StoreError>,
     },
 }
 
 impl Store {
-    /// Where the key is, if one was made.
+    /// Where the key is stored, if there is one.
     pub fn key_place(&self) -> Result<Option<Place>, StoreError> {
         let Some(folder) = super::Folder::open(&self.options.data_dir)? else {
             return Ok(None);
@@ -26,10 +26,10 @@ impl Store {
         Ok(file.map(|file| file.place))
     }
 
-    /// Moves the key. In the new place first, then key.json, and out of the old place last: a
-    /// process that is killed leaves a copy too many and never one too few.
+    /// Moves the key: first into the new place, then in key.json, and last out of the old place. A
+    /// killed process may leave an extra copy, but never loses the key.
     pub fn move_key(&self, to: Place) -> Result<Moved, StoreError> {
-        // Wherever the configuration would have it: it is where key.json says.
+        // The key is where key.json says, regardless of the configuration.
         let options = Options {
             setting: Setting::Auto,
             ..self.options.clone()
@@ -49,7 +49,7 @@ impl Store {
             return Ok(Moved::Already);
         }
         let new = KeyFile::of(file.id, to);
-        // First, for a full disk must not leave keys in the keyring that nothing names.
+        // First, so that a full disk doesn't leave orphaned keys in the keyring.
         let named = new.prepare(&folder)?;
         self.keys.put(&options, &folder, file.id, to, &key.secret)?;
         named.put()?;
@@ -60,7 +60,7 @@ impl Store {
             }),
             Place::Kernel | Place::None => Ok(()),
         };
-        // The kernel keyring is an old place too, unless it now is the cache of the OS keyring.
+        // The kernel keyring is an old place too, unless it now caches the OS keyring's key.
         let is_cache = to == Place::Keyring && options.kernel_cache.is_some();
         if to != Place::Kernel && !is_cache {
             let _ = kernel::forget(file.id);

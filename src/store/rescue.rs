@@ -1,7 +1,7 @@
-//! What to do where the way to the key is damaged: key.json is rebuilt from what the records say,
-//! and what can no longer be decrypted can be removed.
+//! Recovery: rebuilds a damaged key.json from the records' headers, and removes what can no longer
+//! be decrypted.
 //!
-//! Nothing is removed here unless the caller was told to.
+//! Nothing is removed here unless the user asked for it.
 
 use std::collections::BTreeMap;
 
@@ -12,8 +12,8 @@ use super::{Options, Place, RecordName, StoreError, keyring};
 use crate::secret::Secret;
 
 impl Keys {
-    /// What the folder knows of its key. Where key.json is damaged or gone and records name their
-    /// key, it is rebuilt, if the key can be found.
+    /// The folder's information about its key. If key.json is damaged or missing, it is rebuilt
+    /// from the records, provided that their key can be found.
     pub(super) fn key_file(
         &self,
         options: &Options,
@@ -30,7 +30,8 @@ impl Keys {
         }
     }
 
-    /// The same, for a caller that has the turn. With nothing encrypted, a damaged file is none.
+    /// The same, for a caller that holds the lock. If nothing is encrypted, a damaged file counts
+    /// as missing.
     pub(super) fn key_file_in_turn(
         &self,
         options: &Options,
@@ -62,20 +63,20 @@ impl Keys {
 
 type DataSecret = Secret<[u8; KEY_LEN]>;
 
-/// A record that a key encrypted: what it takes to see whether a key is that one.
+/// A record that a key encrypted, used to check whether a key is the right one.
 struct Sample {
     name: RecordName,
     header: Header,
     bytes: Vec<u8>,
-    /// How many records name the key.
+    /// How many records use the key.
     count: usize,
 }
 
-/// The keys that records name, and a record of each; the one that most of them name comes first.
+/// The keys that records use, with one record for each; the most used key comes first.
 fn samples(folder: &Folder) -> Result<Vec<(KeyId, Sample)>, StoreError> {
     let mut found: BTreeMap<[u8; KeyId::LEN], Sample> = BTreeMap::new();
     key::for_each_sealed(folder, |records, kind, file| {
-        // One that cannot be read names no key, and the next one may.
+        // An unreadable record names no key, but the next one may.
         let Ok(Some(bytes)) = records.read(file) else {
             return Ok(false);
         };
@@ -98,8 +99,8 @@ fn samples(folder: &Folder) -> Result<Vec<(KeyId, Sample)>, StoreError> {
     Ok(found)
 }
 
-/// The place that has the key of this name, and the key. A keyring that is locked may have it:
-/// that is an error and no absence.
+/// The key with this name and the place that has it. A locked keyring may have it, so that is an
+/// error and not a missing key.
 fn place_of(
     options: &Options,
     folder: &Folder,
@@ -113,8 +114,8 @@ fn place_of(
         };
         seal::open_bytes(&key, &sample.name, &sample.header, &sample.bytes, 0).is_ok()
     };
-    // The file first, for it is there only where a file was asked for; the kernel keyring last, for
-    // it may only be the cache of the OS keyring.
+    // The file first, because it exists only if it was requested; the kernel keyring last, because
+    // it may just be the cache of the OS keyring.
     for place in [Place::File, Place::Keyring, Place::Kernel] {
         let secret = match place {
             Place::File => key::from_file(folder).map(Some),
@@ -142,8 +143,8 @@ fn place_of(
     Ok(None)
 }
 
-/// Removes key.json and the key's file where no record is left and the file is of no use, so that
-/// the next sign-in makes a new key.
+/// Removes key.json and the key file if no record is left and key.json is useless, so that the next
+/// sign-in creates a new key.
 pub(super) fn forget_useless_key_file(
     options: &Options,
     folder: &Folder,

@@ -1,13 +1,13 @@
-//! A record's bytes: a header in the clear, and JSON sealed with XChaCha20-Poly1305.
+//! A record's bytes: an unencrypted header, and JSON encrypted with XChaCha20-Poly1305.
 //!
 //! ```text
 //! "hallpass"  version  key id  generation       nonce  ciphertext and tag
 //! 8           1        16      8 (big-endian)   24     …
 //! ```
 //!
-//! The header and the record's name are the associated data: a record that is copied over another
-//! one, or given an older generation's number, does not open. The nonce is random; 192 bits are
-//! enough for that (draft-irtf-cfrg-xchacha-03 §3.1).
+//! The header and the record's name are the associated data, so a record that is copied over
+//! another one or given another generation's number does not decrypt. The nonce is random; 192 bits
+//! are enough for that (draft-irtf-cfrg-xchacha-03 §3.1).
 
 use chacha20poly1305::aead::AeadInOut;
 use chacha20poly1305::{KeyInit, XChaCha20Poly1305, XNonce};
@@ -24,7 +24,7 @@ const VERSION: u8 = 1;
 const NONCE_LEN: usize = 24;
 pub(super) const HEADER_LEN: usize = MAGIC.len() + 1 + KeyId::LEN + 8 + NONCE_LEN;
 
-/// What a record says of itself before it is opened.
+/// A record's unencrypted header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Header {
     pub(super) key: KeyId,
@@ -32,7 +32,7 @@ pub(super) struct Header {
     nonce: [u8; NONCE_LEN],
 }
 
-/// Why a record's bytes do not open.
+/// Why a record cannot be decrypted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Unreadable {
     UnknownFormat,
@@ -79,7 +79,7 @@ impl Header {
     }
 }
 
-/// Seals a value into a record's bytes.
+/// Encrypts a value into a record's bytes.
 pub(super) fn seal<T: Serialize + ?Sized>(
     key: &DataKey,
     name: &RecordName,
@@ -91,7 +91,7 @@ pub(super) fn seal<T: Serialize + ?Sized>(
     seal_bytes(key, name, &[], body.into_bytes(), generation)
 }
 
-/// Seals bytes behind some that stay in the clear, and that nobody can change either.
+/// Encrypts bytes, preceded by some that are authenticated but not encrypted.
 pub(super) fn seal_bytes(
     key: &DataKey,
     name: &RecordName,
@@ -114,7 +114,7 @@ pub(super) fn seal_bytes(
     Ok([&header.bytes(), clear, &body].concat())
 }
 
-/// Opens a record's bytes. The caller has looked at the header: this is its key.
+/// Decrypts a record's bytes. The caller has chosen the key by the header.
 pub(super) fn open<T: DeserializeOwned>(
     key: &DataKey,
     name: &RecordName,
@@ -125,7 +125,7 @@ pub(super) fn open<T: DeserializeOwned>(
     serde_json::from_slice(&body).map_err(|_| Unreadable::Damaged)
 }
 
-/// As [`open`], where the first so many bytes behind the header are in the clear.
+/// Like [`open`], with this many unencrypted bytes after the header.
 pub(super) fn open_bytes(
     key: &DataKey,
     name: &RecordName,

@@ -1,9 +1,9 @@
-//! The socket of a sign-in that runs in a process of its own: where it is, and who may use it.
+//! The socket of a sign-in that runs in its own process: where it is, and who may use it.
 //!
-//! It is in the data folder, under a name made from the record's, so that callers with another
-//! data folder or for another account can't meet. A path of a socket is limited to about a hundred
-//! bytes, and some file systems have no sockets: then it is in a new folder below the runtime
-//! folder or `/tmp`, and a file in the data folder says where. Each side checks that the other one
+//! It is in the data folder, with a name derived from the record's, so that different data folders
+//! and accounts never share one. A socket's path is limited to about a hundred bytes, and some file
+//! systems don't support sockets. In these cases, the socket is in a new folder below the runtime
+//! folder or `/tmp`, and a file in the data folder has its path. Each side checks that the other
 //! runs as the same user.
 
 use std::fs::{DirBuilder, Permissions};
@@ -19,11 +19,11 @@ use super::record::{RecordName, digest};
 use super::{SIGN_IN as FOLDER, StoreError};
 use crate::env::Env;
 
-/// The socket's name where it can't be in the data folder, in a folder made for it alone.
+/// The socket's name if it can't be in the data folder, inside a folder created only for it.
 const ELSEWHERE: &str = "socket";
 
-/// Binds the socket of a record, in place of one that a crash has left behind. The caller holds
-/// the record's sign-in lock, so no process listens on the old one.
+/// Binds the socket of a record, replacing one that a crash left behind. The caller holds the
+/// record's sign-in lock, so no process listens on the old one.
 pub(super) fn listen(
     data: &Folder,
     record: &RecordName,
@@ -59,8 +59,8 @@ pub(super) fn listen(
     Err(StoreError::io("listen on", path)(error))
 }
 
-/// Connects to the process that listens on a record's socket; `None` where there is none, or where
-/// it isn't this user's.
+/// Connects to the process that listens on a record's socket; `None` if there is none, or if it
+/// isn't this user's.
 pub(super) fn connect(
     data: &Folder,
     record: &RecordName,
@@ -75,7 +75,7 @@ pub(super) fn connect(
     Ok(UnixStream::connect(path).ok().filter(is_own_user))
 }
 
-/// Removes a record's socket, and the folder that was made for it.
+/// Removes a record's socket and the folder created for it.
 pub(super) fn remove(data: &Folder, record: &RecordName) -> Result<(), StoreError> {
     let Some(folder) = data.subfolder(FOLDER)? else {
         return Ok(());
@@ -83,7 +83,7 @@ pub(super) fn remove(data: &Folder, record: &RecordName) -> Result<(), StoreErro
     if let Some(path) = elsewhere_is(&folder, record)? {
         let _ = std::fs::remove_file(&path);
         if let Some(place) = path.parent() {
-            // It removes an empty folder only.
+            // This removes only an empty folder.
             let _ = std::fs::remove_dir(place);
         }
         folder.remove(&pointer_name(record))?;
@@ -109,8 +109,8 @@ fn elsewhere(env: &Env) -> impl Iterator<Item = PathBuf> {
         .filter(|path| path.is_absolute())
 }
 
-/// Binds, and leaves the socket to this user alone. Until its mode is set, the folder is what keeps
-/// other users out.
+/// Binds the socket and restricts it to this user. Until its mode is set, the folder keeps other
+/// users out.
 fn bind(path: &Path) -> io::Result<UnixListener> {
     let listener = UnixListener::bind(path)?;
     std::fs::set_permissions(path, Permissions::from_mode(0o600))?;
@@ -125,7 +125,7 @@ fn pointer_name(record: &RecordName) -> String {
     short_name(record) + ".at"
 }
 
-/// Short, because the whole path has to fit. 80 bits tell any user's accounts apart.
+/// Short, because the whole path has to fit. 80 bits are enough to distinguish a user's accounts.
 fn short_name(record: &RecordName) -> String {
     let mut name = digest(&[record.as_str().as_bytes()]);
     name.truncate(20);
@@ -178,7 +178,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let data = Folder::open_or_create(&root.path().join("data")).unwrap();
         drop(listen(&data, &record(), &Env::default()).unwrap());
-        // The file is still there, and no process listens.
+        // The file still exists, but no process listens.
         assert!(
             data.path()
                 .join(FOLDER)
@@ -204,7 +204,7 @@ mod tests {
         let places: Vec<_> = runtime.read_dir().unwrap().flatten().collect();
         assert_eq!(places.len(), 1);
         assert_eq!(places[0].metadata().unwrap().mode() & 0o777, 0o700);
-        // A caller whose environment names no such folder finds it too.
+        // A caller whose environment doesn't name that folder finds it too.
         assert!(connect(&data, &record()).unwrap().is_some());
         remove(&data, &record()).unwrap();
         assert!(connect(&data, &record()).unwrap().is_none());

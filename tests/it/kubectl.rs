@@ -510,7 +510,7 @@ fn what_was_handed_out_is_in_the_runtime_folder_and_holds_no_secret() {
         let mut other = Parent::new(&scene);
         let said = other.run(&scene, &plain(), &[CORP, &["-v"]].concat());
         assert!(
-            said.stderr.contains("the data folder serves instead"),
+            said.stderr.contains("using the data folder instead"),
             "{said}"
         );
         other.asks(&scene);
@@ -910,7 +910,7 @@ fn a_cluster_names_its_own_provider_or_one_that_opens_it() {
     let unknown = at(SERVER, &json!({ "provider": "nobody" }));
     Parent::new(&scene)
         .run(&scene, &unknown, &["kubectl"])
-        .fails_saying(2, &["no provider `nobody`"]);
+        .fails_saying(2, &["unknown provider `nobody`"]);
     assert_eq!(scene.sandbox.opened().len(), 1);
 }
 

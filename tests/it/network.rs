@@ -342,7 +342,7 @@ fn behind_tls() -> (Scene, Road) {
 fn what_is_no_tls_is_said_to_be_none() {
     let (scene, road) = behind_tls();
     for (trouble, words) in [
-        (Trouble::Garble, &["localhost", "TLS", "proxy that meddles"]),
+        (Trouble::Garble, &["localhost", "TLS", "intercepting proxy"]),
         (
             Trouble::Answer(PORTAL),
             &["localhost", "TLS", "network's sign-in page"],
@@ -386,7 +386,7 @@ fn a_proxy_that_does_not_serve_is_named_without_its_password() {
             ),
             &[
                 name.as_str(),
-                "user name and a password",
+                "user name and password",
                 "HTTPS_PROXY=http://USER:PASSWORD@",
             ][..],
         ),

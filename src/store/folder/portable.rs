@@ -1,4 +1,4 @@
-//! Folders by path, where the platform has no descriptors for them.
+//! Folders by path, for platforms without folder descriptors.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -13,7 +13,7 @@ pub(in crate::store) struct Folder {
 }
 
 impl Folder {
-    /// Opens a folder that is there; `None` where there is nothing.
+    /// Opens a folder; `None` if it does not exist.
     pub(in crate::store) fn open(path: &Path) -> Result<Option<Self>, StoreError> {
         let path: PathBuf = path.components().collect();
         match std::fs::symlink_metadata(&path) {
@@ -25,12 +25,12 @@ impl Folder {
         }
     }
 
-    /// Opens a folder, and makes it, and what leads to it, where it is missing.
+    /// Opens a folder, and creates it and its parents if they are missing.
     pub(in crate::store) fn open_or_create(path: &Path) -> Result<Self, StoreError> {
         if let Some(folder) = Self::open(path)? {
             return Ok(folder);
         }
-        std::fs::create_dir_all(path).map_err(StoreError::io("make the folder", path))?;
+        std::fs::create_dir_all(path).map_err(StoreError::io("create the folder", path))?;
         Self::open(path)?.ok_or_else(|| StoreError::Io {
             action: "open",
             path: path.to_owned(),
@@ -50,7 +50,7 @@ impl Folder {
         &self.path
     }
 
-    /// Opens a file for reading, and says how long it is.
+    /// Opens a file for reading, and returns its length.
     pub(super) fn open_file(&self, name: &str) -> Result<Option<(File, u64)>, StoreError> {
         let path = self.path.join(name);
         match std::fs::symlink_metadata(&path) {
@@ -67,7 +67,7 @@ impl Folder {
         }
     }
 
-    /// Makes a file that must not be there yet.
+    /// Creates a file that must not exist yet.
     pub(in crate::store) fn create_new(&self, name: &str) -> Result<File, StoreError> {
         let path = self.path.join(name);
         OpenOptions::new()
@@ -78,7 +78,7 @@ impl Folder {
             .map_err(StoreError::io("make", path))
     }
 
-    /// Opens a lock's file, and makes it where it is missing.
+    /// Opens a lock's file, and creates it if it is missing.
     pub(in crate::store) fn open_lock(&self, name: &str) -> Result<File, StoreError> {
         let path = self.path.join(name);
         OpenOptions::new()
@@ -90,8 +90,8 @@ impl Folder {
             .map_err(StoreError::io("make", path))
     }
 
-    /// Opens a file whose writes all go to its end, and makes it where it is missing; how long it
-    /// is now. `None` where the folder that it would be in is missing.
+    /// Opens a file for appending, creates it if it is missing, and returns its length. `None` if
+    /// its folder does not exist.
     pub(in crate::store) fn open_to_append(
         &self,
         name: &str,
@@ -110,8 +110,8 @@ impl Folder {
         }
     }
 
-    /// Whether a file that was opened has been removed or replaced since, which nobody does to an
-    /// open one here.
+    /// Whether an open file has been removed or replaced since, which can't happen on this
+    /// platform.
     pub(in crate::store) fn is_nameless(_file: &File) -> bool {
         false
     }
@@ -121,7 +121,7 @@ impl Folder {
         std::fs::rename(self.path.join(from), &to).map_err(StoreError::io("write", to))
     }
 
-    /// Removes a file; says whether there was one.
+    /// Removes a file. Returns whether it existed.
     pub(in crate::store) fn remove(&self, name: &str) -> Result<bool, StoreError> {
         let path = self.path.join(name);
         match std::fs::remove_file(&path) {
@@ -131,7 +131,7 @@ impl Folder {
         }
     }
 
-    /// The names in this folder, in order.
+    /// The names in this folder, sorted.
     pub(in crate::store) fn names(&self) -> Result<Vec<String>, StoreError> {
         let list = || -> io::Result<Vec<String>> {
             let mut names = Vec::new();
@@ -153,7 +153,7 @@ impl Folder {
             .ok()
     }
 
-    /// Windows has no way to flush a folder, and journals its names.
+    /// Windows can't flush a folder, but journals its names.
     #[expect(clippy::unnecessary_wraps, clippy::unused_self, reason = "as on unix")]
     pub(in crate::store) fn sync(&self) -> Result<(), StoreError> {
         Ok(())

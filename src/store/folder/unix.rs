@@ -1,4 +1,4 @@
-//! Folders by descriptor: once opened and checked, nobody can put another one in its place.
+//! Folders by descriptor: once opened and checked, a folder can't be swapped for another one.
 
 use std::fs::{DirBuilder, File, Metadata};
 use std::io;
@@ -21,9 +21,9 @@ pub(in crate::store) struct Folder {
 }
 
 impl Folder {
-    /// Opens a folder that is there; `None` where there is nothing.
+    /// Opens a folder; `None` if it does not exist.
     pub(in crate::store) fn open(path: &Path) -> Result<Option<Self>, StoreError> {
-        // A slash at the end would make the system follow a link in spite of O_NOFOLLOW.
+        // A trailing slash would make the system follow a link despite O_NOFOLLOW.
         let path: PathBuf = path.components().collect();
         match rustix::fs::open(&path, folder_flags(), Mode::empty()) {
             Ok(opened) => Self::checked(path, opened.into()).map(Some),
@@ -32,7 +32,7 @@ impl Folder {
         }
     }
 
-    /// Opens a folder, and makes it, and what leads to it, where it is missing.
+    /// Opens a folder, and creates it and its parents if they are missing.
     pub(in crate::store) fn open_or_create(path: &Path) -> Result<Self, StoreError> {
         if let Some(folder) = Self::open(path)? {
             return Ok(folder);
@@ -41,7 +41,7 @@ impl Folder {
             .recursive(true)
             .mode(0o700)
             .create(path)
-            .map_err(StoreError::io("make the folder", path))?;
+            .map_err(StoreError::io("create the folder", path))?;
         Self::open(path)?.ok_or_else(|| StoreError::Io {
             action: "open",
             path: path.to_owned(),
@@ -64,7 +64,7 @@ impl Folder {
         }
         match rustix::fs::mkdirat(&self.opened, name, Mode::RWXU) {
             Ok(()) | Err(Errno::EXIST) => (),
-            Err(error) => return Err(self.io("make the folder", name, error)),
+            Err(error) => return Err(self.io("create the folder", name, error)),
         }
         self.subfolder(name)?
             .ok_or_else(|| self.io("open", name, Errno::NOENT))
@@ -82,9 +82,9 @@ impl Folder {
         &self.path
     }
 
-    /// Opens a file for reading, and says how long it is.
+    /// Opens a file for reading, and returns its length.
     pub(super) fn open_file(&self, name: &str) -> Result<Option<(File, u64)>, StoreError> {
-        // NONBLOCK: a named pipe is refused below instead of waited for.
+        // NONBLOCK: a named pipe is refused below instead of blocking.
         let Some(file) = self.open_at(name, OFlags::RDONLY | OFlags::NONBLOCK)? else {
             return Ok(None);
         };
@@ -92,23 +92,23 @@ impl Folder {
         Ok(Some((file, len)))
     }
 
-    /// Makes a file that must not be there yet.
+    /// Creates a file that must not exist yet.
     pub(in crate::store) fn create_new(&self, name: &str) -> Result<File, StoreError> {
         self.open_at(name, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL)?
-            .ok_or_else(|| self.io("make", name, Errno::NOENT))
+            .ok_or_else(|| self.io("create", name, Errno::NOENT))
     }
 
-    /// Opens a lock's file, and makes it where it is missing.
+    /// Opens a lock's file, and creates it if it is missing.
     pub(in crate::store) fn open_lock(&self, name: &str) -> Result<File, StoreError> {
         let file = self
             .open_at(name, OFlags::RDWR | OFlags::CREATE)?
-            .ok_or_else(|| self.io("make", name, Errno::NOENT))?;
+            .ok_or_else(|| self.io("create", name, Errno::NOENT))?;
         self.check_file(name, &file)?;
         Ok(file)
     }
 
-    /// Opens a file whose writes all go to its end, and makes it where it is missing; how long it
-    /// is now. `None` where the folder that it would be in is missing.
+    /// Opens a file for appending, creates it if it is missing, and returns its length. `None` if
+    /// its folder does not exist.
     pub(in crate::store) fn open_to_append(
         &self,
         name: &str,
@@ -121,7 +121,7 @@ impl Folder {
         Ok(Some((file, length)))
     }
 
-    /// Whether a file that was opened has been removed or replaced since.
+    /// Whether an open file has been removed or replaced since.
     pub(in crate::store) fn is_nameless(file: &File) -> bool {
         file.metadata().is_ok_and(|metadata| metadata.nlink() == 0)
     }
@@ -131,7 +131,7 @@ impl Folder {
         match rustix::fs::openat(&self.opened, name, flags, Mode::RUSR | Mode::WUSR) {
             Ok(file) => Ok(Some(file.into())),
             Err(Errno::NOENT) => Ok(None),
-            // What O_NOFOLLOW says of a link: Linux and macOS one thing, FreeBSD another.
+            // O_NOFOLLOW's error for a link: ELOOP on Linux and macOS, EMLINK on FreeBSD.
             Err(Errno::LOOP | Errno::MLINK) => Err(StoreError::IsALink {
                 path: self.path.join(name),
             }),
@@ -154,7 +154,7 @@ impl Folder {
             .map_err(|error| self.io("write", to, error))
     }
 
-    /// Removes a file; says whether there was one.
+    /// Removes a file. Returns whether it existed.
     pub(in crate::store) fn remove(&self, name: &str) -> Result<bool, StoreError> {
         match rustix::fs::unlinkat(&self.opened, name, AtFlags::empty()) {
             Ok(()) => Ok(true),
@@ -163,12 +163,12 @@ impl Folder {
         }
     }
 
-    /// The names in this folder, in order.
+    /// The names in this folder, sorted.
     pub(in crate::store) fn names(&self) -> Result<Vec<String>, StoreError> {
         let list = || -> Result<Vec<String>, Errno> {
             let mut names = Vec::new();
             for entry in rustix::fs::Dir::read_from(&self.opened)? {
-                // A name that is not UTF-8 is none of ours.
+                // A name that isn't UTF-8 isn't ours.
                 match entry?.file_name().to_str() {
                     Ok("." | "..") | Err(_) => (),
                     Ok(name) => names.push(name.to_owned()),
@@ -190,10 +190,10 @@ impl Folder {
             .ok()
     }
 
-    /// Makes the names in this folder survive a power failure.
+    /// Ensures that the names in this folder survive a power failure.
     pub(in crate::store) fn sync(&self) -> Result<(), StoreError> {
         match self.opened.sync_all() {
-            // Some file systems cannot do this to a folder, and the file itself is safe by now.
+            // Some file systems can't sync a folder, and the file itself is already safe.
             Err(error)
                 if matches!(
                     error.kind(),
@@ -215,7 +215,7 @@ fn folder_flags() -> OFlags {
     OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC
 }
 
-// O_DIRECTORY and O_NOFOLLOW together say "not a directory" of a link, so one has to look.
+// With O_DIRECTORY and O_NOFOLLOW, the error for a link is "not a directory", so this checks again.
 fn not_a_folder(path: PathBuf, error: Errno) -> StoreError {
     match std::fs::symlink_metadata(&path) {
         Ok(metadata) if metadata.is_symlink() => StoreError::IsALink { path },
@@ -224,7 +224,7 @@ fn not_a_folder(path: PathBuf, error: Errno) -> StoreError {
     }
 }
 
-/// Everything in the store must belong to the effective user.
+/// Checks that a file or folder belongs to the effective user.
 fn check_ours(path: &Path, opened: &File, metadata: &Metadata) -> Result<(), StoreError> {
     let owner = metadata.uid();
     if !identity::is_ours(opened, owner) {

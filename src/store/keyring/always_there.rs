@@ -1,4 +1,4 @@
-//! Keychain and Credential Manager: part of the system, and open with the user's session.
+//! Keychain and Credential Manager: part of the system, and unlocked with the user's session.
 
 use zeroize::Zeroizing;
 
@@ -61,7 +61,7 @@ fn reason(error: keyring::Error) -> KeyringError {
             Err(Error::PlatformFailure(cause)) => cause.to_string(),
             Ok(()) | Err(_) => "the platform has none".to_owned(),
         }),
-        // These hold what was found; none of it may be shown.
+        // These contain what was found, none of which may be shown.
         Error::BadEncoding(_) | Error::BadDataFormat(..) => KeyringError::NotAKey,
         Error::Ambiguous(_) => KeyringError::Other("it has several such entries".to_owned()),
         Error::BadStoreFormat(_)

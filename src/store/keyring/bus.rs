@@ -2,16 +2,16 @@
 //!
 //! <https://dbus.freedesktop.org/doc/dbus-specification.html#auth-protocol>
 //!
-//! EXTERNAL may name a uid, and zbus always names the one that it has. In a user namespace that is
-//! the wrong one, and the bus rejects it. Without a name the bus takes what the kernel tells it
-//! about the socket, so that is what hallpass sends, as sd-bus does.
+//! EXTERNAL may name a uid, and zbus always sends its own. In a user namespace, that is the wrong
+//! one, and the bus rejects it. Without a uid, the bus asks the kernel who is at the other end of
+//! the socket. hallpass therefore sends none, as sd-bus does.
 
 use zbus::Address;
 use zbus::blocking::{Connection, connection};
 
 pub(super) fn session() -> zbus::Result<Connection> {
     let address = Address::session()?;
-    // A variable must not start a program.
+    // An environment variable must not start a program.
     #[cfg(unix)]
     if let zbus::address::Transport::Unixexec(_) = address.transport() {
         return Err(zbus::Error::Address(
@@ -54,7 +54,7 @@ mod linux {
         stream.map(Some).map_err(failed)
     }
 
-    /// Where no variable names the bus, its path is made of the uid, which is the one outside.
+    /// If no variable names the bus, its path contains the uid outside the namespace.
     fn of_user_outside(path: &Path) -> PathBuf {
         let of = |uid: u32| PathBuf::from(format!("/run/user/{uid}/bus"));
         if path == of(identity::user()) {
@@ -63,7 +63,7 @@ mod linux {
         path.to_owned()
     }
 
-    /// Has the bus take the identity from the socket, and then says hello.
+    /// Lets the bus take the identity from the socket, and then says hello.
     pub(super) fn authenticated(mut socket: UnixStream) -> zbus::Result<Connection> {
         socket.write_all(b"\0AUTH EXTERNAL\r\n").map_err(failed)?;
         let mut reply = line(&mut socket)?;
@@ -77,7 +77,8 @@ mod linux {
             ));
         };
         socket.write_all(b"BEGIN\r\n").map_err(failed)?;
-        // The bus says no more before it is spoken to, so nothing of a message was read here.
+        // The bus sends nothing more until it gets a request, so no part of a message was read
+        // here.
         let socket = zbus::connection::socket::BoxedSplit::from(
             async_io::Async::new(socket).map_err(failed)?,
         );
@@ -89,7 +90,7 @@ mod linux {
 
     /// One line of the handshake, without its end.
     fn line(socket: &mut UnixStream) -> zbus::Result<String> {
-        /// The longest sensible one lists the mechanisms.
+        /// The longest sensible line lists the mechanisms.
         const LONGEST: usize = 4096;
 
         let mut line = Vec::new();

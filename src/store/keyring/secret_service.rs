@@ -1,10 +1,9 @@
-//! Keeps entries in the Secret Service, and asks it first what it would do.
+//! Stores entries in the Secret Service, and checks its state first.
 //!
 //! <https://specifications.freedesktop.org/secret-service-spec/latest/>
 //!
-//! To read or write an entry may open an unlock dialog, and a locked database can look like an
-//! empty one. Both are told apart first, by calls that need no session, show nothing and carry no
-//! secret.
+//! Reading or writing an entry may open an unlock dialog, and a locked database can look like an
+//! empty one. Calls that need no session, show nothing and carry no secret check for that first.
 
 use std::collections::HashMap;
 
@@ -27,8 +26,7 @@ pub(super) struct Service {
     bus: Connection,
 }
 
-/// Connects to the session bus and makes sure that somebody there is, or can be started as, the
-/// Secret Service.
+/// Connects to the session bus and checks that a Secret Service is running there or can be started.
 pub(super) fn connect() -> Result<Service, KeyringError> {
     let service = Service {
         bus: bus::session().map_err(|error| no_bus(&error))?,
@@ -57,17 +55,18 @@ pub(super) fn connect() -> Result<Service, KeyringError> {
 }
 
 impl Service {
-    /// Whether the collection that new entries go to is locked.
+    /// Whether the collection for new entries is locked.
     pub(super) fn is_locked(&self) -> Result<bool, KeyringError> {
         Ok(self.default_collection()?.is_none_or(|open| !open))
     }
 
-    /// Whether the entry can be had: it is there, and open, or somebody can be asked to open it.
+    /// Checks that the entry is readable: it exists and is unlocked, or the user can be prompted.
     pub(super) fn may_be_read(&self, id: KeyId, attended: bool) -> Result<(), KeyringError> {
         let id = id.to_string();
         let attributes = attributes(&id);
-        // Collection by collection: to be asked for all at once makes KeePassXC open a dialog for
-        // those that are locked. They may hide their entries, so this is no absence.
+        // One collection at a time: a search across all of them makes KeePassXC open a dialog for
+        // the locked ones. Locked collections may hide their entries, so not finding one proves
+        // nothing.
         let mut any_locked = false;
         for collection in self.collections()? {
             if self.collection_is_locked(&collection)? {
@@ -98,7 +97,7 @@ impl Service {
         Err(KeyringError::Locked)
     }
 
-    /// Whether a new entry can be made without a dialog, or somebody can be asked.
+    /// Checks that a new entry can be created without a dialog, or that the user can be prompted.
     pub(super) fn may_be_written(&self, attended: bool) -> Result<(), KeyringError> {
         if attended || !self.is_locked()? {
             return Ok(());
@@ -142,14 +141,14 @@ impl Service {
         item.delete().map_err(|error| reason(&error))
     }
 
-    /// A session, in which secrets cross the bus encrypted.
+    /// A session, which encrypts secrets on the bus.
     fn session(&self) -> Result<SecretService<'static>, KeyringError> {
         SecretService::connect_with_existing(EncryptionType::Dh, self.bus.clone())
             .map_err(|error| reason(&error))
     }
 
-    /// Whether the default collection is open; `None` where none was ever made, which takes a
-    /// dialog too.
+    /// Whether the default collection is unlocked; `None` if it was never created, which also needs
+    /// a dialog.
     fn default_collection(&self) -> Result<Option<bool>, KeyringError> {
         let path: OwnedObjectPath = answer(self.call("ReadAlias", &"default"))?;
         if path.as_str() == "/" {
@@ -188,15 +187,15 @@ impl Service {
     }
 }
 
-/// The type of the text, as earlier versions wrote it.
+/// The content type of the text, as earlier versions wrote it.
 const TYPE: &str = "application/octet-stream";
 
-/// What an entry is found by.
+/// The attributes that identify an entry.
 fn attributes(id: &str) -> HashMap<&str, &str> {
     HashMap::from([("service", SERVICE), ("username", id)])
 }
 
-/// The one entry with this name, unlocked.
+/// The only entry with this name, unlocked.
 fn entry<'s>(session: &'s SecretService<'_>, id: &str) -> Result<Option<Item<'s>>, KeyringError> {
     let failed = |error| reason(&error);
     let found = session.search_items(attributes(id)).map_err(failed)?;
@@ -228,8 +227,8 @@ fn unexpected() -> KeyringError {
     KeyringError::Other("the Secret Service sent an invalid response".to_owned())
 }
 
-/// Why there is no connection. No address and no socket mean that there is no bus; a bus that is
-/// there and does not talk to us is an error.
+/// Why there is no connection. Without an address or a socket, there is no bus; an existing bus
+/// that doesn't respond is an error.
 fn no_bus(error: &zbus::Error) -> KeyringError {
     if let zbus::Error::Address(_) = error {
         return KeyringError::NoService;
@@ -246,7 +245,7 @@ fn reason(error: &secret_service::Error) -> KeyringError {
     use secret_service::Error;
 
     match error {
-        // A dialog that was dismissed, or a collection that stayed locked.
+        // The dialog was dismissed, or the collection stayed locked.
         Error::Locked | Error::Prompt | Error::NoResult => KeyringError::Locked,
         Error::Unavailable => KeyringError::NoService,
         Error::Zbus(error) => failed(error),
