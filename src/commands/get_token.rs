@@ -26,7 +26,7 @@ pub(super) use crate::serving::target::GET_TOKEN as NAME;
 #[derive(Debug, Args)]
 #[command(after_help = epilogue("  hallpass get-token corp
   hallpass get-token https://git.corp.example --format json
-  curl -H \"Authorization: Bearer $(hallpass get-token corp)\" https://api.corp.example"))]
+  hallpass get-token corp --format header | curl -H @- https://api.corp.example"))]
 pub(super) struct Arguments {
     /// The output format
     #[arg(long, value_enum, default_value_t = Format::Raw)]

@@ -4,7 +4,7 @@
 //! resolved only when it is needed, so a hit pays for one provider. Nothing is read from the
 //! working directory, and nothing in a file is expanded from the environment.
 //!
-//! The keys are documented in `docs/configuration.md`.
+//! The keys are documented in `docs/reference/configuration.md`.
 
 pub mod error;
 pub(crate) mod file;

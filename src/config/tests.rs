@@ -1217,7 +1217,7 @@ fn a_file_that_is_not_there_is_fine_unless_it_was_named() {
     assert_eq!(config.settings, Settings::default());
 }
 
-const DOCUMENTATION: &str = include_str!("../../docs/configuration.md");
+const DOCUMENTATION: &str = include_str!("../../docs/reference/configuration.md");
 
 fn source(text: &str) -> Source {
     Source {

@@ -34,6 +34,7 @@ mod config_errors;
 mod device;
 mod discovery;
 mod docker;
+mod docs;
 #[cfg(unix)]
 mod doctor;
 mod git;
