@@ -16,10 +16,11 @@ use super::edit::Edit;
 use super::record::{Done, Record, Records, Step};
 use super::undo::{is_needed, remove, take_back};
 use crate::arguments::{Caution, Changing, Common};
-use crate::config::Turn;
+use crate::config::{Flags, Turn};
 use crate::env::Env;
 use crate::error::Error;
 use crate::report::{Exit, printable};
+use crate::serving::prepared::flags_of;
 use crate::terminal::{Terminal, confirm, is_attended, print};
 
 /// What a tool is set up for, and the edits for that. Each part has a record of its own and can be
@@ -85,19 +86,21 @@ pub(crate) struct Undo<'a> {
 /// # Errors
 ///
 /// Nothing was changed then, as far as the system lets us.
-pub(crate) fn run<'a>(
+pub(crate) fn run<A>(
     env: &Env,
     tool: &str,
     common: &Common,
     changing: Changing,
-    set_up: impl Fn() -> Result<Plan<'a>, Error>,
-    undo: impl Fn() -> Result<Undo<'a>, Error>,
+    args: &A,
+    set_up: impl for<'a> Fn(&'a Env, &'a Flags, &'a A) -> Result<Plan<'a>, Error>,
+    undo: impl for<'a> Fn(&'a Env, &'a Flags, &'a A) -> Result<Undo<'a>, Error>,
 ) -> Result<ExitCode, Error> {
+    let flags = flags_of(common, None);
     let mut compute = || {
         if changing.undo {
-            undo().map(Request::Undo)
+            undo(env, &flags, args).map(Request::Undo)
         } else {
-            set_up().map(Request::SetUp)
+            set_up(env, &flags, args).map(Request::SetUp)
         }
     };
     if !changing.undo {

@@ -258,8 +258,10 @@ impl Records {
         let Some(path) = self.path(&record.tool, &record.what) else {
             return Err(ConfigError::NoHome.into());
         };
-        let text = serde_json::to_vec(record).unwrap_or_default();
-        file::replace(&path, &text).map_err(|cause| {
+        // A path that is not UTF-8 cannot be recorded.
+        let text = serde_json::to_vec(record).map_err(std::io::Error::from);
+        let written = text.and_then(|text| file::replace(&path, &text));
+        written.map_err(|cause| {
             let file = shown(&path);
             ConfigError::Unwritable { file, cause }.into()
         })

@@ -23,7 +23,6 @@ use crate::config::{Config, Flags, UserFile, home};
 use crate::env::Env;
 use crate::error::Error;
 use crate::provider::{Realm, resource::Pattern};
-use crate::serving::prepared::flags_of;
 use crate::setup::edit::Edit;
 use crate::setup::edit::link::{self, Place};
 use crate::setup::host::Host;
@@ -94,15 +93,7 @@ fn registry_exchange(text: &str) -> Result<RegistryExchange, String> {
 }
 
 pub(crate) fn run(env: &Env, args: &Arguments) -> Result<ExitCode, Error> {
-    let flags = flags_of(&args.common, None);
-    plan::run(
-        env,
-        NAME,
-        &args.common,
-        args.changing,
-        || set_up(env, &flags, args),
-        || undo(env, &flags, args),
-    )
+    plan::run(env, NAME, &args.common, args.changing, args, set_up, undo)
 }
 
 fn set_up<'a>(env: &'a Env, flags: &Flags, args: &Arguments) -> Result<Plan<'a>, Error> {

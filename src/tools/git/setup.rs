@@ -19,7 +19,6 @@ use crate::complete;
 use crate::config::{Config, Flags, UserFile};
 use crate::env::Env;
 use crate::error::Error;
-use crate::serving::prepared::flags_of;
 use crate::setup::edit::Edit;
 use crate::setup::edit::git_config::parted;
 use crate::setup::host::Host;
@@ -73,15 +72,7 @@ fn title(host: &Host) -> String {
 }
 
 pub(crate) fn run(env: &Env, args: &Arguments) -> Result<ExitCode, Error> {
-    let flags = flags_of(&args.common, None);
-    plan::run(
-        env,
-        NAME,
-        &args.common,
-        args.changing,
-        || set_up(env, &flags, args),
-        || undo(env, &flags, args),
-    )
+    plan::run(env, NAME, &args.common, args.changing, args, set_up, undo)
 }
 
 fn set_up<'a>(env: &'a Env, flags: &Flags, args: &Arguments) -> Result<Plan<'a>, Error> {

@@ -29,7 +29,7 @@ use crate::config::{Config, Flags, UserFile, shown};
 use crate::env::Env;
 use crate::error::Error;
 use crate::report::printable;
-use crate::serving::prepared::{Prepared, flags_of};
+use crate::serving::prepared::Prepared;
 use crate::setup::edit::Edit;
 use crate::setup::host::Host;
 use crate::setup::opener::{Opened, makes, makes_provider, recipient};
@@ -77,15 +77,7 @@ pub struct Arguments {
 }
 
 pub(crate) fn run(env: &Env, args: &Arguments) -> Result<ExitCode, Error> {
-    let flags = flags_of(&args.common, None);
-    plan::run(
-        env,
-        NAME,
-        &args.common,
-        args.changing,
-        || set_up(env, &flags, args),
-        || undo(env, &flags, args),
-    )
+    plan::run(env, NAME, &args.common, args.changing, args, set_up, undo)
 }
 
 // --- setting up ---

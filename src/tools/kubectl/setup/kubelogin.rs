@@ -5,8 +5,6 @@
 //!
 //! The options: <https://github.com/int128/kubelogin/blob/master/docs/usage.md>
 
-use std::path::Path;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
@@ -593,14 +591,6 @@ fn shown(option: &str) -> String {
         option.to_owned()
     } else {
         "a word that is no option".to_owned()
-    }
-}
-
-/// What a path of kubelogin's means: `~` is the home.
-pub(crate) fn expanded(path: &str, home: Option<&Path>) -> std::path::PathBuf {
-    match (path.strip_prefix('~'), home) {
-        (Some(rest), Some(home)) => home.join(rest.trim_start_matches(['/', '\\'])),
-        _ => path.into(),
     }
 }
 

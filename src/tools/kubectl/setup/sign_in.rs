@@ -1,7 +1,7 @@
 //! What signs a kubeconfig's user in: a provider of the configuration, one that is described on the
 //! command line, or the one that kubelogin was told about.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::super::NAME;
 use super::super::error::KubectlError;
@@ -195,7 +195,7 @@ fn made_of(
     let home = crate::config::home(env).ok();
     let paths = converted.ca_files.iter();
     let paths: Vec<PathBuf> = paths
-        .map(|path| kubelogin::expanded(path, home.as_deref()))
+        .map(|path| expanded(path, home.as_deref()))
         .map(|path| std::path::absolute(&path).unwrap_or(path))
         .collect();
     let mut authorities = None;
@@ -314,4 +314,12 @@ fn is_same(
         ..there
     };
     Ok(has_same_secret && scopes == wanted && comparable == tried)
+}
+
+/// What a path of kubelogin's means: `~` is the home.
+fn expanded(path: &str, home: Option<&Path>) -> PathBuf {
+    match (path.strip_prefix('~'), home) {
+        (Some(rest), Some(home)) => home.join(rest.trim_start_matches(['/', '\\'])),
+        _ => path.into(),
+    }
 }
