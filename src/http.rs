@@ -636,7 +636,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn max_age_is_read_and_no_store_is_zero() {
+    fn max_age_is_parsed_and_no_store_means_zero() {
         for (text, expected) in [
             ("max-age=60", Some(60)),
             ("public, Max-Age=\"60\"", Some(60)),
@@ -666,7 +666,7 @@ mod tests {
     }
 
     #[test]
-    fn plain_http_goes_to_loopback_only() {
+    fn plain_http_is_for_loopback_only() {
         let http = Http::new(
             Duration::from_secs(1),
             None,

@@ -307,7 +307,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_user_and_root_may_have_written_it() {
+    fn a_file_must_belong_to_the_user_or_root() {
         use crate::identity::Owner::{Other, Root, User};
 
         for (owner, mode, kind, expected) in [

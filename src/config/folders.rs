@@ -113,7 +113,7 @@ mod tests {
 
     #[cfg(not(target_os = "macos"))]
     #[test]
-    fn the_users_file_is_where_the_environment_says() {
+    fn the_environment_decides_where_the_users_file_is() {
         for (vars, expected) in [
             (
                 &[("HOME", "/home/me")][..],
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_is_shown_without_what_a_terminal_obeys() {
+    fn a_shown_path_has_no_terminal_control_sequences() {
         let home = Some(Path::new("/home/me"));
         for (path, expected) in [
             ("/home/me/.config/a.toml", "~/.config/a.toml"),

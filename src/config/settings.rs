@@ -354,14 +354,14 @@ mod tests {
     }
 
     #[test]
-    fn the_words_for_a_store_are_those_that_it_is_written_with() {
+    fn store_names_match_their_serialized_form() {
         for (word, setting) in STORES {
             assert_eq!(serde_json::to_value(setting).unwrap(), *word);
         }
     }
 
     #[test]
-    fn the_environment_says_what_it_expected_and_not_what_it_got() {
+    fn errors_about_variables_show_what_is_expected_but_no_value() {
         for (name, value, expected) in [
             (
                 "HALLPASS_STORE",
@@ -396,7 +396,7 @@ mod tests {
     }
 
     #[test]
-    fn zero_and_false_turn_the_kernel_keyring_off() {
+    fn zero_and_false_disable_the_kernel_keyring() {
         for (value, expected) in [
             ("0", None),
             ("false", None),

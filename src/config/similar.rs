@@ -18,7 +18,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_slip_is_recognized_and_another_word_is_not() {
+    fn a_misspelling_is_recognized_but_a_different_word_is_not() {
         let known = [
             "issuer",
             "client_id",

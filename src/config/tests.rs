@@ -5,14 +5,14 @@ use super::*;
 use crate::oauth::token::ClientAuth;
 use crate::store;
 
-/// The user's file of a [`Machine`] as messages have it.
+/// The user's file of a [`Machine`], as messages show it.
 const FILE: &str = if cfg!(windows) {
     "~\\user.toml"
 } else {
     "~/user.toml"
 };
 
-/// A home and a system's folder of their own, gone when the test is over.
+/// A temporary home and system folder.
 struct Machine {
     root: tempfile::TempDir,
 }
@@ -98,7 +98,7 @@ token = "id"
 "#;
 
 #[test]
-fn nothing_configured_is_the_defaults() {
+fn without_configuration_the_defaults_apply() {
     let machine = Machine::with("");
     let config = machine.load().unwrap();
     let Settings {
@@ -123,7 +123,7 @@ fn nothing_configured_is_the_defaults() {
 }
 
 #[test]
-fn a_stronger_layer_wins_setting_by_setting() {
+fn stronger_layers_override_single_settings() {
     let machine =
         Machine::with("store = \"file\"\nflow = \"device\"\nverbose = 2\nhttp_timeout = \"5s\"");
     machine.write(
@@ -145,7 +145,7 @@ fn a_stronger_layer_wins_setting_by_setting() {
 }
 
 #[test]
-fn a_provider_and_what_it_opens() {
+fn a_provider_and_its_resources() {
     let machine = Machine::with(CORP);
     let config = machine.load().unwrap();
     assert_eq!(config.providers().collect::<Vec<_>>(), ["corp"]);
@@ -232,7 +232,7 @@ fn the_closest_entry_wins_then_the_users_then_the_first() {
 }
 
 #[test]
-fn an_entry_with_tools_is_for_those_tools_only() {
+fn an_entry_with_tools_applies_only_to_those_tools() {
     let machine = Machine::with(
         r#"
         [[resources]]
@@ -291,7 +291,7 @@ fn providers_merge_key_by_key() {
 }
 
 #[test]
-fn an_unknown_key_is_a_warning_in_the_systems_file_and_an_error_in_the_users() {
+fn unknown_keys_are_warnings_in_the_systems_file_and_errors_in_the_users() {
     let newer = "from_the_future = 1\n[providers.corp]\nissuer = \"https://login.example\"\n\
                  client_id = \"abc\"\nfrom_the_future = { a = 1 }\n[[resources]]\n\
                  match = \"https://api.example\"\nprovider = \"corp\"\nfrom_the_future = true\n\
@@ -324,12 +324,12 @@ fn an_unknown_key_is_a_warning_in_the_systems_file_and_an_error_in_the_users() {
         first.contains(file.file_name().unwrap().to_str().unwrap()),
         "{first}"
     );
-    // What is known counts.
+    // Known keys still apply.
     assert_eq!(config.provider("corp").unwrap().client_id().unwrap(), "abc");
 
     let machine = Machine::with(newer);
     assert!(machine.load().is_err(), "the user's own file");
-    // A secret is never ignored, and no value is either.
+    // Secrets and invalid values are never ignored.
     for broken in [
         "[providers.corp]\nissuer = \"https://login.example\"\nclient_secret = \"x\"",
         "[providers.corp]\nissuer = 7",
@@ -341,7 +341,7 @@ fn an_unknown_key_is_a_warning_in_the_systems_file_and_an_error_in_the_users() {
 }
 
 #[test]
-fn another_server_takes_no_endpoint_of_the_layers_below() {
+fn a_different_server_inherits_no_endpoints() {
     let system =
         "[providers.corp]\npreset = \"gitlab\"\nrevocation_endpoint = \"https://a.example/r\"";
     for user in [
@@ -391,7 +391,7 @@ fn another_server_takes_no_endpoint_of_the_layers_below() {
 }
 
 #[test]
-fn an_instance_of_ones_own_fills_in_the_preset() {
+fn a_self_hosted_instance_fills_in_the_preset() {
     for base in [
         "https://corp.example/gitlab",
         "https://corp.example/gitlab/",
@@ -420,7 +420,7 @@ fn an_instance_of_ones_own_fills_in_the_preset() {
 }
 
 #[test]
-fn every_preset_is_whole() {
+fn every_preset_is_complete() {
     let base = "base = \"https://git.example\"";
     let issuer = "issuer = \"https://login.example\"";
     let tenant = "tenant = \"72F988BF-86f1-41af-91ab-2d7cd011db47\"";
@@ -459,7 +459,7 @@ fn every_preset_is_whole() {
 }
 
 #[test]
-fn which_credential_a_registry_wants() {
+fn each_registry_has_its_kind_of_credential() {
     let tenant = "tenant = \"72f988bf-86f1-41af-91ab-2d7cd011db47\"";
     for (preset, key, username, exchange, scope) in [
         ("github", "", None, None, "read:packages"),
@@ -505,7 +505,7 @@ fn which_credential_a_registry_wants() {
 }
 
 #[test]
-fn what_is_special_about_each_provider() {
+fn presets_set_each_providers_differences() {
     let machine = Machine::with(
         "[providers.entra]\npreset = \"microsoft\"\ntenant = \"72F988BF-86f1-41af-91ab-2d7cd011db47\"",
     );
@@ -540,7 +540,7 @@ fn what_is_special_about_each_provider() {
 }
 
 #[test]
-fn what_the_presets_know_of_gits_hosts() {
+fn presets_know_how_git_hosts_expect_credentials() {
     let machine = Machine::with(
         "[providers.instance]\npreset = \"gitlab\"\nbase = \"https://corp.example/gitlab\"\n\
          [providers.forgejo]\npreset = \"forgejo\"\nbase = \"https://git.corp.example\"\n\
@@ -627,7 +627,7 @@ fn what_the_presets_know_of_gits_hosts() {
         assert_eq!(provider.git_username.as_deref(), Some(username), "{name}");
         assert!(!provider.git_bearer, "{name}");
     }
-    // The client that every instance has from its first start, and on loopback any port.
+    // The client that every instance has by default, with any port on loopback.
     for name in ["gitea", "codeberg", "forgejo"] {
         let provider = config.provider(name).unwrap();
         let client_id = provider.client_id.as_deref();
@@ -635,14 +635,14 @@ fn what_the_presets_know_of_gits_hosts() {
         let expected = crate::oauth::RedirectUri::parse("http://127.0.0.1/").unwrap();
         assert_eq!(provider.redirect_uri, expected);
     }
-    // Their servers accept a token as a password, which git sends with a large push too.
+    // Their servers accept a token as a password, which git also sends with a large push.
     for name in ["google", "ado"] {
         assert!(!config.provider(name).unwrap().git_bearer, "{name}");
     }
 }
 
 #[test]
-fn what_else_is_special_about_a_provider() {
+fn presets_set_further_differences_between_providers() {
     let machine = Machine::with(
         "[providers.ado]\npreset = \"azure-devops\"\ntenant = \"72f988bf-86f1-41af-91ab-2d7cd011db47\"\n\
          [providers.okta]\npreset = \"okta\"\nissuer = \"https://corp.okta.example/oauth2/default\"\n\
@@ -685,7 +685,7 @@ fn what_else_is_special_about_a_provider() {
         assert_eq!(provider.git_username.as_deref(), git_username, "{name}");
         assert_eq!(provider.needs_discovery(), asks, "{name}");
         assert_eq!(provider.client_secret().is_err(), wants_secret, "{name}");
-        // Who signed in is pinned by an ID token, or by a question.
+        // An ID token or an identity request pins who signed in.
         assert!(
             provider.is_openid() || provider.identity.is_some(),
             "{name}"
@@ -702,7 +702,7 @@ fn what_else_is_special_about_a_provider() {
 }
 
 #[test]
-fn what_a_preset_leaves_open_is_asked_for() {
+fn a_presets_unfilled_placeholder_is_an_error() {
     for (name, lacks) in [
         ("forgejo", &["base"][..]),
         ("keycloak", &["issuer", "client_id"]),
@@ -714,7 +714,7 @@ fn what_a_preset_leaves_open_is_asked_for() {
         let machine = Machine::with("");
         let error = machine.load().unwrap().provider(name).unwrap_err();
         let hint = error.hint().unwrap();
-        // All of it at once, in the error and in what to write.
+        // The error and the lines to add name everything at once.
         for key in lacks {
             assert!(error.to_string().contains(&format!("no {key}")), "{error}");
             assert!(hint.contains(&format!("\n  {key} = \"")), "{hint}");
@@ -727,7 +727,7 @@ fn what_a_preset_leaves_open_is_asked_for() {
 }
 
 #[test]
-fn a_preset_without_a_client_says_where_to_register_and_what_to_write() {
+fn a_preset_without_a_client_says_where_to_register_and_what_to_configure() {
     let machine = Machine::with("");
     let error = machine.load().unwrap().provider("gitlab").unwrap();
     let error = error.client_id().unwrap_err();
@@ -763,7 +763,7 @@ fn a_preset_without_a_client_says_where_to_register_and_what_to_write() {
 }
 
 #[test]
-fn an_unknown_provider_is_named_with_those_that_there_are() {
+fn an_unknown_provider_is_reported_with_the_known_ones() {
     let machine = Machine::with(CORP);
     let config = machine.load().unwrap();
     for (name, expected) in [
@@ -783,7 +783,7 @@ fn an_unknown_provider_is_named_with_those_that_there_are() {
 }
 
 #[test]
-fn without_a_name_the_default_or_the_only_one_is_meant() {
+fn without_a_name_the_default_or_only_provider_is_used() {
     for (text, expected) in [
         ("", Err("no provider is configured")),
         (
@@ -811,12 +811,12 @@ fn without_a_name_the_default_or_the_only_one_is_meant() {
     }
 }
 
-/// Each value here is, or begins with, this; no message may hold it.
+/// Each value here is or starts with this, and no message may contain it.
 const CANARY: &str = "s3cr3t-c4n4ry";
 
 #[test]
 #[expect(clippy::too_many_lines, reason = "one table")]
-fn an_error_names_key_and_line_and_never_the_value() {
+fn errors_name_the_key_and_line_but_never_the_value() {
     for (text, expected) in [
         (
             "\nstroe = \"CANARY\"",
@@ -1028,7 +1028,7 @@ fn an_error_names_key_and_line_and_never_the_value() {
 }
 
 #[test]
-fn no_slip_of_the_pen_brings_a_value_into_a_message() {
+fn no_typing_mistake_puts_a_value_into_a_message() {
     let text = CORP
         .replace("hallpass", CANARY)
         .replace("\"work\"", &format!("'{CANARY}'"));
@@ -1067,7 +1067,7 @@ fn the_first_unknown_key_of_a_table_is_reported() {
 
 #[cfg(unix)]
 #[test]
-fn relative_paths_are_relative_to_the_file_and_a_tilde_is_the_home() {
+fn relative_paths_start_at_the_file_and_a_tilde_is_the_home() {
     let machine = Machine::with(
         "ca_file = \"ca.pem\"\n[providers.a]\nissuer = \"https://a.example\"\n\
          client_secret_file = \"~/secrets/a\"\nca_file = \"/etc/a.pem\"\n\
@@ -1184,7 +1184,7 @@ fn a_provider_from_the_command_line_is_checked_like_a_configured_one() {
 }
 
 #[test]
-fn what_is_asked_for_goes_over_what_is_configured() {
+fn overrides_take_precedence_over_the_configuration() {
     let provider = Provider {
         scopes: vec!["openid".to_owned()],
         audience: Some("a".to_owned()),
@@ -1202,7 +1202,7 @@ fn what_is_asked_for_goes_over_what_is_configured() {
 }
 
 #[test]
-fn a_file_that_is_not_there_is_fine_unless_it_was_named() {
+fn a_missing_file_is_fine_unless_it_was_named() {
     let machine = Machine::new();
     let error = machine.load().unwrap_err();
     let expected = format!("{FILE}, which HALLPASS_CONFIG names, does not exist");
@@ -1289,7 +1289,7 @@ fn a_file_that_others_could_have_written_is_refused() {
         }
     }
 
-    // A link is followed, and what it leads to is judged.
+    // A link is followed, and its target is checked.
     let elsewhere = machine.write("elsewhere.toml", "verbose = 3");
     std::fs::remove_file(&user).unwrap();
     symlink(&elsewhere, &user).unwrap();
@@ -1308,7 +1308,7 @@ fn a_file_that_others_could_have_written_is_refused() {
 
 #[cfg(unix)]
 #[test]
-fn a_pipe_in_the_files_place_does_not_hang() {
+fn a_pipe_instead_of_a_file_does_not_hang() {
     let machine = Machine::new();
     let made = std::process::Command::new("mkfifo")
         .args(["-m", "600"])
@@ -1320,7 +1320,7 @@ fn a_pipe_in_the_files_place_does_not_hang() {
 }
 
 #[test]
-fn a_secret_comes_from_a_file_of_its_own() {
+fn a_secret_comes_from_a_separate_file() {
     let machine = Machine::with(
         "[providers.a]\nissuer = \"https://a.example\"\nclient_secret_file = \"secret\"",
     );

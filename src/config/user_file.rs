@@ -122,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_added_is_taken_out_to_the_byte() {
+    fn removing_a_block_restores_the_file_exactly() {
         for text in ["", "a = 1\n", "a = 1", "\n", "# ö\n\n"] {
             let mut file = UserFile {
                 path: PathBuf::from("/x/config.toml"),

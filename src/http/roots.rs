@@ -184,7 +184,7 @@ mod tests {
 
     /// `openssl req -x509` makes such a certificate: self-signed, and its own CA.
     #[test]
-    fn a_certificate_that_is_its_own_authority_is_trusted_where_it_is_named() {
+    fn a_self_signed_ca_certificate_is_trusted_if_it_is_listed() {
         let certificate = |text: &str| {
             use base64::Engine as _;
             let der = base64::engine::general_purpose::STANDARD.decode(text.trim());
@@ -246,14 +246,14 @@ mod tests {
     }
 
     #[test]
-    fn whom_the_file_settles_the_rest_is_not_read_for() {
+    fn the_rest_is_not_read_if_the_bundle_suffices() {
         assert!(is_trusted(Some(AUTHORITY), "localhost", |_, _| panic!(
             "all was read"
         )));
     }
 
     #[test]
-    fn whom_the_file_does_not_know_everything_is_asked_for() {
+    fn everything_is_read_if_the_bundle_does_not_suffice() {
         static READ: AtomicUsize = AtomicUsize::new(0);
         let read_all: ReadAll = |_, provider| {
             READ.fetch_add(1, Ordering::SeqCst);
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn what_neither_trusts_is_refused() {
+    fn a_server_that_neither_trusts_is_refused() {
         assert!(!is_trusted(Some(&stranger()), "localhost", |_, _| Err(
             Error::General("nothing there".to_owned())
         )));

@@ -413,7 +413,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_is_one_line_of_its_file() {
+    fn a_secret_file_has_a_single_line() {
         for (text, expected) in [
             ("abc", Ok("abc")),
             ("abc\n", Ok("abc")),
@@ -433,7 +433,7 @@ mod tests {
     }
 
     #[test]
-    fn discovery_is_for_what_is_not_set_by_hand() {
+    fn discovery_runs_only_for_endpoints_that_are_not_configured() {
         let url = || Some(Url::parse("https://login.example/x").unwrap());
         let by_hand = Provider {
             issuer: Some("https://login.example".to_owned()),

@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn case_root_dot_and_usual_port_make_no_difference() {
+    fn case_trailing_dot_and_default_port_make_no_difference() {
         let github = realm("https://github.com").unwrap();
         for text in [
             "https://GITHUB.COM/",
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn look_alikes_are_other_realms_or_none() {
+    fn look_alikes_are_different_realms_or_refused() {
         let github = realm("https://github.com").unwrap();
         for text in [
             "http://github.com",

@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn a_realm_is_matched_whole() {
+    fn a_realm_must_match_completely() {
         for (pattern, url, expected) in [
             ("https://github.com", "https://github.com/a/b.git", true),
             ("https://github.com/", "https://github.com", true),
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn a_star_stands_for_whole_labels_and_at_least_one() {
+    fn a_star_matches_one_or_more_whole_labels() {
         for (pattern, url, expected) in [
             (
                 "https://*.pkg.dev",
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_is_matched_on_its_slashes() {
+    fn paths_match_by_whole_segments() {
         for (pattern, url, expected) in [
             ("https://git.example/team", "https://git.example/team", true),
             (
@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn the_named_host_is_closer_than_a_star_and_a_longer_path_than_a_shorter() {
+    fn an_exact_host_beats_a_star_and_a_longer_path_a_shorter_one() {
         let url = Url::parse("https://a.b.example/x/y/z").unwrap();
         let realm = Realm::of(&url).unwrap();
         let from_far_to_near = [
@@ -306,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_that_says_too_much_is_refused() {
+    fn a_pattern_with_extra_parts_is_refused() {
         for (text, expected) in [
             ("git.corp.example", InvalidPattern::NotAUrl),
             ("https://", InvalidPattern::NotAUrl),

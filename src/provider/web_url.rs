@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_needs_no_repair_is_taken_as_it_is() {
+    fn a_url_without_need_of_repair_is_accepted_unchanged() {
         for text in [
             "https://git.example",
             "HTTPS://Git.Example:443/",
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_be_repaired_is_refused() {
+    fn a_url_that_needs_repair_is_refused() {
         for text in [
             "",
             "git.example",
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_alone_is_held_to_the_same() {
+    fn a_separate_path_is_checked_the_same_way() {
         for (path, expected) in [
             ("", true),
             ("team/a.git", true),

@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn the_folder_is_absolute_or_refused() {
+    fn a_relative_data_folder_is_refused() {
         let passwd: fn() -> Option<PathBuf> = || Some("/home/passwd".into());
         let nobody: fn() -> Option<PathBuf> = || None;
         let empty: fn() -> Option<PathBuf> = || Some(PathBuf::new());
@@ -226,7 +226,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn file_systems_that_machines_share_are_known() {
+    fn network_file_systems_are_recognized() {
         for (magic, shared) in [
             (0x6969_i64, true),
             (0xff53_4d42, true),
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn a_machines_folder_does_not_show_its_id() {
+    fn a_machines_folder_does_not_reveal_its_id() {
         let id = "0123456789abcdef0123456789abcdef";
         let folder = of_machine(id);
         assert_eq!(folder, of_machine(id));
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn a_container_is_told_by_its_environment() {
+    fn a_container_is_recognized_by_its_environment() {
         assert!(!in_container(&Env::default()));
         for name in ["container", "KUBERNETES_SERVICE_HOST"] {
             assert!(in_container(&Env::new(Vec::<&str>::new(), [(name, "x")])));

@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_written_is_read_and_nothing_else() {
+    fn only_what_was_written_is_read() {
         assert_eq!(encode(&[0, 0x1f, 0xff]), "001fff");
         assert_eq!(decode("001fff"), Some([0, 0x1f, 0xff]));
         for text in ["", "001ff", "001fff0", "001FFF", "001ffg", "+01fff"] {

@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn notes_of_many_at_once_are_whole() {
+    fn concurrent_notes_are_complete() {
         let folder = private();
         let journal = || Journal::below(folder.path(), "j").unwrap();
         let journals = [0; 8].map(|_| journal());
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_does_not_grow_without_end_and_its_newest_stay() {
+    fn a_journal_stays_bounded_and_keeps_the_newest_notes() {
         let folder = private();
         let journal = || Journal::below(folder.path(), "j").unwrap();
         let mut longest = 0;
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_long_file_only_what_is_wanted_is_kept() {
+    fn shortening_keeps_only_the_accepted_notes() {
         let folder = private();
         let journal = || Journal::below(folder.path(), "j").unwrap();
         for number in 0..=MOST {
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn a_torn_note_costs_itself_and_nothing_else() {
+    fn a_torn_note_does_not_affect_others() {
         let folder = private();
         let journal = || Journal::below(folder.path(), "j").unwrap();
         let append = |number| journal().append(&numbered(number), |_| true).unwrap();
@@ -232,7 +232,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn what_is_noted_late_is_not_lost_with_a_file_that_was_shortened_meanwhile() {
+    fn a_late_note_survives_a_concurrent_shortening() {
         let folder = private();
         let journal = || Journal::below(folder.path(), "j").unwrap();
         let waits = journal();
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_file_that_is_none_of_ours_no_more_is_read_than_ours_ever_have() {
+    fn a_foreign_file_is_read_up_to_the_limit_only() {
         let folder = private();
         let journal = || Journal::below(folder.path(), "j").unwrap();
         journal();
@@ -260,7 +260,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_folder_or_a_file_that_others_could_have_made_is_refused() {
+    fn a_folder_or_file_that_others_could_have_created_is_refused() {
         use std::os::unix::fs::{PermissionsExt as _, symlink};
         let folder = private();
         let open = |runtime: &Path| Journal::below(runtime, "j");
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_runtime_folder_it_is_in_the_data_folder() {
+    fn without_a_runtime_folder_the_journal_is_in_the_data_folder() {
         let folder = private();
         let data = folder.path().join("data");
         for runtime in [None, Some("relative"), Some("/nowhere/at/all")] {

@@ -229,7 +229,7 @@ mod linux {
         use super::*;
 
         #[test]
-        fn each_refusal_is_told_by_its_name() {
+        fn each_refusal_has_its_own_error() {
             for (error, expected) in [
                 (KeyError::PermissionDenied, KernelError::Blocked),
                 (KeyError::Unknown(38), KernelError::Absent),
@@ -242,7 +242,7 @@ mod linux {
         }
 
         #[test]
-        fn a_key_goes_round_or_the_kernel_says_why_not() {
+        fn a_key_round_trips_or_the_kernel_reports_why_not() {
             let id = KeyId::random().unwrap();
             if let Err(error) = probe() {
                 assert_ne!(error, KernelError::NotAKey);
@@ -265,7 +265,7 @@ mod linux {
         }
 
         #[test]
-        fn a_foreign_payload_under_our_name_is_no_key() {
+        fn a_foreign_payload_with_our_name_is_not_a_key() {
             let id = KeyId::random().unwrap();
             if let Err(error) = probe() {
                 assert_eq!(keep(id, &Secret::new([7; 32]), None), Err(error));

@@ -539,7 +539,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn auto_takes_the_kernel_keyring_only_where_there_is_no_other_and_no_container() {
+    fn auto_uses_the_kernel_keyring_only_without_an_os_keyring_and_outside_containers() {
         let none = || Err(KeyringError::NoService);
         for (keyring, in_container, kernel_works, expected) in [
             (Ok(()), false, true, Some(Place::Keyring)),

@@ -233,7 +233,7 @@ mod tests {
     };
 
     #[test]
-    fn somebody_who_is_kept_waiting_is_told_why() {
+    fn a_waiting_user_is_told_why() {
         static TOLD: AtomicUsize = AtomicUsize::new(0);
         let terms = Terms {
             announce: || {
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn a_keyring_that_hangs_is_left_behind() {
+    fn a_call_to_a_hanging_keyring_is_abandoned() {
         let (never, silent) = mpsc::channel::<()>();
         let answer = bounded(SHORT, move |_| {
             let _ = silent.recv();
@@ -263,13 +263,13 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_that_ends_without_an_answer_is_an_error() {
+    fn a_thread_that_ends_without_a_result_is_an_error() {
         let answer: Result<(), _> = bounded(LONG, |_| panic!("as a platform's library might"));
         assert!(matches!(answer, Err(KeyringError::Other(_))));
     }
 
     #[test]
-    fn the_wait_for_ones_turn_counts() {
+    fn the_time_limit_includes_the_wait_for_the_lock() {
         let folder = tempfile::tempdir().unwrap();
         let open = || File::create(folder.path().join("keyring.lock")).unwrap();
         let held = open();
@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn no_error_shows_what_an_entry_held() {
+    fn errors_never_show_an_entrys_content() {
         for text in ["", "hunter2", "aHVudGVyMg=="] {
             let Err(reason) = decode(text) else {
                 panic!("{text} was taken for a key");

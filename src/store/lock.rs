@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_of_locks_is_read_by_inode_and_kind() {
+    fn the_holder_is_found_by_inode_and_kind_of_lock() {
         for (line, found) in [
             ("1: FLOCK  ADVISORY  WRITE 713 08:01:1234 0 EOF", Some(713)),
             ("1: FLOCK  ADVISORY  WRITE 713 08:01:12345 0 EOF", None),

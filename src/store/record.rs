@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn locks_and_temporary_files_are_no_records() {
+    fn locks_and_temporary_files_are_not_records() {
         let name = RecordName::session(b"a");
         for ending in [".lock", ".login.lock", ".0011223344556677.tmp", "0"] {
             assert!(!is_record(&format!("{}{ending}", name.file())), "{ending}");

@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_sealed_opens_again_at_any_size() {
+    fn values_of_any_size_round_trip() {
         for len in [0, 1, 4095, 4096, 100_000] {
             let value = "t".repeat(len);
             let record = seal(&key(1, 2), &name("a"), &value, 7).unwrap();
@@ -182,13 +182,13 @@ mod tests {
     }
 
     #[test]
-    fn two_records_of_one_value_differ() {
+    fn encrypting_a_value_twice_gives_different_records() {
         let seal = || seal(&key(1, 2), &name("a"), "x", 1).unwrap();
         assert_ne!(seal(), seal());
     }
 
     #[test]
-    fn no_bit_can_be_changed_unseen() {
+    fn a_changed_bit_is_always_detected() {
         let (key, name) = (key(1, 2), name("a"));
         let record = seal(&key, &name, "x", 1).unwrap();
         for place in 0..record.len() {
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_opens_whole_under_its_own_name_and_key_only() {
+    fn a_record_decrypts_only_completely_and_with_its_own_name_and_key() {
         let record = seal(&key(1, 2), &name("a"), "x", 1).unwrap();
         for (why, key, name, record) in [
             ("swapped name", key(1, 2), name("b"), record.clone()),
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn the_header_names_the_key_before_anything_is_opened() {
+    fn the_header_names_the_key_without_decryption() {
         let record = seal(&key(9, 2), &name("a"), "x", 1).unwrap();
         assert_eq!(Header::of(&record).unwrap().key, KeyId::of([9; 16]));
     }

@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_that_is_too_long_leads_to_a_folder_elsewhere() {
+    fn a_socket_whose_path_is_too_long_is_in_another_folder() {
         let root = tempfile::tempdir().unwrap();
         let data = Folder::open_or_create(&root.path().join("x".repeat(120))).unwrap();
         let runtime = root.path().join("runtime");

@@ -40,7 +40,7 @@ fn get(store: &Store, name: &RecordName) -> Result<Option<(String, u64)>, StoreE
         .map(|kept| (kept.value, kept.generation)))
 }
 
-/// Every file below a folder, by its path in it.
+/// Every file below a folder, by its relative path.
 fn files(folder: &Path) -> Vec<String> {
     let mut found = Vec::new();
     let mut folders = vec![folder.to_owned()];
@@ -80,7 +80,7 @@ fn sandbox() -> Sandbox {
 }
 
 #[test]
-fn a_record_is_kept_replaced_and_forgotten() {
+fn a_record_is_stored_replaced_and_removed() {
     let Sandbox { _temp, data } = sandbox();
     let store = store(&data);
     assert_eq!(get(&store, &name()).unwrap(), None);
@@ -104,7 +104,7 @@ fn a_record_is_kept_replaced_and_forgotten() {
 }
 
 #[test]
-fn nothing_on_disk_shows_what_is_kept() {
+fn nothing_on_disk_reveals_the_content() {
     let Sandbox { _temp, data } = sandbox();
     let store = store(&data);
     store.ensure_key().unwrap();
@@ -123,7 +123,7 @@ impl Serialize for Unwritable {
 }
 
 #[test]
-fn a_reservation_takes_its_room_at_once_and_leaves_none_of_it() {
+fn a_reservation_takes_its_space_at_once_and_frees_it() {
     let Sandbox { _temp, data } = sandbox();
     let store = store(&data);
     store.ensure_key().unwrap();
@@ -139,7 +139,7 @@ fn a_reservation_takes_its_room_at_once_and_leaves_none_of_it() {
         drop(reservation);
         assert_eq!(files(&data), before);
     }
-    // A value that is no JSON fails late; that leaves nothing either.
+    // A value that can't be serialized fails late, and leaves nothing either.
     let reservation = store.reserve(&name(), 0).unwrap();
     assert!(matches!(
         reservation.commit(&Unwritable, 1),
@@ -149,7 +149,7 @@ fn a_reservation_takes_its_room_at_once_and_leaves_none_of_it() {
 }
 
 #[test]
-fn a_record_that_cannot_be_read_is_an_error_and_stays() {
+fn an_unreadable_record_is_an_error_and_stays() {
     let Sandbox { _temp, data } = sandbox();
     let store = store(&data);
     store.ensure_key().unwrap();
@@ -178,7 +178,7 @@ fn a_record_that_cannot_be_read_is_an_error_and_stays() {
         .find_map(|(is, kind)| is.then_some(kind))
         .unwrap_or("something else")
     };
-    // Read, replaced, removed: what each of them says.
+    // The results of reading, replacing and removing it.
     for (what, bytes, read, replaced, removed) in [
         (
             "a later version",
@@ -269,7 +269,7 @@ fn records_cannot_be_swapped() {
 }
 
 #[test]
-fn where_nothing_is_kept_nothing_is_written_and_nothing_is_in_the_way() {
+fn without_a_store_nothing_is_written_and_nothing_blocks() {
     let Sandbox { _temp, data } = sandbox();
     let store = Store::new(options(&data, Setting::None));
     assert_eq!(store.place().unwrap(), Place::None);
@@ -290,7 +290,7 @@ fn where_nothing_is_kept_nothing_is_written_and_nothing_is_in_the_way() {
 }
 
 #[test]
-fn twenty_threads_share_one_lock_and_none_is_lost() {
+fn twenty_threads_share_one_lock_without_losing_an_update() {
     let Sandbox { _temp, data } = sandbox();
     let (holders, turns) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let start = Barrier::new(20);
@@ -316,7 +316,7 @@ fn twenty_threads_share_one_lock_and_none_is_lost() {
 }
 
 #[test]
-fn a_lock_is_waited_for_until_the_deadline() {
+fn waiting_for_a_lock_ends_at_the_deadline() {
     let Sandbox { _temp, data } = sandbox();
     let store = store(&data);
     let held = store.lock(&name(), LockKind::Record, soon()).unwrap();
@@ -328,18 +328,18 @@ fn a_lock_is_waited_for_until_the_deadline() {
     ));
     assert!(Instant::now() >= deadline);
     assert!(store.try_lock(&name(), LockKind::Record).unwrap().is_none());
-    // Another record, and the same record's login, have locks of their own.
+    // Another record, and the same record's sign-in, have separate locks.
     let other = RecordName::session(b"other");
     for (name, kind) in [(&other, LockKind::Record), (&name(), LockKind::Login)] {
         assert!(store.try_lock(name, kind).unwrap().is_some());
     }
     drop(held);
-    // Even where the deadline has passed, a free lock is taken.
+    // A free lock is taken even after the deadline.
     let _ = store.lock(&name(), LockKind::Record, started).unwrap();
 }
 
 #[test]
-fn twenty_threads_make_one_key() {
+fn twenty_threads_create_one_key() {
     let Sandbox { _temp, data } = sandbox();
     let start = Barrier::new(20);
     thread::scope(|scope| {
@@ -363,7 +363,7 @@ fn twenty_threads_make_one_key() {
 }
 
 #[test]
-fn the_place_is_remembered_and_changes_only_while_nothing_is_sealed() {
+fn the_place_is_remembered_and_changes_only_while_nothing_is_encrypted() {
     let Sandbox { _temp, data } = sandbox();
     store(&data).ensure_key().unwrap();
     let automatic = Store::new(options(&data, Setting::Auto));
@@ -415,7 +415,7 @@ fn id_in(data: &Path) -> KeyId {
 }
 
 #[test]
-fn a_missing_key_is_an_error_and_is_made_anew_only_where_nothing_is_sealed() {
+fn a_missing_key_is_an_error_and_is_recreated_only_if_nothing_is_encrypted() {
     let Sandbox { _temp, data } = sandbox();
     store(&data).ensure_key().unwrap();
     put(&store(&data), &name(), "x", 1).unwrap();
@@ -440,7 +440,7 @@ fn a_missing_key_is_an_error_and_is_made_anew_only_where_nothing_is_sealed() {
 }
 
 #[test]
-fn a_key_file_that_is_gone_or_damaged_is_rebuilt_from_what_the_records_say() {
+fn a_missing_or_damaged_key_file_is_rebuilt_from_the_records() {
     let garbage = |data: &Path| {
         Folder::open(data)
             .unwrap()
@@ -454,7 +454,7 @@ fn a_key_file_that_is_gone_or_damaged_is_rebuilt_from_what_the_records_say() {
         store(&data).ensure_key().unwrap();
         let id = id_in(&data);
         put(&store(&data), &name(), "x", 1).unwrap();
-        // One of another key, and one that is no record: neither is taken for the folder's key.
+        // A record of another key and a file that isn't a record: neither affects the folder's key.
         for (identity, bytes) in [("foreign", foreign_record()), ("garbage", b"x".to_vec())] {
             let name = RecordName::session(identity.as_bytes());
             Folder::open(&data.join("sessions"))
@@ -504,7 +504,7 @@ fn foreign_record() -> Vec<u8> {
 }
 
 #[test]
-fn a_key_file_of_a_newer_version_is_left_alone_and_a_damaged_one_that_names_nothing_is_replaced() {
+fn a_newer_key_file_stays_and_a_damaged_one_without_records_is_replaced() {
     for (content, newer) in [
         (r#"{"version":2,"what":"ever"}"#, true),
         (
@@ -544,7 +544,7 @@ fn a_key_file_of_a_newer_version_is_left_alone_and_a_damaged_one_that_names_noth
 }
 
 #[test]
-fn a_key_is_moved_and_what_it_has_encrypted_stays() {
+fn moving_a_key_leaves_its_records_unchanged() {
     let Sandbox { _temp, data } = sandbox();
     assert!(matches!(
         store(&data).move_key(Place::File).unwrap(),
@@ -563,7 +563,7 @@ fn a_key_is_moved_and_what_it_has_encrypted_stays() {
         return;
     }
     let auto = || Store::new(options(&data, Setting::Auto));
-    // Another process found key.json before the move, and looks for the key after it.
+    // Another process read key.json before the move, and looks for the key after it.
     let late = KeyFile::read(&Folder::open(&data).unwrap().unwrap())
         .unwrap()
         .unwrap();
@@ -580,7 +580,7 @@ fn a_key_is_moved_and_what_it_has_encrypted_stays() {
     let folder = Folder::open(&data).unwrap().unwrap();
     assert!(matches!(auto().find(&folder, &late), Ok(Found::Key(_))));
     assert_eq!(get(&auto(), &name()).unwrap(), Some(("x".to_owned(), 1)));
-    // A setting that names the old place points to the command, and does not stop it.
+    // With a setting that names the old place, the error suggests the command, which still works.
     assert!(matches!(
         get(&store(&data), &name()),
         Err(StoreError::OtherPlace {
@@ -597,7 +597,7 @@ fn a_key_is_moved_and_what_it_has_encrypted_stays() {
 }
 
 #[test]
-fn a_key_that_was_changed_meanwhile_seals_nothing() {
+fn a_key_that_has_been_replaced_encrypts_nothing() {
     let Sandbox { _temp, data } = sandbox();
     let store = store(&data);
     store.ensure_key().unwrap();
@@ -614,7 +614,7 @@ fn a_key_that_was_changed_meanwhile_seals_nothing() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn after_a_reboot_what_the_kernel_alone_could_open_counts_as_absent() {
+fn after_a_reboot_records_of_a_kernel_only_key_count_as_missing() {
     let Sandbox { _temp, data } = sandbox();
     let open = || Store::new(options(&data, Setting::Kernel));
     if let Err(error) = kernel::probe() {
@@ -633,7 +633,7 @@ fn after_a_reboot_what_the_kernel_alone_could_open_counts_as_absent() {
         Err(StoreError::OnlyPlace)
     ));
 
-    // Gone while the machine runs on: an error, for somebody may have hidden it.
+    // Missing without a reboot: an error, because it may only be hidden.
     let first = id_in(&data);
     kernel::forget(first).unwrap();
     assert!(matches!(
@@ -671,7 +671,7 @@ fn after_a_reboot_what_the_kernel_alone_could_open_counts_as_absent() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_hit_takes_the_key_of_the_os_keyring_from_the_kernel() {
+fn a_hit_gets_the_os_keyrings_key_from_the_kernel() {
     let Sandbox { _temp, data } = sandbox();
     store(&data).ensure_key().unwrap();
     put(&store(&data), &name(), "x", 1).unwrap();
@@ -697,7 +697,7 @@ fn a_hit_takes_the_key_of_the_os_keyring_from_the_kernel() {
 }
 
 #[test]
-fn an_attempt_is_found_by_its_name_and_garbage_is_not_there() {
+fn an_attempt_is_found_by_its_name_and_garbage_counts_as_missing() {
     let Sandbox { _temp, data } = sandbox();
     let store = store(&data);
     let read = |name| store.read_plain::<u32>(Plain::Attempt, name).unwrap();
@@ -719,14 +719,14 @@ fn an_attempt_is_found_by_its_name_and_garbage_is_not_there() {
 }
 
 #[test]
-fn a_cached_document_opens_under_its_issuer_and_its_key_only() {
+fn a_cached_document_decrypts_only_with_its_issuer_and_key() {
     let Sandbox { _temp, data } = sandbox();
     let (one, other) = (
         RecordName::metadata("https://a.example", "metadata"),
         RecordName::metadata("https://b.example", "metadata"),
     );
     let read = |name| store(&data).read_cached::<String>(name);
-    // Without a key nothing is cached.
+    // Without a key, nothing is cached.
     store(&data).write_cached(&one, "x");
     assert!(!data.exists());
     store(&data).ensure_key().unwrap();
@@ -736,7 +736,7 @@ fn a_cached_document_opens_under_its_issuer_and_its_key_only() {
     assert_eq!(read(&other), None);
     let bytes = fs::read(data.join(one.as_str())).unwrap();
     assert!(!bytes.windows(3).any(|bytes| bytes == b"\"x\""));
-    // Another issuer's, and one that was edited.
+    // Another issuer's document, and an edited one.
     let folder = Folder::open(&data.join("metadata")).unwrap().unwrap();
     let put = |name: &RecordName, bytes: &[u8]| {
         folder
@@ -751,14 +751,14 @@ fn a_cached_document_opens_under_its_issuer_and_its_key_only() {
     }
     store(&data).write_cached(&one, "y");
     assert_eq!(read(&one).as_deref(), Some("y"));
-    // One that needs the OS keyring is not cached: the cache is not worth a dialog.
+    // If the key needs the OS keyring, nothing is cached: a cache is not worth a dialog.
     edit_key_file(&data, |file| file["place"] = "keyring".into());
     let auto = Store::new(options(&data, Setting::Auto));
     assert_eq!(auto.read_cached::<String>(&one), None);
     auto.write_cached(&one, "z");
     edit_key_file(&data, |file| file["place"] = "file".into());
     assert_eq!(read(&one).as_deref(), Some("y"));
-    // What earlier versions left in the clear goes.
+    // Unencrypted documents of earlier versions are removed.
     put(&other, b"{}");
     fs::rename(
         data.join(other.as_str()),
@@ -770,7 +770,7 @@ fn a_cached_document_opens_under_its_issuer_and_its_key_only() {
 }
 
 #[test]
-fn what_a_crash_left_behind_is_swept_after_an_hour() {
+fn leftovers_of_a_crash_are_removed_after_an_hour() {
     let Sandbox { _temp, data } = sandbox();
     let store = store(&data);
     store.ensure_key().unwrap();
@@ -793,7 +793,7 @@ fn what_a_crash_left_behind_is_swept_after_an_hour() {
 
 #[cfg(unix)]
 #[test]
-fn a_folder_that_others_may_reach_is_refused_before_anything_is_written() {
+fn a_folder_accessible_to_others_is_refused_before_anything_is_written() {
     use std::os::unix::fs::{PermissionsExt, symlink};
 
     let Sandbox { _temp, data } = sandbox();
@@ -826,7 +826,7 @@ fn a_folder_that_others_may_reach_is_refused_before_anything_is_written() {
 }
 
 #[test]
-fn a_setting_is_read_as_it_is_written() {
+fn settings_parse_as_they_are_displayed() {
     for text in ["auto", "keyring", "kernel", "file", "none"] {
         let setting: Setting = text.parse().unwrap();
         assert_eq!(setting.to_string(), text);
@@ -839,7 +839,7 @@ fn a_setting_is_read_as_it_is_written() {
 }
 
 #[test]
-fn no_error_quotes_what_was_read() {
+fn errors_never_quote_file_contents() {
     let Sandbox { _temp, data } = sandbox();
     let folder = Folder::open_or_create(&data).unwrap();
     store(&data).ensure_key().unwrap();

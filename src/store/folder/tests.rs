@@ -1,7 +1,7 @@
 use super::*;
 
 #[test]
-fn a_file_is_replaced_as_a_whole_and_leaves_nothing_beside_it() {
+fn a_file_is_replaced_atomically_and_leaves_nothing_beside_it() {
     let temp = tempfile::tempdir().unwrap();
     let folder = Folder::open_or_create(&temp.path().join("a/b")).unwrap();
     assert_eq!(folder.read("x").unwrap(), None);
@@ -15,7 +15,7 @@ fn a_file_is_replaced_as_a_whole_and_leaves_nothing_beside_it() {
 }
 
 #[test]
-fn a_head_is_no_longer_than_the_file() {
+fn reading_a_head_stops_at_the_end_of_the_file() {
     let temp = tempfile::tempdir().unwrap();
     let folder = Folder::open_or_create(&temp.path().join("a")).unwrap();
     folder.replace("x", b"12345", Durable::No).unwrap();
@@ -25,7 +25,7 @@ fn a_head_is_no_longer_than_the_file() {
 }
 
 #[test]
-fn a_file_that_is_far_too_large_is_not_read() {
+fn a_file_over_the_limit_is_not_read() {
     let temp = tempfile::tempdir().unwrap();
     let folder = Folder::open_or_create(&temp.path().join("a")).unwrap();
     let file = folder.create_new("x").unwrap();
@@ -50,7 +50,7 @@ mod on_unix {
     }
 
     #[test]
-    fn what_is_made_is_closed_to_others() {
+    fn new_files_and_folders_are_private() {
         let temp = tempfile::tempdir().unwrap();
         let path = temp.path().join("a/b");
         let folder = Folder::open_or_create(&path).unwrap();
@@ -67,7 +67,7 @@ mod on_unix {
     }
 
     #[test]
-    fn a_folder_is_ours_alone_or_refused() {
+    fn a_folder_that_is_not_private_is_refused() {
         let temp = tempfile::tempdir().unwrap();
         let at = |name: &str| temp.path().join(name);
         for bits in [0o710, 0o701, 0o770, 0o755, 0o777, 0o704] {
@@ -100,7 +100,7 @@ mod on_unix {
             Folder::open_or_create(&at("file")),
             Err(StoreError::NotAFolder { .. })
         ));
-        // The same holds one level down.
+        // The same applies one level down.
         let safe = Folder::open(&at("safe")).unwrap().unwrap();
         symlink("..", at("safe/sessions")).unwrap();
         assert!(matches!(
@@ -110,7 +110,7 @@ mod on_unix {
     }
 
     #[test]
-    fn a_file_is_ours_alone_or_refused() {
+    fn a_file_that_is_not_private_is_refused() {
         let temp = tempfile::tempdir().unwrap();
         let at = |name: &str| temp.path().join("a").join(name);
         let folder = Folder::open_or_create(&temp.path().join("a")).unwrap();
@@ -152,7 +152,7 @@ mod on_unix {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn a_pipe_is_refused_and_not_waited_for() {
+    fn a_pipe_is_refused_without_blocking() {
         use rustix::fs::{CWD, Mode, mkfifoat};
 
         let temp = tempfile::tempdir().unwrap();

@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn no_error_shows_what_an_entry_held() {
+    fn errors_never_show_an_entrys_content() {
         let secret = || b"hunter2".to_vec();
         for error in [
             keyring::Error::BadEncoding(secret()),
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_but_no_entry_is_not_found() {
+    fn only_a_missing_entry_is_not_found() {
         assert_eq!(reason(keyring::Error::NoEntry), KeyringError::NotFound);
         for error in [
             keyring::Error::NoStorageAccess(cause()),

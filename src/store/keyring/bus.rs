@@ -134,7 +134,7 @@ mod linux {
         }
 
         #[test]
-        fn no_identity_is_named_and_a_rejection_is_an_error() {
+        fn no_identity_is_sent_and_a_rejection_is_an_error() {
             for answers in [
                 &["REJECTED EXTERNAL\r\n"][..],
                 &["DATA\r\n", "REJECTED EXTERNAL ANONYMOUS\r\n"],

@@ -277,7 +277,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_bus_that_is_not_there_is_no_service() {
+    fn only_a_missing_bus_means_that_there_is_no_service() {
         let io = |kind| zbus::Error::InputOutput(Arc::new(Error::from(kind)));
         for (error, none) in [
             (zbus::Error::Address("disabled:".to_owned()), true),
