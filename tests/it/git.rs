@@ -872,10 +872,7 @@ fn git_config_is_not_called_where_nothing_hints_at_it() {
     fs::create_dir(&path).unwrap();
     #[cfg(unix)]
     {
-        use std::os::unix::fs::PermissionsExt as _;
-        let spy = path.join("git");
-        fs::write(&spy, "#!/bin/sh\n: > \"${0%/*}/called\"\n").unwrap();
-        fs::set_permissions(&spy, fs::Permissions::from_mode(0o755)).unwrap();
+        crate::sandbox::script_file(&path.join("git"), "#!/bin/sh\n: > \"${0%/*}/called\"\n");
     }
     scene.sandbox.set("PATH", &path);
     value(&scene.sandbox.git("get", HOST), "password");

@@ -570,6 +570,25 @@ fn collect(pipe: &mpsc::Receiver<Vec<u8>>, mut all: Vec<u8>) -> String {
     String::from_utf8_lossy(&all).into_owned()
 }
 
+/// Writes a shell script that can be run.
+///
+/// A process of its own writes it: while another thread starts a program, that program's process
+/// has a copy of every file that is open for writing here, and until it runs, the kernel refuses to
+/// run the script ("Text file busy").
+#[cfg(unix)]
+pub(crate) fn script_file(path: &Path, text: &str) {
+    let mut writer = Command::new("sh")
+        .args(["-c", "cat >\"$0\" && chmod 700 \"$0\""])
+        .arg(path)
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = writer.stdin.take().unwrap();
+    std::io::Write::write_all(&mut stdin, text.as_bytes()).unwrap();
+    drop(stdin);
+    assert!(writer.wait().unwrap().success());
+}
+
 /// The signals that end a process.
 #[cfg(unix)]
 mod signals {

@@ -613,7 +613,6 @@ fn a_git_configuration_that_cannot_be_written_leaves_everything_as_it_was() {
 #[test]
 #[cfg(unix)]
 fn what_git_refuses_half_way_is_taken_back() {
-    use std::os::unix::fs::PermissionsExt as _;
     let mut desk = Desk::new();
     let config = desk.config_path();
     let path = desk.sandbox.home().join(".gitconfig");
@@ -623,8 +622,7 @@ fn what_git_refuses_half_way_is_taken_back() {
     fs::create_dir(&bin).unwrap();
     let script = "#!/bin/sh\ncase \"$*\" in *\"$REFUSED\"*) echo no >&2; exit 4;; esac\n\
                   PATH=\"${PATH#*:}\" exec git \"$@\"\n";
-    fs::write(bin.join("git"), script).unwrap();
-    fs::set_permissions(bin.join("git"), fs::Permissions::from_mode(0o755)).unwrap();
+    crate::sandbox::script_file(&bin.join("git"), script);
     let mut refusing = bin.into_os_string();
     refusing.push(":");
     refusing.push(&real);
@@ -679,8 +677,6 @@ fn a_program_by_another_name_knows_its_own_set_up() {
 /// A git of another version: it says so, and is the installed one otherwise.
 #[cfg(unix)]
 fn git_of_version(desk: &mut Desk, version: &str) {
-    use std::os::unix::fs::PermissionsExt as _;
-
     let path = std::env::var_os("PATH").unwrap_or_default();
     let real = std::env::split_paths(&path)
         .map(|folder| folder.join("git"))
@@ -693,9 +689,7 @@ fn git_of_version(desk: &mut Desk, version: &str) {
          exec '{}' \"$@\"\n",
         real.display()
     );
-    let git = folder.join("git");
-    fs::write(&git, script).unwrap();
-    fs::set_permissions(&git, fs::Permissions::from_mode(0o700)).unwrap();
+    crate::sandbox::script_file(&folder.join("git"), &script);
     let all = std::iter::once(folder).chain(std::env::split_paths(&path));
     desk.sandbox.set("PATH", std::env::join_paths(all).unwrap());
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use crate::kubectl::{Parent, token};
-use crate::sandbox::{Outcome, Sandbox, files_below, leaks, private_file};
+use crate::sandbox::{Outcome, Sandbox, files_below, leaks, private_file, script_file};
 use crate::scene::Scene;
 
 /// It prints the file, wherever a real one would read it.
@@ -46,8 +46,7 @@ pub(crate) fn with_kubectl(sandbox: &mut Sandbox, kubeconfig: &str) -> PathBuf {
     let tools = sandbox.root().join("tools");
     fs::create_dir_all(&tools).unwrap();
     let kubectl = tools.join("kubectl");
-    private_file(&kubectl, KUBECTL);
-    fs::set_permissions(&kubectl, fs::Permissions::from_mode(0o700)).unwrap();
+    script_file(&kubectl, KUBECTL);
     let hallpass = tools.join("hallpass");
     if !hallpass.exists() {
         std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_hallpass"), hallpass).unwrap();
