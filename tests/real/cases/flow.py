@@ -49,7 +49,7 @@ def a_client_that_needs_a_proof_of_possession_is_explained(rig):
     provider = rig.provider()
     told = rig.sandbox.hallpass("login", *asks(provider, "proving")).ended(1)
     # This provider hides the reason from a client.
-    told.said("cause: the provider rejected the request: invalid_grant", "needs no proof of possession (DPoP)")
+    told.said("cause: the provider rejected the request: invalid_grant", "does not require proof of possession (DPoP)")
 
 
 @case

@@ -85,7 +85,7 @@ def another_keyring_in_its_place_is_a_lost_key(rig):
     shutil.move(mine, aside)
     other = rig.secret_service()
     stuck = rig.sandbox.hallpass("get-token", *NEVER, *asks(provider)).ended(1)
-    stuck.said("if the key is in another keyring, open that one")
+    stuck.said("if the key is in another keyring, unlock that one")
     assert len(records(rig)) == 2
     # The hint's first half works too.
     other.close()
