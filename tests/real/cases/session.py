@@ -94,7 +94,7 @@ def an_unknown_key_in_the_systems_file_is_a_warning(rig):
     before = ["unshare", "--map-root-user", "--mount", "sh", "-c", script, text]
     told = rig.sandbox.hallpass("get-token", "corp", before=before)
     assert told.token
-    told.said("warning: /etc/hallpass/config.toml:4: unknown key `from_the_future` in [providers.corp]", "newer hallpass")
+    told.said("warning: /etc/hallpass/config.toml:4: unknown key `from_the_future` in [providers.corp]", "a newer version")
 
 
 @case
