@@ -44,28 +44,28 @@ pub trait Tool: Sync {
     fn diagnose(&self, env: &Env, words: &[OsString]) -> Result<ExitCode, Error>;
 }
 
-/// What was looked at, in order.
+/// The results of a doctor's checks, in order.
 #[derive(Default)]
 pub(crate) struct Findings {
     text: String,
-    is_off: bool,
+    has_problem: bool,
 }
 
 impl Findings {
-    /// Something is as it should be.
+    /// A check passed.
     pub(crate) fn well(&mut self, what: &str) {
         self.line("ok", what);
     }
 
-    /// Something that a person should know, and that need not be wrong.
+    /// Something worth knowing that isn't a problem.
     pub(crate) fn note(&mut self, what: &str) {
         self.line("note", what);
     }
 
-    /// Something is off, and this is what to type.
+    /// A problem, and the command or step that fixes it.
     pub(crate) fn off(&mut self, what: &str, hint: &str) {
-        self.is_off = true;
-        self.line("OFF", what);
+        self.has_problem = true;
+        self.line("error", what);
         for line in hint.lines() {
             let _ = writeln!(self.text, "      {}", printable(line));
         }
@@ -86,10 +86,10 @@ impl Findings {
         let _ = writeln!(self.text, "{verdict:<5} {}", printable(what));
     }
 
-    /// Prints it all; a failure where something is off.
+    /// Prints the results. Fails if there is a problem.
     pub(crate) fn end(self) -> ExitCode {
         print(&self.text);
-        if self.is_off {
+        if self.has_problem {
             Exit::Failed.into()
         } else {
             Exit::Answered.into()

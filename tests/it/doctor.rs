@@ -97,7 +97,7 @@ fn says(outcome: &Outcome, code: i32, words: &[&str]) {
     for word in words {
         assert!(outcome.stdout.contains(word), "{word:?}: {outcome}");
     }
-    let is_off = outcome.stdout.lines().any(|line| line.starts_with("OFF"));
+    let is_off = outcome.stdout.lines().any(|line| line.starts_with("error"));
     assert_eq!(is_off, code == 1, "{outcome}");
 }
 

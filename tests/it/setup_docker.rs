@@ -787,7 +787,7 @@ fn another_program_of_that_name_is_found_out() {
     let path = format!("{}:{}", before.display(), path.display());
     desk.sandbox.set("PATH", path);
     let shown = theirs.display().to_string();
-    let off = format!("OFF   {shown} is found first");
+    let off = format!("error {shown} is found first");
     doctor(&desk.sandbox, 1, &[&off]);
     let again = desk.setup(&["a.example", "--provider", "corp"]);
     assert!(
@@ -815,8 +815,8 @@ fn doctor(sandbox: &Sandbox, code: i32, words: &[&str]) -> String {
 fn the_doctor_names_what_is_off_and_what_to_type() {
     let desk = Desk::new();
     let nothing = [
-        "OFF   docker-credential-hallpass is not on PATH",
-        "OFF   no registry is set up",
+        "error docker-credential-hallpass is not on PATH",
+        "error no registry is set up",
         "      hallpass setup docker HOST, or hallpass setup docker --default\n",
     ];
     let said = doctor(&desk.sandbox, 1, &nothing);
@@ -826,7 +826,7 @@ fn the_doctor_names_what_is_off_and_what_to_type() {
     let signed_out = [
         "ok    docker-credential-hallpass is on PATH",
         "ok    a.example: ~/.docker/config.json names hallpass",
-        "OFF   a.example: nobody has signed in to corp",
+        "error a.example: nobody has signed in to corp",
         "hallpass login corp",
     ];
     doctor(&desk.sandbox, 1, &signed_out);
@@ -834,7 +834,7 @@ fn the_doctor_names_what_is_off_and_what_to_type() {
     doctor(
         &desk.sandbox,
         1,
-        &["OFF   a.example: ~/.docker/config.json names gcloud"],
+        &["error a.example: ~/.docker/config.json names gcloud"],
     );
 }
 
@@ -876,7 +876,7 @@ fn the_doctor_says_what_would_be_taken_before_the_helper() {
         &scene.sandbox,
         1,
         &[
-            "OFF   DOCKER_AUTH_CONFIG is set",
+            "error DOCKER_AUTH_CONFIG is set",
             "unset DOCKER_AUTH_CONFIG",
             "podman logout a.example",
         ],
@@ -913,7 +913,7 @@ fn the_doctor_tells_a_session_that_has_ended_from_one_that_is_refreshed() {
     );
     scene.advance(4000);
     let ended = [
-        "OFF   a.example: the token of corp has expired and cannot be refreshed",
+        "error a.example: the token of corp has expired and cannot be refreshed",
         "hallpass login corp",
     ];
     doctor(&scene.sandbox, 1, &ended);
@@ -1008,7 +1008,7 @@ fn a_host_of_gits_is_no_registry_until_it_is_set_up_as_one() {
         "`hallpass setup docker git.corp.example`",
     ];
     let said = doctor(&desk.sandbox, 1, &noted);
-    assert!(!said.contains("OFF   git.corp.example"), "{said}");
+    assert!(!said.contains("error git.corp.example"), "{said}");
     desk.setup(&[]).succeeds();
     assert!(!text(&desk.docker_file()).contains("git.corp.example"));
     // Once it is set up it is a registry, also to the command without a host.
@@ -1017,7 +1017,7 @@ fn a_host_of_gits_is_no_registry_until_it_is_set_up_as_one() {
     doctor(
         &desk.sandbox,
         1,
-        &["OFF   git.corp.example: nobody has signed in to corp"],
+        &["error git.corp.example: nobody has signed in to corp"],
     );
 }
 

@@ -9,14 +9,14 @@ use crate::config::home;
 use crate::env::Env;
 use crate::error::Error;
 
-/// What one line says, and where.
+/// One entry, and where it comes from.
 #[derive(Debug, Clone)]
 pub(crate) struct Entry {
     /// `system`, `global`, `local`, `worktree` or `command` (git-config(1)).
     pub(crate) scope: String,
-    /// `file:` and a path, as git says it.
+    /// `file:` and a path, as git prints it.
     pub(crate) origin: String,
-    /// Its section and name in lower case.
+    /// Section, subsection and name, with section and name in lower case.
     pub(crate) key: String,
     pub(crate) value: String,
 }
@@ -26,12 +26,12 @@ impl Entry {
         self.scope == "global"
     }
 
-    /// The file that it is in.
+    /// The file that contains it.
     pub(crate) fn file(&self) -> Option<&Path> {
         self.origin.strip_prefix("file:").map(Path::new)
     }
 
-    /// Its key without the name of the variable.
+    /// The key without the variable's name.
     pub(crate) fn section(&self) -> &str {
         self.key
             .rsplit_once('.')
@@ -44,17 +44,17 @@ impl Entry {
     }
 }
 
-/// What all configuration files say to the keys that match a pattern, with those that they
-/// include, in the order in which git reads them.
+/// The entries of all configuration files and their includes whose keys match a pattern, in the
+/// order in which git reads them.
 pub(crate) fn everywhere(keys: &str) -> Result<Vec<Entry>, Error> {
     let mut command = Command::new("git");
     command.args(["config", "--null", "--show-scope", "--show-origin"]);
     command.args(["--get-regexp", keys]);
     let action = || format!("read {keys}");
-    let parts = parts(ran(&mut command, action)?, action)?;
+    let parts = parts(run(&mut command, action)?, action)?;
     let entry = |parts: &[String]| match parts {
         [scope, origin, text] => {
-            // A key without any value stands alone.
+            // A key without a value has no line break after it.
             let (key, value) = text.split_once('\n').unwrap_or((text, ""));
             Some(Entry {
                 scope: scope.clone(),
@@ -85,14 +85,14 @@ pub(crate) fn global_file(env: &Env) -> Result<PathBuf, Error> {
     })
 }
 
-/// What `git --version` prints; `None` where git does not start.
+/// The output of `git --version`; `None` if git doesn't start.
 pub(crate) fn version_output() -> Option<String> {
     let mut command = Command::new("git");
-    let output = ran(command.arg("--version"), || "start".to_owned()).ok()?;
+    let output = run(command.arg("--version"), || "start".to_owned()).ok()?;
     String::from_utf8(output.stdout).ok()
 }
 
-fn ran(command: &mut Command, action: impl Fn() -> String) -> Result<Output, Error> {
+fn run(command: &mut Command, action: impl Fn() -> String) -> Result<Output, Error> {
     let output = command.stdin(Stdio::null()).output();
     output.map_err(|cause| {
         Error::from(GitError::Config {
@@ -102,7 +102,7 @@ fn ran(command: &mut Command, action: impl Fn() -> String) -> Result<Output, Err
     })
 }
 
-/// What `--null` prints, each part up to a NUL; nothing where there is none.
+/// The NUL-terminated parts that `--null` prints; none if no key matches.
 fn parts(output: Output, action: impl Fn() -> String) -> Result<Vec<String>, Error> {
     // git-config(1).
     const NO_SUCH_KEY: i32 = 1;

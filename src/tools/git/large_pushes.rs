@@ -1,4 +1,4 @@
-//! What the user of a server that accepts only `Authorization: Bearer` has to know about git.
+//! Advice about git versions, for servers that accept only `Authorization: Bearer`.
 //!
 //! git 2.46 learned to send a helper's Bearer token. Up to 2.53 it leaves the token out of the
 //! probe before a POST larger than `http.postBuffer` (1 MiB), so such a push ends in 401; 2.54.0

@@ -1,6 +1,6 @@
-//! `hallpass git`: serves git, whichever host it asks for.
+//! `hallpass git`: git's credential helper, for every host that git asks about.
 //!
-//! Nothing is read and nothing is opened before git's request has been understood.
+//! It reads no configuration and opens no store before it has parsed git's request.
 
 pub mod doctor;
 pub mod error;
@@ -32,7 +32,7 @@ use resolver::Resolver;
 /// `hallpass git`.
 pub(crate) const NAME: &str = "git";
 
-/// The file name under which it starts this program.
+/// The file name under which git starts this program.
 pub(crate) const PROGRAM_NAME: &str = "git-credential-hallpass";
 
 #[derive(Debug)]
@@ -74,7 +74,7 @@ impl Tool for Git {
 
 /// Answer git, as its credential helper
 ///
-/// git starts it with an operation: get, store, erase, capability.
+/// git passes it an operation: get, store, erase or capability.
 #[derive(Debug, Args)]
 #[command(after_help = epilogue("  printf 'protocol=https\\nhost=git.corp.example\\n\\n' | hallpass git get"))]
 pub struct Arguments {
@@ -97,7 +97,7 @@ impl From<OsString> for Arguments {
     }
 }
 
-/// `words` are what `args` was parsed from.
+/// `words` are the command line that `args` was parsed from.
 pub(crate) fn run(env: &Env, args: &Arguments, words: &[OsString]) -> Result<ExitCode, Error> {
     let repository = Repository::new(env);
     serve::serve(
@@ -107,21 +107,22 @@ pub(crate) fn run(env: &Env, args: &Arguments, words: &[OsString]) -> Result<Exi
         Some(&args.operation),
         |request| question(env, words, request, &repository),
         |request| {
-            let nobody = !request.interactive || repository.rules_asking_out_on_the_command_line();
-            serve::prepared(env, &args.common, &args.asking, nobody)
+            let is_unattended =
+                !request.interactive || repository.disables_prompts_on_the_command_line();
+            serve::prepared(env, &args.common, &args.asking, is_unattended)
         },
         |tool, request, outcome| {
-            let desk = Resolver {
+            let resolver = Resolver {
                 tool,
                 repository: &repository,
             };
-            desk.answer(request, outcome)
+            resolver.answer(request, outcome)
         },
     )
 }
 
-/// A request as a question that may have been answered before: who else could have a say in whose
-/// token it is, a user name, a state or the repository, has none.
+/// The request as a question whose answer may be remembered: neither a user name, nor a state, nor
+/// the repository chooses the account.
 fn question<'e>(
     env: &'e Env,
     words: &[OsString],

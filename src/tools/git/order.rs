@@ -1,8 +1,8 @@
-//! In what order git asks the helpers of a host.
+//! The order in which git asks the helpers of a host.
 //!
-//! git has one list for all its configuration, in the order of its files and their lines, however
-//! closely a helper's section fits, and passes every credential that worked to all of them. So the
-//! helper of hallpass has to come last.
+//! git has one list of helpers, in the order of its files and their lines. It doesn't matter how
+//! closely a section matches. git passes every credential that worked to all helpers in the list, so
+//! hallpass must come last.
 
 use std::path::Path;
 
@@ -12,10 +12,10 @@ use super::git_config::Entry;
 use crate::setup::edit::git_config::{YES, is_ours, parted};
 use crate::setup::host::Host;
 
-/// Every host's key.
+/// The key for all hosts.
 const DEFAULT: &str = "credential.helper";
 
-/// The sections that say the same to git: every host's, or one host's in both its spellings.
+/// The sections that are equivalent for git: the one for all hosts, or both spellings for one host.
 pub(crate) fn sections(host: Option<&Host>) -> impl Iterator<Item = String> + use<> {
     let spelled = match host {
         Some(Host { text, .. }) => vec![
@@ -27,17 +27,17 @@ pub(crate) fn sections(host: Option<&Host>) -> impl Iterator<Item = String> + us
     spelled.into_iter()
 }
 
-/// Where ours is to stand.
+/// Where hallpass's helper belongs.
 pub(crate) struct Place {
     pub(crate) section: String,
-    /// Whether none of the user's own other helpers is behind it then.
+    /// Whether none of the user's other helpers comes after it.
     pub(crate) is_last: bool,
-    /// Behind which entry it stands where it is not.
+    /// If it isn't last: the index of the entry that follows it.
     pub(crate) behind: usize,
 }
 
-/// The first spelling of the section that git writes behind all others' helpers: a section that
-/// is not there yet comes at the end of the file.
+/// The first spelling of the section that puts hallpass after all other helpers. A new section goes
+/// to the end of the file.
 pub(crate) fn place(
     entries: &[Entry],
     own_file: &Path,
@@ -63,7 +63,7 @@ pub(crate) fn place(
             };
         }
     }
-    // One that holds nothing else goes, and comes again at the end.
+    // A section with only hallpass's lines is removed and added again at the end.
     let holds_ours_alone = |section: &String| {
         let held = entries.iter().filter(|entry| of(section, entry));
         let (helpers, more): (Vec<_>, Vec<_>) =
@@ -88,7 +88,7 @@ pub(crate) fn place(
     }
 }
 
-/// Whether git asks nobody else of the user's own behind the helper at this key.
+/// Whether none of the user's other helpers comes after the one at this key.
 pub(crate) fn is_last(entries: &[Entry], key: &str, host: Option<&Host>, helper: &str) -> bool {
     let ours = entries
         .iter()
@@ -96,7 +96,7 @@ pub(crate) fn is_last(entries: &[Entry], key: &str, host: Option<&Host>, helper:
     ours.is_some_and(|at| others_behind(entries, at + 1, host, helper).is_empty())
 }
 
-/// The helpers of others, empty ones too, that the user's own configuration has behind an entry.
+/// The other helpers, including empty ones, that follow an entry in the user's configuration.
 fn others_behind(
     entries: &[Entry],
     behind: usize,
@@ -108,7 +108,7 @@ fn others_behind(
     parted(fitting.map(|entry| entry.value.clone()).collect(), helper).1
 }
 
-/// Whether git looks at a key for a host, or for a part of it; without one: at every host's.
+/// Whether git reads a key for a host or a part of it; without a host: for all hosts.
 fn fits(key: &str, host: Option<&Host>) -> bool {
     let of = key.strip_prefix("credential.");
     match (of.and_then(|of| of.strip_suffix(".helper")), host) {
@@ -118,8 +118,7 @@ fn fits(key: &str, host: Option<&Host>) -> bool {
     }
 }
 
-/// Whether a URL, which may be a part of one (gitcredentials(7)), and a host have anything in
-/// common. In doubt they have.
+/// Whether a URL, which may be partial (gitcredentials(7)), and a host overlap. In doubt they do.
 fn overlap(of: &str, host: &Url) -> bool {
     let (scheme, rest) = match of.split_once("://") {
         Some((scheme, rest)) => (scheme, rest),
@@ -150,13 +149,13 @@ fn overlap(of: &str, host: &Url) -> bool {
         && (a.starts_with(&b) || b.starts_with(&a))
 }
 
-/// The helpers of others, each with where it stands.
+/// The other helpers, each with its file.
 #[derive(Default)]
 pub(crate) struct Others {
     pub(crate) no_longer_asked: Vec<String>,
-    /// Behind ours: git hands them what worked.
+    /// They come after hallpass, so git passes them every credential that worked.
     pub(crate) still_asked: Vec<String>,
-    /// Where an empty helper behind ours takes ours off the list.
+    /// The files where a later empty helper removes hallpass from the list.
     pub(crate) instead_of_ours: Vec<String>,
 }
 
@@ -208,7 +207,7 @@ impl Others {
     }
 }
 
-/// A helper as a person is told of it: one that is a line for the shell may hold a password.
+/// A helper for messages. A shell command is shortened, because it may contain a password.
 fn named(helper: &str) -> String {
     match helper
         .strip_prefix('!')
@@ -224,7 +223,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_helper_is_named_without_what_a_line_for_the_shell_may_hold() {
+    fn a_shell_command_is_shown_without_its_arguments() {
         for (helper, shown) in [
             ("store --file ~/.passwords", "store --file ~/.passwords"),
             ("!gh auth git-credential", "!gh …"),
@@ -236,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_fits_where_git_would_look_at_it() {
+    fn a_key_fits_if_git_would_read_it_for_the_host() {
         for (key, host, expected) in [
             ("credential.helper", "https://a.example", true),
             (

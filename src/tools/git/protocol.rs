@@ -3,10 +3,10 @@
 //! Specification: <https://git-scm.com/docs/git-credential> ("INPUT/OUTPUT FORMAT") and
 //! <https://git-scm.com/docs/gitcredentials>.
 //!
-//! What is read here decides who gets a token, and much of it comes from a URL in somebody else's
-//! repository. So whatever git would never write is refused as a whole: nothing on stdout, one
-//! line on stderr, and nobody is asked for anything. How a refused token is replaced within one
-//! fetch or push is told at [`STATE`].
+//! This input decides who gets a token, and much of it comes from URLs in other people's
+//! repositories. A request that git would never write is therefore rejected as a whole: nothing on
+//! stdout, one line on stderr, no prompt. [`STATE`] explains how a refused token is replaced within
+//! one fetch or push.
 
 use std::io;
 use std::process::ExitCode;
@@ -22,22 +22,22 @@ use crate::report::{Exit, Report};
 use crate::secret::Secret;
 use crate::wire::{Protocol, read_request};
 
-/// What marks our own among the `state[]` that git carries from one `get` to the next.
+/// The prefix of hallpass's own `state[]` values, which git carries from one `get` to the next.
 ///
-/// A token is answered with `continue=1` and a state that names its generation. If the server
-/// refuses it, git neither erases it nor gives up, but asks again and hands the state back: that
-/// generation is then replaced by force. That second answer never carries `continue`, for git
-/// repeats a POST as often as it is told to.
+/// A reply with a token has `continue=1` and a state that names the token's generation. If the
+/// server refuses the token, git doesn't erase it or give up. It asks again and sends the state,
+/// and hallpass forces a refresh of that generation. That second reply never has `continue`,
+/// because git repeats a POST as often as it is told to.
 ///
-/// After a good GET git's `store` has used the state up, so the first `get` after a refused POST
-/// carries none. It is answered as any other, and the one after it carries the state. But by then
-/// git has the user name of our reply in place of the one that chose the account. What it does
-/// send again, and nobody reads, is `oauth_refresh_token`: so that carries the account.
+/// After a successful GET, git's `store` has used the state up, so the first `get` after a refused
+/// POST has none. hallpass answers it like any other, and the next one has the state. By then git
+/// has replaced the user name that chose the account with the one in our reply. git also sends
+/// `oauth_refresh_token` back, and nothing else reads that, so it carries the account.
 const STATE: &str = "hallpass:";
 
 /// The longest line, with its newline (git-credential(1)).
 const LONGEST_LINE: usize = 65_535;
-/// More than git sends with a hundred `wwwauth[]` of the greatest length.
+/// More than git sends with a hundred `wwwauth[]` of maximum length.
 const LONGEST_REQUEST: usize = 8 << 20;
 
 #[derive(Debug)]
@@ -45,7 +45,7 @@ pub struct CredentialHelper;
 
 impl Protocol for CredentialHelper {
     fn serve(&self, call: &mut Call<'_>, answer: Answer<'_>) -> io::Result<ExitCode> {
-        // git puts its operation last, behind whatever its configuration holds.
+        // git appends its operation to the configured arguments.
         let operation = call.args.last().and_then(|last| last.to_str());
         let operation = match operation {
             Some("get") => Operation::Get,
@@ -56,7 +56,7 @@ impl Protocol for CredentialHelper {
                 call.stdout.flush()?;
                 return Ok(Exit::Answered.into());
             }
-            // What a later git may ask is none of our business (gitcredentials(7)).
+            // An unknown operation must be ignored (gitcredentials(7)).
             Some(_) | None => return Ok(Exit::Answered.into()),
         };
         let bytes = read_request(call.stdin, LONGEST_REQUEST, has_ended)?;
@@ -79,9 +79,9 @@ impl Protocol for CredentialHelper {
         let request = input.request(operation, resource, &healing, call.env);
         let reply = match answer(&request) {
             Ok(Reply::Credential(credential)) => {
-                of_provider(&credential, offered, &healing, names_user)
+                provider_reply(&credential, offered, &healing, names_user)
             }
-            Ok(Reply::Stored(credential)) => of_kept(&credential, offered),
+            Ok(Reply::Stored(credential)) => stored_reply(&credential, offered),
             Ok(Reply::List(_) | Reply::Done) => return Ok(Exit::Answered.into()),
             Err(refusal) => return refused_by_session(call, operation, &healing, &refusal),
         };
@@ -94,7 +94,8 @@ impl Protocol for CredentialHelper {
             Err(unprintable) => {
                 let Unprintable { key } = unprintable;
                 let error = format!(
-                    "git is handed nothing: the {key} holds what would break git's protocol"
+                    "the {key} contains characters that git's protocol doesn't allow, so hallpass \
+                     sent nothing"
                 );
                 only_line(error).write(call.stderr);
                 Ok(Exit::Failed.into())
@@ -112,8 +113,8 @@ enum Operation {
     Erase,
 }
 
-/// Tells why there is no credential. "No" is an answer, and so is a token that the server refused
-/// and that nobody can replace: without `quit` git would ask for a user name next.
+/// Reports why there is no credential. A definite "no" includes a refused token that can't be
+/// replaced. Then `quit` stops git, which would ask for a user name next.
 fn refused_by_session(
     call: &mut Call<'_>,
     operation: Operation,
@@ -121,7 +122,7 @@ fn refused_by_session(
     refusal: &Refusal,
 ) -> io::Result<ExitCode> {
     let (report, is_definite) = match refusal {
-        // git asks its next helper when this one prints nothing.
+        // With no output, git asks its next helper.
         Refusal::NotMine => return Ok(Exit::Answered.into()),
         Refusal::Declined(report) => (report, true),
         Refusal::NotSignedIn(report) => (report, healing.refused.is_some()),
@@ -136,7 +137,7 @@ fn refused_by_session(
 }
 
 fn refused(call: &mut Call<'_>, malformed: &Malformed) -> ExitCode {
-    let report = only_line(format!("git's request is refused: {malformed}"));
+    let report = only_line(format!("rejected git's request: {malformed}"));
     report.write(call.stderr);
     report.exit.into()
 }
@@ -150,14 +151,14 @@ fn only_line(error: String) -> Report {
     }
 }
 
-// --- what git says ---
+// --- requests ---
 
-/// Why a request is not taken for one of git's. It says what is wrong and quotes nothing.
+/// Why a request is rejected. Its text never quotes a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {
-    #[error("a carriage return stands within a line")]
+    #[error("a line contains a carriage return")]
     CarriageReturn,
-    #[error("it holds a NUL byte")]
+    #[error("it contains a NUL byte")]
     Nul,
     #[error("a line is longer than {LONGEST_LINE} bytes")]
     LongLine,
@@ -165,17 +166,17 @@ pub enum Malformed {
     TooLong,
     #[error("a line is not KEY=VALUE")]
     NotAPair,
-    #[error("it names `{0}` twice")]
+    #[error("`{0}` appears twice")]
     Twice(&'static str),
-    #[error("its `{0}` is not UTF-8 text")]
+    #[error("`{0}` is not valid UTF-8")]
     NotText(&'static str),
-    #[error("it names no protocol")]
+    #[error("it has no `protocol`")]
     NoProtocol,
-    #[error("it names no host")]
+    #[error("it has no `host`")]
     NoHost,
 }
 
-/// The keys that git may send; what else comes is left alone (git-credential(1)).
+/// The keys that git may send. Others are ignored (git-credential(1)).
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Input {
     capabilities: Capabilities,
@@ -194,16 +195,16 @@ pub struct Input {
     state: Vec<String>,
 }
 
-/// What git offered to understand; nothing else may be sent back.
+/// The capabilities that git offered. A reply may use no others.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Capabilities {
     authtype: bool,
     state: bool,
 }
 
-/// Whether a request has ended, if bytes up to `seen` were looked at before.
+/// Whether a request is complete, if the bytes up to `seen` were checked before.
 fn has_ended(bytes: &[u8], seen: usize) -> bool {
-    // An empty line may have begun in the part before.
+    // An empty line may begin in the part that was checked.
     let seam = seen.saturating_sub(2);
     has_empty_line(bytes.get(seam..).unwrap_or_default(), seam == 0)
 }
@@ -229,8 +230,8 @@ impl Input {
             if line.is_empty() {
                 break;
             }
-            // To git a line ends at LF alone; to a reader that also ends it at CR, what follows
-            // would be another key (CVE-2024-50338, CVE-2024-52006).
+            // git ends a line at LF only. A reader that also ends it at CR would see another key
+            // after it (CVE-2024-50338, CVE-2024-52006).
             if line.contains(&b'\r') {
                 return Err(Malformed::CarriageReturn);
             }
@@ -263,7 +264,7 @@ impl Input {
                 once(&mut self.password_expiry_utc, "password_expiry_utc", value)
             }
             b"ephemeral" => once(&mut self.ephemeral, "ephemeral", value),
-            // It says that our last answer was one of several, which the `state[]` says too.
+            // Whether our last reply had `continue`. The `state[]` says so too.
             b"continue" => once(&mut self.continued, "continue", value),
             b"capability[]" => {
                 match value {
@@ -286,7 +287,7 @@ impl Input {
         }
     }
 
-    /// What is asked for; `None` for what has no host and needs none, as a certificate's file.
+    /// The requested resource; `None` if it has no host and needs none, like a certificate file.
     fn resource(&self) -> Result<Option<Resource>, Malformed> {
         let protocol = self.protocol.as_deref().unwrap_or_default();
         if protocol.is_empty() {
@@ -295,7 +296,7 @@ impl Input {
         let protocol = protocol.to_ascii_lowercase();
         match self.host.as_deref() {
             None => Err(Malformed::NoHost),
-            // An empty host is no host, and never stands for any of them.
+            // An empty host is never a wildcard.
             Some("") if protocol == "http" || protocol == "https" => Err(Malformed::NoHost),
             Some("") => Ok(None),
             Some(host) => Ok(Some(Resource {
@@ -340,7 +341,7 @@ impl Input {
         };
         let action = match operation {
             Operation::Get => Action::Get,
-            // Whoever made it asks that nobody keeps it.
+            // Its source asks helpers not to store it.
             Operation::Store if ephemeral.as_deref().is_some_and(is_true) => {
                 Action::Store(StoredCredential::default())
             }
@@ -384,7 +385,7 @@ fn once_secret(
     Ok(())
 }
 
-/// A header may be in any encoding: what is not UTF-8 in it is only shown, if at all.
+/// A header may be in any encoding. It is only shown, so invalid UTF-8 is replaced.
 fn append(list: &mut Vec<String>, value: &[u8]) {
     if value.is_empty() {
         list.clear();
@@ -393,19 +394,19 @@ fn append(list: &mut Vec<String>, value: &[u8]) {
     }
 }
 
-/// A boolean of git's configuration.
+/// A true value in git's configuration.
 fn is_true(value: &str) -> bool {
     ["1", "true", "yes", "on"]
         .iter()
         .any(|word| value.eq_ignore_ascii_case(word))
 }
 
-/// Seconds since 1970; 0, nothing and what is no number: never.
+/// Seconds since 1970. 0, an empty value and anything that isn't a number mean never.
 fn expiry(value: &str) -> Option<i64> {
     value.parse().ok().filter(|seconds| *seconds > 0)
 }
 
-/// Whether the environment lets somebody be asked.
+/// Whether the environment allows prompts.
 fn is_interactive(env: &Env) -> bool {
     let says_no = |name, words: &[&str]| {
         env.var_unrecorded(name)
@@ -415,11 +416,11 @@ fn is_interactive(env: &Env) -> bool {
         && !says_no("GCM_INTERACTIVE", &["0", "false", "never"])
 }
 
-/// Where a request stands in the replacement of a refused token; see [`STATE`].
+/// What an earlier reply of the same git command was; see [`STATE`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Healing {
     refused: Option<Generation>,
-    /// Whose token it was. By now git has our user name in the place of the one that chose them.
+    /// Whose token it was. git has replaced the user name that chose the account with ours.
     account: Option<String>,
 }
 
@@ -434,7 +435,7 @@ impl Healing {
         };
         let mut states = input.state.iter().rev();
         let state = states.find_map(|state| ours(state));
-        // Not a state: it names the account, and nothing has been refused.
+        // This is no state: it names the account, but no token was refused.
         let token = input.oauth_refresh_token.as_ref();
         let account = token.and_then(|token| ours(token.expose()));
         state
@@ -446,24 +447,24 @@ impl Healing {
     }
 }
 
-// --- what git is told ---
+// --- replies ---
 
-/// A value that would be more than a value in git's eyes.
+/// A value that git would read as more than one line.
 #[derive(Debug, PartialEq, Eq)]
 struct Unprintable {
     key: &'static str,
 }
 
-/// More than all the keys of a reply take, with the values that are ours.
+/// Room for all the keys of a reply and hallpass's own values.
 const KEYS: usize = 512;
 
-/// A reply while it is written.
+/// A reply under construction.
 struct Lines(Zeroizing<String>);
 
 impl Lines {
-    /// `values`: those that are as long as somebody else made them.
+    /// `values`: those whose length others decide.
     fn new<'v>(offered: Capabilities, values: impl IntoIterator<Item = &'v str>) -> Self {
-        // With room for all, so that no copy of a token is left behind.
+        // Growing the buffer would leave copies of the token in memory.
         let room = values.into_iter().map(str::len).sum::<usize>() + KEYS;
         let mut text = Zeroizing::new(String::with_capacity(room));
         if offered.authtype {
@@ -489,7 +490,7 @@ impl Lines {
     }
 }
 
-fn of_provider(
+fn provider_reply(
     credential: &Credential,
     offered: Capabilities,
     healing: &Healing,
@@ -511,7 +512,7 @@ fn of_provider(
     let mut lines = Lines::new(offered, [token.as_str(), username, account]);
     // git 2.46 to 2.53 leaves the header form out of the probe before a POST larger than
     // `http.postBuffer`, so a large push ends in 401 (fixed in 2.54.0, commit ed0f7a62f7). It
-    // sends a user name and password every time.
+    // always sends a user name and password.
     if offered.authtype && *bearer {
         lines.add("authtype", "Bearer")?;
         lines.add("credential", token)?;
@@ -535,8 +536,8 @@ fn of_provider(
     Ok(lines.0)
 }
 
-fn of_kept(
-    kept: &StoredCredential,
+fn stored_reply(
+    stored: &StoredCredential,
     offered: Capabilities,
 ) -> Result<Zeroizing<String>, Unprintable> {
     let StoredCredential {
@@ -547,7 +548,7 @@ fn of_kept(
         credential,
         expires_at,
         oauth_refresh_token,
-    } = kept;
+    } = stored;
     let secrets = [password, credential, oauth_refresh_token];
     let secrets = secrets.into_iter().flatten().map(|s| s.expose().as_str());
     let others = [username, authtype].into_iter().flatten();

@@ -1,11 +1,10 @@
-//! What the repository that git works in says about its credentials.
+//! What the configuration of the current repository says about credentials.
 //!
-//! git starts a helper in the top of the work tree, with `GIT_DIR` set where a command of its own
-//! talks to the server, and without it for `git credential`, which git-lfs and others call. Either
-//! way `git config` reads that repository's configuration as git itself does. The call costs more
-//! than the rest of a hit, so it is made at most once, and on a hit only where a look at two files
-//! and the environment shows that it would say something. What a repository says only chooses
-//! among accounts that are there already.
+//! git starts a helper at the top of the work tree. It sets `GIT_DIR` for its own commands, but not
+//! for `git credential`, which git-lfs and others call. In both cases `git config` reads that
+//! repository's configuration as git itself does. The call costs more than the rest of a hit, so
+//! hallpass makes it at most once, and on a hit only if two files or the environment hint at a
+//! result. A repository can only choose among accounts that exist already.
 
 use std::cell::OnceCell;
 use std::ffi::OsString;
@@ -18,18 +17,18 @@ use crate::env::Env;
 use crate::files;
 use crate::report::printable;
 
-/// A repository may be a stranger's. More than any configuration has.
+/// Larger than any real configuration. The repository may be a stranger's.
 const LARGEST: u64 = 1 << 20;
-/// Longer than `git config` takes.
+/// Longer than `git config` ever takes.
 const LONGEST: Duration = Duration::from_secs(5);
 
 pub(crate) struct Repository<'a> {
     env: &'a Env,
-    said: OnceCell<Said>,
+    config: OnceCell<RepositoryConfig>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Said {
+pub(crate) struct RepositoryConfig {
     /// `hallpass.account`
     pub(crate) account: Option<String>,
     /// `credential.interactive`
@@ -40,13 +39,12 @@ impl<'a> Repository<'a> {
     pub(crate) fn new(env: &'a Env) -> Self {
         Self {
             env,
-            said: OnceCell::new(),
+            config: OnceCell::new(),
         }
     }
 
-    /// Whether it may name an account. A look, and no more: `git config` decides. What the user's
-    /// own git configuration says for many repositories is found where several accounts are
-    /// configured for one resource.
+    /// Whether its configuration may name an account: a cheap check, before `git config` decides.
+    /// The user's own git configuration isn't checked here.
     pub(crate) fn may_name_an_account(&self) -> bool {
         self.env_mentions("hallpass.account")
             || self.config_files().iter().any(|file| {
@@ -55,24 +53,28 @@ impl<'a> Repository<'a> {
             })
     }
 
-    /// Whether `git -c credential.interactive=false` was typed.
-    pub(crate) fn rules_asking_out_on_the_command_line(&self) -> bool {
-        self.env_mentions("credential.interactive") && self.said().interactive == Some(false)
+    /// Whether the user ran `git -c credential.interactive=false`.
+    pub(crate) fn disables_prompts_on_the_command_line(&self) -> bool {
+        self.env_mentions("credential.interactive") && self.config().interactive == Some(false)
     }
 
-    /// All that it says, by one `git config`.
-    pub(crate) fn said(&self) -> &Said {
-        self.said.get_or_init(|| {
+    /// Reads the configuration with one `git config`, once.
+    pub(crate) fn config(&self) -> &RepositoryConfig {
+        self.config.get_or_init(|| {
             let mut git = Command::new("git");
             git.args(["config", "--null", "--get-regexp"])
                 .arg(r"^(hallpass\.account|credential\.interactive)$");
-            // What the repository includes may never end, and `git config` waits for it.
+            // The repository may include a pipe or a device, and `git config` would wait for it.
             let output = child::output(&mut git, LONGEST);
-            output.map_or_else(|_| Said::default(), |output| Said::of(&output.stdout))
+            output.map_or_else(
+                |_| RepositoryConfig::default(),
+                |output| RepositoryConfig::parse(&output.stdout),
+            )
         })
     }
 
-    /// Where it is, for a person who is asked; `None` outside of one, as in a clone.
+    /// The repository's folder, for prompts and messages; `None` outside a repository, as in a
+    /// clone.
     pub(crate) fn folder(&self) -> Option<String> {
         let git_dir = std::fs::canonicalize(self.git_dir()?).ok()?;
         let folder = match git_dir.file_name() {
@@ -82,7 +84,7 @@ impl<'a> Repository<'a> {
         Some(printable(&folder.to_string_lossy()))
     }
 
-    /// `git -c NAME=VALUE`, and `GIT_CONFIG_KEY_0=NAME`.
+    /// Whether the environment carries the name: `git -c NAME=VALUE`, or `GIT_CONFIG_KEY_0=NAME`.
     fn env_mentions(&self, name: &str) -> bool {
         let has = |value: &OsString| mentions(value.as_encoded_bytes(), name.as_bytes());
         let parameters = self.env.var_unrecorded("GIT_CONFIG_PARAMETERS");
@@ -96,7 +98,7 @@ impl<'a> Repository<'a> {
             .any(|key| self.env.var_unrecorded(&key).is_some_and(has))
     }
 
-    /// `GIT_DIR`, else what is here: a folder, or a file that names it (gitrepository-layout(5)).
+    /// `GIT_DIR`, or else `.git`: a folder, or a file that names it (gitrepository-layout(5)).
     fn git_dir(&self) -> Option<PathBuf> {
         if let Some(git_dir) = self.env.var_unrecorded("GIT_DIR") {
             return Some(PathBuf::from(git_dir));
@@ -111,7 +113,7 @@ impl<'a> Repository<'a> {
         Some(PathBuf::from(named.trim()))
     }
 
-    /// The repository's own configuration, also that of a linked work tree
+    /// The configuration files of the repository and of a linked work tree
     /// (gitrepository-layout(5)).
     fn config_files(&self) -> Vec<PathBuf> {
         let Some(git_dir) = self.git_dir() else {
@@ -125,10 +127,10 @@ impl<'a> Repository<'a> {
     }
 }
 
-impl Said {
-    /// Parses `KEY LF VALUE NUL`; the last one of a key counts, and a key alone is true.
-    fn of(output: &[u8]) -> Self {
-        let mut said = Self::default();
+impl RepositoryConfig {
+    /// Parses `KEY LF VALUE NUL` entries. The last value of a key counts; a key alone is true.
+    fn parse(output: &[u8]) -> Self {
+        let mut config = Self::default();
         for entry in output.split(|byte| *byte == 0) {
             let entry = String::from_utf8_lossy(entry);
             let (key, value) = match entry.split_once('\n') {
@@ -137,17 +139,17 @@ impl Said {
             };
             match key {
                 "hallpass.account" => {
-                    said.account = Some(value.to_owned()).filter(|v| !v.is_empty());
+                    config.account = Some(value.to_owned()).filter(|v| !v.is_empty());
                 }
                 "credential.interactive" => {
                     let no = ["false", "never", "no", "off", "0"];
-                    let said_no = no.iter().any(|word| value.eq_ignore_ascii_case(word));
-                    said.interactive = Some(!said_no);
+                    let is_no = no.iter().any(|word| value.eq_ignore_ascii_case(word));
+                    config.interactive = Some(!is_no);
                 }
                 _ => (),
             }
         }
-        said
+        config
     }
 }
 
@@ -164,41 +166,41 @@ mod tests {
     fn the_last_value_of_a_key_counts() {
         let output =
             b"hallpass.account\nhome\0hallpass.account\nwork\0credential.interactive\nNever\0";
-        let said = Said::of(output);
-        assert_eq!(said.account.as_deref(), Some("work"));
-        assert_eq!(said.interactive, Some(false));
+        let config = RepositoryConfig::parse(output);
+        assert_eq!(config.account.as_deref(), Some("work"));
+        assert_eq!(config.interactive, Some(false));
         assert_eq!(
-            Said::of(b"credential.interactive\0").interactive,
+            RepositoryConfig::parse(b"credential.interactive\0").interactive,
             Some(true)
         );
-        assert_eq!(Said::of(b""), Said::default());
+        assert_eq!(RepositoryConfig::parse(b""), RepositoryConfig::default());
     }
 
     #[test]
-    fn git_config_is_asked_only_where_something_hints_at_an_answer() {
+    fn git_config_runs_only_if_a_file_or_variable_mentions_an_account() {
         let folder = tempfile::tempdir().unwrap();
         let dir = folder.path().to_str().unwrap();
-        let looks = |vars: &[(&str, &str)]| {
+        let may_name = |vars: &[(&str, &str)]| {
             let env = Env::new(Vec::<&str>::new(), vars.iter().copied());
             Repository::new(&env).may_name_an_account()
         };
-        assert!(!looks(&[]));
-        assert!(!looks(&[("GIT_DIR", dir)]));
-        assert!(looks(&[(
+        assert!(!may_name(&[]));
+        assert!(!may_name(&[("GIT_DIR", dir)]));
+        assert!(may_name(&[(
             "GIT_CONFIG_PARAMETERS",
             "'hallpass.account'='work'"
         )]));
-        assert!(looks(&[
+        assert!(may_name(&[
             ("GIT_CONFIG_COUNT", "1"),
             ("GIT_CONFIG_KEY_0", "HallPass.Account")
         ]));
         std::fs::write(folder.path().join("config"), "[core]\n\tbare = false\n").unwrap();
-        assert!(!looks(&[("GIT_DIR", dir)]));
+        assert!(!may_name(&[("GIT_DIR", dir)]));
         std::fs::write(
             folder.path().join("config"),
             "[Hallpass]\n\taccount = work\n",
         )
         .unwrap();
-        assert!(looks(&[("GIT_DIR", dir)]));
+        assert!(may_name(&[("GIT_DIR", dir)]));
     }
 }

@@ -1,4 +1,4 @@
-//! Whose the credential for a resource is: a provider's, one that git handed over, or nobody's.
+//! Resolves a request: which account of which provider answers, or which stored credential.
 
 use url::Url;
 
@@ -26,11 +26,11 @@ pub(crate) struct Resolver<'d, 'p> {
     pub(crate) repository: &'d Repository<'d>,
 }
 
-/// What git wants to reach, parsed.
+/// The parsed resource of a request.
 struct Target {
-    /// The one spelling of protocol, host and port.
+    /// Protocol, host and port in their canonical spelling.
     realm: String,
-    /// Where a provider may be configured for it.
+    /// The URL that `[[resources]]` entries are matched against; `None` for other protocols.
     url: Option<Url>,
     host: String,
     path: Option<String>,
@@ -85,7 +85,7 @@ impl<'p> Resolver<'_, 'p> {
                 None => Err(self.unknown(request, target)),
             };
         };
-        // Whoever names a user whose password is kept means that one.
+        // A stored password takes precedence if the request names its user.
         if request.username.is_some()
             && let Some(kept) = self
                 .tool
@@ -94,19 +94,19 @@ impl<'p> Resolver<'_, 'p> {
         {
             return Ok(Reply::Stored(kept));
         }
-        // Nothing but the configuration has a say then, and would have the same again.
+        // Only then does the same request always resolve to the same account.
         let is_settled = request.account.is_none()
             && !self.may_vary(target, &first, request.username.as_deref());
         let opened = match (&request.account, &target.url) {
-            // It was chosen when this token was handed out.
+            // The account that the previous reply of this command named.
             (Some(account), Some(url)) if self.is_known(&first, url, account)? => {
                 self.opened(first, url, account.clone())?
             }
-            // The refused token was its own, and no other account's takes its place.
+            // The refused token was this account's: another account's must not replace it.
             (Some(account), Some(_)) if request.want.refused.is_some() => {
                 return Err(signed_out(&first, target, account));
             }
-            // Another helper may have stored the marker long ago.
+            // The marker may be old: another helper may have stored it.
             _ => self.account_of(first, target, request.username.as_deref())?,
         };
         let want = Want {
@@ -120,7 +120,7 @@ impl<'p> Resolver<'_, 'p> {
                 &want,
                 &target.resource_name(),
                 |settings| self.purpose(target, settings),
-                || self.repository.said().interactive == Some(false),
+                || self.repository.config().interactive == Some(false),
                 &mut outcome.asked,
             )
             .map_err(|error| refused_for_good(error.into()))?;
@@ -140,16 +140,16 @@ impl<'p> Resolver<'_, 'p> {
         let credential = answer::credential_of(kept, want.token, username, bearer);
         let credential = credential.map_err(Error::from)?;
         Ok(Reply::Credential(Credential {
-            // git drops a password whose time is over before it has tried it.
+            // git drops an expired password before it tries it.
             expires_at: credential.expires_at.filter(|at| *at > now),
             ..credential
         }))
     }
 
     fn store(&self, handed: &StoredCredential, target: &Target) -> Result<Reply, ServeError> {
-        let whole = (handed.username.is_some() && handed.password.is_some())
+        let is_complete = (handed.username.is_some() && handed.password.is_some())
             || (handed.authtype.is_some() && handed.credential.is_some());
-        if !whole || self.is_ours(handed, target)? {
+        if !is_complete || self.is_ours(handed, target)? {
             return Ok(Reply::Done);
         }
         self.tool
@@ -165,7 +165,7 @@ impl<'p> Resolver<'_, 'p> {
             .map_err(Error::from)?;
         let refuse = |opened: &MatchedAccount| -> Result<(), ServeError> {
             let account = self.tool.account(opened, self.tool.unattended, "")?;
-            // An older token than the current one was refused long ago.
+            // Only the current token counts: an older one has been replaced already.
             account
                 .at(target.resource_name())
                 .refuse(|session| has_secret_of(refused, session))
@@ -178,7 +178,7 @@ impl<'p> Resolver<'_, 'p> {
             }
             return Ok(Reply::Done);
         }
-        // Whose token it is says the token: the user name is the one that goes with anybody's.
+        // The token identifies the account, because the user name is the same for all of them.
         let Some((first, url)) = self.first(target)? else {
             return Ok(Reply::Done);
         };
@@ -188,8 +188,8 @@ impl<'p> Resolver<'_, 'p> {
         Ok(Reply::Done)
     }
 
-    /// Whether it is a provider's token, which is kept in its session and nowhere else. git hands
-    /// every helper whatever worked.
+    /// Whether it is a provider's token. git passes every credential that worked to every helper,
+    /// but a token is stored in its session only.
     fn is_ours(&self, handed: &StoredCredential, target: &Target) -> Result<bool, ServeError> {
         let Some(opened) = self.opened_without_asking(target, handed.username.as_deref())? else {
             return Ok(false);
@@ -205,7 +205,7 @@ impl<'p> Resolver<'_, 'p> {
 
     // --- which account ---
 
-    /// The entry that opens it, if a provider does.
+    /// The first entry that matches the target, if any.
     fn first<'t>(&self, target: &'t Target) -> Result<Option<(Match, &'t Url)>, ServeError> {
         let Some(url) = &target.url else {
             return Ok(None);
@@ -215,7 +215,7 @@ impl<'p> Resolver<'_, 'p> {
         Ok(first.map(|first| (first, url)))
     }
 
-    /// As [`Self::account_of`]; an account that is not there is nobody's, and no error.
+    /// Like [`Self::account_of`], but `None` if no account is found.
     fn opened_without_asking(
         &self,
         target: &Target,
@@ -231,8 +231,8 @@ impl<'p> Resolver<'_, 'p> {
         }
     }
 
-    /// Chooses among accounts that are configured or signed in: by the user name that git asks
-    /// for, by the repository's `hallpass.account`, else the first that is configured.
+    /// Chooses an account that is configured or signed in: by the user name in the request, by the
+    /// repository's `hallpass.account`, or else the first one that is configured.
     fn account_of(
         &self,
         first: Match,
@@ -244,14 +244,14 @@ impl<'p> Resolver<'_, 'p> {
             return Ok(MatchedAccount::first(first));
         };
         let labels: Vec<String> = config.accounts(url, NAME).into_iter().map(label).collect();
-        let username = username.filter(|name| !is_for_anybody(&first, name));
+        let username = username.filter(|name| !is_neutral(&first, name));
         if let Some(username) = username
             && let Some(account) = self.named(&first, &labels, username)?
         {
             return self.opened(first, url, account);
         }
         let asks_repository = labels.len() > 1 || self.repository.may_name_an_account();
-        let named = asks_repository.then(|| self.repository.said().account.clone());
+        let named = asks_repository.then(|| self.repository.config().account.clone());
         let Some(wanted) = named.flatten() else {
             return match username {
                 Some(username) if labels.len() > 1 => {
@@ -266,10 +266,10 @@ impl<'p> Resolver<'_, 'p> {
         Err(self.not_signed_in(&first, target, &wanted))
     }
 
-    /// Whether anything but the first account can come of it, by a look that costs next to nothing.
+    /// Whether any account but the first one may answer: a cheap check.
     fn may_vary(&self, target: &Target, first: &Match, username: Option<&str>) -> bool {
         let url = target.url.as_ref();
-        username.is_some_and(|name| !is_for_anybody(first, name))
+        username.is_some_and(|name| !is_neutral(first, name))
             || url.is_some_and(|url| self.tool.prepared.config.accounts(url, NAME).len() > 1)
             || self.repository.may_name_an_account()
     }
@@ -290,7 +290,8 @@ impl<'p> Resolver<'_, 'p> {
         })
     }
 
-    /// The account that a user name stands for: its own name, or the name of who signed in to it.
+    /// The account that a user name identifies: by its own name, or by the name of the person who
+    /// signed in to it.
     fn named(
         &self,
         first: &Match,
@@ -330,10 +331,9 @@ impl<'p> Resolver<'_, 'p> {
         Ok(self.tool.session(&opened)?)
     }
 
-    /// What a person who is asked reads.
+    /// The purpose shown in the sign-in prompt.
     fn purpose(&self, target: &Target, settings: &Settings) -> String {
         let what = format!("git at {}", target.shown());
-        // Only a person who is asked reads it.
         match self.repository.folder() {
             Some(folder) if settings.interactive == Interactive::Auto => {
                 format!("{what} (repository {folder})")
@@ -342,24 +342,25 @@ impl<'p> Resolver<'_, 'p> {
         }
     }
 
-    // --- when nobody answers ---
+    // --- errors ---
 
-    /// Nobody here knows the host. Where it is one that a preset could open, a line says how.
+    /// No provider is configured for the host, and nothing is stored for it. If its challenge looks
+    /// like a known forge, a line on stderr shows how to set it up.
     fn unknown(&self, request: &Request, target: &Target) -> ServeError {
         if let (Some(_), Some((forge, preset))) = (&target.url, forge_of(&request.challenges)) {
             let host = quoted(&target.host);
-            // Anybody can send the challenge, so no configured provider is suggested: its tokens
-            // would go there.
+            // Any server can send this challenge. Suggesting a configured provider would send its
+            // tokens there.
             let mut configured = self.tool.prepared.config.providers();
             let provider = if configured.any(|name| name == preset) {
                 format!("--issuer-url {} --client-id ID", quoted(&target.realm))
             } else {
                 format!("--provider {preset}")
             };
-            // It says where to register an application where one is needed.
+            // The set-up says where to register an application, if it needs one.
             self.tool.prepared.terminal.say(&format!(
-                "{host} says that it is {forge}. If you know the server, run `hallpass setup git \
-                 --host {host} {provider}` to sign in to it with the browser"
+                "{host} says that it is {forge}. If you trust it, run `hallpass setup git --host \
+                 {host} {provider}` to sign in with the browser"
             ));
         }
         ServeError::refused(Refusal::NotMine)
@@ -371,8 +372,8 @@ impl<'p> Resolver<'_, 'p> {
         let folder = folder.map_or_else(String::new, |folder| format!(" in {folder}"));
         ServeError::refused(Refusal::NotSignedIn(Report {
             error: format!(
-                "hallpass.account{folder} names the account {} for {}, and nobody has signed in \
-                 to it",
+                "hallpass.account{folder} names the account {} for {}, which is not \
+                 signed in",
                 printable(account),
                 target.shown()
             ),
@@ -408,7 +409,7 @@ impl<'p> Resolver<'_, 'p> {
     }
 }
 
-/// An account was signed out between two requests of one command.
+/// The account was signed out between two requests of one command.
 fn signed_out(first: &Match, target: &Target, account: &str) -> ServeError {
     let login = login_of(&first.provider, account);
     ServeError::refused(Refusal::NotSignedIn(Report {
@@ -423,13 +424,13 @@ fn signed_out(first: &Match, target: &Target, account: &str) -> ServeError {
     }))
 }
 
-/// What git is told to send beside the token.
+/// The user name that git sends with the token.
 fn username_of(opened: &MatchedAccount) -> String {
     answer::username(opened.found.username.as_deref(), &opened.found.provider)
 }
 
 impl Target {
-    /// What is refused where git's token is refused. git names no path by default.
+    /// The resource that a refusal applies to. git sends no path by default.
     fn resource_name(&self) -> ResourceName {
         ResourceName {
             text: self.shown(),
@@ -437,7 +438,8 @@ impl Target {
         }
     }
 
-    /// Parses what git sent apart. What git would answer for one host must never be another's.
+    /// Parses the parts that git sends. A host that needs repair is refused, because git may connect
+    /// to a different one.
     fn of(resource: &Resource) -> Result<Self, Refusal> {
         let Resource {
             protocol,
@@ -447,7 +449,7 @@ impl Target {
         let path = path.clone().filter(|path| !path.is_empty());
         if protocol == "http" || protocol == "https" {
             let realm = Realm::from_parts(protocol, host).ok_or_else(no_host)?;
-            // Whoever is on the way could read it.
+            // Anyone on the network path could read it.
             if !realm.is_confidential() {
                 return Err(Refusal::NotMine);
             }
@@ -464,7 +466,7 @@ impl Target {
                 path,
             });
         }
-        // A mail server's password, say: kept for exactly this text.
+        // For example a mail server's password, stored for exactly this text.
         let plain = |c: char| c.is_ascii_alphanumeric() || "+-._:[]".contains(c);
         if !protocol.chars().all(plain) || !host.chars().all(plain) {
             return Err(no_host());
@@ -487,24 +489,24 @@ impl Target {
 }
 
 fn no_host() -> Refusal {
-    refused("its `host` names no host")
+    refused("`host` is not a valid host")
 }
 
 fn no_plain_path() -> Refusal {
-    refused("its `path` has `..` or a backslash in it, also in an escape")
+    refused("`path` contains `..` or a backslash, perhaps percent-encoded")
 }
 
 fn refused(why: &str) -> Refusal {
     Refusal::Failed(Report {
-        error: format!("git's request is refused: {why}"),
+        error: format!("rejected git's request: {why}"),
         causes: Vec::new(),
         hint: None,
         exit: Exit::Failed,
     })
 }
 
-/// Whether the name is one that goes with any account's token.
-fn is_for_anybody(found: &Match, username: &str) -> bool {
+/// Whether the name identifies no person, because it goes with any account's token.
+fn is_neutral(found: &Match, username: &str) -> bool {
     let sent = found
         .username
         .as_deref()
@@ -512,7 +514,7 @@ fn is_for_anybody(found: &Match, username: &str) -> bool {
     matches!(username, "" | "oauth2" | "x-access-token") || sent == Some(username)
 }
 
-/// A valid token that the server refuses is a "no": git must not ask for a user name instead.
+/// If the server refuses a valid token, git must stop instead of asking for a user name.
 fn refused_for_good(error: Error) -> ServeError {
     if let Error::Session(session::Error::NotAccepted(_)) = &error {
         return ServeError::refused(Refusal::Declined(error.report()));
@@ -520,8 +522,8 @@ fn refused_for_good(error: Error) -> ServeError {
     ServeError::Failed(error)
 }
 
-/// The forge that a server's challenge suggests, and its preset. It makes a message better and
-/// nothing else: any host can send any challenge.
+/// The forge that a server's challenge suggests, and its preset. It only improves a message: any
+/// host can send any challenge.
 fn forge_of(challenges: &[String]) -> Option<(&'static str, &'static str)> {
     [
         ("GitLab", "gitlab"),

@@ -1,8 +1,9 @@
-//! `hallpass setup git`: makes hallpass git's helper for some hosts or for all, and a provider
-//! the one that opens a host.
+//! `hallpass setup git`: makes hallpass git's credential helper for some hosts or for all, and
+//! assigns a provider to a host.
 //!
-//! An empty `helper` stands before ours, because git passes whatever worked to every helper in its
-//! list, and no other one shall store a token. For the same reason ours comes last ([`super::order`]).
+//! An empty `helper` comes before hallpass's own. git passes every credential that worked to every
+//! helper in its list, and the empty one removes the others, so that they can't store a token. For
+//! the same reason hallpass comes last ([`super::order`]).
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -55,13 +56,13 @@ pub struct Arguments {
     pub common: Common,
 }
 
-/// The presets that are a git server themselves, and so need not be named beside its host.
+/// The presets that are a git server themselves, so the host alone identifies them.
 const HOSTS_OF_THEIR_OWN: &[&str] = &["github", "gitlab", "codeberg", "gitea", "bitbucket"];
 
-/// The presets that people run instances of.
+/// The presets that people run their own instances of.
 const FORGES: &[&str] = &["gitlab", "gitea", "forgejo"];
 
-/// Every host, as an option and as what tells its set-up from the others.
+/// The option for all hosts, which also identifies that part of the set-up.
 const DEFAULT: &str = "--default";
 
 /// How the title of each block in the user's file begins.
@@ -129,7 +130,6 @@ fn set_up<'a>(env: &'a Env, flags: &Flags, args: &Arguments) -> Result<Plan<'a>,
         still_asked,
         instead_of_ours,
     } = others;
-    // What was so before is news only where something is wrong.
     list(
         &mut plan.notes,
         "git no longer asks for these hosts:",
@@ -197,7 +197,7 @@ fn undo<'a>(env: &'a Env, flags: &'a Flags, args: &Arguments) -> Result<Undo<'a>
     })
 }
 
-/// The command as it was typed.
+/// The command that was run.
 fn command(args: &Arguments) -> String {
     let mut line = "hallpass setup git".to_owned();
     if let Some(host) = &args.host {
@@ -209,7 +209,7 @@ fn command(args: &Arguments) -> String {
     line
 }
 
-/// What is to be set up: the host that is named, else those of the configuration.
+/// The hosts to set up: the given one, or else those in the configuration.
 fn hosts(config: &Config, args: &Arguments) -> Result<Vec<Host>, Error> {
     if let Some(given) = &args.host {
         return Ok(vec![Host::parse("--host", given)?]);
@@ -218,7 +218,7 @@ fn hosts(config: &Config, args: &Arguments) -> Result<Vec<Host>, Error> {
         .patterns(NAME)
         .map(Host::of)
         .collect::<Result<Vec<_>, _>>()?;
-    // Several accounts at one host are one host to git.
+    // git knows only the host, however many accounts it has.
     let mut seen = BTreeSet::new();
     hosts.retain(|host| seen.insert(host.text.clone()));
     Ok(hosts)
@@ -246,13 +246,13 @@ fn opened<'a>(args: &'a Arguments, given: &str, host: &'a Host) -> Opened<'a> {
     }
 }
 
-/// Whether git asks hallpass for a host, and no other helper after it.
+/// Whether git asks hallpass for a host, and no helper after it.
 pub(crate) fn is_in_place(host: &Host, env: &Env) -> Result<bool, Error> {
     let edits = Git::read(env)?.edits(Some(host), &mut Others::default());
     Ok(edits.iter().all(Edit::is_in_place))
 }
 
-/// git's configuration, as it is now.
+/// git's current configuration.
 struct Git {
     entries: Vec<Entry>,
     /// The file that `git config --global` writes.
@@ -270,8 +270,8 @@ impl Git {
         })
     }
 
-    /// What makes hallpass the last helper of a host, or of all. `others` are those that git asks
-    /// before it or after it.
+    /// The edits that make hallpass the last helper of a host, or of all hosts. Adds the other
+    /// helpers to `others`.
     fn edits(&self, host: Option<&Host>, others: &mut Others) -> Vec<Edit> {
         let Self {
             entries,
@@ -301,7 +301,7 @@ impl Git {
             let absent = |(path, section, _): &(PathBuf, String, _)| {
                 Edit::no_git_helper(path, section, helper)
             };
-            // One that is elsewhere goes after the new one is there.
+            // First add the new one, then remove the one elsewhere.
             let (same, elsewhere): (Vec<_>, Vec<_>) = found
                 .iter()
                 .partition(|(path, section, _)| path == file && *section == place.section);
@@ -313,7 +313,7 @@ impl Git {
         edits
     }
 
-    /// The files in which a section has helpers of ours.
+    /// The files in which a section contains hallpass's helper.
     fn found(&self, section: &str) -> Vec<(PathBuf, String, Vec<String>)> {
         let key = format!("{section}.helper");
         let mut values: Vec<(PathBuf, Vec<String>)> = Vec::new();
@@ -333,7 +333,7 @@ impl Git {
         ours.filter(|(_, _, ours)| !ours.is_empty()).collect()
     }
 
-    /// What earlier set-ups have written into some sections, for `--undo` without a record.
+    /// What earlier set-ups wrote into some sections, for `--undo` without a record.
     fn ours(&self, is_meant: impl Fn(&Entry) -> bool) -> Vec<Edit> {
         let entries = self.entries.iter().filter(|entry| is_meant(entry));
         let sections: BTreeSet<&str> = entries.map(Entry::section).collect();
@@ -352,7 +352,7 @@ impl Git {
 /// How git starts this program.
 fn helper(env: &Env) -> Result<String, Error> {
     let path = program::path(env)?.to_string_lossy().into_owned();
-    // git hands it to a shell, also on Windows.
+    // git passes it to a shell, on Windows too.
     let path = if cfg!(windows) {
         path.trim_start_matches(r"\\?\").replace('\\', "/")
     } else {
@@ -361,8 +361,8 @@ fn helper(env: &Env) -> Result<String, Error> {
     Ok(as_git_reads_it(&path))
 }
 
-/// An absolute path is a program to git only where it begins as one; what has to be quoted is
-/// marked as a line for the shell (gitcredentials(7)).
+/// git recognizes an absolute path only if it isn't quoted. A path that needs quotes is marked as a
+/// shell command (gitcredentials(7)).
 fn as_git_reads_it(path: &str) -> String {
     let word = shell_word(path);
     let mark = if word == path { "" } else { "!" };
