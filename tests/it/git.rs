@@ -61,7 +61,7 @@ fn nothing(outcome: &Outcome) {
 }
 
 #[test]
-fn a_configured_host_is_signed_in_to_once_and_then_answered() {
+fn a_configured_host_needs_one_sign_in() {
     let scene = scene();
     let first = scene.sandbox.git("get", HOST);
     let token = value(&first, "password");
@@ -76,7 +76,7 @@ fn a_configured_host_is_signed_in_to_once_and_then_answered() {
 }
 
 #[test]
-fn a_person_who_is_asked_reads_what_for() {
+fn the_prompt_names_the_repository() {
     let scene = scene();
     let asked = scene
         .sandbox
@@ -88,7 +88,7 @@ fn a_person_who_is_asked_reads_what_for() {
 }
 
 #[test]
-fn a_newer_git_is_answered_with_a_bearer_token_that_nobody_keeps() {
+fn a_bearer_token_is_ephemeral() {
     let scene = scene();
     let reply = scene.sandbox.git("get", &format!("{CAPABLE}{HOST}"));
     assert_eq!(value(&reply, "authtype"), "Bearer");
@@ -106,7 +106,7 @@ fn a_newer_git_is_answered_with_a_bearer_token_that_nobody_keeps() {
 // --- healing ---
 
 #[test]
-fn a_refused_token_is_replaced_once_and_then_never_healed_again() {
+fn a_refused_token_is_replaced_once_only() {
     let scene = scene();
     let first = scene.sandbox.git("get", &format!("{CAPABLE}{HOST}"));
     // The state went with git's `store`: the first `get` after a refused POST has none.
@@ -139,7 +139,7 @@ fn a_refused_token_is_replaced_once_and_then_never_healed_again() {
 }
 
 #[test]
-fn a_repository_that_refuses_every_token_is_told_no_and_no_other_one() {
+fn a_repository_that_refuses_every_token_affects_no_other_one() {
     let mut scene = scene();
     let (closed, open) = ("path=team/closed.git\n", "path=team/open.git\n");
     let get =
@@ -183,7 +183,7 @@ fn a_repository_that_refuses_every_token_is_told_no_and_no_other_one() {
 }
 
 #[test]
-fn two_rejects_withhold_the_token_from_the_named_path_alone() {
+fn two_rejects_affect_only_the_path_they_name() {
     for (path, is_denied) in [("", false), ("path=team/a.git\n", true)] {
         let scene = scene();
         let get = || scene.sandbox.git("get", &format!("{HOST}{path}"));
@@ -231,7 +231,7 @@ fn a_reject_of_a_token_that_cannot_be_refreshed_asks_the_provider_once() {
 }
 
 #[test]
-fn a_refused_token_whose_session_was_ended_is_not_answered_to_the_next_who_asks() {
+fn a_refused_token_of_an_ended_session_is_never_served_again() {
     let scene = scene();
     let first = scene.sandbox.git("get", &format!("{CAPABLE}{HOST}"));
     scene.provider.revoke_everything();
@@ -272,7 +272,7 @@ fn twenty_refusals_at_once_make_one_refresh() {
 }
 
 #[test]
-fn without_a_refresh_token_nothing_is_promised() {
+fn without_a_refresh_token_the_reply_has_no_continue() {
     let mut scene = Scene::new();
     scene.configure(
         "scopes = [\"openid\"]\n[[resources]]\nmatch = \"https://git.corp.example\"\n\
@@ -290,7 +290,7 @@ fn without_a_refresh_token_nothing_is_promised() {
 }
 
 #[test]
-fn a_newer_git_gets_a_password_that_it_can_have_replaced() {
+fn a_password_reply_carries_a_state_too() {
     let mut scene = Scene::new();
     scene.configure("[[resources]]\nmatch = \"https://git.corp.example\"\nprovider = \"corp\"\n");
     let reply = scene.sandbox.git("get", &format!("{CAPABLE}{HOST}"));
@@ -315,7 +315,7 @@ fn a_newer_git_gets_a_password_that_it_can_have_replaced() {
 // --- store and erase of a provider's token ---
 
 #[test]
-fn what_git_hands_back_of_our_own_is_not_kept_twice() {
+fn a_providers_token_is_not_stored_again() {
     let scene = scene();
     let reply = scene.sandbox.git("get", HOST).stdout;
     let before = files_below(&scene.sandbox.data_dir());
@@ -331,7 +331,7 @@ fn what_git_hands_back_of_our_own_is_not_kept_twice() {
 }
 
 #[test]
-fn an_erased_token_is_refreshed_and_its_refresh_token_stays() {
+fn an_erased_token_is_refreshed() {
     let scene = scene();
     let first = scene.sandbox.git("get", HOST);
     let erase = format!(
@@ -350,7 +350,7 @@ fn an_erased_token_is_refreshed_and_its_refresh_token_stays() {
 }
 
 #[test]
-fn a_refused_token_of_another_account_is_replaced_by_that_accounts() {
+fn a_refused_token_is_replaced_by_one_of_the_same_account() {
     for (is_newer, how) in [(true, CAPABLE), (false, "")] {
         let mut scene = Scene::new();
         scene.configure(
@@ -383,7 +383,7 @@ fn a_refused_token_of_another_account_is_replaced_by_that_accounts() {
 }
 
 #[test]
-fn a_state_says_whose_token_it_was_also_where_the_user_name_does_not() {
+fn the_state_names_the_account_if_the_user_name_does_not() {
     let mut scene = Scene::new();
     scene.configure("[[resources]]\nmatch = \"https://git.corp.example\"\nprovider = \"corp\"\n");
     scene.get_token(&[]);
@@ -405,7 +405,7 @@ fn a_state_says_whose_token_it_was_also_where_the_user_name_does_not() {
 }
 
 #[test]
-fn a_token_that_git_erases_as_a_basic_header_is_recognized() {
+fn a_token_erased_as_a_basic_header_is_recognized() {
     let mut scene = Scene::new();
     scene.configure("[[resources]]\nmatch = \"https://git.corp.example\"\nprovider = \"corp\"\n");
     let first = scene.sandbox.git("get", &format!("{CAPABLE}{HOST}"));
@@ -426,7 +426,7 @@ fn a_token_that_git_erases_as_a_basic_header_is_recognized() {
 // --- a person who may not be asked, or says no ---
 
 #[test]
-fn nobody_is_asked_where_that_is_ruled_out() {
+fn disabled_prompts_open_no_browser() {
     for (name, value) in [
         ("GIT_TERMINAL_PROMPT", "0"),
         ("GIT_TERMINAL_PROMPT", "false"),
@@ -452,7 +452,7 @@ fn nobody_is_asked_where_that_is_ruled_out() {
 }
 
 #[test]
-fn a_no_is_passed_on_so_that_git_does_not_ask_too() {
+fn a_declined_sign_in_stops_git() {
     let mut scene = scene();
     scene.sandbox.browser_will("decline");
     for _ in 0..2 {
@@ -490,7 +490,7 @@ fn an_unknown_host_is_left_to_the_next_helper() {
 }
 
 #[test]
-fn a_host_that_is_none_is_refused() {
+fn an_invalid_host_is_rejected() {
     let scene = scene();
     for host in [
         "git.corp.example@evil.tld",
@@ -531,7 +531,7 @@ fn one_host_has_many_spellings() {
 }
 
 #[test]
-fn a_server_that_looks_like_a_known_kind_gets_the_line_that_sets_it_up_and_no_token() {
+fn a_challenge_of_a_known_forge_shows_its_setup_command_and_sends_no_token() {
     let scene = scene();
     for (challenge, line) in [
         (
@@ -568,7 +568,7 @@ fn a_server_that_looks_like_a_known_kind_gets_the_line_that_sets_it_up_and_no_to
 // --- the generic store ---
 
 #[test]
-fn a_password_that_git_handed_over_is_answered_until_it_is_refused() {
+fn a_stored_password_is_served_until_it_is_refused() {
     let sandbox = Sandbox::new();
     let host = "protocol=https\nhost=example.com\n";
     nothing(&sandbox.git("get", host));
@@ -611,7 +611,7 @@ fn a_password_that_git_handed_over_is_answered_until_it_is_refused() {
 }
 
 #[test]
-fn a_kept_password_is_in_no_file_in_the_clear() {
+fn a_stored_password_is_encrypted() {
     let sandbox = Sandbox::new();
     let input = "protocol=https\nhost=example.com\nusername=someuser\npassword=hunter2hunter2\n";
     nothing(&sandbox.git("store", input));
@@ -626,7 +626,7 @@ fn a_kept_password_is_in_no_file_in_the_clear() {
 }
 
 #[test]
-fn whoever_names_a_user_whose_password_is_kept_means_that_one() {
+fn a_stored_password_takes_precedence_for_its_user_name() {
     let scene = scene();
     let token = scene.get_token(&[]).token().to_owned();
     nothing(
@@ -643,7 +643,7 @@ fn whoever_names_a_user_whose_password_is_kept_means_that_one() {
 }
 
 #[test]
-fn where_nothing_is_kept_git_is_told_what_to_change() {
+fn without_a_store_the_warning_says_what_to_change() {
     let mut scene = scene();
     scene.sandbox.set("HALLPASS_STORE", "none");
     let reply = scene.sandbox.git("get", HOST);
@@ -752,7 +752,7 @@ fn a_marker_of_an_account_that_is_gone_adds_no_account() {
 }
 
 #[test]
-fn who_signed_in_to_an_account_stands_for_it_also_where_it_is_not_configured() {
+fn a_persons_name_chooses_an_account_that_is_not_configured() {
     let mut scene = scene();
     let mut tokens = Vec::new();
     for (account, person) in [("default", "alice"), ("work", "bob")] {
@@ -823,7 +823,7 @@ fn the_repository_chooses_the_account() {
 
 /// `git credential`, which git-lfs calls, starts its helpers without `GIT_DIR`.
 #[test]
-fn the_repository_chooses_the_account_where_git_names_none() {
+fn the_repository_chooses_the_account_without_git_dir() {
     let mut scene = scene();
     let (default, work) = two_accounts(&mut scene);
     let git = |arguments: &[&str]| real_git(&scene, arguments);
@@ -860,7 +860,7 @@ fn the_repository_chooses_the_account_where_git_names_none() {
 }
 
 #[test]
-fn git_config_is_not_called_where_nothing_hints_at_it() {
+fn git_config_runs_only_if_something_mentions_an_account() {
     let mut scene = scene();
     scene.get_token(&[]).token();
     let git_dir = scene.sandbox.root().join("plain.git");
@@ -886,7 +886,7 @@ fn git_config_is_not_called_where_nothing_hints_at_it() {
 /// A named pipe has no end until a writer comes, and `/dev/zero` has none.
 #[cfg(target_os = "linux")]
 #[test]
-fn the_files_of_a_strangers_repository_neither_hang_hallpass_nor_fill_its_memory() {
+fn special_files_in_a_repository_neither_block_nor_fill_memory() {
     let scene = scene();
     scene.get_token(&[]).token();
     for (name, file, endless) in [
@@ -938,7 +938,7 @@ fn pipe(path: &std::path::Path) {
 
 #[test]
 #[cfg(unix)]
-fn the_file_name_alone_makes_it_gits_helper() {
+fn the_program_name_selects_the_git_protocol() {
     let scene = scene();
     let token = scene.get_token(&[]).token().to_owned();
     let link = scene.sandbox.root().join("git-credential-hallpass");
@@ -995,7 +995,7 @@ fn rows() -> Vec<(String, Vec<u8>, bool)> {
 }
 
 #[test]
-fn what_must_be_refused_touches_nothing_and_erases_nothing() {
+fn rejected_input_touches_and_erases_nothing() {
     let mut scene = scene();
     scene.get_token(&[]).token();
     for host in ["github.com", "victim.example", "evil.tld"] {
@@ -1041,7 +1041,7 @@ fn contents(sandbox: &Sandbox) -> Vec<(std::path::PathBuf, Vec<u8>)> {
 }
 
 #[test]
-fn a_key_that_has_one_value_is_not_taken_twice() {
+fn a_repeated_single_valued_key_is_rejected() {
     let sandbox = Sandbox::new();
     for key in [
         "protocol",
@@ -1065,7 +1065,7 @@ fn a_key_that_has_one_value_is_not_taken_twice() {
 }
 
 #[test]
-fn a_kept_password_is_its_hosts_in_each_spelling_and_no_look_alikes() {
+fn a_stored_password_matches_each_spelling_of_its_host_only() {
     let sandbox = Sandbox::new();
     let of = |host: &str| format!("protocol=https\nhost={host}\n");
     nothing(&sandbox.git(
@@ -1102,7 +1102,7 @@ fn a_kept_password_is_its_hosts_in_each_spelling_and_no_look_alikes() {
 }
 
 #[test]
-fn nothing_of_a_request_steers_the_terminal() {
+fn control_characters_in_a_request_are_escaped() {
     let mut scene = scene_with("account = \"work\"\n");
     scene.configure(
         "[[resources]]\nmatch = \"https://git.corp.example\"\nprovider = \"corp\"\n\
@@ -1142,7 +1142,7 @@ fn a_token_with_a_line_break_in_it_is_not_printed() {
 }
 
 #[test]
-fn a_refused_bearer_token_is_dropped_by_what_git_erases_and_an_older_one_is_not_the_kept_one() {
+fn erase_refuses_the_current_bearer_token_only() {
     let mut scene = scene();
     let first = scene.sandbox.git("get", &format!("{CAPABLE}{HOST}"));
     let of = |token: &str| format!("{CAPABLE}{HOST}authtype=Bearer\ncredential={token}\n");
@@ -1171,7 +1171,7 @@ fn a_refused_bearer_token_is_dropped_by_what_git_erases_and_an_older_one_is_not_
 }
 
 #[test]
-fn gits_own_configuration_may_rule_asking_out_too() {
+fn git_configuration_can_disable_prompts() {
     for value in ["false", "never", "0", "off"] {
         let mut scene = scene();
         scene

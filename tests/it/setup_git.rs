@@ -118,7 +118,7 @@ fn a_host_gets_an_empty_helper_then_ours_and_a_provider() {
 }
 
 #[test]
-fn any_issuer_opens_a_host_and_is_asked_for_what_keeps_a_session() {
+fn any_issuer_can_be_assigned_to_a_host_and_gets_default_scopes() {
     let mut desk = Desk::new();
     let config = desk.config_path();
     let issuer = [
@@ -158,7 +158,7 @@ fn a_dry_run_shows_all_and_changes_nothing() {
 }
 
 #[test]
-fn only_when_told_so_it_answers_for_every_host() {
+fn all_hosts_need_the_default_option() {
     let desk = Desk::new();
     desk.setup(&[]).fails_saying(2, &["--host", "--default"]);
     desk.setup(&["--default"]).succeeds();
@@ -184,7 +184,7 @@ fn helpers_that_a_host_had_already_are_still_there_after_undo() {
 }
 
 #[test]
-fn where_no_application_is_registered_it_says_where_and_what_to_type_then() {
+fn without_a_client_id_the_error_says_where_to_register() {
     let desk = Desk::new();
     let outcome = desk.setup(&["--host", "github.com"]);
     outcome.fails_saying(
@@ -271,7 +271,7 @@ const LIVED_IN: &str = "# top\n[credential] ; all of them\n\thelper = store # wh
     [credential \"https://git.corp.example/team\"]\n\tuseHttpPath=true ; mine\n# end\n";
 
 #[test]
-fn undo_without_a_host_takes_back_all_that_was_ever_written_to_the_byte() {
+fn undo_without_a_host_reverts_everything_to_the_byte() {
     let mut desk = Desk::new();
     let config = desk.config_path();
     let own = "# mine\n\n[[resources]]\nmatch = \"https://*.known.example\"\nprovider = \"codeberg\"\n\
@@ -338,7 +338,7 @@ fn undo_without_a_host_takes_back_all_that_was_ever_written_to_the_byte() {
 }
 
 #[test]
-fn undo_with_a_host_takes_back_that_one_to_the_byte_and_no_other() {
+fn undo_with_a_host_reverts_only_that_host() {
     let mut desk = Desk::new();
     let config = desk.config_path();
     fs::write(desk.sandbox.home().join(".gitconfig"), LIVED_IN).unwrap();
@@ -364,7 +364,7 @@ fn undo_with_a_host_takes_back_that_one_to_the_byte_and_no_other() {
 }
 
 #[test]
-fn what_was_not_there_before_is_not_there_afterwards() {
+fn undo_removes_files_that_the_setup_created() {
     let desk = Desk::new();
     fs::remove_file(desk.sandbox.home().join(".gitconfig")).unwrap();
     let before = files_below(&desk.sandbox.home());
@@ -376,7 +376,7 @@ fn what_was_not_there_before_is_not_there_afterwards() {
 }
 
 #[test]
-fn a_block_that_something_else_needs_by_now_is_not_taken_away() {
+fn undo_refuses_to_remove_a_provider_that_is_still_used() {
     let mut desk = Desk::new();
     let config = desk.config_path();
     desk.setup(&["--host", "git.corp.example", "--provider", "gitea"])
@@ -414,7 +414,7 @@ impl Desk {
 }
 
 #[test]
-fn git_asks_nobody_after_hallpass_wherever_the_other_stands() {
+fn hallpass_is_the_last_helper_whatever_the_order_of_sections() {
     for (own, is_asked) in [
         // A section of the host's own that stands before the other's.
         (
@@ -482,7 +482,7 @@ fn git_asks_nobody_after_hallpass_wherever_the_other_stands() {
 }
 
 #[test]
-fn a_helper_that_comes_later_is_overtaken_by_the_next_set_up() {
+fn the_next_setup_moves_hallpass_after_a_later_helper() {
     for host in ["codeberg.org", "https://codeberg.org/team"] {
         for own in [
             GIT_CONFIG.to_owned(),
@@ -549,7 +549,7 @@ fn setup_names_a_repositorys_own_helper_that_git_also_asks() {
 // --- set-ups that went wrong ---
 
 #[test]
-fn taking_back_the_default_takes_back_no_host() {
+fn undo_of_default_keeps_the_hosts() {
     let mut desk = Desk::new();
     let config = desk.config_path();
     desk.setup(&["--host", "codeberg.org"]).succeeds();
@@ -563,7 +563,7 @@ fn taking_back_the_default_takes_back_no_host() {
 }
 
 #[test]
-fn a_set_up_that_was_stopped_half_way_is_finished_or_taken_back() {
+fn an_interrupted_setup_can_be_finished_or_undone() {
     let desk = Desk::new();
     let path = desk.sandbox.home().join(".gitconfig");
     desk.setup(&["--host", "codeberg.org"]).succeeds();
@@ -586,7 +586,7 @@ fn a_set_up_that_was_stopped_half_way_is_finished_or_taken_back() {
 }
 
 #[test]
-fn a_git_configuration_that_cannot_be_written_leaves_everything_as_it_was() {
+fn a_locked_git_configuration_changes_nothing() {
     let mut desk = Desk::new();
     let config = desk.config_path();
     let lock = desk.sandbox.home().join(".gitconfig.lock");
@@ -612,7 +612,7 @@ fn a_git_configuration_that_cannot_be_written_leaves_everything_as_it_was() {
 
 #[test]
 #[cfg(unix)]
-fn what_git_refuses_half_way_is_taken_back() {
+fn an_edit_that_git_refuses_changes_nothing() {
     let mut desk = Desk::new();
     let config = desk.config_path();
     let path = desk.sandbox.home().join(".gitconfig");
@@ -656,7 +656,7 @@ fn what_git_refuses_half_way_is_taken_back() {
 }
 
 #[test]
-fn a_program_by_another_name_knows_its_own_set_up() {
+fn a_renamed_program_recognizes_its_own_setup() {
     let desk = Desk::new();
     let name = format!("hallpass-linux-amd64{}", std::env::consts::EXE_SUFFIX);
     let program = desk.sandbox.root().join(name);
@@ -783,7 +783,7 @@ fn the_file_that_git_would_write_is_changed() {
 
 #[test]
 #[cfg(unix)]
-fn a_git_configuration_that_is_no_regular_file_is_refused() {
+fn a_git_configuration_that_is_not_a_regular_file_is_refused() {
     let mut desk = Desk::new();
     let config = desk.config_path();
     desk.sandbox.set("GIT_CONFIG_GLOBAL", "/dev/null");
