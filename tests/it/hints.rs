@@ -375,7 +375,7 @@ const STATES: &[(&str, &str, &[Row])] = &[
         ],
     ),
     (
-        "src/http.rs",
+        "src/http/error.rs",
         "HttpError",
         &[
             ("PlainHttp", Check("an address of the provider")),
