@@ -636,8 +636,8 @@ enum Evidence {
 }
 
 /// What to do where no session is saved, because no keyring was found.
-pub const NOWHERE_TO_SAVE: &str = "no keyring was found, so no session is saved and each command \
-    signs in again; to save sessions in files that only you can read, set `store = \"file\"` in \
+pub const NOWHERE_TO_SAVE: &str = "no keyring was found, so no session is saved: tools cannot sign \
+    in, and `hallpass get-token` signs in each time; to save sessions in files that only you can read, set `store = \"file\"` in \
     config.toml or HALLPASS_STORE=file, and HALLPASS_DATA_DIR if your home folder cannot be written";
 
 /// The account that is meant where none is named.

@@ -966,7 +966,7 @@ fn capability_needs_no_configuration_and_an_unknown_operation_nothing_at_all() {
     reply.succeeds();
 }
 
-// --- what must be refused: the table in docs/guides/git.md ---
+// --- what must be refused: the table in docs/reference/git.md ---
 
 /// Its rows as git's bytes, which are the fuzzer's corpus too: name, bytes, whether it is refused
 /// or only answered with nothing.

@@ -313,7 +313,7 @@ fn the_environment_can_rule_asking_out() {
     }
 }
 
-/// What must be refused, by its number in docs/guides/git.md: the corpus of the fuzz target too.
+/// What must be refused, by its number in docs/reference/git.md: the corpus of the fuzz target too.
 const CORPUS: &[(&[u8], bool)] = &[
     (
         include_bytes!("../../../../fuzz/corpus/git_request/01-cr-as-newline"),
