@@ -44,13 +44,13 @@ pub(super) fn run(_: &Env, words: &[OsString]) -> Result<ExitCode, Error> {
     Ok(Exit::Answered.into())
 }
 
-/// Answers a script's call, if this is one.
-pub(super) fn complete(env: &Env) -> Option<Result<ExitCode, Error>> {
+/// Answers a script's call, if this is one, from `tree`, the whole command tree.
+pub(super) fn complete(env: &Env, tree: fn() -> clap::Command) -> Option<Result<ExitCode, Error>> {
     let is_call = env.args.get(1).is_some_and(|word| word == OsStr::new("--"));
     if !is_call || env.var_unrecorded(VARIABLE).is_none() {
         return None;
     }
-    let complete = CompleteEnv::with_factory(super::tree).var(VARIABLE);
+    let complete = CompleteEnv::with_factory(tree).var(VARIABLE);
     let completed = complete.try_complete(env.args.iter().cloned(), None);
     Some(match completed {
         Ok(_) => Ok(Exit::Answered.into()),

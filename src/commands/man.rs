@@ -7,7 +7,6 @@ use std::process::ExitCode;
 use clap::Args;
 
 use crate::arguments::{epilogue, parsed};
-use crate::env::Env;
 use crate::error::Error;
 use crate::report::Exit;
 
@@ -20,8 +19,9 @@ pub(super) struct Arguments {
     folder: PathBuf,
 }
 
-pub(super) fn run(_: &Env, words: &[OsString]) -> Result<ExitCode, Error> {
+/// Writes the pages of `tree`, the whole command tree.
+pub(super) fn run(tree: clap::Command, words: &[OsString]) -> Result<ExitCode, Error> {
     let Arguments { folder } = parsed("man", words)?;
-    clap_mangen::generate_to(super::tree(), folder).map_err(Error::Reply)?;
+    clap_mangen::generate_to(tree, folder).map_err(Error::Reply)?;
     Ok(Exit::Answered.into())
 }

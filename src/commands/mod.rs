@@ -86,7 +86,7 @@ const BUILT_IN: &[BuiltIn] = &[
     BuiltIn {
         name: "man",
         command: |name| crate::arguments::command::<man::Arguments>(name).hide(true),
-        run: man::run,
+        run: |_, words| man::run(tree(), words),
     },
 ];
 
@@ -150,7 +150,7 @@ fn dispatch(env: &Env) -> Result<ExitCode, Error> {
     if name == SIGN_IN_PROCESS && rest.is_empty() {
         return sign_in_process::run(env);
     }
-    if let Some(completed) = completions::complete(env) {
+    if let Some(completed) = completions::complete(env, tree) {
         return completed;
     }
     if let (Some("help"), [topic]) = (name.to_str(), rest)

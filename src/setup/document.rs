@@ -3,18 +3,15 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
+use super::content::{Content, is_absence, read, unusable};
 use super::edit::{Edit, Unfit, link};
 use super::error::SetupError;
 use crate::config::file::{self, Staged};
 use crate::config::{ConfigError, shown, shown_at_home};
 use crate::env::Env;
 use crate::error::Error;
-use crate::files;
-
-type Content = Option<Zeroizing<Vec<u8>>>;
 
 /// A file as it was read, and as it is to be.
 pub(crate) struct Document {
@@ -282,18 +279,6 @@ impl Drop for ProgramLock {
     }
 }
 
-/// Reads a regular file, or where a link leads.
-pub(crate) fn read(path: &Path, program: Option<&Path>) -> Result<Content, Error> {
-    if let Some(program) = program {
-        return Ok(link::read(path, program).map(Zeroizing::new));
-    }
-    match files::read(path, files::LARGEST) {
-        Ok(bytes) => Ok(Some(Zeroizing::new(bytes))),
-        Err(error) if is_absence(&error) && path.symlink_metadata().is_err() => Ok(None),
-        Err(cause) => Err(unusable(path, cause)),
-    }
-}
-
 /// The lines that differ, without those that are the same at the beginning and at the end.
 fn differences(before: &[String], after: &[String]) -> Vec<(char, String)> {
     let same = before.iter().zip(after).take_while(|(a, b)| a == b).count();
@@ -306,27 +291,4 @@ fn differences(before: &[String], after: &[String]) -> Vec<(char, String)> {
             .collect::<Vec<_>>()
     };
     [signed('-', before), signed('+', after)].concat()
-}
-
-fn is_absence(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-    )
-}
-
-fn unusable(path: &Path, cause: io::Error) -> Error {
-    let file = shown(path);
-    SetupError::Unusable { file, cause }.into()
-}
-
-/// Names a file's content without telling it.
-pub(crate) fn fingerprint(bytes: Option<&[u8]>) -> String {
-    let Some(bytes) = bytes else {
-        return "absent".to_owned();
-    };
-    let digest = Sha256::digest(bytes);
-    digest
-        .iter()
-        .fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
 }

@@ -5,6 +5,7 @@
 //! `--undo` needs, and `undo` goes back. `host` is what a tool is set up for, `opener` the provider
 //! for it and its block in the user's configuration, `program` how a tool starts this program.
 
+mod content;
 pub(crate) mod document;
 pub(crate) mod edit;
 pub mod error;

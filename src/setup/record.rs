@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::document::fingerprint;
+use super::content::fingerprint;
 use super::edit::Edit;
 use super::error::SetupError;
 use crate::config::file::{self, Kind};

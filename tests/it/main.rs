@@ -42,6 +42,7 @@ mod harness;
 mod help;
 mod hints;
 mod id_token;
+mod imports;
 mod kubectl;
 #[cfg(unix)]
 mod kubectl_entry;

@@ -9,8 +9,8 @@ use ring::signature::{self, RsaPublicKeyComponents, UnparsedPublicKey};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::IdTokenError;
 use super::certificate::{self, PublicKey};
+use super::error::IdTokenError;
 use super::jws::{Algorithm, Jws};
 use crate::oauth::json_object;
 

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256, Sha384, Sha512};
 
-use super::IdTokenError;
+use super::error::IdTokenError;
 use crate::oauth::{json_object, sanitized};
 
 pub(super) struct Jws<'a> {

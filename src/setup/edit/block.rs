@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Bytes, Kind, Unfit, text};
+use super::kind::{Bytes, Kind, Unfit, text};
 use crate::config::user_file::{add_block, block_at, remove_block};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Bytes, Kind, Unfit};
+use super::kind::{Bytes, Kind, Unfit};
 use crate::child;
 
 /// Longer than git takes for one file, also on a slow disk.

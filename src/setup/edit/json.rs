@@ -6,7 +6,7 @@ use jsonc_parser::{CollectOptions, ParseOptions, parse_to_ast};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Bytes, Kind, Unfit, text};
+use super::kind::{Bytes, Kind, Unfit, text};
 
 /// Where there was nothing.
 const NEW_FILE: &str = "{\n}\n";

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::super::program;
-use super::{Bytes, Kind, Unfit};
+use super::kind::{Bytes, Kind, Unfit};
 use crate::config::home;
 use crate::env::Env;
 use crate::error::Error;

@@ -7,6 +7,7 @@
 pub(crate) mod block;
 pub(crate) mod git_config;
 pub(crate) mod json;
+mod kind;
 pub(crate) mod link;
 pub(crate) mod whole_file;
 pub(crate) mod yaml;
@@ -21,17 +22,11 @@ use crate::error::Error;
 use block::Block;
 use git_config::{KeyValues, NoHelper};
 use json::Member;
+use kind::Kind;
+pub(crate) use kind::Unfit;
 use link::Link;
 use whole_file::WholeFile;
 use yaml::{Item, Named};
-
-/// A file's bytes; `None` if there is no such file.
-pub(crate) type Bytes<'b> = Option<&'b [u8]>;
-
-/// Why an edit does not fit a file, as the end of a sentence that begins with the file's name.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub(crate) struct Unfit(pub(crate) String);
 
 /// A change of one place in one file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,52 +47,6 @@ enum Change {
     Member(Member),
     Named(Named),
     WholeFile(WholeFile),
-}
-
-/// What every kind of edit can do.
-pub(super) trait Kind {
-    /// The bytes with the edit. Bytes that have it already stay as they are.
-    fn apply(&self, bytes: Bytes<'_>) -> Result<Option<Vec<u8>>, Unfit>;
-
-    /// Whether the bytes have exactly what the edit wants.
-    fn is_in_place(&self, bytes: Bytes<'_>) -> bool;
-
-    /// Whether the bytes have something that this edit wrote. Anything else belongs to the user.
-    fn is_ours(&self, bytes: Bytes<'_>) -> bool {
-        self.is_in_place(bytes)
-    }
-
-    /// What the edit would replace, for [`Self::remove`] to put back.
-    fn replaced(&self, bytes: Bytes<'_>) -> Option<Value> {
-        let _ = bytes;
-        None
-    }
-
-    /// The bytes without the edit, and with what it replaced. Called if [`Self::is_ours`].
-    fn remove(&self, bytes: Bytes<'_>, replaced: Option<&Value>) -> Result<Option<Vec<u8>>, Unfit> {
-        let _ = (bytes, replaced);
-        Ok(None)
-    }
-
-    /// Whether nothing is left that would be worth a file which a set-up created.
-    fn is_void(&self, bytes: &[u8]) -> bool {
-        bytes.trim_ascii().is_empty()
-    }
-
-    /// What tells this place from the others of its file; nothing, if the edit is the whole file.
-    fn place(&self) -> String {
-        String::new()
-    }
-
-    /// The lines that show a person this place of the file. They hold no secret.
-    fn view(&self, bytes: Bytes<'_>) -> Vec<String>;
-
-    /// The lock file that the file's own program takes before it writes. `target` is the file
-    /// without symbolic links.
-    fn lock(&self, path: &Path, target: &Path) -> Option<PathBuf> {
-        let _ = (path, target);
-        None
-    }
 }
 
 impl Edit {
@@ -187,7 +136,7 @@ impl Edit {
 
     /// Why it does not fit the file as that is at this moment.
     pub(crate) fn unfit(&self) -> Result<Option<Unfit>, Error> {
-        let read = super::document::read(&self.path, self.program())?;
+        let read = super::content::read(&self.path, self.program())?;
         Ok(self.kind().apply(read.as_deref().map(Vec::as_slice)).err())
     }
 
@@ -199,13 +148,13 @@ impl Edit {
 
     /// Whether the file has exactly this at this moment.
     pub(crate) fn is_in_place(&self) -> bool {
-        let read = super::document::read(&self.path, self.program());
+        let read = super::content::read(&self.path, self.program());
         read.is_ok_and(|read| self.kind().is_in_place(read.as_deref().map(Vec::as_slice)))
     }
 
     /// Whether the file has it at this moment, perhaps with changes of the user's own.
     pub(crate) fn is_there(&self) -> bool {
-        let read = super::document::read(&self.path, self.program());
+        let read = super::content::read(&self.path, self.program());
         read.is_ok_and(|read| self.kind().is_ours(read.as_deref().map(Vec::as_slice)))
     }
 
@@ -229,10 +178,4 @@ impl Edit {
         }
         None
     }
-}
-
-/// The bytes of a text file.
-fn text(bytes: Bytes<'_>) -> Result<&str, Unfit> {
-    std::str::from_utf8(bytes.unwrap_or_default())
-        .map_err(|_| Unfit("is not UTF-8 text".to_owned()))
 }

@@ -4,8 +4,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::super::document::fingerprint;
-use super::{Bytes, Kind, Unfit};
+use super::super::content::fingerprint;
+use super::kind::{Bytes, Kind, Unfit};
 use crate::secret::Secret;
 
 #[derive(Debug, Clone, Serialize, Deserialize)]

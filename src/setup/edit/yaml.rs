@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::super::yaml::{self, Node, Replacement};
-use super::{Bytes, Kind, Unfit, text};
+use super::kind::{Bytes, Kind, Unfit, text};
 
 /// In a list of items that have names, the one of this name has this value under this key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

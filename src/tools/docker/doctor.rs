@@ -6,7 +6,7 @@
 use clap::Args;
 use clap_complete::ArgValueCompleter;
 
-use super::{NAME, PROGRAM_NAME};
+use super::arguments::{NAME, PROGRAM_NAME};
 use crate::arguments::Asking;
 use crate::arguments::{Common, doctor_epilogue};
 use crate::complete;

@@ -1,5 +1,6 @@
 //! `hallpass docker`: serves the clients of registries, whichever registry they ask for.
 
+mod arguments;
 pub mod doctor;
 pub(crate) mod files;
 pub mod protocol;
@@ -7,27 +8,19 @@ mod resolver;
 pub(crate) mod server;
 pub mod setup;
 
-use clap::Args;
-
-use crate::arguments::{Asking, Common, epilogue};
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use crate::arguments;
+use crate::arguments as shared;
 use crate::credential::{Action, Request};
 use crate::env::Env;
 use crate::error::Error;
 use crate::serving::recall::Recall;
 use crate::serving::serve;
 use crate::tools::tool::Tool;
+use arguments::{Arguments, NAME, PROGRAM_NAME};
 use protocol::CredentialHelper;
 use resolver::Resolver;
-
-/// `hallpass docker`.
-pub(crate) const NAME: &str = "docker";
-
-/// The file name under which it starts this program.
-pub(crate) const PROGRAM_NAME: &str = "docker-credential-hallpass";
 
 #[derive(Debug)]
 pub struct Docker;
@@ -42,52 +35,27 @@ impl Tool for Docker {
     }
 
     fn command(&self) -> clap::Command {
-        arguments::command::<Arguments>(NAME)
+        shared::command::<Arguments>(NAME)
     }
 
     fn run(&self, env: &Env, words: &[OsString]) -> Result<ExitCode, Error> {
-        run(env, &arguments::one_word_or_parsed(NAME, words)?, words)
+        run(env, &shared::one_word_or_parsed(NAME, words)?, words)
     }
 
     fn setup_command(&self) -> clap::Command {
-        arguments::command::<setup::Arguments>(NAME)
+        shared::command::<setup::Arguments>(NAME)
     }
 
     fn set_up(&self, env: &Env, words: &[OsString]) -> Result<ExitCode, Error> {
-        setup::run(env, &arguments::parsed("setup docker", words)?)
+        setup::run(env, &shared::parsed("setup docker", words)?)
     }
 
     fn doctor_command(&self) -> clap::Command {
-        arguments::command::<doctor::Arguments>(NAME)
+        shared::command::<doctor::Arguments>(NAME)
     }
 
     fn diagnose(&self, env: &Env, words: &[OsString]) -> Result<ExitCode, Error> {
-        doctor::run(env, &arguments::parsed("doctor docker", words)?)
-    }
-}
-
-/// Answer docker, podman and other registry clients, as their credential helper
-///
-/// A registry client starts it with an operation as the only argument.
-#[derive(Debug, Args)]
-#[command(after_help = epilogue("  echo registry.corp.example | hallpass docker get"))]
-pub struct Arguments {
-    #[command(flatten)]
-    pub asking: Asking,
-    #[command(flatten)]
-    pub common: Common,
-    /// The operation that the client requests; always the last argument
-    #[arg(value_name = "get|store|erase|list|version")]
-    pub operation: OsString,
-}
-
-impl From<OsString> for Arguments {
-    fn from(operation: OsString) -> Self {
-        Self {
-            asking: Asking::default(),
-            common: Common::default(),
-            operation,
-        }
+        doctor::run(env, &shared::parsed("doctor docker", words)?)
     }
 }
 

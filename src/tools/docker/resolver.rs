@@ -2,6 +2,7 @@
 
 use url::Url;
 
+use super::arguments::NAME;
 use super::server::{Server, shown};
 use crate::credential::{
     Action, Credential, ListedCredential, Refusal, Reply, Request, Resource, StoredCredential, Want,
@@ -18,7 +19,6 @@ use crate::session::record::Session;
 use crate::session::refusal::ResourceName;
 use crate::session::{self, Account};
 use crate::store::StoreError;
-use crate::tools::docker::NAME;
 
 /// The user name of a token that a registry has made of a password (an "identity token").
 const IDENTITY_TOKEN: &str = "<token>";

@@ -14,11 +14,11 @@ use std::process::ExitCode;
 
 use url::Url;
 
+use super::arguments::{NAME, PROGRAM_NAME};
 use super::files::{
     ClientFile, TakenFirst, bare, docker_file, keys_of, logged_in, podman_files, podmans_there,
     registry, server_of, taken_first, whole,
 };
-use super::{NAME, PROGRAM_NAME};
 use crate::config::{Config, Flags, UserFile, home};
 use crate::env::Env;
 use crate::error::Error;

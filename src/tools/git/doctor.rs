@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 use clap_complete::ArgValueCompleter;
 
+use super::arguments::NAME;
 use super::setup;
 use crate::arguments::{Asking, Common, doctor_epilogue};
 use crate::complete;
@@ -15,7 +16,6 @@ use crate::error::Error;
 use crate::serving::prepared::Prepared;
 use crate::setup::host::Host;
 use crate::shell::quoted;
-use crate::tools::git::NAME;
 use crate::tools::tool::Findings;
 
 /// Find out why a git server denies access

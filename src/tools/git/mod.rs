@@ -2,6 +2,7 @@
 //!
 //! It reads no configuration and opens no store before it has parsed git's request.
 
+mod arguments;
 pub mod doctor;
 pub mod error;
 mod git_config;
@@ -12,28 +13,20 @@ mod repository;
 mod resolver;
 pub mod setup;
 
-use clap::Args;
-
-use crate::arguments::{Asking, Common, epilogue};
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use crate::arguments;
+use crate::arguments as shared;
 use crate::credential::{Action, Request};
 use crate::env::Env;
 use crate::error::Error;
 use crate::serving::recall::Recall;
 use crate::serving::serve;
 use crate::tools::tool::Tool;
+use arguments::{Arguments, NAME, PROGRAM_NAME};
 use protocol::CredentialHelper;
 use repository::Repository;
 use resolver::Resolver;
-
-/// `hallpass git`.
-pub(crate) const NAME: &str = "git";
-
-/// The file name under which git starts this program.
-pub(crate) const PROGRAM_NAME: &str = "git-credential-hallpass";
 
 #[derive(Debug)]
 pub struct Git;
@@ -48,52 +41,27 @@ impl Tool for Git {
     }
 
     fn command(&self) -> clap::Command {
-        arguments::command::<Arguments>(NAME)
+        shared::command::<Arguments>(NAME)
     }
 
     fn run(&self, env: &Env, words: &[OsString]) -> Result<ExitCode, Error> {
-        run(env, &arguments::one_word_or_parsed(NAME, words)?, words)
+        run(env, &shared::one_word_or_parsed(NAME, words)?, words)
     }
 
     fn setup_command(&self) -> clap::Command {
-        arguments::command::<setup::Arguments>(NAME)
+        shared::command::<setup::Arguments>(NAME)
     }
 
     fn set_up(&self, env: &Env, words: &[OsString]) -> Result<ExitCode, Error> {
-        setup::run(env, &arguments::parsed("setup git", words)?)
+        setup::run(env, &shared::parsed("setup git", words)?)
     }
 
     fn doctor_command(&self) -> clap::Command {
-        arguments::command::<doctor::Arguments>(NAME)
+        shared::command::<doctor::Arguments>(NAME)
     }
 
     fn diagnose(&self, env: &Env, words: &[OsString]) -> Result<ExitCode, Error> {
-        doctor::run(env, &arguments::parsed("doctor git", words)?)
-    }
-}
-
-/// Answer git, as its credential helper
-///
-/// git passes it an operation: get, store, erase or capability.
-#[derive(Debug, Args)]
-#[command(after_help = epilogue("  printf 'protocol=https\\nhost=git.corp.example\\n\\n' | hallpass git get"))]
-pub struct Arguments {
-    #[command(flatten)]
-    pub asking: Asking,
-    #[command(flatten)]
-    pub common: Common,
-    /// The operation that git requests; always the last argument
-    #[arg(value_name = "get|store|erase|capability")]
-    pub operation: OsString,
-}
-
-impl From<OsString> for Arguments {
-    fn from(operation: OsString) -> Self {
-        Self {
-            asking: Asking::default(),
-            common: Common::default(),
-            operation,
-        }
+        doctor::run(env, &shared::parsed("doctor git", words)?)
     }
 }
 

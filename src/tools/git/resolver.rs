@@ -2,6 +2,7 @@
 
 use url::Url;
 
+use super::arguments::NAME;
 use super::repository::Repository;
 use crate::config::{Interactive, Match, Settings};
 use crate::credential::{
@@ -18,7 +19,6 @@ use crate::session;
 use crate::session::record::Session;
 use crate::session::refusal::ResourceName;
 use crate::shell::quoted;
-use crate::tools::git::NAME;
 use crate::wire::url_at;
 
 pub(crate) struct Resolver<'d, 'p> {

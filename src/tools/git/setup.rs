@@ -12,9 +12,10 @@ use std::process::ExitCode;
 use clap::Args;
 use clap_complete::ArgValueCompleter;
 
+use super::arguments::NAME;
 use super::git_config::{self, Entry};
+use super::large_pushes;
 use super::order::{Others, is_last, place, sections};
-use super::{NAME, large_pushes};
 use crate::arguments::{Changing, Common, Opener, epilogue};
 use crate::complete;
 use crate::config::{Config, Flags, UserFile};

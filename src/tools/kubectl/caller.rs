@@ -11,7 +11,7 @@
 
 use std::ffi::{OsStr, OsString};
 
-use super::because;
+use super::error::because;
 use crate::env::Env;
 use crate::report::Exit;
 use crate::serving::serve::ServeError;
@@ -172,6 +172,15 @@ fn environment_of_parent() -> Option<Variables> {
 #[cfg(not(target_os = "linux"))]
 fn environment_of_parent() -> Option<Variables> {
     None
+}
+
+/// Lists the variables of an exec entry's `env` that have no effect or are refused.
+pub(super) fn not_for_exec_entries<'v>(
+    variables: impl Iterator<Item = (&'v str, &'v str)>,
+) -> impl Iterator<Item = &'v str> {
+    variables
+        .filter(|(name, value)| !is_allowed(name.as_ref(), value.as_ref()))
+        .map(|(name, _)| name)
 }
 
 #[cfg(test)]

@@ -18,20 +18,19 @@
 
 use url::Url;
 
-use super::Arguments as KubectlArgs;
-use super::because;
+use super::arguments::{Arguments as KubectlArgs, NAME};
 use super::entry::Entry;
+use super::error::because;
 use crate::arguments::{AdHocArgs, Target};
 use crate::config::Config;
-use crate::credential::{Cluster, ClusterNames, TokenKind};
+use crate::credential::{Cluster, ClusterNames, Refusal, TokenKind};
 use crate::error::Error;
 use crate::provider::{Provider, Realm, web_url};
-use crate::report::{Exit, printable, printable_url};
+use crate::report::{Exit, Report, printable, printable_url};
 use crate::serving::prepared::Prepared;
 use crate::serving::serve::ServeError;
 use crate::serving::target::{SelectedAccount, select_account};
 use crate::session::{Account, DEFAULT_ACCOUNT};
-use crate::tools::kubectl::NAME;
 
 /// Who answers.
 pub(crate) struct ClusterLogin {
@@ -474,4 +473,23 @@ impl<'c> Server<'c> {
          shows whose token would be sent to which server; without `--dry-run` it sets that up"
             .to_owned()
     }
+}
+
+/// Decides who signs in to a cluster, for `hallpass doctor`: an error is a report.
+pub(super) fn reported_login(
+    prepared: &Prepared<'_>,
+    args: &KubectlArgs,
+    cluster: Option<&Cluster>,
+) -> Result<ClusterLogin, Report> {
+    cluster_login(prepared, args, cluster).map_err(|error| match Refusal::from(error) {
+        Refusal::NotSignedIn(report) | Refusal::Declined(report) | Refusal::Failed(report) => {
+            report
+        }
+        Refusal::NotMine => Report {
+            error: "hallpass does not answer for this cluster".to_owned(),
+            causes: Vec::new(),
+            hint: None,
+            exit: Exit::Failed,
+        },
+    })
 }

@@ -19,10 +19,12 @@ use time::format_description::well_known::Rfc3339;
 use time::{Duration, OffsetDateTime};
 use url::Url;
 
+use super::arguments::Arguments as ExecArguments;
 use super::entry::Entry;
 use super::kubeconfig::{self, Cluster, Kubeconfig};
 use super::protocol::cluster_of;
 use super::setup::kuberc::{self, FIRST_WITH_POLICY, Rule};
+use super::{caller, cluster};
 use crate::arguments::{Asking, Common};
 use crate::config::{Config, Interactive};
 use crate::credential::{self, TokenKind};
@@ -38,7 +40,6 @@ use crate::session::record::Session;
 use crate::session::{Account, DEFAULT_ACCOUNT};
 use crate::shell::quoted;
 use crate::store::Versioned;
-use crate::tools::kubectl;
 use crate::tools::tool::Findings;
 
 /// How far clocks may be apart before a token is refused for it: an API server allows ten seconds,
@@ -121,14 +122,14 @@ fn look_at_context(
         return Ok(());
     };
     look_at_entry(env, user, &setup, findings);
-    for name in kubectl::not_for_exec_entries(kubeconfig::variables(user)) {
+    for name in caller::not_for_exec_entries(kubeconfig::variables(user)) {
         findings.off(
             &format!("the exec entry's env sets {name}, which an exec entry cannot choose"),
             &format!("take {name} out of it, and set it in your shell before you start kubectl"),
         );
     }
     let words: Vec<OsString> = words.into_iter().map(OsString::from).collect();
-    let exec = match parsed::<super::Arguments>("kubectl", &words) {
+    let exec = match parsed::<ExecArguments>("kubectl", &words) {
         Ok(exec) => exec,
         Err(said) => {
             let said = said.to_string();
@@ -162,7 +163,7 @@ fn look_at_context(
 fn look_at_answer(
     env: &Env,
     args: &Arguments,
-    exec: &super::Arguments,
+    exec: &ExecArguments,
     cluster: &Cluster<'_>,
     handed: Option<&credential::Cluster>,
     setup: &str,
@@ -178,7 +179,7 @@ fn look_at_answer(
     };
     let prepared = Prepared::new(env, &common, Some(&asking))?;
     look_at_recorded(&prepared, exec, setup, findings)?;
-    let opened = match kubectl::opened(&prepared, exec, handed) {
+    let opened = match cluster::reported_login(&prepared, exec, handed) {
         Ok(opened) => opened,
         Err(report) => {
             findings.refused(&report);
@@ -234,7 +235,7 @@ fn look_at_answer(
 /// What clients get that do not describe their cluster.
 fn look_at_recorded(
     prepared: &Prepared<'_>,
-    exec: &super::Arguments,
+    exec: &ExecArguments,
     setup: &str,
     findings: &mut Findings,
 ) -> Result<(), Error> {

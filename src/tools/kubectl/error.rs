@@ -1,7 +1,9 @@
 //! The errors that only kubectl has.
 
+use crate::credential::Refusal;
 use crate::error::ToolError;
-use crate::report::Exit;
+use crate::report::{Exit, Report};
+use crate::serving::serve::ServeError;
 
 #[derive(Debug, thiserror::Error)]
 pub enum KubectlError {
@@ -60,4 +62,18 @@ impl ToolError for KubectlError {
             }
         }
     }
+}
+
+/// An error that only kubectl's users get, and what to do about it.
+pub(super) fn because(error: String, hint: String, exit: Exit) -> ServeError {
+    let report = Report {
+        error,
+        causes: Vec::new(),
+        hint: Some(hint),
+        exit,
+    };
+    ServeError::refused(match exit {
+        Exit::SignInNeeded => Refusal::NotSignedIn(report),
+        Exit::Answered | Exit::Failed | Exit::Usage | Exit::NotSignedIn => Refusal::Failed(report),
+    })
 }

@@ -3,6 +3,7 @@
 //! `cluster` decides who answers, `entry` remembers for which server an exec entry was set up, and
 //! `handouts` decides what kind of a request it is.
 
+mod arguments;
 mod caller;
 mod cluster;
 pub mod doctor;
@@ -14,17 +15,14 @@ mod parent;
 pub mod protocol;
 pub mod setup;
 
-use crate::arguments;
-use crate::arguments::{AdHocArgs, Asking, Common, epilogue, token_kind};
-use protocol::whole_version;
+use crate::arguments as shared;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::Args;
 use time::{Duration, OffsetDateTime};
 
 use crate::config::Settings;
-use crate::credential::{Cluster, Credential, Refusal, Reply, Request, TokenKind, Want};
+use crate::credential::{Credential, Refusal, Reply, Request, TokenKind, Want};
 use crate::env::Env;
 use crate::error::Error;
 use crate::report::{Exit, Report};
@@ -40,16 +38,11 @@ use crate::store::{self, AtHand, Place, RecordName, StoreError, Versioned};
 use crate::terminal::Terminal;
 use crate::tools::tool::Tool;
 use crate::wire::Protocol as _;
+use arguments::{Arguments, NAME, PROGRAM_NAME};
 use caller::Caller;
-pub(crate) use cluster::ClusterLogin;
+use error::because;
 use handouts::{Handouts, Turn};
 use protocol::ExecPlugin;
-
-/// `hallpass kubectl`.
-pub(crate) const NAME: &str = "kubectl";
-
-/// The file name under which it starts this program.
-pub(crate) const PROGRAM_NAME: &str = "kubectl-hallpass";
 
 #[derive(Debug)]
 pub struct Kubectl;
@@ -64,93 +57,31 @@ impl Tool for Kubectl {
     }
 
     fn command(&self) -> clap::Command {
-        arguments::command::<Arguments>(NAME)
+        shared::command::<Arguments>(NAME)
     }
 
     fn run(&self, env: &Env, words: &[OsString]) -> Result<ExitCode, Error> {
         if let Some(answered) = replay(env, words) {
             return answered;
         }
-        run(env, &arguments::parsed(NAME, words)?, words)
+        run(env, &shared::parsed(NAME, words)?, words)
     }
 
     fn setup_command(&self) -> clap::Command {
-        arguments::command::<setup::Arguments>(NAME)
+        shared::command::<setup::Arguments>(NAME)
     }
 
     fn set_up(&self, env: &Env, words: &[OsString]) -> Result<ExitCode, Error> {
-        setup::run(env, &arguments::parsed("setup kubectl", words)?)
+        setup::run(env, &shared::parsed("setup kubectl", words)?)
     }
 
     fn doctor_command(&self) -> clap::Command {
-        arguments::command::<doctor::Arguments>(NAME)
+        shared::command::<doctor::Arguments>(NAME)
     }
 
     fn diagnose(&self, env: &Env, words: &[OsString]) -> Result<ExitCode, Error> {
-        doctor::run(env, &arguments::parsed("doctor kubectl", words)?)
+        doctor::run(env, &shared::parsed("doctor kubectl", words)?)
     }
-}
-
-/// Answer kubectl, as its credential plugin
-///
-/// Started by the exec entry of a kubeconfig, with its request in `KUBERNETES_EXEC_INFO`.
-#[derive(Debug, Args)]
-#[command(after_help = epilogue("  hallpass kubectl --provider corp"))]
-pub struct Arguments {
-    /// A provider of the configuration, or a preset [default: the provider of the cluster]
-    #[arg(long, value_name = "NAME", conflicts_with = "issuer_url")]
-    pub provider: Option<String>,
-    /// The account at that provider
-    #[arg(long, value_name = "NAME")]
-    pub account: Option<String>,
-    /// Which token to send: the ID token, or the access token
-    #[arg(long, value_parser = token_kind, value_name = "access|id")]
-    pub token: Option<TokenKind>,
-    /// The ID under which `hallpass setup kubectl` recorded the server of this exec entry, for
-    /// clients that don't say which cluster they talk to
-    #[arg(long, value_name = "ID", conflicts_with = "issuer_url")]
-    pub entry: Option<String>,
-    /// The version of the reply for clients that don't set `KUBERNETES_EXEC_INFO`
-    #[arg(long, value_parser = api_version, value_name = "v1|v1beta1")]
-    pub api_version: Option<String>,
-    #[command(flatten)]
-    pub ad_hoc: AdHocArgs,
-    #[command(flatten)]
-    pub asking: Asking,
-    #[command(flatten)]
-    pub common: Common,
-}
-
-fn api_version(text: &str) -> Result<String, String> {
-    whole_version(text).ok_or_else(|| "v1 or v1beta1".to_owned())
-}
-
-/// Who answers, for somebody who only looks.
-pub(crate) fn opened(
-    prepared: &Prepared<'_>,
-    args: &Arguments,
-    cluster: Option<&Cluster>,
-) -> Result<ClusterLogin, Report> {
-    cluster::cluster_login(prepared, args, cluster).map_err(|stop| match Refusal::from(stop) {
-        Refusal::NotSignedIn(report) | Refusal::Declined(report) | Refusal::Failed(report) => {
-            report
-        }
-        Refusal::NotMine => Report {
-            error: "hallpass does not answer for this cluster".to_owned(),
-            causes: Vec::new(),
-            hint: None,
-            exit: Exit::Failed,
-        },
-    })
-}
-
-/// The variables of an exec entry's `env` that do not count, or that are refused.
-pub(crate) fn not_for_exec_entries<'v>(
-    variables: impl Iterator<Item = (&'v str, &'v str)>,
-) -> impl Iterator<Item = &'v str> {
-    variables
-        .filter(|(name, value)| !caller::is_allowed(name.as_ref(), value.as_ref()))
-        .map(|(name, _)| name)
 }
 
 /// Answers a request that was answered before, while its token is good, and before anybody has
@@ -260,20 +191,6 @@ fn handouts(
         entry.as_bytes(),
     ];
     Handouts::open(env, terminal, record.as_str(), &request)
-}
-
-/// An error that only kubectl's users get, and what to do about it.
-fn because(error: String, hint: String, exit: Exit) -> ServeError {
-    let report = Report {
-        error,
-        causes: Vec::new(),
-        hint: Some(hint),
-        exit,
-    };
-    ServeError::refused(match exit {
-        Exit::SignInNeeded => Refusal::NotSignedIn(report),
-        Exit::Answered | Exit::Failed | Exit::Usage | Exit::NotSignedIn => Refusal::Failed(report),
-    })
 }
 
 /// The credential; who was asked for it stays in `asked`, for a tab may be waiting.

@@ -6,6 +6,7 @@
 //! that an earlier entry's secret is on no command line when it is put back.
 
 mod again;
+pub(super) mod arguments;
 mod exec;
 mod kubeconfig_file;
 mod kubelogin;
@@ -13,18 +14,16 @@ pub(crate) mod kuberc;
 mod recorded;
 mod sign_in;
 
-use clap::Args;
-
-use crate::arguments::{Changing, Common, Opener, epilogue};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::rc::Rc;
 
 use serde_json::Value;
 
-use super::NAME;
+use super::arguments::NAME;
 use super::entry::Entry;
 use super::kubeconfig::{self, Kubeconfig};
+use crate::arguments::Opener;
 use crate::config::{Config, Flags, UserFile, shown};
 use crate::env::Env;
 use crate::error::Error;
@@ -38,43 +37,11 @@ use crate::setup::record::{Record, Records};
 use crate::setup::{program, still_needed};
 use crate::shell::quoted;
 use again::Again;
+pub(super) use arguments::Arguments;
+use arguments::{ADVICE, command, what};
 use kubeconfig_file::{Data, KubeconfigFile};
 use recorded::{Recorded, one_server};
 use sign_in::{SignIn, sign_in};
-
-const ADVICE: &str = "`--provider NAME` (one of the configuration, or a preset), \
-                      `--issuer-url URL --client-id ID`, or `--from-kubelogin`";
-
-/// Configure a kubeconfig user to use hallpass as its credential plugin
-#[derive(Debug, Args)]
-#[command(after_help = epilogue("  hallpass setup kubectl --context prod --provider corp
-  hallpass setup kubectl --from-kubelogin
-  hallpass setup kubectl --undo"))]
-pub struct Arguments {
-    /// The context whose user to set up [default: the current context]
-    #[arg(
-        long,
-        value_name = "NAME",
-        conflicts_with = "user",
-        allow_hyphen_values = true
-    )]
-    pub context: Option<String>,
-    /// The kubeconfig user to set up
-    #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
-    pub user: Option<String>,
-    /// Import the user's kubelogin (kubectl oidc-login) settings
-    #[arg(long, conflicts_with_all = ["issuer_url", "client_id"])]
-    pub from_kubelogin: bool,
-    /// Add hallpass to the plugin allowlist in kuberc, if there is one
-    #[arg(long)]
-    pub kuberc: bool,
-    #[command(flatten)]
-    pub opener: Opener,
-    #[command(flatten)]
-    pub changing: Changing,
-    #[command(flatten)]
-    pub common: Common,
-}
 
 pub(crate) fn run(env: &Env, args: &Arguments) -> Result<ExitCode, Error> {
     plan::run(env, NAME, &args.common, args.changing, args, set_up, undo)
@@ -370,11 +337,6 @@ fn hosts(kubeconfig: &Kubeconfig, user: &str, notes: &mut Vec<String>) -> Result
     }
 }
 
-/// The command as it can be typed again.
-fn command(user: &str) -> String {
-    format!("hallpass setup kubectl --user {}", quoted(user))
-}
-
 /// Of the block in the user's file: what it is for, and which server it opens.
 fn title(user: &str, server: &str) -> String {
     format!("{} {server}", printable(&command(user)))
@@ -392,11 +354,6 @@ fn titles(user: &str, hosts: &[Host], kubeconfig: &Path, elsewhere: &[String]) -
         }
     });
     titles.collect()
-}
-
-/// What tells a set-up from those of other users and kubeconfigs.
-fn what(user: &str, kubeconfig: &Path) -> String {
-    format!("{user} in {}", kubeconfig.display())
 }
 
 // --- taking it back ---

@@ -4,8 +4,9 @@ use std::ffi::OsString;
 
 use serde_json::Value;
 
+use super::super::arguments::Arguments as ExecArguments;
 use super::super::kubeconfig;
-use super::Arguments;
+use super::arguments::Arguments;
 use super::kubeconfig_file::KubeconfigFile;
 use super::kubelogin;
 use super::sign_in::SignIn;
@@ -40,7 +41,7 @@ impl Again {
         // An entry that no set-up wrote may be from another person's kubeconfig.
         let words = kubeconfig::own_arguments(now.filter(|_| target.was_set_up())?)?;
         let words: Vec<OsString> = words.into_iter().map(OsString::from).collect();
-        let earlier = parsed::<super::super::Arguments>("kubectl", &words).ok()?;
+        let earlier = parsed::<ExecArguments>("kubectl", &words).ok()?;
         let variables = now?.pointer("/exec/env").and_then(Value::as_array);
         let value_of = |name: &str| {
             let mut variables = variables.into_iter().flatten();

@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::super::NAME;
+use super::super::arguments::NAME;
 use super::super::error::KubectlError;
 use super::super::kubeconfig::{self, Kubeconfig};
-use super::what;
+use super::arguments::what;
 use crate::config::{ConfigError, file, shown};
 use crate::env::Env;
 use crate::error::Error;

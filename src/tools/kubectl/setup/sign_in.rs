@@ -3,12 +3,12 @@
 
 use std::path::{Path, PathBuf};
 
-use super::super::NAME;
+use super::super::arguments::NAME;
 use super::super::error::KubectlError;
 use super::super::kubeconfig;
+use super::arguments::{ADVICE, Arguments, command};
 use super::kubeconfig_file::KubeconfigFile;
 use super::kubelogin::{self, Converted};
-use super::{ADVICE, Arguments, command};
 use crate::arguments::Opener;
 use crate::config::{Config, ConfigError, Flags, Flow, UserFile, shown};
 use crate::credential::TokenKind;
