@@ -30,6 +30,8 @@ mod measure;
 #[cfg(target_os = "linux")]
 mod peers;
 #[cfg(target_os = "linux")]
+mod programs;
+#[cfg(target_os = "linux")]
 mod provider;
 #[cfg(target_os = "linux")]
 mod report;

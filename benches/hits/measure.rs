@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use rand::seq::SliceRandom as _;
 
 use crate::build::Floors;
+use crate::programs::which;
 
 /// One command line that is measured.
 pub(crate) struct Program {
@@ -229,13 +230,4 @@ pub(crate) fn all(programs: &[Program], floors: &Floors, rounds: usize) -> Vec<C
 pub(crate) fn quartiles(mut times: Vec<Duration>) -> [Duration; 3] {
     times.sort_unstable();
     [1, 2, 3].map(|quarter| times[times.len() * quarter / 4])
-}
-
-/// Where a program is, if it is installed.
-pub(crate) fn which(name: &str) -> Option<String> {
-    let path = std::env::var("PATH").unwrap_or_default();
-    std::env::split_paths(&path)
-        .map(|folder| folder.join(name))
-        .find(|file| file.is_file())
-        .map(|file| file.to_string_lossy().into_owned())
 }

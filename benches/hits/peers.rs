@@ -4,7 +4,8 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::measure::{Program, which};
+use crate::measure::Program;
+use crate::programs::which;
 use crate::provider;
 use crate::sandbox::{AUTHORITY, HOST, Sandbox};
 

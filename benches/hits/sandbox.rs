@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::measure::which;
+use crate::programs::which;
 use crate::provider::{CLIENT, STALE_CLIENT};
 
 /// Makes this program the browser: the URL follows it.

@@ -8,8 +8,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::build::{Build, Floors};
-use crate::measure::{Program, quartiles, which};
+use crate::measure::{Program, quartiles};
 use crate::peers::git_question;
+use crate::programs::which;
 use crate::provider::Provider;
 use crate::sandbox::{Sandbox, private_folder};
 

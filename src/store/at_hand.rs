@@ -10,12 +10,16 @@ use std::path::Path;
 use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
-use super::folder::Folder;
-use super::key::{self, DataKey, KeyFile};
+use super::data_key::DataKey;
+use super::error::StoreError;
+use super::folder::{Durable, Folder};
+use super::key;
+use super::key_file::KeyFile;
+use super::lock::LockKind;
+use super::name::{self, RecordName};
 use super::plain::{self, Plain};
-use super::record;
+use super::record::Versioned;
 use super::seal::{self, HEADER_LEN, Header};
-use super::{RecordName, StoreError, Versioned};
 
 /// A data folder, opened once.
 #[derive(Debug)]
@@ -94,7 +98,7 @@ impl AtHand {
         let Ok(Some(records)) = self.data.subfolder(name.folder()) else {
             return false;
         };
-        let lock = records.open_lock(&super::lock_name(name, super::LockKind::Record));
+        let lock = records.open_lock(&name.lock_file(LockKind::Record));
         lock.is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)))
     }
 
@@ -194,7 +198,7 @@ pub(super) fn remember(
     };
     let name = RecordName::resolution(slot);
     let bytes = sealed(&key, &name, question, answer)?;
-    data.subfolder_or_create(record::RESOLUTIONS)?
+    data.subfolder_or_create(name::RESOLUTIONS)?
         // A result lost to a power failure is computed again.
-        .replace(name.file(), &bytes, super::folder::Durable::No)
+        .replace(name.file(), &bytes, Durable::No)
 }

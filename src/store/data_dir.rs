@@ -7,7 +7,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::StoreError;
+use super::error::StoreError;
 use crate::env::Env;
 
 /// The folder for the records, the locks and the key's name. It need not exist yet.
@@ -130,7 +130,7 @@ fn machine_id() -> Option<String> {
 
 // machine-id(5) says not to expose the ID itself where others may see it, as on a file server.
 fn of_machine(id: &str) -> String {
-    let hash = super::record::digest(&[b"hallpass", id.as_bytes()]);
+    let hash = super::name::digest(&[b"hallpass", id.as_bytes()]);
     format!("machine-{}", &hash[..32])
 }
 

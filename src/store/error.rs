@@ -1,8 +1,11 @@
 //! Errors of the store. No message quotes the content of a file or a key.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
-use super::{Holder, Place, RecordName, kernel::KernelError, keyring::KeyringError};
+use super::lock::Holder;
+use super::name::RecordName;
+use super::setting::Place;
 
 /// Why a record could not be stored, read or removed. None of these means that it doesn't exist.
 #[derive(Debug, thiserror::Error)]
@@ -166,4 +169,47 @@ impl From<KeyringError> for StoreError {
             | KeyringError::Other(_)) => Self::Keyring(other),
         }
     }
+}
+
+/// Why the kernel keyring cannot be used here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum KernelError {
+    #[error("this platform has no kernel keyring")]
+    NoSuchThing,
+    #[error("this process may not use it (EPERM), as in most containers")]
+    Blocked,
+    #[error("the kernel has none, or hides it (ENOSYS), as in most containers")]
+    Absent,
+    #[error("access was denied (EACCES)")]
+    Denied,
+    #[error("this user's quota is used up (EDQUOT)")]
+    Quota,
+    #[error(
+        "this process is in a user namespace, and its session keyring has no link to the user's \
+         keyring"
+    )]
+    OutOfReach,
+    #[error("its entry for hallpass is not a data key")]
+    NotAKey,
+    #[error("it failed with error {0}")]
+    Other(i32),
+}
+
+/// Why the OS keyring did not do what it was asked for.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum KeyringError {
+    /// There is no keyring at all. Only this error lets `auto` use another place.
+    #[error("not found: no session bus, or no Secret Service on it")]
+    NoService,
+    #[error("it is locked")]
+    Locked,
+    #[error("it did not answer within {} s", after.as_secs())]
+    TimedOut { after: Duration },
+    #[error("it has no such entry")]
+    NotFound,
+    /// It has an entry with the key's name that is not a key.
+    #[error("its entry for hallpass is not a data key")]
+    NotAKey,
+    #[error("it failed: {0}")]
+    Other(String),
 }

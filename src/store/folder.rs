@@ -7,7 +7,7 @@
 use std::fs::File;
 use std::io::Read;
 
-use super::StoreError;
+use super::error::StoreError;
 
 #[cfg(not(unix))]
 mod portable;
@@ -153,7 +153,7 @@ pub(super) const TEMP: &str = ".tmp";
 
 /// A name that no other process uses.
 pub(super) fn temp_name(name: &str) -> Result<String, StoreError> {
-    let random: [u8; 8] = super::key::random()?;
+    let random: [u8; 8] = super::data_key::random()?;
     Ok(format!("{name}.{}{TEMP}", super::hex::encode(&random)))
 }
 

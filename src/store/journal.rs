@@ -11,7 +11,8 @@ use std::fs::File;
 use std::io::{Read, Write as _};
 use std::path::{Path, PathBuf};
 
-use super::StoreError;
+use super::data_dir::data_dir;
+use super::error::StoreError;
 use super::folder::{Durable, Folder};
 use crate::env::Env;
 
@@ -57,7 +58,7 @@ impl Journal {
             },
         };
         explain(format!("{why}; using the data folder instead"));
-        let data = Folder::open_or_create(&super::data_dir(env)?)?;
+        let data = Folder::open_or_create(&data_dir(env)?)?;
         Self::open(data, "runtime", name)
     }
 

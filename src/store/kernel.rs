@@ -7,30 +7,6 @@
 //! is a different keyring, and the user's own is found through the session keyring. Most containers
 //! forbid all of this; then the error is reported, and hallpass works without a cache.
 
-/// Why the kernel keyring cannot be used here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum KernelError {
-    #[error("this platform has no kernel keyring")]
-    NoSuchThing,
-    #[error("this process may not use it (EPERM), as in most containers")]
-    Blocked,
-    #[error("the kernel has none, or hides it (ENOSYS), as in most containers")]
-    Absent,
-    #[error("access was denied (EACCES)")]
-    Denied,
-    #[error("this user's quota is used up (EDQUOT)")]
-    Quota,
-    #[error(
-        "this process is in a user namespace, and its session keyring has no link to the user's \
-         keyring"
-    )]
-    OutOfReach,
-    #[error("its entry for hallpass is not a data key")]
-    NotAKey,
-    #[error("it failed with error {0}")]
-    Other(i32),
-}
-
 #[cfg(target_os = "linux")]
 pub(super) use linux::{boot_id, forget, keep, probe, read};
 #[cfg(not(target_os = "linux"))]
@@ -44,10 +20,10 @@ mod linux {
     use rustix::io::Errno;
     use zeroize::Zeroizing;
 
-    use super::KernelError;
     use crate::identity::{self, Owner};
     use crate::secret::Secret;
-    use crate::store::key::{KEY_LEN, KeyId};
+    use crate::store::data_key::{KEY_LEN, KeyId};
+    use crate::store::error::KernelError;
 
     /// The possessor may do everything; the user may view, read and search; others may do nothing.
     const PERMISSIONS: u32 = 0x3f0b_0000;
@@ -286,9 +262,9 @@ mod linux {
 mod nowhere {
     use std::time::Duration;
 
-    use super::KernelError;
     use crate::secret::Secret;
-    use crate::store::key::{KEY_LEN, KeyId};
+    use crate::store::data_key::{KEY_LEN, KeyId};
+    use crate::store::error::KernelError;
 
     pub(in crate::store) fn probe() -> Result<(), KernelError> {
         Err(KernelError::NoSuchThing)

@@ -5,164 +5,21 @@
 //! key is looked up by that ID only. A new key is created only if nothing is encrypted yet. A place
 //! that is unavailable today is an error, never a reason to use another one.
 
-use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use rand::TryRng;
-use rand::rngs::SysRng;
-use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::folder::{Durable, Folder, Prepared};
-use super::kernel::{self, KernelError};
-use super::keyring::{self, KeyringError};
-use super::record::{self, KEPT, SESSIONS};
-use super::{Lock, Options, Place, Setting, StoreError, data_dir, hex, lock};
+use super::data_key::{DataKey, KEY_LEN, KeyId, random};
+use super::error::{KernelError, KeyringError, StoreError};
+use super::folder::{Durable, Folder};
+use super::key_file::KeyFile;
+use super::lock::{self, Lock};
+use super::name::{KEPT, SESSIONS, is_record};
+use super::options::Options;
+use super::setting::Place;
+use super::{data_dir, hex, kernel, keyring, record};
 use crate::secret::Secret;
-
-pub(super) const KEY_LEN: usize = 32;
-
-/// Identifies a key in every keyring and record. It is random and not secret.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) struct KeyId([u8; Self::LEN]);
-
-impl KeyId {
-    pub(super) const LEN: usize = 16;
-
-    pub(super) fn of(bytes: [u8; Self::LEN]) -> Self {
-        Self(bytes)
-    }
-
-    pub(super) fn random() -> Result<Self, StoreError> {
-        random().map(Self)
-    }
-
-    pub(super) fn bytes(&self) -> &[u8; Self::LEN] {
-        &self.0
-    }
-}
-
-impl fmt::Display for KeyId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&hex::encode(&self.0))
-    }
-}
-
-impl fmt::Debug for KeyId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-impl Serialize for KeyId {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for KeyId {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        hex::decode(&text)
-            .map(Self)
-            .ok_or_else(|| serde::de::Error::custom("not a key's ID"))
-    }
-}
-
-#[derive(Debug)]
-pub(super) struct DataKey {
-    pub(super) id: KeyId,
-    pub(super) secret: Secret<[u8; KEY_LEN]>,
-}
-
-impl DataKey {
-    #[cfg(test)]
-    pub(super) fn of(id: KeyId, secret: [u8; KEY_LEN]) -> Self {
-        Self {
-            id,
-            secret: Secret::new(secret),
-        }
-    }
-}
-
-/// Random bytes from the operating system.
-pub(super) fn random<const N: usize>() -> Result<[u8; N], StoreError> {
-    let mut bytes = [0; N];
-    SysRng
-        .try_fill_bytes(&mut bytes)
-        .map_err(|_| StoreError::NoRandomness)?;
-    Ok(bytes)
-}
-
-/// The folder's information about its key (`key.json`).
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct KeyFile {
-    version: u32,
-    pub(super) id: KeyId,
-    pub(super) place: Place,
-    /// If the kernel keyring is the only place: the boot during which the key was created.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    boot_id: Option<String>,
-}
-
-impl KeyFile {
-    pub(super) const NAME: &str = "key.json";
-    const VERSION: u32 = 1;
-
-    fn new(place: Place) -> Result<Self, StoreError> {
-        Ok(Self::of(KeyId::random()?, place))
-    }
-
-    pub(super) fn of(id: KeyId, place: Place) -> Self {
-        Self {
-            version: Self::VERSION,
-            id,
-            place,
-            boot_id: match place {
-                Place::Kernel => kernel::boot_id(),
-                Place::Keyring | Place::File | Place::None => None,
-            },
-        }
-    }
-
-    pub(super) fn read(folder: &Folder) -> Result<Option<Self>, StoreError> {
-        let Some(bytes) = folder.read(Self::NAME)? else {
-            return Ok(None);
-        };
-        let path = || folder.path().join(Self::NAME);
-        match serde_json::from_slice::<Self>(&bytes) {
-            Ok(file) if file.version == Self::VERSION && file.place != Place::None => {
-                return Ok(Some(file));
-            }
-            Ok(_) | Err(_) => (),
-        }
-        // Only checked on failure, because every hit would pay for it: damaged, or just newer?
-        match serde_json::from_slice::<Versioned>(&bytes) {
-            Ok(Versioned { version }) if version > Self::VERSION => {
-                Err(StoreError::KeyFileNewer { path: path() })
-            }
-            Ok(_) | Err(_) => Err(StoreError::KeyFileDamaged { path: path() }),
-        }
-    }
-
-    /// Whether the key was only in the kernel's memory and the machine has rebooted since.
-    pub(super) fn is_lost(&self) -> bool {
-        self.boot_id
-            .as_ref()
-            .is_some_and(|made| kernel::boot_id().is_some_and(|now| *made != now))
-    }
-
-    pub(super) fn prepare<'a>(&self, folder: &'a Folder) -> Result<Prepared<'a>, StoreError> {
-        let bytes = serde_json::to_vec(self).map_err(|_| StoreError::NotJson)?;
-        folder.prepare(Self::NAME, &bytes, Durable::Yes)
-    }
-}
-
-#[derive(Deserialize)]
-struct Versioned {
-    version: u32,
-}
 
 /// The state of a key that was created earlier.
 pub(super) enum Found {
@@ -499,7 +356,7 @@ pub(super) fn for_each_sealed(
             continue;
         };
         for file in records.names()? {
-            if record::is_record(&file) && visit(&records, name, &file)? {
+            if is_record(&file) && visit(&records, name, &file)? {
                 return Ok(true);
             }
         }
@@ -519,19 +376,6 @@ fn retire(folder: &Folder, old: Option<&KeyFile>, new: &KeyFile) {
 /// The data behind these locks is never partially updated, so a panic elsewhere doesn't corrupt it.
 fn guard<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl Setting {
-    /// The place that was requested by name; `None` if hallpass chooses it.
-    pub(super) fn place(self) -> Option<Place> {
-        match self {
-            Self::Auto => None,
-            Self::Keyring => Some(Place::Keyring),
-            Self::Kernel => Some(Place::Kernel),
-            Self::File => Some(Place::File),
-            Self::None => Some(Place::None),
-        }
-    }
 }
 
 #[cfg(test)]

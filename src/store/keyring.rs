@@ -14,7 +14,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
-use super::key::{KEY_LEN, KeyId};
+use super::data_key::{KEY_LEN, KeyId};
+use super::error::KeyringError;
 use super::lock;
 use crate::secret::Secret;
 use crate::signals;
@@ -28,25 +29,6 @@ mod secret_service;
 mod always_there;
 #[cfg(not(all(unix, not(target_os = "macos"))))]
 use always_there as secret_service;
-
-/// The errors that a caller can distinguish.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum KeyringError {
-    /// There is no keyring at all. Only this error lets `auto` use another place.
-    #[error("not found: no session bus, or no Secret Service on it")]
-    NoService,
-    #[error("it is locked")]
-    Locked,
-    #[error("it did not answer within {} s", after.as_secs())]
-    TimedOut { after: Duration },
-    #[error("it has no such entry")]
-    NotFound,
-    /// It has an entry with the key's name that is not a key.
-    #[error("its entry for hallpass is not a data key")]
-    NotAKey,
-    #[error("it failed: {0}")]
-    Other(String),
-}
 
 /// With a time limit up to this, the user can't be prompted, so no unlock dialog is opened.
 pub const UNATTENDED: Duration = Duration::from_secs(2);
@@ -64,8 +46,6 @@ impl Terms {
         self.wait > UNATTENDED
     }
 }
-
-const SERVICE: &str = "hallpass";
 
 type DataSecret = Secret<[u8; KEY_LEN]>;
 

@@ -5,9 +5,9 @@
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::StoreError;
+use super::error::StoreError;
 use super::folder::{Durable, Folder};
-use super::record::digest;
+use super::name::digest;
 
 /// The kinds of unencrypted files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,7 +1,13 @@
 //! Moves the data key from one place to another. The encrypted records stay unchanged.
 
-use super::key::{self, KeyFile};
-use super::{Options, Place, Setting, Store, StoreError, kernel, keyring};
+use super::data_folder::Store;
+use super::error::StoreError;
+use super::folder::Folder;
+use super::key;
+use super::key_file::KeyFile;
+use super::options::Options;
+use super::setting::{Place, Setting};
+use super::{kernel, keyring};
 
 /// The result of moving the key.
 #[derive(Debug)]
@@ -19,7 +25,7 @@ pub enum Moved {
 impl Store {
     /// Where the key is stored, if there is one.
     pub fn key_place(&self) -> Result<Option<Place>, StoreError> {
-        let Some(folder) = super::Folder::open(&self.options.data_dir)? else {
+        let Some(folder) = Folder::open(&self.options.data_dir)? else {
             return Ok(None);
         };
         let file = self.keys.key_file(&self.options, &folder)?;
@@ -34,7 +40,7 @@ impl Store {
             setting: Setting::Auto,
             ..self.options.clone()
         };
-        let Some(folder) = super::Folder::open(&options.data_dir)? else {
+        let Some(folder) = Folder::open(&options.data_dir)? else {
             return Ok(Moved::NoKey);
         };
         let _turn = key::turn(&options, &folder)?;

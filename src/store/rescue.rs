@@ -5,10 +5,16 @@
 
 use std::collections::BTreeMap;
 
+use super::data_key::{DataKey, KEY_LEN, KeyId};
+use super::error::{KeyringError, StoreError};
 use super::folder::Folder;
-use super::key::{self, DataKey, KEY_LEN, KeyFile, KeyId, Keys};
+use super::key::{self, Keys};
+use super::key_file::KeyFile;
+use super::keyring;
+use super::name::RecordName;
+use super::options::Options;
 use super::seal::{self, Header};
-use super::{Options, Place, RecordName, StoreError, keyring};
+use super::setting::Place;
 use crate::secret::Secret;
 
 impl Keys {
@@ -122,7 +128,7 @@ fn place_of(
             Place::Keyring => {
                 let turn = folder.open_lock(key::KEYRING_LOCK)?;
                 match keyring::read(id, options.terms(), turn, || None) {
-                    Err(keyring::KeyringError::NoService) => continue,
+                    Err(KeyringError::NoService) => continue,
                     read => read.map(Some).map_err(StoreError::from),
                 }
             }

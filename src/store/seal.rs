@@ -14,8 +14,9 @@ use chacha20poly1305::{KeyInit, XChaCha20Poly1305, XNonce};
 use serde::{Serialize, de::DeserializeOwned};
 use zeroize::Zeroizing;
 
-use super::key::{DataKey, KeyId, random};
-use super::{RecordName, StoreError};
+use super::data_key::{DataKey, KeyId, random};
+use super::error::StoreError;
+use super::name::RecordName;
 use crate::credential::Generation;
 use crate::secret::Wiping;
 

@@ -14,10 +14,13 @@ use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
+use super::error::StoreError;
 use super::folder::{Durable, Folder};
-use super::record::{RecordName, digest};
-use super::{SIGN_IN as FOLDER, StoreError};
+use super::name::{RecordName, digest};
 use crate::env::Env;
+
+/// The folder for the sockets of sign-ins in progress.
+pub(super) const FOLDER: &str = "sign-in";
 
 /// The socket's name if it can't be in the data folder, inside a folder created only for it.
 const ELSEWHERE: &str = "socket";

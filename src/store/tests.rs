@@ -1,11 +1,16 @@
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
+use std::time::{Duration, Instant, SystemTime};
+
+use serde::Serialize;
 
 use super::*;
-use key::KeyId;
+use data_key::KeyId;
+use folder::{Durable, Folder};
+use key_file::KeyFile;
 
 fn options(data_dir: &Path, setting: Setting) -> Options {
     Options {
@@ -499,7 +504,7 @@ fn a_missing_or_damaged_key_file_is_rebuilt_from_the_records() {
 }
 
 fn foreign_record() -> Vec<u8> {
-    let key = key::DataKey::of(key::KeyId::of([7; 16]), [8; 32]);
+    let key = data_key::DataKey::of(KeyId::of([7; 16]), [8; 32]);
     seal::seal(&key, &RecordName::session(b"foreign"), "x", 1).unwrap()
 }
 
@@ -578,7 +583,10 @@ fn moving_a_key_leaves_its_records_unchanged() {
     assert_eq!((auto().place().unwrap(), id_in(&data)), (Place::Kernel, id));
     assert!(!data.join("key").exists());
     let folder = Folder::open(&data).unwrap().unwrap();
-    assert!(matches!(auto().find(&folder, &late), Ok(Found::Key(_))));
+    assert!(matches!(
+        auto().find(&folder, &late),
+        Ok(key::Found::Key(_))
+    ));
     assert_eq!(get(&auto(), &name()).unwrap(), Some(("x".to_owned(), 1)));
     // With a setting that names the old place, the error suggests the command, which still works.
     assert!(matches!(

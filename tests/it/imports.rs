@@ -97,6 +97,10 @@ fn imports(tree: &UseTree, path: &ModulePath, found: &mut Vec<(ModulePath, Strin
 fn paths(tokens: TokenStream, found: &mut Vec<ModulePath>) {
     let mut path: ModulePath = Vec::new();
     let mut colons = 0;
+    let mut tokens = tokens.into_iter().peekable();
+    if matches!(tokens.peek(), Some(TokenTree::Ident(ident)) if ident == "in") {
+        return; // `pub(in crate::store)` names no file.
+    }
     for token in tokens {
         match token {
             TokenTree::Ident(ident) => {
@@ -119,9 +123,7 @@ fn paths(tokens: TokenStream, found: &mut Vec<ModulePath>) {
         }
     }
     found.push(path);
-    // `pub(in super::super)` names no file.
-    let is_above = |name: &String| name == "super" || name == "crate" || name == "self";
-    found.retain(|path| path.len() > 1 && !path.iter().all(is_above));
+    found.retain(|path| path.len() > 1);
 }
 
 impl Crate {
@@ -314,7 +316,7 @@ fn circular(graph: &BTreeMap<PathBuf, BTreeMap<PathBuf, String>>) -> Vec<String>
 #[test]
 fn no_files_import_from_each_other_in_a_circle() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    for (folder, entry, least) in [("src", "lib", 150), ("benches", "hits", 3)] {
+    for (folder, entry, least) in [("src", "lib", 150), ("benches/hits", "main", 3)] {
         let graph = Crate::read(&root.join(folder), entry).graph();
         assert!(
             graph.len() >= least,
@@ -322,7 +324,7 @@ fn no_files_import_from_each_other_in_a_circle() {
             graph.len()
         );
         let mut circles = circular(&graph);
-        let pending = ["store/", "session/", "config/", "provider/"];
+        let pending = ["session/", "config/", "provider/"];
         circles.retain(|circle| !pending.iter().any(|top| circle.starts_with(top)));
         assert!(circles.is_empty(), "{folder}: {circles:#?}");
     }

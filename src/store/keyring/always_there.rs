@@ -2,7 +2,8 @@
 
 use zeroize::Zeroizing;
 
-use super::{KeyId, KeyringError, SERVICE};
+use crate::store::data_key::{KeyId, SERVICE};
+use crate::store::error::KeyringError;
 
 pub(super) struct Service;
 

@@ -14,7 +14,8 @@ use zbus::zvariant::{DynamicType, OwnedObjectPath, OwnedValue};
 use zeroize::Zeroizing;
 
 use super::bus;
-use super::{KeyId, KeyringError, SERVICE};
+use crate::store::data_key::{KeyId, SERVICE};
+use crate::store::error::KeyringError;
 
 const NAME: &str = "org.freedesktop.secrets";
 const PATH: &str = "/org/freedesktop/secrets";
