@@ -7,6 +7,9 @@
 use serde::{Deserialize, Serialize};
 use time::{Duration, OffsetDateTime};
 
+#[cfg(unix)]
+use crate::store::{Plain, RecordName, Store};
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attempt {
     pub pid: u32,
@@ -149,6 +152,20 @@ impl Attempt {
         // A clock that was set back must not make the pause longer than it is.
         (now >= ended.at && now < ended.at + pause).then_some(Pause::Until(ended.at + pause))
     }
+}
+
+/// Leaves the trace of a sign-in that the user cancelled.
+#[cfg(unix)]
+pub fn cancelled(store: &Store, record: &RecordName, now: OffsetDateTime) {
+    let name = record.as_str();
+    if let Ok(Some(attempt)) = store.read_plain::<Attempt>(Plain::Attempt, name)
+        && attempt.ended.is_none()
+    {
+        let attempt = attempt.ended(Outcome::Cancelled, String::new(), now);
+        // Without it, the next caller takes this process for one that died.
+        let _ = store.write_plain(Plain::Attempt, name, &attempt);
+    }
+    let _ = store.remove_socket(record);
 }
 
 #[cfg(test)]

@@ -21,13 +21,26 @@ use crate::oauth::token::{Client, TokenResponse, parse_token_response};
 use crate::secret::Secret;
 use crate::store::{Listed, Lock, LockKind, Place, Setting, Versioned};
 
+use super::account::Account;
 use super::attempt::{Attempt, Outcome};
+use super::context::{NOWHERE_TO_SAVE, RESERVED};
+use super::error::{Error, Sent, clock_hint};
+use super::login_line::DEFAULT_ACCOUNT;
+use super::metadata::endpoint;
+use super::person::person_of;
 use super::record::{NotNarrowed, Person, Registration, Session};
 use super::refusal::Refusals;
-use super::{
-    Account, DEFAULT_ACCOUNT, Error, NOWHERE_TO_SAVE, RESERVED, Sent, Told, Way, clock_hint,
-    endpoint, first_tokens, person_of, untimely,
-};
+use super::tab_message::TabMessage;
+use super::token_set::first_tokens;
+
+/// The ways to a person.
+#[derive(Debug)]
+enum Way {
+    Browser(Browser),
+    /// The person opens the URL: there is a terminal, but no browser of ours.
+    ShownUrl,
+    Device,
+}
 
 /// A port that a person may register, where any will do.
 const EXAMPLE_PORT: u16 = 8484;
@@ -79,7 +92,7 @@ impl Account<'_> {
             let unused = tokens.untimely_id_token(self.context.now());
             match wanted {
                 Some(kind) if tokens.token(kind).is_none() => {
-                    Err(unused.map_or(Error::NoIdToken, untimely))
+                    Err(unused.map_or(Error::NoIdToken, Error::untimely))
                 }
                 Some(_) | None => {
                     if let Some((unused, fault)) = unused {
@@ -266,7 +279,7 @@ impl Account<'_> {
                 )
             });
         let told = match &result {
-            Ok(kept) => Told::SignedIn {
+            Ok(kept) => TabMessage::SignedIn {
                 who: kept
                     .value
                     .person
@@ -296,9 +309,9 @@ impl Account<'_> {
                         | "interaction_required"
                 );
                 let told = if declined {
-                    Told::Declined
+                    TabMessage::Declined
                 } else {
-                    Told::Failed(Failure::Provider)
+                    TabMessage::Failed(Failure::Provider)
                 };
                 self.waiting_tab.replace(Some((tab, told)));
                 if declined {
@@ -312,7 +325,7 @@ impl Account<'_> {
             }
             BrowserError::Mixup { cause, tab } => {
                 self.waiting_tab
-                    .replace(Some((tab, Told::Failed(Failure::Provider))));
+                    .replace(Some((tab, TabMessage::Failed(Failure::Provider))));
                 Error::Mixup(cause)
             }
             BrowserError::Launch(_) => {

@@ -14,8 +14,10 @@ use crate::report::Report;
 use crate::store::StoreError;
 
 use super::attempt::Outcome;
+use super::login_line::LoginLine;
 use super::plan::Reason;
-use super::{LoginLine, Told};
+use super::record::UnusedIdToken;
+use super::tab_message::TabMessage;
 
 /// `login` is always the command that signs in to the account in question.
 #[derive(Debug, thiserror::Error)]
@@ -214,6 +216,14 @@ impl Outcome {
 }
 
 impl Error {
+    /// An ID token that the provider sent, and what is wrong with its times.
+    pub(super) fn untimely((unused, fault): (UnusedIdToken, Untimely)) -> Self {
+        Self::UntimelyIdToken {
+            fault,
+            provider_ahead: unused.provider_ahead,
+        }
+    }
+
     /// Whether what a provider sent failed a check, as opposed to a check that could not be made.
     pub(super) fn is_failed_check(&self) -> bool {
         matches!(
@@ -248,23 +258,23 @@ impl Error {
     }
 
     /// What the waiting tab is told of it.
-    pub(super) fn told(&self) -> Told {
+    pub(super) fn told(&self) -> TabMessage {
         match self {
-            Self::OtherPerson { pinned, person, .. } => Told::OtherPerson {
+            Self::OtherPerson { pinned, person, .. } => TabMessage::OtherPerson {
                 pinned: pinned.clone(),
                 who: person.clone(),
             },
-            Self::UnknownPerson { .. } => Told::Failed(Failure::UnknownPerson),
+            Self::UnknownPerson { .. } => TabMessage::Failed(Failure::UnknownPerson),
             // Metadata was there when the sign-in began: now it is the keys that are not.
             Self::IdToken(_)
             | Self::UntimelyIdToken { .. }
             | Self::NoMetadata { .. }
-            | Self::MetadataMoved { .. } => Told::Failed(Failure::IdToken),
-            Self::Store(_) => Told::Failed(Failure::Store),
-            Self::Http(HttpError::TimedOut { .. }) | Self::TimedOut { .. } => Told::TimedOut,
-            Self::Declined { .. } => Told::Declined,
-            Self::Http(_) => Told::Failed(Failure::Unreachable),
-            Self::ProviderRefused { .. } | Self::Mixup(_) => Told::Failed(Failure::Provider),
+            | Self::MetadataMoved { .. } => TabMessage::Failed(Failure::IdToken),
+            Self::Store(_) => TabMessage::Failed(Failure::Store),
+            Self::Http(HttpError::TimedOut { .. }) | Self::TimedOut { .. } => TabMessage::TimedOut,
+            Self::Declined { .. } => TabMessage::Declined,
+            Self::Http(_) => TabMessage::Failed(Failure::Unreachable),
+            Self::ProviderRefused { .. } | Self::Mixup(_) => TabMessage::Failed(Failure::Provider),
             Self::Config(_)
             | Self::Discovery(_)
             | Self::NoEndpoint(_)
@@ -284,7 +294,7 @@ impl Error {
             | Self::NotAccepted(_)
             | Self::SignedOutMeanwhile { .. }
             | Self::Exchange(_)
-            | Self::Vanished => Told::Failed(Failure::Exchange),
+            | Self::Vanished => TabMessage::Failed(Failure::Exchange),
         }
     }
 }

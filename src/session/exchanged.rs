@@ -14,8 +14,10 @@ use crate::provider::RegistryExchange;
 use crate::secret::Secret;
 use crate::store::{LockKind, RecordName, Store, StoreError, Versioned};
 
+use super::account::Account;
+use super::context::{Context, RESERVED};
+use super::error::Error;
 use super::record::{Person, Session, exposed, is_fresh};
-use super::{Account, Context, Error, RESERVED};
 
 /// What a registry handed out for a session.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

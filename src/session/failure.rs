@@ -6,7 +6,8 @@ use std::time::Duration as StdDuration;
 use serde::{Deserialize, Serialize};
 use time::{Duration, OffsetDateTime};
 
-use super::{Account, Error};
+use super::account::Account;
+use super::error::Error;
 use crate::credential::Generation;
 use crate::http::HttpError;
 use crate::store::{AtHand, Plain, RecordName};

@@ -8,7 +8,9 @@ use std::time::Duration as StdDuration;
 use serde::{Deserialize, Serialize};
 use time::{Duration, OffsetDateTime};
 
-use super::Error;
+use url::Url;
+
+use super::error::Error;
 use crate::http::{Http, HttpError, Response};
 use crate::oauth::discovery::{self, DiscoveryError, Metadata, Unusable};
 use crate::oauth::id_token::{self, Checked, Checks, Jwks};
@@ -244,4 +246,8 @@ fn how_telling(fault: &Error) -> u8 {
         Error::NoMetadata { status: 404, .. } => 0,
         _ => 1,
     }
+}
+
+pub(super) fn endpoint<'u>(url: Option<&'u Url>, name: &'static str) -> Result<&'u Url, Error> {
+    url.ok_or(Error::NoEndpoint(name))
 }

@@ -11,20 +11,22 @@ use time::OffsetDateTime;
 use crate::credential::{TokenKind, Want};
 use crate::oauth::token;
 use crate::oauth::token::{RefreshRefusal, parse_token_response};
-use crate::provider::Provider;
 use crate::secret::Secret;
 use crate::signals;
-use crate::store::{Lock, LockKind, RecordName, Versioned};
+use crate::store::{Lock, LockKind, Versioned};
 
+use super::account::Account;
+use super::context::RESERVED;
+use super::error::Error;
+use super::metadata::endpoint;
+use super::plan::is_refused;
 use super::plan::{Plan, plan};
 use super::record::{FailedCheck, NotNarrowed, Session, TokenSet};
 use super::refresh::{Ask, NotKnown, NotRefreshed, Whose};
+use super::refusal::Evidence;
 use super::refusal::{Effect, Refusals};
 use super::send::{SentRefresh, lost};
-use super::{
-    Account, DEFAULT_ACCOUNT, Error, Evidence, RESERVED, endpoint, first_tokens, is_refused,
-    renewed,
-};
+use super::token_set::{first_tokens, renewed};
 
 /// Keeps a session alive, and opens nothing by itself.
 const OFFLINE_ACCESS: &str = "offline_access";
@@ -36,28 +38,6 @@ enum Narrowed {
     Unsupported,
     /// The session has to be signed in or refreshed first.
     NeedsSession,
-}
-
-/// The provider with all the scopes that one sign-in of this account asks for; `None`: the
-/// provider's scopes are these already, or are not among them.
-pub(super) fn whole_of(provider: &Provider, account: &str) -> Option<Provider> {
-    let is_default = account == DEFAULT_ACCOUNT;
-    let mut all: Vec<String> = Vec::new();
-    for scopes in &provider.sign_in_scopes {
-        for scope in scopes.of(account, is_default) {
-            if !all.contains(scope) {
-                all.push(scope.clone());
-            }
-        }
-    }
-    let is_within = provider.scopes.iter().all(|scope| all.contains(scope));
-    let is_narrower = all.iter().any(|scope| !provider.scopes.contains(scope));
-    (is_within && is_narrower).then(|| Provider {
-        scopes: all,
-        sign_in_scopes: Vec::new(),
-        shows_scopes: true,
-        ..provider.clone()
-    })
 }
 
 impl Account<'_> {
@@ -389,9 +369,4 @@ fn nothing_yet(session: &Session, own: &Account<'_>, whole: &Account<'_>) -> Ver
         },
         generation: 0,
     }
-}
-
-/// Whether a record's token was made with another record's refresh token.
-pub(super) fn is_narrowed_from(session: &Session, name: &RecordName) -> bool {
-    session.narrowed_from.as_deref() == Some(name.as_str())
 }

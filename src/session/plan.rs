@@ -155,6 +155,10 @@ pub fn plan<'a>(
     Plan::Authorize { reason, fallback }
 }
 
+pub(super) fn is_refused(kept: &Versioned<Session>, want: &Want) -> bool {
+    want.refused == Some(kept.generation) || kept.value.refusals.is_dead(kept.generation)
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;

@@ -14,11 +14,18 @@ use crate::secret::Secret;
 use crate::signals;
 use crate::store::{Lock, LockKind, Reservation, StoreError, Versioned};
 
+use super::account::Account;
+use super::context::RESERVED;
+use super::error::Error;
+use super::metadata::endpoint;
+use super::person::person_of;
+use super::plan::is_refused;
 use super::plan::{Plan, plan};
 use super::record::{FailedCheck, NotNarrowed, Person, Session};
+use super::refusal::Evidence;
 use super::refusal::{Effect, Liveness, Refusals};
 use super::send::{SentRefresh, lost};
-use super::{Account, Error, Evidence, RESERVED, endpoint, is_refused, person_of, renewed};
+use super::token_set::renewed;
 
 /// Why a refresh brought nothing.
 #[derive(Debug)]

@@ -193,6 +193,14 @@ impl Refusal {
     }
 }
 
+/// How sure it is that a token was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Evidence {
+    /// Somebody said so.
+    Refusal,
+    Suspicion,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

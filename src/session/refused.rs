@@ -8,12 +8,15 @@ use crate::oauth::token::{TokenError, introspection_request};
 use crate::report::printable;
 use crate::store::{Lock, LockKind, Versioned};
 
+use super::account::Account;
 use super::attempt::{Attempt, Outcome};
+use super::context::RESERVED;
+use super::error::Error;
 use super::error::NotAccepted;
 use super::plan::{Plan, plan};
 use super::record::Session;
+use super::refusal::Evidence;
 use super::refusal::{Effect, Liveness, Refusal, ResourceName};
-use super::{Account, Error, Evidence, RESERVED};
 
 impl Account<'_> {
     /// A tool says that a token was refused, and nothing of the request that it came from. If it

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use url::Url;
 
-use super::{Account, Error};
+use super::account::Account;
+use super::error::Error;
 use crate::http::{HttpError, Response};
 use crate::oauth::token::TokenRequest;
 

@@ -9,10 +9,11 @@ use crate::provider::Provider;
 use crate::secret::Secret;
 use crate::store::{Listed, LockKind, RecordName, Versioned};
 
+use super::context::Context;
+use super::error::Error;
 use super::exchanged;
-use super::narrower::is_narrowed_from;
 use super::record::Session;
-use super::{Context, Error};
+use super::scopes::is_narrowed_from;
 
 /// What became of a session that was signed out.
 #[derive(Debug)]

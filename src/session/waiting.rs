@@ -5,13 +5,16 @@
 
 use std::time::{Duration, Instant};
 
+use super::account::Account;
 use super::attempt::{Attempt, Outcome, Pause};
+use super::context::PATIENCE;
 #[cfg(unix)]
 use super::detached::{self, Attached, Ended, Followed, Job};
+use super::error::Error;
+use super::plan::is_refused;
 use super::plan::{Plan, Reason, plan};
 use super::record::Session;
 use super::refused;
-use super::{Account, Error, PATIENCE, is_refused, untimely};
 use crate::config::{Flow, Interactive, Settings};
 use crate::credential::Want;
 use crate::grant::launch;
@@ -53,7 +56,7 @@ impl Account<'_> {
         let (reason, may_serve) = match plan(kept.as_ref(), want, self.context.now()) {
             Plan::Use => return kept.ok_or(Error::Vanished),
             Plan::Authorize { reason, fallback } => (reason, fallback.is_some()),
-            Plan::WaitForClock(unused, fault) => return Err(untimely((unused, fault))),
+            Plan::WaitForClock(unused, fault) => return Err(Error::untimely((unused, fault))),
             // Somebody has signed in since, and that token is stale already.
             Plan::Refresh { fallback, .. } => (Reason::Expired, fallback.is_some()),
             Plan::Ask { fallback } => (Reason::Refused, fallback.is_some()),
@@ -390,7 +393,7 @@ impl Account<'_> {
         let tokens = &kept.value.tokens;
         if tokens.token(want.token).is_none() {
             let unused = tokens.untimely_id_token(self.context.now());
-            return Err(unused.map_or(Error::NoIdToken, untimely));
+            return Err(unused.map_or(Error::NoIdToken, Error::untimely));
         }
         if is_refused(&kept, want) {
             return Err(Error::Vanished);

@@ -8,10 +8,11 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use super::interrupt;
+use super::messages::{Ended, FromCaller, FromProcess, Job, VERSION};
 use super::wire::{Incoming, line};
-use super::{Ended, FromCaller, FromProcess, Job, VERSION, interrupt};
 use crate::env::Env;
-use crate::session::SIGN_IN_PROCESS;
+use crate::session::context::SIGN_IN_PROCESS;
 use crate::store::{Lock, RecordName, Store, StoreError};
 use crate::terminal::Terminal;
 

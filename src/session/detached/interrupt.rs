@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use signal_hook::consts::SIGINT;
 use signal_hook::low_level::{emulate_default_handler, pipe};
 
-use super::FromCaller;
+use super::messages::FromCaller;
 use super::wire::line;
 use crate::signals;
 

@@ -12,8 +12,8 @@ use mio::net::{UnixListener, UnixStream};
 use mio::{Events, Interest, Poll, Token, Waker};
 use zeroize::Zeroizing;
 
+use super::messages::{Ended, FromCaller, FromProcess, Job, VERSION};
 use super::wire::{Incoming, LONGEST, line};
-use super::{Ended, FromCaller, FromProcess, Job, VERSION};
 use crate::secret::Wiping;
 use crate::signals;
 use crate::store::{Lock, is_own_user};

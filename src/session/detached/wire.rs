@@ -54,7 +54,7 @@ impl Incoming {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{FromCaller, FromProcess, VERSION};
+    use super::super::messages::{FromCaller, FromProcess, VERSION};
     use super::*;
     use crate::terminal::{Line, LineKind};
 
