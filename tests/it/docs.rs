@@ -73,20 +73,124 @@ fn every_link_leads_to_a_page_and_a_heading() {
 }
 
 #[test]
-fn the_pages_have_every_exit_code_and_every_variable() {
+fn the_exit_codes_page_has_every_code() {
     let page = read("docs/reference/exit-codes.md");
     for (code, meaning) in EXIT_CODES {
         assert!(page.contains(&format!("| {code} | {meaning} |")), "{code}");
     }
+    assert_eq!(first_cells(&page).count(), EXIT_CODES.len() + 1);
+}
+
+#[test]
+fn the_environment_page_has_every_variable_and_no_other() {
     let page = read("docs/reference/environment.md");
     let rows = page.lines().filter(|line| line.starts_with("| `"));
     assert_eq!(rows.count(), VARIABLES.len());
     for (names, meaning) in VARIABLES {
         assert!(page.contains(&format!(" | {meaning} |")), "{names}");
-        for name in names.split(", ") {
-            assert!(page.contains(&format!("`{name}`")), "{name}");
+    }
+    let listed: BTreeSet<_> = first_cells(&page).flat_map(code_spans).collect();
+    assert_eq!(listed, known_variables());
+}
+
+#[test]
+fn every_variable_of_hallpass_that_a_page_names_is_read_and_listed() {
+    let listed = known_variables();
+    for page in pages() {
+        let text = fs::read_to_string(&page).unwrap();
+        for name in own_variables(&text) {
+            let exists = listed.contains(name) || is_internal(name);
+            assert!(exists, "{}: {name}", page.display());
         }
     }
+    let mut sources = String::new();
+    for path in files_below(&root().join("src")) {
+        // The list itself proves nothing, and neither does the list of those that a kubeconfig sets.
+        let is_list = ["commands/help.rs", "kubectl/caller.rs"].map(|list| path.ends_with(list));
+        let is_source = path.extension().is_some_and(|extension| extension == "rs");
+        if is_source && is_list == [false, false] {
+            let text = fs::read_to_string(&path).unwrap();
+            let code = text
+                .lines()
+                .filter(|line| !line.trim_start().starts_with("//"));
+            code.for_each(|line| sources += line);
+        }
+    }
+    for name in own_variables(&sources) {
+        assert!(listed.contains(name) || is_internal(name), "{name}");
+    }
+    for name in listed.iter().filter(|name| name.starts_with("HALLPASS_")) {
+        assert!(sources.contains(&format!("\"{name}\"")), "{name}");
+    }
+}
+
+fn known_variables() -> BTreeSet<String> {
+    let names = VARIABLES.iter().flat_map(|(names, _)| names.split(", "));
+    names.map(str::to_owned).collect()
+}
+
+/// Variables that no person sets: those of the tests, and the one of the completion scripts.
+fn is_internal(variable: &str) -> bool {
+    variable.starts_with("HALLPASS_TEST_") || variable == "HALLPASS_COMPLETE"
+}
+
+/// The `HALLPASS_…` names in a text. `HALLPASS_` alone stands for all of them.
+fn own_variables(text: &str) -> impl Iterator<Item = &str> {
+    let prefix = "HALLPASS_";
+    text.match_indices(prefix).filter_map(move |(at, _)| {
+        let is_name = |c: char| c.is_ascii_uppercase() || c == '_';
+        let rest = &text[at..];
+        let end = rest.find(|c| !is_name(c)).unwrap_or(rest.len());
+        (end > prefix.len()).then(|| &rest[..end])
+    })
+}
+
+#[test]
+fn the_configuration_page_has_no_key_that_does_not_exist() {
+    let page = read("docs/reference/configuration.md");
+    let (_, settings) = page.split_once("\n## Settings\n").unwrap();
+    let (settings, providers) = settings.split_once("\n## `[providers.NAME]`\n").unwrap();
+    let (providers, resources) = providers.split_once("\n## `[[resources]]`\n").unwrap();
+    let (resources, presets) = resources.split_once("\n## Presets\n").unwrap();
+    for (table, start) in [
+        (settings, ""),
+        (providers, "[providers.corp]\n"),
+        (resources, "[[resources]]\n"),
+    ] {
+        let keys: Vec<_> = first_cells(table).flat_map(code_spans).collect();
+        assert!(!keys.is_empty(), "no table for {start:?}");
+        for key in keys {
+            assert!(!is_unknown(start, &key), "{start}{key}");
+        }
+        assert!(is_unknown(start, "no_such_key"), "{start}");
+    }
+    for preset in first_cells(presets).flat_map(code_spans) {
+        let sandbox = Sandbox::new();
+        let outcome = sandbox.run(&["get-token", &preset, "--interactive", "never"]);
+        let is_unknown = outcome.stderr.contains("unknown provider");
+        assert!(!is_unknown, "{preset}: {}", outcome.stderr);
+    }
+}
+
+/// Whether hallpass says that it doesn't know a key. The value has a type that few keys accept: an
+/// error about the type means that the key exists.
+fn is_unknown(table: &str, key: &str) -> bool {
+    let mut sandbox = Sandbox::new();
+    sandbox.config(&format!("{table}{key} = []\n"));
+    let outcome = sandbox.run(&["get-token", "corp", "--interactive", "never"]);
+    outcome.stderr.contains(&format!("unknown key `{key}`"))
+}
+
+/// The first cell of each row of the tables in a text, the header's too.
+fn first_cells(text: &str) -> impl Iterator<Item = &str> {
+    let rows = text.lines().filter_map(|line| line.strip_prefix("| "));
+    rows.map(|row| row.split(" |").next().unwrap_or(row))
+}
+
+/// What is in backticks.
+fn code_spans(cell: &str) -> Vec<String> {
+    let inside = cell.split('`').skip(1).step_by(2);
+    inside.map(str::to_owned).collect()
 }
 
 /// What is made from `tools::ALL`, and what goes with it.
