@@ -7,8 +7,9 @@ use std::ffi::OsStr;
 
 use clap_complete::CompletionCandidate;
 
-use crate::config::{Config, Flags};
+use crate::config::Flags;
 use crate::env::Env;
+use crate::provider::Config;
 use crate::provider::presets;
 
 /// Configured providers and presets.

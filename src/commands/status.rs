@@ -12,9 +12,9 @@ use std::process::ExitCode;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use crate::config::Config;
 use crate::env::Env;
 use crate::error::Error;
+use crate::provider::Config;
 use crate::report::Exit;
 use crate::serving::prepared::Prepared;
 use crate::session::record::Session;

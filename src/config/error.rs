@@ -7,9 +7,6 @@ use std::fmt;
 use std::io;
 
 use super::file::Untrusted;
-use super::folders::unprintable;
-use crate::oauth::redirect_uri::InvalidRedirectUri;
-use crate::provider::resource::InvalidPattern;
 use crate::store::{Holder, by};
 
 #[derive(Debug, thiserror::Error)]
@@ -282,9 +279,9 @@ pub enum What {
     #[error("is a list of tables: write [[{key}]], with two brackets on each side")]
     SingleBrackets { key: &'static str },
     #[error("is not a redirect URI: {0}")]
-    RedirectUri(InvalidRedirectUri),
+    RedirectUri(String),
     #[error("{0}")]
-    Pattern(InvalidPattern),
+    Pattern(String),
     #[error("must not set `{parameter}`, which hallpass sets for each request")]
     Reserved { parameter: String },
     #[error("must be a directory ID (a GUID): a directory's other names have a different issuer")]
@@ -441,17 +438,4 @@ impl fmt::Display for DidYouMean<'_> {
             None => Ok(()),
         }
     }
-}
-
-/// A name from an untrusted source, shortened and without terminal control sequences.
-pub(super) fn shown_name(name: &str) -> String {
-    const LONGEST: usize = 64;
-    let mut short: String = name.chars().take(LONGEST).collect();
-    if short.len() < name.len() {
-        short.push('…');
-    }
-    if short.contains(unprintable) {
-        short = short.escape_debug().to_string();
-    }
-    short
 }

@@ -85,28 +85,6 @@ fn absolute(env: &Env, name: &'static str) -> Result<Option<PathBuf>, ConfigErro
     }
 }
 
-/// A path for messages: `~` for the home, and without terminal control sequences.
-pub(super) fn shown(path: &Path, home: Option<&Path>) -> String {
-    let beneath = home
-        .and_then(|home| path.strip_prefix(home).ok())
-        .filter(|rest| !rest.as_os_str().is_empty());
-    let text = match beneath {
-        Some(rest) => Path::new("~").join(rest).display().to_string(),
-        None => path.display().to_string(),
-    };
-    if text.contains(unprintable) {
-        text.escape_debug().to_string()
-    } else {
-        text
-    }
-}
-
-/// Control characters, and marks that reorder the text next to them.
-pub(super) fn unprintable(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
-
 #[cfg(all(test, unix))]
 mod tests {
     use super::*;
@@ -140,19 +118,6 @@ mod tests {
             let found = user_file(&env).ok();
             let expected = expected.map(|(path, named)| (PathBuf::from(path), named));
             assert_eq!(found, expected, "{vars:?}");
-        }
-    }
-
-    #[test]
-    fn a_shown_path_has_no_terminal_control_sequences() {
-        let home = Some(Path::new("/home/me"));
-        for (path, expected) in [
-            ("/home/me/.config/a.toml", "~/.config/a.toml"),
-            ("/home/meg/a.toml", "/home/meg/a.toml"),
-            ("/etc/a.toml", "/etc/a.toml"),
-            ("/etc/\u{1b}[2J.toml", "/etc/\\u{1b}[2J.toml"),
-        ] {
-            assert_eq!(shown(Path::new(path), home), expected);
         }
     }
 }

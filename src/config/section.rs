@@ -12,11 +12,10 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use toml::de::{DeArray, DeTable, DeValue};
-use url::Url;
 use zeroize::Zeroizing;
 
-use super::error::{ConfigError, Place, Problem, What, shown_name};
-use super::folders;
+use super::error::{ConfigError, Place, Problem, What};
+use super::shown::{shown_at_home, shown_name};
 use super::similar;
 
 /// A file's text and what error messages need.
@@ -53,7 +52,7 @@ impl Name {
     /// The name as shown to the user.
     pub(crate) fn shown(&self) -> String {
         match self {
-            Self::File { path, home } => folders::shown(path, home.as_deref()),
+            Self::File { path, home } => shown_at_home(path, home.as_deref()),
             Self::Preset(id) => format!("preset {id}"),
         }
     }
@@ -468,31 +467,4 @@ pub(crate) fn printable(text: &str) -> Result<&str, What> {
     } else {
         Ok(text)
     }
-}
-
-/// Parses an address that tokens or secrets are sent to: https, or http on loopback.
-pub(crate) fn endpoint(text: &str) -> Result<Url, What> {
-    let url = crate::provider::web_url::parse(text).ok_or(What::Is("a URL"))?;
-    let confidential =
-        crate::provider::realm::Realm::of(&url).is_some_and(|realm| realm.is_confidential());
-    if !confidential {
-        return Err(What::Is(
-            "an https:// URL (http:// is for loopback addresses only)",
-        ));
-    }
-    if !url.username().is_empty() || url.password().is_some() || url.fragment().is_some() {
-        return Err(What::Is("a URL without user name, password or fragment"));
-    }
-    Ok(url)
-}
-
-/// Parses an issuer. It keeps its spelling, because it is compared character by character (RFC 9207
-/// §2.4).
-pub(crate) fn issuer(text: &str) -> Result<String, What> {
-    let url = endpoint(text)?;
-    // RFC 8414 §2
-    if url.query().is_some() {
-        return Err(What::Is("a URL without a query"));
-    }
-    Ok(text.to_owned())
 }

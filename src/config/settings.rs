@@ -99,7 +99,7 @@ impl<T> OrOff<T> {
 
 /// One layer's settings; `None` leaves a setting to the layers below.
 #[derive(Debug, Default)]
-pub(super) struct SettingsLayer {
+pub(crate) struct SettingsLayer {
     store: Option<store::Setting>,
     browser: Option<String>,
     interactive: Option<Interactive>,
@@ -113,7 +113,7 @@ pub(super) struct SettingsLayer {
 }
 
 impl SettingsLayer {
-    pub(super) fn of_file(file: &mut Section<'_, '_>) -> Result<Self, ConfigError> {
+    pub(crate) fn of_file(file: &mut Section<'_, '_>) -> Result<Self, ConfigError> {
         Ok(Self {
             store: file.parsed("store", |text| choice(text, STORES))?,
             browser: file.text("browser")?,
@@ -135,7 +135,7 @@ impl SettingsLayer {
     }
 
     /// Each setting `some_key` is `HALLPASS_SOME_KEY`.
-    pub(super) fn of_env(env: &Env) -> Result<Self, ConfigError> {
+    pub(crate) fn of_env(env: &Env) -> Result<Self, ConfigError> {
         Ok(Self {
             store: variable(env, "HALLPASS_STORE", |text| choice(text, STORES))?,
             browser: variable(env, "HALLPASS_BROWSER", |text| {
@@ -156,7 +156,7 @@ impl SettingsLayer {
         })
     }
 
-    pub(super) fn of_flags(flags: &Flags) -> Self {
+    pub(crate) fn of_flags(flags: &Flags) -> Self {
         let Flags {
             store,
             interactive,
@@ -173,7 +173,7 @@ impl SettingsLayer {
     }
 
     /// Merges this layer over a weaker one.
-    pub(super) fn over(self, lower: Self) -> Self {
+    pub(crate) fn over(self, lower: Self) -> Self {
         let Self {
             store,
             browser,
@@ -200,7 +200,7 @@ impl SettingsLayer {
         }
     }
 
-    pub(super) fn settle(self) -> Settings {
+    pub(crate) fn settle(self) -> Settings {
         let Self {
             store,
             browser,

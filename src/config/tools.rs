@@ -15,7 +15,7 @@ pub fn declare(names: fn() -> Vec<&'static str>) {
 }
 
 /// Checks a tool name in the configuration.
-pub(super) fn checked(name: &str) -> Result<String, What> {
+pub(crate) fn checked(name: &str) -> Result<String, What> {
     let names = NAMES.get().map(|names| names());
     match names {
         Some(names) if !names.contains(&name) => Err(What::OneOf(names.join(", "))),

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::error::ConfigError;
+use super::shown::shown_at_home;
 use super::{file, folders};
 use crate::env::Env;
 use crate::store::{Holder, Lock};
@@ -41,7 +42,7 @@ impl Turn {
     ) -> Result<Self, ConfigError> {
         let (path, _) = folders::user_file(env)?;
         let home = folders::home(env).ok();
-        let shown = || folders::shown(&path, home.as_deref());
+        let shown = || shown_at_home(&path, home.as_deref());
         let unwritable = |cause| ConfigError::Unwritable {
             file: shown(),
             cause,

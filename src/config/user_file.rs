@@ -9,8 +9,10 @@ use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 use super::error::ConfigError;
+use super::file::{self, Kind, Unusable};
+use super::folders;
 use super::section::{Name, Source, UnknownKeys};
-use super::{folders, read_text};
+use super::shown::shown_at_home;
 use crate::env::Env;
 
 const OPENS: &str = "# >>> ";
@@ -28,7 +30,7 @@ impl UserFile {
     pub(crate) fn read(env: &Env) -> Result<Self, ConfigError> {
         let (path, _) = folders::user_file(env)?;
         let home = folders::home(env).ok();
-        let shown = folders::shown(&path, home.as_deref());
+        let shown = shown_at_home(&path, home.as_deref());
         let text = read_text(&path, &shown)?.unwrap_or_default();
         Ok(Self { path, home, text })
     }
@@ -115,6 +117,21 @@ pub(crate) fn block_at<'t>(text: &'t str, title: &str) -> Option<(Range<usize>, 
     let end = inner + length + closes.len();
     let start = start - usize::from(text.get(..start)?.ends_with('\n'));
     Some((start..end, lines))
+}
+
+/// The text of another program's file, if it exists and no other user can have written it.
+pub(crate) fn read_text(
+    path: &Path,
+    shown: &str,
+) -> Result<Option<Zeroizing<String>>, ConfigError> {
+    let file = || shown.to_owned();
+    file::read(path, Kind::User).map_err(|unusable| match unusable {
+        Unusable::Untrusted(why) => ConfigError::Untrusted { file: file(), why },
+        Unusable::Unreadable(cause) => ConfigError::Unreadable {
+            file: file(),
+            cause,
+        },
+    })
 }
 
 #[cfg(test)]

@@ -9,14 +9,15 @@ use std::path::PathBuf;
 
 use url::Url;
 
-use super::presets;
-use super::{Identity, Origin, Provider, RegistryExchange};
+use super::definition::{ACCOUNT_PROMPTS, Identity, Origin, Provider, RegistryExchange};
+use super::values::{
+    base, endpoint, endpoint_with_fragment, extra_param, issuer, preset, redirect_uri,
+    resource_indicator, scope, tenant,
+};
 use crate::config::error::{ConfigError, What};
-use crate::config::section::{Section, Title, endpoint, issuer, printable};
+use crate::config::section::{Section, Title};
 use crate::config::settings::{OrOff, choice};
-use crate::config::similar;
 use crate::oauth::RedirectUri;
-use crate::oauth::authorization::RESERVED;
 use crate::oauth::token::ClientAuth;
 
 #[derive(Debug, Clone, Default)]
@@ -82,11 +83,6 @@ const CLIENT_AUTHS: &[(&str, ClientAuth)] = &[
     ("basic", ClientAuth::Basic),
     ("post", ClientAuth::Post),
 ];
-
-/// The values of `prompt` that let the user choose an account: OpenID Connect's own, and the one
-/// that asks for the password again at providers without an account picker.
-pub(super) const ACCOUNT_PROMPTS: &[(&str, &str)] =
-    &[("select_account", "select_account"), ("login", "login")];
 
 impl ProviderLayer {
     /// A layer that only names a preset.
@@ -217,47 +213,29 @@ impl ProviderLayer {
         }
     }
 
-    /// The provider that all layers together describe. Only the preset that they name is parsed.
-    pub(crate) fn resolve(
+    /// Merges this layer over that of its preset `id`.
+    pub(super) fn over_preset(self, id: &'static str, preset: Self) -> Self {
+        // A preset, base and tenant don't name a different server than the preset did.
+        let tenant = self.tenant.clone();
+        let own = Self {
+            preset: None,
+            base: None,
+            tenant: None,
+            ..self
+        };
+        Self {
+            preset: Some(id),
+            tenant,
+            ..own.over(preset)
+        }
+    }
+
+    pub(super) fn into_provider(
         self,
         name: String,
         origin: Origin,
         ca_file: Option<PathBuf>,
-    ) -> Result<Provider, ConfigError> {
-        let mut unfilled = None;
-        let layer = match self.preset {
-            None => self,
-            Some(id) => {
-                let preset = presets::read(id, &self)?;
-                unfilled = preset.unfilled;
-                // A preset, base and tenant don't name a different server than the preset did.
-                let tenant = self.tenant.clone();
-                let own = Self {
-                    preset: None,
-                    base: None,
-                    tenant: None,
-                    ..self
-                };
-                Self {
-                    preset: Some(id),
-                    tenant,
-                    ..own.over(preset.layer)
-                }
-            }
-        };
-        let provider = layer.into_provider(name, origin, ca_file);
-        match unfilled {
-            Some("base") => return Err(provider.unfilled("base", "https://git.corp.example")),
-            Some("tenant") => {
-                let example = "00000000-0000-0000-0000-000000000000";
-                return Err(provider.unfilled("tenant", example));
-            }
-            Some(_) | None => {}
-        }
-        check(provider)
-    }
-
-    fn into_provider(self, name: String, origin: Origin, ca_file: Option<PathBuf>) -> Provider {
+    ) -> Provider {
         let Self {
             preset,
             base: _,
@@ -414,93 +392,4 @@ impl Server {
             identity: identity.or(lower.identity),
         }
     }
-}
-
-/// Checks what every flow needs. The client ID is checked when it is used.
-fn check(provider: Provider) -> Result<Provider, ConfigError> {
-    let by_hand = provider.token_endpoint.is_some()
-        && (provider.authorization_endpoint.is_some()
-            || provider.device_authorization_endpoint.is_some());
-    if provider.issuer.is_none() && !by_hand {
-        if provider.preset.is_none()
-            && let Some(preset) = presets::known(&provider.name)
-        {
-            return Err(provider.missing("preset", preset));
-        }
-        return Err(provider.unfilled("issuer", "https://login.corp.example"));
-    }
-    if provider.issuer.is_none() && provider.is_openid() {
-        return Err(ConfigError::OpenIdWithoutIssuer {
-            provider: provider.name,
-        });
-    }
-    Ok(provider)
-}
-
-fn preset(text: &str) -> Result<&'static str, What> {
-    presets::known(text).ok_or_else(|| What::UnknownPreset {
-        similar: similar::nearest(text, presets::names()),
-        known: presets::names().collect::<Vec<_>>().join(", "),
-    })
-}
-
-fn base(text: &str) -> Result<String, What> {
-    let url = endpoint(text)?;
-    if url.query().is_some() {
-        return Err(What::Is("a URL without a query"));
-    }
-    Ok(url.as_str().trim_end_matches('/').to_owned())
-}
-
-/// Under any other name of a directory, Entra's metadata has an issuer that differs from its URL,
-/// and OIDC Discovery §4.3 requires rejecting that.
-fn tenant(text: &str) -> Result<String, What> {
-    const GROUPS: [usize; 5] = [8, 4, 4, 4, 12];
-    let is_guid = text.split('-').map(str::len).eq(GROUPS)
-        && text.bytes().all(|b| b == b'-' || b.is_ascii_hexdigit());
-    is_guid
-        .then(|| text.to_ascii_lowercase())
-        .ok_or(What::Tenant)
-}
-
-/// RFC 6749 §3.3
-pub(crate) fn scope(text: &str) -> Result<String, What> {
-    let is_token = text
-        .bytes()
-        .all(|b| matches!(b, 0x21 | 0x23..=0x5b | 0x5d..=0x7e));
-    if is_token && !text.is_empty() {
-        Ok(text.to_owned())
-    } else {
-        Err(What::Is("one scope per entry, without spaces"))
-    }
-}
-
-pub(crate) fn redirect_uri(text: &str) -> Result<RedirectUri, What> {
-    RedirectUri::parse(text).map_err(What::RedirectUri)
-}
-
-/// RFC 8707 §2: an absolute URI without a fragment, sent as written.
-pub(crate) fn resource_indicator(text: &str) -> Result<String, What> {
-    let url = Url::parse(text).map_err(|_| What::Is("an absolute URI"))?;
-    if url.fragment().is_some() {
-        return Err(What::Is("a URI without a fragment"));
-    }
-    Ok(text.to_owned())
-}
-
-pub(crate) fn extra_param(name: &str) -> Result<&str, What> {
-    let name = printable(name)?;
-    if RESERVED.contains(&name) {
-        return Err(What::Reserved {
-            parameter: name.to_owned(),
-        });
-    }
-    Ok(name)
-}
-
-/// A page for the user to open; hallpass sends nothing there.
-fn endpoint_with_fragment(text: &str) -> Result<Url, What> {
-    let (page, _) = text.split_once('#').unwrap_or((text, ""));
-    endpoint(page)?;
-    Url::parse(text).map_err(|_| What::Is("a URL"))
 }

@@ -3,14 +3,6 @@
 //! They are data only, with one file for each provider in `config/providers`. Only the preset in
 //! use is parsed. A preset has a `client_id` only if hallpass may use that ID.
 
-use std::path::PathBuf;
-
-use zeroize::Zeroizing;
-
-use super::layer::{ProviderLayer, SERVER_KEYS};
-use crate::config::error::ConfigError;
-use crate::config::section::{Blanks, Name, Source, UnknownKeys};
-
 /// The presets, sorted by name.
 const PRESETS: &[(&str, &str)] = &[
     ("acr", include_str!("../../config/providers/acr.toml")),
@@ -81,43 +73,8 @@ pub(crate) fn known(name: &str) -> Option<&'static str> {
     PRESETS.iter().map(|(id, _)| *id).find(|id| *id == name)
 }
 
-/// A preset as a layer, and its first unfilled placeholder.
-pub(super) struct Filled {
-    pub(super) layer: ProviderLayer,
-    pub(super) unfilled: Option<&'static str>,
-}
-
-/// Reads the preset `id`, with its placeholders filled in from the layers above it.
-pub(super) fn read(id: &'static str, above: &ProviderLayer) -> Result<Filled, ConfigError> {
-    let text = PRESETS.iter().find(|(name, _)| *name == id);
-    let text = text.map_or("", |(_, text)| *text);
-    for (key, blank, given) in [
-        ("base", "{base}", &above.base),
-        ("tenant", "{tenant}", &above.tenant),
-    ] {
-        if given.is_some() && !text.contains(blank) {
-            return Err(ConfigError::NotInPreset { preset: id, key });
-        }
-    }
-    let source = Source {
-        name: Name::Preset(id),
-        text: Zeroizing::new(text.to_owned()),
-        folder: PathBuf::new(),
-        home: None,
-        unknown_keys: UnknownKeys::Refused,
-    };
-    let mut section = source.parse()?;
-    let own_base = section.text("base")?;
-    section.fill(Blanks {
-        base: above.base.as_deref().or(own_base.as_deref()),
-        tenant: above.tenant.as_deref(),
-    });
-    if above.server.is_named() {
-        section.forget(SERVER_KEYS);
-    }
-    let layer = ProviderLayer::read_keys(&mut section)?;
-    // An unknown registration page is no reason to fail if the server is configured directly.
-    let unfilled = section.unfilled().filter(|_| !above.server.is_named());
-    section.end()?;
-    Ok(Filled { layer, unfilled })
+/// The text of a preset's file.
+pub(super) fn text(id: &str) -> &'static str {
+    let preset = PRESETS.iter().find(|(name, _)| *name == id);
+    preset.map_or("", |(_, text)| *text)
 }

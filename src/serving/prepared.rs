@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use super::target::SelectedAccount;
 use crate::arguments::{Asking, Common};
-use crate::config::{Config, Flags, Interactive};
+use crate::config::{Flags, Interactive};
 use crate::env::Env;
 use crate::error::Error;
+use crate::provider::Config;
 use crate::provider::Provider;
 use crate::session::record::{Identity, Session};
 use crate::session::{Context, DEFAULT_ACCOUNT};

@@ -1,9 +1,9 @@
 //! Which provider and account a command line means, and the command that signs in to it.
 
 use crate::arguments::{AdHocArgs, Target};
-use crate::config::{Config, ProviderOverrides};
 use crate::error::Error;
 use crate::provider::Provider;
+use crate::provider::{Config, ProviderOverrides};
 use crate::report::printable_url;
 use crate::session::{DEFAULT_ACCOUNT, LoginLine};
 use crate::shell::quoted;

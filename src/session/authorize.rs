@@ -19,13 +19,12 @@ use crate::oauth::id_token::Nonce;
 use crate::oauth::token;
 use crate::oauth::token::{Client, TokenResponse, parse_token_response};
 use crate::secret::Secret;
-use crate::store::{Listed, Lock, LockKind, Place, Setting, Versioned};
+use crate::store::{Lock, LockKind, Place, Setting, Versioned};
 
 use super::account::Account;
 use super::attempt::{Attempt, Outcome};
 use super::context::{NOWHERE_TO_SAVE, RESERVED};
 use super::error::{Error, Sent, clock_hint};
-use super::login_line::DEFAULT_ACCOUNT;
 use super::metadata::endpoint;
 use super::person::person_of;
 use super::record::{NotNarrowed, Person, Registration, Session};
@@ -522,97 +521,5 @@ impl Account<'_> {
         let reservation = room().or_else(|_| room())?;
         self.committed(reservation, session, generation, &lock)?;
         Ok(generation)
-    }
-
-    /// Whether the provider should ask which account to sign in with. Its cookie would otherwise
-    /// sign in the same person again: under a second label, or after another person signed in.
-    fn wants_account_choice(&self, pinned: Option<&Person>) -> Result<bool, Error> {
-        if self
-            .last_attempt()?
-            .is_some_and(|attempt| attempt.other_person)
-        {
-            return Ok(true);
-        }
-        if pinned.is_some() {
-            return Ok(false);
-        }
-        let is_default = self.identity.account == DEFAULT_ACCOUNT;
-        Ok(!is_default || !self.other_accounts()?.is_empty())
-    }
-
-    /// The `prompt` for that, where the configuration or the provider's metadata names one.
-    fn account_prompt(&self, metadata: &Metadata) -> Option<&'static str> {
-        const SELECT_ACCOUNT: &str = "select_account";
-        let supported = metadata.prompt_values_supported.iter().flatten();
-        self.provider.account_prompt.or_else(|| {
-            let mut supported = supported;
-            supported
-                .any(|value| value == SELECT_ACCOUNT)
-                .then_some(SELECT_ACCOUNT)
-        })
-    }
-
-    /// Warns where the person who signed in is already signed in under another label.
-    fn warn_of_same_person(&self, person: &Person) -> Result<(), Error> {
-        let same = self
-            .other_accounts()?
-            .into_iter()
-            .find(|(_, other)| other.as_ref().is_some_and(|other| other.is_same(person)));
-        if let Some((other, _)) = same {
-            let Self {
-                identity, login, ..
-            } = self;
-            self.context.terminal.warn(&format!(
-                "accounts {} and {other} are now the same person, {}. To use {} for another \
-                 person, run `{}`, then `{}`, and choose the other account in the browser",
-                identity.account,
-                person.shown(),
-                identity.account,
-                login.logout(),
-                login.this,
-            ));
-        }
-        Ok(())
-    }
-
-    /// The other accounts of this provider that are signed in, and who they are.
-    fn other_accounts(&self) -> Result<Vec<(String, Option<Person>)>, Error> {
-        let mut accounts = Vec::new();
-        for Listed { name } in self.context.store.sessions()? {
-            // A record that can't be opened says nothing about an account.
-            let Ok(Some(kept)) = self.context.store.read::<Session>(&name) else {
-                continue;
-            };
-            let Session {
-                identity, person, ..
-            } = kept.value;
-            if identity.is_at(&self.provider) && identity.account != self.identity.account {
-                accounts.push((identity.account, person));
-            }
-        }
-        Ok(accounts)
-    }
-
-    /// Who this account was first signed in as, whatever scopes that was for.
-    fn pinned(&self) -> Result<Option<Person>, Error> {
-        if let Some(person) = self.kept()?.and_then(|kept| kept.value.person) {
-            return Ok(Some(person));
-        }
-        for Listed { name } in self.context.store.sessions()? {
-            // A record that cannot be opened says nothing about this account.
-            let Ok(Some(kept)) = self.context.store.read::<Session>(&name) else {
-                continue;
-            };
-            let Session {
-                identity, person, ..
-            } = kept.value;
-            if person.is_some()
-                && identity.is_at(&self.provider)
-                && identity.account == self.identity.account
-            {
-                return Ok(person);
-            }
-        }
-        Ok(None)
     }
 }

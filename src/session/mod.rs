@@ -7,6 +7,7 @@
 //! nothing.
 
 mod account;
+mod accounts;
 pub mod attempt;
 mod authorize;
 mod context;

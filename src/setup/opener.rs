@@ -7,9 +7,10 @@ use url::Url;
 
 use super::host::Host;
 use crate::arguments::Opener;
-use crate::config::{Config, ConfigError, Flags, Match, UserFile};
+use crate::config::{ConfigError, Flags, UserFile};
 use crate::env::Env;
 use crate::error::Error;
+use crate::provider::{Config, Match};
 use crate::provider::{OF_ANY_ISSUER, Provider, Realm, web_url};
 use crate::shell::quoted;
 

@@ -2,9 +2,10 @@
 
 use super::opener::{made_by, toml_text};
 use super::plan::Check;
-use crate::config::{Config, Flags, UserFile};
+use crate::config::{Flags, UserFile};
 use crate::env::Env;
 use crate::error::Error;
+use crate::provider::Config;
 
 /// What begins the title of every block that a set-up writes.
 const ANY: &str = "hallpass setup ";

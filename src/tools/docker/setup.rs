@@ -19,9 +19,10 @@ use super::files::{
     ClientFile, TakenFirst, bare, docker_file, keys_of, logged_in, podman_files, podmans_there,
     registry, server_of, taken_first, whole,
 };
-use crate::config::{Config, Flags, UserFile, home};
+use crate::config::{Flags, UserFile, home};
 use crate::env::Env;
 use crate::error::Error;
+use crate::provider::Config;
 use crate::provider::{Realm, resource::Pattern};
 use crate::setup::edit::Edit;
 use crate::setup::edit::link::{self, Place};

@@ -4,11 +4,12 @@ use url::Url;
 
 use super::arguments::NAME;
 use super::repository::Repository;
-use crate::config::{Interactive, Match, Settings};
+use crate::config::{Interactive, Settings};
 use crate::credential::{
     Action, Credential, Refusal, Reply, Request, Resource, StoredCredential, Want,
 };
 use crate::error::Error;
+use crate::provider::Match;
 use crate::provider::{Realm, web_url};
 use crate::report::{Exit, Report, printable};
 use crate::serving::answer;

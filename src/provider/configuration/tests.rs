@@ -1,8 +1,13 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use zeroize::Zeroizing;
+
 use super::*;
+use crate::config::section::{Name, UnknownKeys};
+use crate::config::{Flow, Interactive, shown};
 use crate::oauth::token::ClientAuth;
+use crate::provider::ProviderOverrides;
 use crate::store;
 
 /// The user's file of a [`Machine`], as messages show it.
@@ -1217,7 +1222,7 @@ fn a_missing_file_is_fine_unless_it_was_named() {
     assert_eq!(config.settings, Settings::default());
 }
 
-const DOCUMENTATION: &str = include_str!("../../docs/reference/configuration.md");
+const DOCUMENTATION: &str = include_str!("../../../docs/reference/configuration.md");
 
 fn source(text: &str) -> Source {
     Source {

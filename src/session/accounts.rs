@@ -1,0 +1,102 @@
+//! The accounts that are signed in at one provider, and which person each belongs to.
+
+use super::account::Account;
+use super::error::Error;
+use super::login_line::DEFAULT_ACCOUNT;
+use super::record::{Person, Session};
+use crate::oauth::discovery::Metadata;
+use crate::store::Listed;
+
+impl Account<'_> {
+    /// Whether the provider should ask which account to sign in with. Its cookie would otherwise
+    /// sign in the same person again: under a second label, or after another person signed in.
+    pub(super) fn wants_account_choice(&self, pinned: Option<&Person>) -> Result<bool, Error> {
+        if self
+            .last_attempt()?
+            .is_some_and(|attempt| attempt.other_person)
+        {
+            return Ok(true);
+        }
+        if pinned.is_some() {
+            return Ok(false);
+        }
+        let is_default = self.identity.account == DEFAULT_ACCOUNT;
+        Ok(!is_default || !self.other_accounts()?.is_empty())
+    }
+
+    /// The `prompt` for that, where the configuration or the provider's metadata names one.
+    pub(super) fn account_prompt(&self, metadata: &Metadata) -> Option<&'static str> {
+        const SELECT_ACCOUNT: &str = "select_account";
+        let supported = metadata.prompt_values_supported.iter().flatten();
+        self.provider.account_prompt.or_else(|| {
+            let mut supported = supported;
+            supported
+                .any(|value| value == SELECT_ACCOUNT)
+                .then_some(SELECT_ACCOUNT)
+        })
+    }
+
+    /// Warns where the person who signed in is already signed in under another label.
+    pub(super) fn warn_of_same_person(&self, person: &Person) -> Result<(), Error> {
+        let same = self
+            .other_accounts()?
+            .into_iter()
+            .find(|(_, other)| other.as_ref().is_some_and(|other| other.is_same(person)));
+        if let Some((other, _)) = same {
+            let Self {
+                identity, login, ..
+            } = self;
+            self.context.terminal.warn(&format!(
+                "accounts {} and {other} are now the same person, {}. To use {} for another \
+                 person, run `{}`, then `{}`, and choose the other account in the browser",
+                identity.account,
+                person.shown(),
+                identity.account,
+                login.logout(),
+                login.this,
+            ));
+        }
+        Ok(())
+    }
+
+    /// The other accounts of this provider that are signed in, and who they are.
+    fn other_accounts(&self) -> Result<Vec<(String, Option<Person>)>, Error> {
+        let mut accounts = Vec::new();
+        for Listed { name } in self.context.store.sessions()? {
+            // A record that can't be opened says nothing about an account.
+            let Ok(Some(kept)) = self.context.store.read::<Session>(&name) else {
+                continue;
+            };
+            let Session {
+                identity, person, ..
+            } = kept.value;
+            if identity.is_at(&self.provider) && identity.account != self.identity.account {
+                accounts.push((identity.account, person));
+            }
+        }
+        Ok(accounts)
+    }
+
+    /// Who this account was first signed in as, whatever scopes that was for.
+    pub(super) fn pinned(&self) -> Result<Option<Person>, Error> {
+        if let Some(person) = self.kept()?.and_then(|kept| kept.value.person) {
+            return Ok(Some(person));
+        }
+        for Listed { name } in self.context.store.sessions()? {
+            // A record that cannot be opened says nothing about this account.
+            let Ok(Some(kept)) = self.context.store.read::<Session>(&name) else {
+                continue;
+            };
+            let Session {
+                identity, person, ..
+            } = kept.value;
+            if person.is_some()
+                && identity.is_at(&self.provider)
+                && identity.account == self.identity.account
+            {
+                return Ok(person);
+            }
+        }
+        Ok(None)
+    }
+}
