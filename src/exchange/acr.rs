@@ -1,8 +1,7 @@
-//! Azure Container Registry: an Entra ID access token for the registry's own refresh token.
+//! Azure Container Registry: exchanges an Entra ID access token for the registry's refresh token.
 //!
 //! Specification: <https://azure.github.io/acr/AAD-OAuth.html> ("Calling POST /oauth2/exchange").
-//! What it calls a refresh token is the registry's own, for three hours or so, and never the
-//! provider's.
+//! This refresh token is the registry's own and valid for about three hours. It isn't the provider's.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -14,10 +13,10 @@ use super::{ExchangeError, Exchanged, at, name_of, succeeded};
 use crate::http::Http;
 use crate::secret::Secret;
 
-/// The user name that says "the password is a refresh token".
+/// The user name that marks the password as a refresh token.
 const USERNAME: &str = "00000000-0000-0000-0000-000000000000";
 
-/// `tenant` is the directory that issued the token, where it is known.
+/// `tenant` is the directory that issued the token, if it is known.
 ///
 /// # Errors
 ///
@@ -50,10 +49,10 @@ fn form(service: &str, tenant: Option<&str>, access_token: &Secret<String>) -> S
 
 fn read(body: &Secret<Vec<u8>>) -> Option<Exchanged> {
     #[derive(Deserialize)]
-    struct Answer {
+    struct Reply {
         refresh_token: Secret<String>,
     }
-    let Answer { refresh_token } = serde_json::from_slice(body.expose()).ok()?;
+    let Reply { refresh_token } = serde_json::from_slice(body.expose()).ok()?;
     if refresh_token.expose().is_empty() {
         return None;
     }
@@ -64,8 +63,8 @@ fn read(body: &Secret<Vec<u8>>) -> Option<Exchanged> {
     })
 }
 
-/// The `exp` of a JWT (RFC 7519 §4.1.4). Nothing is decided by it but when to make a new one, so
-/// the signature is not looked at.
+/// The `exp` of a JWT (RFC 7519 §4.1.4). It only decides when to request a new one, so the
+/// signature isn't verified.
 fn expiry(token: &Secret<String>) -> Option<OffsetDateTime> {
     #[derive(Deserialize)]
     struct Claims {
@@ -86,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn the_form_is_as_the_specification_has_it() {
+    fn the_form_follows_the_specification() {
         let form = |tenant| form("a.azurecr.io:8443", tenant, &"t+/=".into());
         assert_eq!(
             form(Some("409520d4-8100-4d1d-ad47-72432ddcc120")).expose(),
@@ -97,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn the_answer_lives_as_long_as_its_token_says() {
+    fn the_expiry_comes_from_the_token() {
         let at = |seconds| OffsetDateTime::from_unix_timestamp(seconds).ok();
         for (token, expected) in [
             (jwt(r#"{"exp":1497990801,"sub":"u"}"#), at(1_497_990_801)),
@@ -114,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_without_a_token_is_none() {
+    fn a_response_without_a_token_is_malformed() {
         for body in [
             "",
             "{}",

@@ -1,8 +1,8 @@
-//! Harbor: an ID token for the user's name and CLI secret.
+//! Harbor: exchanges an ID token for the user name and CLI secret.
 //!
 //! Specification: <https://goharbor.io/docs/main/administration/configure-authentication/oidc-auth/>
 //! ("Using OIDC from the Docker or Helm CLI") and `GET /users/current` of Harbor's API 2.0. Harbor
-//! takes the ID token of a user whom it knows, issued to the client that Harbor is registered as.
+//! accepts the ID token of a user that it knows, issued to the client that Harbor is registered as.
 
 use serde::Deserialize;
 use url::Url;
@@ -27,7 +27,7 @@ pub fn exchange(
     })
 }
 
-/// The secret itself does not expire: it is asked for again when the session is renewed.
+/// The secret doesn't expire: hallpass requests it again when the session is renewed.
 fn read(body: &Secret<Vec<u8>>) -> Option<Exchanged> {
     #[derive(Deserialize)]
     struct User {
@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_user_of_the_oidc_mode_has_a_secret_and_others_have_none() {
+    fn only_users_who_sign_in_with_oidc_have_a_secret() {
         let read = |body: &str| read(&Secret::new(body.as_bytes().to_vec()));
         let found = read(
             r#"{"user_id":7,"username":"alice","email":"a@b.example","oidc_user_meta":

@@ -1,7 +1,7 @@
-//! A session's token made into another credential: a registry's own.
+//! Exchanges a session's token for another credential: a registry's own.
 //!
-//! One file a kind of registry. Each makes one request and reads its answer; when it is made and
-//! what is kept of it is the session's business. Nobody is ever asked for anything here.
+//! One file per kind of registry. Each makes one request and parses the response. The session decides
+//! when to exchange and what to store. Nothing here ever prompts the user.
 
 pub mod acr;
 pub mod harbor;
@@ -12,12 +12,12 @@ use url::Url;
 use crate::http::{HttpError, Response};
 use crate::secret::Secret;
 
-/// What a registry handed out.
+/// The credential that a registry issued.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Exchanged {
     pub username: String,
     pub secret: Secret<String>,
-    /// `None`: the registry did not say.
+    /// `None` if the registry didn't say.
     pub expires_at: Option<OffsetDateTime>,
 }
 
@@ -25,18 +25,18 @@ pub struct Exchanged {
 pub enum ExchangeError {
     #[error(transparent)]
     Http(#[from] HttpError),
-    #[error("the registry {registry} does not take the provider's token (status {status})")]
+    #[error("the registry {registry} rejected the provider's token (status {status})")]
     Refused { registry: String, status: u16 },
-    #[error("the registry {registry} cannot answer now (status {status})")]
+    #[error("the registry {registry} is unavailable (status {status})")]
     Unavailable { registry: String, status: u16 },
-    #[error("the answer of the registry {registry} has no {member}")]
+    #[error("the response from the registry {registry} has no {member}")]
     Malformed {
         registry: String,
         member: &'static str,
     },
 }
 
-/// The body of an answer that succeeded.
+/// The body of a successful response.
 fn succeeded(registry: &Url, response: Response) -> Result<Secret<Vec<u8>>, ExchangeError> {
     let registry = name_of(registry);
     match response.status {
@@ -46,7 +46,7 @@ fn succeeded(registry: &Url, response: Response) -> Result<Secret<Vec<u8>>, Exch
     }
 }
 
-/// The host, and the port where it is not the usual one.
+/// The host, with the port unless it is the default one.
 fn name_of(registry: &Url) -> String {
     let host = registry.host_str().unwrap_or_default();
     match registry.port() {
@@ -55,7 +55,7 @@ fn name_of(registry: &Url) -> String {
     }
 }
 
-/// An address of the registry itself, without what the URL had behind its host.
+/// A URL at the registry itself; replaces everything after the host.
 fn at(registry: &Url, path: &str) -> Url {
     let mut url = registry.clone();
     url.set_path(path);

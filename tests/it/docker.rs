@@ -15,7 +15,7 @@ const HOST: &str = "registry.corp.example";
 const HUB: &str = "https://index.docker.io/v1/";
 const NOT_FOUND: &str = "credentials not found in native keychain\n";
 
-/// A scene in which `corp` opens a registry.
+/// A scene with a registry whose provider is `corp`.
 fn scene() -> Scene {
     scene_with("")
 }
@@ -44,7 +44,7 @@ impl Docker for Sandbox {
     }
 }
 
-/// User name and secret of an answer to `get`, whose server is the one that was asked for.
+/// User name and secret of a reply to `get`, which must repeat the server URL.
 #[track_caller]
 fn answered(outcome: &Outcome, server: &str) -> (String, String) {
     let reply = outcome.json();
@@ -71,10 +71,10 @@ fn listed(sandbox: &Sandbox) -> Value {
     sandbox.docker("list", "unused").json()
 }
 
-// --- a registry that a provider opens ---
+// --- a registry with a provider ---
 
 #[test]
-fn a_configured_registry_is_signed_in_to_once_and_then_answered() {
+fn a_registry_with_a_provider_needs_one_sign_in() {
     let scene = scene();
     let (username, token) = answered(&scene.sandbox.docker("get", HOST), HOST);
     assert_eq!(username, "alice");
@@ -87,7 +87,7 @@ fn a_configured_registry_is_signed_in_to_once_and_then_answered() {
 }
 
 #[test]
-fn who_signed_in_for_git_has_signed_in_for_the_registry() {
+fn git_and_the_registry_share_a_sign_in() {
     let scene =
         scene_with("[[resources]]\nmatch = \"https://git.corp.example\"\nprovider = \"corp\"\n");
     let git = b"protocol=https\nhost=git.corp.example\n";
@@ -100,7 +100,7 @@ fn who_signed_in_for_git_has_signed_in_for_the_registry() {
 }
 
 #[test]
-fn every_way_to_write_a_registry_is_answered_and_comes_back_as_it_was_written() {
+fn every_spelling_of_a_registry_is_answered_and_repeated() {
     let scene = scene();
     let (_, token) = answered(&scene.sandbox.docker("get", HOST), HOST);
     for server in [
@@ -119,7 +119,7 @@ fn every_way_to_write_a_registry_is_answered_and_comes_back_as_it_was_written() 
 }
 
 #[test]
-fn the_names_of_the_hub_are_one_and_its_other_keys_are_their_own() {
+fn all_names_of_docker_hub_share_credentials_but_its_token_keys_do_not() {
     let mut scene = scene();
     scene.configure("[[resources]]\nmatch = \"https://docker.io\"\nprovider = \"corp\"\n");
     let (_, token) = answered(&scene.sandbox.docker("get", HUB), HUB);
@@ -145,7 +145,7 @@ fn the_names_of_the_hub_are_one_and_its_other_keys_are_their_own() {
 }
 
 #[test]
-fn a_look_alike_is_another_registry_and_nobody_is_asked() {
+fn a_similar_host_name_gets_no_token_and_opens_no_browser() {
     let mut scene = scene();
     scene.configure(
         "[[resources]]\nmatch = \"https://registry.corp.example\"\nprovider = \"corp\"\n\
@@ -181,7 +181,7 @@ fn a_look_alike_is_another_registry_and_nobody_is_asked() {
         let refused = scene.sandbox.docker("get", server);
         assert_eq!(refused.code, Some(1), "{refused}");
         assert_eq!(
-            refused.stdout, "hallpass: the server URL is not that of a registry\n",
+            refused.stdout, "hallpass: the server URL does not name a registry\n",
             "{refused}"
         );
     }
@@ -189,7 +189,7 @@ fn a_look_alike_is_another_registry_and_nobody_is_asked() {
 }
 
 #[test]
-fn an_unknown_registry_is_not_found_and_nothing_is_written() {
+fn an_unknown_registry_is_not_found_and_writes_nothing() {
     let scene = scene();
     for server in [HUB, "docker.io", "quay.io", "localhost:5000"] {
         not_found(&scene.sandbox.docker("get", server));
@@ -200,7 +200,7 @@ fn an_unknown_registry_is_not_found_and_nothing_is_written() {
 }
 
 #[test]
-fn a_token_is_refreshed_while_it_has_five_minutes_left_or_half_its_life() {
+fn a_token_is_refreshed_if_less_than_five_minutes_or_half_its_lifetime_is_left() {
     for (life, fresh, stale) in [(3600, 3290, 3310), (400, 190, 210)] {
         let mut scene = scene();
         scene.provider.behave(|b| b.lifetime = life);
@@ -216,7 +216,7 @@ fn a_token_is_refreshed_while_it_has_five_minutes_left_or_half_its_life() {
 }
 
 #[test]
-fn the_providers_refresh_token_is_never_handed_out() {
+fn clients_never_get_the_providers_refresh_token() {
     let scene = scene();
     let reply = scene.sandbox.docker("get", HOST);
     answered(&reply, HOST);
@@ -229,7 +229,7 @@ fn the_providers_refresh_token_is_never_handed_out() {
 }
 
 #[test]
-fn an_erase_makes_that_registrys_next_get_refresh_once_and_is_never_a_no() {
+fn erase_refreshes_that_registrys_token_once_and_withholds_nothing() {
     let mut scene = scene();
     scene.configure(&format!(
         "[[resources]]\nmatch = \"https://{HOST}\"\nprovider = \"corp\"\n\
@@ -237,7 +237,7 @@ fn an_erase_makes_that_registrys_next_get_refresh_once_and_is_never_a_no() {
     ));
     let first = answered(&scene.sandbox.docker("get", HOST), HOST).1;
     scene.sandbox.docker("erase", HOST).succeeds();
-    // Neither another registry nor another tool has anything to do with it.
+    // Other registries and tools are not affected.
     let other = "other.corp.example";
     assert_eq!(
         answered(&scene.sandbox.docker("get", other), other).1,
@@ -257,7 +257,7 @@ fn an_erase_makes_that_registrys_next_get_refresh_once_and_is_never_a_no() {
 }
 
 #[test]
-fn ten_clients_at_once_open_one_tab() {
+fn ten_concurrent_clients_open_one_tab() {
     let scene = scene();
     let running: Vec<_> = (0..10)
         .map(|_| {
@@ -294,7 +294,7 @@ fn where_nobody_may_be_asked_a_line_on_both_says_what_to_run() {
 }
 
 #[test]
-fn the_user_name_is_the_resources_or_the_providers_or_who_signed_in() {
+fn the_user_name_comes_from_the_resource_the_provider_or_the_person() {
     for (lines, expected) in [("", "alice"), ("username = \"robot\"\n", "robot")] {
         let scene = scene_with(lines);
         assert_eq!(
@@ -314,7 +314,7 @@ fn the_user_name_is_the_resources_or_the_providers_or_who_signed_in() {
 }
 
 #[test]
-fn a_resource_may_want_the_id_token() {
+fn a_resource_can_use_the_id_token() {
     let scene = scene_with("token = \"id\"\n");
     let (_, secret) = answered(&scene.sandbox.docker("get", HOST), HOST);
     assert_eq!(secret.split('.').count(), 3);
@@ -322,7 +322,7 @@ fn a_resource_may_want_the_id_token() {
 }
 
 #[test]
-fn an_entry_for_other_tools_opens_no_registry() {
+fn an_entry_for_other_tools_does_not_apply_to_docker() {
     let scene = scene_with("tools = [\"git\"]\n");
     scene.login(&[]).succeeds();
     not_found(&scene.sandbox.docker("get", HOST));
@@ -332,7 +332,7 @@ fn an_entry_for_other_tools_opens_no_registry() {
 }
 
 #[test]
-fn each_preset_hands_out_the_user_name_that_its_registry_wants() {
+fn each_preset_uses_the_user_name_that_its_registry_expects() {
     for (preset, expected) in [
         ("github", "alice"),
         ("gitlab", "oauth2"),
@@ -360,7 +360,7 @@ fn each_preset_hands_out_the_user_name_that_its_registry_wants() {
 }
 
 #[test]
-fn of_two_users_the_one_that_is_answered_is_listed() {
+fn list_shows_the_user_that_get_answers_with() {
     let sandbox = Sandbox::new();
     // Also who comes back with the password that is kept already.
     for names in [["zoe", "adam"], ["adam", "zoe"], ["zoe", "adam"]] {
@@ -396,7 +396,7 @@ fn in_seconds(scene: &Scene, seconds: i64) -> i64 {
 }
 
 #[test]
-fn azures_registry_makes_its_own_token_once_and_again_when_it_ends() {
+fn azures_registry_token_is_exchanged_once_and_again_after_it_expires() {
     let registry = Registry::acr();
     let mut scene = scene_of(&registry, "acr");
     let get = |scene: &Scene| {
@@ -447,7 +447,7 @@ fn the_preset_for_azures_registry_names_the_directory_and_the_exchange() {
 }
 
 #[test]
-fn twenty_clients_at_once_make_one_exchange() {
+fn twenty_concurrent_clients_make_one_exchange() {
     let registry = Registry::acr();
     let scene = scene_of(&registry, "acr");
     registry.state().ends_at = in_seconds(&scene, 3 * 3600);
@@ -466,7 +466,7 @@ fn twenty_clients_at_once_make_one_exchange() {
 }
 
 #[test]
-fn a_registrys_token_goes_with_the_session_that_it_was_made_of() {
+fn a_registrys_token_is_removed_with_its_session() {
     let registry = Registry::acr();
     let scene = scene_of(&registry, "acr");
     registry.state().ends_at = in_seconds(&scene, 3 * 3600);
@@ -502,7 +502,7 @@ fn left_behind(scene: &Scene) -> Vec<(PathBuf, Vec<u8>)> {
 }
 
 #[test]
-fn a_registrys_token_that_was_left_behind_is_nobodys() {
+fn an_orphaned_registry_token_is_never_served() {
     let registry = Registry::acr();
     let mut scene = scene_of(&registry, "acr");
     registry.state().ends_at = in_seconds(&scene, 3 * 3600);
@@ -532,7 +532,7 @@ fn a_registrys_token_that_was_left_behind_is_nobodys() {
 }
 
 #[test]
-fn a_session_that_cannot_be_opened_takes_what_was_made_of_it_along() {
+fn removing_an_unreadable_session_removes_its_registry_tokens() {
     let registry = Registry::acr();
     let scene = scene_of(&registry, "acr");
     registry.state().ends_at = in_seconds(&scene, 3 * 3600);
@@ -553,7 +553,7 @@ fn a_session_that_cannot_be_opened_takes_what_was_made_of_it_along() {
 }
 
 #[test]
-fn what_a_registry_made_is_taken_back_by_docker_login_and_not_kept() {
+fn docker_login_does_not_store_an_exchanged_token_again() {
     let registry = Registry::acr();
     let scene = scene_of(&registry, "acr");
     registry.state().ends_at = in_seconds(&scene, 3 * 3600);
@@ -563,7 +563,7 @@ fn what_a_registry_made_is_taken_back_by_docker_login_and_not_kept() {
 }
 
 #[test]
-fn a_registry_that_is_down_is_no_reason_to_forget_what_it_made() {
+fn an_unavailable_registry_does_not_remove_its_token() {
     let registry = Registry::acr();
     let mut scene = scene_of(&registry, "acr");
     registry.state().ends_at = in_seconds(&scene, 3600);
@@ -582,7 +582,10 @@ fn a_registry_that_is_down_is_no_reason_to_forget_what_it_made() {
     assert!(failed.stderr.contains("status 503"), "{failed}");
     registry.state().status = Some(403);
     let refused = get(&scene);
-    assert!(refused.stderr.contains("does not take"), "{refused}");
+    assert!(
+        refused.stderr.contains("rejected the provider's token"),
+        "{refused}"
+    );
     assert!(!format!("{refused}").contains(&first.1));
     assert_eq!(scene.sandbox.opened().len(), 1);
     registry.state().status = None;
@@ -591,7 +594,7 @@ fn a_registry_that_is_down_is_no_reason_to_forget_what_it_made() {
 }
 
 #[test]
-fn harbor_is_shown_the_id_token_and_hands_out_its_cli_secret() {
+fn harbor_exchanges_the_id_token_for_its_cli_secret() {
     let registry = Registry::harbor();
     let mut scene = scene_of(&registry, "harbor");
     let get = |scene: &Scene| {
@@ -618,7 +621,7 @@ fn harbor_is_shown_the_id_token_and_hands_out_its_cli_secret() {
 }
 
 #[test]
-fn a_token_for_an_exchange_goes_to_the_registry_that_is_configured_and_no_other() {
+fn an_exchange_sends_the_token_only_to_the_configured_registry() {
     let (configured, other) = (Registry::acr(), Registry::acr());
     let scene = scene_of(&configured, "acr");
     configured.state().ends_at = in_seconds(&scene, 3600);
@@ -636,20 +639,20 @@ fn a_token_for_an_exchange_goes_to_the_registry_that_is_configured_and_no_other(
 // --- docker login and logout ---
 
 #[test]
-fn what_was_handed_out_is_taken_back_and_not_kept() {
+fn docker_login_does_not_store_a_providers_token() {
     let scene = scene();
     let (username, token) = answered(&scene.sandbox.docker("get", HOST), HOST);
     silent(&scene.sandbox.store(HOST, &username, &token));
     assert!(!scene.sandbox.data_dir().join("kept").exists());
-    // What the registry made of it is not what somebody typed either.
+    // The registry's identity token isn't a credential that the user entered either.
     let stored = scene.sandbox.store(HOST, "<token>", "made by the registry");
     assert_eq!(stored.succeeds().stdout, "");
-    assert!(stored.stderr.contains("not kept"), "{stored}");
+    assert!(stored.stderr.contains("not storing"), "{stored}");
     assert_eq!(answered(&scene.sandbox.docker("get", HOST), HOST).1, token);
 }
 
 #[test]
-fn what_somebody_typed_wins_until_docker_logout_and_that_is_said() {
+fn entered_credentials_take_precedence_until_docker_logout() {
     let scene = scene();
     let (_, token) = answered(&scene.sandbox.docker("get", HOST), HOST);
     let stored = scene.sandbox.store(HOST, "bob", "typed");
@@ -681,38 +684,38 @@ fn what_somebody_typed_wins_until_docker_logout_and_that_is_said() {
 }
 
 #[test]
-fn a_question_that_was_answered_before_is_answered_anew_where_the_answer_has_changed() {
+fn a_remembered_answer_is_not_reused_after_a_change() {
     let mut scene = scene();
     let get = |scene: &Scene| answered(&scene.sandbox.docker("get", HOST), HOST);
     let first = get(&scene);
-    // By what is remembered.
+    // From the remembered answer.
     assert_eq!(get(&scene), first);
-    silent_but_said(&scene.sandbox.store(HOST, "bob", "typed"));
+    succeeds_with_a_note(&scene.sandbox.store(HOST, "bob", "typed"));
     assert_eq!(get(&scene), ("bob".to_owned(), "typed".to_owned()));
     scene.sandbox.docker("erase", HOST).succeeds();
     assert_eq!(get(&scene), first);
     assert_eq!(get(&scene), first);
-    // Somebody else, under the same account.
+    // A different person under the same account.
     scene.sandbox.run(&["logout", "corp"]).succeeds();
     scene.sandbox.person("carol");
     let (username, token) = get(&scene);
     assert_eq!(username, "carol");
     assert_eq!(get(&scene), (username, token.clone()));
-    // Five minutes are left, and no more.
+    // Exactly five minutes are left.
     scene.advance(3310);
     assert_ne!(get(&scene).1, token);
 }
 
 #[track_caller]
-fn silent_but_said(outcome: &Outcome) {
+fn succeeds_with_a_note(outcome: &Outcome) {
     assert_eq!(outcome.succeeds().stdout, "", "{outcome}");
     assert_ne!(outcome.stderr, "", "{outcome}");
 }
 
-// --- a store for all others ---
+// --- stored credentials ---
 
 #[test]
-fn what_docker_login_stored_comes_back_exactly() {
+fn stored_credentials_are_returned_exactly() {
     let sandbox = Sandbox::new();
     let secret = "p:\u{e9}\"\\\n\u{1f512} ";
     for (server, username) in [
@@ -747,7 +750,7 @@ fn what_docker_login_stored_comes_back_exactly() {
 }
 
 #[test]
-fn a_secret_of_a_mebibyte_comes_back_and_ten_are_refused() {
+fn a_secret_of_one_mebibyte_is_stored_and_ten_are_refused() {
     let sandbox = Sandbox::new();
     let secret = "x\"".repeat(1 << 19);
     silent(&sandbox.store("quay.io", "bob", &secret));
@@ -767,7 +770,7 @@ fn a_secret_of_a_mebibyte_comes_back_and_ten_are_refused() {
 }
 
 #[test]
-fn what_is_no_request_is_refused_loses_nothing_and_shows_no_secret() {
+fn a_malformed_request_loses_nothing_and_shows_no_secret() {
     let sandbox = Sandbox::new();
     silent(&sandbox.store("quay.io", "bob", "kept"));
     for (operation, input) in [
@@ -813,7 +816,7 @@ fn what_is_no_request_is_refused_loses_nothing_and_shows_no_secret() {
 }
 
 #[test]
-fn the_exact_words_of_the_protocol() {
+fn the_protocols_exact_messages() {
     let sandbox = Sandbox::new();
     for (operation, input, expected) in [
         ("get", "", "no credentials server URL\n"),
@@ -842,7 +845,7 @@ fn the_exact_words_of_the_protocol() {
 }
 
 #[test]
-fn what_git_stored_and_what_docker_stored_are_apart() {
+fn git_and_docker_store_credentials_separately() {
     let sandbox = Sandbox::new();
     let git = b"protocol=https\nhost=quay.io\nusername=g\npassword=gits\n";
     sandbox.run_with_input(&["git", "store"], git).succeeds();
@@ -855,7 +858,7 @@ fn what_git_stored_and_what_docker_stored_are_apart() {
 }
 
 #[test]
-fn where_nothing_is_kept_docker_login_is_told_that_it_failed() {
+fn docker_login_fails_if_nothing_can_be_stored() {
     let mut sandbox = Sandbox::new();
     sandbox.set("HALLPASS_STORE", "none");
     let stored = sandbox.store("quay.io", "bob", "hunter2");
@@ -867,7 +870,7 @@ fn where_nothing_is_kept_docker_login_is_told_that_it_failed() {
 // --- list ---
 
 #[test]
-fn the_list_is_what_is_at_hand_and_one_that_cannot_be_had_fails_nothing() {
+fn list_omits_unavailable_credentials_instead_of_failing() {
     let mut scene = scene();
     let resources = "[[resources]]\nmatch = \"https://registry.corp.example\"\nprovider = \"corp\"\n\
          [[resources]]\nmatch = \"https://*.pkg.dev\"\nprovider = \"corp\"\n\
@@ -879,16 +882,16 @@ fn the_list_is_what_is_at_hand_and_one_that_cannot_be_had_fails_nothing() {
     scene.login(&[]).succeeds();
     let all = json!({ "quay.io": "bob", HOST: "alice" });
     assert_eq!(listed(&scene.sandbox), all);
-    // Expired: refreshed, for each that is listed is then got.
+    // An expired token is refreshed, because clients then get each listed one.
     scene.advance(4000);
     assert_eq!(listed(&scene.sandbox), all);
     assert_eq!(scene.provider.count(Endpoint::Refresh), 1);
-    // Expired, and the provider is gone: a `get` would fail now.
+    // An expired token that can't be refreshed is omitted.
     scene.advance(4000);
     scene.provider.revoke_everything();
     let list = scene.sandbox.docker("list", "unused");
     assert_eq!(list.json(), json!({ "quay.io": "bob" }), "{list}");
-    // A record that is damaged.
+    // A damaged record.
     for entry in fs::read_dir(scene.sandbox.data_dir().join("kept")).unwrap() {
         let path = entry.unwrap().path();
         if path.extension().is_none() {
@@ -897,7 +900,7 @@ fn the_list_is_what_is_at_hand_and_one_that_cannot_be_had_fails_nothing() {
     }
     let list = scene.sandbox.docker("list", "unused");
     assert_eq!(list.json(), json!({}), "{list}");
-    assert!(list.stderr.contains("not all"), "{list}");
+    assert!(list.stderr.contains("cannot be listed"), "{list}");
     assert_eq!(scene.sandbox.opened().len(), 1);
 }
 
@@ -905,7 +908,7 @@ fn the_list_is_what_is_at_hand_and_one_that_cannot_be_had_fails_nothing() {
 
 #[cfg(unix)]
 #[test]
-fn it_serves_under_the_name_that_clients_start() {
+fn it_answers_under_the_name_that_clients_run() {
     let scene = scene();
     let link = scene.sandbox.root().join("docker-credential-hallpass");
     std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_hallpass"), &link).unwrap();

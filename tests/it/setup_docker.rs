@@ -1,4 +1,4 @@
-//! `hallpass setup docker`: what it writes, and that it takes it back.
+//! `hallpass setup docker` and its undo, and `hallpass doctor docker`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -27,7 +27,7 @@ impl Desk {
     pub(crate) fn with(config: &str) -> Self {
         let mut sandbox = Sandbox::new();
         let config = sandbox.config(config);
-        // A folder on PATH that is ours to write in, and not the program's.
+        // A writable folder on PATH that isn't the program's.
         let folder = sandbox.home().join(".local/bin");
         fs::create_dir_all(&folder).unwrap();
         sandbox.set("PATH", &folder);
@@ -67,7 +67,7 @@ fn value(path: &Path) -> Value {
 }
 
 #[test]
-fn a_registry_gets_its_helper_its_provider_and_a_link_on_path() {
+fn setup_writes_the_helper_the_provider_and_a_link_on_path() {
     let desk = Desk::new();
     desk.write_docker_file(DOCKER);
     let outcome = desk.setup(&["Registry.corp.example:5000", "--provider", "corp"]);
@@ -104,7 +104,7 @@ fn a_registry_gets_its_helper_its_provider_and_a_link_on_path() {
 }
 
 #[test]
-fn it_is_taken_back_to_the_byte_however_it_was_set_up() {
+fn undo_restores_every_set_up_byte_for_byte() {
     for before in [
         None,
         Some("{}"),
@@ -146,7 +146,7 @@ fn it_is_taken_back_to_the_byte_however_it_was_set_up() {
 
 /// Neither in the user's file nor on the screen, whoever may read these; and the way back is exact.
 #[test]
-fn a_password_in_the_clients_files_goes_nowhere_else() {
+fn a_password_in_a_clients_file_is_never_copied() {
     const CANARY: &str = "Y2FuYXJ5Om9mIHF1YXkuaW8=";
     for before in [
         "{\"auths\":{\"quay.io\":{\"auth\":\"CANARY\"}}}",
@@ -191,7 +191,7 @@ fn a_password_in_the_clients_files_goes_nowhere_else() {
 }
 
 #[test]
-fn one_registry_of_several_is_taken_back_by_its_name() {
+fn undo_of_one_registry_leaves_the_others() {
     let desk = Desk::new();
     desk.write_docker_file(DOCKER);
     for host in ["a.example", "b.example", "gcr.io"] {
@@ -212,7 +212,7 @@ fn one_registry_of_several_is_taken_back_by_its_name() {
 }
 
 #[test]
-fn what_somebody_has_set_since_is_not_taken_back() {
+fn undo_leaves_values_that_were_changed_since() {
     let desk = Desk::new();
     desk.setup(&["--default"]).succeeds();
     private_file(&desk.docker_file(), "{\"credsStore\": \"pass\"}");
@@ -221,7 +221,7 @@ fn what_somebody_has_set_since_is_not_taken_back() {
 }
 
 #[test]
-fn a_dry_run_shows_it_and_writes_nothing() {
+fn a_dry_run_shows_the_changes_and_writes_nothing() {
     let desk = Desk::new();
     desk.write_docker_file(DOCKER);
     let outcome = desk.setup(&["a.example", "--provider", "corp", "--default", "--dry-run"]);
@@ -276,7 +276,7 @@ fn the_list_shows_what_is_set_up_and_whether_it_is_in_place() {
 }
 
 #[test]
-fn the_hub_is_known_to_docker_and_to_others_by_different_names() {
+fn docker_hub_is_set_up_under_dockers_name_and_its_host_name() {
     let desk = Desk::new();
     desk.setup(&["docker.io", "--provider", "corp"]).succeeds();
     let helpers = &value(&desk.docker_file())["credHelpers"];
@@ -285,7 +285,7 @@ fn the_hub_is_known_to_docker_and_to_others_by_different_names() {
 }
 
 #[test]
-fn the_hub_is_set_up_in_dockers_own_words_and_taken_back_under_any_of_its_names() {
+fn docker_hub_can_be_set_up_and_undone_under_any_of_its_names() {
     for (name, other) in [
         ("https://index.docker.io/v1/", "docker.io"),
         ("docker.io", "index.docker.io"),
@@ -312,7 +312,7 @@ fn the_hub_is_set_up_in_dockers_own_words_and_taken_back_under_any_of_its_names(
 }
 
 #[test]
-fn a_port_that_was_typed_is_a_name_of_its_own_to_the_clients() {
+fn a_host_with_its_default_port_gets_both_keys() {
     let desk = Desk::new();
     desk.setup(&["a.example:443", "--provider", "corp"])
         .succeeds();
@@ -331,7 +331,7 @@ fn a_port_that_was_typed_is_a_name_of_its_own_to_the_clients() {
 }
 
 #[test]
-fn podmans_file_is_written_where_that_is_asked_and_taken_back() {
+fn podmans_files_are_changed_with_podman_and_restored() {
     let mut desk = Desk::new();
     let lasting = desk.sandbox.home().join(".config/containers/auth.json");
     desk.setup(&["a.example", "--provider", "corp", "--podman"])
@@ -366,7 +366,7 @@ fn podmans_file_is_written_where_that_is_asked_and_taken_back() {
 }
 
 #[test]
-fn docker_config_names_another_folder() {
+fn docker_config_selects_the_folder() {
     let mut desk = Desk::new();
     let folder = desk.sandbox.root().join("elsewhere");
     desk.sandbox.set("DOCKER_CONFIG", &folder);
@@ -380,7 +380,7 @@ fn docker_config_names_another_folder() {
 
 #[cfg(unix)]
 #[test]
-fn the_files_mode_stays_and_a_link_stays_a_link() {
+fn the_mode_and_links_of_a_file_are_preserved() {
     use std::os::unix::fs::PermissionsExt as _;
     let desk = Desk::new();
     let real = desk.sandbox.root().join("dotfiles.json");
@@ -398,7 +398,7 @@ fn the_files_mode_stays_and_a_link_stays_a_link() {
 }
 
 #[test]
-fn what_would_be_asked_instead_is_named() {
+fn setup_warns_about_credentials_that_take_precedence() {
     let mut desk = Desk::new();
     desk.write_docker_file(DOCKER);
     let podman = desk.sandbox.home().join(".config/containers/auth.json");
@@ -411,7 +411,7 @@ fn what_would_be_asked_instead_is_named() {
     let outcome = desk.setup(&["quay.io", "--provider", "corp"]);
     for words in [
         "DOCKER_AUTH_CONFIG is set",
-        "~/.docker/config.json has a password for quay.io that docker no longer asks for",
+        "~/.docker/config.json has a password for quay.io that docker no longer uses",
         "~/.config/containers/auth.json has a password for quay.io/team, which podman",
         "`podman logout quay.io/team`",
     ] {
@@ -427,7 +427,7 @@ fn what_would_be_asked_instead_is_named() {
 }
 
 #[test]
-fn an_empty_entry_and_a_password_behind_a_helper_are_no_warning() {
+fn setup_ignores_empty_entries_and_passwords_behind_a_helper() {
     let desk = Desk::new();
     // As `docker login` leaves it where a helper keeps the password.
     desk.write_docker_file(
@@ -447,7 +447,11 @@ fn an_empty_entry_and_a_password_behind_a_helper_are_no_warning() {
         let words = format!("has a password for {key}");
         assert_eq!(said.matches(&words).count(), count, "{outcome}");
     }
-    let said = doctor(&desk.sandbox, 1, &["the password for a.example/team in"]);
+    let said = doctor(
+        &desk.sandbox,
+        1,
+        &["use the password for a.example/team in"],
+    );
     assert_eq!(said.matches("the password for").count(), 1, "{said}");
     // A helper in the same file goes before the password there.
     for dry_run in [&["--podman", "--dry-run"][..], &["--podman"]] {
@@ -462,7 +466,7 @@ fn an_empty_entry_and_a_password_behind_a_helper_are_no_warning() {
 }
 
 #[test]
-fn without_a_host_it_is_each_registry_of_the_configuration() {
+fn without_a_host_every_configured_registry_is_set_up() {
     let mut desk = Desk::new();
     desk.setup(&[])
         .fails_saying(2, &["no registry is configured"]);
@@ -477,7 +481,7 @@ fn without_a_host_it_is_each_registry_of_the_configuration() {
 }
 
 #[test]
-fn a_registry_that_is_known_needs_only_the_client_and_says_so() {
+fn a_well_known_registry_needs_only_a_client_id() {
     let desk = Desk::new();
     for (host, words) in [
         (
@@ -518,9 +522,10 @@ fn a_registry_that_is_known_needs_only_the_client_and_says_so() {
         "--client-id",
         "x",
     ];
-    desk.setup(&gitlab).fails_saying(2, &["which GitLab"]);
+    desk.setup(&gitlab)
+        .fails_saying(2, &["which GitLab this registry belongs to"]);
     desk.setup(&["*.pkg.dev"])
-        .fails_saying(2, &["exact hosts only"]);
+        .fails_saying(2, &["needs exact hosts"]);
     assert!(!desk.docker_file().exists());
     assert_eq!(desk.config(), CONFIG);
     // The provider that another tool was set up with needs nothing more.
@@ -544,7 +549,7 @@ fn a_registry_that_is_known_needs_only_the_client_and_says_so() {
 }
 
 #[test]
-fn a_forge_is_its_own_registry_and_an_exchange_is_said_in_the_resource() {
+fn a_forge_is_a_registry_and_the_exchange_is_written_to_the_resource() {
     let desk = Desk::new();
     desk.setup(&["git.corp.example", "--provider", "gitea"])
         .succeeds();
@@ -565,7 +570,7 @@ fn a_forge_is_its_own_registry_and_an_exchange_is_said_in_the_resource() {
 }
 
 #[test]
-fn one_client_is_for_all_the_registries_of_one_command() {
+fn one_client_id_serves_all_registries_of_a_command() {
     let desk = Desk::new();
     let line = [
         "a.example",
@@ -592,7 +597,7 @@ fn one_client_is_for_all_the_registries_of_one_command() {
 }
 
 #[test]
-fn what_is_no_json_object_is_left_alone() {
+fn a_file_that_is_not_a_json_object_is_left_alone() {
     for text_before in ["[]", "{", "// mine\n{}", "{\"a\": 1,}"] {
         let desk = Desk::new();
         desk.write_docker_file(text_before);
@@ -604,7 +609,7 @@ fn what_is_no_json_object_is_left_alone() {
 }
 
 #[test]
-fn the_same_line_again_changes_nothing_and_says_so() {
+fn repeating_a_set_up_changes_nothing() {
     for line in [
         &["a.example", "--provider", "corp"][..],
         &[
@@ -646,7 +651,7 @@ fn the_same_line_again_changes_nothing_and_says_so() {
 }
 
 #[test]
-fn of_many_at_once_each_is_set_up_and_all_is_taken_back() {
+fn concurrent_set_ups_all_succeed_and_can_be_undone() {
     let desk = Desk::new();
     desk.write_docker_file(DOCKER);
     let hosts: Vec<String> = (0..8).map(|n| format!("r{n}.example")).collect();
@@ -676,7 +681,7 @@ fn of_many_at_once_each_is_set_up_and_all_is_taken_back() {
 }
 
 #[test]
-fn a_set_up_that_has_to_wait_names_the_process_that_it_waits_for() {
+fn a_waiting_set_up_names_the_process_it_waits_for() {
     let desk = Desk::new();
     let lock = fs::File::create(desk.config.with_file_name("config.toml.lock")).unwrap();
     lock.lock().unwrap();
@@ -693,7 +698,7 @@ fn a_set_up_that_has_to_wait_names_the_process_that_it_waits_for() {
 }
 
 #[test]
-fn what_a_killed_set_up_left_beside_the_files_is_removed() {
+fn temporary_files_of_a_killed_set_up_are_removed() {
     let desk = Desk::new();
     desk.write_docker_file(DOCKER);
     let left = |path: &Path, ending: &str| {
@@ -724,7 +729,7 @@ fn what_a_killed_set_up_left_beside_the_files_is_removed() {
 }
 
 #[test]
-fn where_one_of_the_files_cannot_be_written_none_is() {
+fn if_one_file_cannot_be_written_none_is_changed() {
     for name in ["DOCKER_CONFIG", "REGISTRY_AUTH_FILE"] {
         let mut desk = Desk::new();
         desk.write_docker_file(DOCKER);
@@ -743,7 +748,7 @@ fn where_one_of_the_files_cannot_be_written_none_is() {
 }
 
 #[test]
-fn where_no_folder_on_path_is_ours_it_says_what_to_type() {
+fn without_a_writable_folder_on_path_setup_prints_the_link_command() {
     let mut desk = Desk::new();
     desk.sandbox.set("PATH", "/nowhere");
     let outcome = desk.setup(&["--default"]);
@@ -752,7 +757,7 @@ fn where_no_folder_on_path_is_ours_it_says_what_to_type() {
 }
 
 #[test]
-fn who_was_signed_in_for_git_is_asked_nothing_for_the_registry() {
+fn a_registry_set_up_after_git_needs_no_sign_in() {
     let mut scene = Scene::new();
     scene.configure("[[resources]]\nmatch = \"https://git.corp.example\"\nprovider = \"corp\"\n");
     let git = b"protocol=https\nhost=git.corp.example\n";
@@ -776,7 +781,7 @@ fn who_was_signed_in_for_git_is_asked_nothing_for_the_registry() {
 }
 
 #[test]
-fn another_program_of_that_name_is_found_out() {
+fn another_program_with_the_helpers_name_is_reported() {
     let mut desk = Desk::new();
     desk.setup(&["--default"]).succeeds();
     let before = desk.sandbox.root().join("before");
@@ -787,7 +792,7 @@ fn another_program_of_that_name_is_found_out() {
     let path = format!("{}:{}", before.display(), path.display());
     desk.sandbox.set("PATH", path);
     let shown = theirs.display().to_string();
-    let off = format!("error {shown} is found first");
+    let off = format!("error {shown} comes first on PATH");
     doctor(&desk.sandbox, 1, &[&off]);
     let again = desk.setup(&["a.example", "--provider", "corp"]);
     assert!(
@@ -812,7 +817,7 @@ fn doctor(sandbox: &Sandbox, code: i32, words: &[&str]) -> String {
 }
 
 #[test]
-fn the_doctor_names_what_is_off_and_what_to_type() {
+fn doctor_reports_problems_and_their_fixes() {
     let desk = Desk::new();
     let nothing = [
         "error docker-credential-hallpass is not on PATH",
@@ -826,7 +831,7 @@ fn the_doctor_names_what_is_off_and_what_to_type() {
     let signed_out = [
         "ok    docker-credential-hallpass is on PATH",
         "ok    a.example: ~/.docker/config.json names hallpass",
-        "error a.example: nobody has signed in to corp",
+        "error a.example: not signed in to corp",
         "hallpass login corp",
     ];
     doctor(&desk.sandbox, 1, &signed_out);
@@ -839,7 +844,7 @@ fn the_doctor_names_what_is_off_and_what_to_type() {
 }
 
 #[test]
-fn the_doctor_says_what_would_be_taken_before_the_helper() {
+fn doctor_reports_credentials_that_take_precedence() {
     let mut scene = Scene::new();
     scene.configure("[[resources]]\nmatch = \"https://a.example\"\nprovider = \"corp\"\n");
     let folder = scene.sandbox.home().join(".local/bin");
@@ -850,7 +855,7 @@ fn the_doctor_says_what_would_be_taken_before_the_helper() {
     doctor(
         &scene.sandbox,
         0,
-        &["ok    a.example: alice has signed in to corp"],
+        &["ok    a.example: signed in as alice to corp"],
     );
     let typed = json!({ "ServerURL": "a.example", "Username": "bob", "Secret": "hunter2" });
     scene
@@ -860,7 +865,7 @@ fn the_doctor_says_what_would_be_taken_before_the_helper() {
     doctor(
         &scene.sandbox,
         0,
-        &["the password that bob typed is answered, until `docker logout a.example`"],
+        &["hallpass answers with the password that bob entered, until `docker logout a.example`"],
     );
     let podman = scene.sandbox.home().join(".config/containers/auth.json");
     fs::create_dir_all(podman.parent().unwrap()).unwrap();
@@ -888,7 +893,7 @@ fn the_doctor_says_what_would_be_taken_before_the_helper() {
 }
 
 #[test]
-fn the_doctor_tells_a_session_that_has_ended_from_one_that_is_refreshed() {
+fn doctor_distinguishes_ended_sessions_from_refreshable_ones() {
     let mut scene = Scene::new();
     let resource = "[[resources]]\nmatch = \"https://a.example\"\nprovider = \"corp\"\n";
     scene.configure(resource);
@@ -901,7 +906,7 @@ fn the_doctor_tells_a_session_that_has_ended_from_one_that_is_refreshed() {
     doctor(
         &scene.sandbox,
         0,
-        &["ok    a.example: alice has signed in to corp"],
+        &["ok    a.example: signed in as alice to corp"],
     );
     // Without a refresh token the end of the token is the end of the session.
     scene.configure(&format!("scopes = [\"openid\"]\n{resource}"));
@@ -909,7 +914,7 @@ fn the_doctor_tells_a_session_that_has_ended_from_one_that_is_refreshed() {
     doctor(
         &scene.sandbox,
         0,
-        &["ok    a.example: alice has signed in to corp"],
+        &["ok    a.example: signed in as alice to corp"],
     );
     scene.advance(4000);
     let ended = [
@@ -926,7 +931,7 @@ fn the_doctor_tells_a_session_that_has_ended_from_one_that_is_refreshed() {
 }
 
 #[test]
-fn the_doctor_reads_a_registry_in_each_of_its_names() {
+fn doctor_accepts_every_spelling_of_a_registry() {
     let mut scene = Scene::new();
     let resource = |host| format!("[[resources]]\nmatch = \"{host}\"\nprovider = \"corp\"\n");
     scene.configure(&format!(
@@ -954,7 +959,7 @@ fn the_doctor_reads_a_registry_in_each_of_its_names() {
         let said = &outcome.succeeds().stdout;
         for words in [
             "~/.docker/config.json names hallpass",
-            "alice has signed in to corp",
+            "signed in as alice to corp",
         ] {
             let line = format!("ok    {shown}: {words}\n");
             assert!(said.contains(&line), "{given}: {outcome}");
@@ -968,7 +973,7 @@ fn the_doctor_reads_a_registry_in_each_of_its_names() {
 }
 
 #[test]
-fn a_helper_for_every_registry_is_a_set_up_and_what_is_kept_is_looked_at() {
+fn doctor_checks_stored_credentials_after_a_default_set_up() {
     let desk = Desk::new();
     desk.setup(&["--default"]).succeeds();
     let for_all = "ok    ~/.docker/config.json names hallpass for every registry";
@@ -980,7 +985,7 @@ fn a_helper_for_every_registry_is_a_set_up_and_what_is_kept_is_looked_at() {
     let of_a = [
         for_all,
         "ok    a.example: ~/.docker/config.json names hallpass",
-        "note  a.example: the password that bob typed is answered",
+        "note  a.example: hallpass answers with the password that bob entered",
     ];
     doctor(&desk.sandbox, 0, &of_a);
     fs::remove_file(desk.link()).unwrap();
@@ -992,7 +997,7 @@ fn a_helper_for_every_registry_is_a_set_up_and_what_is_kept_is_looked_at() {
 }
 
 #[test]
-fn a_host_of_gits_is_no_registry_until_it_is_set_up_as_one() {
+fn a_host_of_git_is_no_registry_until_it_is_set_up_as_one() {
     let mut desk = Desk::new();
     let git = "# >>> hallpass setup git --host https://git.corp.example\n[[resources]]\nmatch = \
                \"https://git.corp.example\"\nprovider = \"corp\"\n# <<< hallpass setup git \
@@ -1004,7 +1009,7 @@ fn a_host_of_gits_is_no_registry_until_it_is_set_up_as_one() {
     desk.setup(&["--undo"]).succeeds();
     desk.setup(&["a.example", "--provider", "corp"]).succeeds();
     let noted = [
-        "note  git.corp.example: a provider opens it, but docker asks no helper for it",
+        "note  git.corp.example: has a provider, but docker does not use hallpass for it",
         "`hallpass setup docker git.corp.example`",
     ];
     let said = doctor(&desk.sandbox, 1, &noted);
@@ -1017,12 +1022,12 @@ fn a_host_of_gits_is_no_registry_until_it_is_set_up_as_one() {
     doctor(
         &desk.sandbox,
         1,
-        &["error git.corp.example: nobody has signed in to corp"],
+        &["error git.corp.example: not signed in to corp"],
     );
 }
 
 #[test]
-fn an_undo_that_would_take_another_set_ups_provider_names_the_way_out() {
+fn undo_refuses_to_remove_a_provider_that_another_set_up_uses() {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let issuer = [
         "--issuer-url",

@@ -1,5 +1,5 @@
-//! Why a registry refuses docker, podman or another client: the program's name, the clients' files
-//! and what hallpass would answer, with nobody to ask.
+//! Finds out why a registry denies access to docker, podman or another client: checks the program's
+//! name, the clients' files and what hallpass would answer without a sign-in.
 //!
 //! <https://docs.docker.com/reference/cli/docker/login/#credential-helpers>
 
@@ -16,8 +16,8 @@ use std::process::ExitCode;
 use time::Duration;
 
 use super::files::{
-    ClientFile, TakenFirst, bare, docker_file, keys_of, podmans_there, registry, server_of,
-    taken_first, whole,
+    ClientFile, PrecedingPassword, bare, docker_file, keys_of, preceding_passwords,
+    readable_podman_files, registry, server_of, whole,
 };
 use super::setup::{HELPER, is_gits_alone, is_set_up};
 use crate::config::{Interactive, UserFile, home, shown_at_home};
@@ -25,7 +25,7 @@ use crate::credential::{TokenKind, Want};
 use crate::env::Env;
 use crate::error::Error;
 use crate::serving::prepared::Prepared;
-use crate::serving::stored_credentials as kept;
+use crate::serving::stored_credentials;
 use crate::serving::target::login_of;
 use crate::session::exchanged::token_for;
 use crate::session::plan::{Reason, plan};
@@ -66,18 +66,18 @@ pub(crate) fn run(env: &Env, args: &Arguments) -> Result<ExitCode, Error> {
     match link::find(env, program)? {
         Place::There(_) => findings.well(&format!("{program} is on PATH and is this program")),
         Place::At(_) => findings.off(
-            &format!("{program} is not on PATH: no client finds it"),
+            &format!("{program} is not on PATH, so no client can find it"),
             &again,
         ),
         Place::Behind(path) => {
             let word = quoted(&path.to_string_lossy());
             findings.off(
-                &format!("{} is found first, and is not this program", path.display()),
+                &format!("{} comes first on PATH and is not hallpass", path.display()),
                 &format!("mv {word} {word}.old"),
             );
         }
         Place::Nowhere(command) => findings.off(
-            &format!("{program} is not on PATH: no client finds it"),
+            &format!("{program} is not on PATH, so no client can find it"),
             &command,
         ),
     }
@@ -95,30 +95,30 @@ pub(crate) fn run(env: &Env, args: &Arguments) -> Result<ExitCode, Error> {
     }
     for name in &registries.not_asked_for {
         findings.note(&format!(
-            "{name}: a provider opens it, but docker asks no helper for it; if it is a registry, \
+            "{name}: has a provider, but docker does not use hallpass for it; if it is a registry, \
              run `hallpass setup docker {}`",
             quoted(name)
         ));
     }
     for record in Records::read(env).of(NAME) {
-        // What docker's own file says is looked at for each registry.
+        // Docker's own file is checked for each registry below.
         let files = record.files().into_iter();
         for (path, _) in files.filter(|(path, is_there)| !is_there && *path != docker.path) {
             let what = format!(
-                "{} lacks what was set up there",
+                "{} no longer has what the set-up wrote",
                 shown_at_home(path, Some(&home))
             );
             findings.off(&what, &record.command);
         }
     }
     for registry in &registries.hosts {
-        look_at_files(env, &home, registry, &docker, &mut findings);
-        look_at_answer(&prepared, registry, &mut findings)?;
+        check_files(env, &home, registry, &docker, &mut findings);
+        check_answer(&prepared, registry, &mut findings)?;
     }
     Ok(findings.end())
 }
 
-/// Those that are named, else those that docker asks hallpass for or that were set up.
+/// The registries on the command line, else those that docker uses hallpass for or that are set up.
 fn registries(
     prepared: &Prepared<'_>,
     args: &Arguments,
@@ -141,10 +141,11 @@ fn registries(
         }
     }
     if is_for_all {
-        // What cannot be listed is told for each registry.
-        let (typed, _) = kept::listed(&prepared.store, NAME);
-        let is_whole = |one: &&kept::Listed| one.path.as_deref().unwrap_or_default().is_empty();
-        for one in typed.iter().filter(is_whole) {
+        // Credentials that can't be listed are reported for each registry.
+        let (entered, _) = stored_credentials::listed(&prepared.store, NAME);
+        let is_whole =
+            |one: &&stored_credentials::Listed| one.path.as_deref().unwrap_or_default().is_empty();
+        for one in entered.iter().filter(is_whole) {
             if let Ok(host) = registry("HOST", &one.realm) {
                 found.add(host);
             }
@@ -159,18 +160,18 @@ fn registries(
         if is_asked_for || is_set_up(&records, file, &host) || found.has(&host) {
             found.add(host);
         } else if !is_for_all {
-            // It may be git's host, or an API.
+            // It may be a host of git, or an API.
             found.not_asked_for.insert(bare(&host.text).to_owned());
         }
     }
     Ok(found)
 }
 
-/// Each registry once, under all the names that it has been found by.
+/// The registries to check, each one once.
 #[derive(Default)]
 struct Registries {
     hosts: Vec<Host>,
-    /// Hosts of the configuration that need be no registries.
+    /// Configured hosts that may not be registries.
     not_asked_for: BTreeSet<String>,
 }
 
@@ -191,7 +192,7 @@ impl Registries {
         self.hosts.iter().any(|known| bare(&known.text) == name)
     }
 
-    /// The command that sets all of it up.
+    /// The command that sets all of them up.
     fn again(&self, is_for_all: bool) -> String {
         let mut line = "hallpass setup docker".to_owned();
         if is_for_all {
@@ -208,8 +209,8 @@ impl Registries {
     }
 }
 
-/// Who is asked for the registry, and what would be taken before.
-fn look_at_files(
+/// Checks which helper the clients ask, and which passwords take precedence.
+fn check_files(
     env: &Env,
     home: &std::path::Path,
     registry: &Host,
@@ -233,29 +234,28 @@ fn look_at_files(
                 findings.off(&format!("{registry}: {file} names no helper"), &setup);
             }
             None => findings.note(&format!(
-                "{registry}: a client that writes {key} asks no helper, until `hallpass setup \
-                 docker {key}`"
+                "{registry}: a client that asks for {key} does not use hallpass; to change that, run \
+                 `hallpass setup docker {key}`"
             )),
         }
     }
-    for TakenFirst { file, key } in taken_first(&podmans_there(env, home), false, &keys, Vec::new())
+    for PrecedingPassword { file, key } in
+        preceding_passwords(&readable_podman_files(env, home), false, &keys, Vec::new())
     {
         findings.off(
-            &format!(
-                "{registry}: podman, skopeo and buildah take the password for {key} in {file}"
-            ),
+            &format!("{registry}: podman, skopeo and buildah use the password for {key} in {file}"),
             &format!("podman logout {}", quoted(&key)),
         );
     }
 }
 
-/// What hallpass has for the registry.
-fn look_at_answer(
+/// Checks what hallpass would answer for the registry.
+fn check_answer(
     prepared: &Prepared<'_>,
     host: &Host,
     findings: &mut Findings,
 ) -> Result<(), Error> {
-    let (typed, trouble) = kept::listed(&prepared.store, NAME);
+    let (entered, trouble) = stored_credentials::listed(&prepared.store, NAME);
     if let Some(error) = trouble {
         findings.refused(&Error::from(error).report());
     }
@@ -263,14 +263,15 @@ fn look_at_answer(
     let Some(server) = server_of(host) else {
         return Ok(());
     };
-    let is_typed = |one: &&kept::Listed| {
+    let is_entered = |one: &&stored_credentials::Listed| {
         one.realm == server.realm && one.path.as_deref().unwrap_or_default().is_empty()
     };
-    let typed = typed.iter().find(is_typed);
-    if let Some(one) = typed {
+    let entered = entered.iter().find(is_entered);
+    if let Some(one) = entered {
         let user = one.username.as_deref().unwrap_or_default();
         findings.note(&format!(
-            "{registry}: the password that {user} typed is answered, until `docker logout {}`",
+            "{registry}: hallpass answers with the password that {user} entered, until `docker \
+             logout {}`",
             quoted(registry)
         ));
     }
@@ -282,9 +283,9 @@ fn look_at_answer(
         }
     }
     let Some((found, url)) = found else {
-        if typed.is_none() {
+        if entered.is_none() {
             findings.note(&format!(
-                "{registry}: no provider opens it, and nothing is kept for it"
+                "{registry}: has no provider and no stored password"
             ));
         }
         return Ok(());
@@ -317,19 +318,19 @@ fn look_at_answer(
     };
     let made = exchange.map(|exchange| account.kept_exchanged(exchange, &url, Duration::ZERO));
     let is_at_hand = matches!(made, Some(Ok(Some(_))));
-    // Nobody is asked here; a client that may ask opens a tab.
+    // The doctor never prompts, but a client's request may open a browser tab.
     let needs_person = plan(kept.as_ref(), &want, crate::clock::now(prepared.env)).needs_person();
     match (kept, needs_person) {
         (Some(_), Some(reason)) if !is_at_hand => findings.off(
             &match reason {
-                Reason::Refused => format!("{registry}: the token of {provider} was refused"),
+                Reason::Refused => format!("{registry}: the registry rejected the token of {provider}"),
                 Reason::Unverified => {
-                    format!("{registry}: what {provider} sent last could not be verified")
+                    format!("{registry}: the last response of {provider} could not be verified")
                 }
-                Reason::NoIdToken => format!("{registry}: {provider} has sent no ID token"),
+                Reason::NoIdToken => format!("{registry}: {provider} sent no ID token"),
                 Reason::RefreshRefused => format!(
-                    "{registry}: the token of {provider} has expired, and the provider refused to \
-                     refresh it"
+                    "{registry}: the token of {provider} has expired, and the provider rejected the \
+                     refresh"
                 ),
                 Reason::NothingKept | Reason::Expired => format!(
                     "{registry}: the token of {provider} has expired and cannot be refreshed"
@@ -343,11 +344,11 @@ fn look_at_answer(
                 .person
                 .as_ref()
                 .map(|person| person.shown().to_owned());
-            let who = person.unwrap_or_else(|| "somebody".to_owned());
-            findings.well(&format!("{registry}: {who} has signed in to {provider}"));
+            let who = person.map_or_else(|| "signed in".to_owned(), |person| format!("signed in as {person}"));
+            findings.well(&format!("{registry}: {who} to {provider}"));
         }
         (None, _) => findings.off(
-            &format!("{registry}: nobody has signed in to {provider}"),
+            &format!("{registry}: not signed in to {provider}"),
             &this,
         ),
     }

@@ -14,20 +14,20 @@ use crate::env::Env;
 use crate::error::Error;
 use crate::setup::host::Host;
 
-/// A client's JSON file, as it is.
+/// A client's JSON file.
 pub(crate) struct ClientFile {
     pub(crate) path: PathBuf,
-    /// As a person sees its path.
+    /// The path as shown to the user.
     pub(crate) shown: String,
     value: Value,
 }
 
 impl ClientFile {
-    /// Reads it; one that is not there is empty.
+    /// Reads the file; a missing one counts as empty.
     ///
     /// # Errors
     ///
-    /// [`ConfigError::NotAnObject`], and whatever makes it untrustworthy or unreadable.
+    /// [`ConfigError::NotAnObject`], or if the file can't be trusted or read.
     pub(crate) fn read(path: &Path, home: Option<&Path>) -> Result<Self, Error> {
         let shown = shown_at_home(path, home);
         let value = match read_text(path, &shown)? {
@@ -44,7 +44,7 @@ impl ClientFile {
         })
     }
 
-    /// The text at the end of some keys.
+    /// The string at a path of keys.
     pub(crate) fn text_at(&self, keys: &[&str]) -> Option<&str> {
         let mut value = &self.value;
         for key in keys {
@@ -60,15 +60,15 @@ impl ClientFile {
     }
 }
 
-/// Docker's own.
+/// Docker's configuration file.
 pub(crate) fn docker_file(env: &Env, home: &Path) -> PathBuf {
     let folder = env.var_os("DOCKER_CONFIG").filter(|path| !path.is_empty());
     let folder = folder.map_or_else(|| home.join(".docker"), PathBuf::from);
     absolute(folder.join("config.json"))
 }
 
-/// The one that is named; else that of this login session, which `podman login` writes to, and the
-/// lasting one, which is still there in the next session (containers-auth.json(5)).
+/// The file in `REGISTRY_AUTH_FILE`, or the file of this login session, which `podman login` writes,
+/// and the permanent one (containers-auth.json(5)).
 pub(crate) fn podman_files(env: &Env, home: &Path) -> Vec<PathBuf> {
     let named = |name| env.var_os(name).filter(|path| !path.is_empty());
     if let Some(path) = named("REGISTRY_AUTH_FILE") {
@@ -86,33 +86,34 @@ fn absolute(path: PathBuf) -> PathBuf {
     std::path::absolute(&path).unwrap_or(path)
 }
 
-/// Reads a registry as a person names it, in docker's own words too; all names of the Hub are one.
+/// Parses a registry that the user names, in docker's own spelling too. All names of Docker Hub are
+/// the same registry.
 ///
 /// # Errors
 ///
-/// What is no whole registry, as an error of usage.
+/// A usage error if it isn't a whole registry.
 pub(crate) fn registry(name: &str, given: &str) -> Result<Host, Error> {
     whole(Host::parse(name, given)?)
 }
 
-/// The same for what is read already.
+/// Checks that a parsed host is a whole registry, as [`registry`] does.
 pub(crate) fn whole(host: Host) -> Result<Host, Error> {
     if server_of(&host).is_some_and(|server| server.is_hub()) {
         return Host::parse("", HUB_TEXT);
     }
     if host.text.contains('*') || host.has_path {
         return Err(Error::Usage(format!(
-            "docker takes exact hosts only, and {} is none: name each registry by itself",
+            "docker needs exact hosts, and {} is not one: name each registry separately",
             host.text
         )));
     }
     Ok(host)
 }
 
-/// The Hub as its users name it.
+/// Docker Hub as its users name it.
 const HUB_TEXT: &str = "https://docker.io";
 
-/// What a client's question for the registry is read as.
+/// The server URL that a client asks for, parsed.
 pub(crate) fn server_of(host: &Host) -> Option<Server> {
     let (authority, path) = bare(&host.text)
         .split_once('/')
@@ -125,8 +126,8 @@ pub(crate) fn server_of(host: &Host) -> Option<Server> {
     Server::of(&resource).ok()
 }
 
-/// The names that clients have for a registry: docker writes its Hub in a way of its own, and
-/// everywhere the port that was typed.
+/// The names that clients use for a registry: docker has its own name for the Hub, and clients ask
+/// for `host:443` if the image name has the port.
 pub(crate) fn keys_of(host: &Host) -> Vec<String> {
     let bare = bare(&host.text);
     if host.text == HUB_TEXT {
@@ -139,12 +140,12 @@ pub(crate) fn keys_of(host: &Host) -> Vec<String> {
         .collect()
 }
 
-/// A registry without its scheme, as docker names it.
+/// A registry without its scheme, as docker writes it.
 pub(crate) fn bare(text: &str) -> &str {
     text.split_once("://").map_or(text, |(_, host)| host)
 }
 
-/// The names of the passwords in a file: of all registries, or of these, also for a part of one.
+/// The keys of a file's passwords for all registries, or for these and repositories in them.
 pub(crate) fn logged_in(file: &ClientFile, all: bool, keys: &[String]) -> Vec<String> {
     let is_ours = |entry: &String| {
         let of = |key: &String| {
@@ -153,7 +154,7 @@ pub(crate) fn logged_in(file: &ClientFile, all: bool, keys: &[String]) -> Vec<St
         };
         all || keys.iter().any(of)
     };
-    // `docker login` leaves an empty entry for what a helper keeps.
+    // `docker login` leaves an empty entry if a helper stores the password.
     let has_secret = |entry: &String| {
         SECRETS.iter().any(|name| {
             let secret = file.text_at(&["auths", entry, name]);
@@ -165,43 +166,44 @@ pub(crate) fn logged_in(file: &ClientFile, all: bool, keys: &[String]) -> Vec<St
     entries
 }
 
-/// What an entry of `auths` opens a registry with.
+/// The members of an `auths` entry that hold a secret.
 const SECRETS: [&str; 4] = ["auth", "identitytoken", "registrytoken", "password"];
 
-/// A password in one of podman's files that podman, skopeo and buildah take before they ask the
-/// helper in docker's file.
-pub(crate) struct TakenFirst {
-    /// As a person sees the file's path.
+/// A password in one of podman's files that podman, skopeo and buildah use instead of the helper in
+/// docker's file.
+pub(crate) struct PrecedingPassword {
+    /// The file's path as shown to the user.
     pub(crate) file: String,
     pub(crate) key: String,
 }
 
-/// In each file a helper goes before a password, and what stands in an earlier file before that.
-/// `helped` are the registries that will have a helper in all of them.
-pub(crate) fn taken_first(
+/// The passwords in podman's files that take precedence over the helper. In each file a helper takes
+/// precedence over a password, and earlier files over later ones. `helped` are the registries that
+/// will have a helper in all of them.
+pub(crate) fn preceding_passwords(
     podmans: &[ClientFile],
     all: bool,
     keys: &[String],
     mut helped: Vec<String>,
-) -> Vec<TakenFirst> {
-    let mut taken = Vec::new();
+) -> Vec<PrecedingPassword> {
+    let mut found = Vec::new();
     for file in podmans {
         helped.extend(file.names_in("credHelpers"));
         for key in logged_in(file, all, keys) {
             let host = bare(&key).split('/').next().unwrap_or_default();
             if !helped.iter().any(|helped| helped == host) {
-                taken.push(TakenFirst {
+                found.push(PrecedingPassword {
                     file: file.shown.clone(),
                     key,
                 });
             }
         }
     }
-    taken
+    found
 }
 
-/// Podman's files, those that can be read: they are somebody else's, and only looked at.
-pub(crate) fn podmans_there(env: &Env, home: &Path) -> Vec<ClientFile> {
+/// Podman's files that can be read. The others don't matter here: nothing is written to them.
+pub(crate) fn readable_podman_files(env: &Env, home: &Path) -> Vec<ClientFile> {
     let files = podman_files(env, home).into_iter();
     let files = files.filter_map(|path| ClientFile::read(&path, Some(home)).ok());
     files.collect()
@@ -212,7 +214,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_registry_is_read_in_each_of_its_names_and_has_the_keys_that_clients_use() {
+    fn every_spelling_of_a_registry_gives_the_keys_that_clients_use() {
         const OF_HUB: &[&str] = &["https://index.docker.io/v1/", "docker.io"];
         for (given, text, keys) in [
             ("ghcr.io", "https://ghcr.io", &["ghcr.io"][..]),

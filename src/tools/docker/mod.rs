@@ -1,4 +1,4 @@
-//! `hallpass docker`: serves the clients of registries, whichever registry they ask for.
+//! `hallpass docker`: the credential helper of docker, podman and other registry clients.
 
 mod arguments;
 pub mod doctor;
@@ -59,7 +59,7 @@ impl Tool for Docker {
     }
 }
 
-/// `words` are what `args` was parsed from.
+/// Answers one operation. `words` are the arguments that `args` was parsed from.
 pub(crate) fn run(env: &Env, args: &Arguments, words: &[OsString]) -> Result<ExitCode, Error> {
     serve::serve(
         env,
@@ -72,8 +72,8 @@ pub(crate) fn run(env: &Env, args: &Arguments, words: &[OsString]) -> Result<Exi
     )
 }
 
-/// A request as a question that may have been answered before. What somebody types meanwhile goes
-/// before it: [`crate::serving::resolution::Resolution::shadowed_by`].
+/// The key under which the answer to a request is remembered. Credentials that the user enters later
+/// take precedence: [`crate::serving::resolution::Resolution::shadowed_by`].
 fn question<'e>(env: &'e Env, words: &[OsString], request: &Request) -> Option<Recall<'e>> {
     let (Action::Get, Some(resource)) = (&request.action, &request.resource) else {
         return None;

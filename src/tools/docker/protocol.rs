@@ -3,9 +3,9 @@
 //! Specification: <https://github.com/docker/docker-credential-helpers> ("Development") and
 //! <https://docs.docker.com/reference/cli/docker/login/#credential-helper-protocol>.
 //!
-//! Errors go to stdout, on one line, with exit code 1: the clients show it or compare it, and some
-//! go on without a credential and show nothing, so a person reads the whole of it on stderr. What
-//! a tool sent is quoted nowhere, for it may be a secret in the wrong place.
+//! An error is one line on stdout with exit code 1. Clients show or compare that line, and some
+//! continue without a credential and show nothing, so the full report goes to stderr. Errors never
+//! quote the input, which may be a secret in the wrong place.
 
 use std::io;
 use std::process::ExitCode;
@@ -21,15 +21,15 @@ use crate::report::{Exit, Report, printable};
 use crate::secret::{Secret, Wiping};
 use crate::wire::{Protocol, read_request};
 
-/// What a client takes for "there is none", and for nothing else.
+/// The exact text that clients compare with to detect that there is no credential.
 const NOT_FOUND: &str = "credentials not found in native keychain";
 const NO_SERVER: &str = "no credentials server URL";
 const NO_USERNAME: &str = "no credentials username";
 
-/// `BuildKit` asks again after 4 min 50 s, and until then uses what it has.
+/// `BuildKit` asks again after 4 min 50 s and uses the same token until then.
 const FRESH_FOR: Duration = Duration::seconds(300);
 
-/// A secret of a MiB, each byte of it escaped.
+/// Enough for a secret of one MiB with every byte escaped.
 const LONGEST_REQUEST: usize = 8 << 20;
 const LONGEST_SERVER: usize = 4096;
 
@@ -41,7 +41,7 @@ impl Protocol for CredentialHelper {
         let operation = call.args.last().and_then(|last| last.to_str());
         let parsed = match operation {
             Some("version") => {
-                return says(
+                return write(
                     call,
                     concat!(
                         "docker-credential-hallpass ",
@@ -50,7 +50,7 @@ impl Protocol for CredentialHelper {
                     ),
                 );
             }
-            // Some clients write a word to stdin, which means nothing.
+            // Some clients write the word `unused` to stdin.
             Some("list") => Ok(ParsedRequest {
                 server: String::new(),
                 request: asking(Action::List, None),
@@ -69,60 +69,59 @@ impl Protocol for CredentialHelper {
         };
         let ParsedRequest { server, request } = match parsed {
             Ok(parsed) => parsed,
-            Err(malformed) => return fails(call, &malformed.to_string()),
+            Err(malformed) => return fail(call, &malformed.to_string()),
         };
         match answer(&request) {
             Ok(Reply::Credential(Credential {
                 token, username, ..
-            })) => hands_out(call, &server, &username, &token),
+            })) => write_credential(call, &server, &username, &token),
             Ok(Reply::Stored(StoredCredential {
                 username: Some(username),
                 password: Some(password),
                 ..
-            })) => hands_out(call, &server, &username, &password),
-            Ok(Reply::Stored(_)) | Err(Refusal::NotMine) => fails(call, NOT_FOUND),
-            Ok(Reply::List(list)) => lists(call, &list),
+            })) => write_credential(call, &server, &username, &password),
+            Ok(Reply::Stored(_)) | Err(Refusal::NotMine) => fail(call, NOT_FOUND),
+            Ok(Reply::List(list)) => write_list(call, &list),
             Ok(Reply::Done) => Ok(Exit::Answered.into()),
             Err(
                 Refusal::NotSignedIn(report) | Refusal::Declined(report) | Refusal::Failed(report),
             ) => {
                 report.write(call.stderr);
-                fails(call, &one_line(&report))
+                fail(call, &one_line(&report))
             }
         }
     }
 }
 
-/// A request, and the server in the words that the reply repeats.
+/// A request, and the server URL as the client wrote it, which the reply repeats.
 #[derive(Debug)]
 struct ParsedRequest {
     server: String,
     request: Request,
 }
 
-/// Why a request is not taken for one of a registry's client.
+/// Why a request is refused before it is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 enum Malformed {
     #[error("hallpass: the operation must be get, store, erase, list or version")]
     Operation,
-    #[error("hallpass: what came on stdin is longer than {LONGEST_REQUEST} bytes")]
+    #[error("hallpass: the input is longer than {LONGEST_REQUEST} bytes")]
     TooLong,
-    #[error("hallpass: what came on stdin is not UTF-8 text")]
+    #[error("hallpass: the input is not UTF-8 text")]
     NotText,
     #[error(
-        "hallpass: what came on stdin is not a JSON object with the texts ServerURL, Username and \
-         Secret"
+        "hallpass: the input is not a JSON object with the strings ServerURL, Username and Secret"
     )]
     NotJson,
     #[error("{NO_SERVER}")]
     NoServer,
     #[error("{NO_USERNAME}")]
     NoUsername,
-    #[error("hallpass: the server URL is not that of a registry")]
+    #[error("hallpass: the server URL does not name a registry")]
     Server,
 }
 
-// --- what a client says ---
+// --- requests ---
 
 fn request(bytes: &[u8], action: Action) -> Result<ParsedRequest, Malformed> {
     let text = std::str::from_utf8(bytes).map_err(|_| Malformed::NotText)?;
@@ -134,7 +133,7 @@ fn request(bytes: &[u8], action: Action) -> Result<ParsedRequest, Malformed> {
     })
 }
 
-/// The members of the JSON object, in the letters that Go's encoder writes.
+/// The input of `store`, with the names that Go's encoder writes.
 #[derive(Deserialize)]
 struct Stored {
     #[serde(rename = "ServerURL")]
@@ -154,19 +153,19 @@ fn stored(bytes: &[u8]) -> Result<ParsedRequest, Malformed> {
     let server = server.unwrap_or_default();
     let resource = resource(server.trim())?;
     let username = username.filter(|name| !name.is_empty());
-    let handed = StoredCredential {
+    let entered = StoredCredential {
         username: Some(username.ok_or(Malformed::NoUsername)?),
         password: Some(secret.unwrap_or_else(|| Secret::from(""))),
         ..StoredCredential::default()
     };
     Ok(ParsedRequest {
-        request: asking(Action::Store(handed), Some(resource)),
+        request: asking(Action::Store(entered), Some(resource)),
         server,
     })
 }
 
-/// Takes a server URL apart: `HOST[:PORT][/PATH]`, with http:// or https:// before it or not. What
-/// would be read as another host by somebody else is none.
+/// Parses a server URL: `HOST[:PORT][/PATH]`, optionally after `http://` or `https://`. Refuses
+/// anything that another parser could read as a different host.
 fn resource(server: &str) -> Result<Resource, Malformed> {
     if server.is_empty() {
         return Err(Malformed::NoServer);
@@ -201,16 +200,16 @@ fn asking(action: Action, resource: Option<Resource>) -> Request {
         ..Want::valid(TokenKind::Access)
     };
     Request {
-        // A sign-in for a list would be one for each of its entries.
+        // A list could need a sign-in for each of its entries.
         interactive: action != Action::List,
         ..Request::about(action, resource, want)
     }
 }
 
-// --- what it is told ---
+// --- replies ---
 
 #[derive(Serialize)]
-struct HandedOut<'a> {
+struct GetReply<'a> {
     #[serde(rename = "ServerURL")]
     server: &'a str,
     #[serde(rename = "Username")]
@@ -219,7 +218,7 @@ struct HandedOut<'a> {
     secret: &'a str,
 }
 
-fn hands_out(
+fn write_credential(
     call: &mut Call<'_>,
     server: &str,
     username: &str,
@@ -227,34 +226,34 @@ fn hands_out(
 ) -> io::Result<ExitCode> {
     let secret = secret.expose();
     let mut reply = Wiping::with_capacity(128 + server.len() + username.len() + secret.len());
-    let handed = HandedOut {
+    let fields = GetReply {
         server,
         username,
         secret,
     };
-    serde_json::to_writer(&mut reply, &handed)?;
+    serde_json::to_writer(&mut reply, &fields)?;
     reply.add(b"\n");
     call.stdout.write_all(reply.bytes())?;
     call.stdout.flush()?;
     Ok(Exit::Answered.into())
 }
 
-fn lists(call: &mut Call<'_>, list: &[ListedCredential]) -> io::Result<ExitCode> {
+fn write_list(call: &mut Call<'_>, list: &[ListedCredential]) -> io::Result<ExitCode> {
     let pairs = list
         .iter()
         .map(|one| (one.resource.clone(), one.username.clone().into()));
     let map: serde_json::Map<String, serde_json::Value> = pairs.collect();
-    says(call, &format!("{}\n", serde_json::Value::Object(map)))
+    write(call, &format!("{}\n", serde_json::Value::Object(map)))
 }
 
-fn says(call: &mut Call<'_>, text: &str) -> io::Result<ExitCode> {
+fn write(call: &mut Call<'_>, text: &str) -> io::Result<ExitCode> {
     call.stdout.write_all(text.as_bytes())?;
     call.stdout.flush()?;
     Ok(Exit::Answered.into())
 }
 
-fn fails(call: &mut Call<'_>, line: &str) -> io::Result<ExitCode> {
-    says(call, &format!("{line}\n"))?;
+fn fail(call: &mut Call<'_>, line: &str) -> io::Result<ExitCode> {
+    write(call, &format!("{line}\n"))?;
     Ok(Exit::Failed.into())
 }
 
@@ -275,7 +274,7 @@ mod tests {
     use super::*;
     use crate::env::Env;
 
-    /// Serves one run; the reply, the exit code's debug form and what was asked.
+    /// Serves one run. Returns stdout, stderr, whether it succeeded, and the request.
     fn run(
         operation: &str,
         stdin: &[u8],
@@ -304,7 +303,7 @@ mod tests {
         (text(out), text(err), is_good, asked)
     }
 
-    fn kept(username: &str, password: &str) -> Reply {
+    fn stored_reply(username: &str, password: &str) -> Reply {
         Reply::Stored(StoredCredential {
             username: Some(username.into()),
             password: Some(password.into()),
@@ -313,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn the_server_comes_back_as_it_was_asked_for() {
+    fn the_reply_repeats_the_server_url_of_the_request() {
         for server in [
             "ghcr.io",
             "https://index.docker.io/v1/",
@@ -321,8 +320,9 @@ mod tests {
             "gcr.io/a/b",
         ] {
             let stdin = format!("{server}\n");
-            let (out, err, good, _) =
-                run("get", stdin.as_bytes(), |_| Ok(kept("u", "p\"<&\u{e9}")));
+            let (out, err, good, _) = run("get", stdin.as_bytes(), |_| {
+                Ok(stored_reply("u", "p\"<&\u{e9}"))
+            });
             assert_eq!(
                 out,
                 format!(
@@ -334,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn what_went_wrong_is_one_exact_line_on_stdout_with_exit_code_1() {
+    fn an_error_is_one_line_on_stdout_with_exit_code_1() {
         let report = || Report {
             error: "it\u{1b} broke".into(),
             causes: vec!["why".into()],
@@ -360,16 +360,16 @@ mod tests {
     }
 
     #[test]
-    fn what_no_client_would_send_is_refused_and_nobody_is_asked() {
+    fn malformed_requests_are_refused_without_being_answered() {
         let json = |server: &str, username: &str| {
             format!(r#"{{"ServerURL":"{server}","Username":"{username}","Secret":"hunter2"}}"#)
                 .into_bytes()
         };
-        let server = "hallpass: the server URL is not that of a registry";
-        let not_json = "hallpass: what came on stdin is not a JSON object with the texts \
-                        ServerURL, Username and Secret";
-        let not_text = "hallpass: what came on stdin is not UTF-8 text";
-        let long = "hallpass: what came on stdin is longer than 8388608 bytes";
+        let server = "hallpass: the server URL does not name a registry";
+        let not_json = "hallpass: the input is not a JSON object with the strings ServerURL, \
+                        Username and Secret";
+        let not_text = "hallpass: the input is not UTF-8 text";
+        let long = "hallpass: the input is longer than 8388608 bytes";
         let table: Vec<(&str, Vec<u8>, &str)> = vec![
             ("get", b"".to_vec(), NO_SERVER),
             ("get", b" \r\n".to_vec(), NO_SERVER),
@@ -456,7 +456,7 @@ mod tests {
         let stdin = stdin.to_string();
         let (out, _, good, asked) = run("store", stdin.as_bytes(), |_| Ok(Reply::Done));
         assert_eq!((out.as_str(), good), ("", true));
-        let Some(Action::Store(handed)) = asked.map(|request| request.action) else {
+        let Some(Action::Store(entered)) = asked.map(|request| request.action) else {
             unreachable!()
         };
         assert_eq!(handed.password.as_ref().unwrap().expose(), &secret);

@@ -1,4 +1,4 @@
-//! Whose the credential for a registry is: one that somebody typed, a provider's, or nobody's.
+//! Finds the credential for a registry: the one that the user entered, else a provider's token.
 
 use url::Url;
 
@@ -13,14 +13,14 @@ use crate::provider::resource::Pattern;
 use crate::serving::answer;
 use crate::serving::resolution::Resolution;
 use crate::serving::serve::{AfterReply, MatchedAccount, ServeError, Served, has_secret_of};
-use crate::serving::stored_credentials::{self as kept, StoreOutcome};
+use crate::serving::stored_credentials::{self, StoreOutcome};
 use crate::session::exchanged::{RegistryCredential, token_for};
 use crate::session::record::Session;
 use crate::session::refusal::ResourceName;
 use crate::session::{self, Account};
 use crate::store::StoreError;
 
-/// The user name of a token that a registry has made of a password (an "identity token").
+/// The user name of an identity token, which a registry issues in exchange for a password.
 const IDENTITY_TOKEN: &str = "<token>";
 
 pub(crate) struct Resolver<'d, 'p> {
@@ -28,7 +28,7 @@ pub(crate) struct Resolver<'d, 'p> {
 }
 
 impl<'p> Resolver<'_, 'p> {
-    /// Answers one request; what stays of it is in `outcome`.
+    /// Answers one request. `outcome` receives what is needed after the reply.
     pub(crate) fn answer(
         &self,
         request: &Request,
@@ -42,7 +42,7 @@ impl<'p> Resolver<'_, 'p> {
             (Action::List, _) => Ok(Reply::List(self.list(request))),
             (_, None) => Err(Refusal::NotMine),
             (Action::Get, Some(server)) => Ok(self.get(request, &server, outcome)?),
-            (Action::Store(handed), Some(server)) => Ok(self.store(handed, &server)?),
+            (Action::Store(credential), Some(server)) => Ok(self.store(credential, &server)?),
             (Action::Erase(_), Some(server)) => Ok(self.erase(&server)?),
         }
     }
@@ -53,17 +53,17 @@ impl<'p> Resolver<'_, 'p> {
         server: &Server,
         outcome: &mut AfterReply<'p>,
     ) -> Result<Reply, ServeError> {
-        if let Some(typed) = self.typed(server, &server.path)? {
-            return Ok(Reply::Stored(typed));
+        if let Some(entered) = self.entered(server, &server.path)? {
+            return Ok(Reply::Stored(entered));
         }
-        let Some(opened) = self.opened(server)? else {
+        let Some(opened) = self.registry_at(server)? else {
             return Err(ServeError::refused(Refusal::NotMine));
         };
-        // crane asks for a repository first, and what somebody typed goes for all of them.
+        // crane asks for a repository first; credentials entered for the registry apply to it too.
         if !server.path.is_empty()
-            && let Some(typed) = self.typed(server, "")?
+            && let Some(entered) = self.entered(server, "")?
         {
-            return Ok(Reply::Stored(typed));
+            return Ok(Reply::Stored(entered));
         }
         let token = Self::wanted(request, &opened).token;
         self.account(&opened.opened)?
@@ -95,7 +95,7 @@ impl<'p> Resolver<'_, 'p> {
         if let Some(exchange) = exchange {
             let account = self.account(opened)?;
             if let Some(kept) = account.kept_exchanged(exchange, url, fresh_for)? {
-                return Ok(Reply::Stored(handed_by(opened, kept)));
+                return Ok(Reply::Stored(as_stored(opened, kept)));
             }
         }
         let want = Self::wanted(request, registry);
@@ -110,10 +110,10 @@ impl<'p> Resolver<'_, 'p> {
         )?;
         if let (Some(exchange), Some(account)) = (exchange, &outcome.asked) {
             let made = account.exchanged(exchange, url, fresh_for, &kept)?;
-            return Ok(Reply::Stored(handed_by(opened, made)));
+            return Ok(Reply::Stored(as_stored(opened, made)));
         }
         let username = username_of(opened, &kept.value);
-        // Who signed in may be somebody else the next time.
+        // A different person may sign in next time.
         let form = match configured_username(opened) {
             Some(_) => "",
             None => answer::NAMED_AFTER_PERSON,
@@ -130,45 +130,46 @@ impl<'p> Resolver<'_, 'p> {
         Ok(Reply::Credential(credential))
     }
 
-    fn store(&self, handed: &StoredCredential, server: &Server) -> Result<Reply, ServeError> {
-        let opened = self.opened(server)?;
+    fn store(&self, credential: &StoredCredential, server: &Server) -> Result<Reply, ServeError> {
+        let opened = self.registry_at(server)?;
         let terminal = self.tool.prepared.terminal;
         if let Some(registry) = &opened {
-            if self.is_ours(handed, registry)? {
+            if self.is_ours(credential, registry)? {
                 return Ok(Reply::Done);
             }
             let provider = registry.provider();
             let shown = server.shown();
-            if handed.username.as_deref() == Some(IDENTITY_TOKEN) {
-                // The registry made it of what it was sent, which may have been a token of ours,
-                // and it ends long before anybody would think of `docker logout`.
+            if credential.username.as_deref() == Some(IDENTITY_TOKEN) {
+                // The registry may have issued it for one of our tokens. It would hide the
+                // provider's tokens after it has expired.
                 terminal.say(&format!(
-                    "the identity token of {shown} is not kept: the provider {provider} opens it"
+                    "not storing the identity token of {shown}: hallpass gets its tokens from \
+                     {provider}"
                 ));
                 return Ok(Reply::Done);
             }
             terminal.say(&format!(
-                "what you typed for {shown} is kept and goes before the token of the provider \
-                 {provider}, until `docker logout {shown}`"
+                "the credentials that you entered for {shown} take precedence over the token of \
+                 {provider} until `docker logout {shown}`"
             ));
         }
-        let handed = StoredCredential {
+        let credential = StoredCredential {
             path: Some(server.path.clone()),
-            ..handed.clone()
+            ..credential.clone()
         };
-        let kept = self.typed(server, &server.path)?;
-        if kept.is_some_and(|kept| kept.username != handed.username) {
-            // Who typed last is answered, also with a password that was kept before.
+        let kept = self.entered(server, &server.path)?;
+        if kept.is_some_and(|kept| kept.username != credential.username) {
+            // The last login wins, even over an older entry of the same user.
             let earlier = StoredCredential {
-                username: handed.username.clone(),
-                path: handed.path.clone(),
+                username: credential.username.clone(),
+                path: credential.path.clone(),
                 ..StoredCredential::default()
             };
             self.tool.kept(&server.realm).forget(&earlier)?;
         }
-        match self.tool.keep(&server.realm, handed)? {
+        match self.tool.keep(&server.realm, credential)? {
             StoreOutcome::Stored => Ok(Reply::Done),
-            // A client that is told of a success says "login succeeded".
+            // On success the client would print "Login Succeeded".
             StoreOutcome::NowhereToStore => Err(StoreError::NothingKept.into()),
         }
     }
@@ -178,13 +179,13 @@ impl<'p> Resolver<'_, 'p> {
             path: Some(server.path.clone()),
             ..StoredCredential::default()
         };
-        let was_typed = self.typed(server, &server.path)?.is_some();
+        let was_entered = self.entered(server, &server.path)?.is_some();
         self.tool.kept(&server.realm).forget(&all)?;
         if server.is_bare
-            && let Some(opened) = self.opened(server)?
+            && let Some(opened) = self.registry_at(server)?
         {
-            if !was_typed {
-                // It may be `docker logout`, or a registry that refused the token.
+            if !was_entered {
+                // Either `docker logout`, or the registry refused the token.
                 let account = self.account(&opened.opened)?.at(resource_name(server));
                 if let Some(exchange) = opened.exchange() {
                     account.forget_exchanged(exchange, &opened.url)?;
@@ -193,26 +194,28 @@ impl<'p> Resolver<'_, 'p> {
             }
             let provider = opened.provider();
             self.tool.prepared.terminal.say(&format!(
-                "the provider {provider} opens {}, also for other tools: `hallpass logout \
-                 {provider}` signs out",
+                "you are still signed in to {provider}, which {} uses; to sign out, run `hallpass \
+                 logout {provider}`",
                 server.shown()
             ));
         }
         Ok(Reply::Done)
     }
 
-    /// What can be had without asking anybody: a client that lists then gets each of them, and
-    /// fails where one fails.
+    /// The credentials available without a sign-in. A client that lists them then requests each
+    /// one, and fails if one of the requests fails.
     fn list(&self, request: &Request) -> Vec<ListedCredential> {
         let terminal = self.tool.prepared.terminal;
-        let (kept, trouble) = kept::listed(&self.tool.prepared.store, self.tool.name);
+        let (kept, trouble) = stored_credentials::listed(&self.tool.prepared.store, self.tool.name);
         if let Some(trouble) = trouble {
-            terminal.warn(&format!("not all that is kept can be listed: {trouble}"));
+            terminal.warn(&format!(
+                "some stored credentials cannot be listed: {trouble}"
+            ));
         }
         let mut list: Vec<ListedCredential> = Vec::new();
         for one in kept {
             let resource = shown(&one.realm, one.path.as_deref().unwrap_or_default());
-            // Of several users the one that is answered: the newest, which comes first.
+            // Of several users, `get` answers with the newest, which comes first.
             if list.iter().all(|listed| listed.resource != resource) {
                 list.push(ListedCredential {
                     resource,
@@ -221,29 +224,35 @@ impl<'p> Resolver<'_, 'p> {
             }
         }
         for pattern in self.tool.prepared.config.patterns(NAME) {
-            let Some(server) = named(pattern) else {
+            let Some(server) = whole_registry(pattern) else {
                 continue;
             };
             let shown = server.shown();
             if list.iter().any(|one| one.resource == shown) {
                 continue;
             }
-            match self.at_hand(request, &server) {
+            match self.available_username(request, &server) {
                 Ok(Some(username)) => list.push(ListedCredential {
                     resource: shown,
                     username,
                 }),
                 Ok(None) => (),
-                Err(_) => terminal.explain(1, || format!("{shown} is not listed: not at hand")),
+                Err(_) => terminal.explain(1, || {
+                    format!("{shown} is not listed: its token is not available")
+                }),
             }
         }
         list.sort();
         list
     }
 
-    /// The user name for a registry whose token is kept, or refreshed without asking anybody.
-    fn at_hand(&self, request: &Request, server: &Server) -> Result<Option<String>, ServeError> {
-        let Some(opened) = self.opened(server)? else {
+    /// The user name for a registry whose token is cached or can be refreshed.
+    fn available_username(
+        &self,
+        request: &Request,
+        server: &Server,
+    ) -> Result<Option<String>, ServeError> {
+        let Some(opened) = self.registry_at(server)? else {
             return Ok(None);
         };
         if self.tool.session(&opened.opened)?.is_none() {
@@ -258,7 +267,7 @@ impl<'p> Resolver<'_, 'p> {
         )
     }
 
-    fn typed(&self, server: &Server, path: &str) -> Result<Option<StoredCredential>, StoreError> {
+    fn entered(&self, server: &Server, path: &str) -> Result<Option<StoredCredential>, StoreError> {
         let wanted = StoredCredential {
             path: Some(path.to_owned()),
             ..StoredCredential::default()
@@ -266,7 +275,7 @@ impl<'p> Resolver<'_, 'p> {
         self.tool.find(&server.realm, &wanted, false)
     }
 
-    fn opened(&self, server: &Server) -> Result<Option<Registry>, Error> {
+    fn registry_at(&self, server: &Server) -> Result<Option<Registry>, Error> {
         for url in &server.urls {
             if let Some(found) = self.tool.prepared.config.resource(url, NAME)? {
                 return Ok(Some(Registry {
@@ -282,27 +291,31 @@ impl<'p> Resolver<'_, 'p> {
         self.tool.account(opened, self.tool.unattended, "")
     }
 
-    /// Whether it is what was handed out: `docker login` stores what it was given.
-    fn is_ours(&self, handed: &StoredCredential, registry: &Registry) -> Result<bool, ServeError> {
+    /// Whether hallpass issued these credentials: `docker login` stores what `get` returned.
+    fn is_ours(
+        &self,
+        credential: &StoredCredential,
+        registry: &Registry,
+    ) -> Result<bool, ServeError> {
         let account = self.account(&registry.opened)?;
-        if let (Some(exchange), Some(secret)) = (registry.exchange(), &handed.password)
+        if let (Some(exchange), Some(secret)) = (registry.exchange(), &credential.password)
             && account.has_exchanged(exchange, &registry.url, secret)?
         {
             return Ok(true);
         }
         let kept = account.served_session()?;
-        Ok(kept.is_some_and(|kept| has_secret_of(handed, &kept.value)))
+        Ok(kept.is_some_and(|kept| has_secret_of(credential, &kept.value)))
     }
 }
 
-/// A registry that a provider opens, at the address that the configuration has for it.
+/// A registry with a provider, and the URL at which it is configured.
 struct Registry {
     opened: MatchedAccount,
     url: Url,
 }
 
 impl Registry {
-    /// How it makes a credential of its own, if it does.
+    /// How the registry exchanges a token for its own credential, if it does.
     fn exchange(&self) -> Option<RegistryExchange> {
         let found = &self.opened.found;
         found.registry_exchange.or(found.provider.registry_exchange)
@@ -313,8 +326,8 @@ impl Registry {
     }
 }
 
-/// A registry's own credential, in the form of what tools hand over.
-fn handed_by(opened: &MatchedAccount, made: RegistryCredential) -> StoredCredential {
+/// A registry's own credential, as a stored one.
+fn as_stored(opened: &MatchedAccount, made: RegistryCredential) -> StoredCredential {
     let configured = opened.found.username.clone();
     StoredCredential {
         username: Some(configured.unwrap_or(made.username)),
@@ -323,7 +336,7 @@ fn handed_by(opened: &MatchedAccount, made: RegistryCredential) -> StoredCredent
     }
 }
 
-/// Docker names no repository, so a refusal says nothing about one.
+/// Docker doesn't name the repository, so a refusal isn't about a particular one.
 fn resource_name(server: &Server) -> ResourceName {
     ResourceName {
         text: server.realm.clone(),
@@ -331,8 +344,8 @@ fn resource_name(server: &Server) -> ResourceName {
     }
 }
 
-/// The registry that an entry names, if it names one as a whole.
-fn named(pattern: &Pattern) -> Option<Server> {
+/// The registry that an entry names, if it names a whole one.
+fn whole_registry(pattern: &Pattern) -> Option<Server> {
     let text = pattern.to_string();
     let (protocol, host) = text.split_once("://")?;
     if pattern.has_path() || host.starts_with('*') {
@@ -346,7 +359,7 @@ fn named(pattern: &Pattern) -> Option<Server> {
     .ok()
 }
 
-/// What goes with the token: what is configured, else who signed in.
+/// The user name for the token: the configured one, else the signed-in person's.
 fn username_of(opened: &MatchedAccount, session: &Session) -> String {
     let configured = configured_username(opened).map(str::to_owned);
     configured.unwrap_or_else(|| answer::person_of(session))

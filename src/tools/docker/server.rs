@@ -1,8 +1,8 @@
-//! The server URLs of registries: which of them are one, and which are kept apart.
+//! The server URLs of registries: which ones name the same registry, and which are different.
 //!
-//! Clients write one registry in many ways, and Docker Hub has names of its own. A path is never
-//! taken off: docker keeps other secrets of the Hub under longer URLs, and a client may ask for
-//! one repository.
+//! Clients write the same registry in many ways, and Docker Hub has several names. A path is never
+//! removed: docker stores other secrets of the Hub under longer URLs, and a client may ask for a
+//! single repository.
 
 use url::Url;
 
@@ -11,50 +11,48 @@ use crate::provider::{Realm, web_url};
 use crate::report::{Exit, Report};
 use crate::wire::url_at;
 
-/// What docker calls its Hub, and what others do.
+/// Docker's name for its Hub. Other clients use a host name.
 pub(crate) const HUB: &str = "https://index.docker.io/v1/";
 const HUB_HOST: &str = "index.docker.io";
 const HUB_HOSTS: [&str; 3] = ["docker.io", HUB_HOST, "registry-1.docker.io"];
-/// What docker's own sign-in keeps beside its password, and where it looks for it.
-const KEYS_OF_ITS_OWN: [&str; 2] = ["v1/access-token", "v1/refresh-token"];
+/// Where `docker login` stores the tokens of its own sign-in to the Hub.
+const OWN_TOKENS: [&str; 2] = ["v1/access-token", "v1/refresh-token"];
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Server {
-    /// The one spelling of host and port, for the record.
+    /// The canonical spelling of host and port, which names the record.
     pub(crate) realm: String,
-    /// Empty: the registry as a whole.
+    /// Empty for the whole registry.
     pub(crate) path: String,
-    /// Where a provider may be configured for it, the likeliest first.
+    /// The URLs at which a provider may be configured for it, most likely first.
     pub(crate) urls: Vec<Url>,
-    /// The client named the registry as a person would.
+    /// The client wrote no scheme.
     pub(crate) is_bare: bool,
 }
 
 impl Server {
     /// # Errors
     ///
-    /// What is no host.
+    /// If the resource isn't a host.
     pub(crate) fn of(resource: &Resource) -> Result<Self, Refusal> {
         let Resource {
             protocol,
             host,
             path,
         } = resource;
-        let https = Realm::from_parts("https", host).ok_or_else(no_host)?;
+        let https = Realm::from_parts("https", host).ok_or_else(not_a_host)?;
         let is_hub = HUB_HOSTS
             .iter()
             .any(|name| Realm::from_parts("https", name).as_ref() == Some(&https));
         let path = path.as_deref().unwrap_or_default();
         if !web_url::is_plain_path(path) {
-            return Err(no_host());
+            return Err(not_a_host());
         }
         let is_bare = protocol.is_empty();
         if is_hub && protocol != "http" {
             let is_whole = matches!(path, "" | "v1" | "v2");
             let path = if is_whole { "" } else { path };
-            let urls = HUB_HOSTS
-                .iter()
-                .filter(|_| !KEYS_OF_ITS_OWN.contains(&path));
+            let urls = HUB_HOSTS.iter().filter(|_| !OWN_TOKENS.contains(&path));
             return Ok(Self {
                 realm: format!("https://{HUB_HOST}"),
                 path: path.to_owned(),
@@ -64,8 +62,8 @@ impl Server {
                 is_bare,
             });
         }
-        let http = Realm::from_parts("http", host).ok_or_else(no_host)?;
-        // A client names a host and not how it speaks to it: on this machine that may be either.
+        let http = Realm::from_parts("http", host).ok_or_else(not_a_host)?;
+        // Clients don't name the scheme, and a loopback registry may use either.
         let (realm, realms) = if https.is_loopback() {
             let realm = match protocol.as_str() {
                 "http" => with_port(&http),
@@ -93,13 +91,13 @@ impl Server {
         self.shown() == HUB
     }
 
-    /// As docker itself names it.
+    /// The name that docker uses.
     pub(crate) fn shown(&self) -> String {
         shown(&self.realm, &self.path)
     }
 }
 
-/// As docker itself names what is kept under a realm and a path.
+/// The name that docker uses for a realm and a path.
 pub(crate) fn shown(realm: &str, path: &str) -> String {
     let host = realm.strip_prefix("https://").unwrap_or(realm);
     match (host, path) {
@@ -110,7 +108,7 @@ pub(crate) fn shown(realm: &str, path: &str) -> String {
     }
 }
 
-/// Under its port, which is what tells two registries of one machine apart.
+/// The realm with its port, which distinguishes two registries on one machine.
 fn with_port(http: &Realm) -> String {
     let text = http.to_string();
     let port = Url::parse(&text).ok().and_then(|url| url.port());
@@ -118,9 +116,9 @@ fn with_port(http: &Realm) -> String {
     format!("{}{usual}", text.replacen("http://", "https://", 1))
 }
 
-fn no_host() -> Refusal {
+fn not_a_host() -> Refusal {
     Refusal::Failed(Report {
-        error: "the server URL is not that of a registry".to_owned(),
+        error: "the server URL does not name a registry".to_owned(),
         causes: Vec::new(),
         hint: None,
         exit: Exit::Failed,
@@ -141,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn the_ways_to_write_one_registry_lead_to_one_record() {
+    fn all_spellings_of_a_registry_name_one_record() {
         for (protocol, host) in [
             ("", "ghcr.io"),
             ("", "GHCR.IO"),
@@ -168,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_another_registry_or_another_key_stays_apart() {
+    fn different_registries_and_keys_stay_apart() {
         let all = [
             server("", "ghcr.io", ""),
             server("", "ghcr.io", "team/app"),
@@ -201,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn a_provider_is_looked_for_where_nobody_on_the_way_can_listen() {
+    fn a_provider_is_looked_up_only_for_https_and_loopback() {
         let urls =
             |found: Server| -> Vec<String> { found.urls.iter().map(ToString::to_string).collect() };
         assert_eq!(urls(server("http", "ghcr.io", "")), [""; 0]);
@@ -213,13 +211,13 @@ mod tests {
             assert_eq!(found.realm, "https://localhost:5000");
             assert_eq!(urls(found), local);
         }
-        for key in KEYS_OF_ITS_OWN {
+        for key in OWN_TOKENS {
             assert_eq!(urls(server("https", "index.docker.io", key)), [""; 0]);
         }
     }
 
     #[test]
-    fn what_is_no_host_is_refused() {
+    fn an_invalid_host_is_refused() {
         for host in ["ghcr.io:x", "a..b", "[::1", "ghcr.io:99999", ":5000"] {
             let resource = Resource {
                 protocol: String::new(),

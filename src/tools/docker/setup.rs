@@ -1,5 +1,5 @@
-//! `hallpass setup docker`: makes hallpass the credential helper of docker's clients for some
-//! registries or for all, and a provider the one that opens a registry.
+//! `hallpass setup docker`: makes hallpass the credential helper of registry clients, for some
+//! registries or for all, and configures the provider of a registry.
 //!
 //! Specification: <https://docs.docker.com/reference/cli/docker/login/#credential-helpers> and
 //! <https://github.com/containers/image/blob/main/docs/containers-auth.json.5.md>.
@@ -16,8 +16,8 @@ use url::Url;
 
 use super::arguments::{NAME, PROGRAM_NAME};
 use super::files::{
-    ClientFile, TakenFirst, bare, docker_file, keys_of, logged_in, podman_files, podmans_there,
-    registry, server_of, taken_first, whole,
+    ClientFile, PrecedingPassword, bare, docker_file, keys_of, logged_in, podman_files,
+    preceding_passwords, readable_podman_files, registry, server_of, whole,
 };
 use crate::config::{Flags, UserFile, home};
 use crate::env::Env;
@@ -33,14 +33,14 @@ use crate::setup::record::Records;
 use crate::setup::{program, still_needed};
 use crate::shell::quoted;
 
-/// What docker puts behind `docker-credential-`.
+/// The helper's name in the clients' files: docker runs `docker-credential-NAME`.
 pub(crate) const HELPER: &str = "hallpass";
 
-/// What begins the title of each block that this command writes.
+/// The start of the title of each block that this command writes to `config.toml`.
 const TITLE: &str = "hallpass setup docker ";
 const DEFAULT: &str = "--default";
 
-/// The registries whose provider need not be named.
+/// Well-known registries and their provider.
 const REGISTRIES: &[(&str, &str)] = &[
     ("https://ghcr.io", "github"),
     ("https://registry.gitlab.com", "gitlab"),
@@ -52,7 +52,7 @@ const REGISTRIES: &[(&str, &str)] = &[
     ("https://*.azurecr.io", "acr"),
 ];
 
-/// The presets whose registry is on the host of their instances.
+/// The presets whose instances are registries themselves.
 const INSTANCES: &[&str] = &["gitea", "forgejo"];
 
 /// Configure docker, podman and other registry clients to use hallpass
@@ -145,7 +145,7 @@ fn set_up<'a>(env: &'a Env, flags: &Flags, args: &Arguments) -> Result<Plan<'a>,
                 .to_owned(),
         );
     }
-    warnings.extend(taken_before(env, args, &hosts, &files)?);
+    warnings.extend(precedence_warnings(env, args, &hosts, &files)?);
     plan.warnings = warnings;
     Ok(plan)
 }
@@ -166,7 +166,7 @@ fn undo<'a>(env: &'a Env, flags: &'a Flags, args: &Arguments) -> Result<Undo<'a>
     }
     let all = parts.is_empty();
     if all {
-        parts.push(whatever_is_there(env, &file)?);
+        parts.push(recognizable_edits(env, &file)?);
     }
     Ok(Undo {
         parts,
@@ -176,7 +176,7 @@ fn undo<'a>(env: &'a Env, flags: &'a Flags, args: &Arguments) -> Result<Undo<'a>
     })
 }
 
-/// What makes a registry hallpass's in some files.
+/// The edits that make hallpass the helper of a registry.
 fn part(host: &Host, files: &[ClientFile]) -> Part {
     let what = bare(&host.text).to_owned();
     let keys = keys_of(host);
@@ -195,7 +195,7 @@ fn part(host: &Host, files: &[ClientFile]) -> Part {
     }
 }
 
-/// What makes every registry hallpass's, in docker's own file.
+/// The edits that make hallpass the helper of every registry.
 fn part_of_all(files: &[ClientFile]) -> Part {
     let docker = files.iter().take(1);
     Part {
@@ -208,14 +208,14 @@ fn part_of_all(files: &[ClientFile]) -> Part {
     }
 }
 
-/// Whatever set-ups have written that can be told from what others wrote, without any record.
-fn whatever_is_there(env: &Env, file: &UserFile) -> Result<Part, Error> {
+/// Everything that earlier set-ups wrote, as far as it can be recognized without a record.
+fn recognizable_edits(env: &Env, file: &UserFile) -> Result<Part, Error> {
     let home = home(env)?;
     let mut edits = Vec::new();
     for title in file.titles(TITLE.trim_end()) {
         edits.push(Edit::block(file.path(), &title, ""));
     }
-    // A package may have brought a link elsewhere.
+    // A link elsewhere may belong to a package.
     let local = home.join(".local/bin").join(PROGRAM_NAME);
     let is_recorded = Records::read(env).of(NAME).next().is_some();
     if let Place::There(path) = link::find(env, PROGRAM_NAME)?
@@ -225,7 +225,7 @@ fn whatever_is_there(env: &Env, file: &UserFile) -> Result<Part, Error> {
         edits.push(Edit::link(&path, &program::path(env)?));
     }
     let docker = ClientFile::read(&docker_file(env, &home), Some(&home))?;
-    for file in podmans_there(env, &home).iter().chain([&docker]) {
+    for file in readable_podman_files(env, &home).iter().chain([&docker]) {
         for key in file.names_in("credHelpers") {
             edits.push(Edit::member(&file.path, &["credHelpers", &key], HELPER));
         }
@@ -237,24 +237,24 @@ fn whatever_is_there(env: &Env, file: &UserFile) -> Result<Part, Error> {
     })
 }
 
-/// The link by which docker finds this program, and what a person must do if there can be none.
+/// The link through which docker finds this program, or a warning if none can be created.
 fn link(env: &Env) -> Result<(Option<Edit>, Vec<String>), Error> {
     let warning = match link::find(env, PROGRAM_NAME)? {
         Place::There(path) | Place::At(path) => {
             return Ok((Some(Edit::link(&path, &program::path(env)?)), Vec::new()));
         }
         Place::Behind(path) => format!(
-            "docker finds {} first, which is not this program: move it away",
+            "docker finds {} first, which is not hallpass: move it away",
             path.display()
         ),
         Place::Nowhere(command) => format!(
-            "docker finds no {PROGRAM_NAME}: link it into a folder on PATH with `{command}`"
+            "docker cannot find {PROGRAM_NAME}: link it into a folder on PATH with `{command}`"
         ),
     };
     Ok((None, vec![warning]))
 }
 
-/// What is to be set up; what nobody can name to docker is left out.
+/// The registries to set up. Entries that docker can't name are left out.
 fn hosts(
     env: &Env,
     config: &Config,
@@ -274,14 +274,14 @@ fn hosts(
         hosts.retain(|host| !is_gits_alone(&records, file, host));
         if hosts.is_empty() {
             return Err(Error::Usage(
-                "no registry is configured: name one with `hallpass setup docker HOST`, or keep \
-                 every registry's password with `hallpass setup docker --default`"
+                "no registry is configured: name one with `hallpass setup docker HOST`, or use \
+                 hallpass for every registry with `hallpass setup docker --default`"
                     .to_owned(),
             ));
         }
     }
     for host in &mut hosts {
-        // The Hub may be configured under another of its names.
+        // Docker Hub may be configured under another one of its names.
         for url in server_of(host).map_or_else(Vec::new, |server| server.urls) {
             if config.resource(&host.url, NAME)?.is_none() && config.resource(&url, NAME)?.is_some()
             {
@@ -292,7 +292,7 @@ fn hosts(
     Ok(hosts)
 }
 
-/// Who opens a registry: what was typed, else what is known about it.
+/// The provider of a registry: the one on the command line, else a well-known one.
 fn opener_of(given: &Opener, host: &Host, config: &Config) -> Result<Opener, Error> {
     let mut opener = given.clone();
     let says = opener.provider.is_some() || opener.issuer_url.is_some();
@@ -303,9 +303,9 @@ fn opener_of(given: &Opener, host: &Host, config: &Config) -> Result<Opener, Err
     let is_configured = config.providers().any(|known| Some(known) == preset);
     if preset == Some("gitlab") && !is_configured && preset_of(&host.url) != preset {
         return Err(Error::Usage(
-            "which GitLab is it? its registry stands on a host of its own: run `hallpass setup \
-             git --host HOST --provider gitlab --client-id ID` first, and then name the provider \
-             that it has made with `--provider HOST`"
+            "cannot tell which GitLab this registry belongs to: run `hallpass setup git --host \
+             HOST --provider gitlab --client-id ID` first, then name the provider that it \
+             creates with `--provider HOST`"
                 .to_owned(),
         ));
     }
@@ -329,8 +329,8 @@ fn opened<'a>(args: &Arguments, host: &'a Host, opener: &'a Opener) -> Opened<'a
         command: format!("{TITLE}{}", quoted(bare(&host.text))),
         homes: &[],
         instances: INSTANCES,
-        advice: "`--provider NAME` with one of the configuration or a preset, or `--issuer-url \
-                 URL --client-id ID`; for passwords alone, `hallpass setup docker --default`",
+        advice: "`--provider NAME` with a configured provider or a preset, or `--issuer-url URL \
+                 --client-id ID`; to store only passwords, run `hallpass setup docker --default`",
         provider_keys: Vec::new(),
         resource_keys,
         own_name: None,
@@ -352,16 +352,16 @@ fn title(what: &str) -> String {
     format!("{TITLE}{}", bare(what))
 }
 
-/// Whether this command has set up a registry.
+/// Whether this command set up the registry.
 pub(crate) fn is_set_up(records: &Records, file: &UserFile, host: &Host) -> bool {
     let title = title(&host.text);
     records.find(NAME, bare(&host.text)).is_some() || file.titles(TITLE).contains(&title)
 }
 
-/// What begins the title of a block that `hallpass setup git` wrote.
+/// The start of the title of a block that `hallpass setup git` wrote.
 const GIT_TITLE: &str = "hallpass setup git --host ";
 
-/// Whether the host was set up for git and not as a registry, which it then need not be.
+/// Whether the host was set up only for git: it need not be a registry.
 pub(crate) fn is_gits_alone(records: &Records, file: &UserFile, host: &Host) -> bool {
     let title = format!("{}{}", GIT_TITLE, host.text);
     file.titles(&title).contains(&title) && !is_set_up(records, file, host)
@@ -384,7 +384,7 @@ fn command(args: &Arguments) -> String {
 
 // --- the files of docker and podman ---
 
-/// The files that are written: docker's, and podman's where that is asked.
+/// The files to change: docker's, and podman's with `--podman`.
 fn files(env: &Env, args: &Arguments) -> Result<Vec<ClientFile>, Error> {
     let home = home(env)?;
     let mut paths = vec![docker_file(env, &home)];
@@ -397,8 +397,8 @@ fn files(env: &Env, args: &Arguments) -> Result<Vec<ClientFile>, Error> {
         .collect()
 }
 
-/// What would be asked before the helper, or instead of it.
-fn taken_before(
+/// Credentials that clients use instead of the helper, as warnings.
+fn precedence_warnings(
     env: &Env,
     args: &Arguments,
     hosts: &[Host],
@@ -420,17 +420,19 @@ fn taken_before(
     } else {
         Vec::new()
     };
-    for TakenFirst { file, key } in taken_first(&podmans_there(env, &home), all, &keys, helped) {
+    for PrecedingPassword { file, key } in
+        preceding_passwords(&readable_podman_files(env, &home), all, &keys, helped)
+    {
         warnings.push(format!(
-            "{file} has a password for {key}, which podman, skopeo and buildah take first: \
-             `podman logout {}` removes it",
+            "{file} has a password for {key}, which podman, skopeo and buildah use instead of \
+             hallpass: `podman logout {}` removes it",
             quoted(&key)
         ));
     }
     for docker in files.iter().take(1) {
         for key in logged_in(docker, all, &keys) {
             warnings.push(format!(
-                "{} has a password for {key} that docker no longer asks for: `docker logout {}` \
+                "{} has a password for {key} that docker no longer uses: `docker logout {}` \
                  removes it",
                 docker.shown,
                 quoted(&key)
@@ -445,7 +447,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_registry_is_known_by_its_whole_host() {
+    fn a_well_known_registry_is_recognized_by_its_whole_host() {
         for (host, expected) in [
             ("https://ghcr.io", Some("github")),
             ("https://registry.gitlab.com", Some("gitlab")),

@@ -20,7 +20,7 @@ SECONDS_A_CLIENT = 60
 
 
 class Desk:
-    """A person with docker's clients, hallpass and a provider, and a registry."""
+    """A user with docker's clients, hallpass, a provider and a registry."""
 
     def __init__(self, rig, set_up=True, git=False, **settings):
         self.rig, self.sandbox = rig, rig.sandbox
@@ -163,7 +163,7 @@ def pulled_by(desk, program, *pull):
 
 
 @case
-def who_signed_in_once_pushes_and_pulls_with_docker_and_skopeo(rig):
+def one_sign_in_pushes_and_pulls_with_docker_and_skopeo(rig):
     desk = Desk(rig)
     desk.push()
     desk.push_for_docker()
@@ -177,7 +177,7 @@ def who_signed_in_once_pushes_and_pulls_with_docker_and_skopeo(rig):
 
 
 @case(limit=180)
-def signed_in_for_git_nobody_is_asked_by_docker_podman_and_skopeo(rig):
+def a_sign_in_for_git_serves_docker_podman_and_skopeo(rig):
     desk = Desk(rig, set_up=False)
     git = shutil.which("git", path=desk.sandbox.env["PATH"])
     server = rig.with_part(GitServer(desk.sandbox.root / "served", desk.provider, git, user="oauth2"))
@@ -245,7 +245,7 @@ def ten_skopeo_copies_at_once_from_nothing_open_one_tab(rig):
 
 
 @case
-def a_token_that_expired_is_refreshed_between_two_commands(rig):
+def an_expired_token_is_refreshed_between_two_commands(rig):
     desk = Desk(rig)
     desk.provider.set(accessTokenTtl=2)
     desk.push()
@@ -272,7 +272,7 @@ def a_token_with_less_than_five_minutes_left_is_not_handed_out(rig):
 
 
 @case
-def a_session_that_was_revoked_between_two_commands_leads_to_one_sign_in(rig):
+def a_session_revoked_between_two_commands_leads_to_one_sign_in(rig):
     desk = Desk(rig)
     desk.provider.set(accessTokenTtl=2)
     desk.push()
@@ -286,7 +286,7 @@ def a_session_that_was_revoked_between_two_commands_leads_to_one_sign_in(rig):
 
 
 @case
-def a_token_that_was_revoked_is_replaced_after_a_login_and_nothing_else_is_lost(rig):
+def a_revoked_token_is_replaced_and_nothing_else_is_lost(rig):
     desk = Desk(rig)
     desk.push()
     desk.kill_all()
@@ -301,7 +301,7 @@ def a_token_that_was_revoked_is_replaced_after_a_login_and_nothing_else_is_lost(
 
 
 @case
-def docker_login_takes_what_it_was_given_and_nothing_of_it_is_kept(rig):
+def docker_login_uses_the_providers_token_without_storing_it(rig):
     desk = Desk(rig)
     desk.login_again()
     assert not (desk.sandbox.home / ".local/share/hallpass/kept").exists()
@@ -313,7 +313,7 @@ def docker_login_takes_what_it_was_given_and_nothing_of_it_is_kept(rig):
 
 
 @case
-def docker_logout_refreshes_the_token_at_the_next_request_and_withholds_it_from_no_one(rig):
+def docker_logout_refreshes_the_token_at_the_next_request(rig):
     desk = Desk(rig)
     desk.push()
     desk.provider.new_requests()
@@ -332,7 +332,7 @@ def docker_logout_refreshes_the_token_at_the_next_request_and_withholds_it_from_
 
 
 @case
-def what_somebody_types_at_docker_login_wins_until_docker_logout(rig):
+def credentials_entered_at_docker_login_take_precedence_until_docker_logout(rig):
     desk = Desk(rig)
     desk.registry.tokens.passwords["bob"] = "typed by bob"
     desk.push()
@@ -349,7 +349,7 @@ def what_somebody_types_at_docker_login_wins_until_docker_logout(rig):
 
 
 @case
-def podman_login_and_skopeo_login_are_kept_and_forgotten_too(rig):
+def podman_and_skopeo_login_and_logout_work(rig):
     desk = Desk(rig, set_up=False)
     desk.registry.tokens.passwords["bob"] = "typed by bob"
     desk.hallpass("setup", "docker", desk.url, "--provider", "corp", "--podman").ended(0)
@@ -364,7 +364,7 @@ def podman_login_and_skopeo_login_are_kept_and_forgotten_too(rig):
 
 
 @case
-def a_password_that_is_wrong_is_not_kept(rig):
+def a_wrong_password_is_not_stored(rig):
     desk = Desk(rig)
     desk.registry.tokens.passwords["bob"] = "right"
     desk.fails("docker", "login", "-u", "bob", "--password-stdin", desk.host, stdin="wrong")
@@ -375,7 +375,7 @@ def a_password_that_is_wrong_is_not_kept(rig):
 
 
 @case
-def as_the_store_of_every_registry_it_keeps_what_docker_login_had(rig):
+def as_the_default_store_it_stores_what_docker_login_enters(rig):
     desk = Desk(rig, set_up=False)
     desk.registry.tokens.passwords["bob"] = "typed by bob"
     desk.hallpass("setup", "docker", "--default").ended(0)
@@ -391,7 +391,7 @@ def as_the_store_of_every_registry_it_keeps_what_docker_login_had(rig):
 
 
 @case
-def a_registry_that_nobody_knows_is_asked_without_a_credential_and_no_browser_opens(rig):
+def an_unknown_registry_gets_no_credential_and_opens_no_browser(rig):
     desk = Desk(rig, set_up=False)
     desk.hallpass("setup", "docker", "--default").ended(0)
     said = desk.fails("docker", "manifest", "inspect", "--insecure", f"{desk.host}/one:latest")
@@ -412,7 +412,7 @@ def where_nobody_may_be_asked_the_client_says_what_to_run(rig):
 
 
 @case
-def a_look_alike_and_what_is_no_request_get_nothing(rig):
+def similar_host_names_and_malformed_requests_get_nothing(rig):
     desk = Desk(rig)
     desk.push()
     token = desk.get()["Secret"]
@@ -433,7 +433,7 @@ def a_look_alike_and_what_is_no_request_get_nothing(rig):
 
 
 @case
-def a_secret_of_a_mebibyte_goes_through_docker_and_back(rig):
+def a_secret_of_one_mebibyte_is_stored_and_returned(rig):
     desk = Desk(rig, set_up=False)
     desk.hallpass("setup", "docker", "--default").ended(0)
     secret = "s" * (1 << 20)
