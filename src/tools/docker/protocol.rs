@@ -459,8 +459,8 @@ mod tests {
         let Some(Action::Store(entered)) = asked.map(|request| request.action) else {
             unreachable!()
         };
-        assert_eq!(handed.password.as_ref().unwrap().expose(), &secret);
-        let (out, ..) = run("get", b"ghcr.io", |_| Ok(Reply::Stored(handed)));
+        assert_eq!(entered.password.as_ref().unwrap().expose(), &secret);
+        let (out, ..) = run("get", b"ghcr.io", |_| Ok(Reply::Stored(entered)));
         let reply: serde_json::Value = serde_json::from_str(&out).unwrap();
         assert_eq!(reply["Secret"], *secret);
     }
