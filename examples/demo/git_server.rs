@@ -1,5 +1,5 @@
-//! A git server for the demo: `git http-backend` behind a loopback port that wants a live token of
-//! the pretend provider. It serves one repository, which it makes.
+//! A git server for the demo: `git http-backend` behind a loopback port that requires a valid token
+//! of the demo's provider. It creates and serves one repository.
 
 use std::fs;
 use std::io::Write as _;
@@ -19,17 +19,17 @@ pub(crate) struct GitServer {
     _server: Server,
 }
 
-/// Whether there is a git here that can clone and serve; else why not.
+/// Checks that this machine has a git that can clone and serve. The error says why not.
 pub(crate) fn is_possible() -> Result<(), &'static str> {
     let run = |arguments: &[&str]| {
         let mut command = Command::new("git");
         command.args(arguments).stdin(Stdio::null()).output()
     };
-    run(&["--version"]).map_err(|_| "there is no git here")?;
-    // Without a request it answers that it has none.
+    run(&["--version"]).map_err(|_| "git is not installed")?;
+    // Without a request it reports an error in a CGI response.
     match run(&["http-backend"]) {
         Ok(output) if output.stdout.starts_with(b"Status:") => Ok(()),
-        Ok(_) | Err(_) => Err("this git has no `git http-backend`"),
+        Ok(_) | Err(_) => Err("git is installed without `git http-backend`"),
     }
 }
 
@@ -43,8 +43,8 @@ impl GitServer {
         let answer = move |request: Request| {
             let who = token_of(&request).and_then(|token| provider.owner(&token));
             let line = match &who {
-                Some(who) => format!("{} {} by {who}", request.method, request.path),
-                None => format!("{} {} by nobody: 401", request.method, request.path),
+                Some(who) => format!("{} {}: signed in as {who}", request.method, request.path),
+                None => format!("{} {}: 401, no token", request.method, request.path),
             };
             noted
                 .lock()
@@ -52,7 +52,7 @@ impl GitServer {
                 .push(line);
             Some(match who {
                 Some(who) => backend(&root, &request, &who),
-                None => Response::new(401, "text/plain", "who are you?\n")
+                None => Response::new(401, "text/plain", "sign in first\n")
                     .header("WWW-Authenticate", "Basic realm=\"demo\""),
             })
         };
@@ -64,7 +64,7 @@ impl GitServer {
         }
     }
 
-    /// The requests so far, and whose they were.
+    /// The requests so far, each with the person who sent it.
     pub(crate) fn seen(&self) -> Vec<String> {
         self.seen
             .lock()
@@ -83,7 +83,11 @@ fn token_of(request: &Request) -> Option<String> {
 fn make_repository(root: &Path) {
     let work = root.join("work");
     fs::create_dir_all(&work).expect("a folder");
-    fs::write(work.join("README"), "nobody gets here without signing in\n").expect("a file");
+    fs::write(
+        work.join("README"),
+        "This repository is private: you can read this because you signed in.\n",
+    )
+    .expect("a file");
     let git = |arguments: &[&str]| {
         let mut command = Command::new("git");
         let status = command.args(arguments).current_dir(&work).status();
@@ -102,7 +106,7 @@ fn make_repository(root: &Path) {
     git(&["clone", "--quiet", "--bare", ".", "../private.git"]);
 }
 
-/// Hands a request to git as a CGI program gets it (RFC 3875).
+/// Passes a request to git as a CGI program (RFC 3875).
 fn backend(root: &Path, request: &Request, who: &str) -> Response {
     let query = url::form_urlencoded::Serializer::new(String::new())
         .extend_pairs(&request.query)
@@ -125,7 +129,7 @@ fn backend(root: &Path, request: &Request, who: &str) -> Response {
         .spawn()
         .expect("git http-backend");
     let mut stdin = child.stdin.take().expect("a pipe");
-    // A request of this demo is smaller than a pipe.
+    // The demo's requests fit into the pipe's buffer, so this doesn't block.
     let _ = stdin.write_all(&request.body);
     drop(stdin);
     let output = child.wait_with_output().expect("git http-backend").stdout;

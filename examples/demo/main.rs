@@ -1,13 +1,13 @@
-//! `cargo run --example demo`: a real sign-in, on your own machine, in a throw-away HOME.
+//! `cargo run --example demo`: a real sign-in, on your own machine, with a temporary HOME.
 //!
-//! It builds hallpass, starts a pretend provider on loopback with a page that a person can use,
-//! and runs the real `hallpass get-token` against it. Your browser opens. Where there is none,
-//! with `-- --hands-free`, or after a minute, it fills the form in itself. Then a real git clones
-//! a private repository from a server on loopback, with the same sign-in.
+//! It builds hallpass, starts a provider on loopback that has a sign-in page, and runs the real
+//! `hallpass get-token` against it. Your browser opens. Without a browser, with `-- --hands-free`,
+//! or after a minute, the demo fills in the form itself. Then the real git clones a private
+//! repository from a server on loopback, with the same session.
 #![expect(
     clippy::expect_used,
     clippy::print_stdout,
-    reason = "a demonstration speaks on stdout, and one that cannot go on ends"
+    reason = "a demonstration prints to stdout, and panics if it cannot continue"
 )]
 
 #[expect(dead_code, reason = "the tests use more of it")]
@@ -33,12 +33,12 @@ use hallpass::env::Env;
 use hallpass::grant::launch;
 use provider::Provider;
 
-/// How long a person is waited for before the form is filled in for them.
+/// How long to wait for a person before the demo fills in the form.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Tells this program, started as the browser, where to note the URL.
+/// Tells this program, started as the browser, which file to write the URL to.
 const NOTE: &str = "HALLPASS_DEMO_NOTE";
-/// The person's own settings, which their browser needs.
+/// The user's own settings, which the real browser needs.
 const OWN_HOME: &str = "HALLPASS_DEMO_HOME";
 const OWN_BROWSER: &str = "HALLPASS_DEMO_BROWSER";
 
@@ -54,7 +54,7 @@ fn main() {
     }
 }
 
-/// The part that hallpass starts as the browser: notes the URL, and opens the person's own.
+/// Runs as hallpass's browser: writes the URL to a file, and opens the user's real browser.
 fn note(url: &OsString, then_open: bool) {
     let note = PathBuf::from(std::env::var_os(NOTE).expect("where to note the URL"));
     let unfinished = note.with_extension("unfinished");
@@ -84,7 +84,7 @@ fn open(url: &OsString) {
         .and_then(|url| url::Url::parse(url).ok())
         .expect("a URL");
     if let Some(browser) = launch::choose(&Env::of_process(), None) {
-        // What cannot be opened is filled in after a while.
+        // If this fails, the demo fills in the form after a while.
         let _ = launch::open(&browser, &url, &Env::of_process());
     }
 }
@@ -101,52 +101,58 @@ fn demonstrate(hands_free: bool) {
         hands_free,
     };
 
-    println!("A pretend provider listens at {}.", demo.issuer);
+    println!("A provider for this demo is running at {}.", demo.issuer);
     println!(
-        "This is a {}; hallpass keeps its things in {}.\n",
+        "hallpass ({}{}) uses the temporary HOME {}.\n",
         build(),
+        if cfg!(debug_assertions) {
+            ", slower than a release build"
+        } else {
+            ""
+        },
         home.path().display()
     );
 
-    println!("1. Nothing is kept: a sign-in in the browser.");
+    println!("1. hallpass get-token: no session yet, so you sign in.");
     if hands_free {
-        println!("   (hands-free: the form is filled in for you)");
+        println!("   (hands-free: the demo fills in the form for you)");
     } else {
-        println!("   Your browser opens; any user name will do.");
+        println!("   Your browser opens. Any user name will do.");
     }
     let first = demo.sign_in();
-    println!("   the token: {first}\n");
+    println!("   token: {first}\n");
 
-    println!("2. The same again: the kept token, no browser, no network.");
+    println!("2. The same command again: the cached token, no browser, no network.");
     let second = demo.get_token(&[]);
-    assert_eq!(first, second, "the kept token");
+    assert_eq!(first, second, "the cached token");
+    println!();
 
-    println!("3. Refreshed, as after it has expired: one request, no browser.");
+    println!("3. A refresh, as after the token has expired: one request, no browser.");
     let third = demo.get_token(&["--force-refresh"]);
     assert_ne!(first, third, "a new token");
-    println!("   the new token: {third}\n");
+    println!("   new token: {third}\n");
 
-    println!("4. A private repository: `hallpass setup git`, then `git clone`. No second sign-in.");
+    println!("4. hallpass setup git, then git clone of a private repository: no second sign-in.");
     demo.clone_a_repository(&provider);
 
     println!("5. hallpass status");
     demo.show("status", &[]);
-    println!("6. hallpass logout: revoked at the provider, removed here.");
+    println!("\n6. hallpass logout --all: revokes the tokens and deletes the session.");
     demo.show("logout", &["--all"]);
     assert!(
         provider.owner(&third).is_none(),
         "the provider has revoked the token"
     );
-    println!("\nDone. With your own provider: see README.md.");
+    println!("\nDone. README.md shows how to use hallpass with your own provider.");
 }
 
-/// Builds the program itself; `cargo run --example` builds only the example.
+/// Builds hallpass, because `cargo run --example` builds only the example.
 fn built() -> PathBuf {
-    // Cargo names itself to what it runs. Without it, the demo was started by its path: the cargo
-    // that built it need not be on PATH.
+    // Cargo sets `CARGO` for the programs that it runs. Without it, the demo was started by its
+    // path, and the cargo that built it may not be on PATH.
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| env!("CARGO").into());
     let mut command = Command::new(&cargo);
-    // Nor need rustc, which is beside it.
+    // The same goes for rustc, which is beside cargo.
     let beside = Path::new(&cargo).parent().map(Path::to_owned);
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders = beside.into_iter().chain(std::env::split_paths(&path));
@@ -169,7 +175,7 @@ fn built() -> PathBuf {
         command.arg("--release");
     }
     let output = command.stderr(Stdio::inherit()).output().expect("cargo");
-    assert!(output.status.success(), "hallpass does not build");
+    assert!(output.status.success(), "cargo could not build hallpass");
     output
         .stdout
         .split(|byte| *byte == b'\n')
@@ -181,7 +187,7 @@ fn built() -> PathBuf {
 
 fn build() -> &'static str {
     if cfg!(debug_assertions) {
-        "debug build, which is slow"
+        "debug build"
     } else {
         "release build"
     }
@@ -223,7 +229,7 @@ impl Demo<'_> {
         command
     }
 
-    /// This program, as the browser of hallpass.
+    /// The command that starts this program as hallpass's browser.
     fn browser(&self) -> String {
         let program = std::env::current_exe().expect("this program");
         let open = if self.hands_free { "" } else { "--open " };
@@ -251,7 +257,7 @@ impl Demo<'_> {
                 && let Ok(url) = fs::read_to_string(self.noted())
             {
                 if !self.hands_free {
-                    println!("   (nobody signed in: the form is filled in for you)");
+                    println!("   (no sign-in so far: the demo fills in the form for you)");
                 }
                 browser::sign_in(&url, "you").expect("the provider's page");
                 break;
@@ -271,14 +277,14 @@ impl Demo<'_> {
         )
     }
 
-    /// With whatever git is there; left out where there is none.
+    /// Uses the installed git. Without one, skips this step.
     fn clone_a_repository(&self, provider: &Arc<Provider>) {
         if let Err(why) = git_server::is_possible() {
-            println!("   (left out: {why})\n");
+            println!("   (skipped: {why})\n");
             return;
         }
         let server = GitServer::start(Arc::clone(provider), &self.home.join("served"));
-        // Where a platform's own place for it is, is nobody's business here.
+        // An explicit path, because the default depends on the platform.
         let config = self.home.join("config.toml");
         fs::write(&config, "").expect("the configuration");
         let mut setup = self.command("setup");
@@ -309,13 +315,13 @@ impl Demo<'_> {
         let status = quiet_git(&mut clone).status().expect("git");
         assert!(status.success(), "git clone ended with {status}");
         println!(
-            "   it took {:.0} ms, git's own work with it",
+            "   took {:.0} ms, including git's own work",
             started.elapsed().as_secs_f64() * 1000.0
         );
         let readme = fs::read_to_string(target.join("README")).expect("the clone");
-        println!("   README: {}", readme.trim_end());
+        println!("   README of the clone: {}", readme.trim_end());
         for line in server.seen() {
-            println!("   the server saw: {line}");
+            println!("   server log: {line}");
         }
         println!();
     }
@@ -326,7 +332,7 @@ impl Demo<'_> {
     }
 }
 
-/// git with none of the person's own configuration, and with nobody to ask.
+/// Isolates git from the user's configuration and disables its prompts.
 fn quiet_git(command: &mut Command) -> &mut Command {
     command
         .env("GIT_CONFIG_NOSYSTEM", "1")
@@ -335,11 +341,11 @@ fn quiet_git(command: &mut Command) -> &mut Command {
         .env_remove("XDG_CONFIG_HOME")
 }
 
-/// What a run printed, and how long it took.
+/// Waits for the command, prints how long it took, and returns the token that it printed.
 fn token_of(child: Child, started: Instant) -> String {
     let output = child.wait_with_output().expect("hallpass");
     println!(
-        "   it took {:.1} ms ({})",
+        "   took {:.1} ms ({})",
         started.elapsed().as_secs_f64() * 1000.0,
         build()
     );

@@ -83,12 +83,12 @@ pub(super) fn text(topic: &str) -> Option<String> {
 }
 
 const CONFIGURATION: &str = "\
-hallpass reads these files, the strongest last:
+hallpass reads these files. A later one takes precedence:
   1. its built-in presets, such as `github`
   2. the system-wide file, /etc/hallpass/config.toml
   3. your file, ~/.config/hallpass/config.toml
-Environment variables and options are stronger than any file. Nothing is read
-from the current folder.
+Environment variables take precedence over files, and options over both. hallpass
+reads nothing from the current folder.
 
 Example:
   [providers.corp]
