@@ -240,7 +240,7 @@ fn what_is_off_with_the_kubeconfig_is_named() {
     untold["exec"]["provideClusterInfo"] = json!(false);
     for (user, words) in [
         (beside, &["`token` beside its exec entry"][..]),
-        (gone, &["/nowhere/hallpass, which is not there"]),
+        (gone, &["/nowhere/hallpass, which does not exist"]),
         (alpha, &["v1alpha1"]),
         (untold, &["provideClusterInfo: true"]),
         (
@@ -280,7 +280,7 @@ fn a_plugin_that_kuberc_rules_out_is_named() {
         (
             "credentialPluginPolicy: Allowlist\ncredentialPluginAllowlist:\n- command: hallpass\n",
             0,
-            "kuberc's allow-list has it",
+            "kuberc's allowlist contains it",
         ),
         ("kind: Preference\n", 0, "ok"),
     ] {
@@ -299,7 +299,7 @@ fn a_server_that_the_provider_does_not_open_and_a_person_not_signed_in_are_named
     says(
         &doctor(&one, &[]),
         1,
-        &["nobody is signed in", "hallpass login corp"],
+        &["not signed in", "hallpass login corp"],
     );
     let mut other = scene("https://elsewhere.example", &our_entry(&[]));
     let text = kubeconfig(SERVER, &our_entry(&[])).to_string();

@@ -748,7 +748,7 @@ fn the_allow_list_grows_only_where_it_is_one() {
             None,
         ),
         (Some("credentialPluginPolicy: DenyAll\n"), "DenyAll", None),
-        (Some("a: [\n"), "not YAML", None),
+        (Some("a: [\n"), "not valid YAML", None),
         (
             Some(&*LIST.replace("FIELD", "command")),
             "+ - command: hallpass",

@@ -1,4 +1,4 @@
-//! The names and the command line of `hallpass kubectl`.
+//! The arguments of `hallpass kubectl`.
 
 use clap::Args;
 
@@ -8,9 +8,6 @@ use crate::credential::TokenKind;
 
 /// `hallpass kubectl`.
 pub(crate) const NAME: &str = "kubectl";
-
-/// The file name under which it starts this program.
-pub(crate) const PROGRAM_NAME: &str = "kubectl-hallpass";
 
 /// Answer kubectl, as its credential plugin
 ///

@@ -11,7 +11,7 @@
 
 use std::ffi::{OsStr, OsString};
 
-use super::error::because;
+use super::error::refusal;
 use crate::env::Env;
 use crate::report::Exit;
 use crate::serving::serve::ServeError;
@@ -142,7 +142,7 @@ fn without_browser(env: &Env) -> Env {
 }
 
 fn refused(name: &'static str) -> ServeError {
-    because(
+    refusal(
         format!(
             "{name} differs from the value that the program which started hallpass has, and an \
              exec entry must not choose it"
@@ -174,8 +174,8 @@ fn environment_of_parent() -> Option<Variables> {
     None
 }
 
-/// Lists the variables of an exec entry's `env` that have no effect or are refused.
-pub(super) fn not_for_exec_entries<'v>(
+/// The variables of an exec entry's `env` that are ignored or refused.
+pub(crate) fn not_for_exec_entries<'v>(
     variables: impl Iterator<Item = (&'v str, &'v str)>,
 ) -> impl Iterator<Item = &'v str> {
     variables

@@ -20,7 +20,7 @@ use url::Url;
 
 use super::arguments::{Arguments as KubectlArgs, NAME};
 use super::entry::Entry;
-use super::error::because;
+use super::error::refusal;
 use crate::arguments::{AdHocArgs, Target};
 use crate::credential::{Cluster, ClusterNames, Refusal, TokenKind};
 use crate::error::Error;
@@ -128,6 +128,25 @@ pub(crate) fn cluster_login(
     })
 }
 
+/// Finds the provider and the account for a check.
+pub(crate) fn opened(
+    prepared: &Prepared<'_>,
+    args: &KubectlArgs,
+    cluster: Option<&Cluster>,
+) -> Result<ClusterLogin, Report> {
+    cluster_login(prepared, args, cluster).map_err(|stop| match Refusal::from(stop) {
+        Refusal::NotSignedIn(report) | Refusal::Declined(report) | Refusal::Failed(report) => {
+            report
+        }
+        Refusal::NotMine => Report {
+            error: "hallpass does not answer for this cluster".to_owned(),
+            causes: Vec::new(),
+            hint: None,
+            exit: Exit::Failed,
+        },
+    })
+}
+
 // --- what is asked for ---
 
 /// The command line laid over the cluster's extension, setting by setting.
@@ -163,7 +182,7 @@ impl RequestedLogin {
         } = names;
         let is_half = issuer_url.is_some() != client_id.is_some();
         if is_half || (issuer_url.is_some() && by_extension.is_some()) {
-            return Err(because(
+            return Err(refusal(
                 "the cluster's extension names half a provider or two".to_owned(),
                 "it has `provider`, or `issuerURL` and `clientID`".to_owned(),
                 Exit::Usage,
@@ -175,7 +194,7 @@ impl RequestedLogin {
             && (issuer_url.is_none() || *issuer_url == ad_hoc.issuer_url)
             && (client_id.is_none() || *client_id == ad_hoc.client_id);
         if is_by_flags && !is_same {
-            return Err(because(
+            return Err(refusal(
                 "the exec entry's arguments name one provider and the cluster's extension another"
                     .to_owned(),
                 "take one of them out of the kubeconfig".to_owned(),
@@ -204,8 +223,8 @@ impl RequestedLogin {
 impl RequestedLogin {
     /// Holds what is asked for to what was recorded of the exec entry.
     fn bind_to(&mut self, entry: &Entry, server: &Server<'_>) -> Result<(), ServeError> {
-        let because = |what: String| {
-            because(
+        let refused = |what: String| {
+            refusal(
                 format!("this exec entry was set up for {what}"),
                 "run `hallpass setup kubectl` again with the context that you use, or take \
                  `--entry` and the ID after it out of the kubeconfig"
@@ -215,7 +234,7 @@ impl RequestedLogin {
         };
         if !entry.is_for(&server.realm, &server.url) {
             let what = format!("{}, not for {}", printable(&entry.server), server.shown);
-            return Err(because(what));
+            return Err(refused(what));
         }
         let is_other = |asked: &Option<String>, recorded: &str| {
             asked.as_deref().is_some_and(|asked| asked != recorded)
@@ -226,7 +245,7 @@ impl RequestedLogin {
             || is_other(&self.account, account)
         {
             let provider = printable(&entry.provider);
-            return Err(because(format!(
+            return Err(refused(format!(
                 "the account {} at {provider}, and the kubeconfig asks for another one",
                 printable(account)
             )));
@@ -309,7 +328,7 @@ fn is_known(
     if signed_in.served_session().map_err(Error::from)?.is_some() {
         return Ok(());
     }
-    Err(because(
+    Err(refusal(
         format!(
             "the cluster's extension names the account {account} at {}, and nobody has signed in \
              to it",
@@ -322,7 +341,7 @@ fn is_known(
 
 fn no_id_token(provider: &Provider) -> ServeError {
     let name = &provider.name;
-    because(
+    refusal(
         format!("{name} hands out no ID token, for `openid` is not among its scopes"),
         "add the scope: `--scope openid` in the exec entry, or `scopes` in config.toml; if the API \
          server takes access tokens, use `--token access`"
@@ -347,7 +366,7 @@ fn no_cluster(args: &KubectlArgs) -> ServeError {
              `provideClusterInfo: true` in the exec entry",
         ),
     };
-    because(error.to_owned(), hint.to_owned(), Exit::Failed)
+    refusal(error.to_owned(), hint.to_owned(), Exit::Failed)
 }
 
 fn proxy_of(text: &str) -> Result<Url, ServeError> {
@@ -357,7 +376,7 @@ fn proxy_of(text: &str) -> Result<Url, ServeError> {
         matches!(scheme, "http" | "https" | "socks5" | "socks5h") && url.has_host()
     });
     url.ok_or_else(|| {
-        because(
+        refusal(
             "the cluster's `proxy-url` is none that a provider can be reached through".to_owned(),
             "it may begin with http://, https:// or socks5://; or take `use_cluster_proxy` out of \
              config.toml"
@@ -382,7 +401,7 @@ impl<'c> Server<'c> {
         let url = web_url::parse(&cluster.server);
         let parsed = url.and_then(|url| Some((Realm::of(&url)?, url)));
         let Some((realm, url)) = parsed else {
-            return Err(because(
+            return Err(refusal(
                 "the cluster's server is not a plainly written http or https URL".to_owned(),
                 "look at it with `kubectl config view --minify`".to_owned(),
                 Exit::Failed,
@@ -392,7 +411,7 @@ impl<'c> Server<'c> {
         // machine as well.
         let leaves = url.scheme() == "http" && cluster.proxy_url.is_some();
         if leaves || !realm.is_confidential() {
-            return Err(because(
+            return Err(refusal(
                 format!("{shown} is plain http: nobody but this machine itself is answered so"),
                 "give the cluster an https:// server".to_owned(),
                 Exit::Failed,
@@ -417,7 +436,7 @@ impl<'c> Server<'c> {
         } = self.cluster;
         let name = &provider.name;
         if *skips_tls_verification {
-            return Err(because(
+            return Err(refusal(
                 format!(
                     "{} is not verified, so {name} does not answer for it",
                     self.shown
@@ -434,7 +453,7 @@ impl<'c> Server<'c> {
             (false, None) => None,
         };
         if let (Some(_), Some(vouched), false) = (proxy_url, vouched, provider.use_cluster_proxy) {
-            return Err(because(
+            return Err(refusal(
                 format!(
                     "the kubeconfig names both a proxy that leads to {} and {vouched}, so {name} \
                      does not answer for it",
@@ -451,7 +470,7 @@ impl<'c> Server<'c> {
     }
 
     fn unknown(&self) -> ServeError {
-        because(
+        refusal(
             format!("no [[resources]] entry opens the cluster at {}", self.shown),
             Self::set_up(),
             Exit::Failed,
@@ -459,7 +478,7 @@ impl<'c> Server<'c> {
     }
 
     fn not_opened_by(&self, name: &str) -> ServeError {
-        because(
+        refusal(
             format!("{name} does not open the cluster at {}", self.shown),
             Self::set_up(),
             Exit::Failed,
@@ -473,23 +492,4 @@ impl<'c> Server<'c> {
          shows whose token would be sent to which server; without `--dry-run` it sets that up"
             .to_owned()
     }
-}
-
-/// Decides who signs in to a cluster, for `hallpass doctor`: an error is a report.
-pub(super) fn reported_login(
-    prepared: &Prepared<'_>,
-    args: &KubectlArgs,
-    cluster: Option<&Cluster>,
-) -> Result<ClusterLogin, Report> {
-    cluster_login(prepared, args, cluster).map_err(|error| match Refusal::from(error) {
-        Refusal::NotSignedIn(report) | Refusal::Declined(report) | Refusal::Failed(report) => {
-            report
-        }
-        Refusal::NotMine => Report {
-            error: "hallpass does not answer for this cluster".to_owned(),
-            causes: Vec::new(),
-            hint: None,
-            exit: Exit::Failed,
-        },
-    })
 }

@@ -64,8 +64,8 @@ impl ToolError for KubectlError {
     }
 }
 
-/// An error that only kubectl's users get, and what to do about it.
-pub(super) fn because(error: String, hint: String, exit: Exit) -> ServeError {
+/// Refuses a request, with a hint.
+pub(super) fn refusal(error: String, hint: String, exit: Exit) -> ServeError {
     let report = Report {
         error,
         causes: Vec::new(),

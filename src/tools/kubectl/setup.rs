@@ -5,15 +5,17 @@
 //! the file here, so that comments and every other byte stay, that a user's name may be any, and
 //! that an earlier entry's secret is on no command line when it is put back.
 
-mod again;
-pub(super) mod arguments;
+mod arguments;
+mod earlier;
 mod exec;
 mod kubeconfig_file;
 mod kubelogin;
 pub(crate) mod kuberc;
+mod labels;
 mod recorded;
 mod sign_in;
 
+use crate::arguments::Opener;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::rc::Rc;
@@ -23,7 +25,6 @@ use serde_json::Value;
 use super::arguments::NAME;
 use super::entry::Entry;
 use super::kubeconfig::{self, Kubeconfig};
-use crate::arguments::Opener;
 use crate::config::{Flags, UserFile, shown};
 use crate::env::Env;
 use crate::error::Error;
@@ -37,10 +38,11 @@ use crate::setup::plan::{self, Part, Plan, Undo};
 use crate::setup::record::{Record, Records};
 use crate::setup::{program, still_needed};
 use crate::shell::quoted;
-use again::Again;
-pub(super) use arguments::Arguments;
-use arguments::{ADVICE, command, what};
+use arguments::ADVICE;
+pub(crate) use arguments::Arguments;
+use earlier::EarlierSetup;
 use kubeconfig_file::{Data, KubeconfigFile};
+use labels::{TITLE, command, title, what};
 use recorded::{Recorded, one_server};
 use sign_in::{SignIn, sign_in};
 
@@ -64,7 +66,7 @@ fn set_up<'a>(env: &'a Env, flags: &Flags, args: &Arguments) -> Result<Plan<'a>,
     let elsewhere = blocks_of(&records, |data| {
         data.user == user && data.file != target.path
     });
-    let again = Again::of(args, &target, kubeconfig.user(&user));
+    let again = EarlierSetup::of(args, &target, kubeconfig.user(&user));
     let wanted = again.as_ref().filter(|_| !hosts.is_empty());
     let wanted = wanted.map(|again| again.provider.as_str());
     let (config, earlier, block) =
@@ -338,11 +340,6 @@ fn hosts(kubeconfig: &Kubeconfig, user: &str, notes: &mut Vec<String>) -> Result
     }
 }
 
-/// Of the block in the user's file: what it is for, and which server it opens.
-fn title(user: &str, server: &str) -> String {
-    format!("{} {server}", printable(&command(user)))
-}
-
 /// The title of each server's block. A user of the same name in another kubeconfig may be set up
 /// for the same server, and keeps its block.
 fn titles(user: &str, hosts: &[Host], kubeconfig: &Path, elsewhere: &[String]) -> Vec<String> {
@@ -358,9 +355,6 @@ fn titles(user: &str, hosts: &[Host], kubeconfig: &Path, elsewhere: &[String]) -
 }
 
 // --- taking it back ---
-
-/// How the title of every block begins.
-const TITLE: &str = "hallpass setup kubectl --user ";
 
 fn undo<'a>(env: &'a Env, flags: &'a Flags, args: &Arguments) -> Result<Undo<'a>, Error> {
     let file = UserFile::read(env)?;

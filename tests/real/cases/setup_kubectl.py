@@ -278,7 +278,7 @@ def the_doctor_says_what_is_off(rig):
     assert "runs kubelogin, not hallpass" in looked.stdout, looked.stdout
     person.setup("--from-kubelogin").ended(0)
     looked = rig.sandbox.hallpass("doctor", "kubectl").ended(1)
-    assert "nobody is signed in" in looked.stdout and "hallpass login" in looked.stdout, looked.stdout
+    assert "not signed in" in looked.stdout and "hallpass login" in looked.stdout, looked.stdout
     person.kubectl("get", "pods")
     provider.new_requests(), server.new_seen()
     looked = rig.sandbox.hallpass("doctor", "kubectl", "--ask-server").ended(0)

@@ -1,11 +1,8 @@
-//! The command line of `hallpass setup kubectl`.
-
-use std::path::Path;
+//! The arguments of `hallpass setup kubectl`.
 
 use clap::Args;
 
 use crate::arguments::{Changing, Common, Opener, epilogue};
-use crate::shell::quoted;
 
 pub(super) const ADVICE: &str = "`--provider NAME` (one of the configuration, or a preset), \
                       `--issuer-url URL --client-id ID`, or `--from-kubelogin`";
@@ -39,14 +36,4 @@ pub(crate) struct Arguments {
     pub changing: Changing,
     #[command(flatten)]
     pub common: Common,
-}
-
-/// The command as it can be typed again.
-pub(super) fn command(user: &str) -> String {
-    format!("hallpass setup kubectl --user {}", quoted(user))
-}
-
-/// What tells a set-up from those of other users and kubeconfigs.
-pub(super) fn what(user: &str, kubeconfig: &Path) -> String {
-    format!("{user} in {}", kubeconfig.display())
 }

@@ -1,6 +1,6 @@
 //! The exec entry that a user gets in the kubeconfig.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::super::kubeconfig;
 use super::super::protocol::{VERSION_OF_ALL, whole_version};
@@ -9,7 +9,6 @@ use super::recorded::Recorded;
 use super::sign_in::SignIn;
 use crate::config::Flow;
 use crate::credential::TokenKind;
-use crate::setup::yaml;
 
 /// The user's entry: what it had of other things, and us in place of what signed it in.
 pub(super) fn entry(
@@ -37,15 +36,15 @@ pub(super) fn entry(
         args.extend(["--entry", id]);
     }
     let variables = environment(sign_in, before);
-    let exec = yaml::object([
-        ("apiVersion", whole_version(VERSION_OF_ALL).into()),
-        ("args", args.into()),
-        ("command", program.into()),
-        ("env", variables),
-        ("installHint", INSTALL_HINT.into()),
-        ("interactiveMode", "IfAvailable".into()),
-        ("provideClusterInfo", true.into()),
-    ]);
+    let exec = json!({
+        "apiVersion": whole_version(VERSION_OF_ALL),
+        "args": args,
+        "command": program,
+        "env": variables,
+        "installHint": INSTALL_HINT,
+        "interactiveMode": "IfAvailable",
+        "provideClusterInfo": true,
+    });
     let kept = before.and_then(Value::as_object);
     let kept = kept.into_iter().flatten();
     let kept = kept.filter(|(key, _)| key.starts_with("as") || *key == "extensions");
@@ -67,10 +66,7 @@ fn environment(sign_in: &SignIn, before: Option<&Value>) -> Value {
     let mut all: Vec<Value> = had.cloned().unwrap_or_default();
     for (name, value) in &sign_in.env {
         all.retain(|variable| variable.get("name").and_then(Value::as_str) != Some(name));
-        all.push(yaml::object([
-            ("name", (*name).into()),
-            ("value", value.as_str().into()),
-        ]));
+        all.push(json!({ "name": name, "value": value }));
     }
     if all.is_empty() {
         Value::Null

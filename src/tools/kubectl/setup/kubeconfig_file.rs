@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::super::arguments::NAME;
 use super::super::error::KubectlError;
 use super::super::kubeconfig::{self, Kubeconfig};
-use super::arguments::what;
+use super::labels::what;
 use crate::config::{ConfigError, file, shown};
 use crate::env::Env;
 use crate::error::Error;

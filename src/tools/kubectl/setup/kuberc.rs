@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use serde::Deserialize;
+use serde_json::json;
 
 use super::super::kubeconfig;
 use crate::child;
@@ -67,11 +68,7 @@ pub(crate) fn allow(env: &Env, command: &str) -> Result<(Option<Edit>, Vec<Strin
         Rule::Unlisted(list) => (list, false),
         Rule::Unrestricted(why) | Rule::Denied(why) | Rule::Unknown(why) => return Ok(told(why)),
     };
-    let edit = Edit::item(
-        &list.file,
-        LIST,
-        yaml::object([(list.field, command.into())]),
-    );
+    let edit = Edit::item(&list.file, LIST, json!({ list.field: command }));
     if let Some(why) = edit.unfit()? {
         return Ok(told(format!("{} {why}", crate::config::shown(&list.file))));
     }

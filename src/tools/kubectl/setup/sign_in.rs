@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use super::super::arguments::NAME;
 use super::super::error::KubectlError;
 use super::super::kubeconfig;
-use super::arguments::{ADVICE, Arguments, command};
+use super::arguments::{ADVICE, Arguments};
 use super::kubeconfig_file::KubeconfigFile;
 use super::kubelogin::{self, Converted};
+use super::labels::command;
 use crate::arguments::Opener;
 use crate::config::{ConfigError, Flags, Flow, UserFile, shown};
 use crate::credential::TokenKind;
@@ -138,13 +139,13 @@ fn converted(
     file: &UserFile,
     target: &KubeconfigFile,
 ) -> Result<SignIn, Error> {
-    let refused = |why: kubelogin::Refused| KubectlError::NotConverted {
+    let refused = |why: kubelogin::Unconverted| KubectlError::NotConverted {
         user: printable(&target.user),
         why: why.to_string(),
         again: command(&target.user),
     };
     let run = target.before.as_ref().and_then(kubeconfig::exec);
-    let (program, words) = run.ok_or_else(|| refused(kubelogin::Refused::NotKubelogin))?;
+    let (program, words) = run.ok_or_else(|| refused(kubelogin::Unconverted::NotKubelogin))?;
     let converted = kubelogin::converted(program, &words).map_err(refused)?;
     let wanted = args.opener.provider.as_deref();
     let first = wanted.map_or_else(|| name_of(&converted.issuer), str::to_owned);

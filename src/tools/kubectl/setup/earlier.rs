@@ -1,10 +1,10 @@
-//! What an earlier run was told, for one that is told less.
+//! The settings of an earlier run, which a later run without them repeats.
 
 use std::ffi::OsString;
 
 use serde_json::Value;
 
-use super::super::arguments::Arguments as ExecArguments;
+use super::super::arguments as plugin;
 use super::super::kubeconfig;
 use super::arguments::Arguments;
 use super::kubeconfig_file::KubeconfigFile;
@@ -14,7 +14,7 @@ use crate::arguments::{Opener, parsed};
 use crate::config::Flow;
 use crate::credential::TokenKind;
 
-pub(crate) struct Again {
+pub(crate) struct EarlierSetup {
     pub(crate) provider: String,
     account: Option<String>,
     token: Option<TokenKind>,
@@ -22,8 +22,8 @@ pub(crate) struct Again {
     env: Vec<(&'static str, String)>,
 }
 
-impl Again {
-    /// Returns what this run leaves as it was. `now` is the user's entry in the kubeconfig.
+impl EarlierSetup {
+    /// The settings that this run doesn't change. `now` is the user's entry in the kubeconfig.
     pub(crate) fn of(
         args: &Arguments,
         target: &KubeconfigFile,
@@ -38,10 +38,10 @@ impl Again {
         if args.from_kubelogin || issuer_url.is_some() || client_id.is_some() {
             return None;
         }
-        // An entry that no set-up wrote may be from another person's kubeconfig.
+        // If no set-up wrote the entry, it may be from another person's kubeconfig.
         let words = kubeconfig::own_arguments(now.filter(|_| target.was_set_up())?)?;
         let words: Vec<OsString> = words.into_iter().map(OsString::from).collect();
-        let earlier = parsed::<ExecArguments>("kubectl", &words).ok()?;
+        let earlier = parsed::<plugin::Arguments>("kubectl", &words).ok()?;
         let variables = now?.pointer("/exec/env").and_then(Value::as_array);
         let value_of = |name: &str| {
             let mut variables = variables.into_iter().flatten();

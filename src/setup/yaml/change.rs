@@ -1,0 +1,186 @@
+//! Changes of one node. Every other byte of the file stays the same.
+
+use serde_json::Value;
+
+use super::block::{block, listed};
+use super::node::{Kind, Node, Unfit, parse};
+
+/// New text for a range of the file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Replacement {
+    at: usize,
+    pub(crate) old: String,
+    pub(crate) new: String,
+}
+
+impl Replacement {
+    pub(crate) fn applied(&self, text: &str) -> String {
+        let mut edited = text.to_owned();
+        edited.replace_range(self.at..self.at + self.old.len(), &self.new);
+        edited
+    }
+}
+
+/// Replaces the value of a mapping's key.
+pub(crate) fn replaced(
+    text: &str,
+    mapping: &Node,
+    key: &str,
+    value: &Value,
+) -> Result<Replacement, Unfit> {
+    let (key, node) = mapping.pair(key).ok_or(Unfit::NotAMapping)?;
+    if node.kind == Kind::Alias {
+        return Err(Unfit::Alias);
+    }
+    // An anchor or a tag is on the key's line, so a block can't start there.
+    let is_bare = !text[node.start..].starts_with(['&', '!']);
+    let is_collection = matches!(node.kind, Kind::Mapping(_) | Kind::Sequence(_));
+    let is_block = is_collection && is_bare && !node.flow;
+    if is_block {
+        let new = block(value, column(text, node.start));
+        return Ok(edit(text, node.start, node.end, new));
+    }
+    if node.is_null() {
+        let new = format!(" {value}");
+        return Ok(edit(text, behind_colon(text, key), node.end, new));
+    }
+    Ok(edit(text, node.start, node.end, value.to_string()))
+}
+
+/// Restores `old` as the value of a mapping's key, or returns `None` if the value is no longer `new`.
+pub(crate) fn put_back(
+    text: &str,
+    mapping: &Node,
+    key: &str,
+    old: &str,
+    new: &str,
+) -> Option<String> {
+    let (_, node) = mapping.pair(key)?;
+    let indent = new.len() - new.trim_start().len();
+    let from = node.start.checked_sub(indent)?;
+    let is_unchanged = text.get(from..node.end)? == new;
+    is_unchanged.then(|| edit(text, from, node.end, old.to_owned()).applied(text))
+}
+
+/// Appends an item to a top-level list, which is created if it doesn't exist.
+pub(crate) fn appended(text: &str, list: &str, item: &Value) -> Result<Replacement, Unfit> {
+    let Some(root) = parse(text)? else {
+        return Ok(edit(
+            text,
+            text.len(),
+            text.len(),
+            new_list(text, list, item),
+        ));
+    };
+    let Kind::Mapping(pairs) = &root.kind else {
+        return Err(Unfit::NotAMapping);
+    };
+    let Some((key, node)) = root.pair(list) else {
+        if root.flow {
+            let comma = if pairs.is_empty() { "" } else { ", " };
+            let at = root.end - 1;
+            return Ok(edit(
+                text,
+                at,
+                at,
+                format!("{comma}{}: [{item}]", Value::from(list)),
+            ));
+        }
+        // The last line of a document may be a comment, or `...`.
+        let at = line_end(text, root.end);
+        return Ok(edit(text, at, at, new_list(&text[..at], list, item)));
+    };
+    match &node.kind {
+        Kind::Alias => Err(Unfit::Alias),
+        Kind::Sequence(items) if node.flow => {
+            let comma = if items.is_empty() { "" } else { ", " };
+            let at = node.end - 1;
+            Ok(edit(text, at, at, format!("{comma}{item}")))
+        }
+        Kind::Sequence(items) => {
+            let first = items.first().ok_or(Unfit::NotAList(list.to_owned()))?;
+            let indent = column(text, dash(text, first));
+            let at = line_end(text, node.end);
+            let new = format!("\n{}{}", " ".repeat(indent), listed(item, indent));
+            Ok(edit(text, at, at, new))
+        }
+        Kind::Scalar(..) if node.is_null() && root.flow => Ok(edit(
+            text,
+            behind_colon(text, key),
+            node.end,
+            format!(" [{item}]"),
+        )),
+        Kind::Scalar(..) if node.is_null() => {
+            let indent = column(text, key.start);
+            let new = format!("\n{}{}", " ".repeat(indent), listed(item, indent));
+            Ok(edit(text, behind_colon(text, key), node.end, new))
+        }
+        Kind::Scalar(..) | Kind::Mapping(_) => Err(Unfit::NotAList(list.to_owned())),
+    }
+}
+
+/// Removes an item from a list.
+pub(crate) fn removed(text: &str, list: &Node, index: usize) -> Option<Replacement> {
+    let items = list.items();
+    let item = items.get(index)?;
+    if let [_] = items {
+        return Some(if list.flow {
+            edit(text, list.start + 1, list.end - 1, String::new())
+        } else {
+            // Flow style must be indented.
+            edit(text, dash(text, item), item.end, " []".to_owned())
+        });
+    }
+    if list.flow {
+        let (from, to) = match items.get(index + 1) {
+            Some(next) => (item.start, next.start),
+            None => (items.get(index - 1)?.end, item.end),
+        };
+        return Some(edit(text, from, to, String::new()));
+    }
+    let from = text[..dash(text, item)].rfind('\n').map_or(0, |at| at + 1);
+    let to = (line_end(text, item.end) + 1).min(text.len());
+    Some(edit(text, from, to, String::new()))
+}
+
+fn edit(text: &str, from: usize, to: usize, new: String) -> Replacement {
+    Replacement {
+        at: from,
+        old: text.get(from..to).unwrap_or_default().to_owned(),
+        new,
+    }
+}
+
+fn new_list(before: &str, list: &str, item: &Value) -> String {
+    let starts_line = before.is_empty() || before.ends_with('\n');
+    let break_before = if starts_line { "" } else { "\n" };
+    let break_after = if before.is_empty() { "\n" } else { "" };
+    format!("{break_before}{list}:\n{}{break_after}", listed(item, 0))
+}
+
+/// The position after the colon that follows a key.
+fn behind_colon(text: &str, key: &Node) -> usize {
+    let colon = text[key.end..].find(':');
+    colon.map_or(key.end, |at| key.end + at + 1)
+}
+
+/// The position of the dash before an item of a block sequence.
+fn dash(text: &str, item: &Node) -> usize {
+    text[..item.start].rfind('-').unwrap_or(item.start)
+}
+
+fn column(text: &str, at: usize) -> usize {
+    let line = text[..at].rfind('\n').map_or(0, |at| at + 1);
+    text[line..at].chars().count()
+}
+
+/// The end of the line at this position: after its comment, before its line break.
+fn line_end(text: &str, at: usize) -> usize {
+    let rest = &text[at..];
+    let end = rest.find('\n').map_or(text.len(), |break_| at + break_);
+    if text[..end].ends_with('\r') {
+        end - 1
+    } else {
+        end
+    }
+}

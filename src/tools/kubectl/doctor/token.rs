@@ -1,0 +1,261 @@
+//! Checks the token that the API server would get: its algorithm, signature, issuer, audience,
+//! times, and what it says about the user.
+
+use serde_json::Value;
+use time::{Duration, OffsetDateTime};
+
+use super::times::{length, moment};
+use crate::credential::TokenKind;
+use crate::error::Error;
+use crate::oauth::id_token::Unverified;
+use crate::session::Account;
+use crate::session::record::Session;
+use crate::store::Versioned;
+use crate::tools::tool::Findings;
+
+/// How far clocks may be apart before a token is refused for it: an API server allows ten seconds,
+/// and tokens are sent a minute after they were made at the latest.
+pub(super) const CLOCK: Duration = Duration::seconds(60);
+
+/// What an API server takes where `--oidc-signing-algs` says nothing.
+const DEFAULT_ALGORITHM: &str = "RS256";
+
+pub(super) fn named(token: TokenKind) -> &'static str {
+    match token {
+        TokenKind::Id => "ID token",
+        TokenKind::Access => "access token",
+    }
+}
+
+pub(super) struct Checks<'a> {
+    pub(super) account: &'a Account<'a>,
+    pub(super) token: TokenKind,
+    pub(super) login: &'a str,
+    pub(super) now: OffsetDateTime,
+}
+
+impl Checks<'_> {
+    pub(super) fn check_provider(&self, findings: &mut Findings) {
+        let provider = self.account.provider();
+        let Some(issuer) = &provider.issuer else {
+            findings
+                .note("the provider has no issuer: an API server with --oidc-issuer-url needs one");
+            return;
+        };
+        match self.account.metadata() {
+            Ok(_) => findings.well(&format!("{issuer} describes itself under that name")),
+            Err(error) => findings.refused(&Error::from(error).report()),
+        }
+        if !issuer.starts_with("https://") {
+            findings.note("an API server takes an issuer of https:// only");
+        }
+    }
+
+    /// Holds the token against everything but the API server; whether it could be sent.
+    pub(super) fn check_token(&self, kept: &Versioned<Session>, findings: &mut Findings) -> bool {
+        let session = &kept.value;
+        let kind = named(self.token);
+        let Some(token) = session.tokens.token(self.token) else {
+            findings.off(
+                &format!("the provider has sent no {kind}"),
+                &format!(
+                    "ask for the scope `openid` (`scopes` in config.toml), then run `{}`",
+                    self.login
+                ),
+            );
+            return false;
+        };
+        if session.refusals.wants_refresh(kept.generation, self.now) {
+            findings.note("a server refused this token: the next call refreshes it");
+        }
+        let Some(read) = Unverified::read(token) else {
+            let hint = match self.token {
+                TokenKind::Access => {
+                    "take `--token access` out of the exec entry, if the API \
+                     server takes ID tokens"
+                }
+                TokenKind::Id => "tell those who run the provider",
+            };
+            findings.off(
+                &format!("the {kind} is not a JWT, and an API server takes no other"),
+                hint,
+            );
+            return false;
+        };
+        self.check_algorithm(&read, session, findings);
+        self.check_issuer(&read, findings);
+        self.check_audience(&read, findings);
+        self.check_times(&read, session, findings);
+        check_person(&read, findings);
+        true
+    }
+
+    fn check_algorithm(&self, read: &Unverified, session: &Session, findings: &mut Findings) {
+        let algorithm = &read.algorithm;
+        if self.token == TokenKind::Id
+            && let Err(error) = self.account.checked_again(session)
+        {
+            findings.refused(&Error::from(error).report());
+            return;
+        }
+        if algorithm == DEFAULT_ALGORITHM {
+            findings.well("signed with RS256, by a key that the provider publishes");
+        } else if algorithm.starts_with("HS") || algorithm == "none" {
+            findings.off(
+                &format!("signed with {algorithm}, which no API server takes"),
+                "set the client's signing algorithm to RS256 at the provider",
+            );
+        } else {
+            findings.off(
+                &format!(
+                    "signed with {algorithm}: an API server takes RS256 alone, unless its \
+                     --oidc-signing-algs names {algorithm}"
+                ),
+                "set the client's signing algorithm to RS256 at the provider, or that flag",
+            );
+        }
+    }
+
+    fn check_issuer(&self, read: &Unverified, findings: &mut Findings) {
+        let Some(found) = read.text("iss") else {
+            findings.off(
+                "the token names no issuer (iss)",
+                "tell those who run the provider",
+            );
+            return;
+        };
+        match &self.account.provider().issuer {
+            Some(issuer) if *issuer == found => findings.well(&format!(
+                "issuer: {found}; the API server's --oidc-issuer-url has to be the same, to the \
+                 character"
+            )),
+            Some(issuer) => findings.off(
+                &format!("issuer: the token says {found}, the configuration {issuer}"),
+                "set `issuer` in config.toml to what the token says, if that is your provider",
+            ),
+            None => findings.note(&format!("issuer: {found}")),
+        }
+    }
+
+    fn check_audience(&self, read: &Unverified, findings: &mut Findings) {
+        let audience = read.texts("aud");
+        let shown = audience.join(", ");
+        let provider = self.account.provider();
+        let client = provider.client_id.as_deref().unwrap_or_default();
+        if audience.is_empty() {
+            findings.off(
+                "the token is for nobody (aud)",
+                "set `audience` or `resources` in config.toml, as the API server wants it",
+            );
+        } else if self.token == TokenKind::Access {
+            findings.note(&format!(
+                "audience: {shown}; the API server's --oidc-client-id has to be one of them"
+            ));
+        } else if audience.iter().any(|one| one == client) {
+            findings.well(&format!(
+                "audience: {shown}; the API server's --oidc-client-id has to be {}",
+                if audience.len() == 1 {
+                    "the same"
+                } else {
+                    "one of them"
+                }
+            ));
+        } else {
+            findings.off(
+                &format!("audience: the token is for {shown}, and the client here is {client}"),
+                "correct `client_id` in config.toml",
+            );
+        }
+    }
+
+    fn check_times(&self, read: &Unverified, session: &Session, findings: &mut Findings) {
+        let tokens = &session.tokens;
+        let obtained_at = match self.token {
+            TokenKind::Id => tokens.id_token_obtained_at.unwrap_or(tokens.obtained_at),
+            TokenKind::Access => tokens.obtained_at,
+        };
+        if let Some(issued_at) = read.instant("iat") {
+            let apart = issued_at - obtained_at;
+            if apart.abs() > CLOCK {
+                findings.off(
+                    &format!(
+                        "clock: the provider made the token at {}, and it came at {} by this \
+                         machine's clock, which is {} {}",
+                        moment(issued_at),
+                        moment(obtained_at),
+                        length(apart.abs()),
+                        if apart.is_positive() {
+                            "behind"
+                        } else {
+                            "ahead"
+                        }
+                    ),
+                    "compare `date` with a clock that you trust, and set this machine's",
+                );
+            } else {
+                findings.well("clock: the provider's and this machine's agree");
+            }
+        }
+        match read.instant("exp") {
+            None => findings.off(
+                "the token has no expiry (exp)",
+                "tell those who run the provider",
+            ),
+            Some(expires_at) if expires_at > self.now => findings.well(&format!(
+                "expires in {}, at {}",
+                length(expires_at - self.now),
+                moment(expires_at)
+            )),
+            Some(expires_at) if tokens.usable_refresh_token().is_some() => findings.note(&format!(
+                "expired {} ago, at {}: the next call refreshes it",
+                length(self.now - expires_at),
+                moment(expires_at)
+            )),
+            Some(expires_at) => findings.off(
+                &format!(
+                    "expired {} ago, at {}, and there is no refresh token",
+                    length(self.now - expires_at),
+                    moment(expires_at)
+                ),
+                &format!("run `{}`", self.login),
+            ),
+        }
+    }
+}
+
+fn check_person(read: &Unverified, findings: &mut Findings) {
+    let shown = |claim: &str| {
+        let text = read.text(claim)?;
+        Some(format!("{claim} {text}"))
+    };
+    let who = ["sub", "email", "preferred_username", "name"];
+    let who: Vec<String> = who.into_iter().filter_map(shown).collect();
+    findings.note(&format!(
+        "who: {}; the API server's --oidc-username-claim is sub unless it is set",
+        who.join(", ")
+    ));
+    if read.claims().get("email_verified") == Some(&Value::Bool(false)) {
+        findings.note(
+            "email_verified is false: with --oidc-username-claim=email the API server refuses \
+             the token",
+        );
+    }
+    let groups = read.texts("groups");
+    if read
+        .claims()
+        .get("_claim_names")
+        .is_some_and(|names| names.get("groups").is_some())
+    {
+        findings.off(
+            "groups: there are so many that the token only says where to ask for them",
+            "let the provider send only the groups that are assigned to the application",
+        );
+    } else if groups.is_empty() {
+        findings.note(
+            "groups: none in the token, so no binding to a group applies; a scope (often \
+             `groups`) or a setting at the provider brings them",
+        );
+    } else {
+        findings.well(&format!("groups: {}", groups.join(", ")));
+    }
+}

@@ -1,0 +1,353 @@
+//! Answers requests. `cluster` selects the provider and account, `entry` records the server of an
+//! exec entry, and `handouts` tells a repeated request from a new one.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use time::{Duration, OffsetDateTime};
+
+use super::arguments::{Arguments, NAME};
+use super::caller::Caller;
+use super::cluster::{self, ClusterLogin};
+use super::entry;
+use super::error::refusal;
+use super::handouts::{Handouts, Turn};
+use super::protocol::{self, ExecPlugin};
+use crate::config::Settings;
+use crate::credential::{Credential, Refusal, Reply, Request, TokenKind, Want};
+use crate::env::Env;
+use crate::error::Error;
+use crate::report::{Exit, Report};
+use crate::serving::answer;
+use crate::serving::prepared::Prepared;
+use crate::serving::recall::{Recall, Recalled};
+use crate::serving::resolution::Resolution;
+use crate::serving::serve::{self, AfterReply, ServeError, Served};
+use crate::serving::target::{SelectedAccount, login_of};
+use crate::session::record::Session;
+use crate::session::{self, Account, Context};
+use crate::store::{self, AtHand, Place, RecordName, StoreError, Versioned};
+use crate::terminal::Terminal;
+use crate::wire::Protocol as _;
+
+/// Answers a request that was answered before, while its token is good, and before anybody has
+/// parsed the command line.
+pub(crate) fn replay<'e>(env: &'e Env, words: &'e [OsString]) -> Option<Result<ExitCode, Error>> {
+    protocol::info(env)?;
+    let recalled = question(env, words).credential(Duration::ZERO, None)?;
+    let mut credential = Some(recalled.credential);
+    let mut reply = |_: &_| Ok(credential.take().map_or(Reply::Done, Reply::Credential));
+    let served = answer::call(env, &[], |call| ExecPlugin.serve(call, &mut reply));
+    Some(served)
+}
+
+/// `words` are what `args` was parsed from.
+pub(crate) fn run(env: &Env, args: &Arguments, words: &[OsString]) -> Result<ExitCode, Error> {
+    let version = args.api_version.as_ref().map(OsString::from);
+    let caller = match Caller::of(env) {
+        Ok(caller) => caller,
+        Err(stop) => {
+            let mut refusal = Some(Refusal::from(stop));
+            let mut refused = |_: &_| Err(refusal.take().unwrap_or(Refusal::NotMine));
+            return answer::call(env, version.as_slice(), |call| {
+                ExecPlugin.serve(call, &mut refused)
+            });
+        }
+    };
+    let env = &caller.env;
+    serve::serve(
+        env,
+        NAME,
+        &ExecPlugin,
+        version.as_ref(),
+        |_| Some(question(env, words)),
+        |_| {
+            let mut prepared = serve::prepared(env, &args.common, &args.asking, false)?;
+            let settings = &mut prepared.config.settings;
+            settings.browser = caller.browser(settings.browser.take());
+            Ok(prepared)
+        },
+        |served, request, outcome| {
+            let credential = credential(served, args, words, request, outcome);
+            Ok(credential.map(Reply::Credential)?)
+        },
+    )
+}
+
+/// A request as a question that may have been answered before. What it came to is handed out if
+/// it is no repeat.
+fn question<'e>(env: &'e Env, words: &'e [OsString]) -> Recall<'e> {
+    let asked = protocol::info(env).map(str::as_bytes);
+    let entry = entry_word(words);
+    let recorded = entry.and_then(|id| {
+        let data = AtHand::open(&store::data_dir(env).ok()?).ok()??;
+        entry::at_hand(&data, id)
+    });
+    let asked = [asked, recorded.as_deref()];
+    Recall::new(env, NAME, words, asked).checked(move |recalled| {
+        let Recalled { record, token, .. } = &recalled;
+        // With `-v` nothing is recalled.
+        let handouts = handouts(env, Terminal::new(0), record, *token, entry);
+        let now = crate::clock::now(env);
+        let turn = handouts.turn(now);
+        if matches!(turn, Turn::Repeat(_)) {
+            return None;
+        }
+        let until = match recalled.credential.expires_at {
+            None => None,
+            Some(expires_at) => Some(reported(expires_at, now)?),
+        };
+        handouts.handed_out(turn, recalled.credential.generation, until);
+        Some(Recalled {
+            credential: Credential {
+                expires_at: until,
+                ..recalled.credential
+            },
+            ..recalled
+        })
+    })
+}
+
+/// The ID of the exec entry, before the command line is parsed.
+fn entry_word(words: &[OsString]) -> Option<&str> {
+    let mut words = words.iter().filter_map(|word| word.to_str());
+    words
+        .find_map(|word| match word.strip_prefix("--entry") {
+            Some("") => Some(None),
+            Some(rest) => rest.strip_prefix('=').map(Some),
+            None => None,
+        })?
+        .or_else(|| words.next())
+}
+
+/// What this parent was handed of a record, for all that it says now. A client that describes no
+/// cluster says with the exec entry which one it talks to.
+fn handouts(
+    env: &Env,
+    terminal: Terminal,
+    record: &RecordName,
+    token: TokenKind,
+    entry: Option<&str>,
+) -> Handouts {
+    let info = protocol::info(env).unwrap_or_default();
+    let entry = entry.unwrap_or_default();
+    let request = [
+        info.as_bytes(),
+        &[u8::from(token == TokenKind::Id)],
+        entry.as_bytes(),
+    ];
+    Handouts::open(env, terminal, record.as_str(), &request)
+}
+
+/// The credential; who was asked for it stays in `asked`, for a tab may be waiting.
+fn credential<'p>(
+    served: &Served<'p>,
+    args: &Arguments,
+    words: &[OsString],
+    request: &Request,
+    outcome: &mut AfterReply<'p>,
+) -> Result<Credential, ServeError> {
+    let prepared = served.prepared;
+    let opened = cluster::cluster_login(prepared, args, request.cluster.as_ref())?;
+    // Where nothing is kept, each run would sign in anew, and kubectl makes up to six.
+    if prepared.store.place()? == Place::None {
+        return Err(StoreError::NothingKept.into());
+    }
+    let token = opened.token;
+    let username = answer::username(opened.chosen.username.as_deref(), &opened.chosen.provider);
+    let account = |settings| account(prepared, settings, &opened);
+    let mut chosen = account(&prepared.config.settings)?;
+    let handouts = handouts(
+        prepared.env,
+        prepared.terminal,
+        chosen.record(),
+        token,
+        args.entry.as_deref(),
+    );
+    let was_in_vain = handouts.was_in_vain();
+    if was_in_vain {
+        chosen = account(served.unattended)?;
+    }
+    let account = outcome.asked.insert(chosen);
+    let turn = handouts.turn(crate::clock::now(prepared.env));
+    let kept = match replaced(prepared, account, token, turn) {
+        Some(kept) => Ok(kept),
+        None => account.token(&Want {
+            token,
+            ..request.want
+        }),
+    };
+    let kept = match kept {
+        Ok(kept) => kept,
+        Err(error @ session::Error::SignInNeeded { .. }) if was_in_vain => {
+            return Err(not_again(error));
+        }
+        Err(error) => {
+            if account.has_asked() || is_heard_from_another(&error) {
+                handouts.asked_in_vain();
+            }
+            return Err(error.into());
+        }
+    };
+    let credential = answer::credential_of(kept, token, username, false)?;
+    let now = crate::clock::now(prepared.env);
+    let until = match credential.expires_at {
+        None => None,
+        Some(expires_at) => Some(reported(expires_at, now).ok_or_else(expired)?),
+    };
+    handouts.handed_out(turn, credential.generation, until);
+    // The command line, the request and the configuration decided it, and would again.
+    let is_whole_question = entry_word(words) == args.entry.as_deref();
+    outcome.resolution = is_whole_question.then(|| Resolution {
+        record: account.record().clone(),
+        token,
+        username: credential.username.clone(),
+        bearer: false,
+        reply_style: String::new(),
+        shadowed_by: None,
+    });
+    Ok(Credential {
+        expires_at: until,
+        ..credential
+    })
+}
+
+fn account<'p>(
+    prepared: &'p Prepared<'p>,
+    settings: &'p Settings,
+    opened: &ClusterLogin,
+) -> Result<Account<'p>, Error> {
+    let SelectedAccount {
+        provider,
+        account,
+        login,
+        ..
+    } = &opened.chosen;
+    let context = Context {
+        settings,
+        ..prepared.context()
+    };
+    let what = format!("kubectl at {}", opened.server);
+    let chosen = Account::new(context, provider.clone(), account, login.clone())?;
+    let chosen = chosen.wanted_for(&what);
+    Ok(match &opened.proxy {
+        Some(proxy) => chosen.through(proxy.clone()),
+        None => chosen,
+    })
+}
+
+/// Another token for a parent that comes back before its time, if there is one to be had.
+fn replaced(
+    prepared: &Prepared<'_>,
+    account: &Account<'_>,
+    token: TokenKind,
+    turn: Turn,
+) -> Option<Versioned<Session>> {
+    let Turn::Repeat(refused) = turn else {
+        return None;
+    };
+    let warn = |why: &str| {
+        prepared.terminal.warn(&format!(
+            "the API server seems to have refused the token, and it could not be refreshed: {why}"
+        ));
+    };
+    match account.replaced(token, refused) {
+        Ok(None) => {
+            let kept = account.served_session().ok().flatten();
+            let cannot_be = |kept: &Versioned<Session>| {
+                kept.generation == refused && kept.value.tokens.usable_refresh_token().is_none()
+            };
+            if let Some(Versioned { value, .. }) = kept.filter(cannot_be) {
+                let login = login_of(account.provider(), &value.identity.account);
+                warn(&format!(
+                    "the session has no usable refresh token; run `{}` to sign in again",
+                    login.this
+                ));
+            }
+            None
+        }
+        Ok(replaced) => replaced,
+        Err(error) => {
+            let Report { error, causes, .. } = Error::from(error).report();
+            warn(&[vec![error], causes].concat().join(": "));
+            None
+        }
+    }
+}
+
+/// Whether a sign-in failed that another process was at.
+fn is_heard_from_another(error: &session::Error) -> bool {
+    use session::Error as E;
+    matches!(
+        error,
+        E::Declined { .. } | E::TimedOut { .. } | E::LeaderFailed { .. }
+    )
+}
+
+/// A sign-in is needed, and this parent has had somebody asked before.
+fn not_again(error: session::Error) -> ServeError {
+    let mut report = Error::from(error).report();
+    report.causes.push(
+        "a sign-in that the same program asked for did not succeed, so it is not asked for again"
+            .to_owned(),
+    );
+    ServeError::refused(Refusal::NotSignedIn(report))
+}
+
+/// How much before its end a token is said to expire: what is on its way must still be taken.
+const EARLY: Duration = Duration::seconds(60);
+
+/// The expiry that kubectl is told, in whole seconds: a little early, and never in the past, for
+/// kubectl runs its plugin again for each request after it. `None` for a token that has expired:
+/// in the last second of its life, the expiry is rounded up.
+fn reported(expires_at: OffsetDateTime, now: OffsetDateTime) -> Option<OffsetDateTime> {
+    if expires_at <= now {
+        return None;
+    }
+    let early = EARLY.min((expires_at - now) / 10);
+    let until = (expires_at - early).replace_nanosecond(0).ok()?;
+    if until > now {
+        return Some(until);
+    }
+    now.replace_nanosecond(0)
+        .ok()?
+        .checked_add(Duration::SECOND)
+}
+
+fn expired() -> ServeError {
+    refusal(
+        "the token has expired already, by this machine's clock".to_owned(),
+        "check the clock with `date`; if it is right, the provider's tokens live too short"
+            .to_owned(),
+        Exit::Failed,
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_expiry_is_reported_a_little_early_and_never_in_the_past() {
+        let at = |milliseconds: i64| {
+            OffsetDateTime::UNIX_EPOCH + Duration::milliseconds(1_000_000_000 + milliseconds)
+        };
+        for (expires_at, now, expected) in [
+            (3_600_000, 0, Some(3_540_000)),
+            (600_000, 0, Some(540_000)),
+            (100_000, 0, Some(90_000)),
+            (10_000, 0, Some(9_000)),
+            (10_000, 500, Some(9_000)),
+            (2_000, 0, Some(1_000)),
+            // In its last second it has not expired yet.
+            (1_000, 0, Some(1_000)),
+            (1_100, 200, Some(1_000)),
+            (1_000, 999, Some(1_000)),
+            (0, 0, None),
+            (-5_000, 0, None),
+        ] {
+            let found = reported(at(expires_at), at(now));
+            assert_eq!(found, expected.map(at), "{expires_at} {now}");
+        }
+    }
+}
