@@ -93,6 +93,11 @@ pub struct Provider {
     pub register_note: Option<String>,
     /// The user name that git sends with a token.
     pub git_username: Option<String>,
+    /// The user names in a git server's URLs that identify no person; `*` for every name that
+    /// matches no account.
+    pub git_neutral_usernames: Vec<String>,
+    /// Other hosts of the same git server, which are set up together with its own.
+    pub git_companion_hosts: Vec<String>,
     /// The user name that docker sends with a token.
     pub registry_username: Option<String>,
     /// How a registry turns a token into its own credential; `None` if it accepts the token.
@@ -107,6 +112,9 @@ pub struct Provider {
     /// Where its section is or would be written, for messages.
     pub origin: Origin,
 }
+
+/// User names that belong to the protocol rather than to a person, at every git server.
+const NEUTRAL_USERNAMES: &[&str] = &["git", "oauth2", "x-access-token"];
 
 /// A string constant of this program. As a plain `&'static str`, it would make serde borrow from
 /// its input.
@@ -232,6 +240,11 @@ impl Default for Provider {
             registry_username: None,
             registry_exchange: None,
             tenant: None,
+            git_neutral_usernames: NEUTRAL_USERNAMES
+                .iter()
+                .map(|&name| name.to_owned())
+                .collect(),
+            git_companion_hosts: Vec::new(),
             git_bearer: false,
             use_cluster_proxy: false,
             origin: Origin::default(),

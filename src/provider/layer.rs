@@ -11,7 +11,7 @@ use url::Url;
 
 use super::definition::{ACCOUNT_PROMPTS, Identity, Origin, Provider, RegistryExchange};
 use super::values::{
-    base, endpoint, endpoint_with_fragment, extra_param, issuer, preset, redirect_uri,
+    base, endpoint, endpoint_with_fragment, extra_param, host, issuer, preset, redirect_uri,
     resource_indicator, scope, tenant,
 };
 use crate::config::error::{ConfigError, What};
@@ -47,6 +47,8 @@ pub(crate) struct ProviderLayer {
     register_url: Option<Url>,
     register_note: Option<String>,
     git_username: Option<String>,
+    git_neutral_usernames: Option<Vec<String>>,
+    git_companion_hosts: Option<Vec<String>>,
     registry_username: Option<String>,
     registry_exchange: Option<RegistryExchange>,
     git_bearer: Option<bool>,
@@ -134,6 +136,9 @@ impl ProviderLayer {
             register_url: section.parsed("register_url", endpoint_with_fragment)?,
             register_note: section.text("register_note")?,
             git_username: section.text("git_username")?,
+            git_neutral_usernames: section
+                .list("git_neutral_usernames", |text| Ok(text.to_owned()))?,
+            git_companion_hosts: section.list("git_companion_hosts", host)?,
             registry_username: section.text("registry_username")?,
             registry_exchange: section.parsed("registry_exchange", |text| {
                 choice(text, RegistryExchange::ALL)
@@ -170,6 +175,8 @@ impl ProviderLayer {
             register_url,
             register_note,
             git_username,
+            git_neutral_usernames,
+            git_companion_hosts,
             registry_username,
             registry_exchange,
             git_bearer,
@@ -206,6 +213,8 @@ impl ProviderLayer {
             register_url: register_url.or(lower.register_url),
             register_note: register_note.or(lower.register_note),
             git_username: git_username.or(lower.git_username),
+            git_neutral_usernames: git_neutral_usernames.or(lower.git_neutral_usernames),
+            git_companion_hosts: git_companion_hosts.or(lower.git_companion_hosts),
             registry_username: registry_username.or(lower.registry_username),
             registry_exchange: registry_exchange.or(lower.registry_exchange),
             git_bearer: git_bearer.or(lower.git_bearer),
@@ -260,6 +269,8 @@ impl ProviderLayer {
             register_url,
             register_note,
             git_username,
+            git_neutral_usernames,
+            git_companion_hosts,
             registry_username,
             registry_exchange,
             git_bearer,
@@ -311,6 +322,8 @@ impl ProviderLayer {
             register_url: register_url.map(String::from),
             register_note,
             git_username,
+            git_neutral_usernames: git_neutral_usernames.unwrap_or(unset.git_neutral_usernames),
+            git_companion_hosts: git_companion_hosts.unwrap_or(unset.git_companion_hosts),
             registry_username,
             registry_exchange,
             tenant,

@@ -3,6 +3,7 @@
 use url::Url;
 
 use super::realm::Realm;
+use super::resource::Pattern;
 use super::{presets, web_url};
 use crate::config::error::What;
 use crate::config::section::printable;
@@ -60,6 +61,11 @@ pub(super) fn tenant(text: &str) -> Result<String, What> {
     is_guid
         .then(|| text.to_ascii_lowercase())
         .ok_or(What::Tenant)
+}
+
+pub(super) fn host(text: &str) -> Result<String, What> {
+    let pattern = Pattern::parse(text).map_err(|why| What::Pattern(why.to_string()))?;
+    Ok(pattern.to_string())
 }
 
 /// RFC 6749 §3.3

@@ -77,6 +77,7 @@ impl Account<'_> {
             issuer: self.provider.issuer.clone(),
             subject,
             name: name.and_then(text),
+            email: text("email"),
         }))
     }
 
@@ -154,5 +155,6 @@ pub(super) fn person_of(claims: &Claims) -> Person {
             .clone()
             .or(claims.email.clone())
             .or(claims.name.clone()),
+        email: claims.email.clone(),
     }
 }

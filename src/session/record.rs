@@ -143,8 +143,12 @@ pub struct Person {
     pub issuer: Option<String>,
     /// `sub`, or the provider's own user id.
     pub subject: String,
-    /// A name that its owner recognizes; never compared.
+    /// A name that its owner recognizes. It only chooses among the user's own accounts, and never
+    /// identifies a person.
     pub name: Option<String>,
+    /// Like `name`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub email: Option<String>,
 }
 
 impl Person {
@@ -154,6 +158,24 @@ impl Person {
 
     pub fn shown(&self) -> &str {
         self.name.as_deref().unwrap_or(&self.subject)
+    }
+
+    /// The names under which the provider knows the person; may be empty.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        [&self.name, &self.email]
+            .into_iter()
+            .flatten()
+            .map(String::as_str)
+    }
+
+    /// The same person with the names that a later response brought.
+    #[must_use]
+    pub fn with_names_of(self, later: Self) -> Self {
+        Self {
+            name: later.name.or(self.name),
+            email: later.email.or(self.email),
+            ..self
+        }
     }
 }
 

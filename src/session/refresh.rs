@@ -285,9 +285,10 @@ impl Account<'_> {
             unverified: None,
             ..old.clone()
         };
-        if session.person.is_none() {
-            session.person = person;
-        }
+        session.person = match (session.person.take(), person) {
+            (Some(known), Some(later)) => Some(known.with_names_of(later)),
+            (known, later) => known.or(later),
+        };
         let has_lost_scopes = mark_lost_scopes(&mut session, old, now);
         let fresh = Versioned {
             value: session,

@@ -685,8 +685,14 @@ fn the_user_name_chooses_the_account() {
         ("username=work\n", 0),
         ("username=oauth2\n", 0),
         ("username=home\n", 1),
-        // Who signed in to it.
+        // The person who signed in to it, in any case and by e-mail address too.
         ("username=bob\n", 1),
+        ("username=BOB\n", 1),
+        ("username=Bob@People.example\n", 1),
+        ("username=HOME\n", 1),
+        // Nobody's name.
+        ("username=git\n", 0),
+        ("username=Git\n", 0),
         ("username=side\n", 2),
         ("path=side/a.git\n", 2),
         ("path=sidecar/a.git\n", 0),
@@ -700,14 +706,15 @@ fn the_user_name_chooses_the_account() {
     asked.fails_saying(
         3,
         &[
-            "mallory",
-            "work, home",
+            "the user name mallory",
+            "work (alice), home (bob), side (carol)",
             "https://git.corp.example",
             "git config hallpass.account NAME",
+            "hallpass login corp --account mallory",
         ],
     );
     assert_eq!(scene.sandbox.opened().len(), opened);
-    // The hint works: an organisation's name in the URL is nobody's.
+    // The hint works.
     let path = std::env::var_os("PATH").unwrap_or_default();
     scene.sandbox.set("PATH", path);
     scene
@@ -763,12 +770,109 @@ fn a_persons_name_chooses_an_account_that_is_not_configured() {
         ("", 0),
         ("username=alice\n", 0),
         ("username=bob\n", 1),
-        ("username=work\n", 1),
-        ("username=mallory\n", 0),
+        ("username=Work\n", 1),
     ] {
         let reply = scene.sandbox.git("get", &format!("{HOST}{more}"));
         assert_eq!(value(&reply, "password"), tokens[expected], "{more:?}");
     }
+}
+
+#[test]
+fn a_user_name_that_matches_no_account_is_an_error() {
+    let scene = scene();
+    scene.get_token(&[]).token();
+    let opened = scene.sandbox.opened().len();
+    let reply = scene
+        .sandbox
+        .git("get", &format!("{HOST}username=mallory\n"));
+    reply.fails_saying(
+        3,
+        &[
+            "the user name mallory",
+            "The accounts are: default (alice)",
+            "hallpass login corp --account mallory",
+        ],
+    );
+    assert_eq!(reply.stdout, "", "{reply}");
+    // Signing in as told makes the name an account.
+    let token = scene.add_account("mallory");
+    let reply = scene
+        .sandbox
+        .git("get", &format!("{HOST}username=mallory\n"));
+    assert_eq!(value(&reply, "password"), token);
+    assert_eq!(scene.sandbox.opened().len(), opened + 1);
+}
+
+#[test]
+fn the_first_sign_in_must_be_the_person_whom_the_url_names() {
+    let mut scene = scene();
+    scene.sandbox.person("bob");
+    let alice = format!("{HOST}username=alice\n");
+    let reply = scene.sandbox.git("get", &alice);
+    reply.fails_saying(3, &["the user name alice", "default (bob)"]);
+    assert_eq!(reply.stdout, "", "{reply}");
+    scene.sandbox.git("get", &alice).fails_with(3);
+    assert_eq!(scene.sandbox.opened().len(), 1);
+    let reply = scene.sandbox.git("get", &format!("{HOST}username=bob\n"));
+    assert!(scene.provider.owner(value(&reply, "password")).is_some());
+}
+
+#[test]
+fn a_token_that_was_pasted_as_a_user_name_is_not_shown() {
+    let scene = scene();
+    scene.get_token(&[]).token();
+    let token = "ghp_16C7e42F292c6912E7710c838347Ae178B4a";
+    let reply = scene
+        .sandbox
+        .git("get", &format!("{HOST}username={token}\n"));
+    reply.fails_saying(
+        3,
+        &["looks like a token", "remove it from the URL and revoke it"],
+    );
+    assert!(!reply.stderr.contains("16C7e42F"), "{reply}");
+}
+
+#[test]
+fn a_preset_may_ignore_the_user_names_in_clone_urls() {
+    let mut scene = Scene::new();
+    let entry = "[[resources]]\nmatch = \"https://git.corp.example\"\nprovider = \"corp\"\n";
+    scene.configure(&format!("git_neutral_usernames = [\"*\"]\n{entry}"));
+    let token = scene.get_token(&[]).token().to_owned();
+    scene.sandbox.person("bob");
+    let work = scene.add_account("work");
+    for (name, expected) in [("ORG", &token), ("git", &token), ("bob", &work)] {
+        let reply = scene
+            .sandbox
+            .git("get", &format!("{HOST}username={name}\n"));
+        assert_eq!(value(&reply, "password"), expected, "{name}");
+    }
+}
+
+/// `includeIf` in the user's configuration is the common way to say it.
+#[test]
+fn the_users_git_configuration_chooses_the_account_for_a_single_entry_too() {
+    let mut scene = scene();
+    let (default, work) = two_accounts(&mut scene);
+    let home = scene.sandbox.home();
+    let include = "[includeIf \"gitdir:**/at-work/\"]\n\tpath = ~/.gitconfig-work\n";
+    fs::write(home.join(".gitconfig"), include).unwrap();
+    let git = |arguments: &[&str]| real_git(&scene, arguments);
+    let password_in = |folder: &str| {
+        let mut command = scene.sandbox.command();
+        command.args(["git", "get"]);
+        command.current_dir(scene.sandbox.root().join(folder));
+        let reply = Running::with_input(command, &["git", "get"], HOST.as_bytes()).wait();
+        value(&reply, "password").to_owned()
+    };
+    for folder in ["at-work", "at-home"] {
+        git(&["init", "--quiet", folder]);
+        // What is answered before there is an account to choose is remembered.
+        assert_eq!(password_in(folder), default, "{folder}");
+    }
+    let text = "[hallpass]\n\taccount = Bob@people.example\n";
+    fs::write(home.join(".gitconfig-work"), text).unwrap();
+    assert_eq!(password_in("at-work"), work);
+    assert_eq!(password_in("at-home"), default);
 }
 
 /// The tokens of the default account and of `work`; git is on the path.

@@ -7,11 +7,13 @@ pub mod doctor;
 pub mod error;
 mod git_config;
 mod large_pushes;
+mod names;
 mod order;
 pub mod protocol;
 mod repository;
 mod resolver;
 pub mod setup;
+mod target;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

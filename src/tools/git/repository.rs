@@ -19,6 +19,8 @@ use crate::report::printable;
 
 /// Larger than any real configuration. The repository may be a stranger's.
 const LARGEST: u64 = 1 << 20;
+/// Deeper than any real chain of includes.
+const MOST_INCLUDES: usize = 8;
 /// Longer than `git config` ever takes.
 const LONGEST: Duration = Duration::from_secs(5);
 
@@ -43,14 +45,68 @@ impl<'a> Repository<'a> {
         }
     }
 
-    /// Whether its configuration may name an account: a cheap check, before `git config` decides.
-    /// The user's own git configuration isn't checked here.
+    /// Whether its configuration or the user's may name an account: a cheap check, before
+    /// `git config` decides.
     pub(crate) fn may_name_an_account(&self) -> bool {
         self.env_mentions("hallpass.account")
             || self.config_files().iter().any(|file| {
                 files::read(file, LARGEST)
                     .is_ok_and(|text| mentions(&text, b"hallpass") || mentions(&text, b"[include"))
             })
+            || self
+                .user_files()
+                .iter()
+                .any(|file| self.may_name_account_in(file, MOST_INCLUDES))
+    }
+
+    /// The user's git configuration, which may name an account for some repositories with
+    /// `includeIf` (git-config(1), FILES).
+    fn user_files(&self) -> Vec<PathBuf> {
+        let set = |name| {
+            self.env
+                .var_unrecorded(name)
+                .filter(|value| !value.is_empty())
+        };
+        if let Some(file) = set("GIT_CONFIG_GLOBAL") {
+            return vec![file.into()];
+        }
+        let home = set("HOME").map(PathBuf::from);
+        let folder = set("XDG_CONFIG_HOME").map(PathBuf::from);
+        let folder = folder.or_else(|| Some(home.as_ref()?.join(".config")));
+        let other = folder.map(|folder| folder.join("git/config"));
+        let own = home.map(|home| home.join(".gitconfig"));
+        own.into_iter().chain(other).collect()
+    }
+
+    /// Whether one of the user's files or an included one may name an account. Whether the
+    /// condition of an `includeIf` holds is for `git config` to decide.
+    fn may_name_account_in(&self, file: &Path, includes_left: usize) -> bool {
+        let Ok(text) = files::read(file, LARGEST) else {
+            return false;
+        };
+        if mentions(&text, b"[hallpass") {
+            return true;
+        }
+        if !mentions(&text, b"[include") {
+            return false;
+        }
+        let text = String::from_utf8_lossy(&text);
+        let mut paths = text.lines().filter_map(value_of_path);
+        paths.any(|path| match (self.included(file, path), includes_left) {
+            (Some(included), 1..) => self.may_name_account_in(&included, includes_left - 1),
+            (None, _) | (_, 0) => true,
+        })
+    }
+
+    /// The file that an `include.path` names; `None` if only git can tell.
+    fn included(&self, from: &Path, path: &str) -> Option<PathBuf> {
+        if path.contains(['"', '\\', '%', ';', '#']) {
+            return None;
+        }
+        if let Some(below_home) = path.strip_prefix("~/") {
+            return Some(Path::new(self.env.var_unrecorded("HOME")?).join(below_home));
+        }
+        (!path.starts_with('~')).then(|| from.parent().unwrap_or(Path::new("")).join(path))
     }
 
     /// Whether the user ran `git -c credential.interactive=false`.
@@ -153,6 +209,15 @@ impl RepositoryConfig {
     }
 }
 
+/// The value of a `path` key, which may also follow its section's title on the same line.
+fn value_of_path(line: &str) -> Option<&str> {
+    let key = line.rsplit_once(']').map_or(line, |(_, rest)| rest);
+    let (key, value) = key.split_once('=')?;
+    key.trim()
+        .eq_ignore_ascii_case("path")
+        .then(|| value.trim())
+}
+
 fn mentions(text: &[u8], word: &[u8]) -> bool {
     text.windows(word.len())
         .any(|window| window.eq_ignore_ascii_case(word))
@@ -202,5 +267,33 @@ mod tests {
         )
         .unwrap();
         assert!(may_name(&[("GIT_DIR", dir)]));
+    }
+
+    #[test]
+    fn includes_of_the_users_configuration_are_followed() {
+        let home = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| std::fs::write(home.path().join(name), text).unwrap();
+        let may_name = || {
+            let env = Env::new(
+                Vec::<&str>::new(),
+                [("HOME", home.path().to_str().unwrap())],
+            );
+            Repository::new(&env).may_name_an_account()
+        };
+        let helper = "[credential]\n\thelper = /usr/bin/hallpass git\n";
+        write(".gitconfig", helper);
+        assert!(!may_name());
+        write("work", "[user]\n\tname = A\n");
+        for path in ["work", "~/work", "\"work\""] {
+            let include = format!("{helper}[includeIf \"gitdir:~/w/\"]\n\tpath = {path}\n");
+            write(".gitconfig", &include);
+            assert_eq!(may_name(), path.starts_with('"'), "{path}");
+        }
+        write(".gitconfig", "[includeIf \"gitdir:~/w/\"] Path=~/work\n");
+        assert!(!may_name());
+        write("work", "[hallpass]\n\taccount = work\n");
+        assert!(may_name());
+        write("work", "[include]\n\tpath = work\n");
+        assert!(may_name());
     }
 }

@@ -3,14 +3,13 @@
 use url::Url;
 
 use super::arguments::NAME;
+use super::names::{ignores_unknown_names, is_neutral, is_same, may_be, may_be_token};
 use super::repository::Repository;
+use super::target::Target;
 use crate::config::{Interactive, Settings};
-use crate::credential::{
-    Action, Credential, Refusal, Reply, Request, Resource, StoredCredential, Want,
-};
+use crate::credential::{Action, Credential, Refusal, Reply, Request, StoredCredential, Want};
 use crate::error::Error;
 use crate::provider::Match;
-use crate::provider::{Realm, web_url};
 use crate::report::{Exit, Report, printable};
 use crate::serving::answer;
 use crate::serving::resolution::Resolution;
@@ -18,23 +17,11 @@ use crate::serving::serve::{AfterReply, MatchedAccount, ServeError, Served, has_
 use crate::serving::target::login_of;
 use crate::session;
 use crate::session::record::Session;
-use crate::session::refusal::ResourceName;
 use crate::shell::quoted;
-use crate::wire::url_at;
 
 pub(crate) struct Resolver<'d, 'p> {
     pub(crate) tool: &'d Served<'p>,
     pub(crate) repository: &'d Repository<'d>,
-}
-
-/// The parsed resource of a request.
-struct Target {
-    /// Protocol, host and port in their canonical spelling.
-    realm: String,
-    /// The URL that `[[resources]]` entries are matched against; `None` for other protocols.
-    url: Option<Url>,
-    host: String,
-    path: Option<String>,
 }
 
 impl<'p> Resolver<'_, 'p> {
@@ -95,9 +82,11 @@ impl<'p> Resolver<'_, 'p> {
         {
             return Ok(Reply::Stored(kept));
         }
+        let username = request.username.as_deref();
         // Only then does the same request always resolve to the same account.
         let is_settled = request.account.is_none()
             && !self.may_vary(target, &first, request.username.as_deref());
+        let mut wanted_person = None;
         let opened = match (&request.account, &target.url) {
             // The account that the previous reply of this command named.
             (Some(account), Some(url)) if self.is_known(&first, url, account)? => {
@@ -108,7 +97,11 @@ impl<'p> Resolver<'_, 'p> {
                 return Err(signed_out(&first, target, account));
             }
             // The marker may be old: another helper may have stored it.
-            _ => self.account_of(first, target, request.username.as_deref())?,
+            _ => {
+                let chosen = self.account_of(first, target, username)?;
+                wanted_person = username.filter(|_| chosen.is_unproven);
+                chosen.opened
+            }
         };
         let want = Want {
             token: opened.found.token.unwrap_or(request.want.token),
@@ -125,6 +118,11 @@ impl<'p> Resolver<'_, 'p> {
                 &mut outcome.asked,
             )
             .map_err(|error| refused_for_good(error.into()))?;
+        if let Some(name) = wanted_person
+            && !may_be(&kept.value, name)
+        {
+            return Err(self.nobody_of_that_name(&opened.found, target, name)?);
+        }
         let now = crate::clock::now(self.tool.prepared.env);
         let username = username_of(&opened);
         let bearer = opened.found.provider.git_bearer;
@@ -226,7 +224,7 @@ impl<'p> Resolver<'_, 'p> {
             return Ok(None);
         };
         match self.account_of(first, target, username) {
-            Ok(opened) => Ok(Some(opened)),
+            Ok(chosen) => Ok(Some(chosen.opened)),
             Err(ServeError::Refused(_)) => Ok(None),
             Err(stop @ ServeError::Failed(_)) => Err(stop),
         }
@@ -239,32 +237,58 @@ impl<'p> Resolver<'_, 'p> {
         first: Match,
         target: &Target,
         username: Option<&str>,
-    ) -> Result<MatchedAccount, ServeError> {
-        let config = &self.tool.prepared.config;
+    ) -> Result<Chosen, ServeError> {
         let (Some(url), true) = (&target.url, self.may_vary(target, &first, username)) else {
-            return Ok(MatchedAccount::first(first));
+            return Ok(MatchedAccount::first(first).into());
         };
-        let labels: Vec<String> = config.accounts(url, NAME).into_iter().map(label).collect();
+        let accounts = self.known_accounts(&first, url)?;
         let username = username.filter(|name| !is_neutral(&first, name));
         if let Some(username) = username
-            && let Some(account) = self.named(&first, &labels, username)?
+            && let Some(account) = self.named(&first, &accounts, username)?
         {
-            return self.opened(first, url, account);
+            return Ok(self.opened(first, url, account)?.into());
         }
-        let asks_repository = labels.len() > 1 || self.repository.may_name_an_account();
+        let has_choice = self.tool.prepared.config.accounts(url, NAME).len() > 1;
+        let asks_repository = has_choice || self.repository.may_name_an_account();
         let named = asks_repository.then(|| self.repository.config().account.clone());
-        let Some(wanted) = named.flatten() else {
-            return match username {
-                Some(username) if labels.len() > 1 => {
-                    Err(self.nobody_of_that_name(&first, target, username, &labels))
-                }
-                Some(_) | None => Ok(MatchedAccount::first(first)),
+        if let Some(wanted) = named.flatten() {
+            return match self.named(&first, &accounts, &wanted)? {
+                Some(account) => Ok(self.opened(first, url, account)?.into()),
+                None => Err(self.not_signed_in(&first, target, &wanted)),
             };
-        };
-        if self.is_known(&first, url, &wanted)? {
-            return self.opened(first, url, wanted);
         }
-        Err(self.not_signed_in(&first, target, &wanted))
+        let is_unproven = username.is_some_and(|_| !ignores_unknown_names(&first));
+        match (username, &accounts[..]) {
+            (Some(username), [only]) if is_unproven => {
+                // Before the first sign-in, and if the provider doesn't tell who signed in, the
+                // name contradicts nothing yet.
+                let session = self.session(&first, only)?;
+                if session.is_some_and(|session| !may_be(&session, username)) {
+                    return Err(self.nobody_of_that_name(&first, target, username)?);
+                }
+            }
+            (Some(username), _) if is_unproven => {
+                return Err(self.nobody_of_that_name(&first, target, username)?);
+            }
+            (Some(_) | None, _) => (),
+        }
+        Ok(Chosen {
+            opened: MatchedAccount::first(first),
+            is_unproven,
+        })
+    }
+
+    /// The accounts that are configured for a URL, and then the others that are signed in.
+    fn known_accounts(&self, first: &Match, url: &Url) -> Result<Vec<String>, ServeError> {
+        let config = &self.tool.prepared.config;
+        let mut accounts: Vec<String> = config.accounts(url, NAME).into_iter().map(label).collect();
+        let signed_in = self.tool.signed_in(&first.provider)?;
+        for account in signed_in {
+            if !accounts.contains(&account) {
+                accounts.push(account);
+            }
+        }
+        Ok(accounts)
     }
 
     /// Whether any account but the first one may answer: a cheap check.
@@ -296,18 +320,17 @@ impl<'p> Resolver<'_, 'p> {
     fn named(
         &self,
         first: &Match,
-        labels: &[String],
+        accounts: &[String],
         username: &str,
     ) -> Result<Option<String>, ServeError> {
-        if labels.iter().any(|label| label == username) || self.is_signed_in(first, username)? {
-            return Ok(Some(username.to_owned()));
+        let exact = accounts.iter().find(|account| *account == username);
+        let similar = || accounts.iter().find(|account| is_same(account, username));
+        if let Some(account) = exact.or_else(similar) {
+            return Ok(Some(account.clone()));
         }
-        let signed_in = self.tool.signed_in(&first.provider)?;
-        let unlisted = signed_in.iter().filter(|account| !labels.contains(account));
-        for account in labels.iter().chain(unlisted) {
-            let kept = self.session(first, account)?;
-            let person = kept.and_then(|session| session.person);
-            if person.is_some_and(|person| person.shown() == username) {
+        for account in accounts {
+            let person = self.session(first, account)?.and_then(|one| one.person);
+            if person.is_some_and(|person| person.names().any(|name| is_same(name, username))) {
                 return Ok(Some(account.clone()));
             }
         }
@@ -384,29 +407,69 @@ impl<'p> Resolver<'_, 'p> {
         }))
     }
 
+    /// The user name in the request matches no account. It isn't shown if it may be a token.
     fn nobody_of_that_name(
         &self,
         first: &Match,
         target: &Target,
         username: &str,
-        labels: &[String],
-    ) -> ServeError {
-        let login = login_of(&first.provider, username);
+    ) -> Result<ServeError, ServeError> {
+        let accounts = match &target.url {
+            Some(url) => self.known_accounts(first, url)?,
+            None => Vec::new(),
+        };
+        let mut shown = Vec::new();
+        for account in accounts {
+            let person = self.session(first, &account)?.and_then(|one| one.person);
+            shown.push(match person {
+                Some(person) => format!("{account} ({})", person.shown()),
+                None => account,
+            });
+        }
         let folder = self.repository.folder();
         let folder = folder.map_or_else(String::new, |folder| format!(" (repository {folder})"));
-        ServeError::refused(Refusal::NotSignedIn(Report {
+        let (user, remedy) = if may_be_token(username) {
+            (
+                "a user name that looks like a token, and that".to_owned(),
+                "remove it from the URL and revoke it, because git stores URLs unencrypted"
+                    .to_owned(),
+            )
+        } else {
+            (
+                format!("the user name {}, which", printable(username)),
+                format!(
+                    "sign in with `{}`",
+                    login_of(&first.provider, username).this
+                ),
+            )
+        };
+        Ok(ServeError::refused(Refusal::NotSignedIn(Report {
             error: format!(
-                "{}{folder} wants the user {username}, and the accounts there are {}",
+                "the URL {}{folder} has {user} matches no account. The accounts are: {}",
                 target.shown(),
-                labels.join(", ")
+                printable(&shown.join(", "))
             ),
             causes: Vec::new(),
             hint: Some(format!(
-                "name one of them with `git config hallpass.account NAME`, or run `{}`",
-                login.this
+                "choose an account with `git config hallpass.account NAME`, or {remedy}"
             )),
             exit: Exit::SignInNeeded,
-        }))
+        })))
+    }
+}
+
+/// An account, and whether its person may turn out to be another one than the request names.
+struct Chosen {
+    opened: MatchedAccount,
+    is_unproven: bool,
+}
+
+impl From<MatchedAccount> for Chosen {
+    fn from(opened: MatchedAccount) -> Self {
+        Self {
+            opened,
+            is_unproven: false,
+        }
     }
 }
 
@@ -428,91 +491,6 @@ fn signed_out(first: &Match, target: &Target, account: &str) -> ServeError {
 /// The user name that git sends with the token.
 fn username_of(opened: &MatchedAccount) -> String {
     answer::username(opened.found.username.as_deref(), &opened.found.provider)
-}
-
-impl Target {
-    /// The resource that a refusal applies to. git sends no path by default.
-    fn resource_name(&self) -> ResourceName {
-        ResourceName {
-            text: self.shown(),
-            is_exact: self.path.is_some(),
-        }
-    }
-
-    /// Parses the parts that git sends. A host that needs repair is refused, because git may connect
-    /// to a different one.
-    fn of(resource: &Resource) -> Result<Self, Refusal> {
-        let Resource {
-            protocol,
-            host,
-            path,
-        } = resource;
-        let path = path.clone().filter(|path| !path.is_empty());
-        if protocol == "http" || protocol == "https" {
-            let realm = Realm::from_parts(protocol, host).ok_or_else(no_host)?;
-            // Anyone on the network path could read it.
-            if !realm.is_confidential() {
-                return Err(Refusal::NotMine);
-            }
-            let shown = realm.to_string();
-            if !web_url::is_plain_path(path.as_deref().unwrap_or_default()) {
-                return Err(no_plain_path());
-            }
-            let url = url_at(&shown, path.as_deref().unwrap_or_default()).ok_or_else(no_host)?;
-            let host = shown.split_once("://").map_or(&*shown, |(_, host)| host);
-            return Ok(Self {
-                host: host.to_owned(),
-                realm: shown,
-                url: Some(url),
-                path,
-            });
-        }
-        // For example a mail server's password, stored for exactly this text.
-        let plain = |c: char| c.is_ascii_alphanumeric() || "+-._:[]".contains(c);
-        if !protocol.chars().all(plain) || !host.chars().all(plain) {
-            return Err(no_host());
-        }
-        let host = host.to_ascii_lowercase();
-        Ok(Self {
-            realm: format!("{protocol}://{host}"),
-            url: None,
-            host,
-            path,
-        })
-    }
-
-    fn shown(&self) -> String {
-        match &self.path {
-            Some(path) => format!("{}/{path}", self.realm),
-            None => self.realm.clone(),
-        }
-    }
-}
-
-fn no_host() -> Refusal {
-    refused("`host` is not a valid host")
-}
-
-fn no_plain_path() -> Refusal {
-    refused("`path` contains `..` or a backslash, perhaps percent-encoded")
-}
-
-fn refused(why: &str) -> Refusal {
-    Refusal::Failed(Report {
-        error: format!("rejected git's request: {why}"),
-        causes: Vec::new(),
-        hint: None,
-        exit: Exit::Failed,
-    })
-}
-
-/// Whether the name identifies no person, because it goes with any account's token.
-fn is_neutral(found: &Match, username: &str) -> bool {
-    let sent = found
-        .username
-        .as_deref()
-        .or(found.provider.git_username.as_deref());
-    matches!(username, "" | "oauth2" | "x-access-token") || sent == Some(username)
 }
 
 /// If the server refuses a valid token, git must stop instead of asking for a user name.

@@ -1,0 +1,81 @@
+//! User names in a request: which ones identify a person, and which person.
+
+use crate::provider::Match;
+use crate::session::record::{Person, Session};
+
+/// Whether the name identifies no person, because it goes with any account's token.
+pub(super) fn is_neutral(found: &Match, username: &str) -> bool {
+    let sent = found
+        .username
+        .as_deref()
+        .or(found.provider.git_username.as_deref());
+    let neutral = &found.provider.git_neutral_usernames;
+    username.is_empty()
+        || sent == Some(username)
+        || neutral.iter().any(|name| is_same(name, username))
+}
+
+/// Whether a name that matches no account identifies nobody either, such as an organization's.
+pub(super) fn ignores_unknown_names(found: &Match) -> bool {
+    found
+        .provider
+        .git_neutral_usernames
+        .iter()
+        .any(|name| name == "*")
+}
+
+/// Names are compared without regard to case, as git servers do.
+pub(super) fn is_same(a: &str, b: &str) -> bool {
+    a == b || a.to_lowercase() == b.to_lowercase()
+}
+
+/// Whether a session can be that person's: the provider told no name, or this one.
+pub(super) fn may_be(session: &Session, name: &str) -> bool {
+    let mut names = session.person.iter().flat_map(Person::names).peekable();
+    names.peek().is_none() || names.any(|known| is_same(known, name))
+}
+
+/// Whether a user name may be a token that was pasted into a URL. A name that looks like one is
+/// only not shown.
+pub(super) fn may_be_token(username: &str) -> bool {
+    const LONGEST_NAME: usize = 39;
+    const SHORTEST_TOKEN: usize = 20;
+    let is_address = username.contains('@');
+    let prefixes = [
+        "ghp_",
+        "gho_",
+        "ghu_",
+        "ghs_",
+        "ghr_",
+        "github_pat_",
+        "glpat-",
+        "eyJ",
+    ];
+    prefixes.iter().any(|prefix| username.starts_with(prefix))
+        || (!is_address && username.len() > LONGEST_NAME)
+        || (!is_address
+            && username.len() >= SHORTEST_TOKEN
+            && username.contains(|c: char| c.is_ascii_digit()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_told_from_a_name() {
+        for (name, expected) in [
+            ("alice", false),
+            ("Alice.Smith-42", false),
+            ("a.very.long.name.without.digits", false),
+            ("alice.smith.2023.at.work@people.example", false),
+            ("ghp_0", true),
+            ("glpat-abc", true),
+            ("0123456789abcdef0123456789abcdef01234567", true),
+            ("abcdefghij0123456789", true),
+            ("abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyz", true),
+        ] {
+            assert_eq!(may_be_token(name), expected, "{name}");
+        }
+    }
+}
