@@ -176,6 +176,7 @@ impl Config {
         if resource.exact_scopes {
             provider.sign_in_scopes.clear();
         }
+        provider.git_bearer = resource.git_bearer.unwrap_or(provider.git_bearer);
         Ok(Some(Match {
             provider,
             account: resource.account.clone(),

@@ -88,6 +88,8 @@ pub(super) struct Resource {
     pub(super) username: Option<String>,
     pub(super) token: Option<TokenKind>,
     pub(super) registry_exchange: Option<RegistryExchange>,
+    /// `None` for the provider's.
+    pub(super) git_bearer: Option<bool>,
     /// `None` for all tools.
     pub(super) tools: Option<Vec<String>>,
     /// The scopes it needs; `None` for the provider's.
@@ -128,6 +130,7 @@ impl<'s> ResourceEntry<'s> {
         let account = section.text("account")?;
         let username = section.text("username")?;
         let token = section.parsed("token", |text| choice(text, TOKENS))?;
+        let git_bearer = section.flag("git_bearer")?;
         let registry_exchange = section.parsed("registry_exchange", |text| {
             choice(text, RegistryExchange::ALL)
         })?;
@@ -143,6 +146,7 @@ impl<'s> ResourceEntry<'s> {
             username,
             token,
             registry_exchange,
+            git_bearer,
             tools,
             scopes,
             exact_scopes,

@@ -160,12 +160,10 @@ impl Person {
         self.name.as_deref().unwrap_or(&self.subject)
     }
 
-    /// The names under which the provider knows the person; may be empty.
+    /// What the provider calls the person: names, and the subject, which is a name at some.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        [&self.name, &self.email]
-            .into_iter()
-            .flatten()
-            .map(String::as_str)
+        let names = [&self.name, &self.email].into_iter().flatten();
+        names.chain([&self.subject]).map(String::as_str)
     }
 
     /// The same person with the names that a later response brought.

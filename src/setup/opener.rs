@@ -15,7 +15,7 @@ use crate::provider::{OF_ANY_ISSUER, Provider, Realm, web_url};
 use crate::shell::quoted;
 
 /// A key of a section, and its value in TOML.
-type Key = (&'static str, String);
+pub(crate) type Key = (&'static str, String);
 
 /// What a tool's set-up asks to be opened, and how that tool speaks of it.
 pub(crate) struct Opened<'a> {
@@ -52,6 +52,22 @@ pub(crate) struct Added {
     pub(crate) provider: String,
 }
 
+/// An entry that assigns a host to a provider, in TOML.
+pub(crate) fn entry(host: &Host, provider: &str, account: Option<&str>, more: &[Key]) -> String {
+    let mut lines = format!(
+        "[[resources]]\nmatch = {}\nprovider = {}\n",
+        toml_text(&host.text),
+        toml_text(provider)
+    );
+    if let Some(account) = account {
+        let _ = writeln!(lines, "account = {}", toml_text(account));
+    }
+    for (key, value) in more {
+        let _ = writeln!(lines, "{key} = {value}");
+    }
+    lines
+}
+
 impl Opened<'_> {
     /// Adds to the file what makes a provider open the host. What was added; `None` where the
     /// configuration says it already.
@@ -83,7 +99,8 @@ impl Opened<'_> {
             account,
             ..
         } = self.opener;
-        let names_one = provider.is_some() || client_id.is_some() || account.is_some();
+        let names_provider = provider.is_some() || client_id.is_some();
+        let names_one = names_provider || account.is_some();
         let found = config.resource(&self.host.url, self.tool)?;
         if !names_one && self.tells_of_host().next().is_none() {
             if let Some(lines) = earlier {
@@ -99,7 +116,8 @@ impl Opened<'_> {
         let earlier = earlier.as_deref().or(self.earlier).filter(|_| was_needed);
         let made = earlier.and_then(made_by);
         let (name, mut section) = match found {
-            Some(found) if !names_one => (found.provider.name, String::new()),
+            // Another account of the same provider.
+            Some(found) if !names_provider => (found.provider.name, String::new()),
             Some(_) | None => {
                 let made = made.as_ref().map(|(name, _)| name.as_str());
                 self.provider(env, flags, config, file, made)?
@@ -109,18 +127,7 @@ impl Opened<'_> {
             again.clone_into(&mut section);
         }
         let mut lines = section;
-        let _ = write!(
-            lines,
-            "[[resources]]\nmatch = {}\nprovider = {}\n",
-            toml_text(&self.host.text),
-            toml_text(&name)
-        );
-        if let Some(account) = account {
-            let _ = writeln!(lines, "account = {}", toml_text(account));
-        }
-        for (key, value) in &self.resource_keys {
-            let _ = writeln!(lines, "{key} = {value}");
-        }
+        lines += &entry(self.host, &name, account.as_deref(), &self.resource_keys);
         file.add(&self.title, &lines);
         let edited = Config::load_edited(env, flags, file)?;
         self.counts(&edited, &name)?;
@@ -157,6 +164,7 @@ impl Opened<'_> {
                 let exchange = found.registry_exchange;
                 exchange.is_some_and(|exchange| toml_text(exchange.as_str()) == value)
             }
+            "git_bearer" => found.provider.git_bearer.to_string() == value,
             _ => true,
         };
         let counts = chosen.is_some_and(|found| {
@@ -478,7 +486,7 @@ fn home_of(provider: &Provider) -> Option<Realm> {
     })
 }
 
-fn is_home_of(provider: &Provider, url: &Url) -> bool {
+pub(crate) fn is_home_of(provider: &Provider, url: &Url) -> bool {
     let home = home_of(provider);
     home.is_some() && home == Realm::of(url)
 }

@@ -793,3 +793,115 @@ fn a_git_configuration_that_is_not_a_regular_file_is_refused() {
     let null = fs::symlink_metadata("/dev/null").unwrap();
     assert!(!null.is_file());
 }
+
+// --- several accounts, several hosts ---
+
+#[test]
+fn an_account_is_added_beside_the_entry_that_is_there() {
+    let mut desk = Desk::new();
+    let config = desk.config_path();
+    let host = ["--host", "git.corp.example"];
+    let first = [&host[..], &["--provider", "gitea"]].concat();
+    let work = [&host[..], &["--account", "work"]].concat();
+    desk.setup(&first).succeeds();
+    let with_one = (fs::read_to_string(&config).unwrap(), desk.git_config());
+    let outcome = desk.setup(&work);
+    outcome.succeeds();
+    for words in [
+        "git config hallpass.account work",
+        "hallpass setup git --host git.corp.example --account work --undo",
+    ] {
+        assert!(outcome.stdout.contains(words), "{outcome}");
+    }
+    let text = fs::read_to_string(&config).unwrap();
+    assert!(text.starts_with(&with_one.0), "{text}");
+    let entry = "[[resources]]\nmatch = \"https://git.corp.example\"\n\
+                 provider = \"git.corp.example\"\naccount = \"work\"\n";
+    assert!(text.contains(entry), "{text}");
+    assert_eq!(text.matches("[providers.").count(), 1, "{text}");
+    assert_eq!(desk.setup(&work).stdout, "nothing to change\n");
+
+    // Each is undone alone, and git asks hallpass as long as one is left.
+    desk.setup(&[&work[..], &["--undo"]].concat()).succeeds();
+    assert_eq!(
+        (fs::read_to_string(&config).unwrap(), desk.git_config()),
+        with_one
+    );
+    desk.setup(&work).succeeds();
+    desk.setup(&[&host[..], &["--undo"]].concat()).succeeds();
+    assert_eq!(
+        (fs::read_to_string(&config).unwrap(), desk.git_config()),
+        (String::new(), GIT_CONFIG.to_owned())
+    );
+}
+
+#[test]
+fn an_account_of_the_users_own_entry_needs_no_new_one() {
+    let mut desk = Desk::new();
+    let config = desk.config_path();
+    let own = "[[resources]]\nmatch = \"https://codeberg.org\"\nprovider = \"codeberg\"\n\
+               account = \"work\"\n";
+    crate::sandbox::private_file(&config, own);
+    desk.setup(&["--host", "codeberg.org", "--account", "work"])
+        .succeeds();
+    assert_eq!(fs::read_to_string(&config).unwrap(), own);
+    assert_eq!(desk.helpers("https://codeberg.org").len(), 2);
+}
+
+#[test]
+fn gists_are_set_up_together_with_their_host() {
+    let mut desk = Desk::new();
+    let config = desk.config_path();
+    let set_up = ["--host", "github.com", "--client-id", "abc"];
+    desk.setup(&set_up).succeeds();
+    for host in ["https://github.com", "https://gist.github.com"] {
+        assert_eq!(desk.helpers(host).len(), 2, "{host}");
+        let found = desk.sandbox.run_with_input(
+            &["git", "--interactive", "never", "get"],
+            format!("url={host}\nprotocol=https\nhost={}\n", &host[8..]).as_bytes(),
+        );
+        assert!(found.stderr.contains("hallpass login github"), "{found}");
+    }
+    assert_eq!(desk.setup(&set_up).stdout, "nothing to change\n");
+    // Also without the record of the set-up.
+    for records in [true, false] {
+        desk.setup(&set_up).succeeds();
+        if !records {
+            fs::remove_dir_all(desk.sandbox.data_dir().join("setups")).unwrap();
+        }
+        desk.setup(&["--host", "github.com", "--undo"]).succeeds();
+        let left = fs::read_to_string(&config).unwrap_or_default();
+        assert_eq!(left, "");
+        assert_eq!(desk.git_config(), GIT_CONFIG);
+    }
+}
+
+#[test]
+fn a_bearer_host_can_use_a_configured_provider() {
+    let mut desk = Desk::new();
+    let config = desk.config_path();
+    let own = "[providers.corp]\nissuer = \"https://login.corp.example\"\nclient_id = \"abc\"\n";
+    crate::sandbox::private_file(&config, own);
+    let set_up = [
+        "--host",
+        "git.corp.example",
+        "--provider",
+        "corp",
+        "--bearer",
+    ];
+    desk.setup(&set_up).succeeds();
+    let text = fs::read_to_string(&config).unwrap();
+    let entry = "match = \"https://git.corp.example\"\nprovider = \"corp\"\ngit_bearer = true\n";
+    assert!(text.starts_with(own) && text.contains(entry), "{text}");
+    assert_eq!(
+        desk.setup(&set_up).stdout.lines().next(),
+        Some("nothing to change")
+    );
+    // Another host of the same provider takes the token as a password.
+    desk.setup(&["--host", "other.corp.example", "--provider", "corp"])
+        .succeeds();
+    let text = fs::read_to_string(&config).unwrap();
+    assert_eq!(text.matches("git_bearer").count(), 1, "{text}");
+    desk.setup(&["--undo"]).succeeds();
+    assert_eq!(fs::read_to_string(&config).unwrap(), own);
+}

@@ -1,7 +1,7 @@
 //! User names in a request: which ones identify a person, and which person.
 
 use crate::provider::Match;
-use crate::session::record::{Person, Session};
+use crate::session::record::Session;
 
 /// Whether the name identifies no person, because it goes with any account's token.
 pub(super) fn is_neutral(found: &Match, username: &str) -> bool {
@@ -31,8 +31,20 @@ pub(super) fn is_same(a: &str, b: &str) -> bool {
 
 /// Whether a session can be that person's: the provider told no name, or this one.
 pub(super) fn may_be(session: &Session, name: &str) -> bool {
-    let mut names = session.person.iter().flat_map(Person::names).peekable();
-    names.peek().is_none() || names.any(|known| is_same(known, name))
+    let Some(person) = &session.person else {
+        return true;
+    };
+    let is_named = person.name.is_some() || person.email.is_some() || !is_opaque(&person.subject);
+    !is_named || person.names().any(|known| is_same(known, name))
+}
+
+/// Whether a subject is a number or another machine-made identifier, rather than a name.
+fn is_opaque(subject: &str) -> bool {
+    const LONGEST_NAME: usize = 19;
+    subject.chars().all(|c| c.is_ascii_digit() || c == '-')
+        || (subject.len() > LONGEST_NAME
+            && !subject.contains('@')
+            && subject.contains(|c: char| c.is_ascii_digit()))
 }
 
 /// Whether a user name may be a token that was pasted into a URL. A name that looks like one is
@@ -61,6 +73,19 @@ pub(super) fn may_be_token(username: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_identifier_is_told_from_a_name() {
+        for (subject, expected) in [
+            ("alice", false),
+            ("alice.smith@a-long-domain-1.example", false),
+            ("4711", true),
+            ("1b9d6bcd-bbfd-4b2d-9b5d-ab8dfbbd4bed", true),
+            ("auth0|5f7c8ec7c33c6c004bbafe82", true),
+        ] {
+            assert_eq!(is_opaque(subject), expected, "{subject}");
+        }
+    }
 
     #[test]
     fn a_token_is_told_from_a_name() {

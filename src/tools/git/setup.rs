@@ -21,11 +21,11 @@ use crate::complete;
 use crate::config::{Flags, UserFile};
 use crate::env::Env;
 use crate::error::Error;
-use crate::provider::Config;
+use crate::provider::{Config, Provider};
 use crate::setup::edit::Edit;
 use crate::setup::edit::git_config::parted;
 use crate::setup::host::Host;
-use crate::setup::opener::{Opened, recipient, toml_text};
+use crate::setup::opener::{Opened, entry, is_home_of, recipient, toml_text};
 use crate::setup::plan::{self, Part, Plan, Undo};
 use crate::setup::{program, still_needed};
 use crate::shell::{quoted, shell_word};
@@ -45,7 +45,7 @@ pub struct Arguments {
     #[arg(long, value_name = "NAME", requires = "host")]
     pub username: Option<String>,
     /// The server accepts the token only as `Authorization: Bearer`, not as a password
-    #[arg(long, requires = "client_id")]
+    #[arg(long, requires = "host")]
     pub bearer: bool,
     /// Use hallpass for every host: it stores the passwords of hosts without a provider
     #[arg(long)]
@@ -70,9 +70,15 @@ const DEFAULT: &str = "--default";
 /// How the title of each block in the user's file begins.
 const TITLE: &str = "hallpass setup git --host ";
 
-fn title(host: &Host) -> String {
-    format!("{TITLE}{}", host.text)
+/// What identifies the set-up of a host, or of one account there.
+fn part_of(host: &Host, account: Option<&str>) -> String {
+    match account {
+        Some(account) => format!("{}{ACCOUNT}{}", host.text, quoted(account)),
+        None => host.text.clone(),
+    }
 }
+
+const ACCOUNT: &str = " --account ";
 
 pub(crate) fn run(env: &Env, args: &Arguments) -> Result<ExitCode, Error> {
     plan::run(env, NAME, &args.common, args.changing, args, set_up, undo)
@@ -90,21 +96,47 @@ fn set_up<'a>(env: &'a Env, flags: &Flags, args: &Arguments) -> Result<Plan<'a>,
     let mut bearer_hosts = Vec::new();
     for host in hosts(&config, args)? {
         let mut edits = Vec::new();
+        let mut companions = Vec::new();
+        let mut account = None;
         if let Some(given) = &args.host {
+            account = args.opener.account.as_deref();
             let wanted = opened(args, given, &host);
-            if let Some(added) = wanted.add(env, flags, &config, &mut file)? {
-                edits.push(Edit::block(file.path(), &wanted.title, &added.lines));
+            if !has_account(&config, &file, args, &wanted)
+                && let Some(added) = wanted.add(env, flags, &config, &mut file)?
+            {
+                config = Config::load_edited(env, flags, &file)?;
+                let mut lines = added.lines;
+                let provider = config.provider(&added.provider)?;
+                companions = companions_of(&host, &provider)?;
+                for companion in &companions {
+                    let keys = &wanted.resource_keys;
+                    lines += &format!("\n{}", entry(companion, &added.provider, account, keys));
+                }
+                file.add(&wanted.title, &lines);
+                edits.push(Edit::block(file.path(), &wanted.title, &lines));
                 config = Config::load_edited(env, flags, &file)?;
             }
         }
         edits.extend(git.edits(Some(&host), &mut others));
-        let command = args.host.as_ref().unwrap_or(&host.text);
+        for companion in &companions {
+            edits.extend(git.edits(Some(companion), &mut others));
+        }
         plan.parts.push(Part {
-            command: format!("{TITLE}{}", quoted(command)),
-            what: host.text.clone(),
+            command: match &args.host {
+                Some(given) => format!("{TITLE}{}", part_as_typed(given, account)),
+                None => format!("{TITLE}{}", quoted(&host.text)),
+            },
+            what: part_of(&host, account),
             edits,
             ..Part::default()
         });
+        if let Some(account) = account {
+            plan.notes.push(format!(
+                "to use this account in a repository, run `git config hallpass.account {}` there, \
+                 or put the name in the URL",
+                quoted(account)
+            ));
+        }
         if let Some(found) = config.resource(&host.url, NAME)? {
             plan.notes.push(recipient(&found.provider, &host));
             if found.provider.git_bearer {
@@ -165,15 +197,12 @@ fn undo<'a>(env: &'a Env, flags: &'a Flags, args: &Arguments) -> Result<Undo<'a>
     let mut parts = Vec::new();
     if let Some(given) = &args.host {
         let host = Host::parse("--host", given)?;
-        let mut edits = vec![Edit::block(file.path(), &title(&host), "")];
-        edits.extend(
-            git.ours(|entry| sections(Some(&host)).any(|section| section == entry.section())),
-        );
-        parts.push(Part {
-            what: host.text,
-            edits,
-            ..Part::default()
-        });
+        parts.extend(undo_host(
+            &file,
+            &git,
+            &host,
+            args.opener.account.as_deref(),
+        ));
     }
     if args.default {
         parts.push(Part {
@@ -199,11 +228,97 @@ fn undo<'a>(env: &'a Env, flags: &'a Flags, args: &Arguments) -> Result<Undo<'a>
     })
 }
 
+/// What to undo for a host, or for one account there: the parts, of which the last one also stops
+/// git from asking hallpass unless another account is left.
+fn undo_host(file: &UserFile, git: &Git, host: &Host, account: Option<&str>) -> Vec<Part> {
+    let whole = format!("{TITLE}{}", host.text);
+    let of_account = format!("{whole}{ACCOUNT}");
+    let titles = file.titles(&whole).into_iter();
+    let titles = titles.filter(|title| *title == whole || title.starts_with(&of_account));
+    let mut titles: Vec<String> = titles.collect();
+    let named = format!("{TITLE}{}", part_of(host, account));
+    let has_others = titles.iter().any(|title| *title != named);
+    if account.is_some() || !titles.contains(&named) {
+        titles.retain(|title| account.is_none() && *title != named);
+        titles.push(named);
+    }
+    let mut hosts = vec![host.text.clone()];
+    let mut parts = Vec::new();
+    for title in titles {
+        let block = file.clone().remove(&title).unwrap_or_default();
+        hosts.extend(matches_in(&block));
+        parts.push(Part {
+            what: title.strip_prefix(TITLE).unwrap_or_default().to_owned(),
+            edits: vec![Edit::block(file.path(), &title, "")],
+            ..Part::default()
+        });
+    }
+    if let Some(last) = parts.last_mut()
+        && (account.is_none() || !has_others)
+    {
+        let hosts: Vec<Host> = hosts
+            .iter()
+            .filter_map(|host| Host::parse("match", host).ok())
+            .collect();
+        let is_theirs = |entry: &Entry| {
+            let mut all = hosts.iter().flat_map(|host| sections(Some(host)));
+            all.any(|section| section == entry.section())
+        };
+        last.edits.extend(git.ours(is_theirs));
+    }
+    parts
+}
+
+/// The hosts that a block assigns to a provider.
+fn matches_in(block: &str) -> impl Iterator<Item = String> {
+    let values = block
+        .lines()
+        .filter_map(|line| line.strip_prefix("match = "));
+    values.filter_map(|value| serde_json::from_str(value).ok())
+}
+
+/// Whether the account is configured for the host already, and nothing else is requested.
+fn has_account(config: &Config, file: &UserFile, args: &Arguments, wanted: &Opened<'_>) -> bool {
+    let Opener {
+        provider,
+        client_id,
+        account,
+        ..
+    } = &args.opener;
+    let names_only_account = provider.is_none() && client_id.is_none() && account.is_some();
+    names_only_account
+        && wanted.resource_keys.is_empty()
+        && !file.titles(&wanted.title).contains(&wanted.title)
+        && config
+            .accounts(&wanted.host.url, NAME)
+            .contains(&account.as_deref())
+}
+
+/// The other hosts of the same git server, if the host is the provider's own.
+fn companions_of(host: &Host, provider: &Provider) -> Result<Vec<Host>, Error> {
+    if host.has_path || !is_home_of(provider, &host.url) {
+        return Ok(Vec::new());
+    }
+    let companions = provider.git_companion_hosts.iter();
+    companions
+        .map(|companion| Host::parse("git_companion_hosts", companion))
+        .collect()
+}
+
+/// The arguments that name a host and an account.
+fn part_as_typed(host: &str, account: Option<&str>) -> String {
+    match account {
+        Some(account) => format!("{}{ACCOUNT}{}", quoted(host), quoted(account)),
+        None => quoted(host),
+    }
+}
+
 /// The command that was run.
 fn command(args: &Arguments) -> String {
     let mut line = "hallpass setup git".to_owned();
     if let Some(host) = &args.host {
-        line = format!("{line} --host {}", quoted(host));
+        let account = args.opener.account.as_deref();
+        line = format!("{line} --host {}", part_as_typed(host, account));
     }
     if args.default {
         line = format!("{line} {DEFAULT}");
@@ -228,6 +343,7 @@ fn hosts(config: &Config, args: &Arguments) -> Result<Vec<Host>, Error> {
 
 fn opened<'a>(args: &'a Arguments, given: &str, host: &'a Host) -> Opened<'a> {
     let bearer = args.bearer.then(|| ("git_bearer", "true".to_owned()));
+    let account = args.opener.account.as_deref();
     let username = args.username.as_deref();
     let username = username.map(|name| ("username", toml_text(name)));
     Opened {
@@ -235,14 +351,14 @@ fn opened<'a>(args: &'a Arguments, given: &str, host: &'a Host) -> Opened<'a> {
         tool_names_provider: false,
         host,
         opener: &args.opener,
-        title: title(host),
-        command: format!("{TITLE}{}", quoted(given)),
+        title: format!("{TITLE}{}", part_of(host, account)),
+        command: format!("{TITLE}{}", part_as_typed(given, account)),
         homes: HOSTS_OF_THEIR_OWN,
         instances: FORGES,
         advice: "`--provider gitlab` (or gitea, forgejo, or one of the configuration), or \
                  `--issuer-url URL --client-id ID`",
-        provider_keys: bearer.into_iter().collect(),
-        resource_keys: username.into_iter().collect(),
+        provider_keys: Vec::new(),
+        resource_keys: username.into_iter().chain(bearer).collect(),
         own_name: None,
         earlier: None,
     }

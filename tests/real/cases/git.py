@@ -654,6 +654,57 @@ def the_repository_names_the_account_and_so_may_a_command(rig):
 
 
 @case(limit=240)
+def a_name_in_the_url_is_that_person_or_an_error(rig):
+    for version, path in gits():
+        desk = Desk(Other(rig), path)
+        work = desk.with_work_account(desk.clone())
+
+        def fetch(name):
+            url = desk.server.url.replace("://", f"://{name}@") + "/one.git"
+            desk.server.new_seen()
+            code, _, err = desk.ran("-C", work, "fetch", url, GIT_TERMINAL_PROMPT="0")
+            return code, {who for _, _, _, who, status in desk.server.new_seen() if status == 200}, err
+
+        for name, person in (
+            ("work", "bob"),
+            ("WORK", "bob"),
+            ("Bob", "bob"),
+            ("alice", "alice"),
+            ("git", "alice"),
+        ):
+            code, who, err = fetch(name)
+            assert (code, who) == (0, {person}), (version, name, code, who, err)
+        code, who, err = fetch("mallory")
+        assert code == 128 and not who, (version, err)
+        for words in ("the user name mallory", "default (alice), work (bob)", "hallpass login corp --account mallory"):
+            assert words in err, (version, words, err)
+        code, who, err = fetch("ghp_16C7e42F292c6912E7710c838347Ae178B4a")
+        assert code == 128 and not who and "looks like a token" in err, (version, err)
+        hallpass_said = [line for line in err.splitlines() if "unable to access" not in line and "for 'http" not in line]
+        assert not any("16C7e42F" in line for line in hallpass_said), (version, err)
+        assert len(desk.sandbox.tabs()) == 2
+
+
+@case
+def one_entry_and_an_include_choose_the_account_of_a_folder(rig):
+    desk = Desk(rig)
+    desk.with_work_account(desk.clone())
+    desk.clone(to="at-work")
+    desk.sandbox.hallpass("setup", "git", "--host", desk.server.url, "--account", "work").ended(0)
+    desk.git("config", "--global", "includeIf.gitdir:~/at-work/.path", "~/.gitconfig-work")
+    desk.git("config", "--file", desk.sandbox.home / ".gitconfig-work", "hallpass.account", "Bob")
+    for folder, person in (("at-work", "bob"), ("work", "alice"), ("at-work", "bob")):
+        desk.server.new_seen()
+        desk.git("-C", desk.sandbox.home / folder, "fetch")
+        assert {who for _, _, _, who, status in desk.server.new_seen() if status == 200} == {person}, folder
+    # Without the second entry too.
+    desk.sandbox.hallpass("setup", "git", "--host", desk.server.url, "--account", "work", "--undo").ended(0)
+    desk.server.new_seen()
+    desk.git("-C", desk.sandbox.home / "at-work", "fetch")
+    assert {who for _, _, _, who, status in desk.server.new_seen() if status == 200} == {"bob"}
+
+
+@case(limit=240)
 def a_push_as_another_account_goes_on_with_that_accounts_own_new_token(rig):
     """The user name that goes with a token is anybody's: whose it was, the token itself says."""
     for version, path in gits():
