@@ -110,7 +110,8 @@ fn set_up<'a>(env: &'a Env, flags: &Flags, args: &Arguments) -> Result<Plan<'a>,
                 companions = companions_of(&host, &provider)?;
                 for companion in &companions {
                     let keys = &wanted.resource_keys;
-                    lines += &format!("\n{}", entry(companion, &added.provider, account, keys));
+                    lines.push('\n');
+                    lines += &entry(companion, &added.provider, account, keys);
                 }
                 file.add(&wanted.title, &lines);
                 edits.push(Edit::block(file.path(), &wanted.title, &lines));
