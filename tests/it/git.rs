@@ -433,6 +433,7 @@ fn disabled_prompts_open_no_browser() {
         ("GCM_INTERACTIVE", "never"),
         ("GCM_INTERACTIVE", "0"),
         ("GCM_INTERACTIVE", "False"),
+        ("VSCODE_GIT_FETCH_SILENT", "true"),
         ("GIT_CONFIG_PARAMETERS", "'credential.interactive'='false'"),
         ("GIT_CONFIG_PARAMETERS", "'credential.interactive'='never'"),
     ] {
@@ -1288,4 +1289,59 @@ fn git_configuration_can_disable_prompts() {
         assert!(reply.stderr.contains("hallpass login corp"), "{reply}");
         assert_eq!(scene.sandbox.opened().len(), 0, "{value}");
     }
+}
+
+/// The scheduler's environment may have a display or a browser.
+#[cfg(target_os = "linux")]
+#[test]
+fn git_maintenance_opens_no_browser() {
+    let scene = scene();
+    for (arguments, opens) in [
+        (&["maintenance", "run"][..], 0),
+        (&["fetch", "origin", "--prefetch"], 0),
+        (&["fetch", "origin"], 1),
+    ] {
+        let mut command = scene.sandbox.surround(std::process::Command::new("bash"));
+        // A process with git's name and arguments: bash takes those after `-c` as its own.
+        command.args([
+            "-c",
+            "exec -a git bash -c '\"$HALLPASS\" git get; exit $?' \"$@\"",
+            "x",
+        ]);
+        command.args(arguments);
+        command.env("HALLPASS", env!("CARGO_BIN_EXE_hallpass"));
+        let reply = Running::with_input(command, &["git", "get"], HOST.as_bytes()).wait();
+        assert_eq!(
+            scene.sandbox.opened().len(),
+            opens,
+            "{arguments:?}: {reply}"
+        );
+        assert_eq!(reply.stdout.is_empty(), opens == 0, "{reply}");
+        if opens == 0 {
+            assert!(reply.stderr.contains("hallpass login corp"), "{reply}");
+        }
+    }
+}
+
+/// With `useHttpPath`, git sends the bytes of the path as they are.
+#[test]
+fn a_path_that_is_not_utf8_is_answered() {
+    let mut scene = Scene::new();
+    scene.configure(
+        "[[resources]]\nmatch = \"https://git.corp.example/caf%E9\"\nprovider = \"corp\"\n",
+    );
+    let token = scene.get_token(&[]).token().to_owned();
+    let get = |path: &[u8]| {
+        let input = [HOST.as_bytes(), b"path=", path, b"\n"].concat();
+        scene.sandbox.run_with_input(&["git", "get"], &input)
+    };
+    assert_eq!(value(&get(b"caf\xe9/a.git"), "password"), token);
+    nothing(&get(b"caf\xe8/a.git"));
+    let escaped = get(b"caf\xe9/../a.git");
+    assert_eq!(escaped.code, Some(1), "{escaped}");
+    let name = scene.sandbox.run_with_input(
+        &["git", "get"],
+        &[HOST.as_bytes(), b"username=\xe9\n"].concat(),
+    );
+    assert_eq!(name.code, Some(1), "{name}");
 }

@@ -3,6 +3,7 @@
 //! It reads no configuration and opens no store before it has parsed git's request.
 
 mod arguments;
+mod background;
 pub mod doctor;
 pub mod error;
 mod git_config;

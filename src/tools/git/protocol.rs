@@ -8,6 +8,7 @@
 //! stdout, one line on stderr, no prompt. [`STATE`] explains how a refused token is replaced within
 //! one fetch or push.
 
+use std::borrow::Cow;
 use std::io;
 use std::process::ExitCode;
 
@@ -252,7 +253,7 @@ impl Input {
         match key {
             b"protocol" => once(&mut self.protocol, "protocol", value),
             b"host" => once(&mut self.host, "host", value),
-            b"path" => once(&mut self.path, "path", value),
+            b"path" => once(&mut self.path, "path", &percent_encoded_unless_utf8(value)),
             b"username" => once(&mut self.username, "username", value),
             b"password" => once_secret(&mut self.password, "password", value),
             b"authtype" => once(&mut self.authtype, "authtype", value),
@@ -372,6 +373,22 @@ fn once(place: &mut Option<String>, key: &'static str, value: &[u8]) -> Result<(
     Ok(())
 }
 
+/// A path in another encoding, such as Latin-1, as a URL has it. git has decoded it.
+fn percent_encoded_unless_utf8(path: &[u8]) -> Cow<'_, [u8]> {
+    if std::str::from_utf8(path).is_ok() {
+        return Cow::Borrowed(path);
+    }
+    let mut encoded = Vec::with_capacity(path.len() * 3);
+    for byte in path {
+        if byte.is_ascii() {
+            encoded.push(*byte);
+        } else {
+            encoded.extend_from_slice(format!("%{byte:02X}").as_bytes());
+        }
+    }
+    Cow::Owned(encoded)
+}
+
 fn once_secret(
     place: &mut Option<Secret<String>>,
     key: &'static str,
@@ -414,6 +431,8 @@ fn is_interactive(env: &Env) -> bool {
     };
     !says_no("GIT_TERMINAL_PROMPT", &["0", "false", "no", "off"])
         && !says_no("GCM_INTERACTIVE", &["0", "false", "never"])
+        // VS Code's background fetch.
+        && env.var_unrecorded("VSCODE_GIT_FETCH_SILENT").is_none_or(|value| value.is_empty())
 }
 
 /// What an earlier reply of the same git command was; see [`STATE`].

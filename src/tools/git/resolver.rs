@@ -3,6 +3,7 @@
 use url::Url;
 
 use super::arguments::NAME;
+use super::background::is_background;
 use super::names::{ignores_unknown_names, is_neutral, is_same, may_be, may_be_token};
 use super::repository::Repository;
 use super::target::Target;
@@ -114,7 +115,7 @@ impl<'p> Resolver<'_, 'p> {
                 &want,
                 &target.resource_name(),
                 |settings| self.purpose(target, settings),
-                || self.repository.config().interactive == Some(false),
+                || is_background() || self.repository.config().interactive == Some(false),
                 &mut outcome.asked,
             )
             .map_err(|error| refused_for_good(error.into()))?;

@@ -812,6 +812,39 @@ def where_nobody_may_be_asked_no_browser_opens(rig):
 # --- any other host ---
 
 
+@case
+def background_work_opens_no_tab(rig):
+    for _, path in gits():
+        desk = Desk(Other(rig), path)
+        work = desk.clone()
+        desk.end_the_session()
+        desk.sandbox.hallpass("logout", "corp").ended(0)
+        tabs = len(desk.sandbox.tabs())
+        code, _, err = desk.ran("-C", work, "maintenance", "run", "--task=prefetch")
+        assert "hallpass login corp" in err, (code, err)
+        code, _, err = desk.ran("-C", work, "fetch", VSCODE_GIT_FETCH_SILENT="true", GIT_TERMINAL_PROMPT="0")
+        assert code == 128 and "hallpass login corp" in err, err
+        assert len(desk.sandbox.tabs()) == tabs
+        # The same commands work with a session.
+        desk.git("-C", work, "fetch")
+        assert len(desk.sandbox.tabs()) == tabs + 1
+        desk.git("-C", work, "maintenance", "run", "--task=prefetch")
+        desk.git("-C", work, "fetch", VSCODE_GIT_FETCH_SILENT="true")
+        assert len(desk.sandbox.tabs()) == tabs + 1
+
+
+@case
+def a_latin1_path_is_answered_with_use_http_path(rig):
+    desk = Desk(rig)
+    desk.git("config", "--global", "credential.useHttpPath", "true")
+    source = desk.make("one.git")
+    (desk.server.root / "caf").mkdir()
+    shutil.copytree(source, os.fsencode(desk.server.root / "caf") + b"/\xe9.git")
+    desk.git("clone", "--quiet", f"{desk.server.url}/caf/%E9.git", "latin1")
+    assert (desk.sandbox.home / "latin1/first").exists()
+    assert len(desk.sandbox.tabs()) == 1
+
+
 @case(limit=180)
 def a_password_that_git_was_told_is_kept_and_an_unknown_host_is_sent_nothing(rig):
     for _, path in gits():
