@@ -1,4 +1,4 @@
-//! The pages that a person sees: plain HTML, no script.
+//! The pages of the sign-in: plain HTML, no script.
 
 use super::server::{Pairs, first};
 
@@ -14,7 +14,7 @@ pub(super) fn sign_in(id: &str, person: &str, asked: &Pairs) -> String {
     document(
         "Sign in",
         &format!(
-            r#"<p><strong>{client}</strong> would like to act for you, and asks for:</p>
+            r#"<p><strong>{client}</strong> asks to act on your behalf, with these scopes:</p>
 <ul>{scopes}</ul>
 <form method="post" action="/sign-in">
 <input type="hidden" name="request" value="{id}">
@@ -22,7 +22,7 @@ pub(super) fn sign_in(id: &str, person: &str, asked: &Pairs) -> String {
 <p class="buttons"><button name="decision" value="sign-in">Sign in</button>
 <button name="decision" value="decline" formnovalidate>Decline</button></p>
 </form>
-<p class="note">This is a pretend provider on your own machine. Any name will do; there is no password.</p>"#
+<p class="note">This provider runs on your own machine, for tests. Enter any name; there is no password.</p>"#
         ),
     )
 }
@@ -52,7 +52,7 @@ fn document(title: &str, content: &str) -> String {
 <html lang=\"en\">
 <meta charset=\"utf-8\">
 <meta name=\"viewport\" content=\"width=device-width\">
-<title>{title} · Pretend provider</title>
+<title>{title} · Test provider</title>
 <style>{STYLE}</style>
 <main><h1>{title}</h1>
 {content}
