@@ -189,7 +189,7 @@ impl Prepared {
             .wait(
                 ask.deadline,
                 &mut |query| match callback::parse(query, &expected) {
-                    Err(rejected) if !rejected.ends_login() => {
+                    Err(rejected) if !rejected.ends_sign_in() => {
                         terminal.explain(1, || {
                             format!("a request to the callback was refused: {rejected}")
                         });

@@ -8,7 +8,7 @@ use std::time::Instant;
 use url::Url;
 
 use crate::http::{Http, HttpError};
-use crate::oauth::device::{self, DeviceEnd, PollAnswer, Polling, Step};
+use crate::oauth::device::{self, DeviceFailure, PollResult, Polling, Step};
 use crate::oauth::error_code::ErrorCode;
 use crate::oauth::token::{
     Client, TokenError, TokenRequest, TokenResponse, device_token_request, parse_token_response,
@@ -54,7 +54,7 @@ pub fn authorize(
         ask.request.authorization().as_ref(),
     )?;
     let authorization = device::parse(response.status, response.body.expose())
-        .map_err(|fault| DeviceError::NotBegun(fault.explained(&ask.request)))?;
+        .map_err(|fault| DeviceError::NotBegun(fault.redact(&ask.request)))?;
     ask.was_shown.set(true);
     terminal.ask(&format!(
         "Sign in to {} at {} with the code {}",
@@ -68,7 +68,7 @@ pub fn authorize(
     let mut polling = Polling::new(&authorization);
     loop {
         let wait = polling.next_wait();
-        if Instant::now() + wait > ask.deadline || polling.expired(started.elapsed() + wait) {
+        if Instant::now() + wait > ask.deadline || polling.is_expired(started.elapsed() + wait) {
             return Err(DeviceError::TimedOut);
         }
         std::thread::sleep(wait);
@@ -78,16 +78,16 @@ pub fn authorize(
             &request.body(),
             request.authorization().as_ref(),
         ) {
-            Ok(response) => PollAnswer::Response(
+            Ok(response) => PollResult::Response(
                 parse_token_response(response.status, response.body.expose())
-                    .map_err(|fault| fault.explained(&request)),
+                    .map_err(|fault| fault.redact(&request)),
             ),
-            Err(HttpError::TimedOut { .. }) => PollAnswer::TimedOut,
+            Err(HttpError::TimedOut { .. }) => PollResult::TimedOut,
             Err(
                 HttpError::Unreachable { .. }
                 | HttpError::Proxy { .. }
                 | HttpError::Interrupted { .. },
-            ) => PollAnswer::Unreachable,
+            ) => PollResult::Unreachable,
             // A certificate or a redirect does not mend itself.
             Err(
                 error @ (HttpError::PlainHttp { .. }
@@ -104,9 +104,9 @@ pub fn authorize(
         match polling.step(answer) {
             Step::Wait => (),
             Step::Done(tokens) => return Ok(tokens),
-            Step::Ended(DeviceEnd::Declined(code)) => return Err(DeviceError::Declined(code)),
-            Step::Ended(DeviceEnd::Expired) => return Err(DeviceError::TimedOut),
-            Step::Ended(DeviceEnd::Failed(cause)) => return Err(DeviceError::Failed(cause)),
+            Step::Failed(DeviceFailure::Declined(code)) => return Err(DeviceError::Declined(code)),
+            Step::Failed(DeviceFailure::Expired) => return Err(DeviceError::TimedOut),
+            Step::Failed(DeviceFailure::Failed(cause)) => return Err(DeviceError::Failed(cause)),
         }
     }
 }

@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use reqwest::blocking::Response;
 use reqwest::header;
-use url::{Host, Url};
+use url::Url;
 
 use super::error::HttpError;
 use crate::env::Env;
+use crate::oauth::safe_url::is_loopback;
 use crate::report::printable;
 
 /// The largest body, in bytes: more than any metadata document, key set or token response needs.
@@ -40,7 +41,7 @@ pub(super) enum Route {
 
 impl Route {
     pub(super) fn to(url: &Url) -> Result<Self, HttpError> {
-        if is_loopback(url) {
+        if url.host().is_some_and(|host| is_loopback(&host)) {
             Ok(Self::Loopback)
         } else if url.scheme() == "https" {
             Ok(Self::Network)
@@ -49,15 +50,6 @@ impl Route {
                 url: format!("{}://{}", url.scheme(), authority(url)),
             })
         }
-    }
-}
-
-fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Ipv4(ip)) => ip.is_loopback(),
-        Some(Host::Ipv6(ip)) => ip.is_loopback(),
-        Some(Host::Domain(name)) => name == "localhost",
-        None => false,
     }
 }
 

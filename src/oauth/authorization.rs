@@ -1,7 +1,7 @@
 //! The authorization request: the URL that the user's browser opens (RFC 6749 §4.1.1).
 //!
-//! Always `response_type=code` with PKCE S256. The URL carries `state` and `nonce`: it is for the
-//! browser and the person in front of it, never for a log.
+//! It is always `response_type=code` with PKCE S256. The URL contains `state` and `nonce`, so it is
+//! shown to the user but never logged.
 //!
 //! <https://www.rfc-editor.org/rfc/rfc6749#section-4.1.1>,
 //! <https://openid.net/specs/openid-connect-core-1_0.html#AuthRequest>
@@ -13,8 +13,8 @@ use url::Url;
 
 use crate::secret::Secret;
 
-/// The parameters that configuration may not set: ours to fill in, or a change of the protocol
-/// (`response_mode=form_post`, a request object) that nothing here would understand.
+/// The parameters that can't be configured. hallpass sets them itself, or they change the protocol in
+/// a way that it doesn't support (`response_mode=form_post`, a request object).
 pub const RESERVED: &[&str] = &[
     "assertion",
     "client_assertion",
@@ -42,42 +42,43 @@ pub const RESERVED: &[&str] = &[
     "token",
 ];
 
-/// What one authorization request says.
+/// One authorization request.
 #[derive(Debug)]
 pub struct AuthorizationRequest<'a> {
     pub endpoint: &'a Url,
     pub client_id: &'a str,
-    /// The same in the token request, byte for byte (RFC 6749 §4.1.3).
+    /// Byte for byte the same as in the token request (RFC 6749 §4.1.3).
     pub redirect_uri: &'a str,
     pub scopes: &'a [String],
     pub state: &'a Secret<String>,
     pub nonce: Option<&'a Secret<String>>,
     pub challenge: &'a str,
-    /// RFC 8707: each a parameter of its own.
+    /// Each is a separate `resource` parameter (RFC 8707).
     pub resources: &'a [String],
-    /// Not an RFC's: without it, Auth0 answers with an opaque token.
+    /// Not in any RFC. Without it, Auth0 issues an opaque token.
     pub audience: Option<&'a str>,
-    /// The parameter's name, for not all call it `login_hint`, and the account.
+    /// The name of the parameter, usually `login_hint`, and the account.
     pub login_hint: Option<(&'a str, &'a str)>,
     pub prompt: Option<&'a str>,
-    /// What configuration adds. Its `prompt` is part of ours already; nothing else of ours changes.
+    /// Configured parameters. They never override the others.
     pub extra: &'a BTreeMap<String, String>,
 }
 
 impl AuthorizationRequest<'_> {
-    /// The endpoint with our parameters behind its own query, which RFC 6749 §3.1 has us keep.
+    /// The endpoint's URL with these parameters. RFC 6749 §3.1 requires keeping the endpoint's own
+    /// query.
     pub fn url(&self) -> Url {
         let parameters = self.parameters();
-        let is_ours = |name: &str| parameters.iter().any(|(ours, _)| ours == name);
+        let is_set = |name: &str| parameters.iter().any(|(set, _)| set == name);
 
         let mut url = self.endpoint.clone();
         url.set_fragment(None);
-        // §3.1 also forbids to send a parameter twice. The query stays as it was written, byte
-        // for byte, unless it holds one of ours.
-        if url.query_pairs().any(|(name, _)| is_ours(&name)) {
+        // §3.1 also forbids repeated parameters. Unless the query has one of them, it stays byte for
+        // byte the same.
+        if url.query_pairs().any(|(name, _)| is_set(&name)) {
             let own: Vec<(String, String)> = url
                 .query_pairs()
-                .filter(|(name, _)| !is_ours(name))
+                .filter(|(name, _)| !is_set(name))
                 .map(|(name, value)| (name.into_owned(), value.into_owned()))
                 .collect();
             url.query_pairs_mut().clear().extend_pairs(own);
@@ -104,61 +105,61 @@ impl AuthorizationRequest<'_> {
         } = self;
 
         let scope = scopes.join(" ");
-        let mut ours: Vec<(&str, Cow<'_, str>)> = vec![
+        let mut set: Vec<(&str, Cow<'_, str>)> = vec![
             ("response_type", "code".into()),
             ("client_id", (*client_id).into()),
             ("redirect_uri", (*redirect_uri).into()),
         ];
         if !scope.is_empty() {
-            ours.push(("scope", scope.into()));
+            set.push(("scope", scope.into()));
         }
-        ours.push(("state", state.expose().into()));
+        set.push(("state", state.expose().into()));
         if let Some(nonce) = nonce {
-            ours.push(("nonce", nonce.expose().into()));
+            set.push(("nonce", nonce.expose().into()));
         }
-        ours.push(("code_challenge", (*challenge).into()));
-        ours.push(("code_challenge_method", "S256".into()));
+        set.push(("code_challenge", (*challenge).into()));
+        set.push(("code_challenge_method", "S256".into()));
         for resource in *resources {
-            ours.push(("resource", resource.into()));
+            set.push(("resource", resource.into()));
         }
         if let Some(audience) = audience {
-            ours.push(("audience", (*audience).into()));
+            set.push(("audience", (*audience).into()));
         }
         if let Some((name, account)) = login_hint {
-            ours.push((name, (*account).into()));
+            set.push((name, (*account).into()));
         }
         if let Some(prompt) = prompt {
-            ours.push(("prompt", (*prompt).into()));
+            set.push(("prompt", (*prompt).into()));
         }
 
         let added = extra.iter().filter(|(name, _)| {
             let name = name.as_str();
-            !RESERVED.contains(&name) && !ours.iter().any(|(taken, _)| *taken == name)
+            !RESERVED.contains(&name) && !set.iter().any(|(set, _)| *set == name)
         });
-        ours.iter()
+        set.iter()
             .map(|(name, value)| ((*name).to_owned(), value.to_string()))
             .chain(added.map(|(name, value)| (name.clone(), value.clone())))
             .collect()
     }
 }
 
-/// The `prompt` to send: the configured one, else the one that the scopes need, and the value that
-/// makes the provider ask which account to sign in with, where that is wanted.
+/// The `prompt` parameter: the configured one, or else the one that the scopes require. If
+/// `account_prompt` is set, it also makes the provider ask for the account.
 ///
-/// An OpenID provider must ignore `offline_access` unless consent is prompted for (OIDC Core §11).
+/// An OpenID provider ignores `offline_access` unless `prompt` contains `consent` (OIDC Core §11).
 pub fn prompt_for(
     scopes: &[String],
     extra: &BTreeMap<String, String>,
     account_prompt: Option<&str>,
 ) -> Option<String> {
-    let asks = |wanted: &str| scopes.iter().any(|scope| scope == wanted);
+    let has_scope = |wanted: &str| scopes.iter().any(|scope| scope == wanted);
     let mut prompt = match extra.get("prompt") {
         Some(configured) => configured.clone(),
-        None if asks("openid") && asks("offline_access") => "consent".to_owned(),
+        None if has_scope("openid") && has_scope("offline_access") => "consent".to_owned(),
         None => String::new(),
     };
     if let Some(account_prompt) = account_prompt {
-        // OIDC Core §3.1.2.1: `none` goes with no other value.
+        // OIDC Core §3.1.2.1: `none` excludes every other value.
         let has_it = prompt
             .split(' ')
             .any(|value| value == account_prompt || value == "none");
@@ -225,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn the_url_asks_for_a_code_with_s256() {
+    fn the_url_requests_a_code_with_s256() {
         let parts = Parts::new("https://as.example/authorize");
         assert_eq!(
             parts.request().url().as_str(),
@@ -236,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn the_scope_is_left_out_when_there_is_none() {
+    fn an_empty_scope_is_omitted() {
         let mut parts = Parts::new("https://as.example/authorize");
         parts.scopes.clear();
         let mut request = parts.request();
@@ -247,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn the_endpoints_own_query_is_kept_and_nothing_is_sent_twice() {
+    fn the_endpoints_query_is_preserved_without_repeated_parameters() {
         for (endpoint, start) in [
             (
                 "https://as.example/a?p=b2c%20x",
@@ -271,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn resources_audience_and_hint_are_sent_each_under_its_name() {
+    fn resources_audience_and_login_hint_are_sent() {
         let mut parts = Parts::new("https://as.example/a");
         parts.resources = strings(&["https://a.example/", "https://b.example/"]);
         let mut request = parts.request();
@@ -290,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn extra_parameters_override_nothing_of_ours() {
+    fn configured_parameters_never_override_others() {
         let mut parts = Parts::new("https://as.example/a");
         parts.extra = map(&[
             ("access_type", "offline"),
@@ -322,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_of_ours_can_be_configured() {
+    fn every_standard_parameter_is_reserved() {
         let parts = Parts::new("https://as.example/a");
         for (name, _) in parts.request().parameters() {
             assert!(RESERVED.contains(&name.as_str()), "{name}");
@@ -330,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn the_prompt_is_what_configuration_scopes_and_a_choice_of_account_need() {
+    fn the_prompt_combines_configuration_scopes_and_account_choice() {
         let offline = &["openid", "offline_access"][..];
         let picker = Some("select_account");
         for (scopes, prompt, account_prompt, expected) in [

@@ -1,60 +1,64 @@
-//! What the browser brings to the redirect URI (RFC 6749 §4.1.2, RFC 9207).
+//! Parses the authorization response at the redirect URI (RFC 6749 §4.1.2, RFC 9207).
 //!
-//! Anybody can call the listener. So nothing is believed, an `error` least of all, before `state`
-//! has matched; and a request that is refused leaves the login pending for the genuine one.
+//! Any program can send a request to the listener. So a request counts only if its `state` matches,
+//! even if it reports an `error`. After a rejected request, the sign-in keeps waiting for the genuine
+//! response.
 //!
 //! <https://www.rfc-editor.org/rfc/rfc6749#section-4.1.2>, <https://www.rfc-editor.org/rfc/rfc9207>
 
 use url::form_urlencoded;
 
 pub use super::error_code::ErrorCode;
-use super::is_same_secret;
+use super::{is_same_secret, is_vschar};
 use crate::secret::Secret;
 
-/// What the login that is pending waits for.
+/// The response that the pending sign-in is waiting for.
 #[derive(Debug)]
 pub struct Expected<'a> {
     pub state: &'a Secret<String>,
-    /// The issuer, where it is known: `iss` must be the same string.
+    /// The issuer, if known. `iss` must be the same string.
     pub issuer: Option<&'a str>,
-    /// The metadata promises `iss` (`authorization_response_iss_parameter_supported`).
+    /// The metadata says that every response has `iss`
+    /// (`authorization_response_iss_parameter_supported`).
     pub issuer_required: bool,
 }
 
-/// The authorization server's answer.
+/// The authorization server's response.
 #[derive(Debug)]
 pub enum Callback {
     Code(Secret<String>),
     Denied(ErrorCode),
 }
 
-/// Why a request is not the answer.
+/// Why a request is not a genuine response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Rejected {
     #[error("the request has no state")]
     NoState,
-    #[error("the request's state is not that of this sign-in")]
+    #[error("the request's state does not belong to this sign-in")]
     WrongState,
-    #[error("the request holds {0} more than once")]
+    #[error("the request has more than one {0}")]
     Repeated(&'static str),
-    #[error("the request holds both a code and an error")]
+    #[error("the request has both a code and an error")]
     CodeAndError,
-    #[error("the request holds neither a code nor an error")]
+    #[error("the request has neither a code nor an error")]
     NoCode,
-    #[error("the request's code holds characters that no code may hold")]
+    #[error("the request's code contains invalid characters")]
     UnusableCode,
-    #[error("the answer comes from another authorization server than the one asked")]
+    #[error("the response is from a different authorization server")]
     WrongIssuer,
-    #[error("the answer does not name its authorization server, although that one always does")]
+    #[error(
+        "the response does not name its authorization server (iss), although the provider's responses always do"
+    )]
     NoIssuer,
 }
 
 impl Rejected {
-    /// Whether the sign-in is over.
+    /// Whether the sign-in fails.
     ///
-    /// Only where the state was right and the issuer is not: somebody mixes two providers up, and
-    /// the genuine answer will not come any more (RFC 9207 §2.4).
-    pub fn ends_login(&self) -> bool {
+    /// It does if the state is correct but the issuer isn't. That is a mix-up attack, so no genuine
+    /// response will follow (RFC 9207 §2.4).
+    pub fn ends_sign_in(&self) -> bool {
         match self {
             Self::WrongIssuer | Self::NoIssuer => true,
             Self::NoState
@@ -67,44 +71,44 @@ impl Rejected {
     }
 }
 
-/// Reads the query of a request to the redirect URI.
+/// Parses the query of a request to the redirect URI.
 pub fn parse(query: &str, expected: &Expected<'_>) -> Result<Callback, Rejected> {
-    let answer = Answer::read(query)?;
+    let parameters = Parameters::parse(query)?;
 
-    let state = answer.state.ok_or(Rejected::NoState)?;
+    let state = parameters.state.ok_or(Rejected::NoState)?;
     if !is_same_secret(expected.state.expose(), state.expose()) {
         return Err(Rejected::WrongState);
     }
 
-    // Errors, too, name their issuer (RFC 9207 §2). Strings, not URLs: `https://a` is not
-    // `https://a/` (§2.4).
-    match (&answer.issuer, expected.issuer) {
-        (Some(named), Some(asked)) if named.expose() != asked => return Err(Rejected::WrongIssuer),
+    // An error names its issuer too (RFC 9207 §2). Issuers are compared as strings: `https://a` is
+    // not `https://a/` (§2.4).
+    match (&parameters.issuer, expected.issuer) {
+        (Some(iss), Some(issuer)) if iss.expose() != issuer => return Err(Rejected::WrongIssuer),
         (None, _) if expected.issuer_required => return Err(Rejected::NoIssuer),
         (Some(_) | None, _) => (),
     }
 
-    match (answer.code, answer.error) {
+    match (parameters.code, parameters.error) {
         (Some(_), Some(_)) => Err(Rejected::CodeAndError),
         (None, None) => Err(Rejected::NoCode),
         (Some(code), None) if is_vschar(code.expose()) => Ok(Callback::Code(code)),
         (Some(_), None) => Err(Rejected::UnusableCode),
         (None, Some(error)) => {
-            let description = answer
+            let description = parameters
                 .description
                 .as_ref()
                 .map(|text| text.expose().as_str());
             let code = ErrorCode::new(error.expose(), description);
             Ok(Callback::Denied(
-                code.without(std::slice::from_ref(expected.state)),
+                code.redact(std::slice::from_ref(expected.state)),
             ))
         }
     }
 }
 
-/// The parameters that matter, each at most once.
+/// The response's parameters, each at most once.
 #[derive(Default)]
-struct Answer {
+struct Parameters {
     state: Option<Secret<String>>,
     code: Option<Secret<String>>,
     error: Option<Secret<String>>,
@@ -112,48 +116,43 @@ struct Answer {
     issuer: Option<Secret<String>>,
 }
 
-impl Answer {
-    fn read(query: &str) -> Result<Self, Rejected> {
-        let mut answer = Self::default();
+impl Parameters {
+    fn parse(query: &str) -> Result<Self, Rejected> {
+        let mut parameters = Self::default();
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
             let value = Secret::new(value.into_owned());
-            let (name, place) = match name.as_ref() {
-                "state" => ("state", &mut answer.state),
-                "code" => ("code", &mut answer.code),
-                "error" => ("error", &mut answer.error),
-                "error_description" => ("error_description", &mut answer.description),
-                "iss" => ("iss", &mut answer.issuer),
-                // Unknown ones are ignored (RFC 6749 §4.1.2).
+            let (name, slot) = match name.as_ref() {
+                "state" => ("state", &mut parameters.state),
+                "code" => ("code", &mut parameters.code),
+                "error" => ("error", &mut parameters.error),
+                "error_description" => ("error_description", &mut parameters.description),
+                "iss" => ("iss", &mut parameters.issuer),
+                // RFC 6749 §4.1.2: ignore unknown parameters.
                 _ => continue,
             };
-            // RFC 6749 §3.1.
-            if place.replace(value).is_some() {
+            // RFC 6749 §3.1: no parameter may be repeated.
+            if slot.replace(value).is_some() {
                 return Err(Rejected::Repeated(name));
             }
         }
 
-        // A parameter without a value counts as left out (RFC 6749 §3.1).
-        let given = |value: &Secret<String>| !value.expose().is_empty();
+        // RFC 6749 §3.1: a parameter without a value counts as absent.
+        let has_value = |value: &Secret<String>| !value.expose().is_empty();
         let Self {
             state,
             code,
             error,
             description,
             issuer,
-        } = answer;
+        } = parameters;
         Ok(Self {
-            state: state.filter(given),
-            code: code.filter(given),
-            error: error.filter(given),
-            description: description.filter(given),
-            issuer: issuer.filter(given),
+            state: state.filter(has_value),
+            code: code.filter(has_value),
+            error: error.filter(has_value),
+            description: description.filter(has_value),
+            issuer: issuer.filter(has_value),
         })
     }
-}
-
-/// Codes and tokens are printable ASCII (RFC 6749 appendix A.11, A.12).
-pub(super) fn is_vschar(text: &str) -> bool {
-    text.bytes().all(|byte| matches!(byte, b' '..=b'~'))
 }
 
 #[cfg(test)]
@@ -180,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn only_an_answer_with_the_right_state_counts() {
+    fn only_a_response_with_the_right_state_counts() {
         for (query, expected) in [
             ("state=st+at%2Fe&code=c%2Bd", Ok("code c+d")),
             ("code=c&state=st%20at/e&session_state=x&y", Ok("code c")),
@@ -262,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_from_another_issuer_is_not_believed() {
+    fn an_error_from_another_issuer_is_rejected() {
         assert_eq!(
             shown(
                 "state=st+at%2Fe&error=x&iss=https://b",
@@ -274,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_wrong_issuer_ends_the_login() {
+    fn only_a_wrong_issuer_ends_the_sign_in() {
         for (rejected, ends) in [
             (Rejected::NoState, false),
             (Rejected::WrongState, false),
@@ -285,12 +284,12 @@ mod tests {
             (Rejected::WrongIssuer, true),
             (Rejected::NoIssuer, true),
         ] {
-            assert_eq!(rejected.ends_login(), ends, "{rejected:?}");
+            assert_eq!(rejected.ends_sign_in(), ends, "{rejected:?}");
         }
     }
 
     #[test]
-    fn the_code_is_not_in_the_debug_output() {
+    fn debug_output_hides_the_code() {
         let state = Secret::from("s");
         let expected = Expected {
             state: &state,

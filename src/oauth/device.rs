@@ -1,7 +1,6 @@
-//! The device authorization grant as a state machine (RFC 8628).
+//! The device authorization grant as a state machine without I/O (RFC 8628).
 //!
-//! It neither waits nor asks: it says how long to wait, is told what came back, and says what that
-//! means.
+//! It says how long to wait, receives the result of each request, and says what to do next.
 //!
 //! <https://www.rfc-editor.org/rfc/rfc8628>
 
@@ -11,29 +10,29 @@ use serde::Deserialize;
 use serde_json::Value;
 use url::Url;
 
-use super::discovery::is_acceptable_url;
 use super::error_code::ErrorCode;
-use super::sanitized;
-use super::token::{TokenError, TokenResponse, parse_answer, seconds, usable};
+use super::safe_url::is_safe;
+use super::sanitize;
+use super::token::{TokenError, TokenResponse, parse_response, printable, seconds};
 use crate::secret::Secret;
 
-/// How long to wait where the server does not say (RFC 8628 §3.2).
+/// The interval if the server doesn't send one (RFC 8628 §3.2).
 const DEFAULT_INTERVAL: Duration = Duration::from_secs(5);
-/// An interval of 0 is not an invitation to a busy loop.
+/// Prevents a busy loop if the server sends an interval of 0.
 const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
-/// The longest pause that a server can ask for; beyond that nobody learns that it is done.
+/// The longest interval that a server can set. With a longer one, a sign-in would seem to hang.
 const LONGEST_INTERVAL: Duration = Duration::from_secs(300);
-/// What `slow_down` adds, for good (RFC 8628 §3.5).
+/// The permanent increase after `slow_down` (RFC 8628 §3.5).
 const SLOW_DOWN: Duration = Duration::from_secs(5);
-/// Where the doubling after a time-out ends (RFC 8628 §3.5).
+/// The limit of the exponential backoff after a time-out (RFC 8628 §3.5).
 const LONGEST_BACKOFF: Duration = Duration::from_secs(60);
 
-/// A code's life in seconds where the server leaves out what RFC 8628 §3.2 requires.
-const DEFAULT_LIFE: i64 = 600;
-/// Nobody sits in front of a terminal for longer.
-const LONGEST_LIFE: i64 = 3600;
+/// A code's lifetime in seconds if the server omits `expires_in`, which RFC 8628 §3.2 requires.
+const DEFAULT_LIFETIME: i64 = 600;
+/// The longest lifetime in seconds. No user waits longer for a sign-in.
+const LONGEST_LIFETIME: i64 = 3600;
 
-/// What the person is shown, and the code that is polled with.
+/// The device code for polling, and what to show the user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeviceAuthorization {
     pub device_code: Secret<String>,
@@ -46,13 +45,13 @@ pub struct DeviceAuthorization {
     pub interval: Option<u64>,
 }
 
-/// Reads the answer of the device authorization endpoint (RFC 8628 §3.2).
+/// Parses the response of the device authorization endpoint (RFC 8628 §3.2).
 pub fn parse(status: u16, body: &[u8]) -> Result<DeviceAuthorization, TokenError> {
     #[derive(Deserialize)]
     struct Wire {
         device_code: Option<Secret<String>>,
         user_code: Option<String>,
-        // Two members, for a server may send both: Google's is older than the RFC.
+        // Google sends `verification_url`, which is older than the RFC. A server may send both.
         verification_uri: Option<String>,
         verification_url: Option<String>,
         verification_uri_complete: Option<String>,
@@ -61,31 +60,33 @@ pub fn parse(status: u16, body: &[u8]) -> Result<DeviceAuthorization, TokenError
     }
     let missing = |member| TokenError::Missing { member };
 
-    let wire: Wire = parse_answer(status, body)?;
+    let wire: Wire = parse_response(status, body)?;
     let user_code = wire
         .user_code
         .filter(|code| !code.is_empty())
         .ok_or(missing("user_code"))?;
-    // It is shown to be typed in: what does not print cannot be meant honestly.
-    if sanitized(&user_code) != user_code {
+    // The user types this code, so an honest one has only printable characters.
+    if sanitize(&user_code) != user_code {
         return Err(TokenError::Unusable {
             member: "user_code",
         });
     }
-    let life = wire.expires_in.as_ref().and_then(seconds);
+    let lifetime = wire.expires_in.as_ref().and_then(seconds);
     Ok(DeviceAuthorization {
-        device_code: usable("device_code", wire.device_code)?.ok_or(missing("device_code"))?,
+        device_code: printable("device_code", wire.device_code)?.ok_or(missing("device_code"))?,
         user_code,
-        verification_uri: page(
+        verification_uri: safe_url(
             "verification_uri",
             wire.verification_uri.or(wire.verification_url),
         )?
         .ok_or(missing("verification_uri"))?,
-        verification_uri_complete: page(
+        verification_uri_complete: safe_url(
             "verification_uri_complete",
             wire.verification_uri_complete,
         )?,
-        expires_in: life.unwrap_or(DEFAULT_LIFE).clamp(0, LONGEST_LIFE),
+        expires_in: lifetime
+            .unwrap_or(DEFAULT_LIFETIME)
+            .clamp(0, LONGEST_LIFETIME),
         interval: wire
             .interval
             .as_ref()
@@ -94,29 +95,29 @@ pub fn parse(status: u16, body: &[u8]) -> Result<DeviceAuthorization, TokenError
     })
 }
 
-/// The person, or the browser opener, is sent there.
-fn page(member: &'static str, text: Option<String>) -> Result<Option<Url>, TokenError> {
+/// A URL for the user or the browser, if the response has it.
+fn safe_url(member: &'static str, text: Option<String>) -> Result<Option<Url>, TokenError> {
     let Some(text) = text.filter(|text| !text.is_empty()) else {
         return Ok(None);
     };
     Url::parse(&text)
         .ok()
-        .filter(is_acceptable_url)
+        .filter(is_safe)
         .map(Some)
         .ok_or(TokenError::UnacceptableUrl { member })
 }
 
-/// One device code that is being polled with.
+/// The state of polling with one device code.
 #[derive(Debug, Clone)]
 pub struct Polling {
     interval: Duration,
     backoff: Duration,
-    life: Duration,
+    lifetime: Duration,
 }
 
-/// What came back from the token endpoint.
+/// The result of one request to the token endpoint.
 #[derive(Debug)]
-pub enum PollAnswer {
+pub enum PollResult {
     Response(Result<TokenResponse, TokenError>),
     TimedOut,
     Unreachable,
@@ -125,18 +126,18 @@ pub enum PollAnswer {
 /// What to do next.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Ask again after [`Polling::next_wait`].
+    /// Send the next request after [`Polling::next_wait`].
     Wait,
     Done(TokenResponse),
-    Ended(DeviceEnd),
+    Failed(DeviceFailure),
 }
 
-/// Why there will be no token.
+/// Why the device flow failed.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum DeviceEnd {
+pub enum DeviceFailure {
     #[error("the sign-in was declined")]
     Declined(Option<ErrorCode>),
-    #[error("the code was not entered in time")]
+    #[error("the code expired")]
     Expired,
     #[error(transparent)]
     Failed(TokenError),
@@ -148,37 +149,32 @@ impl Polling {
             .interval
             .map_or(DEFAULT_INTERVAL, Duration::from_secs)
             .clamp(SHORTEST_INTERVAL, LONGEST_INTERVAL);
-        let life = authorization.expires_in.clamp(0, LONGEST_LIFE);
+        let lifetime = authorization.expires_in.clamp(0, LONGEST_LIFETIME);
         Self {
             interval,
             backoff: Duration::ZERO,
-            life: Duration::from_secs(life.unsigned_abs()),
+            lifetime: Duration::from_secs(lifetime.unsigned_abs()),
         }
     }
 
-    /// How long to wait before the next poll, the first one included.
+    /// The time to wait before the next request, including the first one.
     pub fn next_wait(&self) -> Duration {
         self.interval.max(self.backoff)
     }
 
-    /// How long the code lives, from when it was issued.
-    pub fn life(&self) -> Duration {
-        self.life
+    /// Whether the code has expired this long after it was issued.
+    pub fn is_expired(&self, elapsed: Duration) -> bool {
+        elapsed >= self.lifetime
     }
 
-    /// Whether the code is dead, so long after it was issued.
-    pub fn expired(&self, elapsed: Duration) -> bool {
-        elapsed >= self.life
-    }
-
-    /// Takes in an answer.
-    pub fn step(&mut self, answer: PollAnswer) -> Step {
-        let error = match answer {
-            PollAnswer::Response(Ok(response)) => return Step::Done(response),
-            PollAnswer::Response(Err(error)) => error,
-            PollAnswer::TimedOut | PollAnswer::Unreachable => return self.back_off(),
+    /// Decides what to do after a request.
+    pub fn step(&mut self, result: PollResult) -> Step {
+        let error = match result {
+            PollResult::Response(Ok(response)) => return Step::Done(response),
+            PollResult::Response(Err(error)) => error,
+            PollResult::TimedOut | PollResult::Unreachable => return self.back_off(),
         };
-        if is_passing(&error) {
+        if is_temporary(&error) {
             return self.back_off();
         }
         self.backoff = Duration::ZERO;
@@ -188,24 +184,24 @@ impl Polling {
                 self.interval = (self.interval + SLOW_DOWN).min(LONGEST_INTERVAL);
                 Step::Wait
             }
-            // The second is Entra's word for it.
+            // The second is Entra's code.
             Some("access_denied" | "authorization_declined") => {
-                Step::Ended(DeviceEnd::Declined(error.into_code()))
+                Step::Failed(DeviceFailure::Declined(error.error_code().cloned()))
             }
-            Some("expired_token") => Step::Ended(DeviceEnd::Expired),
-            Some(_) | None => Step::Ended(DeviceEnd::Failed(error)),
+            Some("expired_token") => Step::Failed(DeviceFailure::Expired),
+            Some(_) | None => Step::Failed(DeviceFailure::Failed(error)),
         }
     }
 
-    /// RFC 8628 §3.5: after a time-out less often, at best exponentially so.
+    /// RFC 8628 §3.5: poll less often after a time-out, with an exponential backoff.
     fn back_off(&mut self) -> Step {
         self.backoff = (self.next_wait() * 2).min(LONGEST_BACKOFF);
         Step::Wait
     }
 }
 
-/// Whether the server, and not the grant, is in trouble.
-fn is_passing(error: &TokenError) -> bool {
+/// Whether the server is failing, so a later request may succeed.
+fn is_temporary(error: &TokenError) -> bool {
     match error {
         TokenError::Unavailable { .. } => true,
         TokenError::Http { status } => *status >= 500 || matches!(status, 408 | 429),
@@ -230,7 +226,7 @@ mod tests {
         "verification_uri":"https://as.example/device","expires_in":1800}"#;
 
     fn authorization(members: &str) -> Result<DeviceAuthorization, TokenError> {
-        // The last one of two equal members would be refused: replace, where it is there.
+        // Repeated members are an error, so a change replaces the original member.
         let mut object: serde_json::Map<String, Value> = serde_json::from_str(GOOD).unwrap();
         let changes: serde_json::Map<String, Value> = serde_json::from_str(members).unwrap();
         for (name, value) in changes {
@@ -247,13 +243,13 @@ mod tests {
         Polling::new(&authorization(members).unwrap())
     }
 
-    fn refusal(code: &str) -> PollAnswer {
+    fn refusal(code: &str) -> PollResult {
         refusal_with(400, code)
     }
 
-    fn refusal_with(status: u16, code: &str) -> PollAnswer {
+    fn refusal_with(status: u16, code: &str) -> PollResult {
         let body = format!(r#"{{"error":"{code}"}}"#);
-        PollAnswer::Response(parse_token_response(status, body.as_bytes()))
+        PollResult::Response(parse_token_response(status, body.as_bytes()))
     }
 
     fn secs(seconds: u64) -> Duration {
@@ -261,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn a_device_authorization_is_read() {
+    fn a_device_authorization_is_parsed() {
         let members = r#"{"verification_uri_complete":"https://as.example/device?c=1",
             "expires_in":"900","interval":7,"message":"Go there"}"#;
         assert_eq!(
@@ -280,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn googles_name_for_the_page_is_understood() {
+    fn googles_verification_url_is_accepted() {
         let members = r#"{"verification_uri":null,"verification_url":"https://g.example/device"}"#;
         assert_eq!(
             authorization(members).unwrap().verification_uri.as_str(),
@@ -289,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn a_strange_device_authorization_is_refused() {
+    fn a_malformed_device_authorization_is_rejected() {
         let missing = |member| TokenError::Missing { member };
         let unusable = |member| TokenError::Unusable { member };
         let unacceptable = |member| TokenError::UnacceptableUrl { member };
@@ -329,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn the_life_is_bounded() {
+    fn the_lifetime_is_limited() {
         for (members, expected) in [
             (r#"{"expires_in":null}"#, 600),
             (r#"{"expires_in":0}"#, 0),
@@ -338,14 +334,16 @@ mod tests {
             (r#"{"expires_in":1e12}"#, 3600),
         ] {
             let polling = polling(members);
-            assert_eq!(polling.life(), secs(expected), "{members}");
-            assert!(polling.expired(secs(expected)));
-            assert!(expected == 0 || !polling.expired(secs(expected - 1)));
+            assert!(polling.is_expired(secs(expected)), "{members}");
+            assert!(
+                expected == 0 || !polling.is_expired(secs(expected - 1)),
+                "{members}"
+            );
         }
     }
 
     #[test]
-    fn the_interval_is_the_servers_within_reason() {
+    fn the_interval_is_the_servers_within_limits() {
         for (members, expected) in [
             ("{}", 5),
             (r#"{"interval":0}"#, 1),
@@ -360,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn slow_down_adds_five_seconds_for_good() {
+    fn slow_down_adds_five_seconds_permanently() {
         let mut polling = polling("{}");
         for (code, wait) in [
             ("authorization_pending", 5),
@@ -375,10 +373,10 @@ mod tests {
     }
 
     #[test]
-    fn a_time_out_backs_off_to_a_bound_and_an_answer_ends_that() {
+    fn time_outs_back_off_until_the_next_response() {
         let mut polling = polling("{}");
         for wait in [10, 20, 40, 60, 60] {
-            assert_eq!(polling.step(PollAnswer::TimedOut), Step::Wait);
+            assert_eq!(polling.step(PollResult::TimedOut), Step::Wait);
             assert_eq!(polling.next_wait(), secs(wait));
         }
         assert_eq!(polling.step(refusal("slow_down")), Step::Wait);
@@ -386,57 +384,57 @@ mod tests {
     }
 
     #[test]
-    fn a_long_interval_is_kept_while_backing_off() {
+    fn backing_off_never_shortens_the_interval() {
         let mut polling = polling(r#"{"interval":120}"#);
-        assert_eq!(polling.step(PollAnswer::Unreachable), Step::Wait);
+        assert_eq!(polling.step(PollResult::Unreachable), Step::Wait);
         assert_eq!(polling.next_wait(), secs(120));
     }
 
     #[test]
-    fn a_server_in_trouble_is_asked_again() {
-        for answer in [
-            PollAnswer::Unreachable,
-            PollAnswer::Response(parse_token_response(502, b"<html>")),
-            PollAnswer::Response(parse_token_response(429, b"")),
+    fn polling_continues_while_the_server_fails() {
+        for result in [
+            PollResult::Unreachable,
+            PollResult::Response(parse_token_response(502, b"<html>")),
+            PollResult::Response(parse_token_response(429, b"")),
             refusal_with(503, "access_denied"),
         ] {
             let mut polling = polling("{}");
-            assert_eq!(polling.step(answer), Step::Wait);
+            assert_eq!(polling.step(result), Step::Wait);
             assert_eq!(polling.next_wait(), secs(10));
         }
     }
 
     #[test]
-    fn the_end_is_the_end() {
-        for (answer, expected) in [
+    fn a_final_error_ends_polling() {
+        for (result, expected) in [
             (
                 refusal("access_denied"),
-                DeviceEnd::Declined(Some(ErrorCode::new("access_denied", None))),
+                DeviceFailure::Declined(Some(ErrorCode::new("access_denied", None))),
             ),
             (
                 refusal("authorization_declined"),
-                DeviceEnd::Declined(Some(ErrorCode::new("authorization_declined", None))),
+                DeviceFailure::Declined(Some(ErrorCode::new("authorization_declined", None))),
             ),
-            (refusal("expired_token"), DeviceEnd::Expired),
+            (refusal("expired_token"), DeviceFailure::Expired),
             (
                 refusal("invalid_grant"),
-                DeviceEnd::Failed(
+                DeviceFailure::Failed(
                     parse_token_response(400, br#"{"error":"invalid_grant"}"#).unwrap_err(),
                 ),
             ),
             (
-                PollAnswer::Response(parse_token_response(200, b"<html>")),
-                DeviceEnd::Failed(TokenError::NotJson { status: 200 }),
+                PollResult::Response(parse_token_response(200, b"<html>")),
+                DeviceFailure::Failed(TokenError::NotJson { status: 200 }),
             ),
         ] {
-            assert_eq!(polling("{}").step(answer), Step::Ended(expected));
+            assert_eq!(polling("{}").step(result), Step::Failed(expected));
         }
     }
 
     #[test]
-    fn a_token_is_the_happy_end() {
+    fn a_token_ends_polling() {
         let response = parse_token_response(200, br#"{"access_token":"a"}"#).unwrap();
-        let answer = PollAnswer::Response(Ok(response.clone()));
-        assert_eq!(polling("{}").step(answer), Step::Done(response));
+        let result = PollResult::Response(Ok(response.clone()));
+        assert_eq!(polling("{}").step(result), Step::Done(response));
     }
 }

@@ -1,49 +1,48 @@
-//! The error code with which an authorization server refuses (RFC 6749 §4.1.2.1, §5.2).
+//! An authorization server's error code and description (RFC 6749 §4.1.2.1, §5.2).
 //!
-//! Its text is a foreign server's: only what the RFC allows in a code comes through, and the
-//! description is made fit for a terminal. A careless server may quote in it what it was sent, so it
-//! is shown only once the secrets of the request have been taken out. Neither belongs in an HTML
-//! page.
+//! hallpass doesn't trust the server's text. A code has only the characters that the RFC allows, and
+//! the description is made safe to print. The server may quote the request in its description, so
+//! hallpass shows it only without the request's secrets. Neither may appear in an HTML page.
 
 use std::fmt;
 
 use serde_json::Value;
 use url::form_urlencoded;
 
-use super::sanitized;
+use super::sanitize;
 use crate::secret::Secret;
 
-/// The longest code that is believed to be one; the registered ones stay below 40.
+/// The longest code that hallpass accepts. The registered ones are shorter than 40 characters.
 const LONGEST_CODE: usize = 100;
 
-/// A secret that is shorter than this may be part of an ordinary word.
+/// The shortest secret that hallpass replaces. A shorter one may be part of an ordinary word.
 const SHORTEST_REPLACED: usize = 8;
 
-/// An OAuth error code, and what the server says about it.
+/// An OAuth error code with the server's description.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ErrorCode {
     code: String,
-    /// The server's `error_description` as it came. It is never shown.
-    unchecked: Option<Secret<String>>,
-    /// The description without secrets, on one line, and not too long.
+    /// The server's original `error_description`. It is never shown.
+    original: Option<Secret<String>>,
+    /// The description without secrets, safe to print.
     description: Option<String>,
 }
 
 impl ErrorCode {
-    /// Takes the code as it is, or `invalid` where it holds what RFC 6749 §4.1.2.1 forbids. The
-    /// description is not shown before [`Self::without`] was called.
+    /// An error with this code, or `invalid` if RFC 6749 §4.1.2.1 forbids one of its characters.
+    /// The description is hidden until [`Self::redact`] is called.
     pub fn new(code: &str, description: Option<&str>) -> Self {
         let allowed = |byte: u8| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\';
         let plausible = !code.is_empty() && code.len() <= LONGEST_CODE && code.bytes().all(allowed);
         Self {
             code: if plausible { code } else { "invalid" }.to_owned(),
-            unchecked: description.map(Secret::from),
+            original: description.map(Secret::from),
             description: None,
         }
     }
 
-    /// An error of another form than RFC 6749 §5.2 has it, which some gateways send. Its texts are
-    /// for a person; no code is taken out of it.
+    /// An error that is an object instead of a code, which violates RFC 6749 §5.2. Some gateways send
+    /// one. Its members are part of the description only.
     pub fn of_object(error: &Value) -> Self {
         let texts = |member: &str| match error.get(member) {
             Some(Value::String(text)) => Some(text.clone()),
@@ -58,11 +57,11 @@ impl ErrorCode {
         Self::new("", Some(description.trim_end_matches([':', ' '])))
     }
 
-    /// Takes these secrets out of what the server says, so that the rest can be shown.
+    /// Removes these secrets from the description, so the rest can be shown.
     #[must_use]
-    pub fn without(mut self, secrets: &[Secret<String>]) -> Self {
+    pub fn redact(mut self, secrets: &[Secret<String>]) -> Self {
         let mut text = self
-            .unchecked
+            .original
             .take()
             .map(|text| text.expose().clone())
             .unwrap_or_default();
@@ -81,7 +80,7 @@ impl ErrorCode {
                 "invalid".clone_into(&mut self.code);
             }
         }
-        self.description = Some(sanitized(&text)).filter(|text| !text.is_empty());
+        self.description = Some(sanitize(&text)).filter(|text| !text.is_empty());
         self
     }
 
@@ -89,7 +88,7 @@ impl ErrorCode {
         &self.code
     }
 
-    /// What the server says about the code, where it may be shown.
+    /// The server's description, once [`Self::redact`] was called.
     pub fn description(&self) -> Option<&str> {
         self.description.as_deref()
     }
@@ -111,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_code_holds_only_what_the_rfc_allows() {
+    fn a_code_with_forbidden_characters_is_invalid() {
         let long = "a".repeat(LONGEST_CODE + 1);
         for (code, expected) in [
             ("access_denied", "access_denied"),
@@ -129,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn a_description_is_shown_once_the_secrets_are_out_of_it() {
+    fn a_description_is_shown_without_secrets() {
         let long = format!("{}hunter2-hunter2", "x".repeat(190));
         let cut = format!("{}[secret]", "x".repeat(190));
         for (description, expected) in [
@@ -148,17 +147,17 @@ mod tests {
                 Some("code=[secret] is used"),
             ),
             ("a+b/c+d/e is used", Some("[secret] is used")),
-            // Before it is cut, or a part of the secret would be left.
+            // Secrets are replaced before the text is truncated. Otherwise a part could remain.
             (&long, Some(cut.as_str())),
-            // What is short is not replaced: the rest would tell where it was.
+            // A short secret is not replaced, because the rest would reveal where it was.
             ("the secret is pw", None),
         ] {
             let secrets = ["hunter2-hunter2", "a+b/c+d/e", "pw"].map(Secret::from);
             let code = ErrorCode::new("invalid_grant", Some(description));
-            assert_eq!(code.description(), None, "not before it is checked");
+            assert_eq!(code.description(), None, "hidden until it is redacted");
             assert_eq!(code.to_string(), "invalid_grant");
             assert!(!format!("{code:?}").contains("hunter2"));
-            let code = code.without(&secrets);
+            let code = code.redact(&secrets);
             assert_eq!(code.description(), expected, "{description}");
             let shown = expected.map_or("invalid_grant".to_owned(), |text| {
                 format!("invalid_grant ({text})")
@@ -177,11 +176,11 @@ mod tests {
                 "invalid (an error object instead of a code: invalid_grant)",
             ),
         ] {
-            let code = ErrorCode::of_object(&error).without(&[]);
+            let code = ErrorCode::of_object(&error).redact(&[]);
             assert_eq!(code.as_str(), "invalid");
             assert_eq!(code.to_string(), expected);
         }
-        let code = ErrorCode::new("hunter2-hunter2", None).without(&["hunter2-hunter2".into()]);
+        let code = ErrorCode::new("hunter2-hunter2", None).redact(&["hunter2-hunter2".into()]);
         assert_eq!(code.as_str(), "invalid");
     }
 }

@@ -1,11 +1,10 @@
-//! The OAuth 2.0 and OpenID Connect messages, sans-I/O: what is sent, and what an answer means.
+//! Builds OAuth 2.0 and OpenID Connect requests and parses the responses, without any I/O.
 //!
-//! Nothing here opens a socket or a file, reads the clock or prints: bytes and `now` come in by
-//! value, so that a test needs neither a server nor patience. It imports `crate::secret` and
-//! nothing else of this crate.
+//! Nothing here opens a socket or a file, reads the clock or prints. Bytes and `now` are arguments,
+//! so tests need neither a server nor delays. Of this crate, it imports only `crate::secret`.
 //!
-//! Two grants are offered, the authorization code with PKCE and the device code; RFC 9700 rules
-//! the implicit (§2.1.2) and the password grant (§2.4) out.
+//! hallpass supports two grants: the authorization code with PKCE, and the device code. RFC 9700
+//! excludes the implicit grant (§2.1.2) and the password grant (§2.4).
 
 pub mod authorization;
 pub mod callback;
@@ -15,6 +14,7 @@ pub mod error_code;
 pub mod id_token;
 pub mod pkce;
 pub mod redirect_uri;
+pub mod safe_url;
 pub mod token;
 
 pub use redirect_uri::RedirectUri;
@@ -30,33 +30,36 @@ use zeroize::Zeroizing;
 
 use crate::secret::Secret;
 
-/// Makes a `state`, a `nonce` or a code verifier: 32 bytes from the operating system, in base64url.
+/// Generates a `state`, a `nonce` or a code verifier: 32 random bytes in base64url.
 ///
-/// 43 characters, which is what RFC 7636 §4.1 asks of a verifier. A system without randomness is
-/// no place to sign in, so that ends the process.
+/// That is 43 characters, as RFC 7636 §4.1 requires for a verifier.
+///
+/// # Panics
+///
+/// If the operating system has no randomness, because no sign-in is safe without it.
 pub fn random_secret() -> Secret<String> {
     let mut bytes = Zeroizing::new([0_u8; 32]);
     UnwrapErr(SysRng).fill_bytes(bytes.as_mut_slice());
     Secret::new(URL_SAFE_NO_PAD.encode(bytes.as_slice()))
 }
 
-/// The longest text of a foreign server that is shown, in characters.
-const LONGEST_FOREIGN_TEXT: usize = 200;
+/// The longest text from a server that hallpass shows, in characters.
+const LONGEST_TEXT: usize = 200;
 
-/// Makes a foreign server's text fit for a terminal: one line, nothing invisible, not too long.
+/// Makes a server's text safe to print: on one line, without invisible characters, and not too long.
 ///
-/// Line breaks and other white space become one space. Control, bidirectional, zero-width and other characters that do not print become `\u{…}`; what
-/// goes beyond 200 characters becomes `…`.
-pub fn sanitized(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len().min(LONGEST_FOREIGN_TEXT));
+/// Line breaks and other white space become one space. Control, bidirectional, zero-width and other
+/// unprintable characters become `\u{…}`. Everything after 200 characters becomes `…`.
+pub fn sanitize(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len().min(LONGEST_TEXT));
     let words = text.split_ascii_whitespace();
     let spaced = words.flat_map(|word| std::iter::once(' ').chain(word.chars()));
     for (position, character) in spaced.skip(1).enumerate() {
-        if position == LONGEST_FOREIGN_TEXT {
+        if position == LONGEST_TEXT {
             shown.push('…');
             break;
         }
-        // `escape_debug` knows what prints; it also escapes these three, which are harmless here.
+        // `escape_debug` knows which characters print. It also escapes these harmless three.
         if matches!(character, '\'' | '"' | '\\') {
             shown.push(character);
         } else {
@@ -66,19 +69,25 @@ pub fn sanitized(text: &str) -> String {
     shown
 }
 
-/// Compares in a time that does not tell how much of the guess was right.
+/// Compares two secrets in constant time.
 fn is_same_secret(expected: &str, guess: &str) -> bool {
-    // `ring::hmac::verify` compares in constant time, and the tags have one length.
+    // `ring::hmac::verify` compares in constant time, and both tags have the same length.
     let key = hmac::Key::new(hmac::HMAC_SHA256, expected.as_bytes());
     let tag = hmac::sign(&key, expected.as_bytes());
     hmac::verify(&key, guess.as_bytes(), tag.as_ref()).is_ok()
 }
 
-/// Reads a JSON object; anything else, an array included, is `None`.
+/// Whether a text has only the characters of a code or token: printable ASCII (RFC 6749 appendix
+/// A.11, A.12).
+fn is_vschar(text: &str) -> bool {
+    text.bytes().all(|byte| matches!(byte, b' '..=b'~'))
+}
+
+/// Parses a JSON object. Everything else, including an array, is `None`.
 ///
-/// The error of `serde_json` is dropped on purpose: it may quote a value.
+/// The error of `serde_json` is dropped because it may quote a value.
 fn json_object<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
-    // A derived `Deserialize` takes an array for a struct, too.
+    // A derived `Deserialize` also accepts an array for a struct.
     if bytes.trim_ascii_start().starts_with(b"{") {
         serde_json::from_slice(bytes).ok()
     } else {
@@ -91,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_random_secret_is_43_unreserved_characters_and_never_the_same() {
+    fn a_random_secret_is_43_unreserved_characters() {
         let (one, other) = (random_secret(), random_secret());
         assert_ne!(one.expose(), other.expose());
         for secret in [one, other] {
@@ -106,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn foreign_text_cannot_move_the_cursor_or_turn_the_line() {
+    fn sanitized_text_has_no_control_or_bidi_characters() {
         for (text, expected) in [
             ("Grant's \"code\" expired\\", "Grant's \"code\" expired\\"),
             ("müßig 東京", "müßig 東京"),
@@ -119,19 +128,19 @@ mod tests {
             ("a\u{2028}b\u{e0041}c", r"a\u{2028}b\u{e0041}c"),
             ("  \n ", ""),
         ] {
-            assert_eq!(sanitized(text), expected);
+            assert_eq!(sanitize(text), expected);
         }
     }
 
     #[test]
-    fn foreign_text_is_cut() {
-        let shown = sanitized(&"ä".repeat(10_000));
-        assert_eq!(shown.chars().count(), LONGEST_FOREIGN_TEXT + 1);
+    fn long_text_is_truncated() {
+        let shown = sanitize(&"ä".repeat(10_000));
+        assert_eq!(shown.chars().count(), LONGEST_TEXT + 1);
         assert!(shown.ends_with("ä…"));
     }
 
     #[test]
-    fn secrets_are_the_same_only_when_each_byte_is() {
+    fn secrets_are_equal_only_if_every_byte_is() {
         for (expected, guess, same) in [
             ("abc", "abc", true),
             ("abc", "abd", false),
@@ -145,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn only_an_object_is_an_object() {
+    fn only_a_json_object_is_parsed() {
         type Map = serde_json::Map<String, serde_json::Value>;
         assert!(json_object::<Map>(b" {\"a\":1}").is_some());
         for body in ["", "[]", "null", "\"{}\"", "{", "{} x", "<html>"] {

@@ -1,6 +1,7 @@
 //! Proof Key for Code Exchange, method S256 only (RFC 7636; RFC 9700 §2.1.1).
 //!
-//! `plain` is not offered: it protects from nobody who reads the authorization request.
+//! The `plain` method is unsupported, because it doesn't protect against an attacker who can read the
+//! authorization request.
 //!
 //! <https://www.rfc-editor.org/rfc/rfc7636>
 
@@ -11,7 +12,7 @@ use sha2::{Digest as _, Sha256};
 use super::random_secret;
 use crate::secret::Secret;
 
-/// A verifier that is kept until the token request, and the challenge that is sent ahead.
+/// The challenge for the authorization request, and the verifier for the token request.
 #[derive(Debug)]
 pub struct Pkce {
     pub verifier: Secret<String>,
@@ -19,7 +20,7 @@ pub struct Pkce {
 }
 
 impl Pkce {
-    /// Makes a pair for one authorization request.
+    /// Generates a pair for one authorization request.
     pub fn generate() -> Self {
         let verifier = random_secret();
         let challenge = Self::challenge_of(verifier.expose());
@@ -40,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_challenge_is_that_of_rfc_7636_appendix_b() {
+    fn the_challenge_matches_rfc_7636_appendix_b() {
         assert_eq!(
             Pkce::challenge_of("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"),
             "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
@@ -48,7 +49,7 @@ mod tests {
     }
 
     #[test]
-    fn each_verifier_is_fresh_and_has_43_to_128_characters() {
+    fn every_verifier_is_new_and_has_43_to_128_characters() {
         let (one, other) = (Pkce::generate(), Pkce::generate());
         assert_ne!(one.verifier.expose(), other.verifier.expose());
         for pkce in [one, other] {

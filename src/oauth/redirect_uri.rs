@@ -3,14 +3,17 @@
 use serde::{Deserialize, Serialize};
 use url::{Host, Url};
 
-/// Where the browser brings the code: a loopback host, a path, and a port that may be free.
+use super::safe_url::is_bare;
+
+/// The URI that the browser sends the code to: a loopback host, a path, and a fixed port or any free
+/// one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RedirectUri {
     pub host: LoopbackHost,
-    /// `None`: any free port, as RFC 8252 §7.3 asks of a server to allow.
+    /// `None`: any free port, which RFC 8252 §7.3 requires servers to allow.
     pub port: Option<u16>,
-    /// Starts with `/`, or is empty where the URI ends with its authority: a registration is compared
-    /// character by character (RFC 9700 §2.1), and `http://localhost:8000` has no slash.
+    /// Starts with `/`, or is empty for a URI such as `http://localhost:8000`. Servers compare the URI
+    /// with the registered one character by character (RFC 9700 §2.1).
     pub path: String,
 }
 
@@ -18,7 +21,7 @@ pub struct RedirectUri {
 pub enum LoopbackHost {
     V4,
     V6,
-    /// Some registrations demand the name; it is listened to on both families.
+    /// Some registrations require this name. hallpass then listens on IPv4 and IPv6.
     Localhost,
 }
 
@@ -26,11 +29,11 @@ pub enum LoopbackHost {
 pub enum InvalidRedirectUri {
     #[error("it is not a URL")]
     NotAUrl,
-    #[error("it must begin with http://, for nothing but a loopback address receives it")]
+    #[error("it must begin with http://, because it is a loopback address")]
     NotHttp,
     #[error("its host must be 127.0.0.1, [::1] or localhost")]
     NotLoopback,
-    #[error("it must have no user name, query or fragment")]
+    #[error("it must not have a user name, query or fragment")]
     Extra,
 }
 
@@ -45,7 +48,8 @@ impl Default for RedirectUri {
 }
 
 impl RedirectUri {
-    /// Parses `http://127.0.0.1/callback`; no port, or port 0, means any free one.
+    /// Parses a URI such as `http://127.0.0.1/callback`. Without a port, or with port 0, it can be any
+    /// free one.
     pub fn parse(text: &str) -> Result<Self, InvalidRedirectUri> {
         let url = Url::parse(text).map_err(|_| InvalidRedirectUri::NotAUrl)?;
         if url.scheme() != "http" {
@@ -59,11 +63,7 @@ impl RedirectUri {
                 return Err(InvalidRedirectUri::NotLoopback);
             }
         };
-        let bare = url.query().is_none()
-            && url.fragment().is_none()
-            && url.username().is_empty()
-            && url.password().is_none();
-        if !bare {
+        if !is_bare(&url) {
             return Err(InvalidRedirectUri::Extra);
         }
         Ok(Self {
@@ -77,7 +77,7 @@ impl RedirectUri {
         })
     }
 
-    /// The URI as both requests carry it, byte for byte the same, once the port is known.
+    /// The URI with this port. Both requests must send exactly this.
     pub fn with_port(&self, port: u16) -> String {
         let host = match self.host {
             LoopbackHost::V4 => "127.0.0.1",
@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_loopback_is_accepted() {
+    fn only_loopback_uris_are_accepted() {
         for (text, expected) in [
             (
                 "http://127.0.0.1/callback",

@@ -12,6 +12,7 @@ use std::fmt;
 use url::{Host, Url};
 
 use super::web_url;
+use crate::oauth::safe_url;
 
 /// Scheme, host and port. `GITHUB.COM`, `github.com.` and `github.com:443` are one host.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -61,11 +62,7 @@ impl Realm {
     /// Whether it is this machine. Only there is plain http allowed, because the traffic can't be
     /// intercepted on the way.
     pub fn is_loopback(&self) -> bool {
-        match &self.host {
-            Host::Domain(name) => name == "localhost",
-            Host::Ipv4(ip) => ip.is_loopback(),
-            Host::Ipv6(ip) => ip.is_loopback(),
-        }
+        safe_url::is_loopback(&self.host)
     }
 
     /// Whether traffic to it is confidential: https, or loopback.

@@ -210,7 +210,7 @@ impl Account<'_> {
     ) -> Result<Versioned<Session>, Error> {
         let provider = &self.provider;
         if !provider.pkce_unlisted_ok {
-            metadata.pkce()?;
+            metadata.check_pkce()?;
         }
         let hint = pinned.and_then(|person| person.name.as_deref());
         let account_prompt = if self.wants_account_choice(pinned)? {
@@ -265,7 +265,7 @@ impl Account<'_> {
             .posted(token_endpoint, &request)
             .and_then(|response| {
                 parse_token_response(response.status, response.body.expose())
-                    .map_err(|fault| fault.explained(&request).into())
+                    .map_err(|fault| fault.redact(&request).into())
             })
             .and_then(|tokens| {
                 self.accepted(
@@ -385,7 +385,7 @@ impl Account<'_> {
         };
         let request_uri = match token::parse_pushed(response.status, response.body.expose()) {
             Ok(request_uri) => request_uri,
-            Err(fault) => return Some(Err(BrowserError::NotTaken(fault.explained(&push)))),
+            Err(fault) => return Some(Err(BrowserError::NotTaken(fault.redact(&push)))),
         };
         let mut url = request.endpoint.clone();
         url.query_pairs_mut()

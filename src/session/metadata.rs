@@ -12,7 +12,7 @@ use url::Url;
 
 use super::error::Error;
 use crate::http::{Http, HttpError, Response};
-use crate::oauth::discovery::{self, DiscoveryError, Metadata, Unusable};
+use crate::oauth::discovery::{self, DiscoveryError, Metadata, UnusableEndpoint};
 use crate::oauth::id_token::{self, Checked, Checks, Jwks};
 use crate::provider::Provider;
 use crate::secret::Secret;
@@ -77,7 +77,7 @@ impl Documents<'_> {
         if is_complete {
             return Ok(by_hand);
         }
-        Ok(by_hand.filled_from(self.discovered(issuer)?))
+        Ok(by_hand.merge(self.discovered(issuer)?))
     }
 
     fn discovered(&self, issuer: &str) -> Result<Metadata, Error> {
@@ -121,7 +121,7 @@ impl Documents<'_> {
             };
             match (result, found.take()) {
                 (Ok((metadata, _)), Some((first, lifetime))) => {
-                    found = Some((first.filled_from(metadata), lifetime));
+                    found = Some((first.merge(metadata), lifetime));
                 }
                 // A second document that fails takes nothing from the first.
                 (Ok(first), None) | (Err(_), Some(first)) => found = Some(first),
@@ -156,7 +156,7 @@ impl Documents<'_> {
 
     /// Says which endpoints the provider's metadata names wrongly, to a person who signs in.
     pub(super) fn note_unusable(&self, metadata: &Metadata, terminal: Terminal) {
-        for Unusable { member, found } in &metadata.unusable {
+        for UnusableEndpoint { member, found } in &metadata.unusable {
             terminal.say(&format!(
                 "note: the metadata of {} has an unusable {member} ({found}), which is ignored",
                 self.provider.name

@@ -259,13 +259,13 @@ impl Account<'_> {
         let signals = signals::hold_back();
         let SentRefresh { response, was_lost } = self.send_refresh(endpoint, &request)?;
         let body = response.body.expose();
-        let successor = token::successor(response.status, body);
+        let successor = token::rotated_refresh_token(response.status, body);
         let parsed = parse_token_response(response.status, body);
         let mut after = session.clone();
         if let Some(successor) = &successor {
             after.value.tokens.refresh_token = Some(successor.clone());
         }
-        let tokens = match parsed.map_err(|fault| fault.explained(&request)) {
+        let tokens = match parsed.map_err(|fault| fault.redact(&request)) {
             Ok(tokens) => tokens,
             Err(fault) if fault.code() == Some("invalid_scope") => {
                 after.value.not_narrowed = Some(NotNarrowed::Refused);

@@ -224,9 +224,9 @@ impl Account<'_> {
         let signals = signals::hold_back();
         let SentRefresh { response, was_lost } = self.send_refresh(endpoint, &request)?;
         let body = response.body.expose();
-        let successor = token::successor(response.status, body);
+        let successor = token::rotated_refresh_token(response.status, body);
         let parsed = parse_token_response(response.status, body);
-        let tokens = match parsed.map_err(|fault| fault.explained(&request)) {
+        let tokens = match parsed.map_err(|fault| fault.redact(&request)) {
             Ok(tokens) => tokens,
             Err(fault) => {
                 if let Some(refusal) = RefreshRefusal::of(response.status, body, &fault) {

@@ -175,10 +175,8 @@ fn ask(
     if (200..300).contains(&status) {
         return Ok(());
     }
-    let code = token::parse_refusal(status, body.expose())
-        .explained(&request)
-        .into_code();
-    match code {
+    let error = token::parse_refusal(status, body.expose()).redact(&request);
+    match error.error_code() {
         Some(code)
             if status == 400 && matches!(code.as_str(), "invalid_token" | "invalid_grant") =>
         {

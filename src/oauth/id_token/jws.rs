@@ -7,7 +7,7 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256, Sha384, Sha512};
 
 use super::error::IdTokenError;
-use crate::oauth::{json_object, sanitized};
+use crate::oauth::{json_object, sanitize};
 
 pub(super) struct Jws<'a> {
     pub(super) algorithm: Algorithm,
@@ -82,7 +82,7 @@ impl Algorithm {
             // RFC 9864 gives EdDSA with Ed25519 a name of its own.
             "EdDSA" | "Ed25519" => Ok(Self::EdDsa),
             _ => Err(IdTokenError::UnacceptableAlgorithm {
-                name: sanitized(name),
+                name: sanitize(name),
             }),
         }
     }

@@ -19,7 +19,7 @@ use serde_json::{Map, Value};
 use time::{Duration, OffsetDateTime};
 
 use self::jws::{Algorithm, Jws};
-use super::{is_same_secret, json_object, sanitized};
+use super::{is_same_secret, json_object, sanitize};
 use crate::secret::Secret;
 
 /// How long after its `exp` a token is still accepted: clocks differ a little.
@@ -104,7 +104,7 @@ pub struct Claims {
     /// Who it is, for good: the one claim to tell persons apart by (Core §5.7).
     pub subject: String,
     pub validity: Validity,
-    /// This and the next two are for a person's eyes: sanitized, and neither verified nor unique.
+    /// This and the next two are for a person's eyes: sanitize, and neither verified nor unique.
     pub email: Option<String>,
     pub preferred_username: Option<String>,
     pub name: Option<String>,
@@ -147,7 +147,7 @@ pub fn verify(
 
     let shown = |claim| {
         text(&claims, claim)
-            .map(sanitized)
+            .map(sanitize)
             .filter(|text| !text.is_empty())
     };
     Ok(Checked {
@@ -182,7 +182,7 @@ impl Unverified {
             json_object(&URL_SAFE_NO_PAD.decode(part).ok()?)
         };
         Some(Self {
-            algorithm: sanitized(text(&object(header)?, "alg")?),
+            algorithm: sanitize(text(&object(header)?, "alg")?),
             claims: object(payload)?,
         })
     }
@@ -193,16 +193,16 @@ impl Unverified {
 
     /// A claim that is text, printable.
     pub fn text(&self, claim: &str) -> Option<String> {
-        text(&self.claims, claim).map(sanitized)
+        text(&self.claims, claim).map(sanitize)
     }
 
     /// A claim that is a text or a list of texts, each printable.
     pub fn texts(&self, claim: &str) -> Vec<String> {
         match self.claims.get(claim) {
-            Some(Value::String(text)) => vec![sanitized(text)],
+            Some(Value::String(text)) => vec![sanitize(text)],
             Some(Value::Array(list)) => {
                 let texts = list.iter().filter_map(Value::as_str);
-                texts.map(sanitized).collect()
+                texts.map(sanitize).collect()
             }
             Some(Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_)) | None => {
                 Vec::new()
@@ -252,7 +252,7 @@ fn check_audience(claims: &Map<String, Value>, checks: &Checks<'_>) -> Result<()
     let others: Vec<String> = audience
         .iter()
         .filter(|value| !is_us(value) && !is_trusted(value))
-        .map(|value| sanitized(value.as_str().unwrap_or("(not a string)")))
+        .map(|value| sanitize(value.as_str().unwrap_or("(not a string)")))
         .take(MOST_AUDIENCES_SHOWN)
         .collect();
     if others.is_empty() {

@@ -1,20 +1,27 @@
-//! The token endpoint, and those that speak like it: device authorization and revocation.
+//! The token endpoint, and the endpoints that use the same format: device authorization and
+//! revocation.
 //!
-//! A request is a form and a header, an answer a status and a body; sending is somebody else's.
+//! A request is a form and a header, and a response is a status and a body. The caller sends them.
 //!
 //! <https://www.rfc-editor.org/rfc/rfc6749#section-4.1.3>,
 //! <https://www.rfc-editor.org/rfc/rfc8628>, <https://www.rfc-editor.org/rfc/rfc7009>
 
+mod error;
+mod json;
+mod refusal;
 mod request;
 mod response;
+#[cfg(test)]
+mod tests;
 
+pub use error::TokenError;
+pub(super) use json::{parse_response, printable, seconds};
+pub use refusal::RefreshRefusal;
 pub use request::{
     Client, ClientAuth, TokenRequest, code_request, device_authorization_request,
     device_token_request, introspection_request, pushed_authorization_request, refresh_request,
     revocation_request,
 };
 pub use response::{
-    RefreshRefusal, TokenError, TokenResponse, parse_pushed, parse_refusal, parse_token_response,
-    successor,
+    TokenResponse, parse_pushed, parse_refusal, parse_token_response, rotated_refresh_token,
 };
-pub(super) use response::{parse_answer, seconds, usable};

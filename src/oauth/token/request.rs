@@ -1,4 +1,4 @@
-//! The forms that are posted, and how the client proves who it is (RFC 6749 §2.3.1).
+//! The requests' forms and the client's authentication (RFC 6749 §2.3.1).
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use crate::secret::Secret;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ClientAuth {
-    /// A public client: its id in the form.
+    /// A public client, which sends only its ID.
     None,
     /// `client_secret_basic`.
     Basic,
@@ -22,8 +22,8 @@ pub enum ClientAuth {
     Post,
 }
 
-/// Our registration at the authorization server. Without a secret it is a public client, whatever
-/// `auth` says.
+/// hallpass's registration at the authorization server. Without a secret it is a public client, and
+/// `auth` has no effect.
 #[derive(Debug, Clone, Copy)]
 pub struct Client<'a> {
     pub id: &'a str,
@@ -31,7 +31,8 @@ pub struct Client<'a> {
     pub auth: ClientAuth,
 }
 
-/// A POST of `application/x-www-form-urlencoded`, to be sent with `Accept: application/json`.
+/// A POST request with an `application/x-www-form-urlencoded` body. The caller must add
+/// `Accept: application/json`.
 #[derive(Debug)]
 pub struct TokenRequest {
     body: Secret<String>,
@@ -44,7 +45,7 @@ impl TokenRequest {
         self.body.clone()
     }
 
-    /// What of this request must not be shown, should the server quote it.
+    /// The secrets in this request, which must not be shown even if the server quotes them.
     pub fn secrets(&self) -> Vec<Secret<String>> {
         const SECRET: [&str; 6] = [
             "client_secret",
@@ -64,7 +65,7 @@ impl TokenRequest {
             let decoded = STANDARD.decode(pair).map(Zeroizing::new);
             let decoded = decoded.unwrap_or_default();
             if let Some(colon) = decoded.iter().position(|byte| *byte == b':') {
-                // The secret was form-urlencoded, so it comes out as the name of a pair.
+                // The secret is form-urlencoded, so it parses as the name of a pair.
                 let secret = form_urlencoded::parse(&decoded[colon + 1..]).next();
                 secrets.extend(secret.map(|(name, _)| Secret::new(name.into_owned())));
             }
@@ -98,7 +99,7 @@ impl TokenRequest {
     }
 }
 
-/// Exchanges an authorization code (RFC 6749 §4.1.3, RFC 7636 §4.5).
+/// The request that exchanges an authorization code (RFC 6749 §4.1.3, RFC 7636 §4.5).
 pub fn code_request(
     client: &Client<'_>,
     code: &Secret<String>,
@@ -117,7 +118,7 @@ pub fn code_request(
     TokenRequest::new(client, parameters)
 }
 
-/// Refreshes (RFC 6749 §6); no scopes means those of the grant.
+/// A refresh (RFC 6749 §6). Without scopes, the new token has the grant's scopes.
 pub fn refresh_request(
     client: &Client<'_>,
     refresh_token: &Secret<String>,
@@ -137,8 +138,8 @@ pub fn refresh_request(
     TokenRequest::new(client, parameters)
 }
 
-/// Asks for a device code (RFC 8628 §3.1). `extra` is what configuration adds; it overrides
-/// nothing of ours.
+/// The request for a device code (RFC 8628 §3.1). `extra` has the configured parameters, which never
+/// override the others.
 pub fn device_authorization_request(
     client: &Client<'_>,
     scopes: &[String],
@@ -154,14 +155,14 @@ pub fn device_authorization_request(
     push_targets(&mut parameters, resources, audience);
     for (name, value) in extra {
         let name = name.as_str();
-        if !RESERVED.contains(&name) && !parameters.iter().any(|(taken, _)| *taken == name) {
+        if !RESERVED.contains(&name) && !parameters.iter().any(|(set, _)| *set == name) {
             parameters.push((name, value));
         }
     }
     TokenRequest::new(client, parameters)
 }
 
-/// Asks whether the person has decided (RFC 8628 §3.4).
+/// The device flow's polling request (RFC 8628 §3.4).
 pub fn device_token_request(client: &Client<'_>, device_code: &Secret<String>) -> TokenRequest {
     let parameters = vec![
         ("grant_type", "urn:ietf:params:oauth:grant-type:device_code"),
@@ -170,7 +171,7 @@ pub fn device_token_request(client: &Client<'_>, device_code: &Secret<String>) -
     TokenRequest::new(client, parameters)
 }
 
-/// Revokes (RFC 7009 §2.1); the hint is `refresh_token` or `access_token`.
+/// A revocation (RFC 7009 §2.1). The hint is `refresh_token` or `access_token`.
 pub fn revocation_request(
     client: &Client<'_>,
     token: &Secret<String>,
@@ -183,7 +184,7 @@ pub fn revocation_request(
     TokenRequest::new(client, parameters)
 }
 
-/// Asks whether an access token is valid (RFC 7662 §2.1).
+/// The introspection of an access token (RFC 7662 §2.1).
 pub fn introspection_request(client: &Client<'_>, token: &Secret<String>) -> TokenRequest {
     let parameters = vec![
         ("token", token.expose().as_str()),
@@ -192,12 +193,12 @@ pub fn introspection_request(client: &Client<'_>, token: &Secret<String>) -> Tok
     TokenRequest::new(client, parameters)
 }
 
-/// Pushes an authorization request to the provider before the browser sees it (RFC 9126 §2.1).
+/// A pushed authorization request, sent before the browser opens (RFC 9126 §2.1).
 pub fn pushed_authorization_request(
     client: &Client<'_>,
     parameters: &[(String, String)],
 ) -> TokenRequest {
-    // The client's authentication brings its id into the form where it is not in the header.
+    // Unless the header has the client ID, the client's authentication adds it to the form.
     let in_header = client.secret.is_some() && client.auth == ClientAuth::Basic;
     let parameters = parameters
         .iter()
@@ -207,7 +208,7 @@ pub fn pushed_authorization_request(
     TokenRequest::new(client, parameters)
 }
 
-/// What the token is to be good for: RFC 8707's, and Auth0's own word for it.
+/// Adds the token's targets: `resource` (RFC 8707), and `audience` (Auth0).
 fn push_targets<'a>(
     parameters: &mut Vec<(&'a str, &'a str)>,
     resources: &'a [String],
@@ -221,7 +222,7 @@ fn push_targets<'a>(
     parameters.extend(audience.map(|audience| ("audience", audience)));
 }
 
-/// RFC 6749 §2.3.1: form-urlencoded first, then RFC 7617.
+/// The value for Basic authentication (RFC 7617), form-urlencoded first as RFC 6749 §2.3.1 requires.
 fn basic(id: &str, secret: &Secret<String>) -> Secret<String> {
     let pair = Secret::new({
         let mut pair = String::with_capacity(3 * (id.len() + secret.expose().len()) + 1);
@@ -237,7 +238,7 @@ fn basic(id: &str, secret: &Secret<String>) -> Secret<String> {
 }
 
 fn form(parameters: &[(&str, &str)]) -> Secret<String> {
-    // Enough from the start: a string that grows leaves copies of secrets behind.
+    // A string that grows leaves copies of secrets in memory.
     let capacity = parameters
         .iter()
         .map(|(name, value)| 3 * (name.len() + value.len()) + 2)
@@ -262,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn each_request_says_what_its_rfc_asks() {
+    fn each_request_has_the_parameters_of_its_rfc() {
         let secret = Secret::from("s+/ä");
         let resources = strings(&["https://a.example/", "https://b.example/"]);
         let scopes = strings(&["a", "b"]);
@@ -326,12 +327,12 @@ mod tests {
             STANDARD.decode(encoded).unwrap(),
             b"my%3Aclient:p%3Aa%25s%2Bs+%C3%BC"
         );
-        // One method a request, RFC 6749 §2.3.
+        // RFC 6749 §2.3: only one authentication method per request.
         assert!(!request.body().expose().contains("client_"));
     }
 
     #[test]
-    fn a_client_secret_is_posted_where_that_is_asked() {
+    fn a_client_secret_is_posted_if_configured() {
         let secret = Secret::from("p:a%s+s");
         let client = Client {
             id: "my:client",
@@ -349,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_without_a_secret_or_without_authentication_sends_its_id_alone() {
+    fn a_public_client_sends_only_its_id() {
         let secret = Secret::from("hunter2");
         for (secret, auth) in [
             (None, ClientAuth::Basic),
@@ -368,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn the_secrets_of_a_request_are_known() {
+    fn secrets_returns_every_secret_of_a_request() {
         let (code, verifier) = (Secret::from("the+code"), Secret::from("the verifier"));
         let secret = Secret::from("s:e%c+r&e=t");
         for (auth, expected) in [
@@ -399,7 +400,7 @@ mod tests {
     }
 
     #[test]
-    fn debug_shows_no_part_of_a_request() {
+    fn debug_output_hides_the_request() {
         let secret = Secret::from("hunter2");
         let client = Client {
             id: "hallpass",
@@ -411,7 +412,7 @@ mod tests {
     }
 
     #[test]
-    fn client_auth_is_written_in_lower_case() {
+    fn client_auth_is_serialized_in_lower_case() {
         for (auth, text) in [
             (ClientAuth::None, "\"none\""),
             (ClientAuth::Basic, "\"basic\""),
