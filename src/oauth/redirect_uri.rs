@@ -29,7 +29,7 @@ pub enum LoopbackHost {
 pub enum InvalidRedirectUri {
     #[error("it is not a URL")]
     NotAUrl,
-    #[error("it must begin with http://, because it is a loopback address")]
+    #[error("it must begin with http://, because only loopback addresses are supported")]
     NotHttp,
     #[error("its host must be 127.0.0.1, [::1] or localhost")]
     NotLoopback,

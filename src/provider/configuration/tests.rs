@@ -958,7 +958,7 @@ fn errors_name_the_key_and_line_but_never_the_value() {
         ),
         (
             "[providers.corp]\nredirect_uri = \"https://CANARY\"",
-            "2: `redirect_uri` in [providers.corp] is not a redirect URI: it must begin with http://, for nothing but a loopback address receives it",
+            "2: `redirect_uri` in [providers.corp] is not a redirect URI: it must begin with http://, because only loopback addresses are supported",
         ),
         (
             "[providers.corp]\nresources = [\"CANARY\"]",
@@ -1162,7 +1162,7 @@ fn a_provider_from_the_command_line_is_checked_like_a_configured_one() {
                 redirect_uri: Some("https://x".to_owned()),
                 ..good()
             },
-            "--redirect-uri is not a redirect URI: it must begin with http://, for nothing but a loopback address receives it",
+            "--redirect-uri is not a redirect URI: it must begin with http://, because only loopback addresses are supported",
         ),
         (
             ISSUER,
