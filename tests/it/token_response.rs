@@ -46,7 +46,7 @@ fn the_token_type_is_bearer_in_any_case() {
 #[test]
 fn a_token_of_another_type_is_refused() {
     for (kind, words) in [
-        ("mac", &["not of the type bearer"][..]),
+        ("mac", &["type is not bearer"][..]),
         ("DPoP", &["dpop", "register a client for bearer tokens"]),
         ("Bearer X", &[]),
     ] {
