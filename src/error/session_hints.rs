@@ -14,7 +14,7 @@ pub(super) fn session_hint(error: &session::Error) -> Option<String> {
         S::Config(error) => error.hint(),
         S::Store(error) => store_hint(error),
         S::Http(error)
-        | S::Browser(BrowserError::NotSent(error))
+        | S::Browser(BrowserError::PushFailed(error))
         | S::Device(DeviceError::Http(error))
         | S::Exchange(ExchangeError::Http(error)) => http_hint(error),
         S::RefreshPaused { seconds, .. } => Some(format!("run the command again in {seconds} s")),
@@ -40,8 +40,8 @@ pub(super) fn session_hint(error: &session::Error) -> Option<String> {
         }
         S::NoEndpoint(name) => Some(format!("set `{name}` under the provider in config.toml")),
         S::Token(error)
-        | S::Browser(BrowserError::NotTaken(error))
-        | S::Device(DeviceError::NotBegun(error)) => Some(token_hint(error).to_owned()),
+        | S::Browser(BrowserError::PushRejected(error))
+        | S::Device(DeviceError::NotStarted(error)) => Some(token_hint(error).to_owned()),
         S::Exchange(ExchangeError::Refused { registry, .. }) => Some(format!(
             "check that you have access to that registry, open https://{registry} in a browser once, \
              and check that `registry_exchange`, the scopes and the client are what it expects"
@@ -69,7 +69,7 @@ pub(super) fn session_hint(error: &session::Error) -> Option<String> {
             "end the program that uses port {port}, or set `redirect_uri` to a registered address with another port"
         )),
         S::Browser(BrowserError::Listener(_)) => Some("use `--flow device`".to_owned()),
-        S::Browser(BrowserError::NowhereToPush) => Some(
+        S::Browser(BrowserError::NoPushEndpoint) => Some(
             "tell the provider's administrators that its metadata lacks \
              `pushed_authorization_request_endpoint`; if you set `par = true`, remove it"
                 .to_owned(),

@@ -1,7 +1,6 @@
 //! The authorization code grant in the user's browser (RFC 6749 §4.1, RFC 8252, PKCE RFC 7636).
 //!
-//! It ends with the code; exchanging and storing it is the session's part, and so is the word on
-//! the result page, which must not be said before that.
+//! It returns the code. `session` exchanges it, saves the tokens, and only then shows the result page.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -21,9 +20,9 @@ use crate::oauth::{RedirectUri, random_secret};
 use crate::secret::Secret;
 use crate::terminal::Terminal;
 
-/// What is asked for, and of whom.
+/// The sign-in to request.
 #[derive(Debug)]
-pub struct Ask<'a> {
+pub struct Request<'a> {
     pub endpoint: &'a Url,
     pub client_id: &'a str,
     pub redirect_uri: &'a RedirectUri,
@@ -34,17 +33,17 @@ pub struct Ask<'a> {
     pub login_hint: Option<(&'a str, &'a str)>,
     pub prompt: Option<&'a str>,
     pub extra: &'a BTreeMap<String, String>,
-    /// What the callback's `iss` must be, and whether it must be there (RFC 9207 §2.4).
+    /// The expected `iss` of the response, and whether the response must have it (RFC 9207 §2.4).
     pub issuer: Option<&'a str>,
     pub issuer_required: bool,
-    /// Whom the person is told this is for.
+    /// The purpose shown in the sign-in prompt.
     pub purpose: &'a str,
     pub deadline: Instant,
 }
 
-/// The provider's answer, and what it takes to exchange it.
+/// The provider's response, with everything needed to exchange the code.
 #[derive(Debug)]
-pub struct Answered {
+pub struct CodeResponse {
     pub code: Secret<String>,
     pub verifier: Secret<String>,
     pub nonce: Option<Secret<String>>,
@@ -52,44 +51,44 @@ pub struct Answered {
     pub tab: Tab,
 }
 
-/// The browser's tab, which waits to be told how it ended.
+/// The browser's tab, which is waiting for the result page.
 #[derive(Debug)]
 pub struct Tab(Box<Listener>);
 
 impl Tab {
-    /// Serves the result page once, and closes the port.
-    pub fn tell(self, page: &Page<'_>) {
+    /// Serves the result page once and closes the port.
+    pub fn show(self, page: &Page<'_>) {
         self.0.finish(page);
     }
 }
 
 #[derive(Debug, thiserror::Error)]
 pub enum BrowserError {
-    #[error("no port can be listened on")]
+    #[error("hallpass cannot receive the browser's response")]
     Listener(#[source] ListenerError),
-    #[error("no browser could be started")]
+    #[error("could not start the browser")]
     Launch(#[source] LaunchError),
     #[error("the sign-in timed out")]
     TimedOut { redirect_uri: String },
-    #[error("the provider ended the sign-in: {}", code.as_str())]
+    #[error("the provider rejected the sign-in: {}", code.as_str())]
     Refused { code: ErrorCode, tab: Tab },
-    #[error("the answer came from another provider than the one that was asked")]
+    #[error("the response came from a different provider")]
     Mixup {
         #[source]
         cause: Rejected,
         tab: Tab,
     },
     #[error(
-        "the authorization request has to be pushed, and the provider names no endpoint for it"
+        "pushed authorization requests are required, but the provider has no endpoint for them"
     )]
-    NowhereToPush,
-    #[error("the authorization request could not be sent ahead")]
-    NotSent(#[source] HttpError),
-    #[error("the provider did not take the authorization request")]
-    NotTaken(#[source] TokenError),
+    NoPushEndpoint,
+    #[error("could not push the authorization request")]
+    PushFailed(#[source] HttpError),
+    #[error("the provider rejected the pushed authorization request")]
+    PushRejected(#[source] TokenError),
 }
 
-/// A request that was made, and is not yet shown to anybody.
+/// A sign-in that is ready to be shown to the user.
 #[derive(Debug)]
 pub struct Prepared {
     listener: Listener,
@@ -97,36 +96,36 @@ pub struct Prepared {
     state: Secret<String>,
     nonce: Option<Secret<String>>,
     redirect_uri: String,
-    /// What the browser is to open.
+    /// The URL to open in the browser.
     pub url: Url,
 }
 
-/// Binds the port and makes the request. Nobody has been bothered yet.
+/// Binds the port and creates the request, without showing anything to the user.
 ///
-/// `push` is handed the parameters where the provider wants them beforehand (RFC 9126), and gives
-/// back the URL to open instead.
+/// If the provider requires pushed authorization requests (RFC 9126), `push` sends the request and
+/// returns the URL to open instead.
 pub fn prepare(
-    ask: &Ask<'_>,
+    sign_in: &Request<'_>,
     push: impl FnOnce(&AuthorizationRequest<'_>) -> Option<Result<Url, BrowserError>>,
 ) -> Result<Prepared, BrowserError> {
-    let listener = Listener::bind(ask.redirect_uri).map_err(BrowserError::Listener)?;
+    let listener = Listener::bind(sign_in.redirect_uri).map_err(BrowserError::Listener)?;
     let redirect_uri = listener.redirect_uri().to_owned();
     let pkce = Pkce::generate();
     let state = random_secret();
-    let nonce = ask.is_openid.then(random_secret);
+    let nonce = sign_in.is_openid.then(random_secret);
     let request = AuthorizationRequest {
-        endpoint: ask.endpoint,
-        client_id: ask.client_id,
+        endpoint: sign_in.endpoint,
+        client_id: sign_in.client_id,
         redirect_uri: &redirect_uri,
-        scopes: ask.scopes,
+        scopes: sign_in.scopes,
         state: &state,
         nonce: nonce.as_ref(),
         challenge: &pkce.challenge,
-        resources: ask.resources,
-        audience: ask.audience,
-        login_hint: ask.login_hint,
-        prompt: ask.prompt,
-        extra: ask.extra,
+        resources: sign_in.resources,
+        audience: sign_in.audience,
+        login_hint: sign_in.login_hint,
+        prompt: sign_in.prompt,
+        extra: sign_in.extra,
     };
     let url = match push(&request) {
         Some(pushed) => pushed?,
@@ -142,25 +141,25 @@ pub fn prepare(
     })
 }
 
-/// What the provider's own error page may mean. It does not send the browser back (RFC 6749
-/// §4.1.2.1), so this is said beforehand.
-fn if_the_page_is_an_error(client_id: &str, redirect_uri: &str) -> String {
+/// Says what to check if the provider shows an error page. It doesn't redirect the browser after such
+/// an error (RFC 6749 §4.1.2.1), so hallpass says this in advance.
+fn error_page_hint(client_id: &str, redirect_uri: &str) -> String {
     format!(
-        "If the browser shows an error page, hallpass does not hear of it: check that the provider \
-         knows the client {client_id} and the redirect URI {redirect_uri}. Some providers compare \
-         the port too; `redirect_uri` in config.toml can fix it"
+        "If the browser shows an error page, check that the client {client_id} is registered with \
+         the redirect URI {redirect_uri}. Some providers also compare the port; to use a fixed one, \
+         set `redirect_uri` in config.toml"
     )
 }
 
 impl Prepared {
-    /// Shows the URL, opens the browser if there is one, and waits for the answer.
-    pub fn answered(
+    /// Shows the URL, opens the browser if there is one, and waits for the response.
+    pub fn wait_for_response(
         self,
-        ask: &Ask<'_>,
+        sign_in: &Request<'_>,
         browser: Option<&Browser>,
         env: &Env,
         terminal: Terminal,
-    ) -> Result<Answered, BrowserError> {
+    ) -> Result<CodeResponse, BrowserError> {
         let Self {
             mut listener,
             pkce,
@@ -169,35 +168,35 @@ impl Prepared {
             redirect_uri,
             url,
         } = self;
-        let purpose = ask.purpose;
+        let purpose = sign_in.purpose;
         if let Some(browser) = browser {
             terminal.say(&format!(
-                "Sign in to {purpose} in the browser; if it does not open, go to\n{url}"
+                "Sign in to {purpose} in your browser. If it does not open, go to\n{url}"
             ));
             launch::open(browser, &url, env).map_err(BrowserError::Launch)?;
         } else {
             terminal.ask(&format!("Sign in to {purpose} at\n{url}"));
         }
-        terminal.say(&if_the_page_is_an_error(ask.client_id, &redirect_uri));
+        terminal.say(&error_page_hint(sign_in.client_id, &redirect_uri));
         let expected = Expected {
             state: &state,
-            issuer: ask.issuer,
-            issuer_required: ask.issuer_required,
+            issuer: sign_in.issuer,
+            issuer_required: sign_in.issuer_required,
         };
-        let mut answer = None;
+        let mut response = None;
         let waited = listener
             .wait(
-                ask.deadline,
+                sign_in.deadline,
                 &mut |query| match callback::parse(query, &expected) {
                     Err(rejected) if !rejected.ends_sign_in() => {
                         terminal.explain(1, || {
-                            format!("a request to the callback was refused: {rejected}")
+                            format!("ignored a request to the redirect URI: {rejected}")
                         });
-                        Verdict::Refused
+                        Verdict::Rejected
                     }
                     other => {
-                        answer = Some(other);
-                        Verdict::Ended
+                        response = Some(other);
+                        Verdict::Accepted
                     }
                 },
             )
@@ -209,17 +208,17 @@ impl Prepared {
                 | ListenerError::NoLoopback(_)
                 | ListenerError::Io(_) => BrowserError::Listener(error),
             });
-        if listener.has_unchecked() {
+        if listener.has_unverified_peer() {
             terminal.explain(1, || {
-                "this system does not tell which user a connection to the callback belongs to, so \
-                 hallpass could not check that it was you"
+                "could not verify that the browser runs as the same user, because this system does \
+                 not show which user a connection belongs to"
                     .to_owned()
             });
         }
         waited?;
         let tab = Tab(Box::new(listener));
-        match answer {
-            Some(Ok(Callback::Code(code))) => Ok(Answered {
+        match response {
+            Some(Ok(Callback::Code(code))) => Ok(CodeResponse {
                 code,
                 verifier: pkce.verifier,
                 nonce,

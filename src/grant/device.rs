@@ -1,6 +1,6 @@
-//! The device authorization grant (RFC 8628): the person signs in anywhere, with a code.
+//! The device authorization grant (RFC 8628): the user signs in on any device, with a code.
 //!
-//! This is the loop; what each answer means is decided in `oauth::device`.
+//! This module sends the requests and waits. `oauth::device` decides what each response means.
 
 use std::cell::Cell;
 use std::time::Instant;
@@ -16,15 +16,15 @@ use crate::oauth::token::{
 use crate::terminal::Terminal;
 
 #[derive(Debug)]
-pub struct Ask<'a> {
+pub struct Request<'a> {
     pub device_endpoint: &'a Url,
     pub token_endpoint: &'a Url,
     pub client: Client<'a>,
-    /// The first request, made by the session, which knows what is asked for.
-    pub request: TokenRequest,
-    /// Whom the person is told this is for.
+    /// The device authorization request.
+    pub authorization: TokenRequest,
+    /// The purpose shown in the sign-in prompt.
     pub purpose: &'a str,
-    /// Set when the person has been shown the code.
+    /// Set once the user has been shown the code.
     pub was_shown: &'a Cell<bool>,
     pub deadline: Instant,
 }
@@ -33,54 +33,57 @@ pub struct Ask<'a> {
 pub enum DeviceError {
     #[error(transparent)]
     Http(#[from] HttpError),
-    #[error("the provider did not begin a device sign-in")]
-    NotBegun(#[source] TokenError),
-    #[error("signing in was declined")]
+    #[error("the provider did not start the device flow")]
+    NotStarted(#[source] TokenError),
+    #[error("the sign-in was declined")]
     Declined(Option<ErrorCode>),
     #[error("the sign-in timed out")]
     TimedOut,
-    #[error("the provider ended the device sign-in")]
+    #[error("the device flow failed")]
     Failed(#[source] TokenError),
 }
 
 pub fn authorize(
-    ask: &Ask<'_>,
+    request: &Request<'_>,
     http: &Http,
     terminal: Terminal,
 ) -> Result<TokenResponse, DeviceError> {
     let response = http.post(
-        ask.device_endpoint,
-        &ask.request.body(),
-        ask.request.authorization().as_ref(),
+        request.device_endpoint,
+        &request.authorization.body(),
+        request.authorization.authorization().as_ref(),
     )?;
     let authorization = device::parse(response.status, response.body.expose())
-        .map_err(|fault| DeviceError::NotBegun(fault.redact(&ask.request)))?;
-    ask.was_shown.set(true);
+        .map_err(|error| DeviceError::NotStarted(error.redact(&request.authorization)))?;
+    request.was_shown.set(true);
     terminal.ask(&format!(
         "Sign in to {} at {} with the code {}",
-        ask.purpose, authorization.verification_uri, authorization.user_code
+        request.purpose, authorization.verification_uri, authorization.user_code
     ));
     if let Some(complete) = &authorization.verification_uri_complete {
-        terminal.ask(&format!("The same with the code filled in: {complete}"));
+        terminal.ask(&format!(
+            "Or open this link, which contains the code: {complete}"
+        ));
     }
 
     let started = Instant::now();
     let mut polling = Polling::new(&authorization);
     loop {
         let wait = polling.next_wait();
-        if Instant::now() + wait > ask.deadline || polling.is_expired(started.elapsed() + wait) {
+        if Instant::now() + wait > request.deadline || polling.is_expired(started.elapsed() + wait)
+        {
             return Err(DeviceError::TimedOut);
         }
         std::thread::sleep(wait);
-        let request = device_token_request(&ask.client, &authorization.device_code);
-        let answer = match http.post(
-            ask.token_endpoint,
-            &request.body(),
-            request.authorization().as_ref(),
+        let poll = device_token_request(&request.client, &authorization.device_code);
+        let result = match http.post(
+            request.token_endpoint,
+            &poll.body(),
+            poll.authorization().as_ref(),
         ) {
             Ok(response) => PollResult::Response(
                 parse_token_response(response.status, response.body.expose())
-                    .map_err(|fault| fault.redact(&request)),
+                    .map_err(|error| error.redact(&poll)),
             ),
             Err(HttpError::TimedOut { .. }) => PollResult::TimedOut,
             Err(
@@ -88,7 +91,7 @@ pub fn authorize(
                 | HttpError::Proxy { .. }
                 | HttpError::Interrupted { .. },
             ) => PollResult::Unreachable,
-            // A certificate or a redirect does not mend itself.
+            // Polling again would not fix a certificate or a redirect.
             Err(
                 error @ (HttpError::PlainHttp { .. }
                 | HttpError::ProxyLogin { .. }
@@ -101,7 +104,7 @@ pub fn authorize(
                 | HttpError::Tls { .. }),
             ) => return Err(error.into()),
         };
-        match polling.step(answer) {
+        match polling.step(result) {
             Step::Wait => (),
             Step::Done(tokens) => return Ok(tokens),
             Step::Failed(DeviceFailure::Declined(code)) => return Err(DeviceError::Declined(code)),

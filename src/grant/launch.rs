@@ -1,10 +1,12 @@
 //! Starts the user's own browser (RFC 8252 §8.12).
 //!
-//! The URL comes from a server that may be hostile, so it never meets a shell, is one argument, and
-//! is http or https: an `authorization_endpoint` of another scheme has reached the system's opener
-//! before (CVE-2025-6514). The child gets none of our streams: a tool that reads our output to its
-//! end would wait until the browser is closed. It is never waited for either: `xdg-open` on a
-//! machine without a desktop returns only when the browser ends.
+//! The URL comes from a server that may be hostile. So it must be http or https, and it is passed as a
+//! single argument without a shell. In CVE-2025-6514, an `authorization_endpoint` with another scheme
+//! reached the system's URL opener.
+//!
+//! The browser inherits none of hallpass's streams. Otherwise a tool that reads hallpass's output to
+//! its end would wait until the browser is closed. hallpass doesn't wait for the browser either,
+//! because `xdg-open` on a machine without a desktop returns only when the browser ends.
 //!
 //! `$BROWSER`: <http://www.catb.org/~esr/BROWSER/>.
 
@@ -14,26 +16,28 @@ use std::process::{Command, Stdio};
 use url::Url;
 
 use crate::env::Env;
+use crate::report::printable;
 
-/// What opens a URL.
+/// How to open a URL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Browser {
-    /// Command lines, tried in turn until one starts.
+    /// Command lines. The first one that starts is used.
     Commands(Vec<Vec<String>>),
-    /// Whatever the platform has for it.
+    /// The platform's default browser.
     Platform,
 }
 
 #[derive(Debug, thiserror::Error)]
 pub enum LaunchError {
-    #[error("only http and https URLs are opened in a browser")]
+    #[error("hallpass opens only http and https URLs")]
     NotWeb,
-    #[error("no browser could be started: {0}")]
-    NotStarted(io::ErrorKind),
+    /// The program, and why it did not start.
+    #[error("{0}")]
+    NotStarted(String),
 }
 
-/// What to open a URL with: `$BROWSER`, then the configuration's `browser`, then the platform.
-/// `None` where there is none to be had, or where one of the two says `none`.
+/// The browser to use: `$BROWSER`, else the configured `browser`, else the platform's. `None` if one
+/// of the first two is `none`, or if there is no browser.
 pub fn choose(env: &Env, configured: Option<&str>) -> Option<Browser> {
     let named = [env.var("BROWSER"), configured]
         .into_iter()
@@ -47,13 +51,13 @@ pub fn choose(env: &Env, configured: Option<&str>) -> Option<Browser> {
     }
 }
 
-/// Reads a setting by `$BROWSER`'s conventions: a list of commands (`:` between them, on Windows
-/// `;`), split into words without a shell.
+/// Parses a setting by the conventions of `$BROWSER`: commands separated by `:` (by `;` on Windows),
+/// split into words without a shell.
 pub fn browser_from(setting: &str) -> Browser {
     Browser::Commands(parse(setting, SYNTAX))
 }
 
-/// Starts the browser, and does not wait for it.
+/// Starts the browser without waiting for it.
 pub fn open(browser: &Browser, url: &Url, env: &Env) -> Result<(), LaunchError> {
     if !matches!(url.scheme(), "http" | "https") {
         return Err(LaunchError::NotWeb);
@@ -72,10 +76,10 @@ pub fn open(browser: &Browser, url: &Url, env: &Env) -> Result<(), LaunchError> 
     }
 }
 
-/// The shell opens it itself there: no child process of ours that could inherit a handle.
+/// The Windows shell opens the URL itself, so no child process inherits a handle.
 #[cfg(windows)]
 fn open_on_platform(url: &Url, _env: &Env) -> Result<(), LaunchError> {
-    ::open::that_detached(url.as_str()).map_err(|error| LaunchError::NotStarted(error.kind()))
+    ::open::that_detached(url.as_str()).map_err(|error| LaunchError::NotStarted(error.to_string()))
 }
 
 #[cfg(not(windows))]
@@ -84,30 +88,38 @@ fn open_on_platform(url: &Url, env: &Env) -> Result<(), LaunchError> {
 }
 
 fn start_first(commands: impl IntoIterator<Item = Command>, env: &Env) -> Result<(), LaunchError> {
-    let mut last = io::ErrorKind::NotFound;
+    let mut reason = "no command is configured".to_owned();
     for mut command in commands {
-        // A `PATH` among them is also where the program is looked for.
+        // If `PATH` is among these, it is also searched for the program.
         for (name, value) in env.changes() {
             match value {
                 Some(value) => command.env(name, value),
                 None => command.env_remove(name),
             };
         }
+        let program = printable(&command.get_program().to_string_lossy());
         match start(command) {
             Ok(()) => return Ok(()),
-            Err(error) => last = error.kind(),
+            Err(error) => {
+                let error = if error.kind() == io::ErrorKind::NotFound {
+                    "file not found".to_owned()
+                } else {
+                    error.to_string()
+                };
+                reason = format!("`{program}`: {error}");
+            }
         }
     }
-    Err(LaunchError::NotStarted(last))
+    Err(LaunchError::NotStarted(reason))
 }
 
-/// Leaves the child to itself: this process ends long before a browser does, and init reaps it.
+/// Starts a detached child. This process ends long before the browser does, and init reaps it.
 fn start(mut command: Command) -> io::Result<()> {
     command
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null());
-    // A group of its own: Ctrl-C in the terminal ends the sign-in, not the browser.
+    // A separate process group, so Ctrl-C in the terminal ends the sign-in but not the browser.
     #[cfg(unix)]
     std::os::unix::process::CommandExt::process_group(&mut command, 0);
     #[cfg(windows)]
@@ -122,36 +134,36 @@ fn start(mut command: Command) -> io::Result<()> {
     command.spawn().map(drop)
 }
 
-/// Puts the URL in place of each `%s`, or at the end where there is none. `%%` is a percent sign;
-/// `%c`, which some old settings have, stands for nothing. The program's own name takes no URL.
+/// Replaces each `%s` with the URL, or else appends the URL. `%%` is a percent sign, and `%c`, which
+/// some old settings contain, is removed. The program's name never contains the URL.
 fn command_line(words: &[String], url: &str) -> Vec<String> {
-    let mut placed = false;
+    let mut has_url = false;
     let mut line: Vec<String> = words
         .iter()
         .enumerate()
         .map(|(index, word)| {
-            let (text, here) = expand(word, if index == 0 { None } else { Some(url) });
-            placed |= here;
+            let (text, expanded) = expand(word, if index == 0 { None } else { Some(url) });
+            has_url |= expanded;
             text
         })
         .collect();
-    if !placed {
+    if !has_url {
         line.push(url.to_owned());
     }
     line
 }
 
-/// The word with its `%` sequences replaced, and whether the URL is in it.
+/// The word with its `%` sequences replaced, and whether it contains the URL.
 fn expand(word: &str, url: Option<&str>) -> (String, bool) {
     let mut text = String::new();
-    let mut placed = false;
+    let mut has_url = false;
     let mut rest = word;
     while let Some((before, after)) = rest.split_once('%') {
         text.push_str(before);
         rest = match (after.chars().next(), url) {
             (Some('s'), Some(url)) => {
                 text.push_str(url);
-                placed = true;
+                has_url = true;
                 &after[1..]
             }
             (Some('%'), _) => {
@@ -166,14 +178,14 @@ fn expand(word: &str, url: Option<&str>) -> (String, bool) {
         };
     }
     text.push_str(rest);
-    (text, placed)
+    (text, has_url)
 }
 
-/// How a list of commands is written down.
+/// The syntax of a list of commands.
 #[derive(Debug, Clone, Copy)]
 struct Syntax {
     separator: char,
-    /// A backslash escapes and an apostrophe quotes. On Windows both occur in paths.
+    /// A backslash escapes and an apostrophe quotes. On Windows, paths contain both.
     posix: bool,
 }
 
@@ -187,7 +199,7 @@ const WINDOWS: Syntax = Syntax {
 };
 const SYNTAX: Syntax = if cfg!(windows) { WINDOWS } else { POSIX };
 
-/// Splits into commands and their words; commands without a word are left out.
+/// Splits a setting into commands and their words. Empty commands are left out.
 fn parse(setting: &str, syntax: Syntax) -> Vec<Vec<String>> {
     let mut commands = Vec::new();
     let mut words = Vec::new();
@@ -197,14 +209,14 @@ fn parse(setting: &str, syntax: Syntax) -> Vec<Vec<String>> {
     while let Some(c) = chars.next() {
         match quote {
             Some(open) if c == open => quote = None,
-            // Within double quotes a backslash escapes only what would mean something there.
+            // Within double quotes, a backslash escapes only special characters.
             Some('"') if syntax.posix && c == '\\' => {
                 let escaped = chars.next_if(|next| matches!(next, '"' | '\\' | '$' | '`'));
                 word.get_or_insert_default().push(escaped.unwrap_or(c));
             }
             None if c == '"' || (syntax.posix && c == '\'') => {
                 quote = Some(c);
-                word.get_or_insert_default(); // "" is a word too.
+                word.get_or_insert_default(); // "" is an empty word.
             }
             None if syntax.posix && c == '\\' => {
                 word.get_or_insert_default().extend(chars.next());
@@ -220,7 +232,7 @@ fn parse(setting: &str, syntax: Syntax) -> Vec<Vec<String>> {
     words.extend(word);
     commands.push(words);
     for words in &mut commands {
-        // "firefox &" asked a shell for what we do anyway.
+        // "firefox &" starts a background process in a shell. hallpass always does that.
         words.pop_if(|last| last == "&");
     }
     commands.retain(|words| !words.is_empty());
@@ -243,13 +255,13 @@ const SYSTEM: System = if cfg!(windows) {
     System::Unix
 };
 
-/// Whether the platform's opener has a screen to open something on.
+/// Whether the platform can show a browser to the user.
 fn has_desktop(system: System, env: &Env) -> bool {
     match system {
         System::Windows => true,
-        // Over SSH it would open on a screen that the person does not sit at.
+        // In an SSH session, the browser would open on the remote machine's screen.
         System::MacOs => env.var_os("SSH_CONNECTION").is_none(),
-        // Under WSL, Windows's own browser opens.
+        // In WSL, the browser of Windows opens.
         System::Unix => ["DISPLAY", "WAYLAND_DISPLAY", "WSL_DISTRO_NAME"]
             .iter()
             .any(|name| env.var_os(name).is_some()),
@@ -315,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn the_url_is_one_argument_wherever_it_stands() {
+    fn the_url_is_one_argument_in_any_position() {
         const URL: &str = "https://id.example/?a=%20&b=%s;$(id)'x";
         for (words, expected) in [
             (vec!["b"], vec!["b", URL]),
@@ -337,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn the_environment_comes_before_the_configuration_and_both_before_the_platform() {
+    fn the_environment_overrides_configuration_and_platform() {
         let commands = |name: &str| Some(Browser::Commands(vec![vec![name.to_owned()]]));
         let display = ("DISPLAY", ":0");
         for (vars, configured, expected) in [
@@ -371,7 +383,7 @@ mod tests {
     }
 
     #[test]
-    fn the_platform_opens_only_where_somebody_sits() {
+    fn the_platforms_browser_requires_a_desktop() {
         for (system, vars, expected) in [
             (System::Unix, vec![], false),
             (System::Unix, vec![("DISPLAY", ":0")], true),
@@ -401,7 +413,7 @@ mod tests {
             ("a:$(calc.exe)", false),
         ] {
             let result = open(&nothing, &Url::parse(url).unwrap(), &Env::default());
-            // With no command, a web URL gets as far as finding none to start.
+            // Without a command, a web URL fails only when the browser is started.
             let expected = match result {
                 Err(LaunchError::NotStarted(_)) => true,
                 Err(LaunchError::NotWeb) => false,
@@ -413,7 +425,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn the_next_command_is_tried_and_the_child_gets_none_of_our_streams() {
+    fn the_next_command_is_tried_without_inherited_streams() {
         use std::time::{Duration, Instant};
 
         let folder = tempfile::tempdir().unwrap();

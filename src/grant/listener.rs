@@ -1,13 +1,12 @@
 //! The loopback listener that receives the code (RFC 8252 §7.3).
 //!
-//! It lives as long as one sign-in. Whatever else comes to its port is answered and forgotten; only
-//! a callback that its caller accepts ends the wait. It never logs, repeats or keeps a query, for
-//! that holds the code.
+//! It lives as long as one sign-in. It answers every request, but only a callback that the caller
+//! accepts ends the wait. A query contains the code, so the listener never logs, repeats or stores it.
 //!
-//! No thread of its own: an event loop that the caller runs in [`Listener::wait`] and then in
-//! [`Listener::finish`]. In between, while the caller fetches and stores the token, the browser's
-//! next request waits in an open connection or in the kernel's queue; so the page can say what
-//! really happened.
+//! The listener has no thread. The caller runs its event loop in [`Listener::wait`] and then in
+//! [`Listener::finish`]. In between, the caller fetches and saves the tokens, while the browser's
+//! request for the page waits in an open connection or in the kernel's queue. So the page can show
+//! the actual result.
 //!
 //! <https://www.rfc-editor.org/rfc/rfc8252#section-8.3>
 
@@ -30,18 +29,18 @@ use super::page::Page;
 use crate::oauth::RedirectUri;
 use crate::oauth::redirect_uri::LoopbackHost;
 
-/// What the login makes of a callback.
+/// The caller's decision about a callback.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// Not the awaited one: answered 400, and the login stays pending.
-    Refused,
-    /// The login has its answer, good or bad: 303 to the clean path.
-    Ended,
+    /// Not a genuine response: status 400, and the sign-in keeps waiting.
+    Rejected,
+    /// The provider's response, success or failure: status 303 to the result page.
+    Accepted,
 }
 
 #[derive(Debug, thiserror::Error)]
 pub enum ListenerError {
-    #[error("port {port}, which the redirect URI names, is taken by another program")]
+    #[error("port {port} of the redirect URI is in use by another program")]
     PortTaken { port: u16 },
     #[error("cannot listen on the loopback address: {0}")]
     NoLoopback(ErrorKind),
@@ -51,27 +50,26 @@ pub enum ListenerError {
     Io(#[from] io::Error),
 }
 
-/// Waits for the browser to bring the code. The port closes when it is dropped.
+/// Waits for the browser to send the code. Dropping it closes the port.
 pub struct Listener {
     poll: Poll,
     events: Events,
     sockets: Vec<TcpListener>,
-    /// Oldest first.
+    /// The oldest first.
     connections: Vec<Connection>,
     site: Site,
     redirect_uri: String,
-    ended: bool,
+    accepted: bool,
     limits: Limits,
     peer_of: fn(&TcpStream) -> Peer,
-    unchecked: bool,
+    unverified: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Limits {
-    /// For a whole connection, not for each read: a request that drips in holds its place no longer
-    /// than any other.
+    /// For a whole connection, so a client that sends single bytes can't stay longer.
     request: Duration,
-    /// How long the result page is offered.
+    /// For requesting the result page.
     page: Duration,
 }
 
@@ -80,15 +78,15 @@ const LIMITS: Limits = Limits {
     page: Duration::from_secs(2),
 };
 
-/// Most connections at a time. A browser opens a few, some of them ahead of need.
+/// The maximum number of connections. A browser opens a few, some of them in advance.
 const CONNECTION_LIMIT: usize = 16;
 
-/// The poll only says that something may be done; then everything is tried. With so few
-/// connections that is cheap, and no wake-up can be missed.
+/// The token of every socket. After a wake-up, the loop tries all sockets. With so few connections
+/// that is fast, and no event can be missed.
 const ANY: Token = Token(0);
 
 impl Listener {
-    /// Binds what the redirect URI names, on loopback only.
+    /// Binds the redirect URI's loopback address and port.
     pub fn bind(redirect: &RedirectUri) -> Result<Self, ListenerError> {
         let bound = bind(redirect)?;
         let Some(port) = bound.first().map(Socket::local_addr).transpose()? else {
@@ -114,49 +112,49 @@ impl Listener {
             connections: Vec::with_capacity(CONNECTION_LIMIT),
             site,
             redirect_uri,
-            ended: false,
+            accepted: false,
             limits: LIMITS,
             peer_of: peer::of,
-            unchecked: false,
+            unverified: false,
         })
     }
 
-    /// The redirect URI with the real port, for both requests.
+    /// The redirect URI with the actual port, for both requests.
     pub fn redirect_uri(&self) -> &str {
         &self.redirect_uri
     }
 
-    /// Whether some connection's owner could not be determined, for this system tells of none.
-    pub fn has_unchecked(&self) -> bool {
-        self.unchecked
+    /// Whether this system did not show the owner of a connection.
+    pub fn has_unverified_peer(&self) -> bool {
+        self.unverified
     }
 
-    /// Runs until `judge`, given the raw query of each callback, ends the login, or until the
-    /// deadline. Returns as soon as the browser has its redirect; [`Self::finish`] serves the rest.
+    /// Waits until `judge` accepts the raw query of a callback, or until the deadline. Returns as soon
+    /// as the browser has its redirect. [`Self::finish`] then serves the page.
     pub fn wait(
         &mut self,
         deadline: Instant,
         judge: &mut dyn FnMut(&str) -> Verdict,
     ) -> Result<(), ListenerError> {
-        let ended = Cell::new(false);
+        let accepted = Cell::new(false);
         loop {
             let more = self.accept();
             let site = &self.site;
-            let mut answer = |head: Head<'_>| match head {
+            let mut respond = |head: Head<'_>| match head {
                 Head::Callback { query } => match judge(query) {
-                    Verdict::Refused => Refusal::BadRequest.response(),
-                    Verdict::Ended => {
-                        ended.set(true);
-                        site.see_other()
+                    Verdict::Rejected => Refusal::BadRequest.response(),
+                    Verdict::Accepted => {
+                        accepted.set(true);
+                        site.redirect()
                     }
                 },
-                Head::Clean => Refusal::NotFound.response(),
+                Head::ResultPage => Refusal::NotFound.response(),
                 Head::Refused(refusal) => refusal.response(),
             };
             for index in 0..self.connections.len() {
-                self.connections[index].advance(site, &mut answer);
-                if ended.get() {
-                    self.ended = true;
+                self.connections[index].advance(site, &mut respond);
+                if accepted.get() {
+                    self.accepted = true;
                     self.flush(index);
                     return Ok(());
                 }
@@ -168,34 +166,34 @@ impl Listener {
         }
     }
 
-    /// Serves the page until one tab has it, for two seconds at the latest, and closes the port. A callback that
-    /// comes again gets the same redirect; nobody is asked about it. Returns at once where no
-    /// callback has ended the login, for then no browser is on its way to the page.
+    /// Serves the page to one tab, for at most two seconds, and closes the port. A repeated callback
+    /// gets the same redirect without being judged. Returns immediately if no callback was accepted,
+    /// because then no browser requests the page.
     pub fn finish(mut self, page: &Page<'_>) {
-        if !self.ended {
+        if !self.accepted {
             return;
         }
         let until = Instant::now() + self.limits.page;
         let page = wire::page(&page.render());
-        // Those who came during the exchange have not been heard yet.
+        // Connections from the time of the exchange have not been read yet.
         for connection in &mut self.connections {
             connection.deadline = until;
         }
-        let taken = Cell::new(false);
+        let is_served = Cell::new(false);
         loop {
             let more = self.accept();
             let site = &self.site;
-            let mut answer = |head: Head<'_>| match head {
-                Head::Callback { .. } => site.see_other(),
-                Head::Clean => {
-                    taken.set(true);
+            let mut respond = |head: Head<'_>| match head {
+                Head::Callback { .. } => site.redirect(),
+                Head::ResultPage => {
+                    is_served.set(true);
                     page.clone()
                 }
                 Head::Refused(refusal) => refusal.response(),
             };
             for connection in &mut self.connections {
-                connection.advance(site, &mut answer);
-                connection.has_page |= taken.take();
+                connection.advance(site, &mut respond);
+                connection.has_page |= is_served.take();
                 if connection.has_page && connection.is_received() {
                     return;
                 }
@@ -206,38 +204,39 @@ impl Listener {
         }
     }
 
-    /// Takes in who waits at the door; true when there may be more of them.
+    /// Accepts waiting connections. True if there may be more.
     fn accept(&mut self) -> bool {
         let mut more = false;
         for index in 0..self.sockets.len() {
-            let mut taken = 0;
-            while taken < CONNECTION_LIMIT {
+            let mut accepted = 0;
+            while accepted < CONNECTION_LIMIT {
                 match self.sockets[index].accept() {
                     Ok((stream, _)) => self.admit(stream),
-                    Err(error) if is_passing(error.kind()) => {}
-                    // Nobody, or out of descriptors: tried again at the next wake-up.
+                    Err(error) if is_transient(error.kind()) => {}
+                    // No connection is waiting, or there are no file descriptors left. Either way, the
+                    // next wake-up tries again.
                     Err(_) => break,
                 }
-                taken += 1;
+                accepted += 1;
             }
-            more |= taken == CONNECTION_LIMIT;
+            more |= accepted == CONNECTION_LIMIT;
         }
         more
     }
 
     fn admit(&mut self, mut stream: TcpStream) {
         let peer = (self.peer_of)(&stream);
-        self.unchecked |= peer == Peer::Unchecked;
+        self.unverified |= peer == Peer::Unverified;
         if self.connections.len() >= CONNECTION_LIMIT {
-            // The newest stays: a browser sends its request with its first packets, so the oldest
-            // that has sent none is the least likely to be one.
+            // Make room for the new connection. A browser sends its request with its first packets, so
+            // the oldest connection without a request is the least likely to be a browser.
             let spent = self.connections.iter().position(Connection::is_spent);
             let idle = || {
                 let idle = |it: &Connection| it.state == State::Reading;
                 self.connections.iter().position(idle)
             };
             let victim = match peer {
-                Peer::Welcome | Peer::Unchecked => spent.or_else(idle),
+                Peer::Trusted | Peer::Unverified => spent.or_else(idle),
                 Peer::Foreign => spent,
             };
             let Some(victim) = victim else { return };
@@ -256,7 +255,7 @@ impl Listener {
         }
     }
 
-    /// Sees the redirect off. One write does it, unless the browser has stopped reading.
+    /// Sends the redirect completely. One write suffices unless the browser has stopped reading.
     fn flush(&mut self, index: usize) {
         let Self {
             connections,
@@ -277,7 +276,7 @@ impl Listener {
         }
     }
 
-    /// Lets go of who is done or late, and sleeps until something happens.
+    /// Drops connections that are finished or too slow, and sleeps until the next event.
     fn sleep(&mut self, deadline: Instant, more: bool) -> io::Result<()> {
         let now = Instant::now();
         self.connections
@@ -301,12 +300,12 @@ impl fmt::Debug for Listener {
         f.debug_struct("Listener")
             .field("redirect_uri", &self.redirect_uri)
             .field("connections", &self.connections.len())
-            .field("ended", &self.ended)
+            .field("accepted", &self.accepted)
             .finish_non_exhaustive()
     }
 }
 
-/// One connection: one request, one response. It has no `Debug`, for its bytes hold the code.
+/// One connection: one request and one response. It has no `Debug`, because it contains the code.
 struct Connection {
     stream: TcpStream,
     peer: Peer,
@@ -317,23 +316,23 @@ struct Connection {
     response: Vec<u8>,
     written: usize,
     has_page: bool,
-    /// The other end closed before it was answered, as a tab does that is reloaded.
-    was_left: bool,
-    /// The other end closed after it was answered, which is how it shows that it has it all.
-    was_finished: bool,
+    /// The client closed the connection before the response, as a reloaded tab does.
+    closed_early: bool,
+    /// The client closed the connection after the response, so it has received everything.
+    closed_after: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     Reading,
     Writing,
-    /// Answered; what still comes is read and dropped. Closing a socket with unread input resets
-    /// it, and the response could be lost with it (RFC 9112 §9.6).
+    /// The response is sent, and further input is discarded. Closing a socket with unread input resets
+    /// it, and the client could lose the response (RFC 9112 §9.6).
     Draining,
     Closed,
 }
 
-/// Most of what is read of a request beyond its head before the connection is dropped.
+/// The maximum size of a request after its head, in bytes.
 const DRAIN_LIMIT: usize = 64 * 1024;
 
 impl Connection {
@@ -343,28 +342,29 @@ impl Connection {
             peer,
             state: State::Reading,
             deadline,
-            // Whole from the start: growing would leave copies behind that are not wiped.
+            // A buffer that grows leaves copies of the code in memory.
             head: Zeroizing::new(vec![0; HEAD_LIMIT]),
             read: 0,
             response: Vec::new(),
             written: 0,
             has_page: false,
-            was_left: false,
-            was_finished: false,
+            closed_early: false,
+            closed_after: false,
         }
     }
 
-    /// Goes as far as the socket lets it. `answer` is asked once, with a finished head.
-    fn advance(&mut self, site: &Site, answer: &mut dyn FnMut(Head<'_>) -> Vec<u8>) {
+    /// Reads and writes as much as possible without blocking. Calls `respond` once, with a complete
+    /// head.
+    fn advance(&mut self, site: &Site, respond: &mut dyn FnMut(Head<'_>) -> Vec<u8>) {
         if self.state == State::Reading {
             let open = self.read_head();
             match (site.read(&self.head[..self.read]), self.peer) {
                 (None, _) if open => {}
                 (None, _) => self.state = State::Closed,
                 (Some(_), Peer::Foreign) => self.respond(Refusal::OtherUser.response()),
-                (Some(head), Peer::Welcome | Peer::Unchecked) => {
-                    self.was_left = !open;
-                    let response = answer(head);
+                (Some(head), Peer::Trusted | Peer::Unverified) => {
+                    self.closed_early = !open;
+                    let response = respond(head);
                     self.respond(response);
                 }
             }
@@ -377,14 +377,14 @@ impl Connection {
         }
     }
 
-    /// True while more may come.
+    /// True if the client may send more.
     fn read_head(&mut self) -> bool {
         while self.read < HEAD_LIMIT {
             match self.stream.read(&mut self.head[self.read..]) {
                 Ok(0) => return false,
                 Ok(count) => self.read += count,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return true,
-                Err(error) if is_passing(error.kind()) => {}
+                Err(error) if is_transient(error.kind()) => {}
                 Err(_) => return false,
             }
         }
@@ -413,11 +413,11 @@ impl Connection {
     }
 
     fn drain(&mut self) {
-        let mut scrap = Zeroizing::new([0; 4096]);
+        let mut discarded = Zeroizing::new([0; 4096]);
         while self.read < HEAD_LIMIT + DRAIN_LIMIT {
-            match self.stream.read(&mut scrap[..]) {
+            match self.stream.read(&mut discarded[..]) {
                 Ok(0) => {
-                    self.was_finished = true;
+                    self.closed_after = true;
                     break;
                 }
                 Ok(count) => self.read += count,
@@ -433,27 +433,26 @@ impl Connection {
         !self.response.is_empty() && self.written == self.response.len()
     }
 
-    /// Whether somebody was still there to read the response: one that was written to a tab which
-    /// has been reloaded in the meantime is seen by nobody.
+    /// Whether the browser shows the response. After a reload, it ignores the first response.
     fn is_received(&self) -> bool {
-        self.is_sent() && self.was_finished && !self.was_left
+        self.is_sent() && self.closed_after && !self.closed_early
     }
 
-    /// Nothing is lost with it.
+    /// Whether the connection can be dropped without losing a request.
     fn is_spent(&self) -> bool {
         self.peer == Peer::Foreign || matches!(self.state, State::Draining | State::Closed)
     }
 }
 
-/// Errors of a call that may simply be made again.
-fn is_passing(kind: ErrorKind) -> bool {
+/// Whether a call that failed with this error can be repeated at once.
+fn is_transient(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::Interrupted | ErrorKind::ConnectionAborted)
 }
 
-/// How many free ports are tried until one is free for both families.
+/// How many free ports to try until one is free for both IPv4 and IPv6.
 const PORT_TRIES: usize = 16;
 
-/// Plain sockets: no `SO_REUSEPORT`, by which another process could take a share of the callers.
+/// Binds without `SO_REUSEPORT`, so another process can't receive some of the connections.
 fn bind(redirect: &RedirectUri) -> Result<Vec<Socket>, ListenerError> {
     let failed = |error: io::Error| match (redirect.port, error.kind()) {
         (Some(port), ErrorKind::AddrInUse) => ListenerError::PortTaken { port },
@@ -479,9 +478,10 @@ fn bind(redirect: &RedirectUri) -> Result<Vec<Socket>, ListenerError> {
                 let port = v4.local_addr()?.port();
                 match Socket::bind((Ipv6Addr::LOCALHOST, port)) {
                     Ok(v6) => return Ok(vec![v4, v6]),
-                    // Whoever has it there would get the code of a browser that prefers IPv6.
+                    // The program that uses this IPv6 port would receive the code if the browser
+                    // prefers IPv6.
                     Err(error) if is_occupied(error.kind()) => last = error.kind(),
-                    // No IPv6 on this machine, so no browser on it prefers that.
+                    // This machine has no IPv6, so no browser uses it.
                     Err(_) => return Ok(vec![v4]),
                 }
             }
@@ -490,7 +490,7 @@ fn bind(redirect: &RedirectUri) -> Result<Vec<Socket>, ListenerError> {
     }
 }
 
-/// Windows says `PermissionDenied` for a port that another program holds exclusively.
+/// Windows returns `PermissionDenied` for a port that another program uses exclusively.
 fn is_occupied(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::AddrInUse | ErrorKind::PermissionDenied)
 }

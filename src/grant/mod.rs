@@ -1,7 +1,6 @@
-//! The grants that need a person: in the browser, or with a code on another device.
+//! The grants in which the user signs in: in a browser, or with a code on another device.
 //!
-//! They end with what the provider answered; exchanging, checking and keeping it is the
-//! session's part.
+//! They return the provider's response. `session` exchanges, verifies and saves it.
 
 pub mod browser;
 pub mod device;

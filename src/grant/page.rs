@@ -1,10 +1,10 @@
-//! The page that a person sees in the browser when the sign-in is over.
+//! The page that the browser shows after the sign-in.
 //!
-//! It holds fixed sentences, no script, and nothing that came over the network but the name of
-//! who signed in, escaped. Nothing that the provider or the request said is repeated: an error
-//! text in this page would be a stranger's words under our name.
+//! It has fixed sentences and no script. The only text from the network is the name of the user who
+//! signed in, escaped. The page never repeats an error message of the provider or a part of the
+//! request, because anyone could put text on the page that seems to come from hallpass.
 //!
-//! The style is inline and named by its hash: <https://www.w3.org/TR/CSP3/#framework-directive-source-list>.
+//! The style is inline and allowed by its hash: <https://www.w3.org/TR/CSP3/#framework-directive-source-list>.
 
 use std::fmt::Write as _;
 
@@ -12,14 +12,14 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest as _, Sha256};
 
-/// How a sign-in ended, as the person is told.
+/// The result of a sign-in, to be shown to the user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Page<'a> {
     pub provider: &'a str,
     pub account: &'a str,
-    /// What a person types to sign in to this account.
+    /// The command that signs in to this account.
     pub login: &'a str,
-    /// The same for another account beside it.
+    /// The command that adds another account.
     pub login_elsewhere: &'a str,
     pub ending: Ending<'a>,
 }
@@ -27,16 +27,16 @@ pub struct Page<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending<'a> {
     SignedIn {
-        /// Who that is at the provider, where it said so.
+        /// The user's name at the provider, if known.
         who: Option<&'a str>,
-        /// Whether the session is saved: if not, the next command signs in again.
+        /// Whether the session is saved. If not, the next command signs in again.
         saved: bool,
     },
-    /// The person said no.
+    /// The user declined.
     Declined,
-    /// The provider did not answer in time.
+    /// The provider did not respond in time.
     TimedOut,
-    /// Another person signed in than the one whom the account is pinned to.
+    /// A different person signed in than before, and the account is pinned to the first one.
     OtherPerson {
         pinned: &'a str,
         who: &'a str,
@@ -44,24 +44,24 @@ pub enum Ending<'a> {
     Failed(Failure),
 }
 
-/// Why a sign-in came to nothing; each has a fixed sentence.
+/// Why a sign-in failed. Each reason has a fixed text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Failure {
-    /// The provider sent an error in place of a code.
+    /// The provider sent an error instead of a code.
     Provider,
-    /// The provider could not be reached for the exchange.
+    /// The provider could not be reached to exchange the code.
     Unreachable,
-    /// The provider did not give a token for the code.
+    /// The provider did not issue a token for the code.
     Exchange,
-    /// The ID token did not hold.
+    /// The ID token could not be verified.
     IdToken,
-    /// The account is pinned to a person, and the provider did not say who signed in.
+    /// The account is pinned to a person, and the provider did not report who signed in.
     UnknownPerson,
-    /// The token could not be kept.
+    /// The session could not be saved.
     Store,
 }
 
-/// A page ready to be sent. `csp` admits its one inline style, and nothing else.
+/// A page as HTML. `csp` allows only its inline style.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rendered {
     pub status: u16,
@@ -71,15 +71,15 @@ pub struct Rendered {
 
 impl Page<'_> {
     pub fn render(&self) -> Rendered {
-        let Words {
-            mood,
+        let Text {
+            tone,
             headline,
             sentence,
-            then,
-        } = self.words();
+            next,
+        } = self.text();
         let mut html = String::with_capacity(8 * 1024);
         let style = style();
-        // Writing to a String cannot fail. The empty icon spares a request for /favicon.ico.
+        // Writing to a String cannot fail. The empty icon prevents a request for /favicon.ico.
         let _ = write!(
             html,
             "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
@@ -88,29 +88,29 @@ impl Page<'_> {
              <title>{headline} – hallpass</title>\n<link rel=\"icon\" href=\"data:,\">\n\
              <style>{style}</style>\n</head>\n<body>\n\
              <main role=\"status\" class=\"{class}\">\n{icon}\n<h1>{headline}</h1>\n",
-            class = mood.class(),
-            icon = mood.icon(),
+            class = tone.class(),
+            icon = tone.icon(),
         );
         let _ = writeln!(html, "<p>{sentence}</p>");
-        html.push_str(&self.names());
-        match then {
-            Then::Close => {
-                html.push_str("<p>You can close this tab and go back to your terminal.</p>\n");
+        html.push_str(&self.details());
+        match next {
+            Next::Close => {
+                html.push_str("<p>You can close this tab and return to your terminal.</p>\n");
             }
-            Then::Again { lead } => {
+            Next::Retry { lead } => {
                 let login = escaped(self.login);
                 let _ = writeln!(html, "<p>{lead}</p>\n<code>{login}</code>");
             }
-            Then::Elsewhere { lead } => {
+            Next::AddAccount { lead } => {
                 let login = escaped(self.login_elsewhere);
                 let _ = writeln!(html, "<p>{lead}</p>\n<code>{login}</code>");
             }
         }
-        html.push_str("</main>\n<footer>hallpass, on this computer</footer>\n</body>\n</html>\n");
+        html.push_str("</main>\n<footer>This page is from hallpass on your computer</footer>\n</body>\n</html>\n");
         Rendered {
             status: match self.ending {
                 Ending::SignedIn { .. } => 200,
-                // Not 408, which browsers take as a reason to send the request again.
+                // Not 408, because browsers repeat the request after that.
                 Ending::Declined
                 | Ending::TimedOut
                 | Ending::OtherPerson { .. }
@@ -121,49 +121,49 @@ impl Page<'_> {
         }
     }
 
-    fn words(&self) -> Words {
-        let again = Then::Again {
-            lead: "To try again, run",
+    fn text(&self) -> Text {
+        let retry = Next::Retry {
+            lead: "To try again, run:",
         };
         match self.ending {
-            Ending::SignedIn { saved, .. } => Words {
-                mood: Mood::Good,
+            Ending::SignedIn { saved, .. } => Text {
+                tone: Tone::Good,
                 headline: "You are signed in",
                 sentence: if saved {
-                    "hallpass can now answer your tools."
+                    "hallpass saved your session on this computer."
                 } else {
-                    "The command that asked has its answer. hallpass has no place to save the \
-                     session here, so the next command signs in again."
+                    "hallpass could not save your session on this computer, so the next command \
+                     signs in again."
                 },
-                then: Then::Close,
+                next: Next::Close,
             },
-            Ending::Declined => Words {
-                mood: Mood::Calm,
+            Ending::Declined => Text {
+                tone: Tone::Calm,
                 headline: "The sign-in was declined",
-                sentence: "Nothing was stored.",
-                then: again,
+                sentence: "Nothing was saved.",
+                next: retry,
             },
-            Ending::TimedOut => Words {
-                mood: Mood::Calm,
+            Ending::TimedOut => Text {
+                tone: Tone::Calm,
                 headline: "The provider took too long",
-                sentence: "You signed in, but it did not hand out the token in time. \
-                           Nothing was stored.",
-                then: again,
+                sentence: "You signed in, but the provider did not issue a token in time. \
+                           Nothing was saved.",
+                next: retry,
             },
-            Ending::OtherPerson { .. } => Words {
-                mood: Mood::Bad,
+            Ending::OtherPerson { .. } => Text {
+                tone: Tone::Bad,
                 headline: "A different person signed in",
-                sentence: "This account belongs to a different person. What was stored before is \
+                sentence: "This account belongs to a different person, and its session is \
                            unchanged. To choose another account, sign in again.",
-                then: Then::Elsewhere {
-                    lead: "To use both, add the new one as a separate account",
+                next: Next::AddAccount {
+                    lead: "To use both, add the new one as a separate account:",
                 },
             },
-            Ending::Failed(reason) => reason.words(again),
+            Ending::Failed(reason) => reason.text(retry),
         }
     }
 
-    fn names(&self) -> String {
+    fn details(&self) -> String {
         let mut rows = vec![("Provider", self.provider), ("Account", self.account)];
         match self.ending {
             Ending::SignedIn { who, .. } => rows.extend(who.map(|who| ("Signed in as", who))),
@@ -174,7 +174,7 @@ impl Page<'_> {
         }
         let mut list = String::from("<dl>\n");
         for (name, value) in rows {
-            // bdi: a name in a right-to-left script leaves its neighbours where they are.
+            // bdi: a name in a right-to-left script doesn't reorder the text around it.
             let _ = writeln!(list, "<dt>{name}</dt><dd><bdi>{}</bdi></dd>", shown(value));
         }
         list.push_str("</dl>\n");
@@ -183,102 +183,103 @@ impl Page<'_> {
 }
 
 impl Failure {
-    fn words(self, again: Then) -> Words {
-        let (headline, sentence, then) = match self {
+    fn text(self, retry: Next) -> Text {
+        let (headline, sentence, next) = match self {
             Failure::Provider => (
                 "The provider reported an error",
-                "Nothing was stored. Your terminal says what the error was.",
-                again,
+                "Nothing was saved. Your terminal shows the error.",
+                retry,
             ),
             Failure::Unreachable => (
                 "The provider could not be reached",
-                "You signed in, but fetching the token failed on the way. Nothing was stored.",
-                Then::Again {
-                    lead: "Once it can be reached again, run",
+                "You signed in, but hallpass could not connect to the provider to get a token. \
+                 Nothing was saved.",
+                Next::Retry {
+                    lead: "When the connection works again, run:",
                 },
             ),
             Failure::Exchange => (
-                "The provider gave no token",
-                "You signed in, but the provider refused to exchange that for a token. \
-                 Nothing was stored. Your terminal says more.",
-                again,
+                "The provider did not issue a token",
+                "You signed in, but the provider did not issue a token. \
+                 Nothing was saved. Your terminal shows the reason.",
+                retry,
             ),
             Failure::IdToken => (
-                "The provider’s answer could not be verified",
-                "It did not prove who signed in, so nothing of it was stored. \
-                 Your terminal says what was wrong.",
-                again,
+                "The provider’s response could not be verified",
+                "You signed in, but the provider did not prove who you are. \
+                 Nothing was saved. Your terminal shows the reason.",
+                retry,
             ),
             Failure::UnknownPerson => (
-                "It is not clear who signed in",
-                "This account belongs to one person, and the provider did not say who has just \
-                 signed in. What was stored before is unchanged.",
-                again,
+                "The provider did not report who signed in",
+                "This account belongs to one person, so hallpass must know who signed in. \
+                 Its session is unchanged.",
+                retry,
             ),
             Failure::Store => (
-                "The token could not be stored",
-                "You signed in, but this computer could not keep the token. \
-                 Your terminal says why.",
-                Then::Again {
-                    lead: "When that is mended, run",
+                "The session could not be saved",
+                "You signed in, but hallpass could not save the session on this computer. \
+                 Your terminal shows the reason.",
+                Next::Retry {
+                    lead: "When this is fixed, run:",
                 },
             ),
         };
-        Words {
-            mood: Mood::Bad,
+        Text {
+            tone: Tone::Bad,
             headline,
             sentence,
-            then,
+            next,
         }
     }
 }
 
-struct Words {
-    mood: Mood,
+struct Text {
+    tone: Tone,
     headline: &'static str,
     sentence: &'static str,
-    then: Then,
+    next: Next,
 }
 
 /// What to do next.
-enum Then {
+enum Next {
     Close,
-    Again { lead: &'static str },
-    Elsewhere { lead: &'static str },
+    Retry { lead: &'static str },
+    AddAccount { lead: &'static str },
 }
 
 #[derive(Clone, Copy)]
-enum Mood {
+enum Tone {
     Good,
     Calm,
     Bad,
 }
 
-impl Mood {
+impl Tone {
     fn class(self) -> &'static str {
         match self {
-            Mood::Good => "good",
-            Mood::Calm => "calm",
-            Mood::Bad => "bad",
+            Tone::Good => "good",
+            Tone::Calm => "calm",
+            Tone::Bad => "bad",
         }
     }
 
     fn icon(self) -> &'static str {
         match self {
-            Mood::Good => {
+            Tone::Good => {
                 r#"<svg viewBox="0 0 24 24" aria-hidden="true"><path d="M4.5 12.5l5 5 10-11"/></svg>"#
             }
-            Mood::Calm => {
+            Tone::Calm => {
                 r#"<svg viewBox="0 0 24 24" aria-hidden="true"><path d="M5 12h14"/></svg>"#
             }
-            Mood::Bad => {
+            Tone::Bad => {
                 r#"<svg viewBox="0 0 24 24" aria-hidden="true"><path d="M12 5v8.5M12 18.5v.01"/></svg>"#
             }
         }
     }
 }
 
-/// The policy under which every response of the listener is shown.
+/// The content security policy of every response.
 pub(super) fn content_security_policy() -> String {
     let hash = STANDARD.encode(Sha256::digest(style()));
     format!(
@@ -287,16 +288,15 @@ pub(super) fn content_security_policy() -> String {
     )
 }
 
-/// The style as a browser hashes it: its parser turns each CRLF into LF before, and a checkout on
-/// Windows may have put them there.
+/// The style as a browser hashes it, without the carriage returns of a checkout on Windows.
 fn style() -> String {
     include_str!("page.css").replace('\r', "")
 }
 
-/// Longest name shown, in characters. A person recognizes one by less.
+/// The longest name that the page shows, in characters.
 const NAME_LIMIT: usize = 200;
 
-/// A name for HTML: cut and escaped.
+/// A name for HTML: truncated and escaped.
 fn shown(name: &str) -> String {
     match name.char_indices().nth(NAME_LIMIT) {
         Some((end, _)) => escaped(&name[..end]) + "…",
@@ -304,7 +304,7 @@ fn shown(name: &str) -> String {
     }
 }
 
-/// Text for HTML, with nothing in it that draws over its neighbours.
+/// Text for HTML, without invisible characters.
 fn escaped(raw: &str) -> String {
     let mut text = String::with_capacity(raw.len());
     for c in raw.chars() {
@@ -321,8 +321,8 @@ fn escaped(raw: &str) -> String {
     text
 }
 
-/// Controls, line separators, and the characters that turn the direction of what follows
-/// (Unicode's `Bidi_Control`, <https://www.unicode.org/reports/tr9/>).
+/// Control characters, line separators, and characters that change the text direction (Unicode's
+/// `Bidi_Control`, <https://www.unicode.org/reports/tr9/>).
 fn is_invisible(c: char) -> bool {
     c.is_control()
         || matches!(c,
@@ -369,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn each_page_names_provider_and_account_and_says_what_to_do_next() {
+    fn every_page_names_provider_account_and_next_step() {
         for page in every_page("gitlab", "work", "ada@example.org") {
             let html = page.render().html;
             assert!(html.contains("<bdi>gitlab</bdi>"), "{page:?}");
@@ -386,7 +386,7 @@ mod tests {
     }
 
     #[test]
-    fn who_signed_in_is_named_where_it_is_known() {
+    fn the_signed_in_user_is_named_if_known() {
         for page in every_page("gitlab", "work", "ada@example.org") {
             let html = page.render().html;
             let named = match page.ending {
@@ -403,7 +403,7 @@ mod tests {
     }
 
     #[test]
-    fn a_command_is_shown_whole_and_cannot_write_markup() {
+    fn a_command_is_never_truncated_and_is_escaped() {
         let login = format!(
             "hallpass login --issuer-url 'https://{}<b>'",
             "a".repeat(300)
@@ -417,7 +417,7 @@ mod tests {
     }
 
     #[test]
-    fn only_success_says_so() {
+    fn only_a_success_says_signed_in() {
         for page in every_page("p", "a", "w") {
             let Rendered { status, html, .. } = page.render();
             let success = matches!(page.ending, Ending::SignedIn { .. });
@@ -427,7 +427,7 @@ mod tests {
     }
 
     #[test]
-    fn names_cannot_write_markup_or_turn_the_text_around() {
+    fn names_are_escaped_without_bidi_characters() {
         for (name, expected) in [
             ("<script>", "&lt;script&gt;"),
             ("\"'&", "&quot;&#39;&amp;"),
@@ -448,15 +448,15 @@ mod tests {
     }
 
     #[test]
-    fn a_long_name_is_cut() {
+    fn a_long_name_is_truncated() {
         assert_eq!(shown(&"é".repeat(200)), "é".repeat(200));
         assert_eq!(shown(&"é".repeat(201)), "é".repeat(200) + "…");
-        // Cut before it is escaped: no half of an entity.
+        // The name is truncated before it is escaped, so no entity is split.
         assert!(shown(&"&".repeat(300)).ends_with("&amp;…"));
     }
 
     #[test]
-    fn the_policy_names_the_one_style_and_there_is_nothing_else_it_would_have_to_allow() {
+    fn the_policy_allows_only_the_inline_style() {
         for page in every_page("p", "a", "w") {
             let Rendered { html, csp, .. } = page.render();
             let (_, rest) = html.split_once("<style>").unwrap();

@@ -190,8 +190,8 @@ mod tests {
             let der = base64::engine::general_purpose::STANDARD.decode(text.trim());
             CertificateDer::from(der.unwrap())
         };
-        let own = certificate(include_str!("self_signed_of_the_tests/localhost.txt"));
-        let another = certificate(include_str!("self_signed_of_the_tests/another.txt"));
+        let own = certificate(include_str!("test_certificates/localhost.txt"));
+        let another = certificate(include_str!("test_certificates/another.txt"));
         // Within the certificate's hundred years.
         let now = UnixTime::since_unix_epoch(std::time::Duration::from_secs(1_800_000_000));
         let long_ago = UnixTime::since_unix_epoch(std::time::Duration::from_secs(1_000_000_000));

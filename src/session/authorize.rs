@@ -185,9 +185,9 @@ impl Account<'_> {
                         if self.context.settings.flow == Flow::Auto
                             && metadata.device_authorization_endpoint.is_some() =>
                     {
-                        self.context
-                            .terminal
-                            .warn(&format!("{cause}; a device code goes without"));
+                        self.context.terminal.warn(&format!(
+                            "could not start the browser ({cause}); using a device code instead"
+                        ));
                         self.by_device(&metadata, &client, pinned.as_ref(), deadline, keeps)
                     }
                     other => other,
@@ -220,7 +220,7 @@ impl Account<'_> {
         };
         let scopes = provider.asked_scopes(metadata.scopes_supported.as_deref());
         let prompt = prompt_for(&scopes, &provider.extra_params, account_prompt);
-        let ask = browser::Ask {
+        let ask = browser::Request {
             endpoint: endpoint(
                 metadata.authorization_endpoint.as_ref(),
                 "authorization_endpoint",
@@ -247,11 +247,15 @@ impl Account<'_> {
         let prepared = browser::prepare(&ask, |request| self.pushed(metadata, client, request))?;
         let token_endpoint = endpoint(metadata.token_endpoint.as_ref(), "token_endpoint")?;
         self.was_shown.set(true);
-        let answered =
-            match prepared.answered(&ask, browser, self.context.env, self.context.terminal) {
-                Ok(answered) => answered,
-                Err(error) => return Err(self.not_answered(error)),
-            };
+        let answered = match prepared.wait_for_response(
+            &ask,
+            browser,
+            self.context.env,
+            self.context.terminal,
+        ) {
+            Ok(answered) => answered,
+            Err(error) => return Err(self.not_answered(error)),
+        };
         self.commit();
         let request = token::code_request(
             client,
@@ -333,9 +337,9 @@ impl Account<'_> {
                 Error::Browser(error)
             }
             BrowserError::Listener(_)
-            | BrowserError::NowhereToPush
-            | BrowserError::NotSent(_)
-            | BrowserError::NotTaken(_) => Error::Browser(error),
+            | BrowserError::NoPushEndpoint
+            | BrowserError::PushFailed(_)
+            | BrowserError::PushRejected(_) => Error::Browser(error),
         }
     }
 
@@ -373,7 +377,7 @@ impl Account<'_> {
             return None;
         }
         let Some(endpoint) = &metadata.pushed_authorization_request_endpoint else {
-            return Some(Err(BrowserError::NowhereToPush));
+            return Some(Err(BrowserError::NoPushEndpoint));
         };
         let push = token::pushed_authorization_request(client, &request.parameters());
         let response = match self
@@ -381,11 +385,11 @@ impl Account<'_> {
             .post(endpoint, &push.body(), push.authorization().as_ref())
         {
             Ok(response) => response,
-            Err(error) => return Some(Err(BrowserError::NotSent(error))),
+            Err(error) => return Some(Err(BrowserError::PushFailed(error))),
         };
         let request_uri = match token::parse_pushed(response.status, response.body.expose()) {
             Ok(request_uri) => request_uri,
-            Err(fault) => return Some(Err(BrowserError::NotTaken(fault.redact(&push)))),
+            Err(fault) => return Some(Err(BrowserError::PushRejected(fault.redact(&push)))),
         };
         let mut url = request.endpoint.clone();
         url.query_pairs_mut()
@@ -403,14 +407,14 @@ impl Account<'_> {
         keeps: bool,
     ) -> Result<Versioned<Session>, Error> {
         let provider = &self.provider;
-        let ask = device::Ask {
+        let ask = device::Request {
             device_endpoint: endpoint(
                 metadata.device_authorization_endpoint.as_ref(),
                 "device_authorization_endpoint",
             )?,
             token_endpoint: endpoint(metadata.token_endpoint.as_ref(), "token_endpoint")?,
             client: *client,
-            request: token::device_authorization_request(
+            authorization: token::device_authorization_request(
                 client,
                 &provider.asked_scopes(metadata.scopes_supported.as_deref()),
                 &provider.resources,
@@ -426,7 +430,7 @@ impl Account<'_> {
             |error| match error {
                 DeviceError::Declined(cause) => Error::Declined { cause, login },
                 DeviceError::TimedOut => Error::TimedOut { login, sent: None },
-                DeviceError::NotBegun(_) | DeviceError::Http(_) | DeviceError::Failed(_) => {
+                DeviceError::NotStarted(_) | DeviceError::Http(_) | DeviceError::Failed(_) => {
                     Error::Device(error)
                 }
             },

@@ -14,7 +14,7 @@ impl Account<'_> {
         let Some((tab, told)) = self.waiting_tab.borrow_mut().take() else {
             return;
         };
-        tab.tell(&Page {
+        tab.show(&Page {
             provider: &self.provider.name,
             account: &self.identity.account,
             login: &self.login.this,

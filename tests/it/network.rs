@@ -110,7 +110,7 @@ fn an_exchange_that_fails_on_the_way_is_named_to_tool_and_tab_and_keeps_nothing(
         let page = scene.sandbox.page();
         // A portal did answer, only not with a token.
         let expected = if matches!(trouble, Trouble::Answer(PORTAL)) {
-            "gave no token"
+            "did not issue a token"
         } else if matches!(trouble, Trouble::Hang | Trouble::Drip(_)) {
             "took too long"
         } else {

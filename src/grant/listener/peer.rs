@@ -1,34 +1,36 @@
-//! Whose socket the other end of a loopback connection is.
+//! Finds out which user owns the other end of a loopback connection.
 //!
-//! Any user of the host can connect to a loopback port. One who reads the authorization URL in the
-//! browser's arguments knows `state`; he could sign in as himself and deliver his code here, and our
-//! user would work in his account from then on. Linux tells the owner of each socket through
-//! `sock_diag` (<https://man7.org/linux/man-pages/man7/sock_diag.7.html>), one socket at a time and
-//! at the same price however many there are; elsewhere there is no cheap way to know.
+//! Any user of the host can connect to a loopback port. An attacker who reads the authorization URL in
+//! the browser's arguments knows `state`. They could sign in as themselves and send their code here, so
+//! that the user would work in the attacker's account. Linux shows the owner of a single socket through
+//! `sock_diag` (<https://man7.org/linux/man-pages/man7/sock_diag.7.html>), however many sockets there
+//! are. Other systems have no fast way to find out.
 
 use mio::net::TcpStream;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Peer {
-    /// Ours or root's.
+    /// Owned by this user or root.
     #[cfg_attr(
         not(any(target_os = "linux", test)),
-        expect(dead_code, reason = "only Linux says whose a socket is")
+        expect(dead_code, reason = "only Linux shows the owner of a socket")
     )]
-    Welcome,
-    /// The system tells us of no socket, not even of our own. Treated as welcome.
-    Unchecked,
-    /// Another user's, or left behind by a process that no longer waits for the response.
+    Trusted,
+    /// The system shows no sockets, not even this process's own. Treated as trusted.
+    Unverified,
+    /// Owned by another user, or by no process that is still waiting for the response.
     Foreign,
 }
 
 #[cfg(not(target_os = "linux"))]
 pub(super) fn of(_stream: &TcpStream) -> Peer {
-    Peer::Unchecked
+    Peer::Unverified
 }
 
 #[cfg(target_os = "linux")]
-pub(super) use linux::of;
+pub(super) fn of(stream: &TcpStream) -> Peer {
+    linux::peer(stream)
+}
 
 #[cfg(target_os = "linux")]
 mod linux {
@@ -46,19 +48,19 @@ mod linux {
     use super::{Peer, TcpStream};
     use crate::identity::Owner;
 
-    pub(in super::super) fn of(stream: &TcpStream) -> Peer {
-        let (Ok(peer), Ok(own)) = (stream.peer_addr(), stream.local_addr()) else {
+    pub(super) fn peer(stream: &TcpStream) -> Peer {
+        let (Ok(remote), Ok(local)) = (stream.peer_addr(), stream.local_addr()) else {
             return Peer::Foreign;
         };
-        let theirs = socket(peer, own);
-        let ours = socket(own, peer);
-        // A connection that was reset is in no table, and what it had sent can still be read. Asked
-        // last: if it is connected now, it was connected before.
+        let theirs = socket(remote, local);
+        let ours = socket(local, remote);
+        // The kernel doesn't show a connection that was reset, but its data can still be read. This
+        // comes last: if the socket is connected now, it was connected before.
         let is_connected = stream.peer_addr().is_ok();
         judge(&theirs, &ours, is_connected)
     }
 
-    /// What `sock_diag` tells about one socket.
+    /// One socket, as shown by `sock_diag`.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     struct Socket {
         state: u8,
@@ -66,19 +68,19 @@ mod linux {
         inode: u32,
     }
 
-    /// `Ok(None)` is a socket that the kernel does not know.
-    type Answer = Result<Option<Socket>, Errno>;
+    /// `Ok(None)`: the kernel doesn't know the socket.
+    type Lookup = Result<Option<Socket>, Errno>;
 
-    fn judge(theirs: &Answer, ours: &Answer, is_connected: bool) -> Peer {
+    fn judge(theirs: &Lookup, ours: &Lookup, is_connected: bool) -> Peer {
         match (theirs, ours) {
             (Ok(Some(socket)), _) => socket.judge(),
-            // Where even our own end is not found, this kernel does not answer such questions: a
-            // sandbox's (gVisor), or one without inet_diag.
-            (Ok(None), Ok(None)) if is_connected => Peer::Unchecked,
+            // If the kernel doesn't even show this process's own end, it doesn't support the query: it
+            // is a sandbox (gVisor), or it lacks inet_diag.
+            (Ok(None), Ok(None)) if is_connected => Peer::Unverified,
             (Err(theirs), Err(ours))
-                if is_connected && is_refusal(*theirs) && is_refusal(*ours) =>
+                if is_connected && is_unsupported(*theirs) && is_unsupported(*ours) =>
             {
-                Peer::Unchecked
+                Peer::Unverified
             }
             (Ok(None) | Err(_), Ok(_) | Err(_)) => Peer::Foreign,
         }
@@ -87,23 +89,23 @@ mod linux {
     impl Socket {
         fn judge(self) -> Peer {
             let trusted = match self.owner {
-                // Root needs no such trick to take over a sign-in, and the forwarders that bring a
-                // browser from outside (WSL's, a container engine's) run as root.
+                // Root can take over a sign-in anyway. Forwarders for a browser outside (WSL's, a
+                // container engine's) run as root.
                 Owner::User | Owner::Root => true,
                 Owner::Unknown | Owner::Other(_) => false,
             };
-            // A socket that its process has closed has no inode, and is shown as root's.
+            // A socket that its process has closed has no inode, and root as its owner.
             if trusted && self.state == TCP_ESTABLISHED && self.inode != 0 {
-                Peer::Welcome
+                Peer::Trusted
             } else {
                 Peer::Foreign
             }
         }
     }
 
-    /// Whether an error means that this kernel or sandbox does not answer at all. Any other one may
-    /// have been brought about.
-    fn is_refusal(error: Errno) -> bool {
+    /// Whether an error means that this kernel or sandbox doesn't support the query. An attacker may
+    /// be able to cause any other error.
+    fn is_unsupported(error: Errno) -> bool {
         matches!(
             error,
             Errno::AFNOSUPPORT
@@ -115,18 +117,18 @@ mod linux {
         )
     }
 
-    /// Asks for the one socket that is bound to `local` and connected to `remote`.
-    fn socket(local: SocketAddr, remote: SocketAddr) -> Answer {
+    /// Looks up the socket that is bound to `local` and connected to `remote`.
+    fn socket(local: SocketAddr, remote: SocketAddr) -> Lookup {
         let reply = exchange(&request(local, remote))?;
         match reply.payload {
             NetlinkPayload::InnerMessage(SockDiagMessage::InetResponse(response)) => {
                 let header = response.header;
                 let found = |ip, port| SocketAddr::new(ip, port);
                 let id = &header.socket_id;
-                // Without such a connection the kernel answers with a listener on that port.
-                let is_asked_for = same(found(id.source_address, id.source_port), local)
+                // Without such a connection, the kernel returns a listener on that port.
+                let is_requested = same(found(id.source_address, id.source_port), local)
                     && same(found(id.destination_address, id.destination_port), remote);
-                Ok(is_asked_for.then(|| Socket {
+                Ok(is_requested.then(|| Socket {
                     state: header.state,
                     owner: Owner::of(header.uid),
                     inode: header.inode,
@@ -144,9 +146,9 @@ mod linux {
         }
     }
 
-    /// A socket of the other family has an IPv4 address as `::ffff:127.0.0.1`.
-    fn same(found: SocketAddr, asked: SocketAddr) -> bool {
-        found.port() == asked.port() && found.ip().to_canonical() == asked.ip().to_canonical()
+    /// Compares addresses. An IPv6 socket shows an IPv4 address as `::ffff:127.0.0.1`.
+    fn same(one: SocketAddr, other: SocketAddr) -> bool {
+        one.port() == other.port() && one.ip().to_canonical() == other.ip().to_canonical()
     }
 
     fn request(local: SocketAddr, remote: SocketAddr) -> Vec<u8> {
@@ -164,7 +166,7 @@ mod linux {
                 source_address: local.ip(),
                 destination_address: remote.ip(),
                 interface_id: 0,
-                // INET_DIAG_NOCOOKIE: the addresses are enough.
+                // INET_DIAG_NOCOOKIE: look up by the addresses alone.
                 cookie: [0xff; 8],
             },
         };
@@ -176,19 +178,19 @@ mod linux {
     }
 
     fn exchange(request: &[u8]) -> Result<NetlinkMessage<SockDiagMessage>, Errno> {
-        /// An answer has 88 bytes, and attributes that are few and small.
+        /// A response has 88 bytes and a few small attributes.
         const LONGEST: usize = 8192;
 
         let kernel = connected()?;
         rustix::net::send(&kernel, request, SendFlags::empty())?;
-        // The kernel has answered by the time that it has taken the request.
+        // The kernel responds before `send` returns.
         let mut reply = vec![0; LONGEST];
         let (length, _) = rustix::net::recv(&kernel, &mut *reply, RecvFlags::DONTWAIT)?;
         let reply = reply.get(..length).unwrap_or_default();
         NetlinkMessage::deserialize(reply).map_err(|_| Errno::PROTO)
     }
 
-    /// A socket on which nobody but the kernel is heard.
+    /// A socket that receives messages from the kernel only.
     fn connected() -> Result<OwnedFd, Errno> {
         let socket = rustix::net::socket_with(
             AddressFamily::NETLINK,
@@ -218,7 +220,7 @@ mod linux {
         }
 
         #[test]
-        fn only_our_user_and_root_are_welcome_and_only_while_they_wait() {
+        fn only_this_user_and_root_are_trusted_while_connected() {
             let ours = Ok(Some(found(Owner::User, TCP_ESTABLISHED, 7)));
             let left = Ok(Some(found(Owner::User, CLOSE_WAIT, 7)));
             for (theirs, ours, is_connected, expected) in [
@@ -226,13 +228,13 @@ mod linux {
                     Ok(Some(found(Owner::User, TCP_ESTABLISHED, 33))),
                     ours,
                     true,
-                    Peer::Welcome,
+                    Peer::Trusted,
                 ),
                 (
                     Ok(Some(found(Owner::Root, TCP_ESTABLISHED, 33))),
                     ours,
                     true,
-                    Peer::Welcome,
+                    Peer::Trusted,
                 ),
                 (
                     Ok(Some(found(Owner::Other(1001), TCP_ESTABLISHED, 33))),
@@ -264,27 +266,27 @@ mod linux {
                     true,
                     Peer::Foreign,
                 ),
-                // It is gone, and there was no room for its TIME_WAIT.
+                // The socket is gone, and the kernel had no room for its TIME_WAIT.
                 (Ok(None), left, true, Peer::Foreign),
                 (Ok(None), ours, true, Peer::Foreign),
-                // It was reset.
+                // The connection was reset.
                 (Ok(None), Ok(None), false, Peer::Foreign),
-                // The kernel knows nothing, or answers nothing.
-                (Ok(None), Ok(None), true, Peer::Unchecked),
+                // The kernel shows no sockets, or doesn't support the query.
+                (Ok(None), Ok(None), true, Peer::Unverified),
                 (
                     Err(Errno::PROTONOSUPPORT),
                     Err(Errno::PROTONOSUPPORT),
                     true,
-                    Peer::Unchecked,
+                    Peer::Unverified,
                 ),
                 (
                     Err(Errno::ACCESS),
                     Err(Errno::ACCESS),
                     true,
-                    Peer::Unchecked,
+                    Peer::Unverified,
                 ),
                 (Err(Errno::ACCESS), Err(Errno::ACCESS), false, Peer::Foreign),
-                // What another user can bring about is no reason to trust him.
+                // Another user can cause these errors, so they don't make a connection trusted.
                 (Err(Errno::MFILE), Err(Errno::MFILE), true, Peer::Foreign),
                 (Err(Errno::NOBUFS), ours, true, Peer::Foreign),
                 (Ok(None), Err(Errno::NOMEM), true, Peer::Foreign),
@@ -295,7 +297,7 @@ mod linux {
             }
         }
 
-        /// Whether the kernel answers at all; a sandbox's may not.
+        /// A listener and a client that is connected to it.
         fn pair(host: &str) -> Option<(TcpListener, TcpStream)> {
             let listener = TcpListener::bind(host).ok()?; // No IPv6 here.
             let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
@@ -303,24 +305,24 @@ mod linux {
         }
 
         #[test]
-        fn our_own_connection_is_found_and_one_that_ended_is_not_welcome() {
+        fn an_open_connection_is_trusted_and_a_closed_one_is_not() {
             for host in ["127.0.0.1:0", "[::1]:0"] {
                 let Some((listener, client)) = pair(host) else {
                     continue;
                 };
-                let (accepted, peer) = listener.accept().unwrap();
-                let own = accepted.local_addr().unwrap();
-                if is_unavailable(peer, own) {
+                let (accepted, remote) = listener.accept().unwrap();
+                let local = accepted.local_addr().unwrap();
+                if is_unavailable(remote, local) {
                     continue;
                 }
-                let found = socket(peer, own).unwrap().unwrap();
+                let found = socket(remote, local).unwrap().unwrap();
                 assert_eq!((found.owner, found.state), (Owner::User, TCP_ESTABLISHED));
                 assert_ne!(found.inode, 0);
                 accepted.set_nonblocking(true).unwrap();
                 let accepted = mio::net::TcpStream::from_std(accepted);
-                assert_eq!(of(&accepted), Peer::Welcome);
+                assert_eq!(peer(&accepted), Peer::Trusted);
                 drop(client);
-                assert_eq!(of(&accepted), Peer::Foreign, "{host}");
+                assert_eq!(peer(&accepted), Peer::Foreign, "{host}");
             }
         }
 
@@ -334,8 +336,8 @@ mod linux {
             }
         }
 
-        fn is_unavailable(peer: SocketAddr, own: SocketAddr) -> bool {
-            judge(&socket(peer, own), &socket(own, peer), true) == Peer::Unchecked
+        fn is_unavailable(remote: SocketAddr, local: SocketAddr) -> bool {
+            judge(&socket(remote, local), &socket(local, remote), true) == Peer::Unverified
         }
     }
 }

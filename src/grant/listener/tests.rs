@@ -1,4 +1,4 @@
-//! Each rule against a real socket, and each time the genuine callback still gets through.
+//! Tests each rule with a real socket, and that the genuine callback is still accepted afterwards.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -23,10 +23,10 @@ const PAGE: Page<'static> = Page {
     },
 };
 
-/// Longer than any test takes, so that one which hangs fails.
+/// Longer than any test takes, so a test that hangs fails.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What the client of a test knows of the listener.
+/// The listener's address, for the client of a test.
 struct Port {
     address: SocketAddr,
     authority: String,
@@ -50,7 +50,7 @@ impl Port {
         stream
     }
 
-    /// Sends as it stands, with `{host}` and `{path}` filled in, and reads to the end.
+    /// Sends the request with `{host}` and `{path}` filled in, and reads the whole response.
     fn send(&self, request: &str) -> String {
         let mut stream = self.connect();
         stream.write_all(self.fill(request).as_bytes()).unwrap();
@@ -71,20 +71,20 @@ impl Port {
         self.get(&format!("{{path}}?{GENUINE}"))
     }
 
-    /// The genuine callback, and then the page: what a browser does.
+    /// Requests the genuine callback and then the page, as a browser does.
     fn sign_in(&self) {
         assert_eq!(status(&self.genuine()), "303");
-        assert_eq!(status(&self.get(&self.clean())), "200");
+        assert_eq!(status(&self.get(&self.result_page())), "200");
     }
 
-    fn clean(&self) -> String {
+    fn result_page(&self) -> String {
         format!("{}/done", self.path.trim_end_matches('/'))
     }
 }
 
 fn read_all(stream: &mut TcpStream) -> String {
     let mut response = Vec::new();
-    // A dropped connection may end in a reset; what came before it counts.
+    // A dropped connection may end in a reset. The data before it counts.
     let _ = stream.read_to_end(&mut response);
     String::from_utf8(response).unwrap()
 }
@@ -105,8 +105,8 @@ fn header<'a>(response: &'a str, name: &str) -> Option<&'a str> {
     value
 }
 
-/// Runs `client` against a listener that takes only the genuine callback; gives back what the
-/// client returns, and each query that was judged.
+/// Runs `client` with a listener that accepts only the genuine callback. Returns the client's result
+/// and each judged query.
 fn with_listener<T>(mut listener: Listener, client: impl FnOnce(&Port) -> T) -> (T, Vec<String>) {
     let port = Port::of(&listener);
     thread::scope(|scope| {
@@ -115,9 +115,9 @@ fn with_listener<T>(mut listener: Listener, client: impl FnOnce(&Port) -> T) -> 
             let outcome = listener.wait(Instant::now() + PATIENCE, &mut |query| {
                 judged.push(query.to_owned());
                 if query == GENUINE {
-                    Verdict::Ended
+                    Verdict::Accepted
                 } else {
-                    Verdict::Refused
+                    Verdict::Rejected
                 }
             });
             if outcome.is_ok() {
@@ -134,9 +134,9 @@ fn bound() -> Listener {
     Listener::bind(&RedirectUri::default()).unwrap()
 }
 
-/// What a test sends first, and how it is answered; then the genuine callback and the page must
-/// still come, and only `judged` and the genuine query have been judged.
-fn refused_and_still_pending(requests: &[(impl AsRef<str>, &str)], judged: &[&str]) {
+/// Sends requests that must get these statuses. Then the genuine callback must still work, and only
+/// `judged` and the genuine query may have been judged.
+fn assert_refused_while_pending(requests: &[(impl AsRef<str>, &str)], judged: &[&str]) {
     let ((), queries) = with_listener(bound(), |port| {
         for (request, expected) in requests {
             let request = request.as_ref();
@@ -150,7 +150,7 @@ fn refused_and_still_pending(requests: &[(impl AsRef<str>, &str)], judged: &[&st
 }
 
 #[test]
-fn the_genuine_callback_is_sent_on_to_a_page_without_the_code() {
+fn the_genuine_callback_is_redirected_to_a_url_without_the_code() {
     for path in ["/callback", "/", "/done", "/a/b/"] {
         let redirect = RedirectUri {
             path: path.to_owned(),
@@ -162,9 +162,9 @@ fn the_genuine_callback_is_sent_on_to_a_page_without_the_code() {
             let location = header(&response, "Location").unwrap();
             assert_eq!(
                 location,
-                format!("http://{}{}", port.authority, port.clean())
+                format!("http://{}{}", port.authority, port.result_page())
             );
-            let page = port.get(&port.clean());
+            let page = port.get(&port.result_page());
             assert_eq!(status(&page), "200");
             assert!(page.contains("You are signed in"));
         });
@@ -173,8 +173,8 @@ fn the_genuine_callback_is_sent_on_to_a_page_without_the_code() {
 }
 
 #[test]
-fn only_our_host_is_answered() {
-    refused_and_still_pending(
+fn requests_for_other_hosts_are_refused() {
+    assert_refused_while_pending(
         &[
             ("GET {path}?secret HTTP/1.1\r\n\r\n", "400"),
             ("GET {path}?secret HTTP/1.0\r\n\r\n", "400"),
@@ -214,8 +214,8 @@ fn only_our_host_is_answered() {
 }
 
 #[test]
-fn a_page_of_another_origin_is_refused() {
-    refused_and_still_pending(
+fn requests_from_other_origins_are_refused() {
+    assert_refused_while_pending(
         &[
             (
                 "GET {path}?secret HTTP/1.1\r\nHost: {host}\r\nOrigin: https://evil.example\r\n\r\n",
@@ -247,7 +247,7 @@ fn a_page_of_another_origin_is_refused() {
 }
 
 #[test]
-fn a_prefetch_and_a_subresource_consume_nothing() {
+fn prefetches_and_subresources_never_consume_the_callback() {
     let mut requests = Vec::new();
     for (field, expected) in [
         ("Sec-Purpose: prefetch", "503"),
@@ -273,11 +273,11 @@ fn a_prefetch_and_a_subresource_consume_nothing() {
             format!("GET {{path}}?{GENUINE} HTTP/1.1\r\nHost: {{host}}\r\n{field}\r\n\r\n");
         requests.push((request, expected));
     }
-    refused_and_still_pending(&requests, &[]);
+    assert_refused_while_pending(&requests, &[]);
 }
 
 #[test]
-fn a_navigation_from_the_provider_is_taken() {
+fn a_navigation_from_the_provider_is_accepted() {
     let ((), judged) = with_listener(bound(), |port| {
         let response = port.send(&format!(
             "GET {{path}}?{GENUINE} HTTP/1.1\r\nhost: {{host}}\r\nSec-Fetch-Site: cross-site\r\n\
@@ -287,13 +287,13 @@ fn a_navigation_from_the_provider_is_taken() {
             "x".repeat(12 * 1024),
         ));
         assert_eq!(status(&response), "303");
-        port.get(&port.clean());
+        port.get(&port.result_page());
     });
     assert_eq!(judged, [GENUINE]);
 }
 
 #[test]
-fn only_get_is_served() {
+fn only_get_is_allowed() {
     let mut requests = vec![];
     for method in [
         "HEAD", "OPTIONS", "POST", "PUT", "DELETE", "TRACE", "PATCH", "get",
@@ -307,11 +307,11 @@ fn only_get_is_served() {
         "POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 11\r\n\r\ncode=secret".to_owned(),
         "405",
     ));
-    refused_and_still_pending(&requests, &[]);
+    assert_refused_while_pending(&requests, &[]);
 }
 
 #[test]
-fn only_the_callbacks_path_is_judged() {
+fn only_the_callback_path_is_judged() {
     let head = |target: &str| format!("GET {target} HTTP/1.1\r\nHost: {{host}}\r\n\r\n");
     let requests: Vec<(String, &str)> = [
         ("/", "404"),
@@ -333,12 +333,12 @@ fn only_the_callbacks_path_is_judged() {
     ]
     .map(|(target, expected)| (head(target), expected))
     .into();
-    refused_and_still_pending(&requests, &[]);
+    assert_refused_while_pending(&requests, &[]);
 }
 
 #[test]
-fn a_callback_that_is_not_the_awaited_one_leaves_the_login_pending() {
-    refused_and_still_pending(
+fn a_rejected_callback_leaves_the_sign_in_pending() {
+    assert_refused_while_pending(
         &[
             ("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n", "400"),
             (
@@ -355,10 +355,10 @@ fn a_callback_that_is_not_the_awaited_one_leaves_the_login_pending() {
 }
 
 #[test]
-fn one_connection_has_one_request() {
-    refused_and_still_pending(
+fn a_connection_has_only_one_request() {
+    assert_refused_while_pending(
         &[
-            // Smuggled behind a body, or pipelined.
+            // Smuggled after a body, or pipelined.
             (
                 "GET {path}?first HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\n\r\n",
                 "400",
@@ -377,10 +377,10 @@ fn one_connection_has_one_request() {
 }
 
 #[test]
-fn what_is_no_http_is_answered_and_forgotten() {
+fn invalid_http_is_refused() {
     let long = "x".repeat(HEAD_LIMIT);
     let many = "X: y\r\n".repeat(1000);
-    refused_and_still_pending(
+    assert_refused_while_pending(
         &[
             ("\u{16}\u{3}\u{1}\u{2}\u{0}\u{1}", "400"),
             ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "400"),
@@ -404,8 +404,8 @@ fn what_is_no_http_is_answered_and_forgotten() {
 }
 
 #[test]
-fn a_large_body_does_not_cost_the_response() {
-    refused_and_still_pending(
+fn a_request_with_a_large_body_gets_a_response() {
+    assert_refused_while_pending(
         &[(
             &format!(
                 "POST {{path}} HTTP/1.1\r\nHost: {{host}}\r\n\r\n{}",
@@ -435,7 +435,7 @@ fn another_users_connection_is_refused() {
 }
 
 #[test]
-fn every_response_has_the_headers() {
+fn every_response_has_the_security_headers() {
     let ((), _) = with_listener(bound(), |port| {
         let responses = [
             port.get("/favicon.ico"),
@@ -444,7 +444,7 @@ fn every_response_has_the_headers() {
             port.send("nonsense\r\n\r\n"),
             port.send("GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n"),
             port.genuine(),
-            port.get(&port.clean()),
+            port.get(&port.result_page()),
         ];
         let csp = PAGE.render().csp;
         assert!(csp.contains("default-src 'none'") && csp.contains("frame-ancestors 'none'"));
@@ -476,7 +476,7 @@ fn every_response_has_the_headers() {
 }
 
 #[test]
-fn a_request_that_drips_in_is_cut_off() {
+fn a_slow_request_times_out() {
     let mut listener = bound();
     listener.limits.request = Duration::from_millis(150);
     let (held, judged) = with_listener(listener, |port| {
@@ -485,7 +485,7 @@ fn a_request_that_drips_in_is_cut_off() {
         let request = port.fill("GET {path}?secret HTTP/1.1\r\nHost: {host}\r\n");
         let filler = std::iter::repeat(b'x');
         for byte in request.bytes().chain(filler) {
-            // Each byte comes well within the limit, and still the whole does not.
+            // Each byte arrives within the limit, but the whole request doesn't.
             if stream.write_all(&[byte]).is_err() {
                 break;
             }
@@ -500,21 +500,21 @@ fn a_request_that_drips_in_is_cut_off() {
 }
 
 #[test]
-fn idle_connections_do_not_keep_the_browser_out() {
+fn idle_connections_never_block_the_browser() {
     let ((), judged) = with_listener(bound(), |port| {
         let mut idle: Vec<_> = (0..3 * CONNECTION_LIMIT).map(|_| port.connect()).collect();
         port.sign_in();
-        // The oldest had to go.
+        // The listener dropped the oldest.
         assert_eq!(read_all(&mut idle[0]), "");
     });
     assert_eq!(judged, [GENUINE]);
 }
 
 #[test]
-fn another_users_connections_push_nobody_out() {
+fn another_users_connections_never_displace_the_browser() {
     let mut listener = bound();
     let foreign: fn(&mio::net::TcpStream) -> Peer = |_| Peer::Foreign;
-    for peer_of in [|_: &mio::net::TcpStream| Peer::Welcome, foreign] {
+    for peer_of in [|_: &mio::net::TcpStream| Peer::Trusted, foreign] {
         listener.peer_of = peer_of;
         let port = Port::of(&listener);
         let clients: Vec<_> = (0..2 * CONNECTION_LIMIT).map(|_| port.connect()).collect();
@@ -524,29 +524,32 @@ fn another_users_connections_push_nobody_out() {
             listener
                 .connections
                 .iter()
-                .all(|it| it.peer == Peer::Welcome)
+                .all(|it| it.peer == Peer::Trusted)
         );
         drop(clients);
     }
 }
 
 #[test]
-fn the_page_waits_until_the_token_is_stored() {
+fn the_page_waits_until_the_session_is_saved() {
     let mut listener = bound();
     let port = Port::of(&listener);
     let (stored, when_stored) = mpsc::channel::<()>();
     let client = thread::spawn(move || {
         assert_eq!(status(&port.genuine()), "303");
-        let head = format!("GET {} HTTP/1.1\r\nHost: {{host}}\r\n\r\n", port.clean());
+        let head = format!(
+            "GET {} HTTP/1.1\r\nHost: {{host}}\r\n\r\n",
+            port.result_page()
+        );
         let mut stream = port.connect();
         stream.write_all(port.fill(&head).as_bytes()).unwrap();
         stored.send(()).unwrap();
         read_all(&mut stream)
     });
     listener
-        .wait(Instant::now() + PATIENCE, &mut |_| Verdict::Ended)
+        .wait(Instant::now() + PATIENCE, &mut |_| Verdict::Accepted)
         .unwrap();
-    // The browser asks for the page while the exchange is still under way.
+    // The browser requests the page during the exchange.
     when_stored.recv().unwrap();
     listener.finish(&Page {
         ending: Ending::Declined,
@@ -556,7 +559,7 @@ fn the_page_waits_until_the_token_is_stored() {
 }
 
 #[test]
-fn a_connection_opened_ahead_of_need_gets_the_page() {
+fn a_connection_opened_in_advance_gets_the_page() {
     let mut listener = bound();
     listener.limits.request = Duration::from_millis(100);
     let port = Port::of(&listener);
@@ -565,14 +568,17 @@ fn a_connection_opened_ahead_of_need_gets_the_page() {
         let mut early = port.connect();
         assert_eq!(status(&port.genuine()), "303");
         when_waited.recv().unwrap();
-        let head = format!("GET {} HTTP/1.1\r\nHost: {{host}}\r\n\r\n", port.clean());
+        let head = format!(
+            "GET {} HTTP/1.1\r\nHost: {{host}}\r\n\r\n",
+            port.result_page()
+        );
         early.write_all(port.fill(&head).as_bytes()).unwrap();
         read_all(&mut early)
     });
     listener
-        .wait(Instant::now() + PATIENCE, &mut |_| Verdict::Ended)
+        .wait(Instant::now() + PATIENCE, &mut |_| Verdict::Accepted)
         .unwrap();
-    // An exchange that takes longer than a request may.
+    // The exchange takes longer than the limit for a request.
     thread::sleep(Duration::from_millis(150));
     waited.send(()).unwrap();
     listener.finish(&PAGE);
@@ -580,15 +586,18 @@ fn a_connection_opened_ahead_of_need_gets_the_page() {
 }
 
 #[test]
-fn a_tab_that_was_reloaded_during_the_exchange_gets_the_page() {
+fn a_tab_reloaded_during_the_exchange_gets_the_page() {
     let mut listener = bound();
     let port = Port::of(&listener);
     let (stored, when_stored) = mpsc::channel::<()>();
     let client = thread::spawn(move || {
-        // Opened ahead, so it is let in before the callback comes.
+        // This connection is accepted before the callback's.
         let mut first = port.connect();
         assert_eq!(status(&port.genuine()), "303");
-        let head = format!("GET {} HTTP/1.1\r\nHost: {{host}}\r\n\r\n", port.clean());
+        let head = format!(
+            "GET {} HTTP/1.1\r\nHost: {{host}}\r\n\r\n",
+            port.result_page()
+        );
         first.write_all(port.fill(&head).as_bytes()).unwrap();
         drop(first);
         let mut second = port.connect();
@@ -597,7 +606,7 @@ fn a_tab_that_was_reloaded_during_the_exchange_gets_the_page() {
         read_all(&mut second)
     });
     listener
-        .wait(Instant::now() + PATIENCE, &mut |_| Verdict::Ended)
+        .wait(Instant::now() + PATIENCE, &mut |_| Verdict::Accepted)
         .unwrap();
     when_stored.recv().unwrap();
     listener.finish(&PAGE);
@@ -605,19 +614,19 @@ fn a_tab_that_was_reloaded_during_the_exchange_gets_the_page() {
 }
 
 #[test]
-fn a_callback_that_comes_again_is_sent_on_and_not_judged_again() {
+fn a_repeated_callback_is_redirected_without_being_judged() {
     let ((), judged) = with_listener(bound(), |port| {
         assert_eq!(status(&port.genuine()), "303");
         assert_eq!(status(&port.genuine()), "303");
         assert_eq!(status(&port.get("{path}?code=another")), "303");
         assert_eq!(status(&port.get("/favicon.ico")), "404");
-        assert_eq!(status(&port.get(&port.clean())), "200");
+        assert_eq!(status(&port.get(&port.result_page())), "200");
     });
     assert_eq!(judged, [GENUINE]);
 }
 
 #[test]
-fn two_callbacks_at_once_are_judged_once() {
+fn simultaneous_callbacks_are_judged_once() {
     let mut listener = bound();
     let port = Port::of(&listener);
     let mut clients: Vec<_> = (0..4).map(|_| port.connect()).collect();
@@ -629,7 +638,7 @@ fn two_callbacks_at_once_are_judged_once() {
     let mut judged = 0;
     let mut judge = |_: &str| {
         judged += 1;
-        Verdict::Ended
+        Verdict::Accepted
     };
     listener
         .wait(Instant::now() + PATIENCE, &mut judge)
@@ -639,12 +648,12 @@ fn two_callbacks_at_once_are_judged_once() {
     for mut client in clients {
         assert_eq!(status(&read_all(&mut client)), "303");
     }
-    assert_eq!(status(&port.get(&port.clean())), "200");
+    assert_eq!(status(&port.get(&port.result_page())), "200");
     finish.join().unwrap();
 }
 
 #[test]
-fn the_port_closes_after_the_page_and_without_it_and_after_a_time_out() {
+fn the_port_closes_after_the_page_and_after_time_outs() {
     let refused = |address| TcpStream::connect(address).is_err();
 
     let (address, _) = with_listener(bound(), |port| {
@@ -659,26 +668,26 @@ fn the_port_closes_after_the_page_and_without_it_and_after_a_time_out() {
         port.genuine();
         port.address
     });
-    assert!(refused(address), "when nobody comes for the page");
+    assert!(refused(address), "if the page is never requested");
 
     let mut listener = bound();
     let address = Port::of(&listener).address;
-    let outcome = listener.wait(Instant::now(), &mut |_| Verdict::Ended);
+    let outcome = listener.wait(Instant::now(), &mut |_| Verdict::Accepted);
     assert!(matches!(outcome, Err(ListenerError::TimedOut)));
     let started = Instant::now();
     listener.finish(&PAGE);
     assert!(
         started.elapsed() < LIMITS.page,
-        "nobody is on the way to the page"
+        "no browser requests the page"
     );
     assert!(refused(address), "after a time-out");
 }
 
 #[test]
-fn a_browser_that_is_gone_before_its_redirect_does_not_hold_up_the_login() {
+fn a_browser_that_closes_before_its_redirect_completes_the_sign_in() {
     let mut listener = bound();
-    // It may be gone before anyone asks whose it was.
-    listener.peer_of = |_| Peer::Welcome;
+    // The socket may be gone before its owner is looked up.
+    listener.peer_of = |_| Peer::Trusted;
     let port = Port::of(&listener);
     let mut client = port.connect();
     client
@@ -686,13 +695,13 @@ fn a_browser_that_is_gone_before_its_redirect_does_not_hold_up_the_login() {
         .unwrap();
     client.shutdown(Shutdown::Write).unwrap();
     listener
-        .wait(Instant::now() + PATIENCE, &mut |_| Verdict::Ended)
+        .wait(Instant::now() + PATIENCE, &mut |_| Verdict::Accepted)
         .unwrap();
     assert_eq!(status(&read_all(&mut client)), "303");
 }
 
 #[test]
-fn localhost_is_listened_to_on_both_families_on_one_port() {
+fn localhost_listens_on_ipv4_and_ipv6_with_one_port() {
     let redirect = RedirectUri {
         host: LoopbackHost::Localhost,
         ..RedirectUri::default()
@@ -723,7 +732,7 @@ fn localhost_is_listened_to_on_both_families_on_one_port() {
 }
 
 #[test]
-fn v6_is_listened_to_by_its_literal() {
+fn ipv6_listens_on_its_literal_address() {
     if TcpListener::bind("[::1]:0").is_err() {
         return; // A machine without IPv6 has nothing to test.
     }
@@ -739,7 +748,7 @@ fn v6_is_listened_to_by_its_literal() {
 }
 
 #[test]
-fn a_fixed_port_that_is_taken_is_named() {
+fn the_error_names_a_fixed_port_in_use() {
     let hosts = [
         (LoopbackHost::V4, "127.0.0.1:0"),
         (LoopbackHost::Localhost, "127.0.0.1:0"),
@@ -766,7 +775,7 @@ fn a_fixed_port_that_is_taken_is_named() {
 }
 
 #[test]
-fn debug_shows_nothing_of_a_request() {
+fn debug_output_hides_requests() {
     let mut listener = bound();
     let port = Port::of(&listener);
     let mut client = port.connect();
@@ -774,7 +783,7 @@ fn debug_shows_nothing_of_a_request() {
         .write_all(port.fill("GET {path}?code=secret HTTP/1.1\r\n").as_bytes())
         .unwrap();
     let _ = listener.wait(Instant::now() + Duration::from_millis(50), &mut |_| {
-        Verdict::Refused
+        Verdict::Rejected
     });
     let shown = format!("{listener:?}");
     assert!(

@@ -1,71 +1,71 @@
-//! What the listener reads off a connection and writes onto it: one request head, one response.
+//! Parses the listener's requests and formats its responses, without I/O.
 //!
-//! Sans-I/O. Nothing of a request is ever part of a response.
+//! No part of a request ever appears in a response.
 //! <https://www.rfc-editor.org/rfc/rfc9112>
 
 use httparse::{EMPTY_HEADER, Header, Request, Status};
 
 use super::super::page::{self, Rendered};
 
-/// Largest request head. A browser sends along the cookies of every server on this host, for
-/// cookies are not kept apart by port (RFC 6265 §8.5).
+/// The largest request head in bytes. A browser sends the cookies of every server on this host, because
+/// cookies don't distinguish ports (RFC 6265 §8.5).
 pub(super) const HEAD_LIMIT: usize = 16 * 1024;
 
 const HEADER_LIMIT: usize = 128;
 
-/// Where the code is awaited, and what is compared with it, byte for byte.
+/// The listener's address, which is compared with each request byte for byte.
 #[derive(Debug)]
 pub(super) struct Site {
     /// `127.0.0.1:49152`
     authority: String,
     /// The path of the redirect URI.
     callback: String,
-    /// A path below it, without the code, where the page is.
-    clean: String,
+    /// The path of the result page, which is below the callback's and has no query.
+    result_page: String,
 }
 
-/// What a whole request head asks for.
+/// A complete request head.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Head<'a> {
     Callback { query: &'a str },
-    Clean,
+    ResultPage,
     Refused(Refusal),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Refusal {
-    /// No request that a browser would send, or not the callback that is awaited.
+    /// Not a valid request, or not a genuine callback.
     BadRequest,
-    /// Addressed to another host, or sent by another site's page.
+    /// The request is for another host, or from another site's page.
     Forbidden,
-    /// From another user of this computer.
+    /// The request is from another user of this computer.
     OtherUser,
     NotFound,
     MethodNotAllowed,
     HeadTooLarge,
-    /// The browser only wants to be early; the person has not come yet.
+    /// The browser prefetches the page before the user opens it.
     Prefetch,
 }
 
 impl Site {
-    /// `None` where the redirect URI is not `http://authority/path`, or the authority alone.
+    /// `None` if the redirect URI is not `http://authority` with or without a path.
     pub(super) fn of(redirect_uri: &str) -> Option<Self> {
         let rest = redirect_uri.strip_prefix("http://")?;
         let (authority, callback) = match rest.find('/') {
             Some(at) => rest.split_at(at),
-            // What a browser asks for then (RFC 9110 §4.2.3).
+            // The browser then requests this path (RFC 9110 §4.2.3).
             None => (rest, "/"),
         };
         Some(Self {
             authority: authority.to_owned(),
             callback: callback.to_owned(),
-            // Longer than the callback's path in any case, "/" included: never the same.
-            clean: format!("{}/done", callback.trim_end_matches('/')),
+            // This is always longer than the callback's path, so the two differ.
+            result_page: format!("{}/done", callback.trim_end_matches('/')),
         })
     }
 
-    /// Reads a head; `None` while it is not whole. What comes after it is no concern of ours: a
-    /// connection has one request, and a GET has no content.
+    /// Parses a head. `None`: it is incomplete. Anything after the head is ignored, because a connection
+    /// has only one request and a GET has no content.
     pub(super) fn read<'a>(&self, bytes: &'a [u8]) -> Option<Head<'a>> {
         let mut headers = [EMPTY_HEADER; HEADER_LIMIT];
         let mut request = Request::new(&mut headers);
@@ -92,7 +92,7 @@ impl Site {
                 .map(|header| header.value)
         };
 
-        // A foreign name that resolves to loopback (DNS rebinding) would give its site our answers.
+        // DNS rebinding: a site whose name resolves to loopback could read the responses.
         let mut hosts = values("Host");
         let (Some(host), None) = (hosts.next(), hosts.next()) else {
             return Err(Refusal::BadRequest); // RFC 9112 §3.2
@@ -101,7 +101,7 @@ impl Site {
             return Err(Refusal::Forbidden);
         }
 
-        // A navigation by GET carries no Origin. Where there is one, a script is asking.
+        // A navigation by GET has no Origin. If there is one, a script sent the request.
         let own =
             |origin: &[u8]| origin.strip_prefix(b"http://") == Some(self.authority.as_bytes());
         if !values("Origin").all(own) {
@@ -127,8 +127,8 @@ impl Site {
             return Err(Refusal::Prefetch);
         }
 
-        // Only a person's tab comes for the page: no image, frame or script of some other page.
-        // Browsers that do not say are let through (https://www.w3.org/TR/fetch-metadata/).
+        // Only a tab may request the page, not an image, frame or script of another page. Old browsers
+        // don't send these fields (https://www.w3.org/TR/fetch-metadata/).
         let navigation = values("Sec-Fetch-Mode").all(|mode| mode == b"navigate")
             && values("Sec-Fetch-Dest").all(|destination| destination == b"document");
         if !navigation {
@@ -137,7 +137,7 @@ impl Site {
         Ok(())
     }
 
-    /// Compares whole paths, so `//host`, an absolute URL and `*` are simply not ours.
+    /// Compares whole paths, so `//host`, an absolute URL and `*` are not found.
     fn route<'a>(&self, target: &'a str) -> Head<'a> {
         if target.contains('#') {
             return Head::Refused(Refusal::BadRequest);
@@ -145,16 +145,19 @@ impl Site {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         if path == self.callback {
             Head::Callback { query }
-        } else if path == self.clean {
-            Head::Clean
+        } else if path == self.result_page {
+            Head::ResultPage
         } else {
             Head::Refused(Refusal::NotFound)
         }
     }
 
-    /// Takes the code out of the address bar, the history and the Referer.
-    pub(super) fn see_other(&self) -> Vec<u8> {
-        let location = format!("Location: http://{}{}\r\n", self.authority, self.clean);
+    /// The redirect that removes the code from the address bar, the history and the Referer.
+    pub(super) fn redirect(&self) -> Vec<u8> {
+        let location = format!(
+            "Location: http://{}{}\r\n",
+            self.authority, self.result_page
+        );
         response(
             "303 See Other",
             &location,
@@ -164,7 +167,7 @@ impl Site {
     }
 }
 
-/// `prefetch`, `prefetch;prerender`, and what Safari and old browsers say.
+/// Recognizes `prefetch`, `prefetch;prerender`, and the values of Safari and old browsers.
 fn is_speculative(purpose: &[u8]) -> bool {
     let purpose = String::from_utf8_lossy(purpose).to_ascii_lowercase();
     ["prefetch", "prerender", "preview"]
@@ -178,26 +181,26 @@ impl Refusal {
             Refusal::BadRequest => (
                 "400 Bad Request",
                 "",
-                "This is not the answer that hallpass is waiting for. It goes on waiting.\n",
+                "This request does not belong to the current sign-in. hallpass is still waiting.\n",
             ),
             Refusal::Forbidden => (
                 "403 Forbidden",
                 "",
-                "hallpass does not answer other sites.\n",
+                "hallpass does not accept requests from other sites.\n",
             ),
             Refusal::OtherUser => (
                 "403 Forbidden",
                 "",
-                "hallpass was started by another user of this computer than this browser. \
-                 It goes on waiting for that user.\n",
+                "hallpass and this browser belong to different users of this computer. \
+                 hallpass is still waiting.\n",
             ),
-            Refusal::NotFound => ("404 Not Found", "", "There is nothing here.\n"),
-            // No text: the response to HEAD has none.
+            Refusal::NotFound => ("404 Not Found", "", "Not found.\n"),
+            // No text, because a response to HEAD has none.
             Refusal::MethodNotAllowed => ("405 Method Not Allowed", "Allow: GET\r\n", ""),
             Refusal::HeadTooLarge => (
                 "431 Request Header Fields Too Large",
                 "",
-                "The browser sent more than hallpass reads; deleting the cookies of this host helps.\n",
+                "The browser sent too much data. Delete the cookies of this host and try again.\n",
             ),
             Refusal::Prefetch => ("503 Service Unavailable", "", ""),
         };
@@ -237,8 +240,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_clean_path_is_never_the_callbacks() {
-        for (uri, clean) in [
+    fn the_result_pages_path_differs_from_the_callbacks() {
+        for (uri, path) in [
             ("http://127.0.0.1:8400/callback", "/callback/done"),
             ("http://127.0.0.1:8400/", "/done"),
             ("http://127.0.0.1:8400", "/done"),
@@ -247,13 +250,13 @@ mod tests {
             ("http://[::1]:8400/a/done/", "/a/done/done"),
         ] {
             let site = Site::of(uri).unwrap();
-            assert_eq!(site.clean, clean, "{uri}");
-            assert_ne!(site.clean, site.callback, "{uri}");
+            assert_eq!(site.result_page, path, "{uri}");
+            assert_ne!(site.result_page, site.callback, "{uri}");
         }
     }
 
     #[test]
-    fn a_head_is_read_once_it_is_whole_and_not_by_its_rest() {
+    fn a_head_is_parsed_once_complete_without_what_follows() {
         let site = Site::of("http://127.0.0.1:8400/callback").unwrap();
         let head = b"GET /callback?code=c HTTP/1.1\r\nHost: 127.0.0.1:8400\r\n\r\n";
         for end in 0..head.len() {

@@ -1,15 +1,14 @@
-//! The public key of an X.509 certificate, as the members of a JWK (RFC 7518 §6).
+//! Extracts the public key of an X.509 certificate as members of a JWK (RFC 7518 §6).
 //!
-//! Some providers publish a key as `x5c` (RFC 7517 §4.7) and leave its parameters out. The key set
-//! came over TLS from the provider itself, so nothing else of the certificate matters: not who
-//! issued it, and not when it expires.
+//! Some providers publish a key only as a certificate (`x5c`, RFC 7517 §4.7). The key set comes from
+//! the provider over TLS, so the certificate's issuer and expiry don't matter.
 //!
 //! <https://www.rfc-editor.org/rfc/rfc5280#section-4.1>
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-/// A public key in RFC 7518 §6's words, each parameter in base64url.
+/// A public key with the parameters of RFC 7518 §6, in base64url.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum PublicKey {
     Rsa {
@@ -37,11 +36,11 @@ const INTEGER: u8 = 0x02;
 const BIT_STRING: u8 = 0x03;
 const OBJECT_IDENTIFIER: u8 = 0x06;
 const SEQUENCE: u8 = 0x30;
-/// `version [0] EXPLICIT`, which a certificate of version 1 leaves out.
+/// `version [0] EXPLICIT`, which a certificate of version 1 omits.
 const VERSION: u8 = 0xa0;
 
-/// Reads the key out of a certificate in DER; `None` where it is no certificate, or its key is of a
-/// kind that signs no ID token here.
+/// The key in a certificate in DER. `None`: it isn't a certificate, or hallpass doesn't support the
+/// key's type.
 pub(super) fn public_key(certificate: &[u8]) -> Option<PublicKey> {
     let mut certificate = Der(certificate).take(SEQUENCE)?;
     let mut body = certificate.take(SEQUENCE)?;
@@ -55,7 +54,7 @@ pub(super) fn public_key(certificate: &[u8]) -> Option<PublicKey> {
     let mut key_info = body.take(SEQUENCE)?;
     let mut algorithm = key_info.take(SEQUENCE)?;
     let identifier = algorithm.take(OBJECT_IDENTIFIER)?.0;
-    // The first byte counts the unused bits at the end: a key has none.
+    // The first byte is the number of unused bits at the end, which is 0 for a key.
     let key = key_info.take(BIT_STRING)?.0.strip_prefix(&[0])?;
 
     let encoded = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
@@ -88,18 +87,18 @@ pub(super) fn public_key(certificate: &[u8]) -> Option<PublicKey> {
     }
 }
 
-/// Elements in DER (X.690), one after the other.
+/// A sequence of elements in DER (X.690).
 struct Der<'a>(&'a [u8]);
 
 impl<'a> Der<'a> {
-    /// Takes the next element, where it has this tag, and gives its content.
+    /// The content of the next element, if it has this tag.
     fn take(&mut self, tag: u8) -> Option<Der<'a>> {
         let rest = self.0.strip_prefix(&[tag])?;
         let (&first, rest) = rest.split_first()?;
         let (length, rest) = if first < 0x80 {
             (usize::from(first), rest)
         } else {
-            // The long form: this many bytes of length. Two are enough for 64 KiB.
+            // The long form: the number of length bytes. Two are enough for 64 KiB.
             let (bytes, rest) = rest.split_at_checked(usize::from(first & 0x7f))?;
             if !(1..=2).contains(&bytes.len()) {
                 return None;
@@ -121,11 +120,11 @@ mod tests {
 
     use super::*;
 
-    // Made with `openssl req -x509 -newkey …`; the keys are in no use.
-    const RSA: &str = include_str!("certificates_of_the_tests/rsa.txt");
-    const EC256: &str = include_str!("certificates_of_the_tests/p256.txt");
-    const EC384: &str = include_str!("certificates_of_the_tests/p384.txt");
-    const EDDSA: &str = include_str!("certificates_of_the_tests/ed25519.txt");
+    // Created with `openssl req -x509 -newkey …`. The keys are used only here.
+    const RSA: &str = include_str!("test_certificates/rsa.txt");
+    const EC256: &str = include_str!("test_certificates/p256.txt");
+    const EC384: &str = include_str!("test_certificates/p384.txt");
+    const EDDSA: &str = include_str!("test_certificates/ed25519.txt");
 
     /// A certificate, and the parameters of its key as `openssl` shows them.
     fn cases() -> [(&'static str, Vec<&'static str>); 4] {
@@ -136,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn the_key_of_each_kind_of_certificate_is_read() {
+    fn the_key_of_each_certificate_type_is_extracted() {
         for (certificate, expected) in cases() {
             let key = public_key(&STANDARD.decode(certificate).unwrap()).unwrap();
             let read = match &key {
@@ -149,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_off_or_changed_is_no_certificate_and_no_reason_to_panic() {
+    fn truncated_and_corrupted_certificates_never_panic() {
         for (certificate, _) in cases() {
             let whole = STANDARD.decode(certificate).unwrap();
             for end in 0..whole.len() {

@@ -1,7 +1,7 @@
-//! The provider's public keys (RFC 7517), and which of them may check which signature.
+//! The provider's public keys (RFC 7517). They verify signatures.
 //!
-//! The key decides what it is good for, never the token: an algorithm that does not belong to the
-//! key's type, or to what the key says of itself, is refused.
+//! The key decides which algorithm it may verify, not the token. An algorithm that doesn't match the
+//! key's type and its own members is rejected.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -14,16 +14,16 @@ use super::error::IdTokenError;
 use super::jws::{Algorithm, Jws};
 use crate::oauth::json_object;
 
-/// A key set, as it is kept.
+/// A key set in the form in which it is stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Jwks {
     keys: Vec<Key>,
 }
 
-/// The members of a public key that matter here, in RFC 7518 §6's words.
+/// A public key with the members of RFC 7518 §6 that hallpass needs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Key {
-    /// Empty where only the certificate could say.
+    /// Empty if only the certificate has it.
     #[serde(default)]
     kty: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -44,24 +44,23 @@ struct Key {
     x: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     y: Option<String>,
-    /// The certificate and those that vouch for it. Once the key is read, the members above have
-    /// what it says.
+    /// The certificate chain. When the key is parsed, the members above are filled in from it.
     #[serde(default, skip_serializing)]
     x5c: Option<Value>,
 }
 
-/// What a key says of a signature.
+/// The result of verifying a signature with a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Verdict {
-    Good,
-    Bad,
-    /// The key itself cannot be read, or is too weak to prove anything.
-    Unusable,
+enum Verification {
+    Valid,
+    Invalid,
+    /// The key can't be decoded or is too short.
+    UnusableKey,
 }
 
 impl Jwks {
-    /// Reads a key set. Keys of unknown kinds are skipped, as RFC 7517 §5 has it, and everything
-    /// that is not public stays behind.
+    /// Parses a key set. It skips keys of unknown types, as RFC 7517 §5 requires, and drops private
+    /// members.
     pub fn parse(body: &[u8]) -> Result<Self, IdTokenError> {
         let document: Map<String, Value> = json_object(body).ok_or(IdTokenError::NotAJwks)?;
         let keys = document
@@ -72,51 +71,55 @@ impl Jwks {
             keys: keys
                 .iter()
                 .filter_map(|key| Key::deserialize(key).ok())
-                .map(Key::filled_from_certificate)
+                .map(Key::with_certificate_members)
                 .filter(|key| matches!(key.kty.as_str(), "RSA" | "EC" | "OKP"))
                 .collect(),
         })
     }
 
-    /// Checks the signature with the key that the token names, else with each that fits.
+    /// Verifies the signature with the key that the token names, or else with every matching key.
     pub(super) fn verify(&self, jws: &Jws<'_>) -> Result<(), IdTokenError> {
-        let fitting = self.keys.iter().filter(|key| key.fits(jws.algorithm));
+        let matching = self.keys.iter().filter(|key| key.matches(jws.algorithm));
         let Some(id) = jws.key_id.as_deref() else {
-            // Without an id, a wrong signature and a rotated key look the same.
-            let verdicts: Vec<Verdict> = fitting.map(|key| key.verdict(jws)).collect();
-            return match combined(&verdicts) {
-                Some(Verdict::Good) => Ok(()),
-                Some(Verdict::Unusable) => Err(IdTokenError::UnusableKey),
-                Some(Verdict::Bad) | None => Err(IdTokenError::UnknownKey),
+            // Without an ID, a wrong signature can't be distinguished from a rotated key.
+            let results: Vec<Verification> = matching.map(|key| key.verify(jws)).collect();
+            return match best(&results) {
+                Some(Verification::Valid) => Ok(()),
+                Some(Verification::UnusableKey) => Err(IdTokenError::UnusableKey),
+                Some(Verification::Invalid) | None => Err(IdTokenError::UnknownKey),
             };
         };
 
         let is_named = |key: &&Key| key.kid.as_deref() == Some(id);
-        // RFC 7517 §4.5 lets keys of several types share an id.
-        let named: Vec<Verdict> = fitting
+        // RFC 7517 §4.5: keys of different types may have the same ID.
+        let named: Vec<Verification> = matching
             .filter(is_named)
-            .map(|key| key.verdict(jws))
+            .map(|key| key.verify(jws))
             .collect();
-        match combined(&named) {
-            Some(Verdict::Good) => Ok(()),
-            Some(Verdict::Bad) => Err(IdTokenError::BadSignature),
-            Some(Verdict::Unusable) => Err(IdTokenError::UnusableKey),
+        match best(&named) {
+            Some(Verification::Valid) => Ok(()),
+            Some(Verification::Invalid) => Err(IdTokenError::BadSignature),
+            Some(Verification::UnusableKey) => Err(IdTokenError::UnusableKey),
             None if self.keys.iter().any(|key| is_named(&key)) => Err(IdTokenError::UnfitKey),
             None => Err(IdTokenError::UnknownKey),
         }
     }
 }
 
-/// What several keys say together: one that verifies is enough.
-fn combined(verdicts: &[Verdict]) -> Option<Verdict> {
-    [Verdict::Good, Verdict::Bad, Verdict::Unusable]
-        .into_iter()
-        .find(|verdict| verdicts.contains(verdict))
+/// The best of several keys' results. One valid signature is enough.
+fn best(results: &[Verification]) -> Option<Verification> {
+    [
+        Verification::Valid,
+        Verification::Invalid,
+        Verification::UnusableKey,
+    ]
+    .into_iter()
+    .find(|result| results.contains(result))
 }
 
 impl Key {
-    /// The same key with its parameters, where only its certificate has them.
-    fn filled_from_certificate(mut self) -> Self {
+    /// Adds the members that only the certificate has.
+    fn with_certificate_members(mut self) -> Self {
         let has_parameters = self.n.is_some() || self.x.is_some();
         let first = self
             .x5c
@@ -124,7 +127,7 @@ impl Key {
             .and_then(|chain| chain.get(0)?.as_str().map(str::to_owned))
             .filter(|_| !has_parameters);
         let Some(text) = first else { return self };
-        // RFC 7517 §4.7: base64, not base64url. Some wrap its lines.
+        // RFC 7517 §4.7: base64, not base64url. Some providers wrap the lines.
         let text: String = text.split_ascii_whitespace().collect();
         let key = STANDARD
             .decode(text)
@@ -139,7 +142,7 @@ impl Key {
         if self.kty.is_empty() {
             kty.clone_into(&mut self.kty);
         }
-        // What the key says of its own type holds against the certificate as well.
+        // The key's own type must match the certificate's.
         if self.kty != kty {
             return self;
         }
@@ -162,8 +165,8 @@ impl Key {
         self
     }
 
-    fn fits(&self, algorithm: Algorithm) -> bool {
-        let of_type = match algorithm {
+    fn matches(&self, algorithm: Algorithm) -> bool {
+        let has_type = match algorithm {
             Algorithm::Rs256
             | Algorithm::Rs384
             | Algorithm::Rs512
@@ -175,32 +178,34 @@ impl Key {
             Algorithm::EdDsa => self.kty == "OKP" && self.crv.as_deref() == Some("Ed25519"),
         };
         let may_verify = |operations: &Vec<String>| operations.iter().any(|op| op == "verify");
-        of_type
+        has_type
             && self
                 .alg
                 .as_deref()
-                .is_none_or(|name| algorithm.is_named(name))
+                .is_none_or(|name| algorithm.has_name(name))
             && self.usage.as_deref().is_none_or(|usage| usage == "sig")
             && self.operations.as_ref().is_none_or(may_verify)
     }
 
-    fn verdict(&self, jws: &Jws<'_>) -> Verdict {
-        self.verified(jws).map_or(Verdict::Unusable, |good| {
-            if good { Verdict::Good } else { Verdict::Bad }
-        })
+    fn verify(&self, jws: &Jws<'_>) -> Verification {
+        match self.is_valid(jws) {
+            Some(true) => Verification::Valid,
+            Some(false) => Verification::Invalid,
+            None => Verification::UnusableKey,
+        }
     }
 
-    /// Whether the signature is good; `None`: the key cannot tell.
-    fn verified(&self, jws: &Jws<'_>) -> Option<bool> {
+    /// Whether the signature is valid. `None`: the key is unusable.
+    fn is_valid(&self, jws: &Jws<'_>) -> Option<bool> {
         let decoded = |member: &Option<String>| {
-            // Some pad what RFC 7515 §2 has unpadded.
+            // Some providers add padding, which RFC 7515 §2 forbids.
             URL_SAFE_NO_PAD
                 .decode(member.as_ref()?.trim_end_matches('='))
                 .ok()
         };
         let rsa = |parameters| {
             let (n, e) = (decoded(&self.n)?, decoded(&self.e)?);
-            // ring refuses the leading zeros that some servers write.
+            // ring rejects the leading zeros that some providers send.
             let (n, e) = (without_leading_zeros(&n), without_leading_zeros(&e));
             if n.len() < SHORTEST_MODULUS {
                 return None;
@@ -215,10 +220,10 @@ impl Key {
         };
         let curve = |algorithm: &'static dyn signature::VerificationAlgorithm, length: usize| {
             let (x, y) = (decoded(&self.x)?, decoded(&self.y)?);
-            // RFC 7518 §6.2.1.2: full length each, else the halves could be shifted.
-            let is_whole = (x.len(), y.len()) == (length, length);
+            // RFC 7518 §6.2.1.2: both have the full length. Otherwise bytes could move between them.
+            let is_complete = (x.len(), y.len()) == (length, length);
             let uncompressed = [&[4], x.as_slice(), y.as_slice()].concat();
-            is_whole.then(|| point(algorithm, uncompressed))
+            is_complete.then(|| point(algorithm, uncompressed))
         };
         match jws.algorithm {
             Algorithm::Rs256 => rsa(&signature::RSA_PKCS1_2048_8192_SHA256),
@@ -234,7 +239,7 @@ impl Key {
     }
 }
 
-/// 2048 bits in bytes: ring verifies nothing with less, nor does RFC 7518 §3.3 allow it.
+/// 2048 bits, in bytes: the minimum of ring and of RFC 7518 §3.3.
 const SHORTEST_MODULUS: usize = 256;
 
 fn without_leading_zeros(bytes: &[u8]) -> &[u8] {

@@ -1,4 +1,5 @@
-//! A signed JWT taken apart (RFC 7515 §7.1). Nothing in it is true before its signature is checked.
+//! Splits a signed JWT into its parts (RFC 7515 §7.1). They can't be trusted before the signature is
+//! verified.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -12,13 +13,13 @@ use crate::oauth::{json_object, sanitize};
 pub(super) struct Jws<'a> {
     pub(super) algorithm: Algorithm,
     pub(super) key_id: Option<String>,
-    /// The header and the payload as they were signed.
+    /// The signed bytes: the encoded header and payload.
     pub(super) signed: &'a [u8],
     pub(super) payload: Vec<u8>,
     pub(super) signature: Vec<u8>,
 }
 
-/// The asymmetric algorithms that are accepted (RFC 7518 §3.1, RFC 8037 §3.1).
+/// The accepted algorithms, all of them asymmetric (RFC 7518 §3.1, RFC 8037 §3.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Algorithm {
     Rs256,
@@ -58,7 +59,7 @@ impl<'a> Jws<'a> {
             return Err(IdTokenError::CriticalExtension);
         }
         Ok(Self {
-            algorithm: Algorithm::named(&alg)?,
+            algorithm: Algorithm::from_name(&alg)?,
             key_id: kid,
             signed: &token.as_bytes()[..header.len() + 1 + payload.len()],
             payload: decoded(payload)?,
@@ -68,8 +69,9 @@ impl<'a> Jws<'a> {
 }
 
 impl Algorithm {
-    /// Names are case-sensitive, so `None` and `nOnE` are as little known as `none` and `HS256`.
-    fn named(name: &str) -> Result<Self, IdTokenError> {
+    /// The algorithm with this name. Names are case-sensitive, so `None` and `nOnE` are unknown, like
+    /// `none` and `HS256`.
+    fn from_name(name: &str) -> Result<Self, IdTokenError> {
         match name {
             "RS256" => Ok(Self::Rs256),
             "RS384" => Ok(Self::Rs384),
@@ -79,7 +81,7 @@ impl Algorithm {
             "PS512" => Ok(Self::Ps512),
             "ES256" => Ok(Self::Es256),
             "ES384" => Ok(Self::Es384),
-            // RFC 9864 gives EdDSA with Ed25519 a name of its own.
+            // RFC 9864 has a separate name for EdDSA with Ed25519.
             "EdDSA" | "Ed25519" => Ok(Self::EdDsa),
             _ => Err(IdTokenError::UnacceptableAlgorithm {
                 name: sanitize(name),
@@ -87,12 +89,12 @@ impl Algorithm {
         }
     }
 
-    /// Whether a key's own `alg` means this algorithm.
-    pub(super) fn is_named(self, name: &str) -> bool {
-        Self::named(name) == Ok(self)
+    /// Whether a key's `alg` is this algorithm.
+    pub(super) fn has_name(self, name: &str) -> bool {
+        Self::from_name(name) == Ok(self)
     }
 
-    /// The hash of `at_hash` (Core §3.1.3.6); Ed25519 hashes with SHA-512.
+    /// The hash for `at_hash` (Core §3.1.3.6). Ed25519 uses SHA-512.
     pub(super) fn hash(self, bytes: &[u8]) -> Vec<u8> {
         match self {
             Self::Rs256 | Self::Ps256 | Self::Es256 => Sha256::digest(bytes).to_vec(),

@@ -1,7 +1,7 @@
-//! The ID token, checked in full (OpenID Connect Core §3.1.3.7, RFC 7519).
+//! Verifies ID tokens (OpenID Connect Core §3.1.3.7, RFC 7519).
 //!
-//! It may have come over TLS from the token endpoint, and is checked all the same: it is handed
-//! to tools, and it says whose session this is. `none` and HMAC are no algorithms here.
+//! hallpass verifies a token even if it came from the token endpoint over TLS, because tools receive it
+//! and it identifies the session's user. The algorithm `none` and HMAC are rejected.
 //!
 //! <https://openid.net/specs/openid-connect-core-1_0.html#IDTokenValidation>
 
@@ -22,22 +22,22 @@ use self::jws::{Algorithm, Jws};
 use super::{is_same_secret, json_object, sanitize};
 use crate::secret::Secret;
 
-/// How long after its `exp` a token is still accepted: clocks differ a little.
+/// How long after its `exp` a token is still accepted, because clocks differ.
 const EXPIRY_TOLERANCE: Duration = Duration::seconds(60);
 
-/// How far in the future `iat` and `nbf` may be. They guard against nothing that a slow clock would
-/// make worse, so more is tolerated than for `exp`.
+/// How far in the future `iat` and `nbf` may be. Accepting a token early does no harm, so this is longer
+/// than the tolerance for `exp`.
 const START_TOLERANCE: Duration = Duration::minutes(5);
 
 /// The longest `sub`, in bytes (Core §2).
 const LONGEST_SUBJECT: usize = 255;
 
-/// What the token is held against.
+/// The expected values of a token's claims.
 #[derive(Debug)]
 pub struct Checks<'a> {
     pub issuer: &'a str,
     pub client_id: &'a str,
-    /// Other clients for which the token may be, too, without naming us as the one that asked.
+    /// Clients that may also be in `aud`, even if the token has no `azp`.
     pub trusted_audiences: &'a [String],
     pub nonce: Nonce<'a>,
     /// The access token of the same response, for `at_hash`.
@@ -45,28 +45,27 @@ pub struct Checks<'a> {
     pub now: OffsetDateTime,
 }
 
-/// What the token's `nonce` is held against.
+/// The expected `nonce`.
 #[derive(Debug, Clone, Copy)]
 pub enum Nonce<'a> {
-    /// Nothing is known of it.
+    /// The nonce is unknown.
     Unchecked,
-    /// It was sent in the authorization request, so it must come back (Core §3.1.3.7).
+    /// The authorization request had this nonce, so the token must have it too (Core §3.1.3.7).
     Sent(&'a Secret<String>),
-    /// It was sent in the request that the session began with: a refresh may leave it out, but
-    /// must not change it (Core §12.2).
+    /// The session's first authorization request had this nonce. A token from a refresh may omit it
+    /// but not change it (Core §12.2).
     SentAtSignIn(&'a Secret<String>),
 }
 
-/// A token that passed every check, except perhaps those of time.
+/// The result for a token that passed all checks, possibly except those of its times.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Checked {
     pub claims: Claims,
-    /// Set where the token must not be used, only because of its times. Who it is about is true
-    /// all the same.
+    /// Set if the token must not be used because of its times. Its subject is valid nevertheless.
     pub untimely: Option<Untimely>,
 }
 
-/// What is wrong with a token's times. The cause is often this machine's clock.
+/// Why a token can't be used now. The cause is often this machine's clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Untimely {
     #[error("by this machine's clock, the ID token has already expired")]
@@ -78,7 +77,7 @@ pub enum Untimely {
 /// When a token may be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Validity {
-    /// The later one of `iat` and `nbf`.
+    /// The later of `iat` and `nbf`.
     #[serde(with = "time::serde::timestamp")]
     pub starts_at: OffsetDateTime,
     #[serde(with = "time::serde::timestamp")]
@@ -97,21 +96,21 @@ impl Validity {
     }
 }
 
-/// What a token that passed says.
+/// The claims of a verified token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claims {
     pub issuer: String,
-    /// Who it is, for good: the one claim to tell persons apart by (Core §5.7).
+    /// The user's permanent ID, the only claim that distinguishes users (Core §5.7).
     pub subject: String,
     pub validity: Validity,
-    /// This and the next two are for a person's eyes: sanitize, and neither verified nor unique.
+    /// This and the next two are for display only. They are sanitized, but neither verified nor unique.
     pub email: Option<String>,
     pub preferred_username: Option<String>,
     pub name: Option<String>,
 }
 
-/// Checks the signature, then each claim, and its times last: so a token that fails only because of
-/// them still says whose it is.
+/// Verifies the signature, then each claim, and the times last. So a token that fails only because of
+/// its times still identifies the user.
 pub fn verify(
     token: &Secret<String>,
     keys: &Jwks,
@@ -125,7 +124,7 @@ pub fn verify(
     if issuer != checks.issuer {
         return Err(IdTokenError::WrongIssuer);
     }
-    // Some servers write their numeric user id as a number.
+    // Some servers send a numeric user ID as a number.
     let subject = match claims.get("sub") {
         Some(Value::Number(number)) => Some(number.to_string()),
         _ => text(&claims, "sub").map(str::to_owned),
@@ -163,7 +162,7 @@ pub fn verify(
     })
 }
 
-/// What a JWT says, whether or not it is true: for a person who looks for what is wrong with it.
+/// The content of an unverified JWT, for diagnostics.
 #[derive(Debug)]
 pub struct Unverified {
     /// Its `alg`, printable.
@@ -172,8 +171,8 @@ pub struct Unverified {
 }
 
 impl Unverified {
-    /// `None` where it is no signed JWT.
-    pub fn read(token: &Secret<String>) -> Option<Self> {
+    /// `None`: it isn't a signed JWT.
+    pub fn parse(token: &Secret<String>) -> Option<Self> {
         let parts: Vec<&str> = token.expose().split('.').collect();
         let [header, payload, _signature] = parts[..] else {
             return None;
@@ -191,12 +190,12 @@ impl Unverified {
         &self.claims
     }
 
-    /// A claim that is text, printable.
+    /// A string claim, printable.
     pub fn text(&self, claim: &str) -> Option<String> {
         text(&self.claims, claim).map(sanitize)
     }
 
-    /// A claim that is a text or a list of texts, each printable.
+    /// A claim that is a string or a list of strings, each printable.
     pub fn texts(&self, claim: &str) -> Vec<String> {
         match self.claims.get(claim) {
             Some(Value::String(text)) => vec![sanitize(text)],
@@ -216,30 +215,29 @@ impl Unverified {
     }
 }
 
-/// When a JWT says that it expires, signature or not: for a token that only its audience can
-/// check.
+/// The `exp` of a JWT whose signature only its audience can verify.
 pub fn unverified_expiry(token: &Secret<String>) -> Option<OffsetDateTime> {
     let payload = token.expose().split('.').nth(1)?;
     let claims: Map<String, Value> = json_object(&URL_SAFE_NO_PAD.decode(payload).ok()?)?;
     instant(&claims, "exp")
 }
 
-/// Core §3.1.3.7, points 3 to 5: for us, and issued to us. It may be for others too where it was
-/// issued to us by name, or where configuration trusts them.
+/// Core §3.1.3.7, points 3 to 5: the token must be for this client and issued to it. It may be for other
+/// clients too if `azp` names this one, or if the others are configured as trusted.
 fn check_audience(claims: &Map<String, Value>, checks: &Checks<'_>) -> Result<(), IdTokenError> {
     let audience = claims
         .get("aud")
         .ok_or(IdTokenError::Missing { claim: "aud" })?;
-    let is_us = |value: &Value| value.as_str() == Some(checks.client_id);
+    let is_own = |value: &Value| value.as_str() == Some(checks.client_id);
     let audience = match audience.as_array() {
         Some(list) => list.as_slice(),
         None => std::slice::from_ref(audience),
     };
-    if !audience.iter().any(is_us) {
+    if !audience.iter().any(is_own) {
         return Err(IdTokenError::WrongAudience);
     }
     match claims.get("azp") {
-        Some(party) if !is_us(party) => return Err(IdTokenError::WrongParty),
+        Some(party) if !is_own(party) => return Err(IdTokenError::WrongParty),
         Some(_) => return Ok(()),
         None => (),
     }
@@ -251,9 +249,9 @@ fn check_audience(claims: &Map<String, Value>, checks: &Checks<'_>) -> Result<()
     };
     let others: Vec<String> = audience
         .iter()
-        .filter(|value| !is_us(value) && !is_trusted(value))
+        .filter(|value| !is_own(value) && !is_trusted(value))
         .map(|value| sanitize(value.as_str().unwrap_or("(not a string)")))
-        .take(MOST_AUDIENCES_SHOWN)
+        .take(MAX_AUDIENCES_SHOWN)
         .collect();
     if others.is_empty() {
         Ok(())
@@ -262,8 +260,8 @@ fn check_audience(claims: &Map<String, Value>, checks: &Checks<'_>) -> Result<()
     }
 }
 
-/// How many foreign audiences a message names.
-const MOST_AUDIENCES_SHOWN: usize = 5;
+/// The maximum number of foreign audiences in a message.
+const MAX_AUDIENCES_SHOWN: usize = 5;
 
 fn check_nonce(claims: &Map<String, Value>, expected: Nonce<'_>) -> Result<(), IdTokenError> {
     let sent = match expected {
@@ -279,7 +277,7 @@ fn check_nonce(claims: &Map<String, Value>, expected: Nonce<'_>) -> Result<(), I
     }
 }
 
-/// Core §3.1.3.8: the left half of the hash that belongs to the signature's algorithm.
+/// Core §3.1.3.8: `at_hash` is the left half of the access token's hash.
 fn check_access_token(
     claims: &Map<String, Value>,
     algorithm: Algorithm,
@@ -301,7 +299,7 @@ fn text<'a>(claims: &'a Map<String, Value>, claim: &str) -> Option<&'a str> {
     claims.get(claim)?.as_str()
 }
 
-/// A `NumericDate` (RFC 7519 §2), which may have a fraction; some servers write it as a text.
+/// A `NumericDate` (RFC 7519 §2), which may have a fraction. Some servers send it as a string.
 fn instant(claims: &Map<String, Value>, claim: &str) -> Option<OffsetDateTime> {
     let value = claims.get(claim)?;
     let seconds = match value.as_str() {
@@ -311,7 +309,7 @@ fn instant(claims: &Map<String, Value>, claim: &str) -> Option<OffsetDateTime> {
     .filter(|seconds: &f64| seconds.is_finite())?;
     #[expect(
         clippy::cast_possible_truncation,
-        reason = "the cast of a float saturates, and the next line refuses what is out of range"
+        reason = "the cast of a float saturates, and the next line rejects values out of range"
     )]
     let seconds = seconds as i64;
     OffsetDateTime::from_unix_timestamp(seconds).ok()

@@ -1,4 +1,4 @@
-//! Tokens made here, with keys made here, and each way in which they may be wrong.
+//! Tests with generated keys and tokens, both valid and invalid in every way.
 
 use ring::rand::SystemRandom;
 use ring::signature::{
@@ -16,8 +16,8 @@ const NOW: i64 = 1_700_000_000;
 const ISSUER: &str = "https://as.example";
 const CLIENT: &str = "hallpass";
 
-/// ring cannot make RSA keys. This one was made for these tests and guards nothing.
-const RSA_KEY: &[u8] = include_bytes!("rsa_key_of_the_tests_only.pk8");
+/// ring can't generate RSA keys. This one is used only in these tests.
+const RSA_KEY: &[u8] = include_bytes!("test_rsa_key.pk8");
 
 enum Signer {
     Rsa(RsaKeyPair),
@@ -53,7 +53,7 @@ impl Signer {
         }
     }
 
-    /// The public key as a JWK, changed or extended by `members`; null removes.
+    /// The public key as a JWK, with changed or added `members`. Null removes a member.
     fn jwk(&self, members: Value) -> Value {
         let mut jwk = match self {
             Self::Rsa(key) => {
@@ -101,7 +101,7 @@ impl Signer {
         }
     }
 
-    /// A token that passes, changed or extended by `members`; null removes.
+    /// A valid token with changed or added `members`. Null removes a member.
     fn token(&self, members: Value) -> Secret<String> {
         self.token_with_header(&json!({"alg": self.algorithm(), "kid": "k"}), members)
     }
@@ -169,7 +169,7 @@ fn signers() -> [Signer; 4] {
 }
 
 #[test]
-fn a_good_token_of_each_kind_passes_and_its_claims_are_read() {
+fn a_valid_token_of_each_key_type_is_accepted() {
     for signer in signers() {
         let members =
             json!({"email": "ann@a.example", "name": "A\u{202e}nn", "preferred_username": ""});
@@ -201,14 +201,14 @@ fn a_good_token_of_each_kind_passes_and_its_claims_are_read() {
 }
 
 #[test]
-fn an_rsa_key_verifies_each_rsa_algorithm() {
+fn an_rsa_key_verifies_every_rsa_algorithm() {
     let signer = Signer::rsa();
     let keys = jwks(&[signer.jwk(json!({}))]);
     for algorithm in ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512"] {
         let header = json!({"alg": algorithm, "kid": "k"});
         let token = signer.token_with_header(&header, json!({}));
         assert!(verify(&token, &keys, &checks()).is_ok(), "{algorithm}");
-        // The same signature under any other algorithm's name proves nothing.
+        // The same signature is invalid for any other algorithm.
         for other in ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512"] {
             let (_, rest) = token.expose().split_once('.').unwrap();
             let renamed = encoded(&json!({"alg": other, "kid": "k"}));
@@ -220,9 +220,9 @@ fn an_rsa_key_verifies_each_rsa_algorithm() {
 }
 
 #[test]
-fn a_key_that_comes_as_a_certificate_only_is_read() {
+fn a_key_is_read_from_its_certificate() {
     use base64::engine::general_purpose::STANDARD;
-    // Any certificate of the key will do, also one that nobody signed: the provider vouches for it.
+    // Any certificate with the key works, even an unsigned one, because the provider published it.
     let certificate = |info: &[u8]| {
         let element = |tag, content: &[u8]| {
             let length = u16::try_from(content.len()).unwrap().to_be_bytes();
@@ -291,14 +291,14 @@ fn a_key_that_comes_as_a_certificate_only_is_read() {
             false,
         ),
         (&p256, json!({"kty": "EC", "kid": "k", "x5c": []}), false),
-        // Parameters that are written out count, whatever the certificate says.
+        // The key's own parameters override the certificate's.
         (&p256, p256.jwk(json!({"x5c": [of_p384]})), true),
         (&p384, p256.jwk(json!({"x5c": [of_p384]})), false),
     ] {
         let keys = jwks(std::slice::from_ref(&key));
         let verified = verify(&signer.token(json!({})), &keys, &checks());
         assert_eq!(verified.is_ok(), passes, "{key}: {verified:?}");
-        // It is cached with its parameters.
+        // The cached key has the parameters.
         let cached: Jwks = serde_json::from_value(serde_json::to_value(&keys).unwrap()).unwrap();
         assert_eq!(
             verify(&signer.token(json!({})), &cached, &checks()).is_ok(),
@@ -308,7 +308,7 @@ fn a_key_that_comes_as_a_certificate_only_is_read() {
 }
 
 #[test]
-fn a_wrong_signature_is_refused() {
+fn an_invalid_signature_is_rejected() {
     for signer in signers() {
         let keys = jwks(&[signer.jwk(json!({}))]);
         let token = signer.token(json!({}));
@@ -337,7 +337,7 @@ fn a_wrong_signature_is_refused() {
 }
 
 #[test]
-fn no_algorithm_without_a_key_pair_is_accepted() {
+fn only_asymmetric_algorithms_are_accepted() {
     let signer = Signer::rsa();
     let keys = jwks(&[
         signer.jwk(json!({})),
@@ -352,7 +352,7 @@ fn no_algorithm_without_a_key_pair_is_accepted() {
             name: algorithm.to_owned(),
         });
         assert_eq!(verify(&token, &keys, &checks()), expected, "{algorithm}");
-        // `none` comes with an empty signature.
+        // `none` has an empty signature.
         let (start, _) = token.expose().rsplit_once('.').unwrap();
         let unsigned = Secret::new(format!("{start}."));
         assert_eq!(verify(&unsigned, &keys, &checks()), expected, "{algorithm}");
@@ -360,7 +360,7 @@ fn no_algorithm_without_a_key_pair_is_accepted() {
 }
 
 #[test]
-fn the_algorithm_is_bound_to_the_key() {
+fn the_algorithm_must_match_the_key() {
     let (rsa, p256, ed25519) = (Signer::rsa(), Signer::p256(), Signer::ed25519());
     let p384 = Signer::p384();
     for (token_of, key) in [
@@ -401,7 +401,7 @@ fn the_algorithm_is_bound_to_the_key() {
 }
 
 #[test]
-fn an_unknown_key_id_says_so() {
+fn an_unknown_key_id_is_reported() {
     let signer = Signer::p256();
     let token = signer.token(json!({}));
     for keys in [
@@ -417,7 +417,7 @@ fn an_unknown_key_id_says_so() {
 }
 
 #[test]
-fn without_a_key_id_each_key_that_fits_is_tried() {
+fn without_a_key_id_every_matching_key_is_tried() {
     let (signer, other, rsa) = (Signer::p256(), Signer::p256(), Signer::rsa());
     let (right, wrong) = (signer.jwk(json!({})), other.jwk(json!({"kid": "o"})));
     let token = signer.token_with_header(&json!({"alg": "ES256"}), json!({}));
@@ -439,7 +439,7 @@ fn without_a_key_id_each_key_that_fits_is_tried() {
 }
 
 #[test]
-fn keys_of_several_types_may_share_an_id() {
+fn keys_of_different_types_may_share_an_id() {
     let (rsa, p256) = (Signer::rsa(), Signer::p256());
     let keys = jwks(&[rsa.jwk(json!({})), p256.jwk(json!({}))]);
     for signer in [rsa, p256] {
@@ -448,7 +448,7 @@ fn keys_of_several_types_may_share_an_id() {
 }
 
 #[test]
-fn what_is_no_key_is_skipped_and_what_is_no_key_set_is_refused() {
+fn unknown_keys_are_skipped_and_invalid_key_sets_rejected() {
     let signer = Signer::p256();
     let keys = jwks(&[
         json!({"kty": "AKP", "kid": "k"}),
@@ -465,7 +465,7 @@ fn what_is_no_key_is_skipped_and_what_is_no_key_set_is_refused() {
 }
 
 #[test]
-fn a_broken_or_weak_key_checks_nothing() {
+fn a_malformed_or_short_key_verifies_nothing() {
     use IdTokenError::{BadSignature, UnusableKey};
     let (rsa, p256) = (Signer::rsa(), Signer::p256());
     for (signer, change, expected) in [
@@ -499,7 +499,7 @@ fn a_broken_or_weak_key_checks_nothing() {
 }
 
 #[test]
-fn leading_zeros_of_an_rsa_key_are_forgiven() {
+fn leading_zeros_of_an_rsa_key_are_ignored() {
     let signer = Signer::rsa();
     let Signer::Rsa(key) = &signer else {
         unreachable!("it is made above");
@@ -511,16 +511,16 @@ fn leading_zeros_of_an_rsa_key_are_forgiven() {
 }
 
 #[test]
-fn a_key_set_survives_being_kept_without_what_is_private() {
+fn a_key_set_is_stored_without_private_members() {
     let signer = Signer::rsa();
     let keys = jwks(&[signer.jwk(json!({"d": "hunter2", "use": "sig"}))]);
-    let kept = serde_json::to_string(&keys).unwrap();
-    assert!(!kept.contains("hunter2"));
-    assert_eq!(serde_json::from_str::<Jwks>(&kept).unwrap(), keys);
+    let stored = serde_json::to_string(&keys).unwrap();
+    assert!(!stored.contains("hunter2"));
+    assert_eq!(serde_json::from_str::<Jwks>(&stored).unwrap(), keys);
 }
 
 #[test]
-fn each_claim_is_checked() {
+fn every_claim_is_verified() {
     let missing = |claim| IdTokenError::Missing { claim };
     let foreign = |other: &str| IdTokenError::ForeignAudience {
         others: vec![other.to_owned()],
@@ -592,7 +592,7 @@ fn each_claim_is_checked() {
 }
 
 #[test]
-fn times_are_tolerated_within_limits_and_decide_last() {
+fn times_have_a_tolerance_and_are_checked_last() {
     use Untimely::{Expired, NotYetValid};
     let signer = Signer::p256();
     let keys = jwks(&[signer.jwk(json!({}))]);
@@ -614,7 +614,7 @@ fn times_are_tolerated_within_limits_and_decide_last() {
         assert_eq!(checked.claims.subject, "ann", "{members}");
     }
 
-    // Written as texts, they are compared all the same; a numeric sub is its digits.
+    // Times may be strings, and a numeric `sub` becomes a string.
     for (members, expected) in [
         (json!({"exp": "1699999000", "sub": 12}), Some(Expired)),
         (json!({"iat": "1700009000", "sub": 12}), Some(NotYetValid)),
@@ -624,7 +624,7 @@ fn times_are_tolerated_within_limits_and_decide_last() {
         assert_eq!(checked.claims.subject, "12", "{members}");
     }
 
-    // Whatever else is wrong is found first.
+    // Every other fault is reported first.
     let sent = Secret::from("n-1");
     let access_token = Secret::from("at");
     for (members, expected) in [
@@ -653,7 +653,7 @@ fn times_are_tolerated_within_limits_and_decide_last() {
 }
 
 #[test]
-fn the_nonce_is_the_one_that_was_sent() {
+fn the_nonce_must_match_the_request() {
     use Nonce::{Sent, SentAtSignIn, Unchecked};
     let signer = Signer::p256();
     let keys = jwks(&[signer.jwk(json!({}))]);
@@ -677,7 +677,7 @@ fn the_nonce_is_the_one_that_was_sent() {
 }
 
 #[test]
-fn a_trusted_audience_may_stand_beside_this_client() {
+fn trusted_audiences_are_accepted_in_addition_to_this_client() {
     let signer = Signer::p256();
     let keys = jwks(&[signer.jwk(json!({}))]);
     let trusted = ["kubernetes".to_owned(), "other".to_owned()];
@@ -702,13 +702,13 @@ fn a_trusted_audience_may_stand_beside_this_client() {
 }
 
 #[test]
-fn at_hash_binds_the_access_token_where_it_is_there() {
+fn at_hash_must_match_the_access_token() {
     let access_token = Secret::from("jHkWEdUXMU1BwAsC4vtUsZwnNvTIxEl0z9K3vx5KF0Y");
     let left = |hash: &[u8]| URL_SAFE_NO_PAD.encode(&hash[..hash.len() / 2]);
     let sha256 = left(&Sha256::digest(access_token.expose()));
     let sha384 = left(&Sha384::digest(access_token.expose()));
     let sha512 = left(&Sha512::digest(access_token.expose()));
-    // The example of OpenID Connect Core, appendix A.3.
+    // The example from OpenID Connect Core, appendix A.3.
     assert_eq!(sha256, "77QmUPtjPfzWtF2AnpK9RQ");
 
     for signer in signers() {
@@ -746,7 +746,7 @@ fn at_hash_binds_the_access_token_where_it_is_there() {
 }
 
 #[test]
-fn what_is_no_signed_jwt_is_refused_without_a_word_of_it() {
+fn an_invalid_jwt_is_rejected_without_being_quoted() {
     let signer = Signer::p256();
     let keys = jwks(&[signer.jwk(json!({}))]);
     let critical = signer.token_with_header(
@@ -772,7 +772,7 @@ fn what_is_no_signed_jwt_is_refused_without_a_word_of_it() {
 }
 
 #[test]
-fn the_expiry_can_be_read_without_a_key() {
+fn the_expiry_can_be_read_without_verification() {
     let signer = Signer::p256();
     assert_eq!(
         unverified_expiry(&signer.token(json!({"exp": NOW}))),

@@ -100,7 +100,7 @@ fn status_429_is_unavailable_not_a_refusal() {
         (r#"{"error":"invalid_grant"}"#, true),
         (r#"{"error":"rate_limited"}"#, true),
         (r#"{"error":{"code":429}}"#, true),
-        // How a poll of the device grant is told to slow down.
+        // These make a device flow's client wait.
         (r#"{"error":"slow_down"}"#, false),
         (r#"{"error":"authorization_pending"}"#, false),
     ] {

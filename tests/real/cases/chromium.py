@@ -18,7 +18,7 @@ def redirect(rig):
 def signed_in(page, provider):
     assert page["status"] == 200, page
     says(page, "You are signed in", "Provider", provider.issuer, "Account", "default", "Signed in as", "alice",
-         "You can close this tab and go back to your terminal.")  # fmt: skip
+         "You can close this tab and return to your terminal.")  # fmt: skip
 
 
 def says(page, *words):
@@ -185,7 +185,7 @@ def declining_in_chromium_says_so_and_what_to_type(rig):
     page = chromium.page()
     chromium.screenshots("declined")
     assert page["status"] == 400, page
-    says(page, "The sign-in was declined", "Nothing was stored", "To try again, run")
+    says(page, "The sign-in was declined", "Nothing was saved", "To try again, run")
     says_what_to_type(page, provider)
     assert provider.new_grants() == []
 
@@ -195,7 +195,7 @@ def an_exchange_that_fails_is_never_called_a_success(rig):
     chromium = rig.chromium()
     rig.sandbox.env["HALLPASS_HTTP_TIMEOUT"] = "2s"
     for token, name, words in (
-        ("refuse", "exchange-failed", "The provider gave no token"),
+        ("refuse", "exchange-failed", "The provider did not issue a token"),
         ("cut", "unreachable", "The provider could not be reached"),
         ("hang", "timed-out", "The provider took too long"),
     ):
@@ -204,7 +204,7 @@ def an_exchange_that_fails_is_never_called_a_success(rig):
         page = chromium.page()
         chromium.screenshots(name)
         assert page["status"] == 400, page
-        says(page, words, "You signed in, but", "Nothing was stored")
+        says(page, words, "You signed in, but", "Nothing was saved")
         says_what_to_type(page, provider)
 
 

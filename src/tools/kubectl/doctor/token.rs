@@ -68,7 +68,7 @@ impl Checks<'_> {
         if session.refusals.wants_refresh(kept.generation, self.now) {
             findings.note("a server refused this token: the next call refreshes it");
         }
-        let Some(read) = Unverified::read(token) else {
+        let Some(read) = Unverified::parse(token) else {
             let hint = match self.token {
                 TokenKind::Access => {
                     "take `--token access` out of the exec entry, if the API \
