@@ -21,7 +21,7 @@ pub struct Request<'a> {
     pub token_endpoint: &'a Url,
     pub client: Client<'a>,
     /// The device authorization request.
-    pub authorization: TokenRequest,
+    pub initial: TokenRequest,
     /// The purpose shown in the sign-in prompt.
     pub purpose: &'a str,
     /// Set once the user has been shown the code.
@@ -50,11 +50,11 @@ pub fn authorize(
 ) -> Result<TokenResponse, DeviceError> {
     let response = http.post(
         request.device_endpoint,
-        &request.authorization.body(),
-        request.authorization.authorization().as_ref(),
+        &request.initial.body(),
+        request.initial.authorization().as_ref(),
     )?;
     let authorization = device::parse(response.status, response.body.expose())
-        .map_err(|error| DeviceError::NotStarted(error.redact(&request.authorization)))?;
+        .map_err(|error| DeviceError::NotStarted(error.redact(&request.initial)))?;
     request.was_shown.set(true);
     terminal.ask(&format!(
         "Sign in to {} at {} with the code {}",

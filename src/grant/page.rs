@@ -132,8 +132,8 @@ impl Page<'_> {
                 sentence: if saved {
                     "hallpass saved your session on this computer."
                 } else {
-                    "hallpass could not save your session on this computer, so the next command \
-                     signs in again."
+                    "Your session is not saved on this computer, so the next command asks you to \
+                     sign in again."
                 },
                 next: Next::Close,
             },
@@ -200,7 +200,7 @@ impl Failure {
             ),
             Failure::Exchange => (
                 "The provider did not issue a token",
-                "You signed in, but the provider did not issue a token. \
+                "You signed in, but the provider rejected the request for a token. \
                  Nothing was saved. Your terminal shows the reason.",
                 retry,
             ),

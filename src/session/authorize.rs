@@ -414,7 +414,7 @@ impl Account<'_> {
             )?,
             token_endpoint: endpoint(metadata.token_endpoint.as_ref(), "token_endpoint")?,
             client: *client,
-            authorization: token::device_authorization_request(
+            initial: token::device_authorization_request(
                 client,
                 &provider.asked_scopes(metadata.scopes_supported.as_deref()),
                 &provider.resources,

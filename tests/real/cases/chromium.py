@@ -157,7 +157,7 @@ def a_head_with_more_cookies_is_refused_and_the_login_goes_on(rig):
     wait_for(rig.sandbox.tabs, 20, "no tab was opened")
     page = chromium.page()
     assert page["status"] == 431, page
-    says(page, "deleting the cookies of this host helps")
+    says(page, "Delete the cookies of this host and try again")
     assert person.process.poll() is None, person.shown
     assert provider.new_grants() == []
 
