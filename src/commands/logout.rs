@@ -112,7 +112,7 @@ fn everything(prepared: &Prepared<'_>, unread: bool, caution: Caution) -> Result
     let store = &prepared.store;
     let sessions = names(store.sessions()?);
     // The same key encrypts them, and a lost key is not replaced while they are there.
-    let passwords = names(store.kept()?);
+    let passwords = names(store.stored_credentials()?);
     if sessions.is_empty() && passwords.is_empty() {
         if !caution.dry_run {
             store.forget_useless_key()?;
@@ -168,7 +168,7 @@ fn everything(prepared: &Prepared<'_>, unread: bool, caution: Caution) -> Result
 fn unreadable(prepared: &Prepared<'_>, dry_run: bool) -> Result<ExitCode, Error> {
     let store = &prepared.store;
     let sessions = names(store.sessions()?);
-    let passwords = names(store.kept()?);
+    let passwords = names(store.stored_credentials()?);
     let (mut removed, mut would_remove) = (0, 0);
     for (name, is_session) in sessions
         .iter()

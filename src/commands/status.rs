@@ -39,7 +39,7 @@ pub(super) fn run(env: &Env, words: &[OsString]) -> Result<ExitCode, Error> {
     let prepared = Prepared::new(env, &args.common, None)?;
     let report = prepared.store.report();
     let now = crate::clock::now(env);
-    let handed_over = prepared.store.kept()?.len();
+    let handed_over = prepared.store.stored_credentials()?.len();
     let mut sessions = Vec::new();
     let mut unreadable = Vec::new();
     for Listed { name } in prepared.store.sessions()? {

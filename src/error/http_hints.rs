@@ -56,8 +56,6 @@ pub(super) const NETWORK_PAGE: &str = "this may be a network's sign-in page or a
 
 pub(super) const LATER: &str = "the provider is having problems: try again later";
 
-pub(super) const VERBOSE: &str = "run the command again with `-v` to see each request";
-
 fn without_port(host: &str) -> &str {
     match host.rsplit_once(':') {
         Some((name, port)) if !port.ends_with(']') => name,

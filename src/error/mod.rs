@@ -122,7 +122,7 @@ impl Error {
         let error = self.to_string();
         causes.retain(|cause| *cause != error);
         if let Self::Session(
-            session::Error::LeaderFailed { message, .. }
+            session::Error::OtherSignInFailed { message, .. }
             | session::Error::RefreshPaused { message, .. },
         ) = self
         {
@@ -157,7 +157,7 @@ impl Error {
             | Self::NotRegistered { .. }
             | Self::StoreSetOtherwise { .. }
             | Self::StillNeeded { .. }
-            | Self::Session(S::IdTokenNotAskedFor { .. })
+            | Self::Session(S::NoOpenIdScope { .. })
             | Self::Config(_) => Exit::Usage,
             Self::Session(S::SignInNeeded { .. }) => Exit::SignInNeeded,
             Self::Session(

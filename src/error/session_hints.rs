@@ -1,6 +1,6 @@
 //! Hints for errors of sessions and sign-ins.
 
-use super::http_hints::{LATER, NETWORK_PAGE, VERBOSE, http_hint};
+use super::http_hints::{LATER, NETWORK_PAGE, http_hint};
 use super::store_hints::store_hint;
 use super::token_hints::{id_token_hint, token_hint};
 use crate::grant::browser::BrowserError;
@@ -53,14 +53,15 @@ pub(super) fn session_hint(error: &session::Error) -> Option<String> {
             Some("check that `registry_exchange` is right for this registry".to_owned())
         }
         S::IdToken(error) => Some(id_token_hint(error)),
-        S::Mixup(_) | S::Vanished => Some(VERBOSE.to_owned()),
+        S::Mixup(_) => Some(MIXED_UP.to_owned()),
+        S::Vanished => Some("run the command again; it will sign in".to_owned()),
         S::UntimelyIdToken { provider_ahead, .. } => Some(session::clock_hint(*provider_ahead)),
         S::NoIdToken => Some(
             "check at the provider that this client may get ID tokens; to get the access token, use \
              `--token access`"
                 .to_owned(),
         ),
-        S::IdTokenNotAskedFor { .. } => Some(
+        S::NoOpenIdScope { .. } => Some(
             "add `openid` to the `scopes` of the provider in config.toml, or use `--scope openid`; to \
              get the access token, use `--token access`"
                 .to_owned(),
@@ -82,8 +83,8 @@ pub(super) fn session_hint(error: &session::Error) -> Option<String> {
         | S::Declined { login, .. }
         | S::TimedOut { login, sent: None }
         | S::ProviderRefused { login, .. }
-        | S::LeaderDied { login, .. }
-        | S::LeaderFailed { login, .. }
+        | S::SignInCrashed { login, .. }
+        | S::OtherSignInFailed { login, .. }
         | S::SignedOutMeanwhile { login } => Some(format!("run `{login}`")),
         S::TimedOut {
             login,
@@ -107,6 +108,9 @@ pub(super) fn session_hint(error: &session::Error) -> Option<String> {
         S::UnknownPerson { .. } => Some("run the command again when the provider is reachable".to_owned()),
     }
 }
+
+const MIXED_UP: &str = "close every sign-in tab and run the command again; if it fails again, \
+    check that `issuer` is exactly what the provider's documentation says";
 
 fn other_person_hint(
     account: &str,

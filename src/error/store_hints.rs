@@ -85,7 +85,7 @@ pub(super) fn store_hint(error: &StoreError) -> Option<String> {
              file that only you can read; if sessions were stored before, run \
              `{REMOVE_ALL} --unreadable` first"
         )),
-        S::NothingKept => Some(
+        S::NotSaved => Some(
             "to store sessions in a file that only you can read, set `store = \"file\"` in \
              config.toml or HALLPASS_STORE=file"
                 .to_owned(),

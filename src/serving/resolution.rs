@@ -153,7 +153,7 @@ impl Resolution {
                 shadowed_by: match rest.part()? {
                     Some(name) => {
                         let name = std::str::from_utf8(name).map_err(|_| Cut)?;
-                        Some(RecordName::kept_named(name).ok_or(Cut)?)
+                        Some(RecordName::stored_credentials_named(name).ok_or(Cut)?)
                     }
                     None => None,
                 },
@@ -321,7 +321,10 @@ mod tests {
             username: "oauth2".to_owned(),
             bearer: true,
             reply_style: "raw".to_owned(),
-            shadowed_by: Some(RecordName::kept("docker", "https://registry.example")),
+            shadowed_by: Some(RecordName::stored_credentials(
+                "docker",
+                "https://registry.example",
+            )),
         };
         let written = resolution.written();
         assert_eq!(Resolution::read(&written), Some(resolution));

@@ -194,7 +194,7 @@ impl<'p> Served<'p> {
             return Ok(false);
         }
         if self.prepared.store.place()? == Place::None {
-            return Err(StoreError::NothingKept.into());
+            return Err(StoreError::NotSaved.into());
         }
         Ok(true)
     }

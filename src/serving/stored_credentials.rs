@@ -49,7 +49,7 @@ impl<'a> StoredCredentials<'a> {
             store,
             tool,
             realm: realm.to_owned(),
-            name: RecordName::kept(tool, realm),
+            name: RecordName::stored_credentials(tool, realm),
         }
     }
 
@@ -154,7 +154,7 @@ impl<'a> StoredCredentials<'a> {
 /// so each is opened; one that cannot be is left out, and the first error of the store is told.
 pub fn listed(store: &Store, tool: &str) -> (Vec<Listed>, Option<StoreError>) {
     let mut found = Vec::new();
-    let records = match store.kept() {
+    let records = match store.stored_credentials() {
         Ok(records) => records,
         Err(error) => return (found, Some(error)),
     };

@@ -25,7 +25,7 @@ use crate::report::printable;
 use crate::secret::Secret;
 use crate::store::{Place, Plain, RecordName, Versioned};
 
-/// Who at a provider: what a session belongs to.
+/// An account at a provider.
 #[derive(Debug)]
 pub struct Account<'a> {
     pub(super) context: Context<'a>,
@@ -33,29 +33,29 @@ pub struct Account<'a> {
     pub(super) identity: Identity,
     pub(super) name: RecordName,
     pub(super) http: Http,
-    /// What a person types to sign in.
+    /// The commands that sign in to it.
     pub(super) login: LoginLine,
-    /// What it is asked for, where a tool said so: for the person who is asked.
+    /// What the token is for, if a tool said so. Shown in the sign-in prompt.
     pub(super) wanted_for: Option<String>,
-    /// Which resource it is asked for, where a tool said so.
+    /// The resource that the token is for, if a tool named it.
     pub(super) resource: Option<ResourceName>,
-    /// The browser's tab, which is told how it ended after the tool has had its reply.
+    /// The browser's tab, which shows the result after the tool has its reply.
     pub(super) waiting_tab: RefCell<Option<(Tab, TabMessage)>>,
-    /// Whether a person was shown anything during this sign-in.
+    /// Whether this sign-in has shown the user anything.
     pub(super) was_shown: Cell<bool>,
     /// The new session could not be stored.
     pub(super) is_unstored: Cell<bool>,
     /// The proxy of [`Self::through`].
     #[cfg(unix)]
     pub(super) proxy: Option<Url>,
-    /// The callers that wait for this sign-in, where it is in a process of its own.
+    /// The callers that wait for this sign-in, if it has its own process.
     #[cfg(unix)]
     pub(super) hub: Option<&'static Hub>,
-    /// How the provider refused to refresh, which is why a person has to sign in.
+    /// Why the provider refused to refresh, if that is the reason for the sign-in.
     pub(super) refresh_refusal: RefCell<Option<TokenError>>,
-    /// The same account with all the scopes that one sign-in asks for, where these are fewer.
+    /// The same account with all scopes of one sign-in, if this one has fewer.
     pub(super) whole: Option<Box<Self>>,
-    /// Whether the last token was that one's.
+    /// Whether the last token came from `whole`.
     pub(super) is_served_whole: Cell<bool>,
 }
 
@@ -68,7 +68,8 @@ impl<'a> Account<'a> {
     ) -> Result<Self, Error> {
         let client_id = provider.client_id()?.to_owned();
         if context.store.place()? == Place::None {
-            // A refresh token that nobody keeps would only lie about at the provider.
+            // A refresh token that is not stored would be useless, and would stay valid at the
+            // provider.
             provider.scopes.retain(|scope| scope != "offline_access");
         }
         let whole = match context.store.place()? {
@@ -109,8 +110,7 @@ impl<'a> Account<'a> {
         })
     }
 
-    /// Names what the token is for, in the words that a person who is asked reads: on one line,
-    /// whoever named it.
+    /// Sets the purpose shown in the sign-in prompt, on one line.
     #[must_use]
     pub fn wanted_for(mut self, what: &str) -> Self {
         self.whole = self.whole.map(|whole| Box::new(whole.wanted_for(what)));
@@ -118,7 +118,7 @@ impl<'a> Account<'a> {
         self
     }
 
-    /// Names the resource, for what that resource refuses.
+    /// Sets the resource, so that its refusals are attributed to it.
     #[must_use]
     pub fn at(mut self, resource: ResourceName) -> Self {
         self.whole = self.whole.map(|whole| Box::new(whole.at(resource.clone())));
@@ -148,7 +148,7 @@ impl<'a> Account<'a> {
         self
     }
 
-    /// What is kept of it is kept under this name.
+    /// The name of the record that the last token came from.
     pub fn record(&self) -> &RecordName {
         match &self.whole {
             Some(whole) if self.is_served_whole.get() => &whole.name,
@@ -156,7 +156,7 @@ impl<'a> Account<'a> {
         }
     }
 
-    /// Whether a person was shown anything for the token that was asked for last.
+    /// Whether the last request for a token has shown the user anything.
     pub fn has_asked(&self) -> bool {
         self.was_shown.get() || self.whole.as_ref().is_some_and(|whole| whole.has_asked())
     }
@@ -165,22 +165,23 @@ impl<'a> Account<'a> {
         &self.provider
     }
 
-    /// What is stored of the session that serves this account's tokens.
+    /// The stored session that serves this account's tokens.
     pub fn served_session(&self) -> Result<Option<Versioned<Session>>, Error> {
-        self.serving()?.kept()
+        self.serving()?.stored()
     }
 
-    /// What is kept of it now, as it stands.
-    pub(super) fn kept(&self) -> Result<Option<Versioned<Session>>, Error> {
+    /// The session as it is stored now.
+    pub(super) fn stored(&self) -> Result<Option<Versioned<Session>>, Error> {
         Ok(self.context.store.read(&self.name)?)
     }
 
-    /// What the provider says of itself, kept or asked for.
+    /// The provider's metadata, cached or fetched.
     pub fn metadata(&self) -> Result<Metadata, Error> {
         self.documents().metadata()
     }
 
-    /// Signs in, as the process that was started for it; the session, where it could not be stored.
+    /// Signs in, as the process that was started for this. Returns the session if it could not be
+    /// stored.
     #[cfg(unix)]
     pub fn sign_in_detached(
         &self,
@@ -188,11 +189,11 @@ impl<'a> Account<'a> {
         wanted: Option<TokenKind>,
         is_asked_for: bool,
     ) -> Result<Option<Box<Session>>, Error> {
-        let kept = self.sign_in_alone(lock, wanted, is_asked_for)?;
-        Ok(self.is_unstored.get().then(|| Box::new(kept.value)))
+        let stored = self.sign_in_alone(lock, wanted, is_asked_for)?;
+        Ok(self.is_unstored.get().then(|| Box::new(stored.value)))
     }
 
-    /// Whom and what a sign-in is for, as a person is told.
+    /// The purpose of a sign-in, as shown to the user.
     pub(super) fn purpose(&self) -> String {
         let provider = &self.provider.name;
         let account = match self.identity.account.as_str() {

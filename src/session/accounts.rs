@@ -8,8 +8,9 @@ use crate::oauth::discovery::Metadata;
 use crate::store::Listed;
 
 impl Account<'_> {
-    /// Whether the provider should ask which account to sign in with. Its cookie would otherwise
-    /// sign in the same person again: under a second label, or after another person signed in.
+    /// Whether the provider should show its account picker. Without it, the provider's cookie would
+    /// sign in the same person again: under a second label, or after another person signed in by
+    /// mistake.
     pub(super) fn wants_account_choice(&self, pinned: Option<&Person>) -> Result<bool, Error> {
         if self
             .last_attempt()?
@@ -24,7 +25,7 @@ impl Account<'_> {
         Ok(!is_default || !self.other_accounts()?.is_empty())
     }
 
-    /// The `prompt` for that, where the configuration or the provider's metadata names one.
+    /// The `prompt` value for the account picker, if the configuration or the metadata has one.
     pub(super) fn account_prompt(&self, metadata: &Metadata) -> Option<&'static str> {
         const SELECT_ACCOUNT: &str = "select_account";
         let supported = metadata.prompt_values_supported.iter().flatten();
@@ -36,7 +37,7 @@ impl Account<'_> {
         })
     }
 
-    /// Warns where the person who signed in is already signed in under another label.
+    /// Warns if the same person is already signed in under another label.
     pub(super) fn warn_of_same_person(&self, person: &Person) -> Result<(), Error> {
         let same = self
             .other_accounts()?
@@ -63,13 +64,13 @@ impl Account<'_> {
     fn other_accounts(&self) -> Result<Vec<(String, Option<Person>)>, Error> {
         let mut accounts = Vec::new();
         for Listed { name } in self.context.store.sessions()? {
-            // A record that can't be opened says nothing about an account.
-            let Ok(Some(kept)) = self.context.store.read::<Session>(&name) else {
+            // A record that can't be decrypted tells nothing about its account.
+            let Ok(Some(stored)) = self.context.store.read::<Session>(&name) else {
                 continue;
             };
             let Session {
                 identity, person, ..
-            } = kept.value;
+            } = stored.value;
             if identity.is_at(&self.provider) && identity.account != self.identity.account {
                 accounts.push((identity.account, person));
             }
@@ -77,19 +78,19 @@ impl Account<'_> {
         Ok(accounts)
     }
 
-    /// Who this account was first signed in as, whatever scopes that was for.
+    /// The person who first signed in to this account, with any scopes.
     pub(super) fn pinned(&self) -> Result<Option<Person>, Error> {
-        if let Some(person) = self.kept()?.and_then(|kept| kept.value.person) {
+        if let Some(person) = self.stored()?.and_then(|stored| stored.value.person) {
             return Ok(Some(person));
         }
         for Listed { name } in self.context.store.sessions()? {
-            // A record that cannot be opened says nothing about this account.
-            let Ok(Some(kept)) = self.context.store.read::<Session>(&name) else {
+            // A record that can't be decrypted tells nothing about this account.
+            let Ok(Some(stored)) = self.context.store.read::<Session>(&name) else {
                 continue;
             };
             let Session {
                 identity, person, ..
-            } = kept.value;
+            } = stored.value;
             if person.is_some()
                 && identity.is_at(&self.provider)
                 && identity.account == self.identity.account

@@ -1,8 +1,9 @@
-//! The trace of a sign-in: who is at it, and how the last one ended. It holds no secret.
+//! The record of the last sign-in attempt: which process made it, and how it ended. It holds no
+//! secret.
 //!
-//! Waiting processes read in it how the sign-in that they waited for ended, so that one refusal
-//! is heard by all; and it holds the cool-down, so that a tool that asks again and again does not
-//! open one tab after the other.
+//! Processes that waited for the sign-in read its result here, so a single "no" answers all of
+//! them. It also holds the cool-down, which keeps a tool that retries from opening one tab after
+//! another.
 
 use serde::{Deserialize, Serialize};
 use time::{Duration, OffsetDateTime};
@@ -16,16 +17,16 @@ pub struct Attempt {
     #[serde(with = "time::serde::timestamp")]
     pub started_at: OffsetDateTime,
     pub ended: Option<Ended>,
-    /// How many attempts in a row nobody finished; each doubles the pause.
+    /// How many attempts in a row were not completed. Each one doubles the pause.
     #[serde(default)]
     pub unfinished: u32,
-    /// How many attempts in a row timed out: nobody seems to be there.
+    /// How many attempts in a row timed out, which suggests that the user is away.
     #[serde(default)]
     pub unanswered: u32,
-    /// How many attempts in a row ended before this one without leaving a trace.
+    /// How many previous attempts in a row ended without a result.
     #[serde(default)]
     pub died: u32,
-    /// The last sign-in that finished was that of a person to whom the account doesn't belong.
+    /// In the last completed sign-in, a different person signed in than the account's owner.
     #[serde(default)]
     pub other_person: bool,
 }
@@ -35,7 +36,7 @@ pub struct Ended {
     #[serde(with = "time::serde::timestamp")]
     pub at: OffsetDateTime,
     pub outcome: Outcome,
-    /// What went wrong, in the words that the leader was told.
+    /// The error message of the process that signed in.
     pub message: String,
 }
 
@@ -45,33 +46,33 @@ pub enum Outcome {
     SignedIn,
     Declined,
     TimedOut,
-    /// It failed after the person had been shown something.
+    /// It failed after the user had seen something.
     Failed,
-    /// It failed before a browser opened, so nobody was bothered.
+    /// It failed before a browser opened, so the user saw nothing.
     NotOpened,
-    /// The user pressed Ctrl-C, and no other caller waited.
+    /// The user pressed Ctrl-C, and no other caller was waiting.
     Cancelled,
 }
 
-/// How long no tool may ask for another sign-in.
+/// How long tools may not start another sign-in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pause {
     Until(OffsetDateTime),
-    /// Until the user signs in, or asks for it.
+    /// Until the user runs `hallpass login`.
     UntilAskedFor,
 }
 
-/// Somebody who said no is not asked again for a while.
+/// The pause after the user declined.
 const AFTER_DECLINED: Duration = Duration::minutes(5);
-/// Nobody was there: the pause doubles from this …
+/// The pause after a timeout doubles from this …
 const AFTER_UNFINISHED: Duration = Duration::minutes(1);
 /// … to this.
 const AT_MOST: Duration = Duration::minutes(15);
-/// After so many sign-ins in a row that timed out, another tab would help no one.
+/// After this many timeouts in a row, tools don't start another sign-in.
 const UNANSWERED: u32 = 2;
 
 impl Attempt {
-    /// A new attempt, which remembers how those before it ended.
+    /// A new attempt, which carries over the counts of the previous ones.
     pub fn started(last: Option<&Self>, now: OffsetDateTime) -> Self {
         Self {
             pid: std::process::id(),
@@ -86,7 +87,7 @@ impl Attempt {
         }
     }
 
-    /// Forgets the pauses, for the user asked for this one.
+    /// Resets the pauses, because the user asked for this sign-in.
     #[must_use]
     pub fn asked_for(self) -> Self {
         Self {
@@ -96,7 +97,7 @@ impl Attempt {
         }
     }
 
-    /// Notes that another person signed in, so that the next sign-in asks which account to use.
+    /// Records that a different person signed in, so the next sign-in shows the account picker.
     #[must_use]
     pub fn of_other_person(self) -> Self {
         Self {
@@ -135,7 +136,7 @@ impl Attempt {
         self
     }
 
-    /// How long nobody is to be asked again, if that is not over.
+    /// The rest of the pause, if it is not over.
     pub fn pause(&self, now: OffsetDateTime) -> Option<Pause> {
         if self.unanswered >= UNANSWERED {
             return Some(Pause::UntilAskedFor);
@@ -149,12 +150,12 @@ impl Attempt {
                 (AFTER_UNFINISHED * 2_i32.pow(doublings)).min(AT_MOST)
             }
         };
-        // A clock that was set back must not make the pause longer than it is.
+        // Setting the clock back must not prolong the pause.
         (now >= ended.at && now < ended.at + pause).then_some(Pause::Until(ended.at + pause))
     }
 }
 
-/// Leaves the trace of a sign-in that the user cancelled.
+/// Records that the user cancelled the sign-in.
 #[cfg(unix)]
 pub fn cancelled(store: &Store, record: &RecordName, now: OffsetDateTime) {
     let name = record.as_str();
@@ -162,7 +163,7 @@ pub fn cancelled(store: &Store, record: &RecordName, now: OffsetDateTime) {
         && attempt.ended.is_none()
     {
         let attempt = attempt.ended(Outcome::Cancelled, String::new(), now);
-        // Without it, the next caller takes this process for one that died.
+        // Otherwise, the next caller would think that this process crashed.
         let _ = store.write_plain(Plain::Attempt, name, &attempt);
     }
     let _ = store.remove_socket(record);

@@ -1,4 +1,4 @@
-//! Signing in, by the browser or with a device code, in the process that has the sign-in lock.
+//! Signs in with the browser or a device code, in the process that holds the sign-in lock.
 
 use std::time::Instant;
 
@@ -32,23 +32,23 @@ use super::refusal::Refusals;
 use super::tab_message::TabMessage;
 use super::token_set::first_tokens;
 
-/// The ways to a person.
+/// How to reach the user.
 #[derive(Debug)]
 enum Way {
     Browser(Browser),
-    /// The person opens the URL: there is a terminal, but no browser of ours.
+    /// Print the URL: there is a terminal, but no browser that hallpass can start.
     ShownUrl,
     Device,
 }
 
-/// A port that a person may register, where any will do.
+/// An example of a fixed port, for a hint.
 const EXAMPLE_PORT: u16 = 8484;
 
 impl Account<'_> {
     fn way(&self, metadata: &Metadata, has_secret: bool) -> Result<Way, Error> {
         let settings = self.context.settings;
         let has_device = metadata.device_authorization_endpoint.is_some();
-        // GitHub's browser flow wants a client secret, its device flow does not.
+        // GitHub's browser flow needs a client secret, its device flow doesn't.
         let wants_device = self.provider.device_only_without_secret && !has_secret;
         let browser = launch::choose(self.context.env, settings.browser.as_deref());
         match settings.flow {
@@ -63,8 +63,9 @@ impl Account<'_> {
         }
     }
 
-    /// Signs in under the login lock, and leaves the trace that others read. Not to be given the
-    /// token that somebody waits for is a failure too: the next one who asks opens no other tab.
+    /// Signs in while holding the sign-in lock, and records the attempt for other processes. A
+    /// sign-in that doesn't bring the requested token counts as failed, so the next request doesn't
+    /// open another tab.
     pub(super) fn sign_in_alone(
         &self,
         _lock: &Lock,
@@ -78,7 +79,7 @@ impl Account<'_> {
         if is_asked_for {
             started = started.asked_for();
         }
-        // A folder that cannot be written is found before a browser opens.
+        // Detect an unwritable folder before a browser opens.
         let keeps = self.context.store.ensure_key()? != Place::None;
         if keeps {
             drop(self.context.store.reserve(&self.name, RESERVED)?);
@@ -86,8 +87,8 @@ impl Account<'_> {
         } else if self.context.settings.store == Setting::Auto {
             self.context.terminal.warn(NOWHERE_TO_SAVE);
         }
-        let result = self.grant(keeps).and_then(|kept| {
-            let tokens = &kept.value.tokens;
+        let result = self.grant(keeps).and_then(|stored| {
+            let tokens = &stored.value.tokens;
             let unused = tokens.untimely_id_token(self.context.now());
             match wanted {
                 Some(kind) if tokens.token(kind).is_none() => {
@@ -100,7 +101,7 @@ impl Account<'_> {
                             clock_hint(unused.provider_ahead)
                         ));
                     }
-                    Ok(kept)
+                    Ok(stored)
                 }
             }
         });
@@ -116,15 +117,15 @@ impl Account<'_> {
             && let Err(error) =
                 self.leave_trace(&started.ended(outcome, message, self.context.now()))
         {
-            // How it ended is what the caller has to hear.
-            self.context
-                .terminal
-                .explain(1, || format!("how it ended could not be kept: {error}"));
+            // The sign-in's own result is more important to the caller.
+            self.context.terminal.explain(1, || {
+                format!("the result of the sign-in could not be recorded: {error}")
+            });
         }
         result
     }
 
-    /// Says why a person has to sign in again.
+    /// Tells the user why they have to sign in again.
     pub(super) fn say_refusal(&self) {
         if let Some(fault) = self.refresh_refusal.take() {
             let provider = &self.provider.name;
@@ -134,7 +135,8 @@ impl Account<'_> {
         }
     }
 
-    /// The provider has answered: what it gives is stored, whatever callers do from now on.
+    /// The provider has answered. From now on, its response is stored even if every caller goes
+    /// away.
     #[cfg_attr(
         not(unix),
         expect(
@@ -282,8 +284,8 @@ impl Account<'_> {
                 )
             });
         let told = match &result {
-            Ok(kept) => TabMessage::SignedIn {
-                who: kept
+            Ok(stored) => TabMessage::SignedIn {
+                who: stored
                     .value
                     .person
                     .as_ref()
@@ -295,7 +297,7 @@ impl Account<'_> {
         result
     }
 
-    /// The browser brought no code: the tab, if one waits, will be told.
+    /// Handles a sign-in that brought no code, and prepares the tab's message.
     fn not_answered(&self, error: BrowserError) -> Error {
         let login = self.login.this.clone();
         match error {
@@ -332,7 +334,7 @@ impl Account<'_> {
                 Error::Mixup(cause)
             }
             BrowserError::Launch(_) => {
-                // Nobody has seen anything but a line on stderr.
+                // The user has seen only a line on stderr.
                 self.was_shown.set(false);
                 Error::Browser(error)
             }
@@ -343,7 +345,7 @@ impl Account<'_> {
         }
     }
 
-    /// What the provider compares with its registration, and how to fix the port.
+    /// What the provider compares with its registration, for a hint.
     fn sent(&self, redirect_uri: String) -> Sent {
         let provider = &self.provider;
         let fixed_port = provider.redirect_uri.port.is_none().then(|| {
@@ -365,8 +367,8 @@ impl Account<'_> {
         }
     }
 
-    /// Pushes the request first where the provider demands it (RFC 9126 §5), and makes the short
-    /// URL that stands for it.
+    /// Pushes the request first if the provider requires it (RFC 9126 §5), and builds the short URL
+    /// that refers to it.
     fn pushed(
         &self,
         metadata: &Metadata,
@@ -439,7 +441,7 @@ impl Account<'_> {
         self.accepted(metadata, client, tokens, None, pinned, keeps)
     }
 
-    /// Checks what the provider handed out, whom it is for, and keeps it.
+    /// Checks the tokens and who they belong to, and stores the session.
     fn accepted(
         &self,
         metadata: &Metadata,
@@ -496,10 +498,10 @@ impl Account<'_> {
                 generation: 1,
             });
         }
-        let generation = self.stored(&session).unwrap_or_else(|error| {
+        let generation = self.store_session(&session).unwrap_or_else(|error| {
             self.is_unstored.set(true);
             self.context.terminal.warn(&format!(
-                "you are signed in, but this could not be stored: {error}"
+                "you are signed in, but the session could not be saved: {error}"
             ));
             1
         });
@@ -509,18 +511,17 @@ impl Account<'_> {
         })
     }
 
-    /// Whether the session before this one lost scopes because a token was narrowed: the new one
-    /// must not.
+    /// Whether narrowing a token cost the previous session its scopes, which must not happen again.
     fn narrows_for_good(&self) -> Result<Option<NotNarrowed>, Error> {
-        let earlier = self.kept()?.and_then(|kept| kept.value.not_narrowed);
+        let earlier = self.stored()?.and_then(|stored| stored.value.not_narrowed);
         Ok(earlier.filter(|how| *how == NotNarrowed::ForGood))
     }
 
-    /// Keeps a new session in place of what was there; its generation.
-    fn stored(&self, session: &Session) -> Result<Generation, Error> {
+    /// Stores a new session in place of the previous one. Returns its generation.
+    fn store_session(&self, session: &Session) -> Result<Generation, Error> {
         let store = self.context.store;
         let lock = store.lock(&self.name, LockKind::Record, self.context.record_deadline())?;
-        let generation = self.kept()?.map_or(0, |kept| kept.generation) + 1;
+        let generation = self.stored()?.map_or(0, |stored| stored.generation) + 1;
         let room = || store.reserve(&self.name, RESERVED);
         let reservation = room().or_else(|_| room())?;
         self.committed(reservation, session, generation, &lock)?;

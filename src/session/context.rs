@@ -10,17 +10,17 @@ use crate::http::Http;
 use crate::store::Store;
 use crate::terminal::Terminal;
 
-/// The word on the command line that makes hallpass the process of a sign-in. It is not for people.
+/// The hidden command that runs a sign-in in its own process.
 pub const SIGN_IN_PROCESS: &str = "sign-in-process";
 
-/// What a waiting process adds to the time that the one it waits for may take.
+/// How much longer a process waits than the process that it waits for may take.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How much room is reserved for an answer before a refresh token is sent: more than the tokens
-/// of any known provider take.
+/// How many bytes to reserve for the response before sending a refresh token: more than the tokens
+/// of any known provider need.
 pub(super) const RESERVED: usize = 16 * 1024;
 
-/// What to do where no session is saved, because no keyring was found.
+/// What to do if no session is saved, because no keyring was found.
 pub const NOWHERE_TO_SAVE: &str = "no keyring was found, so no session is saved: tools cannot sign \
     in, and `hallpass get-token` signs in each time; to save sessions in files that only you can read, set `store = \"file\"` in \
     config.toml or HALLPASS_STORE=file, and HALLPASS_DATA_DIR if your home folder cannot be written";
@@ -44,7 +44,7 @@ impl Context<'_> {
         Http::new(self.settings.http_timeout, ca_file, self.env, self.terminal)
     }
 
-    /// How long to wait for whoever holds a record's lock: it makes at most a few requests.
+    /// How long to wait for a record's lock. Its holder makes at most a few requests.
     pub(super) fn record_deadline(&self) -> Instant {
         Instant::now() + self.settings.http_timeout + PATIENCE
     }

@@ -1,4 +1,4 @@
-//! What can go wrong between a request and its token.
+//! Errors of sessions.
 
 use crate::config::ConfigError;
 use crate::exchange::ExchangeError;
@@ -19,7 +19,7 @@ use super::plan::Reason;
 use super::record::UnusedIdToken;
 use super::tab_message::TabMessage;
 
-/// `login` is always the command that signs in to the account in question.
+/// `login` is always the command that signs in to the affected account.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error(transparent)]
@@ -61,13 +61,13 @@ pub enum Error {
     },
     #[error("the provider sent no ID token, although the scope `openid` was requested")]
     NoIdToken,
-    #[error("there is no ID token of {provider}: `openid` is not among its scopes")]
-    IdTokenNotAskedFor { provider: String },
+    #[error("{provider} issues no ID token, because `openid` is not among its scopes")]
+    NoOpenIdScope { provider: String },
     #[error("could not sign in with the browser")]
     Browser(#[from] BrowserError),
     #[error("could not sign in with a device code")]
     Device(#[source] DeviceError),
-    #[error("the sign-in was ended: its answer came from another provider")]
+    #[error("the sign-in was stopped because its response came from another provider")]
     Mixup(#[source] Rejected),
     #[error("a sign-in to {provider} is needed (account {account}): {}, and {why}", reason.words())]
     SignInNeeded {
@@ -75,12 +75,12 @@ pub enum Error {
         account: String,
         reason: Reason,
         why: &'static str,
-        /// How the provider refused to refresh.
+        /// Why the provider refused to refresh.
         #[source]
         refusal: Option<Box<TokenError>>,
         login: String,
     },
-    #[error("signing in was declined")]
+    #[error("the sign-in was declined")]
     Declined {
         cause: Option<ErrorCode>,
         login: String,
@@ -88,26 +88,26 @@ pub enum Error {
     #[error("the sign-in timed out")]
     TimedOut {
         login: String,
-        /// What the browser was sent with, where it was a browser that we waited for.
+        /// What the authorization request contained, if a browser was used.
         sent: Option<Box<Sent>>,
     },
-    #[error("the provider ended the sign-in: {}", code.as_str())]
+    #[error("the provider refused the sign-in: {}", code.as_str())]
     ProviderRefused { code: ErrorCode, login: String },
-    #[error("{} a moment ago, so hallpass does not ask again for {seconds} s", outcome.words())]
+    #[error("{}, so hallpass won't ask again for {seconds} s", outcome.words())]
     CoolingDown {
         outcome: Outcome,
         seconds: i64,
         login: String,
     },
-    #[error("the last two sign-ins timed out, so hallpass does not start another one by itself")]
+    #[error("the last two sign-ins timed out, so hallpass won't start another one by itself")]
     NotAnswered { login: String },
-    /// The sign-in was in a process of its own, which reports it in these words.
+    /// The report of the sign-in's own process.
     #[error("{}", .0.error)]
     Elsewhere(Box<Report>),
-    #[error("the hallpass that was signing in (process {pid}) ended without finishing")]
-    LeaderDied { pid: u32, login: String },
-    #[error("the hallpass that was signing in failed")]
-    LeaderFailed { message: String, login: String },
+    #[error("the hallpass process that was signing in ({pid}) ended without a result")]
+    SignInCrashed { pid: u32, login: String },
+    #[error("the sign-in of another hallpass process failed")]
+    OtherSignInFailed { message: String, login: String },
     #[error("account {account} belongs to {pinned}, and {person} signed in; nothing was changed")]
     OtherPerson {
         account: String,
@@ -115,7 +115,7 @@ pub enum Error {
         person: String,
         login: Box<LoginLine>,
     },
-    #[error("the account belongs to {pinned}, and the provider does not say who signed in now")]
+    #[error("the account belongs to {pinned}, and the provider doesn't tell who signed in now")]
     UnknownPerson { pinned: String },
     #[error("the token is valid, but {} does not accept it", .0.by.as_deref().unwrap_or("the server"))]
     NotAccepted(Box<NotAccepted>),
@@ -123,16 +123,16 @@ pub enum Error {
     SignedOutMeanwhile { login: String },
     #[error("the registry did not issue its own credential")]
     Exchange(#[from] ExchangeError),
-    #[error("the session vanished while it was being read")]
+    #[error("the session was removed while it was being read")]
     Vanished,
 }
 
-/// What to do about a clock, given how many seconds the provider's is ahead of this machine's.
+/// A hint about the clock, given by how many seconds the provider's is ahead of this machine's.
 pub fn clock_hint(provider_ahead: Option<i64>) -> String {
-    // Less than this is no fault of a clock: the token itself was issued for another time.
+    // With a smaller difference, the clock is not the problem, but the token's own times.
     const AGREEMENT: u64 = 30;
     let Some(ahead) = provider_ahead else {
-        return "compare this machine's clock (`date -u`) with a clock that you trust".to_owned();
+        return "compare the output of `date -u` with a clock that you trust".to_owned();
     };
     if ahead.unsigned_abs() < AGREEMENT {
         return "this machine's clock agrees with the provider's: tell the people who run the \
@@ -146,10 +146,10 @@ pub fn clock_hint(provider_ahead: Option<i64>) -> String {
     )
 }
 
-/// A resource that refused a token which is valid.
+/// A resource that refused a valid token.
 #[derive(Debug)]
 pub struct NotAccepted {
-    /// The resource, where the tool named its path.
+    /// The resource, if the tool named its path.
     pub by: Option<String>,
     pub account: String,
     pub scopes: Vec<String>,
@@ -177,13 +177,13 @@ impl NotAccepted {
     }
 }
 
-/// What an authorization request named that the provider compares with its registration. Where it
-/// differs the provider shows an error page, and hallpass does not hear of it.
+/// The parts of an authorization request that the provider compares with its registration. If they
+/// differ, the provider shows an error page, and hallpass never learns about it.
 #[derive(Debug, Clone)]
 pub struct Sent {
     pub client_id: String,
     pub redirect_uri: String,
-    /// The same redirect URI with a fixed port, and where to set it; `None` where its port is fixed.
+    /// How to use a fixed port instead; `None` if the port is fixed already.
     pub fixed_port: Option<String>,
 }
 
@@ -194,11 +194,11 @@ fn moved_to(to: Option<&str>) -> String {
 impl Reason {
     fn words(self) -> &'static str {
         match self {
-            Self::NothingKept => "nobody has signed in yet",
+            Self::NotSignedIn => "not signed in yet",
             Self::Expired => "its token has expired and cannot be refreshed",
             Self::RefreshRefused => "its token has expired, and the provider refused to refresh it",
             Self::Refused => "its token was refused and cannot be refreshed",
-            Self::Unverified => "what the provider sent last could not be verified",
+            Self::Unverified => "the provider's last response could not be verified",
             Self::NoIdToken => "its session has no ID token",
         }
     }
@@ -207,16 +207,16 @@ impl Reason {
 impl Outcome {
     fn words(self) -> &'static str {
         match self {
-            Self::Declined => "signing in was declined",
-            Self::TimedOut => "the sign-in timed out",
-            Self::Failed | Self::NotOpened | Self::Cancelled => "signing in failed",
-            Self::SignedIn => "a sign-in succeeded",
+            Self::Declined => "the sign-in was declined",
+            Self::TimedOut => "the last sign-in timed out",
+            Self::Failed | Self::NotOpened | Self::Cancelled => "the last sign-in failed",
+            Self::SignedIn => "the last sign-in succeeded",
         }
     }
 }
 
 impl Error {
-    /// An ID token that the provider sent, and what is wrong with its times.
+    /// The error for an ID token whose times are wrong.
     pub(super) fn untimely((unused, fault): (UnusedIdToken, Untimely)) -> Self {
         Self::UntimelyIdToken {
             fault,
@@ -224,7 +224,7 @@ impl Error {
         }
     }
 
-    /// Whether what a provider sent failed a check, as opposed to a check that could not be made.
+    /// Whether a response failed a check, as opposed to a check that could not be made.
     pub(super) fn is_failed_check(&self) -> bool {
         matches!(
             self,
@@ -242,7 +242,7 @@ impl Error {
         )
     }
 
-    /// The error and its causes, for another process that has to tell what went wrong.
+    /// The error and its causes on one line, for another process to report.
     pub(super) fn in_one_line(&self) -> String {
         let mut line = self.to_string();
         let mut next = std::error::Error::source(self);
@@ -257,7 +257,7 @@ impl Error {
         line
     }
 
-    /// What the waiting tab is told of it.
+    /// The message for the waiting tab.
     pub(super) fn told(&self) -> TabMessage {
         match self {
             Self::OtherPerson { pinned, person, .. } => TabMessage::OtherPerson {
@@ -265,7 +265,7 @@ impl Error {
                 who: person.clone(),
             },
             Self::UnknownPerson { .. } => TabMessage::Failed(Failure::UnknownPerson),
-            // Metadata was there when the sign-in began: now it is the keys that are not.
+            // The sign-in began with metadata, so these are about the keys.
             Self::IdToken(_)
             | Self::UntimelyIdToken { .. }
             | Self::NoMetadata { .. }
@@ -282,15 +282,15 @@ impl Error {
             | Self::RefreshPaused { .. }
             | Self::Token(_)
             | Self::NoIdToken
-            | Self::IdTokenNotAskedFor { .. }
+            | Self::NoOpenIdScope { .. }
             | Self::Browser(_)
             | Self::Device(_)
             | Self::SignInNeeded { .. }
             | Self::CoolingDown { .. }
             | Self::NotAnswered { .. }
             | Self::Elsewhere(_)
-            | Self::LeaderDied { .. }
-            | Self::LeaderFailed { .. }
+            | Self::SignInCrashed { .. }
+            | Self::OtherSignInFailed { .. }
             | Self::NotAccepted(_)
             | Self::SignedOutMeanwhile { .. }
             | Self::Exchange(_)

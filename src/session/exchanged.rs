@@ -1,8 +1,7 @@
-//! A registry's own credential, made of a session's token: kept, or exchanged anew.
+//! A registry's own credential, obtained with a session's token: cached, or exchanged again.
 //!
-//! It is a sealed record of its own, named by the session that it was made of and by the registry,
-//! and removed with that session. Nobody is asked for it: whoever needs a person needs the
-//! session's token first.
+//! It has its own encrypted record, named after the session and the registry, and is removed with
+//! the session. It never needs the user: a sign-in happens earlier, to get the session's token.
 
 use serde::{Deserialize, Serialize};
 use time::{Duration, OffsetDateTime};
@@ -19,12 +18,12 @@ use super::context::{Context, RESERVED};
 use super::error::Error;
 use super::record::{Person, Session, exposed, is_fresh};
 
-/// What a registry handed out for a session.
+/// The credential that a registry issued.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RegistryCredential {
-    /// The record's name of the session that it was made of.
+    /// The record name of the session that it was obtained with.
     session: String,
-    /// Who had signed in then.
+    /// The person who was signed in at the time.
     #[serde(default)]
     person: Option<Person>,
     pub username: String,
@@ -32,7 +31,7 @@ pub struct RegistryCredential {
     pub secret: Secret<String>,
     #[serde(with = "time::serde::timestamp")]
     obtained_at: OffsetDateTime,
-    /// `None`: as long as the session.
+    /// `None` if it lasts as long as the session.
     #[serde(with = "time::serde::timestamp::option")]
     pub expires_at: Option<OffsetDateTime>,
 }
@@ -42,7 +41,7 @@ impl RegistryCredential {
         is_fresh(self.obtained_at, self.expires_at, fresh_for, now)
     }
 
-    /// Whether whoever is signed in now is who it was made for.
+    /// Whether the same person is still signed in.
     fn is_of(&self, session: &Session) -> bool {
         match (&self.person, &session.person) {
             (Some(then), Some(now)) => then.is_same(now),
@@ -52,7 +51,7 @@ impl RegistryCredential {
     }
 }
 
-/// Which of a session's tokens such a registry is shown.
+/// Which of a session's tokens is sent to the registry.
 pub fn token_for(exchange: RegistryExchange) -> TokenKind {
     match exchange {
         RegistryExchange::Acr => TokenKind::Access,
@@ -61,24 +60,24 @@ pub fn token_for(exchange: RegistryExchange) -> TokenKind {
 }
 
 impl Account<'_> {
-    /// The registry's credential, if it is kept and good for so long. Without its session it is
-    /// nobody's, however it came to be left behind.
+    /// The cached credential, if it remains valid for long enough. Without its session, it is
+    /// ignored.
     pub fn kept_exchanged(
         &self,
         exchange: RegistryExchange,
         registry: &Url,
         fresh_for: Duration,
     ) -> Result<Option<RegistryCredential>, Error> {
-        let kept = self.read_exchanged(&self.exchanged_name(exchange, registry))?;
-        let (Some(kept), Some(session)) = (kept, self.served_session()?) else {
+        let stored = self.read_exchanged(&self.exchanged_name(exchange, registry))?;
+        let (Some(stored), Some(session)) = (stored, self.served_session()?) else {
             return Ok(None);
         };
         let now = self.context.now();
-        Ok(Some(kept.value)
-            .filter(|kept| kept.is_of(&session.value) && kept.is_fresh(fresh_for, now)))
+        Ok(Some(stored.value)
+            .filter(|stored| stored.is_of(&session.value) && stored.is_fresh(fresh_for, now)))
     }
 
-    /// Shows the registry a token of this session, once however many processes want it.
+    /// Exchanges a token of this session at the registry, once for all waiting processes.
     pub fn exchanged(
         &self,
         exchange: RegistryExchange,
@@ -100,7 +99,7 @@ impl Account<'_> {
         }
         let made = match self.made(exchange, registry, &session.value) {
             Ok(made) => made,
-            // What went wrong says nothing about the old one.
+            // The error says nothing about the old credential.
             Err(error) if !matches!(error, ExchangeError::Refused { .. }) => {
                 let valid = old.filter(|old| old.value.is_fresh(Duration::ZERO, now));
                 return valid.map(|old| old.value).ok_or(Error::Exchange(error));
@@ -126,11 +125,11 @@ impl Account<'_> {
             .and_then(|reservation| reservation.commit(&made, generation));
         if let Err(error) = committed {
             self.context.terminal.warn(&format!(
-                "the registry's credential is good, but could not be stored: {error}"
+                "the registry's credential is valid, but could not be stored: {error}"
             ));
         }
-        // What is kept must not outlive a session that was signed out meanwhile: looked at last, for
-        // whoever signs out removes the session first and then what was made of it.
+        // The credential must not outlive a session that was signed out in the meantime. This is
+        // checked last, because signing out removes the session before its credentials.
         if self.served_session()?.is_none() {
             store.remove(&name, &lock)?;
             return Err(Error::SignedOutMeanwhile {
@@ -141,7 +140,7 @@ impl Account<'_> {
         Ok(made)
     }
 
-    /// Forgets the registry's credential, so that the next request makes another one.
+    /// Removes the registry's credential, so the next request exchanges again.
     pub fn forget_exchanged(
         &self,
         exchange: RegistryExchange,
@@ -156,15 +155,15 @@ impl Account<'_> {
         Ok(())
     }
 
-    /// Whether a credential was made for this session by this registry.
+    /// Whether a credential belongs to this session and this registry.
     pub fn has_exchanged(
         &self,
         exchange: RegistryExchange,
         registry: &Url,
         secret: &Secret<String>,
     ) -> Result<bool, Error> {
-        let kept = self.read_exchanged(&self.exchanged_name(exchange, registry))?;
-        Ok(kept.is_some_and(|kept| kept.value.secret == *secret))
+        let stored = self.read_exchanged(&self.exchanged_name(exchange, registry))?;
+        Ok(stored.is_some_and(|stored| stored.value.secret == *secret))
     }
 
     fn made(
@@ -182,7 +181,7 @@ impl Account<'_> {
                 &tokens.access_token,
             ),
             RegistryExchange::Harbor => {
-                // The plan made sure that it is there.
+                // The plan guarantees that it exists.
                 let token = tokens.id_token.as_ref().unwrap_or(&tokens.access_token);
                 exchange::harbor::exchange(&self.http, registry, token)
             }
@@ -199,7 +198,7 @@ impl Account<'_> {
         name: &RecordName,
     ) -> Result<Option<Versioned<RegistryCredential>>, StoreError> {
         match self.context.store.read(name) {
-            // It costs another exchange, and is worth no error.
+            // It only costs another exchange, so this is not an error.
             Err(error) if error.is_about(name) => {
                 let deadline = self.context.record_deadline();
                 let lock = self.context.store.lock(name, LockKind::Record, deadline)?;
@@ -211,15 +210,15 @@ impl Account<'_> {
     }
 }
 
-/// Removes what was made of a session that is signed out. What cannot be opened stays: nobody can
-/// use it.
+/// Removes the credentials of a session that is signed out. Those that can't be decrypted stay,
+/// because they are unusable anyway.
 pub fn forget(context: &Context<'_>, session: &RecordName) -> Result<(), StoreError> {
     let store: &Store = context.store;
     for listed in store.exchanged()? {
-        let Ok(Some(kept)) = store.read::<RegistryCredential>(&listed.name) else {
+        let Ok(Some(stored)) = store.read::<RegistryCredential>(&listed.name) else {
             continue;
         };
-        if kept.value.session == session.as_str() {
+        if stored.value.session == session.as_str() {
             let deadline = context.record_deadline();
             let lock = store.lock(&listed.name, LockKind::Record, deadline)?;
             store.remove(&listed.name, &lock)?;

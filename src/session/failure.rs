@@ -1,5 +1,5 @@
-//! A refresh that failed: shared with the processes that waited for it, and remembered for a while,
-//! so that callers do not queue up at a provider that is in trouble. It holds no secret.
+//! Failed refreshes: shared with the processes that waited for them, and remembered for a while, so
+//! that callers don't queue up at a failing provider. A failure holds no secret.
 
 use std::time::Duration as StdDuration;
 
@@ -16,25 +16,25 @@ use crate::store::{AtHand, Plain, RecordName};
 const FIRST_PAUSE: Duration = Duration::seconds(2);
 /// … to this.
 const LONGEST_PAUSE: Duration = Duration::minutes(1);
-/// The same where no server was reached: it is this machine's network that comes back, and a
-/// request that goes nowhere is a burden to no server.
+/// The maximum if no server was reached: the network may come back any time, and failed connections
+/// burden no server.
 const LONGEST_PAUSE_OFFLINE: Duration = Duration::seconds(5);
-/// What a server may ask for. A mistake there must not lock anybody out for a day.
+/// The longest pause that a server may ask for. A mistake there must not lock users out for a day.
 const LONGEST_RETRY_AFTER: StdDuration = StdDuration::from_secs(3600);
-/// Failures that far apart are not in a row.
+/// Failures this far apart don't count as consecutive.
 const FORGOTTEN_AFTER: Duration = Duration::minutes(5);
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Failure {
-    /// Of the record whose refresh failed. A new session or a refresh that works ends the pause.
+    /// The generation whose refresh failed. A new session or a successful refresh ends the pause.
     generation: Generation,
     #[serde(with = "time::serde::timestamp::milliseconds")]
     at: OffsetDateTime,
     #[serde(with = "time::serde::timestamp::milliseconds")]
     until: OffsetDateTime,
-    /// How many in a row.
+    /// How many consecutive failures.
     count: u32,
-    /// What went wrong, in the words that the process was told.
+    /// The error message.
     message: String,
 }
 
@@ -69,13 +69,13 @@ impl Failure {
         }
     }
 
-    /// Whether another refresh has to wait. A clock that was set back makes no pause longer.
+    /// Whether another refresh has to wait. Setting the clock back doesn't prolong a pause.
     fn is_pausing(&self, now: OffsetDateTime) -> bool {
         now >= self.at && now < self.until
     }
 
-    /// Whether it holds for a process that began at a certain time: it waited for this refresh, or
-    /// came during the pause after it.
+    /// Whether the failure also answers a process that started at this time, because it waited for
+    /// this refresh or started during the pause.
     pub(super) fn holds_for(&self, began: OffsetDateTime, now: OffsetDateTime) -> bool {
         self.is_pausing(now) || (self.at >= began && self.at <= now)
     }
@@ -93,8 +93,8 @@ fn is_offline(error: &Error) -> bool {
     matches!(error, Error::Http(error) if !error.is_after_sending())
 }
 
-/// Whether the provider or the network failed, rather than something that the user corrects here
-/// and then tries again at once: a setting, the clock, an untrusted certificate, a proxy.
+/// Whether the provider or the network failed, as opposed to something that the user can correct
+/// and retry at once: a setting, the clock, an untrusted certificate, a proxy.
 fn is_shared(error: &Error) -> bool {
     if let Error::Http(error) = error {
         return !matches!(
@@ -108,7 +108,7 @@ fn is_shared(error: &Error) -> bool {
         );
     }
     if let Error::Token(fault) = error {
-        // A failure of the client's own registration ends with its correction.
+        // The user can correct the client's registration.
         return fault.code() != Some("invalid_client");
     }
     matches!(
@@ -130,7 +130,7 @@ pub fn is_refresh_paused(
 }
 
 impl Account<'_> {
-    /// The last refresh of this generation, if it failed. A trace that cannot be read is none.
+    /// The last failed refresh of this generation. An unreadable file counts as none.
     pub(super) fn last_failure(&self, generation: Generation) -> Option<Failure> {
         let failure: Option<Failure> = self
             .context
@@ -141,8 +141,8 @@ impl Account<'_> {
         failure.filter(|failure| failure.generation == generation)
     }
 
-    /// Remembers a failure of the provider for the other callers. If that is not possible, each of
-    /// them finds out by itself.
+    /// Records a failure of the provider for other callers. If that fails, each of them finds out
+    /// by itself.
     pub(super) fn remember_failure(&self, generation: Generation, error: &Error) {
         if !is_shared(error) {
             return;

@@ -1,4 +1,4 @@
-//! What a provider says of itself: its endpoints and its keys, cached as long as they may be.
+//! A provider's metadata and keys, cached for as long as allowed.
 //!
 //! The cache is encrypted and each document is bound to its issuer: the endpoints in it decide which
 //! server receives a refresh token.
@@ -19,15 +19,16 @@ use crate::secret::Secret;
 use crate::store::{RecordName, Store};
 use crate::terminal::Terminal;
 
-/// Bounds on what a server says about how long its documents last: a day saves the request, and
-/// five minutes keep a server that says nothing sensible from being asked each time.
+/// Bounds on the lifetime that a server gives its documents. Without the lower one, a server with
+/// useless caching headers would be asked each time.
 const LONGEST: StdDuration = StdDuration::from_secs(24 * 3600);
 const SHORTEST: StdDuration = StdDuration::from_secs(300);
 
-/// A signature that does not verify makes hallpass fetch the keys again, but not for each token.
+/// A signature that doesn't verify makes hallpass fetch the keys again, but not more often than
+/// this.
 const BETWEEN_KEY_FETCHES: Duration = Duration::seconds(5);
 
-/// A provider's own documents, with a cache in front.
+/// A provider's documents, with a cache.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Documents<'a> {
     pub(super) provider: &'a Provider,
@@ -36,7 +37,7 @@ pub(super) struct Documents<'a> {
     pub(super) now: OffsetDateTime,
 }
 
-/// A document and until when it may be used.
+/// A document, and how long it may be used.
 #[derive(Debug, Serialize, Deserialize)]
 struct Cached<T> {
     document: T,
@@ -53,7 +54,7 @@ impl<T> Cached<T> {
 }
 
 impl Documents<'_> {
-    /// The endpoints: those set by hand, and where one is missing, those that the issuer names.
+    /// The endpoints: the configured ones, completed with those from the issuer's metadata.
     pub(super) fn metadata(&self) -> Result<Metadata, Error> {
         let provider = self.provider;
         let by_hand = Metadata {
@@ -72,7 +73,7 @@ impl Documents<'_> {
         let is_complete = by_hand.authorization_endpoint.is_some()
             && by_hand.token_endpoint.is_some()
             && (by_hand.jwks_uri.is_some() || !provider.is_openid())
-            // Where to push a request is set nowhere but in the metadata.
+            // The pushed authorization request endpoint can't be configured.
             && !provider.par;
         if is_complete {
             return Ok(by_hand);
@@ -93,8 +94,8 @@ impl Documents<'_> {
         Ok(metadata)
     }
 
-    /// Asks both well-known documents (OpenID Connect Discovery §4, RFC 8414 §3): some endpoints
-    /// stand only in the second.
+    /// Fetches both well-known documents (OpenID Connect Discovery §4, RFC 8414 §3), because some
+    /// endpoints are only in the second.
     fn fetch_metadata(&self, issuer: &str) -> Result<(Metadata, Option<StdDuration>), Error> {
         let mut found: Option<(Metadata, Option<StdDuration>)> = None;
         let mut fault: Option<Error> = None;
@@ -123,10 +124,10 @@ impl Documents<'_> {
                 (Ok((metadata, _)), Some((first, lifetime))) => {
                     found = Some((first.merge(metadata), lifetime));
                 }
-                // A second document that fails takes nothing from the first.
+                // A failure of the second document doesn't invalidate the first.
                 (Ok(first), None) | (Err(_), Some(first)) => found = Some(first),
                 (Err(other), None) => {
-                    // A server that cannot be reached is not asked twice.
+                    // An unreachable server is not asked twice.
                     if let Error::Http(_) = other {
                         return Err(other);
                     }
@@ -154,7 +155,7 @@ impl Documents<'_> {
         }
     }
 
-    /// Says which endpoints the provider's metadata names wrongly, to a person who signs in.
+    /// Tells a user who signs in which endpoints in the metadata are unusable.
     pub(super) fn note_unusable(&self, metadata: &Metadata, terminal: Terminal) {
         for UnusableEndpoint { member, found } in &metadata.unusable {
             terminal.say(&format!(
@@ -164,8 +165,8 @@ impl Documents<'_> {
         }
     }
 
-    /// Checks an ID token. Where its signature does not verify, the provider may have replaced its
-    /// keys, even under the same id: they are fetched again, once.
+    /// Verifies an ID token. If its signature doesn't verify, the keys are fetched again, once: the
+    /// provider may have replaced them, even under the same ID.
     pub(super) fn verified(
         &self,
         metadata: &Metadata,
@@ -182,7 +183,7 @@ impl Documents<'_> {
         }
     }
 
-    /// The provider's keys. `not_verified`: a signature does not verify with those that are cached.
+    /// The provider's keys. With `not_verified`, a signature didn't verify with the cached ones.
     pub(super) fn keys(&self, metadata: &Metadata, not_verified: bool) -> Result<Jwks, Error> {
         let url = metadata
             .jwks_uri
@@ -214,8 +215,8 @@ impl Documents<'_> {
         Ok(keys)
     }
 
-    /// Caches a document for its lifetime. One that cannot be cached, or cannot be read later, is
-    /// fetched again: no error, and no reason to lose a sign-in.
+    /// Caches a document for its lifetime. A document that can't be cached is fetched again, which
+    /// is not an error.
     fn cache<T: Serialize>(&self, name: &RecordName, document: &T, lifetime: Option<StdDuration>) {
         let lifetime = lifetime.unwrap_or(LONGEST).clamp(SHORTEST, LONGEST);
         let cached = Cached {
@@ -227,8 +228,8 @@ impl Documents<'_> {
     }
 }
 
-/// How much a failed look at one well-known document says about what is wrong. That a document is
-/// not there says least, for most providers have only one of them.
+/// How much the error of one well-known document tells. A missing document tells least, because
+/// most providers have only one of them.
 fn how_telling(fault: &Error) -> u8 {
     #[expect(
         clippy::wildcard_enum_match_arm,

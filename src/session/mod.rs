@@ -1,10 +1,9 @@
-//! Sessions: kept, refreshed, authorized. This is the one place where a token is refreshed.
+//! Sessions: cached, refreshed, authorized. This is the one place where a token is refreshed.
 //!
-//! Architecture invariants: a record is refreshed by one process at a time, which has reserved
-//! the room for the answer before it sends a refresh token, and stores before it answers; a
-//! person is asked by one process at a time, and never while the record's lock is held; an error
-//! is not an absence, so a failing network, server or keyring opens no browser and deletes
-//! nothing.
+//! Architecture invariants: one process at a time refreshes a record. It reserves space for the
+//! response before it sends a refresh token, and stores the response before it replies. One process
+//! at a time prompts the user, and never while it holds the record's lock. An error is not an
+//! absence, so a failing network, server or keyring opens no browser and deletes nothing.
 
 mod account;
 mod accounts;

@@ -1,5 +1,5 @@
-//! Serves a request for fewer scopes than the sign-in was for: the session's refresh token brings
-//! a token with just these (RFC 6749 §6), which has a record of its own.
+//! Serves a request for fewer scopes than the sign-in requested: the session's refresh token gets a
+//! token with just these scopes (RFC 6749 §6), which has its own record.
 //!
 //! The refresh token stays in the session's record. It is sent under that record's lock, and its
 //! successor is stored there before the narrower token is stored or served.
@@ -28,29 +28,29 @@ use super::refusal::{Effect, Refusals};
 use super::send::{SentRefresh, lost};
 use super::token_set::{first_tokens, renewed};
 
-/// Keeps a session alive, and opens nothing by itself.
+/// It keeps a session alive and grants no access by itself.
 const OFFLINE_ACCESS: &str = "offline_access";
 
-/// What came of asking for fewer scopes.
+/// The result of a request for fewer scopes.
 enum Narrowed {
     Token(Box<Versioned<Session>>),
-    /// The provider does not narrow tokens, or the session has no refresh token.
+    /// The provider doesn't narrow tokens, or the session has no refresh token.
     Unsupported,
     /// The session has to be signed in or refreshed first.
     NeedsSession,
 }
 
 impl Account<'_> {
-    /// The account whose record the tokens come from: this one's, unless only the whole session is
+    /// The account whose record the tokens come from: this one, unless only the whole session is
     /// stored.
     pub(super) fn serving(&self) -> Result<&Self, Error> {
         Ok(match &self.whole {
-            Some(whole) if self.kept()?.is_none() => whole,
+            Some(whole) if self.stored()?.is_none() => whole,
             Some(_) | None => self,
         })
     }
 
-    /// A token with this account's scopes, whose sign-in asks for those of `whole`.
+    /// A token with this account's scopes, from a sign-in with those of `whole`.
     pub(super) fn narrower_token(
         &self,
         whole: &Self,
@@ -58,13 +58,13 @@ impl Account<'_> {
     ) -> Result<Versioned<Session>, Error> {
         self.is_served_whole.set(false);
         let now = self.context.now();
-        let kept = self.kept()?;
-        // A session that was signed in for these scopes alone goes on by itself.
-        let is_independent = kept
+        let stored = self.stored()?;
+        // A session that was signed in with these scopes alone stays independent.
+        let is_independent = stored
             .as_ref()
-            .is_some_and(|kept| kept.value.narrowed_from.is_none());
-        match plan(kept.as_ref(), want, now) {
-            Plan::Use => return self.admitted(kept.ok_or(Error::Vanished)?),
+            .is_some_and(|stored| stored.value.narrowed_from.is_none());
+        match plan(stored.as_ref(), want, now) {
+            Plan::Use => return self.admitted(stored.ok_or(Error::Vanished)?),
             planned if is_independent && planned.needs_person().is_none() => {
                 return self.own_token(want);
             }
@@ -78,20 +78,20 @@ impl Account<'_> {
             return self.whole_token(whole, want);
         }
         if want.token == TokenKind::Id && !self.provider.is_openid() {
-            return Err(Error::IdTokenNotAskedFor {
+            return Err(Error::NoOpenIdScope {
                 provider: self.provider.name.clone(),
             });
         }
         for has_signed_in in [false, true] {
             match self.narrowed(whole, want, Evidence::Refusal)? {
-                Narrowed::Token(kept) => return self.admitted(*kept),
+                Narrowed::Token(stored) => return self.admitted(*stored),
                 Narrowed::Unsupported if self.provider.takes_broader_token => {
                     return self.whole_token(whole, want);
                 }
                 Narrowed::Unsupported => return self.own_token(want),
                 Narrowed::NeedsSession if has_signed_in => break,
                 Narrowed::NeedsSession => {
-                    // The refusal was of another record's token.
+                    // The refusal was about another record's token.
                     let refused = None;
                     whole.own_token(&Want { refused, ..*want })?;
                 }
@@ -100,8 +100,8 @@ impl Account<'_> {
         Err(Error::Vanished)
     }
 
-    /// A narrower token in place of one that seems to have been refused. It goes
-    /// on where the tokens are not narrower ones.
+    /// A narrower token in place of one that seems to have been refused. Continues if the tokens
+    /// are not narrower ones.
     pub(super) fn narrower_replaced(
         &self,
         want: &Want,
@@ -109,7 +109,7 @@ impl Account<'_> {
         let Some(whole) = &self.whole else {
             return Ok(ControlFlow::Continue(()));
         };
-        let replaced = match self.kept()? {
+        let replaced = match self.stored()? {
             None => {
                 self.is_served_whole.set(true);
                 match want.refused {
@@ -117,12 +117,12 @@ impl Account<'_> {
                     None => None,
                 }
             }
-            Some(kept) if kept.value.narrowed_from.is_none() => {
+            Some(stored) if stored.value.narrowed_from.is_none() => {
                 return Ok(ControlFlow::Continue(()));
             }
-            Some(kept) if Some(kept.generation) != want.refused => None,
+            Some(stored) if Some(stored.generation) != want.refused => None,
             Some(_) => match self.narrowed(whole, want, Evidence::Suspicion)? {
-                Narrowed::Token(kept) => Some(*kept),
+                Narrowed::Token(stored) => Some(*stored),
                 Narrowed::Unsupported | Narrowed::NeedsSession => None,
             },
         };
@@ -143,20 +143,20 @@ impl Account<'_> {
     fn narrowed(&self, whole: &Self, want: &Want, evidence: Evidence) -> Result<Narrowed, Error> {
         let store = self.context.store;
         let deadline = self.context.record_deadline();
-        let token = |kept| Narrowed::Token(Box::new(kept));
+        let token = |stored| Narrowed::Token(Box::new(stored));
         let instead = |error| self.served_instead(want, error).map(token);
         let lock = match store.lock(&whole.name, LockKind::Record, deadline) {
             Ok(lock) => lock,
             Err(error) => return instead(error.into()),
         };
         let now = self.context.now();
-        let Some(session) = whole.kept()? else {
+        let Some(session) = whole.stored()? else {
             return Ok(Narrowed::NeedsSession);
         };
         if session.value.unverified.is_some() {
             return Ok(Narrowed::NeedsSession);
         }
-        let own = self.kept()?;
+        let own = self.stored()?;
         if session.value.not_narrowed.is_some() {
             return Ok(Narrowed::Unsupported);
         }
@@ -168,7 +168,7 @@ impl Account<'_> {
                 Narrowed::NeedsSession
             });
         };
-        // To the plan it is a session like any other: it has the refresh token at hand.
+        // The plan treats it like any other session, because its refresh token is available.
         let mut planned = own
             .clone()
             .unwrap_or_else(|| nothing_yet(&session.value, self, whole));
@@ -178,7 +178,7 @@ impl Account<'_> {
             Plan::Use => Ok(own.map_or(Narrowed::NeedsSession, token)),
             Plan::Deny if evidence == Evidence::Refusal => {
                 let own = own.ok_or(Error::Vanished)?;
-                // Only the lock of its own record lets it be written.
+                // Writing it requires its own record's lock.
                 let own_lock = store.lock(&self.name, LockKind::Record, deadline)?;
                 Err(self.denied(&own, &own_lock))
             }
@@ -228,7 +228,7 @@ impl Account<'_> {
         refusals: Refusals,
         lock: &Lock,
     ) -> Result<Narrowed, NotRefreshed> {
-        // All that can fail without the refresh token having been sent fails here.
+        // Everything that can fail before the refresh token is sent fails here.
         let metadata = self.documents().metadata()?;
         let secret = self.provider.client_secret()?;
         let client = self.client(&metadata, secret.as_ref());
@@ -245,7 +245,7 @@ impl Account<'_> {
             .asked_scopes(metadata.scopes_supported.as_deref());
         let keeps_alive = |scope: &String| scope == OFFLINE_ACCESS;
         if whole.provider.scopes.iter().any(keeps_alive) && !scopes.iter().any(keeps_alive) {
-            // Without it some providers send no successor.
+            // Without it, some providers send no successor.
             scopes.push(OFFLINE_ACCESS.to_owned());
         }
         let request = token::refresh_request(
@@ -255,7 +255,7 @@ impl Account<'_> {
             &self.provider.resources,
             self.provider.audience.as_deref(),
         );
-        // As for any refresh: the process must not end before the successor is stored.
+        // As with any refresh, the process must not end before the successor is stored.
         let signals = signals::hold_back();
         let SentRefresh { response, was_lost } = self.send_refresh(endpoint, &request)?;
         let body = response.body.expose();
@@ -270,7 +270,7 @@ impl Account<'_> {
             Err(fault) if fault.code() == Some("invalid_scope") => {
                 after.value.not_narrowed = Some(NotNarrowed::Refused);
                 whole.check_not_signed_out(session, &after.value)?;
-                whole.stored_in(Some(room), &after.value, after.generation, lock)?;
+                whole.store_in(Some(room), &after.value, after.generation, lock)?;
                 return Ok(Narrowed::Unsupported);
             }
             Err(fault) => {
@@ -280,7 +280,7 @@ impl Account<'_> {
                 if successor.is_some() {
                     after.value.unverified = Some(FailedCheck::Response);
                     whole.check_not_signed_out(session, &after.value)?;
-                    whole.stored_in(Some(room), &after.value, after.generation, lock)?;
+                    whole.store_in(Some(room), &after.value, after.generation, lock)?;
                     return Err(Error::Token(fault).into());
                 }
                 let error = Error::Token(fault);
@@ -289,11 +289,11 @@ impl Account<'_> {
         };
 
         after.value.has_narrowed = true;
-        // The successor first: the token that was sent may be worth nothing now.
+        // The successor first, because the token that was sent may be invalid now.
         let mut room = Some(room);
         if successor.is_some() {
             whole.check_not_signed_out(session, &after.value)?;
-            let stored = whole.stored_in(room.take(), &after.value, after.generation, lock);
+            let stored = whole.store_in(room.take(), &after.value, after.generation, lock);
             if let Err(error) = stored {
                 self.context.terminal.warn(&format!(
                     "the provider sent a new refresh token, which could not be stored: {error}"
@@ -308,7 +308,7 @@ impl Account<'_> {
             Err(NotKnown::NotAsked) => return Err(Error::NoIdToken.into()),
             Err(NotKnown::Failed(error)) => {
                 after.value.unverified = after.value.unverified.max(Some(FailedCheck::Person));
-                whole.stored_in(room, &after.value, after.generation, lock)?;
+                whole.store_in(room, &after.value, after.generation, lock)?;
                 return Err(error.into());
             }
         };
@@ -318,14 +318,14 @@ impl Account<'_> {
             .as_ref()
             .is_some_and(|granted| granted.iter().any(|scope| !scopes.contains(scope)));
         if has_more {
-            // It is the session's own token, as an ordinary refresh would have brought it.
+            // It is the session's own token, as from an ordinary refresh.
             after.value.has_narrowed = session.value.has_narrowed;
             let old = &after.value.tokens;
             after.value.tokens = renewed(old, tokens, checked.as_ref(), unused, now);
             after.value.not_narrowed = Some(NotNarrowed::Ignored);
             after.generation += 1;
             whole.check_not_signed_out(session, &after.value)?;
-            whole.stored_in(room, &after.value, after.generation, lock)?;
+            whole.store_in(room, &after.value, after.generation, lock)?;
             return Ok(Narrowed::Unsupported);
         }
         let mut narrow = first_tokens(tokens, checked.as_ref(), unused, &scopes, now);
@@ -349,7 +349,7 @@ impl Account<'_> {
     }
 }
 
-/// The record of a narrower token before there is one.
+/// The record of a narrower token that doesn't exist yet.
 fn nothing_yet(session: &Session, own: &Account<'_>, whole: &Account<'_>) -> Versioned<Session> {
     Versioned {
         value: Session {

@@ -1,4 +1,4 @@
-//! Who signed in: by an ID token, which is checked in full, or by asking the provider.
+//! Finds out who signed in: from a fully verified ID token, or by asking the provider.
 
 use time::OffsetDateTime;
 
@@ -12,8 +12,7 @@ use crate::oauth::token::{TokenError, TokenResponse};
 use crate::secret::Secret;
 
 impl Account<'_> {
-    /// Checks a kept ID token as it was checked when it came, but for what that sign-in alone
-    /// knew.
+    /// Verifies a stored ID token as when it was issued, except for what only that sign-in knew.
     pub fn checked_again(&self, session: &Session) -> Result<(), Error> {
         let (Some(token), Some(issuer)) = (&session.tokens.id_token, &self.provider.issuer) else {
             return Ok(());
@@ -43,7 +42,7 @@ impl Account<'_> {
         }
     }
 
-    /// Asks the provider who this is, where no ID token says it. `None`: it does not say.
+    /// Asks the provider who signed in, if there is no ID token. `None` if it doesn't tell.
     pub(super) fn asked_who(
         &self,
         metadata: &Metadata,
@@ -81,7 +80,7 @@ impl Account<'_> {
         }))
     }
 
-    /// Checks an ID token in full (OpenID Connect Core §3.1.3.7), where one came.
+    /// Verifies the ID token, if there is one (OpenID Connect Core §3.1.3.7).
     pub(super) fn checked_id_token(
         &self,
         metadata: &Metadata,
@@ -97,7 +96,7 @@ impl Account<'_> {
             .map(Some)
     }
 
-    /// The same with these keys, and without a request to the provider. `None`: it takes one.
+    /// The same with these keys, without a request to the provider. `None` if a request is needed.
     pub(super) fn id_token_checked_with(
         &self,
         keys: Option<&Jwks>,
@@ -132,7 +131,7 @@ impl Account<'_> {
         Some((token, checks))
     }
 
-    /// The times of an ID token that must not be used because of them.
+    /// The times of an ID token that must not be used because of its times.
     pub(super) fn unused_id_token(&self, checked: Option<&Checked>) -> Option<UnusedIdToken> {
         let checked = checked.filter(|checked| checked.untimely.is_some())?;
         let now = self.context.now();

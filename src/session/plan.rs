@@ -1,4 +1,4 @@
-//! What to do for a request, given what is kept: a pure function.
+//! Decides how to serve a request, given the stored session: a pure function.
 
 use time::OffsetDateTime;
 
@@ -12,30 +12,31 @@ use crate::store::Versioned;
 #[derive(Debug, PartialEq, Eq)]
 pub enum Plan<'a> {
     Use,
-    /// `fallback`: the old token may still be served if refreshing fails for a while.
+    /// `fallback` is the old token, if it may be served when refreshing fails.
     Refresh {
         with: &'a Secret<String>,
         fallback: Option<&'a TokenSet>,
     },
-    /// Only a person can help. `fallback`: where none may be asked, the old token still serves.
+    /// The user has to sign in. `fallback` is the old token, if it may be served when prompting is
+    /// disabled.
     Authorize {
         reason: Reason,
         fallback: Option<&'a TokenSet>,
     },
-    /// A resource refused a token that cannot be refreshed. The provider can tell whether the token
-    /// is valid. `fallback`: the token still serves those who did not refuse it.
+    /// A resource refused a token that can't be refreshed. The provider can tell whether the token
+    /// is valid. `fallback` is the token, if it may be served to other resources.
     Ask {
         fallback: Option<&'a TokenSet>,
     },
-    /// The caller refused a token that is valid, and another one would be refused too.
+    /// The caller refused a valid token, and would refuse another one too.
     Deny,
-    /// The last ID token could not be used because of its times, and by the same clock another one
-    /// could not either: a refresh would be wasted, and a person could not help.
+    /// The times of the last ID token made it unusable. By the same clock, another one would be
+    /// unusable too, so neither a refresh nor a sign-in helps.
     WaitForClock(UnusedIdToken, Untimely),
 }
 
 impl Plan<'_> {
-    /// Whether the stored token is valid, whatever else is to be done about it.
+    /// Whether the stored token may be served, whatever else the plan says.
     pub fn may_serve(&self) -> bool {
         match self {
             Self::Use => true,
@@ -46,7 +47,7 @@ impl Plan<'_> {
         }
     }
 
-    /// Why nothing can be served without a person.
+    /// Why the user has to sign in before anything can be served.
     pub fn needs_person(&self) -> Option<Reason> {
         match self {
             Self::Authorize {
@@ -65,35 +66,36 @@ impl Plan<'_> {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reason {
-    NothingKept,
+    NotSignedIn,
     Expired,
     /// It has expired, and the provider refused to refresh it.
     RefreshRefused,
     Refused,
-    /// What the provider sent last did not pass the checks.
+    /// The provider's last response failed a check.
     Unverified,
     NoIdToken,
 }
 
 pub fn plan<'a>(
-    kept: Option<&'a Versioned<Session>>,
+    stored: Option<&'a Versioned<Session>>,
     want: &Want,
     now: OffsetDateTime,
 ) -> Plan<'a> {
     let Some(Versioned {
         value: session,
         generation,
-    }) = kept
+    }) = stored
     else {
         return Plan::Authorize {
-            reason: Reason::NothingKept,
+            reason: Reason::NotSignedIn,
             fallback: None,
         };
     };
     let is_unverified = session.unverified.is_some();
     let refusals = &session.refusals;
     let is_dead = refusals.is_dead(*generation);
-    // A request never gets what it refused itself. What others refused is withheld from them alone.
+    // A request never gets a generation that it refused itself. A refusal by others affects only
+    // them.
     let is_own = want.refused == Some(*generation);
     let refused = is_own || is_dead || is_unverified;
     let is_suspect = !refused && refusals.wants_refresh(*generation, now);
@@ -103,9 +105,9 @@ pub fn plan<'a>(
         return Plan::Use;
     }
     let fallback = (!refused && tokens.is_valid(want.token, now)).then_some(tokens);
-    // Another refresh would bring no more of it than the last one did.
+    // Another refresh would not bring an ID token either.
     let is_final = tokens.id_token.is_some() && tokens.is_left_behind(want.token);
-    // A valid token needs no person: the sign-in can wait until it has expired.
+    // With a valid token, the sign-in can wait until it expires.
     if (is_final || tokens.refresh_refused) && !is_suspect && fallback.is_some() {
         return Plan::Use;
     }
@@ -155,8 +157,8 @@ pub fn plan<'a>(
     Plan::Authorize { reason, fallback }
 }
 
-pub(super) fn is_refused(kept: &Versioned<Session>, want: &Want) -> bool {
-    want.refused == Some(kept.generation) || kept.value.refusals.is_dead(kept.generation)
+pub(super) fn is_refused(stored: &Versioned<Session>, want: &Want) -> bool {
+    want.refused == Some(stored.generation) || stored.value.refusals.is_dead(stored.generation)
 }
 
 #[cfg(test)]
@@ -176,7 +178,7 @@ mod tests {
         OffsetDateTime::UNIX_EPOCH + Duration::seconds(1_000_000 + seconds)
     }
 
-    fn kept(lives: Option<i64>, refresh: bool, id_token: Option<i64>) -> Versioned<Session> {
+    fn stored(lives: Option<i64>, refresh: bool, id_token: Option<i64>) -> Versioned<Session> {
         Versioned {
             generation: 7,
             value: Session {
@@ -271,8 +273,8 @@ mod tests {
             (Some(3600), true, None, Id, 0, "refresh"),
             (Some(3600), false, None, Id, 0, "authorize"),
         ] {
-            let kept = kept(lives, refresh, id_token);
-            let planned = plan(Some(&kept), &want(token), at(now));
+            let stored = stored(lives, refresh, id_token);
+            let planned = plan(Some(&stored), &want(token), at(now));
             assert_eq!(
                 shape(&planned),
                 expected,
@@ -317,7 +319,7 @@ mod tests {
             (Some(7), None, Some(0), false, Some(Dead), 0, "authorize"),
             (None, None, Some(0), false, Some(Dead), 0, "authorize"),
         ] {
-            let mut session = kept(Some(3600), refresh, None);
+            let mut session = stored(Some(3600), refresh, None);
             let refusals = &mut session.value.refusals;
             if let Some(liveness) = verdict {
                 refusals.judge(7, liveness, at(0));
@@ -345,7 +347,7 @@ mod tests {
     #[test]
     fn an_id_token_that_no_refresh_renews_serves_to_its_end() {
         use TokenKind::{Access, Id};
-        let mut session = kept(Some(3600), true, Some(3600));
+        let mut session = stored(Some(3600), true, Some(3600));
         // A refresh at 3000 brought another access token, and no ID token.
         session.value.tokens.obtained_at = at(3000);
         session.value.tokens.expires_at = Some(at(6600));
@@ -366,7 +368,7 @@ mod tests {
             assert_eq!(shape(&planned), expected, "{token:?} {now} {refused:?}");
         }
         // Never had one: that may have been another provider's whim.
-        let without = kept(Some(3600), true, None);
+        let without = stored(Some(3600), true, None);
         let want = Want {
             token: Id,
             fresh_for: Duration::ZERO,
@@ -400,7 +402,7 @@ mod tests {
             (slow, Some(500), Id, 550, None, "wait"),
             (slow, None, Id, 10, Some(7), "refresh"),
         ] {
-            let mut session = kept(Some(3600), true, None);
+            let mut session = stored(Some(3600), true, None);
             let tokens = &mut session.value.tokens;
             tokens.unused_id_token = Some(UnusedIdToken {
                 validity,
@@ -425,7 +427,7 @@ mod tests {
     fn a_refused_refresh_token_is_not_sent_again_and_a_valid_token_is_served_meanwhile() {
         use TokenKind::{Access, Id};
         for has_token in [true, false] {
-            let mut session = kept(Some(3600), has_token, Some(3600));
+            let mut session = stored(Some(3600), has_token, Some(3600));
             session.value.tokens.refresh_refused = true;
             for (token, fresh_for, now, refused, expected) in [
                 (Access, 0, 3000, None, "use"),
@@ -451,7 +453,7 @@ mod tests {
     #[test]
     fn nothing_is_served_from_an_unverified_record() {
         use TokenKind::{Access, Id};
-        let mut session = kept(Some(3600), true, Some(3600));
+        let mut session = stored(Some(3600), true, Some(3600));
         session.value.unverified = Some(FailedCheck::Person);
         for refresh_refused in [false, true] {
             session.value.tokens.refresh_refused = refresh_refused;
@@ -485,9 +487,9 @@ mod tests {
             (200, 99, "use"),
             (200, 100, "refresh or serve"),
         ] {
-            let kept = kept(Some(lives), true, None);
+            let stored = stored(Some(lives), true, None);
             assert_eq!(
-                shape(&plan(Some(&kept), &want, at(now))),
+                shape(&plan(Some(&stored), &want, at(now))),
                 expected,
                 "{lives} {now}"
             );

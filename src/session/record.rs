@@ -1,6 +1,6 @@
-//! What is kept of a session: a token set, and whom and what it is for.
+//! A session as it is stored: a token set, who it belongs to and what it is for.
 //!
-//! The serialized form goes into a sealed record and nowhere else.
+//! The serialized form goes into an encrypted record and nowhere else.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -18,10 +18,11 @@ use crate::store::RecordName;
 
 use super::refusal::Refusals;
 
-/// What makes two sessions different. Its digest names the record, and is bound to its content.
+/// What identifies a session. Its digest is the record's name, which is authenticated with the
+/// content.
 ///
-/// The token endpoint belongs to it where it was set by hand: an edited endpoint must never
-/// receive the refresh token of the old one.
+/// A configured token endpoint is part of it, so that an edited endpoint never receives the refresh
+/// token of the old one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
     pub issuer: Option<String>,
@@ -59,7 +60,7 @@ impl Identity {
         RecordName::session(&serde_json::to_vec(self).unwrap_or_default())
     }
 
-    /// Whether the same registration with the same server is meant, whatever is asked of it.
+    /// Whether this is the same registration at the same server, with any scopes.
     pub fn is_at(&self, provider: &Provider) -> bool {
         self.issuer == provider.issuer
             && self.token_endpoint == provider.token_endpoint
@@ -71,43 +72,43 @@ impl Identity {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Session {
     pub identity: Identity,
-    /// The provider's name when it was signed in to; what `status` shows.
+    /// The provider's name at the time of the sign-in, which `status` shows.
     pub provider: String,
     pub person: Option<Person>,
     pub tokens: TokenSet,
     /// The `nonce` of the authorization request, which a refreshed ID token must not change.
     #[serde(default, serialize_with = "exposed_if_any")]
     pub nonce: Option<Secret<String>>,
-    /// What resources said about this session's tokens.
+    /// The resources' refusals of this session's tokens.
     #[serde(default)]
     pub refusals: Refusals,
-    /// Set when a response brought a new refresh token and failed this check. Nothing is served
-    /// until a later response passes it.
+    /// Set if a response with a new refresh token failed this check. Nothing is served until a
+    /// later response passes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unverified: Option<FailedCheck>,
-    /// The record of the session whose refresh token made these tokens, with fewer scopes. It is
-    /// what refreshes them.
+    /// The record of the session whose refresh token got these tokens with fewer scopes, and which
+    /// refreshes them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub narrowed_from: Option<String>,
-    /// Its refresh token has made tokens with fewer scopes.
+    /// Its refresh token was used to get tokens with fewer scopes.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub has_narrowed: bool,
-    /// How the provider treats a refresh with fewer scopes, where it doesn't narrow the token.
+    /// How the provider treats a refresh with fewer scopes, if it doesn't narrow the token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_narrowed: Option<NotNarrowed>,
-    /// What `logout` needs when the configuration no longer names the provider.
+    /// What `logout` needs if the provider is no longer configured.
     pub registration: Registration,
 }
 
-/// Why a session's refresh token brings no token with fewer scopes.
+/// Why a session's refresh token gets no token with fewer scopes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NotNarrowed {
-    /// The token had more scopes than were asked for.
+    /// The token had more scopes than requested.
     Ignored,
     /// `invalid_scope`, which says nothing about the session.
     Refused,
-    /// It narrowed the session itself: later refreshes brought no more scopes either.
+    /// The provider narrowed the session itself: later refreshes had no more scopes either.
     ForGood,
 }
 
@@ -118,14 +119,14 @@ impl Session {
     }
 }
 
-/// What was wrong with a response that was stored and not served, the worst last.
+/// What was wrong with a response that was stored but not served, the worst last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FailedCheck {
     /// It had no usable access token.
     Response,
-    /// Its ID token did not prove whose it is. The next response has to: by an ID token, or at the
-    /// userinfo endpoint.
+    /// Its ID token did not prove who it belongs to. The next response has to, with an ID token or
+    /// at the userinfo endpoint.
     Person,
 }
 
@@ -177,7 +178,7 @@ impl Person {
     }
 }
 
-/// What the provider handed out.
+/// The tokens that the provider issued.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TokenSet {
     #[serde(serialize_with = "exposed")]
@@ -187,22 +188,22 @@ pub struct TokenSet {
     pub id_token: Option<Secret<String>>,
     #[serde(serialize_with = "exposed_if_any")]
     pub refresh_token: Option<Secret<String>>,
-    /// The provider refused the refresh token for good. It is not sent again, and stays here until
-    /// a new session replaces it, so that signing out can revoke it; one that the provider calls
-    /// invalid is removed.
+    /// The provider refused the refresh token permanently. It is not sent again, but stays here
+    /// until a new session replaces it, so that signing out can revoke it. A token that the
+    /// provider calls invalid is removed.
     #[serde(default)]
     pub refresh_refused: bool,
     #[serde(with = "time::serde::timestamp")]
     pub obtained_at: OffsetDateTime,
-    /// `None`: the provider did not say, so it is good until somebody refuses it.
+    /// `None` if the provider didn't say; then the token counts as valid until it is refused.
     #[serde(with = "time::serde::timestamp::option")]
     pub expires_at: Option<OffsetDateTime>,
     #[serde(default, with = "time::serde::timestamp::option")]
     pub id_token_obtained_at: Option<OffsetDateTime>,
     #[serde(default, with = "time::serde::timestamp::option")]
     pub id_token_expires_at: Option<OffsetDateTime>,
-    /// The ID token that came with this access token and passed every check but those of time.
-    /// The token itself is not stored, so that nothing can hand it out.
+    /// The ID token that came with this access token and passed every check except those of its
+    /// times. The token itself is not stored, so it can't be handed out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unused_id_token: Option<UnusedIdToken>,
     pub scopes: Vec<String>,
@@ -213,8 +214,8 @@ pub struct TokenSet {
 pub struct UnusedIdToken {
     #[serde(flatten)]
     pub validity: Validity,
-    /// How far the provider's clock was ahead of this machine's when the token came, in seconds;
-    /// `None` where the provider did not tell the time.
+    /// By how many seconds the provider's clock was ahead of this machine's when the token was
+    /// issued; `None` if the provider didn't send the time.
     pub provider_ahead: Option<i64>,
 }
 
@@ -247,13 +248,13 @@ impl TokenSet {
         }
     }
 
-    /// Whether the token is there and has not expired.
+    /// Whether the token exists and has not expired.
     pub fn is_valid(&self, kind: TokenKind, now: OffsetDateTime) -> bool {
         self.token(kind).is_some() && is_valid(self.obtained_at(kind), self.expires_at(kind), now)
     }
 
-    /// Whether the refresh that came after this token brought none of its kind (OpenID Connect
-    /// Core §12.2 leaves an ID token to the provider).
+    /// Whether a later refresh brought no new token of this kind (with OpenID Connect Core §12.2,
+    /// an ID token is optional).
     pub fn is_left_behind(&self, kind: TokenKind) -> bool {
         kind == TokenKind::Id
             && self
@@ -261,8 +262,8 @@ impl TokenSet {
                 .is_none_or(|at| at < self.obtained_at)
     }
 
-    /// The last ID token, where its times keep it from being used. That lasts as long as the access
-    /// token that came with it is fresh and this machine's clock has not been corrected.
+    /// The last ID token, if its times make it unusable. This holds while the access token that
+    /// came with it is fresh and this machine's clock has not been corrected.
     pub fn untimely_id_token(&self, now: OffsetDateTime) -> Option<(UnusedIdToken, Untimely)> {
         let unused = self.unused_id_token?;
         let untimely = unused.validity.check(now)?;
@@ -270,7 +271,7 @@ impl TokenSet {
             .then_some((unused, untimely))
     }
 
-    /// Whether the token is good for longer than the leeway, and for `fresh_for`.
+    /// Whether the token remains valid for longer than the leeway and `fresh_for`.
     pub fn is_fresh(&self, kind: TokenKind, fresh_for: Duration, now: OffsetDateTime) -> bool {
         self.token(kind).is_some()
             && is_fresh(
@@ -282,8 +283,8 @@ impl TokenSet {
     }
 }
 
-/// Whether what lives from one time to another is good for longer than the leeway, and for
-/// `fresh_for`, though never for more than half its life.
+/// Whether a token with these times remains valid for longer than the leeway and `fresh_for`, but
+/// at most for half its lifetime.
 pub(super) fn is_fresh(
     obtained_at: OffsetDateTime,
     expires_at: Option<OffsetDateTime>,
@@ -309,14 +310,14 @@ fn is_valid(
     now >= obtained_at - CLOCK_TOLERANCE && expires_at.is_none_or(|expires_at| now < expires_at)
 }
 
-/// How long before its expiry a token counts as stale: the tool still has to send it, and clocks
-/// differ. A tenth of a short life is enough.
+/// How long before its expiry a token counts as stale, because the tool still has to send it and
+/// clocks differ. For a short-lived token, a tenth of its lifetime is enough.
 const LEEWAY: Duration = Duration::seconds(60);
 
-/// A clock that stands further back than this was set back, and says nothing about expiry.
+/// A clock that is further back than this was set back, and can't tell whether a token has expired.
 const CLOCK_TOLERANCE: Duration = Duration::seconds(60);
 
-/// A record is sealed as a whole: here, and only here, tokens are serialized.
+/// A record is encrypted as a whole. Tokens are serialized here and nowhere else.
 pub(super) fn exposed<S: serde::Serializer>(
     secret: &Secret<String>,
     out: S,

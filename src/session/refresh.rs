@@ -1,7 +1,7 @@
 //! Refreshing: the one place where a refresh token is sent (RFC 6749 §6, RFC 9700 §4.14.2).
 //!
-//! Under the record's lock, with the room for the answer reserved before the refresh token is
-//! sent, and the answer stored before anybody sees it.
+//! It holds the record's lock, reserves space for the response before it sends the refresh token,
+//! and stores the response before any process uses it.
 
 use time::OffsetDateTime;
 
@@ -27,14 +27,14 @@ use super::refusal::{Effect, Liveness, Refusals};
 use super::send::{SentRefresh, lost};
 use super::token_set::renewed;
 
-/// Why a refresh brought nothing.
+/// Why a refresh got no token.
 #[derive(Debug)]
 pub(super) enum NotRefreshed {
-    /// For good: only a person can help.
+    /// Permanently: the user has to sign in.
     Refused(RefreshRefusal, TokenError),
     /// The provider answered, and its response failed a check for the second time in a row.
     Unverified(Error),
-    /// This time; it says nothing about the session.
+    /// Temporarily: it says nothing about the session.
     Failed(Error),
 }
 
@@ -44,30 +44,30 @@ impl<E: Into<Error>> From<E> for NotRefreshed {
     }
 }
 
-/// Whose turn it is to refresh.
+/// Which process refreshes.
 #[derive(Debug)]
 enum Turn {
     Mine(Lock),
-    /// Nobody's for now: this token is still valid.
+    /// None for now: this token is still valid.
     Served(Box<Versioned<Session>>),
 }
 
 /// Whether the provider may be asked for anything.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Ask<'k> {
-    /// Its keys are these, if they are known.
+    /// These are its keys, if they are known.
     Nothing(Option<&'k Jwks>),
     Provider,
 }
 
-/// Whose tokens these are, as far as the response says.
+/// Who the tokens belong to, as far as the response tells.
 #[derive(Debug)]
 pub(super) struct Whose {
     pub(super) checked: Option<Checked>,
     pub(super) person: Option<Person>,
 }
 
-/// Why that is not known.
+/// Why this is unknown.
 #[derive(Debug)]
 pub(super) enum NotKnown {
     /// The provider has to be asked.
@@ -82,7 +82,7 @@ impl<E: Into<Error>> From<E> for NotKnown {
 }
 
 impl Account<'_> {
-    /// Refreshes under the record's lock; `None`: only a person can help.
+    /// Refreshes while holding the record's lock. `None` if the user has to sign in.
     pub(super) fn refreshed(
         &self,
         want: &Want,
@@ -91,56 +91,59 @@ impl Account<'_> {
         let began = self.context.now();
         let lock = match self.turn(want, began)? {
             Turn::Mine(lock) => lock,
-            Turn::Served(kept) => return Ok(Some(*kept)),
+            Turn::Served(stored) => return Ok(Some(*stored)),
         };
         loop {
             let now = self.context.now();
-            let Some(kept) = self.kept()? else {
+            let Some(stored) = self.stored()? else {
                 return Ok(None);
             };
-            match plan(Some(&kept), want, now) {
-                Plan::Use => return Ok(Some(kept)),
+            match plan(Some(&stored), want, now) {
+                Plan::Use => return Ok(Some(stored)),
                 Plan::Deny if evidence == Evidence::Refusal => {
-                    return Err(self.denied(&kept, &lock));
+                    return Err(self.denied(&stored, &lock));
                 }
                 Plan::Deny | Plan::Ask { .. } | Plan::Authorize { .. } | Plan::WaitForClock(..) => {
                     return Ok(None);
                 }
                 Plan::Refresh { with, .. } => {
-                    let is_own = is_refused(&kept, want);
-                    let is_stale = !kept.value.tokens.is_fresh(want.token, want.fresh_for, now);
-                    let mut refusals = kept.value.refusals.clone();
-                    let forced = is_own || refusals.wants_refresh(kept.generation, now);
+                    let is_own = is_refused(&stored, want);
+                    let is_stale = !stored
+                        .value
+                        .tokens
+                        .is_fresh(want.token, want.fresh_for, now);
+                    let mut refusals = stored.value.refusals.clone();
+                    let forced = is_own || refusals.wants_refresh(stored.generation, now);
                     if is_own && evidence == Evidence::Refusal {
-                        refusals.note(self.refusal(kept.generation, Effect::Show));
+                        refusals.note(self.refusal(stored.generation, Effect::Show));
                     }
                     if forced && !is_stale {
                         refusals.force(now);
                     }
                     // Another process may have failed while this one waited for the lock.
-                    if let Some(failure) = self.last_failure(kept.generation)
+                    if let Some(failure) = self.last_failure(stored.generation)
                         && failure.holds_for(began, now)
                     {
                         return self.served_instead(want, failure.shared(now)).map(Some);
                     }
-                    match self.refresh(&kept, with, refusals, &lock) {
+                    match self.refresh(&stored, with, refusals, &lock) {
                         Ok(fresh) => return Ok(Some(fresh)),
                         Err(NotRefreshed::Refused(refusal, fault)) => {
                             self.refresh_refusal.replace(Some(fault));
-                            // Of an access token the provider will be asked. An ID token that
-                            // was refused has no one who could vouch for it.
+                            // For an access token, the provider will be asked. A refused ID token
+                            // can't be confirmed by anyone.
                             let is_dead = forced && want.token == TokenKind::Id;
-                            let noted = self.note_refused_refresh(&kept, refusal, is_dead, &lock);
+                            let noted = self.note_refused_refresh(&stored, refusal, is_dead, &lock);
                             if let Err(error) = noted {
                                 return self.served_instead(want, error).map(Some);
                             }
                         }
                         Err(NotRefreshed::Unverified(error)) => {
                             self.context.terminal.warn(&format!(
-                                "what the provider sent cannot be trusted: {error}"
+                                "the provider's response cannot be trusted: {error}"
                             ));
                             let noted = self.note_refused_refresh(
-                                &self.kept()?.unwrap_or(kept),
+                                &self.stored()?.unwrap_or(stored),
                                 RefreshRefusal::Unspecific,
                                 false,
                                 &lock,
@@ -148,7 +151,7 @@ impl Account<'_> {
                             noted?;
                         }
                         Err(NotRefreshed::Failed(error)) => {
-                            self.remember_failure(kept.generation, &error);
+                            self.remember_failure(stored.generation, &error);
                             return self.served_instead(want, error).map(Some);
                         }
                     }
@@ -157,40 +160,40 @@ impl Account<'_> {
         }
     }
 
-    /// Waits for the record's lock, unless no refresh is needed now: a valid token is served while
-    /// another process refreshes, and a provider that has just failed is left alone for a while.
+    /// Waits for the record's lock, unless a valid token can be served while another process
+    /// refreshes, or the provider has just failed.
     fn turn(&self, want: &Want, began: OffsetDateTime) -> Result<Turn, Error> {
         let store = self.context.store;
-        let kept = self.kept()?;
-        let failure = kept
+        let stored = self.stored()?;
+        let failure = stored
             .as_ref()
-            .and_then(|kept| self.last_failure(kept.generation))
+            .and_then(|stored| self.last_failure(stored.generation))
             .filter(|failure| failure.holds_for(began, began));
         if let Some(failure) = failure {
             return self
                 .served_instead(want, failure.shared(began))
-                .map(|kept| Turn::Served(Box::new(kept)));
+                .map(|stored| Turn::Served(Box::new(stored)));
         }
-        if let Some(kept) = kept
-            && plan(Some(&kept), want, began).may_serve()
+        if let Some(stored) = stored
+            && plan(Some(&stored), want, began).may_serve()
         {
             return Ok(match store.try_lock(&self.name, LockKind::Record) {
                 Ok(Some(lock)) => Turn::Mine(lock),
-                Ok(None) | Err(_) => Turn::Served(Box::new(kept)),
+                Ok(None) | Err(_) => Turn::Served(Box::new(stored)),
             });
         }
         match store.lock(&self.name, LockKind::Record, self.context.record_deadline()) {
             Ok(lock) => Ok(Turn::Mine(lock)),
             Err(error) => self
                 .served_instead(want, error.into())
-                .map(|kept| Turn::Served(Box::new(kept))),
+                .map(|stored| Turn::Served(Box::new(stored))),
         }
     }
 
-    /// Sends the refresh token once, and stores what comes back before anybody sees it.
+    /// Sends the refresh token once, and stores the response before any process uses it.
     fn refresh(
         &self,
-        kept: &Versioned<Session>,
+        stored: &Versioned<Session>,
         with: &Secret<String>,
         refusals: Refusals,
         lock: &Lock,
@@ -198,20 +201,20 @@ impl Account<'_> {
         let Versioned {
             value: old,
             generation,
-        } = kept;
-        // All that can fail without the refresh token having been sent fails here.
+        } = stored;
+        // Everything that can fail before the refresh token is sent fails here.
         let metadata = self.documents().metadata()?;
         let secret = self.provider.client_secret()?;
         let client = self.client(&metadata, secret.as_ref());
         let endpoint = endpoint(metadata.token_endpoint.as_ref(), "token_endpoint")?;
         let keys = match &old.tokens.id_token {
-            // Keys that are missed only afterwards would cost what the answer brings.
+            // Fetch the keys first: if they were missing afterwards, the response would be lost.
             Some(_) => Some(self.documents().keys(&metadata, false)?),
             None => None,
         };
         let reservation = self.context.store.reserve(&self.name, RESERVED)?;
 
-        // Without a scope the server keeps what was granted (RFC 6749 §6).
+        // Without a scope, the server uses what was granted (RFC 6749 §6).
         let request = token::refresh_request(
             &client,
             with,
@@ -219,8 +222,8 @@ impl Account<'_> {
             &self.provider.resources,
             self.provider.audience.as_deref(),
         );
-        // From here on the refresh token may be worth nothing, and its successor is nowhere but on
-        // its way: the process must not end before that is stored. Both tries are bounded.
+        // From here on, the refresh token may be invalid while its successor is still in transit,
+        // so the process must not end before the successor is stored. Both tries have a time limit.
         let signals = signals::hold_back();
         let SentRefresh { response, was_lost } = self.send_refresh(endpoint, &request)?;
         let body = response.body.expose();
@@ -238,7 +241,7 @@ impl Account<'_> {
                 }
                 let room = Some(reservation);
                 return Err(self.unverified(
-                    kept,
+                    stored,
                     successor,
                     FailedCheck::Response,
                     error,
@@ -251,10 +254,10 @@ impl Account<'_> {
         let mut room = Some(reservation);
         let mut whose = self.whose(&metadata, &tokens, old, now, Ask::Nothing(keys.as_ref()));
         if let Err(NotKnown::NotAsked) = whose {
-            // Whatever these requests bring, or however long they take: the successor is stored.
+            // The successor is stored whatever these requests return and however long they take.
             if let Some(successor) = successor.clone() {
                 self.store_unverified(
-                    kept,
+                    stored,
                     Some(successor),
                     FailedCheck::Person,
                     room.take(),
@@ -269,7 +272,7 @@ impl Account<'_> {
             Err(NotKnown::NotAsked) => return Err(Error::NoIdToken.into()),
             Err(NotKnown::Failed(error)) => {
                 return Err(self.unverified(
-                    kept,
+                    stored,
                     successor,
                     FailedCheck::Person,
                     error,
@@ -294,7 +297,7 @@ impl Account<'_> {
             value: session,
             generation: generation + 1,
         };
-        self.check_not_signed_out(kept, &fresh.value)?;
+        self.check_not_signed_out(stored, &fresh.value)?;
         self.store_fresh(room, &fresh, lock);
         if has_lost_scopes {
             let fault = TokenError::LostScopes;
@@ -303,7 +306,7 @@ impl Account<'_> {
         Ok(fresh)
     }
 
-    /// Finds out whose tokens a refresh brought (OpenID Connect Core §12.2).
+    /// Finds out who refreshed tokens belong to (OpenID Connect Core §12.2).
     pub(super) fn whose(
         &self,
         metadata: &Metadata,
@@ -345,24 +348,24 @@ impl Account<'_> {
         Ok(Whose { checked, person })
     }
 
-    /// Stores the successor in a response that must not be served, and says what follows: a second
-    /// one in a row leads to a sign-in.
+    /// Stores the successor from a response that must not be served. A second such response in a
+    /// row requires a sign-in.
     fn unverified(
         &self,
-        kept: &Versioned<Session>,
+        stored: &Versioned<Session>,
         successor: Option<Secret<String>>,
         check: FailedCheck,
         error: Error,
         room: Option<Reservation>,
         lock: &Lock,
     ) -> NotRefreshed {
-        let is_second = kept.value.unverified.is_some() && error.is_failed_check();
+        let is_second = stored.value.unverified.is_some() && error.is_failed_check();
         if room.is_none() && !is_second {
             // It is stored already.
             return error.into();
         }
         if (successor.is_some() || is_second)
-            && let Err(error) = self.store_unverified(kept, successor, check, room, lock)
+            && let Err(error) = self.store_unverified(stored, successor, check, room, lock)
         {
             return error;
         }
@@ -377,19 +380,19 @@ impl Account<'_> {
     /// until a response passes the check that failed.
     fn store_unverified(
         &self,
-        kept: &Versioned<Session>,
+        stored: &Versioned<Session>,
         successor: Option<Secret<String>>,
         check: FailedCheck,
         room: Option<Reservation>,
         lock: &Lock,
     ) -> Result<(), NotRefreshed> {
-        let mut session = kept.value.clone();
+        let mut session = stored.value.clone();
         if successor.is_some() {
             session.tokens.refresh_token = successor;
         }
         session.unverified = session.unverified.max(Some(check));
-        self.check_not_signed_out(kept, &session)?;
-        if let Err(error) = self.stored_in(room, &session, kept.generation, lock) {
+        self.check_not_signed_out(stored, &session)?;
+        if let Err(error) = self.store_in(room, &session, stored.generation, lock) {
             self.context.terminal.warn(&format!(
                 "the provider sent a new refresh token, which could not be stored: {error}"
             ));
@@ -397,14 +400,14 @@ impl Account<'_> {
         Ok(())
     }
 
-    /// A logout that could not wait for the refresh has removed the record: what the refresh
-    /// brought must not outlive it.
+    /// A logout that did not wait for the refresh has removed the record, so the new tokens must
+    /// not outlive it.
     pub(super) fn check_not_signed_out(
         &self,
-        kept: &Versioned<Session>,
+        stored: &Versioned<Session>,
         brought: &Session,
     ) -> Result<(), NotRefreshed> {
-        if self.is_still_there(kept.generation) {
+        if self.is_still_there(stored.generation) {
             return Ok(());
         }
         super::sign_out::revoke(&self.context, brought);
@@ -413,22 +416,22 @@ impl Account<'_> {
         }))
     }
 
-    /// Stores what is about to be served. A failure is no reason not to serve it.
+    /// Stores a token that is about to be served. If that fails, the token is served anyway.
     pub(super) fn store_fresh(
         &self,
         room: Option<Reservation>,
         fresh: &Versioned<Session>,
         lock: &Lock,
     ) {
-        if let Err(error) = self.stored_in(room, &fresh.value, fresh.generation, lock) {
+        if let Err(error) = self.store_in(room, &fresh.value, fresh.generation, lock) {
             self.context.terminal.warn(&format!(
                 "the new token is valid, but could not be stored: {error}"
             ));
         }
     }
 
-    /// Stores in the room that was reserved, if it was not used yet.
-    pub(super) fn stored_in(
+    /// Uses the reserved space, if it is still there.
+    pub(super) fn store_in(
         &self,
         room: Option<Reservation>,
         session: &Session,
@@ -442,7 +445,8 @@ impl Account<'_> {
         self.committed(room, session, generation, lock)
     }
 
-    /// Stores what cannot be had again: where the first try fails, once more and from scratch.
+    /// Stores tokens that can't be obtained again. If the first try fails, it tries again from
+    /// scratch.
     pub(super) fn committed(
         &self,
         reservation: Reservation,
@@ -459,11 +463,11 @@ impl Account<'_> {
         })
     }
 
-    /// Whether nobody has removed or replaced this generation. A record that cannot be read now is
-    /// not absent.
+    /// Whether this generation was neither removed nor replaced. An unreadable record doesn't count
+    /// as removed.
     fn is_still_there(&self, generation: Generation) -> bool {
-        match self.kept() {
-            Ok(kept) => kept.is_some_and(|kept| kept.generation == generation),
+        match self.stored() {
+            Ok(stored) => stored.is_some_and(|stored| stored.generation == generation),
             Err(_) => true,
         }
     }
@@ -474,19 +478,19 @@ impl Account<'_> {
         want: &Want,
         error: Error,
     ) -> Result<Versioned<Session>, Error> {
-        if let Some(kept) = self.kept()?
-            && plan(Some(&kept), want, self.context.now()).may_serve()
+        if let Some(stored) = self.stored()?
+            && plan(Some(&stored), want, self.context.now()).may_serve()
         {
             self.context.terminal.explain(1, || {
                 format!("the stored token is still valid and is served; refreshing failed: {error}")
             });
-            return Ok(kept);
+            return Ok(stored);
         }
         Err(error)
     }
 
-    /// Notes that the provider refused the refresh token, if it is still the one that was sent, so
-    /// that it is not sent again. The access token stays: it may be valid for a while.
+    /// Records that the provider refused the refresh token, if it is still the stored one, so that
+    /// it is not sent again. The access token stays, because it may still be valid.
     pub(super) fn note_refused_refresh(
         &self,
         sent: &Versioned<Session>,
@@ -494,28 +498,28 @@ impl Account<'_> {
         is_dead: bool,
         _lock: &Lock,
     ) -> Result<(), Error> {
-        let Some(mut kept) = self.kept()? else {
+        let Some(mut stored) = self.stored()? else {
             return Ok(());
         };
-        if kept.value.tokens.refresh_token != sent.value.tokens.refresh_token {
+        if stored.value.tokens.refresh_token != sent.value.tokens.refresh_token {
             return Ok(());
         }
-        kept.value.tokens.refresh_refused = true;
+        stored.value.tokens.refresh_refused = true;
         if refusal == RefreshRefusal::Dead {
-            kept.value.tokens.refresh_token = None;
+            stored.value.tokens.refresh_token = None;
         }
-        if is_dead && kept.generation == sent.generation {
+        if is_dead && stored.generation == sent.generation {
             let now = self.context.now();
-            let generation = kept.generation;
-            kept.value.refusals.judge(generation, Liveness::Dead, now);
+            let generation = stored.generation;
+            stored.value.refusals.judge(generation, Liveness::Dead, now);
         }
         let reservation = self.context.store.reserve(&self.name, RESERVED)?;
-        Ok(reservation.commit(&kept.value, kept.generation)?)
+        Ok(reservation.commit(&stored.value, stored.generation)?)
     }
 }
 
-/// Marks a session whose refresh brought fewer scopes than it had, after its refresh token was used
-/// for fewer: its tokens are not what the user signed in for, and no refresh brings more.
+/// Marks a session that lost scopes after its refresh token was used for fewer: its tokens no
+/// longer have what the user signed in for, and no refresh restores it.
 fn mark_lost_scopes(session: &mut Session, old: &Session, now: OffsetDateTime) -> bool {
     let is_lost = |scope| !session.tokens.scopes.contains(scope);
     let has_lost = old.has_narrowed && old.tokens.scopes.iter().any(is_lost);

@@ -1,6 +1,6 @@
-//! What a session does about a refused token: it notes who refused it, asks the provider whether
-//! the token is valid where it cannot be refreshed, and tells a resource "no". The rules are in
-//! [`super::refusal`] and [`super::plan`].
+//! Handles refused tokens: records who refused one, asks the provider whether a token that can't be
+//! refreshed is valid, and denies it to a resource. The rules are in [`super::refusal`] and
+//! [`super::plan`].
 
 use crate::credential::{Generation, TokenKind, Want};
 use crate::http::Response;
@@ -19,9 +19,8 @@ use super::refusal::Evidence;
 use super::refusal::{Effect, Liveness, Refusal, ResourceName};
 
 impl Account<'_> {
-    /// A tool says that a token was refused, and nothing of the request that it came from. If it
-    /// is the current one, the next request refreshes it; where it was refreshed just now, only
-    /// the resource that refused it is told so.
+    /// Records that a tool reported a refused token. If it is the current one, the next request
+    /// refreshes it. If it was refreshed just now, only the resource that refused it is affected.
     pub fn refuse(&self, is_it: impl Fn(&Session) -> bool) -> Result<(), Error> {
         let account = self.serving()?;
         account.noted_if(is_it, |session| {
@@ -34,23 +33,23 @@ impl Account<'_> {
         })
     }
 
-    /// The next request for this resource forces a refresh. It is never told "no" for that.
+    /// Makes the next request for this resource force a refresh, without ever denying a token.
     pub fn refresh_next_time(&self) -> Result<(), Error> {
         self.serving()?.noted_if(|_| true, |_| Effect::RefreshHere)
     }
 
-    /// Forces the refresh that [`Self::refresh_next_time`] asked for. A failure is no reason to
-    /// withhold the token.
+    /// Forces the refresh that [`Self::refresh_next_time`] requested. If it fails, the token is
+    /// served anyway.
     pub fn refreshed_as_noted(&self, token: TokenKind) -> Result<(), Error> {
-        let Some(kept) = self.served_session()? else {
+        let Some(stored) = self.served_session()? else {
             return Ok(());
         };
-        let refusals = &kept.value.refusals;
+        let refusals = &stored.value.refusals;
         let resource = self.resource_name().text;
-        if !refusals.wants_refresh_here(&resource, kept.generation, self.context.now()) {
+        if !refusals.wants_refresh_here(&resource, stored.generation, self.context.now()) {
             return Ok(());
         }
-        if let Err(error) = self.replaced(token, kept.generation) {
+        if let Err(error) = self.replaced(token, stored.generation) {
             self.context
                 .terminal
                 .explain(1, || format!("the token could not be refreshed: {error}"));
@@ -59,28 +58,28 @@ impl Account<'_> {
     }
 
     /// The session, unless this resource refused its token a moment ago.
-    pub(super) fn admitted(&self, kept: Versioned<Session>) -> Result<Versioned<Session>, Error> {
+    pub(super) fn admitted(&self, stored: Versioned<Session>) -> Result<Versioned<Session>, Error> {
         let resource = self.resource_name();
-        let refusals = &kept.value.refusals;
-        if refusals.denies(&resource.text, kept.generation, self.context.now()) {
-            return Err(self.not_accepted(&kept.value));
+        let refusals = &stored.value.refusals;
+        if refusals.denies(&resource.text, stored.generation, self.context.now()) {
+            return Err(self.not_accepted(&stored.value));
         }
-        Ok(kept)
+        Ok(stored)
     }
 
-    /// The caller refused a token that is valid. That is remembered where the tool named what it
-    /// wants; otherwise only the caller is told.
-    pub(super) fn denied(&self, kept: &Versioned<Session>, lock: &Lock) -> Error {
-        let error = self.not_accepted(&kept.value);
-        let mut kept = kept.clone();
-        let refusal = self.refusal(kept.generation, self.effect_of_no());
-        kept.value.refusals.note(refusal);
-        self.note(&kept, lock);
+    /// The caller refused a valid token. This is recorded if the tool named the resource; otherwise
+    /// only the caller is told.
+    pub(super) fn denied(&self, stored: &Versioned<Session>, lock: &Lock) -> Error {
+        let error = self.not_accepted(&stored.value);
+        let mut stored = stored.clone();
+        let refusal = self.refusal(stored.generation, self.effect_of_no());
+        stored.value.refusals.note(refusal);
+        self.note(&stored, lock);
         error
     }
 
-    /// Asks the provider whether a token that a resource refused is valid, once however many
-    /// processes want to know. `None`: only a person can help.
+    /// Asks the provider whether a refused token is valid, once for all processes that need to
+    /// know. `None` if the user has to sign in.
     pub(super) fn asked(
         &self,
         want: &Want,
@@ -91,24 +90,24 @@ impl Account<'_> {
             Ok(lock) => lock,
             Err(error) => return self.served_instead(want, error.into()).map(Some),
         };
-        let Some(mut kept) = self.kept()? else {
+        let Some(mut stored) = self.stored()? else {
             return Ok(None);
         };
         let now = self.context.now();
-        if let Plan::Ask { .. } = plan(Some(&kept), want, now) {
-            let liveness = match self.liveness(&kept.value) {
+        if let Plan::Ask { .. } = plan(Some(&stored), want, now) {
+            let liveness = match self.liveness(&stored.value) {
                 Ok(liveness) => liveness,
                 Err(error) => return self.served_instead(want, error).map(Some),
             };
-            let generation = kept.generation;
-            let refusals = &mut kept.value.refusals;
+            let generation = stored.generation;
+            let refusals = &mut stored.value.refusals;
             refusals.force(now);
             refusals.judge(generation, liveness, now);
-            self.note(&kept, &lock);
+            self.note(&stored, &lock);
         }
-        match plan(Some(&kept), want, now) {
-            Plan::Use => Ok(Some(kept)),
-            Plan::Deny if evidence == Evidence::Refusal => Err(self.denied(&kept, &lock)),
+        match plan(Some(&stored), want, now) {
+            Plan::Use => Ok(Some(stored)),
+            Plan::Deny if evidence == Evidence::Refusal => Err(self.denied(&stored, &lock)),
             Plan::Deny
             | Plan::Ask { .. }
             | Plan::Refresh { .. }
@@ -117,7 +116,7 @@ impl Account<'_> {
         }
     }
 
-    /// What a refusal by the caller is remembered as.
+    /// The record of the caller's refusal.
     pub(super) fn refusal(&self, generation: Generation, effect: Effect) -> Refusal {
         let ResourceName { text, is_exact } = self.resource_name();
         Refusal {
@@ -159,25 +158,25 @@ impl Account<'_> {
         is_it: impl Fn(&Session) -> bool,
         effect: impl Fn(&Session) -> Effect,
     ) -> Result<(), Error> {
-        let is_it = |kept: &Versioned<Session>| is_it(&kept.value);
-        if !self.kept()?.as_ref().is_some_and(is_it) {
+        let is_it = |stored: &Versioned<Session>| is_it(&stored.value);
+        if !self.stored()?.as_ref().is_some_and(is_it) {
             return Ok(());
         }
         let store = self.context.store;
         let lock = store.lock(&self.name, LockKind::Record, self.context.record_deadline())?;
-        if let Some(mut kept) = self.kept()?.filter(is_it) {
-            let refusal = self.refusal(kept.generation, effect(&kept.value));
-            kept.value.refusals.note(refusal);
-            self.note(&kept, &lock);
+        if let Some(mut stored) = self.stored()?.filter(is_it) {
+            let refusal = self.refusal(stored.generation, effect(&stored.value));
+            stored.value.refusals.note(refusal);
+            self.note(&stored, &lock);
         }
         Ok(())
     }
 
-    /// Stores what is known of refusals. That it could not be stored is no new error.
-    fn note(&self, kept: &Versioned<Session>, _lock: &Lock) {
+    /// Stores the refusals. A failure to store them is not an error.
+    fn note(&self, stored: &Versioned<Session>, _lock: &Lock) {
         let reserved = self.context.store.reserve(&self.name, RESERVED);
         let noted =
-            reserved.and_then(|reservation| reservation.commit(&kept.value, kept.generation));
+            reserved.and_then(|reservation| reservation.commit(&stored.value, stored.generation));
         if let Err(error) = noted {
             self.context
                 .terminal
@@ -185,9 +184,9 @@ impl Account<'_> {
         }
     }
 
-    /// Whether the provider takes the access token, by its userinfo endpoint (OpenID Connect Core
-    /// §5.3), its own endpoint of that kind, or by introspection (RFC 7662). An error says nothing
-    /// about the token.
+    /// Whether the provider accepts the access token: at its userinfo endpoint (OpenID Connect Core
+    /// §5.3), its own equivalent, or by introspection (RFC 7662). An error says nothing about the
+    /// token.
     fn liveness(&self, session: &Session) -> Result<Liveness, Error> {
         let metadata = self.documents().metadata()?;
         let token = &session.tokens.access_token;
@@ -211,10 +210,10 @@ impl Account<'_> {
     }
 }
 
-/// Whether the person was asked for this token already: a refused token of which the provider
-/// cannot tell whether it is valid leads to one sign-in.
-pub(super) fn is_repeated(last: &Attempt, kept: Option<&Versioned<Session>>) -> bool {
-    let verdict = kept.and_then(|kept| kept.value.refusals.verdict(kept.generation));
+/// Whether the user has already signed in because of this token. If the provider can't tell whether
+/// a refused token is valid, the refusal causes a single sign-in.
+pub(super) fn is_repeated(last: &Attempt, stored: Option<&Versioned<Session>>) -> bool {
+    let verdict = stored.and_then(|stored| stored.value.refusals.verdict(stored.generation));
     let failed = last
         .ended
         .as_ref()
@@ -225,7 +224,7 @@ pub(super) fn is_repeated(last: &Attempt, kept: Option<&Versioned<Session>>) -> 
         })
 }
 
-/// `is_for_userinfo`: a token without the scope `openid` says nothing there.
+/// `is_for_userinfo`: a token without the scope `openid` can't be checked there.
 fn by_userinfo(response: &Response, is_for_userinfo: bool) -> Result<Liveness, Error> {
     match response.status {
         200 if is_object(response) => Ok(Liveness::Alive),
@@ -249,7 +248,7 @@ fn is_object(response: &Response) -> bool {
     body.is_ok_and(|body| body.is_object())
 }
 
-/// A server in trouble is no reason to open a browser.
+/// A failing server is no reason to open a browser.
 fn unless_unavailable(status: u16) -> Result<Liveness, Error> {
     match status {
         408 | 429 | 500.. => Err(TokenError::Http { status }.into()),

@@ -5,8 +5,8 @@ use super::record::Session;
 use crate::provider::Provider;
 use crate::store::RecordName;
 
-/// The provider with all the scopes that one sign-in of this account asks for; `None`: the
-/// provider's scopes are these already, or are not among them.
+/// The provider with all the scopes of one sign-in of this account. `None` if the provider's scopes
+/// are exactly these, or are not among them.
 pub(super) fn whole_of(provider: &Provider, account: &str) -> Option<Provider> {
     let is_default = account == DEFAULT_ACCOUNT;
     let mut all: Vec<String> = Vec::new();
@@ -27,7 +27,7 @@ pub(super) fn whole_of(provider: &Provider, account: &str) -> Option<Provider> {
     })
 }
 
-/// Whether a record's token was made with another record's refresh token.
+/// Whether a session's token was obtained with another record's refresh token.
 pub(super) fn is_narrowed_from(session: &Session, name: &RecordName) -> bool {
     session.narrowed_from.as_deref() == Some(name.as_str())
 }

@@ -1,4 +1,4 @@
-//! Sends a refresh token, and sends it once more where the response was lost.
+//! Sends a refresh token, and sends it once more if the response is lost.
 //!
 //! A provider that rotates refresh tokens may have replaced the one that was sent, although its
 //! successor never arrived. Most providers accept the old one again for some seconds, for exactly
@@ -13,11 +13,11 @@ use super::error::Error;
 use crate::http::{HttpError, Response};
 use crate::oauth::token::TokenRequest;
 
-/// What the first try may take at most: grace periods begin at ten seconds, and start when the
+/// The time limit of the first try. The shortest known grace period is ten seconds, from when the
 /// provider replaces the token.
 const FIRST_TRY: Duration = Duration::from_secs(10);
 
-/// What came of it.
+/// The result.
 pub(super) struct SentRefresh {
     pub(super) response: Response,
     /// The response to the first try was lost, so that a failure doesn't mean that nothing
@@ -65,13 +65,13 @@ impl Account<'_> {
     }
 }
 
-/// What failed, after a response was lost.
+/// The error of the second try, after a response was lost.
 pub(super) fn lost(cause: Error) -> Error {
     Error::LostResponse(Box::new(cause))
 }
 
-/// Whether a request reached the provider, or may have, and the provider's own response did not
-/// come back. A server that says when to come again has answered.
+/// Whether a request may have reached the provider without its response coming back. A server that
+/// says when to retry has answered.
 fn is_lost(result: &Result<Response, HttpError>) -> bool {
     match result {
         Ok(response) => {

@@ -1,4 +1,5 @@
-//! Signing out: revoked at the provider (RFC 7009), and removed here whether or not that worked.
+//! Signs out: revokes the tokens at the provider (RFC 7009), and removes the session even if that
+//! fails.
 
 use url::Url;
 
@@ -15,55 +16,56 @@ use super::exchanged;
 use super::record::Session;
 use super::scopes::is_narrowed_from;
 
-/// What became of a session that was signed out.
+/// The result of signing out.
 #[derive(Debug)]
 pub struct SignedOut {
     pub session: Session,
     pub revocation: Revocation,
 }
 
-/// What came of telling the provider.
+/// The result of revoking at the provider.
 #[derive(Debug, Default)]
 pub struct Revocation {
-    /// What could not be revoked where nothing more can be done about it.
+    /// What could not be revoked, when the user can do nothing about it.
     pub notes: Vec<String>,
-    /// What should have been revoked, and why it was not.
+    /// What should have been revoked but wasn't, and why.
     pub warnings: Vec<String>,
-    /// The refresh token may live on, although the provider was asked to revoke it.
+    /// The refresh token may still be valid, although the provider was asked to revoke it.
     pub failed: bool,
 }
 
-/// Revokes (RFC 7009) and removes one session. It is removed even where revoking fails.
+/// Revokes (RFC 7009) and removes one session. It is removed even if revoking fails.
 pub fn sign_out(context: &Context<'_>, name: &RecordName) -> Result<Option<SignedOut>, Error> {
     let lock = context
         .store
         .lock(name, LockKind::Record, context.record_deadline())?;
-    let Some(kept) = context.store.read::<Session>(name)? else {
+    let Some(stored) = context.store.read::<Session>(name)? else {
         return Ok(None);
     };
-    // Removed first: whoever is refreshing without the lock sees it and revokes what it got.
+    // Removed first, so that a process that is refreshing without the lock notices, and revokes its
+    // new tokens.
     context.store.remove(name, &lock)?;
     let forgotten = exchanged::forget(context, name);
-    let mut revocation = revoke(context, &kept.value);
+    let mut revocation = revoke(context, &stored.value);
     forgotten?;
     remove_narrower(context, name, &mut revocation)?;
     Ok(Some(SignedOut {
-        session: kept.value,
+        session: stored.value,
         revocation,
     }))
 }
 
-/// Revokes and removes the tokens with fewer scopes that the session's refresh token made. Under
-/// the session's lock no others are made.
+/// Revokes and removes the tokens with fewer scopes that were obtained with the session's refresh
+/// token. The caller holds the session's lock, so no others are obtained.
 fn remove_narrower(
     context: &Context<'_>,
     session: &RecordName,
     revocation: &mut Revocation,
 ) -> Result<(), Error> {
     for Listed { name } in context.store.sessions()? {
-        let is_one = |kept: &Versioned<Session>| is_narrowed_from(&kept.value, session);
-        // A record that can't be read is another one's as far as this session knows.
-        if !matches!(context.store.read(&name), Ok(Some(kept)) if is_one(&kept)) {
+        let is_one = |stored: &Versioned<Session>| is_narrowed_from(&stored.value, session);
+        // An unreadable record is assumed to belong to another session.
+        if !matches!(context.store.read(&name), Ok(Some(stored)) if is_one(&stored)) {
             continue;
         }
         if let Some(narrower) = sign_out(context, &name)? {
@@ -108,7 +110,7 @@ pub(super) fn revoke(context: &Context<'_>, session: &Session) -> Revocation {
     };
     let http = context.http(registration.ca_file.as_ref());
 
-    // The refresh token first: it is what lives on, and with it most servers revoke the rest.
+    // The refresh token first: it lives longest, and most servers revoke the other tokens with it.
     let mut is_refresh_token_dead = false;
     if let Some(token) = &tokens.refresh_token {
         match ask(&http, endpoint, &client, token, "refresh_token") {
@@ -120,7 +122,7 @@ pub(super) fn revoke(context: &Context<'_>, session: &Session) -> Revocation {
                 revocation.failed = true;
             }
             Err(NotRevoked::Unreachable(why)) => {
-                // A server that cannot be reached is not waited for twice.
+                // An unreachable server is not tried twice.
                 revocation
                     .warnings
                     .push(format!("the refresh token and the access token: {why}"));
@@ -140,7 +142,7 @@ pub(super) fn revoke(context: &Context<'_>, session: &Session) -> Revocation {
         // RFC 7009 §2.2: a server need not be able to revoke access tokens by themselves.
         Err(NotRevoked::Refused { why, status: 400 }) if is_refresh_token_dead => {
             revocation.notes.push(format!(
-                "the provider does not revoke access tokens ({why}): this one ends by itself"
+                "the provider does not revoke access tokens ({why}); this one will expire"
             ));
         }
         Err(NotRevoked::Refused { why, .. } | NotRevoked::Unreachable(why)) => {
@@ -152,7 +154,8 @@ pub(super) fn revoke(context: &Context<'_>, session: &Session) -> Revocation {
 
 /// Why a token was not revoked.
 enum NotRevoked {
-    /// It was invalid already. RFC 7009 §2.2 has a server answer 200, and not all do.
+    /// It was invalid already. RFC 7009 §2.2 requires status 200 for that, which not all servers
+    /// send.
     WasDead,
     Refused {
         status: u16,

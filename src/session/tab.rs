@@ -6,7 +6,7 @@ use crate::grant::page::{Ending, Page};
 use crate::store::Place;
 
 impl Account<'_> {
-    /// Tells a waiting tab how the sign-in ended. To be called when the tool has its reply.
+    /// Tells a waiting tab how the sign-in ended. Called once the tool has its reply.
     pub fn tell_tab(&self) {
         if let Some(whole) = &self.whole {
             whole.tell_tab();

@@ -14,21 +14,21 @@ use crate::secret::Secret;
 use crate::store::Versioned;
 
 impl Account<'_> {
-    /// The generation that a forced refresh replaces: none where it was refreshed by force a moment
-    /// ago, for what that brought is what the caller wants.
+    /// The generation that a forced refresh replaces. `None` if there was a forced refresh just
+    /// now, because its token is what the caller wants.
     pub fn generation_to_force(&self) -> Result<Option<Generation>, Error> {
         let now = self.context.now();
         Ok(self
             .served_session()?
-            .filter(|kept| {
-                let refusals = &kept.value.refusals;
-                // What the provider was asked about is still the same token.
-                !refusals.has_forced(now) || refusals.verdict(kept.generation).is_some()
+            .filter(|stored| {
+                let refusals = &stored.value.refusals;
+                // If the provider was asked about it, the token is still the same one.
+                !refusals.has_forced(now) || refusals.verdict(stored.generation).is_some()
             })
-            .map(|kept| kept.generation))
+            .map(|stored| stored.generation))
     }
 
-    /// A token: kept, refreshed, or newly authorized.
+    /// A token: cached, refreshed or newly authorized.
     pub fn token(&self, want: &Want) -> Result<Versioned<Session>, Error> {
         match &self.whole {
             Some(whole) => self.narrower_token(whole, want),
@@ -36,20 +36,20 @@ impl Account<'_> {
         }
     }
 
-    /// A token of the session that this account's record holds.
+    /// A token of the session in this account's own record.
     pub(super) fn own_token(&self, want: &Want) -> Result<Versioned<Session>, Error> {
-        let kept = self.kept()?;
-        let planned = plan(kept.as_ref(), want, self.context.now());
+        let stored = self.stored()?;
+        let planned = plan(stored.as_ref(), want, self.context.now());
         if planned != Plan::Use && want.token == TokenKind::Id && !self.provider.is_openid() {
-            // Neither a refresh nor a person would bring one.
-            return Err(Error::IdTokenNotAskedFor {
+            // Neither a refresh nor a sign-in would bring one.
+            return Err(Error::NoOpenIdScope {
                 provider: self.provider.name.clone(),
             });
         }
         match planned {
-            Plan::Use => return self.admitted(kept.ok_or(Error::Vanished)?),
+            Plan::Use => return self.admitted(stored.ok_or(Error::Vanished)?),
             Plan::Refresh { .. } => {
-                // An old ID token may have ended with no refresh to renew it.
+                // The ID token may have expired, and the refresh brought no new one.
                 let is_served = |fresh: &Versioned<Session>| {
                     let tokens = &fresh.value.tokens;
                     !tokens.is_left_behind(want.token)
@@ -69,21 +69,22 @@ impl Account<'_> {
             Plan::WaitForClock(unused, fault) => return Err(Error::untimely((unused, fault))),
             Plan::Ask { .. } | Plan::Deny | Plan::Authorize { .. } => (),
         }
-        // A refresh that the provider refused may have led here as well.
-        let kept = self.kept()?;
-        if let Plan::Ask { .. } | Plan::Deny = plan(kept.as_ref(), want, self.context.now())
-            && let Some(kept) = self.asked(want, Evidence::Refusal)?
+        // The provider may also have refused to refresh.
+        let stored = self.stored()?;
+        if let Plan::Ask { .. } | Plan::Deny = plan(stored.as_ref(), want, self.context.now())
+            && let Some(stored) = self.asked(want, Evidence::Refusal)?
         {
-            return self.admitted(kept);
+            return self.admitted(stored);
         }
         self.authorized(want)
     }
 
-    /// A token in place of one that *seems* to have been refused: one refresh by force, and
-    /// nobody is asked. `None`: there is nothing to try, or nothing better than what is kept.
+    /// A token in place of one that *seems* to have been refused: forces one refresh, and never
+    /// prompts the user. `None` if there is nothing to try, or nothing better than the stored
+    /// token.
     ///
-    /// It may as well be a tool that forgets what it is handed, so a failure here says nothing
-    /// about the kept token, which goes on being served.
+    /// The tool may simply forget its tokens, so a failure here says nothing about the stored
+    /// token, which is still served.
     pub fn replaced(
         &self,
         token: TokenKind,
@@ -97,8 +98,8 @@ impl Account<'_> {
         if let ControlFlow::Break(replaced) = self.narrower_replaced(&want)? {
             return Ok(replaced);
         }
-        let kept = self.kept()?.filter(|kept| kept.generation == suspect);
-        match plan(kept.as_ref(), &want, self.context.now()) {
+        let stored = self.stored()?.filter(|stored| stored.generation == suspect);
+        match plan(stored.as_ref(), &want, self.context.now()) {
             Plan::Refresh { .. } => match self.refreshed(&want, Evidence::Suspicion)? {
                 Some(fresh) => Ok(Some(fresh)),
                 None => self.asked(&want, Evidence::Suspicion),
@@ -109,7 +110,7 @@ impl Account<'_> {
     }
 }
 
-/// What `token` a reply carries; the plan made sure that it is there.
+/// The token for a reply. The plan guarantees that it exists.
 pub fn token_of(session: &Session, kind: TokenKind) -> Result<Secret<String>, Error> {
     session.tokens.token(kind).cloned().ok_or(Error::NoIdToken)
 }

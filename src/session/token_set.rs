@@ -22,7 +22,7 @@ pub(super) fn first_tokens(
         scopes,
         created_at: _,
     } = tokens;
-    // One that could not be checked, or must not be used, is not stored.
+    // An ID token that could not be verified, or must not be used, is not stored.
     let claims = checked
         .filter(|checked| checked.untimely.is_none())
         .map(|checked| &checked.claims);
@@ -41,7 +41,7 @@ pub(super) fn first_tokens(
     }
 }
 
-/// A refreshed set: what the server did not send again stays as it was (RFC 6749 §6).
+/// A refreshed token set. Tokens that the server did not send again stay unchanged (RFC 6749 §6).
 pub(super) fn renewed(
     old: &TokenSet,
     tokens: TokenResponse,

@@ -1,7 +1,7 @@
-//! One sign-in for an account, however many processes need it: this one starts it, attaches to the
-//! one that is under way, or waits for it, and shares its result.
+//! One sign-in for an account, however many processes need it: each starts it, attaches to the one
+//! in progress, or waits for it, and shares its result.
 //!
-//! Never while the record's lock is held.
+//! The record's lock is never held meanwhile.
 
 use std::time::{Duration, Instant};
 
@@ -20,72 +20,75 @@ use crate::credential::Want;
 use crate::grant::launch;
 use crate::store::{Lock, LockKind, Place, Versioned};
 
-/// A waiting process starts a new sign-in where the one before it died, but not more often in a
-/// row: each may have opened a tab.
+/// How often in a row a waiting process starts a new sign-in after one crashed, because each may
+/// have opened a tab.
 const DEATHS: u32 = 2;
 
-/// A process that has the lock can be attached to after this, or it signs in by itself.
+/// After this time, a process with the lock either accepts callers or signs in by itself.
 const TO_BEGIN: Duration = Duration::from_millis(500);
 
-/// Milliseconds between two looks. Jittered, so that waiting processes do not look in step.
+/// Milliseconds between two checks, randomized so that waiting processes don't check at the same
+/// time.
 const PAUSE: std::ops::RangeInclusive<u64> = 5..=50;
 
-/// What a process knows of the sign-in that it needs.
+/// What a process knows about the sign-in that it needs.
 struct Waiter<'w> {
-    /// What for; `None`: the user asked for a sign-in.
+    /// The request; `None` for `hallpass login`.
     want: Option<&'w Want>,
-    /// Why the stored token does not do.
+    /// Why the stored token can't be used.
     reason: Reason,
-    /// The stored token serves where no person may be asked.
+    /// The stored token may be served if prompting is disabled.
     may_serve: bool,
-    /// The last attempt when it came.
+    /// The last attempt at the time that this process started waiting.
     before: Option<Attempt>,
     deadline: Instant,
-    /// It has been said whose sign-in it waits for.
+    /// The user has been told which sign-in it waits for.
     is_said: bool,
-    /// Since when a process has been at it that can't be attached to.
+    /// Since when another process that accepts no callers has been signing in.
     since: Option<Instant>,
-    /// Another process was at it, and this one has not heard how it ended.
+    /// Another process was signing in, and its result is still unknown.
     has_waited: bool,
 }
 
 impl Account<'_> {
-    /// Asks a person, or waits for the process that is asking already.
+    /// Signs the user in, or waits for the process that is already doing so.
     pub(super) fn authorized(&self, want: &Want) -> Result<Versioned<Session>, Error> {
-        let kept = self.kept()?;
-        let (reason, may_serve) = match plan(kept.as_ref(), want, self.context.now()) {
-            Plan::Use => return kept.ok_or(Error::Vanished),
+        let stored = self.stored()?;
+        let (reason, may_serve) = match plan(stored.as_ref(), want, self.context.now()) {
+            Plan::Use => return stored.ok_or(Error::Vanished),
             Plan::Authorize { reason, fallback } => (reason, fallback.is_some()),
             Plan::WaitForClock(unused, fault) => return Err(Error::untimely((unused, fault))),
-            // Somebody has signed in since, and that token is stale already.
+            // There was a sign-in in the meantime, and its token is stale already.
             Plan::Refresh { fallback, .. } => (Reason::Expired, fallback.is_some()),
             Plan::Ask { fallback } => (Reason::Refused, fallback.is_some()),
             Plan::Deny => {
-                return Err(kept.map_or(Error::Vanished, |kept| self.not_accepted(&kept.value)));
+                return Err(
+                    stored.map_or(Error::Vanished, |stored| self.not_accepted(&stored.value))
+                );
             }
         };
         if let Err(nobody) = self.person(reason) {
-            return match kept {
-                Some(kept) if may_serve => Ok(kept),
+            return match stored {
+                Some(stored) if may_serve => Ok(stored),
                 _ => Err(nobody),
             };
         }
         self.signed_in(Some(want), reason, may_serve)
     }
 
-    /// Signs in, whatever is stored and whatever happened before (`hallpass login`), or joins the
-    /// sign-in that is under way.
+    /// Signs in regardless of what is stored and what happened before (`hallpass login`), or joins
+    /// the sign-in in progress.
     pub fn sign_in(&self) -> Result<Versioned<Session>, Error> {
         if let Some(whole) = &self.whole {
             return whole.sign_in();
         }
-        self.person(Reason::NothingKept)?;
-        self.signed_in(None, Reason::NothingKept, false)
+        self.person(Reason::NotSignedIn)?;
+        self.signed_in(None, Reason::NotSignedIn, false)
     }
 
-    /// Whether there is anybody to ask, before anything is prepared for it.
+    /// Checks whether the user can be prompted, before anything is prepared.
     fn person(&self, reason: Reason) -> Result<(), Error> {
-        let nobody = |why| self.sign_in_needed(reason, why);
+        let needed_because = |why| self.sign_in_needed(reason, why);
         let Settings {
             interactive,
             flow,
@@ -93,15 +96,17 @@ impl Account<'_> {
             ..
         } = self.context.settings;
         if *interactive == Interactive::Never {
-            return Err(nobody("asking was ruled out"));
+            return Err(needed_because("prompting is disabled"));
         }
-        // Who names the flow says that somebody will follow it.
+        // Choosing a flow explicitly means that the user will complete it.
         let is_asked_for = *flow == Flow::Device;
         let has_browser = launch::choose(self.context.env, browser.as_deref()).is_some();
         if is_asked_for || has_browser || self.context.terminal.has_person() {
             return Ok(());
         }
-        Err(nobody("there is neither a browser nor a terminal"))
+        Err(needed_because(
+            "there is neither a browser nor a terminal to sign in with",
+        ))
     }
 
     fn sign_in_needed(&self, reason: Reason, why: &'static str) -> Error {
@@ -132,7 +137,7 @@ impl Account<'_> {
             since: None,
             has_waited: false,
         };
-        // Where nothing is stored, a process of its own would have no way to hand over the tokens.
+        // If nothing is stored, a separate process could not pass on the tokens.
         let mut is_detached = cfg!(unix) && store.place()? != Place::None;
         loop {
             let Some(lock) = store.try_lock(&self.name, LockKind::Login)? else {
@@ -157,7 +162,7 @@ impl Account<'_> {
         }
     }
 
-    /// What a process that has the lock finds, before it signs in.
+    /// What to do with the lock, before signing in.
     fn settled(
         &self,
         waiter: &Waiter<'_>,
@@ -168,7 +173,7 @@ impl Account<'_> {
             && waiter.has_waited
             && last.died >= DEATHS
         {
-            return Ok(Some(Err(Error::LeaderDied {
+            return Ok(Some(Err(Error::SignInCrashed {
                 pid: last.pid,
                 login: self.login.this.clone(),
             })));
@@ -176,23 +181,24 @@ impl Account<'_> {
         let Some(want) = waiter.want else {
             return Ok(None);
         };
-        let kept = self.kept()?;
-        if plan(kept.as_ref(), want, self.context.now()) == Plan::Use {
-            return Ok(Some(kept.ok_or(Error::Vanished)));
+        let stored = self.stored()?;
+        if plan(stored.as_ref(), want, self.context.now()) == Plan::Use {
+            return Ok(Some(stored.ok_or(Error::Vanished)));
         }
         let Some(last) = last else {
             return Ok(None);
         };
-        // One that ended before we came says nothing about the one that we waited for, which then
-        // left no trace: it failed before it asked anybody.
+        // An attempt that ended before this process started is not the one that it waited for. That
+        // one left no record, because it failed before prompting the user.
         let is_older = waiter.before.as_ref() == Some(&last) && last.ended.is_some();
         if waiter.has_waited && !is_older && !is_dead(&last) {
-            return Ok(self.shared_result(&last, kept, want));
+            return Ok(self.shared_result(&last, stored, want));
         }
-        if last.pause(self.context.now()).is_none() && refused::is_repeated(&last, kept.as_ref()) {
-            return Ok(Some(match kept {
-                Some(kept) if waiter.may_serve => Ok(kept),
-                _ => Err(self.sign_in_needed(waiter.reason, "the last sign-in for it failed")),
+        if last.pause(self.context.now()).is_none() && refused::is_repeated(&last, stored.as_ref())
+        {
+            return Ok(Some(match stored {
+                Some(stored) if waiter.may_serve => Ok(stored),
+                _ => Err(self.sign_in_needed(waiter.reason, "the last sign-in failed")),
             }));
         }
         let login = self.login.this.clone();
@@ -207,7 +213,7 @@ impl Account<'_> {
         })
     }
 
-    /// Says once whose sign-in this process waits for.
+    /// Tells the user once which sign-in this process waits for.
     fn say_waiting(&self, waiter: &mut Waiter<'_>) -> Result<(), Error> {
         if waiter.is_said {
             return Ok(());
@@ -218,13 +224,13 @@ impl Account<'_> {
             .filter(|attempt| attempt.ended.is_none())
             .map_or_else(String::new, |attempt| format!(" (process {})", attempt.pid));
         self.context.terminal.say(&format!(
-            "waiting for another hallpass{who} that is signing in to {}",
+            "waiting for another hallpass process{who} to sign in to {}",
             self.purpose()
         ));
         Ok(())
     }
 
-    /// Joins the sign-in of the process that has the lock; `None`: it is worth another look.
+    /// Joins the sign-in of the process with the lock. `None` to check again.
     fn joined(
         &self,
         waiter: &mut Waiter<'_>,
@@ -236,13 +242,13 @@ impl Account<'_> {
                 return Ok(Some(result));
             }
         }
-        // It signs in by itself, or it has just taken the lock, or is about to release it.
+        // It signs in by itself, has just taken the lock, or is about to release it.
         if waiter.since.get_or_insert_with(Instant::now).elapsed() > TO_BEGIN {
             self.say_waiting(waiter)?;
         }
         let left = waiter.deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
-            // As an error it names the process that has the lock.
+            // The error names the process that holds the lock.
             let store = self.context.store;
             let lock: Lock = store.lock(&self.name, LockKind::Login, waiter.deadline)?;
             drop(lock);
@@ -253,7 +259,7 @@ impl Account<'_> {
         Ok(None)
     }
 
-    /// Starts a sign-in in a process of its own; `None`: it did not start, or died.
+    /// Starts a sign-in in its own process. `None` if it did not start, or crashed.
     #[cfg(unix)]
     fn started(
         &self,
@@ -269,7 +275,7 @@ impl Account<'_> {
         };
         followed.unwrap_or_else(|why| {
             context.terminal.explain(1, || {
-                format!("no process of its own for the sign-in: {why}")
+                format!("could not start a separate process for the sign-in: {why}")
             });
             *is_detached = false;
             None
@@ -288,7 +294,7 @@ impl Account<'_> {
         None
     }
 
-    /// As [`Self::followed`]; an error where the process has not even begun.
+    /// Like [`Self::followed`], but fails if the process did not start working.
     #[cfg(unix)]
     fn followed_from_start(
         &self,
@@ -306,7 +312,7 @@ impl Account<'_> {
         }
     }
 
-    /// Shows what a sign-in's process says until it has ended; `None` where it died.
+    /// Shows the messages of a sign-in's process until it ends. `None` if it crashed.
     #[cfg(unix)]
     fn followed(
         &self,
@@ -352,7 +358,7 @@ impl Account<'_> {
         }
     }
 
-    /// What this process gets of a sign-in that another one made.
+    /// The result of another process's sign-in, for this process.
     #[cfg(unix)]
     fn ended(&self, ended: Ended, want: Option<&Want>) -> Result<Versioned<Session>, Error> {
         let Ended {
@@ -361,62 +367,62 @@ impl Account<'_> {
             was_shown,
         } = ended;
         self.was_shown.set(was_shown);
-        let kept = match unstored {
+        let stored = match unstored {
             Some(session) => Some(Versioned {
                 value: *session,
                 generation: 1,
             }),
-            None => self.kept()?,
+            None => self.stored()?,
         };
         if let Some(want) = want
-            && let Some(kept) = kept.as_ref()
-            && plan(Some(kept), want, self.context.now()) == Plan::Use
+            && let Some(stored) = stored.as_ref()
+            && plan(Some(stored), want, self.context.now()) == Plan::Use
         {
-            return Ok(kept.clone());
+            return Ok(stored.clone());
         }
         if let Some(report) = report {
             return Err(Error::Elsewhere(Box::new(report)));
         }
-        let kept = kept.ok_or(Error::Vanished)?;
+        let stored = stored.ok_or(Error::Vanished)?;
         match want {
-            Some(want) => self.shared_session(kept, want),
-            None => Ok(kept),
+            Some(want) => self.shared_session(stored, want),
+            None => Ok(stored),
         }
     }
 
-    /// A new session, as a process gets it that waits for a token of it.
+    /// A new session, for a process that waits for a token of it.
     fn shared_session(
         &self,
-        kept: Versioned<Session>,
+        stored: Versioned<Session>,
         want: &Want,
     ) -> Result<Versioned<Session>, Error> {
-        let tokens = &kept.value.tokens;
+        let tokens = &stored.value.tokens;
         if tokens.token(want.token).is_none() {
             let unused = tokens.untimely_id_token(self.context.now());
             return Err(unused.map_or(Error::NoIdToken, Error::untimely));
         }
-        if is_refused(&kept, want) {
+        if is_refused(&stored, want) {
             return Err(Error::Vanished);
         }
-        Ok(kept)
+        Ok(stored)
     }
 
-    /// What a process gets that waited for another one's sign-in: its result, or its failure.
+    /// The result of the sign-in that this process waited for, or its failure.
     fn shared_result(
         &self,
         last: &Attempt,
-        kept: Option<Versioned<Session>>,
+        stored: Option<Versioned<Session>>,
         want: &Want,
     ) -> Option<Result<Versioned<Session>, Error>> {
         let login = self.login.this.clone();
         let ended = last.ended.as_ref()?;
         Some(match ended.outcome {
-            Outcome::SignedIn => kept
+            Outcome::SignedIn => stored
                 .ok_or(Error::Vanished)
-                .and_then(|kept| self.shared_session(kept, want)),
+                .and_then(|stored| self.shared_session(stored, want)),
             Outcome::Declined => Err(Error::Declined { cause: None, login }),
             Outcome::TimedOut => Err(Error::TimedOut { login, sent: None }),
-            Outcome::Failed | Outcome::NotOpened => Err(Error::LeaderFailed {
+            Outcome::Failed | Outcome::NotOpened => Err(Error::OtherSignInFailed {
                 message: ended.message.clone(),
                 login,
             }),

@@ -100,7 +100,7 @@ impl Store {
         };
         match self.options.setting.place() {
             Some(asked) if asked != file.place => {
-                if !file.is_lost() && key::any_sealed(&data)? {
+                if !file.is_lost() && key::any_encrypted(&data)? {
                     return Err(StoreError::OtherPlace {
                         remembered: file.place,
                         asked,
@@ -140,7 +140,7 @@ impl Store {
     /// Call this before a sign-in. Afterwards, the folder exists and is safe, and the key is
     /// available. With [`Place::None`], nothing will be stored.
     pub fn ensure_key(&self) -> Result<Place, StoreError> {
-        if !self.keeps()? {
+        if !self.saves()? {
             return Ok(Place::None);
         }
         let data = Folder::open_or_create(&self.options.data_dir)?;
@@ -155,7 +155,7 @@ impl Store {
         kind: LockKind,
         deadline: Instant,
     ) -> Result<Lock, StoreError> {
-        if !self.keeps()? {
+        if !self.saves()? {
             return Ok(Lock::of_nothing());
         }
         let (folder, file) = self.lock_file(name, kind)?;
@@ -171,7 +171,7 @@ impl Store {
 
     /// Takes a lock if it is available.
     pub fn try_lock(&self, name: &RecordName, kind: LockKind) -> Result<Option<Lock>, StoreError> {
-        if !self.keeps()? {
+        if !self.saves()? {
             return Ok(Some(Lock::of_nothing()));
         }
         let (folder, file) = self.lock_file(name, kind)?;
@@ -240,7 +240,7 @@ impl Store {
         payload_len: usize,
     ) -> Result<Reservation, StoreError> {
         let Some(data) = self.folder()? else {
-            return Err(StoreError::NothingKept);
+            return Err(StoreError::NotSaved);
         };
         let key = self.current_key(&data)?;
         let records = data.subfolder_or_create(name.folder())?;
@@ -309,9 +309,9 @@ impl Store {
     }
 
     /// The credentials that tools stored, unopened: one record for each tool and realm.
-    pub fn kept(&self) -> Result<Vec<Listed>, StoreError> {
+    pub fn stored_credentials(&self) -> Result<Vec<Listed>, StoreError> {
         match self.folder()? {
-            Some(data) => listed(&data, name::KEPT),
+            Some(data) => listed(&data, name::STORED_CREDENTIALS),
             None => Ok(Vec::new()),
         }
     }
@@ -343,7 +343,7 @@ impl Store {
         name: &str,
         value: &T,
     ) -> Result<(), StoreError> {
-        if !self.keeps()? {
+        if !self.saves()? {
             return Ok(());
         }
         let data = Folder::open_or_create(&self.options.data_dir)?;
@@ -461,7 +461,7 @@ impl Store {
     }
 
     /// Whether anything is stored. Needs no key, and is true if a key was ever created.
-    pub fn keeps(&self) -> Result<bool, StoreError> {
+    pub fn saves(&self) -> Result<bool, StoreError> {
         match self.options.setting {
             Setting::None => Ok(false),
             Setting::Keyring | Setting::Kernel | Setting::File => Ok(true),
@@ -500,7 +500,7 @@ impl Store {
         let missing = |place| StoreError::KeyMissing { place };
         let Some(file) = self.keys.key_file(&self.options, data)? else {
             return Err(match self.chosen_place()? {
-                Place::None => StoreError::NothingKept,
+                Place::None => StoreError::NotSaved,
                 place @ (Place::Keyring | Place::Kernel | Place::File) => missing(place),
             });
         };

@@ -77,7 +77,7 @@ pub enum StoreError {
         holder: Option<Holder>,
     },
     #[error("sessions are not saved (the store is \"none\")")]
-    NothingKept,
+    NotSaved,
 }
 
 // Some Secret Services report an item in a locked database as missing.
@@ -123,7 +123,7 @@ impl StoreError {
             | Self::Keyring(_)
             | Self::Kernel(_)
             | Self::LockTimedOut { .. }
-            | Self::NothingKept => false,
+            | Self::NotSaved => false,
         }
     }
 

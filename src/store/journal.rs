@@ -26,7 +26,7 @@ pub type Note = [u8; NOTE_LEN];
 const MOST: usize = 192;
 
 /// How many notes remain after shortening.
-const KEPT: usize = 128;
+const LIMIT: usize = 128;
 
 /// Far more than any of our files needs. No more than this is read.
 const LONGEST: u64 = 1 << 20;
@@ -124,11 +124,11 @@ impl Journal {
             let path = || self.folder.path().join(&self.name);
             return written.map_err(|error| StoreError::io("write", path())(error));
         }
-        let kept = self.notes().filter(|note| keep(note)).take(KEPT);
-        let mut kept: Vec<Note> = [note].into_iter().chain(kept).copied().collect();
-        kept.reverse();
+        let notes = self.notes().filter(|note| keep(note)).take(LIMIT);
+        let mut notes: Vec<Note> = [note].into_iter().chain(notes).copied().collect();
+        notes.reverse();
         self.folder
-            .replace(&self.name, kept.as_flattened(), Durable::No)
+            .replace(&self.name, notes.as_flattened(), Durable::No)
     }
 }
 
@@ -191,7 +191,7 @@ mod tests {
         }
         assert_eq!(longest, MOST + 1);
         let read = journal();
-        for (note, number) in read.notes().zip((0..1000).rev()).take(KEPT) {
+        for (note, number) in read.notes().zip((0..1000).rev()).take(LIMIT) {
             assert_eq!(*note, numbered(number));
         }
     }

@@ -15,7 +15,7 @@ use super::error::{KernelError, KeyringError, StoreError};
 use super::folder::{Durable, Folder};
 use super::key_file::KeyFile;
 use super::lock::{self, Lock};
-use super::name::{KEPT, SESSIONS, is_record};
+use super::name::{SESSIONS, STORED_CREDENTIALS, is_record};
 use super::options::Options;
 use super::setting::Place;
 use super::{data_dir, hex, kernel, keyring, record};
@@ -81,7 +81,7 @@ impl Keys {
                 }
             },
             Place::Keyring => self.through_keyring(options, folder, file.id)?,
-            Place::None => return Err(StoreError::NothingKept),
+            Place::None => return Err(StoreError::NotSaved),
         };
         Ok(Found::Key(self.hold(file.id, secret)))
     }
@@ -184,7 +184,7 @@ impl Keys {
             if let Some(old) = old.as_ref().filter(|_| lost) {
                 // Before key.json names the new key, because until then no process encrypts with
                 // it.
-                forget_sealed(folder, old.id)?;
+                remove_encrypted(folder, old.id)?;
             }
             named.put()?;
             retire(folder, old.as_ref(), &new);
@@ -206,7 +206,7 @@ impl Keys {
                 StoreError::KeyMissing { .. }
                 | StoreError::KeyDamaged { .. }
                 | StoreError::OtherPlace { .. },
-            ) if !any_sealed(folder)? => Ok(Claim::Free { lost: false }),
+            ) if !any_encrypted(folder)? => Ok(Claim::Free { lost: false }),
             Err(error) => Err(error),
         }
     }
@@ -330,12 +330,12 @@ pub(super) fn from_file(folder: &Folder) -> Result<Secret<[u8; KEY_LEN]>, StoreE
 }
 
 /// Whether anything is encrypted.
-pub(super) fn any_sealed(folder: &Folder) -> Result<bool, StoreError> {
-    for_each_sealed(folder, |_, _, _| Ok(true))
+pub(super) fn any_encrypted(folder: &Folder) -> Result<bool, StoreError> {
+    for_each_record(folder, |_, _, _| Ok(true))
 }
 
-fn forget_sealed(folder: &Folder, by: KeyId) -> Result<(), StoreError> {
-    for_each_sealed(folder, |records, _, file| {
+fn remove_encrypted(folder: &Folder, by: KeyId) -> Result<(), StoreError> {
+    for_each_record(folder, |records, _, file| {
         let header = record::header(records, file);
         if header.is_ok_and(|header| header.is_some_and(|header| header.key == by)) {
             records.remove(file)?;
@@ -347,11 +347,11 @@ fn forget_sealed(folder: &Folder, by: KeyId) -> Result<(), StoreError> {
 
 /// Visits the records, each with its folder and that folder's name, until a visit asks to stop.
 /// Returns whether one did.
-pub(super) fn for_each_sealed(
+pub(super) fn for_each_record(
     folder: &Folder,
     mut visit: impl FnMut(&Folder, &'static str, &str) -> Result<bool, StoreError>,
 ) -> Result<bool, StoreError> {
-    for name in [SESSIONS, KEPT] {
+    for name in [SESSIONS, STORED_CREDENTIALS] {
         let Some(records) = folder.subfolder(name)? else {
             continue;
         };

@@ -15,12 +15,18 @@ pub struct RecordName {
 }
 
 pub(super) const SESSIONS: &str = "sessions";
-pub(super) const KEPT: &str = "kept";
+pub(super) const STORED_CREDENTIALS: &str = "kept";
 pub(super) const EXCHANGED: &str = "exchanged";
 pub(super) const RESOLUTIONS: &str = "resolutions";
 pub(super) const METADATA: &str = "metadata";
 /// The folders with encrypted records.
-pub(super) const FOLDERS: [&str; 5] = [SESSIONS, KEPT, EXCHANGED, RESOLUTIONS, METADATA];
+pub(super) const FOLDERS: [&str; 5] = [
+    SESSIONS,
+    STORED_CREDENTIALS,
+    EXCHANGED,
+    RESOLUTIONS,
+    METADATA,
+];
 
 impl RecordName {
     /// The name of a session, from everything that identifies it (issuer, client, account, …).
@@ -34,8 +40,8 @@ impl RecordName {
     }
 
     /// The name of a tool's stored credentials with this file name.
-    pub fn kept_named(file: &str) -> Option<Self> {
-        is_record(file).then(|| Self::of(KEPT, file))
+    pub fn stored_credentials_named(file: &str) -> Option<Self> {
+        is_record(file).then(|| Self::of(STORED_CREDENTIALS, file))
     }
 
     /// The name of a question's result.
@@ -44,8 +50,11 @@ impl RecordName {
     }
 
     /// The name of the credentials that a tool stored for a realm.
-    pub fn kept(tool: &str, realm: &str) -> Self {
-        Self::of(KEPT, &digest(&[tool.as_bytes(), realm.as_bytes()]))
+    pub fn stored_credentials(tool: &str, realm: &str) -> Self {
+        Self::of(
+            STORED_CREDENTIALS,
+            &digest(&[tool.as_bytes(), realm.as_bytes()]),
+        )
     }
 
     /// The name of a document that an issuer published. The name is authenticated with the record,
@@ -121,9 +130,9 @@ mod tests {
             RecordName::session(b"a"),
             RecordName::session(b"b"),
             RecordName::session(b""),
-            RecordName::kept("a", "b"),
-            RecordName::kept("ab", ""),
-            RecordName::kept("", "ab"),
+            RecordName::stored_credentials("a", "b"),
+            RecordName::stored_credentials("ab", ""),
+            RecordName::stored_credentials("", "ab"),
             RecordName::exchanged("a", "b", "c"),
             RecordName::exchanged("a", "bc", ""),
         ];

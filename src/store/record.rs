@@ -37,7 +37,7 @@ pub struct Reservation {
     temp: String,
     name: RecordName,
     key: Arc<DataKey>,
-    kept: bool,
+    is_committed: bool,
 }
 
 /// The minimum to reserve: a session with an ID token, including groups.
@@ -61,7 +61,7 @@ impl Reservation {
             temp,
             name,
             key,
-            kept: false,
+            is_committed: false,
         };
         reservation.fill(payload_len.saturating_mul(2).max(RESERVED))?;
         Ok(reservation)
@@ -84,12 +84,12 @@ impl Reservation {
         value: &T,
         generation: Generation,
     ) -> Result<(), StoreError> {
-        let sealed = seal::seal(&self.key, &self.name, value, generation)?;
+        let encrypted = seal::seal(&self.key, &self.name, value, generation)?;
         let path = self.folder.path().join(&self.temp);
         self.file
             .seek(SeekFrom::Start(0))
-            .and_then(|_| self.file.write_all(&sealed))
-            .and_then(|()| self.file.set_len(sealed.len() as u64))
+            .and_then(|_| self.file.write_all(&encrypted))
+            .and_then(|()| self.file.set_len(encrypted.len() as u64))
             .and_then(|()| self.file.sync_all())
             .map_err(StoreError::io("write", path))?;
         match KeyFile::read(&self.data)? {
@@ -98,14 +98,14 @@ impl Reservation {
         }
         check_replaceable(&self.folder, &self.name, &self.key)?;
         self.folder.rename(&self.temp, self.name.file())?;
-        self.kept = true;
+        self.is_committed = true;
         self.folder.sync()
     }
 }
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        if !self.kept {
+        if !self.is_committed {
             // Errors can't be reported here. A file left behind is removed an hour later.
             let _ = self.folder.remove(&self.temp);
         }

@@ -27,7 +27,7 @@ impl Keys {
     ) -> Result<Option<KeyFile>, StoreError> {
         match KeyFile::read(folder) {
             Ok(Some(file)) => Ok(Some(file)),
-            Ok(None) if !key::any_sealed(folder)? => Ok(None),
+            Ok(None) if !key::any_encrypted(folder)? => Ok(None),
             Err(error) if !matches!(error, StoreError::KeyFileDamaged { .. }) => Err(error),
             Ok(None) | Err(_) => {
                 let _turn = key::turn(options, folder)?;
@@ -50,7 +50,7 @@ impl Keys {
             Err(error) => return Err(error),
         };
         let samples = samples(folder)?;
-        if samples.is_empty() && !key::any_sealed(folder)? {
+        if samples.is_empty() && !key::any_encrypted(folder)? {
             return Ok(None);
         }
         for (id, sample) in samples {
@@ -81,7 +81,7 @@ struct Sample {
 /// The keys that records use, with one record for each; the most used key comes first.
 fn samples(folder: &Folder) -> Result<Vec<(KeyId, Sample)>, StoreError> {
     let mut found: BTreeMap<[u8; KeyId::LEN], Sample> = BTreeMap::new();
-    key::for_each_sealed(folder, |records, kind, file| {
+    key::for_each_record(folder, |records, kind, file| {
         // An unreadable record names no key, but the next one may.
         let Ok(Some(bytes)) = records.read(file) else {
             return Ok(false);
@@ -156,7 +156,7 @@ pub(super) fn forget_useless_key_file(
     folder: &Folder,
 ) -> Result<(), StoreError> {
     let _turn = key::turn(options, folder)?;
-    if key::any_sealed(folder)? {
+    if key::any_encrypted(folder)? {
         return Ok(());
     }
     match KeyFile::read(folder) {

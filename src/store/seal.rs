@@ -218,7 +218,7 @@ mod tests {
             (
                 "the kept credentials of the same hash",
                 key(1, 2),
-                RecordName::kept("git", "a"),
+                RecordName::stored_credentials("git", "a"),
                 record.clone(),
             ),
             ("other secret", key(1, 3), name("a"), record.clone()),

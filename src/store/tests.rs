@@ -100,7 +100,13 @@ fn a_record_is_stored_replaced_and_removed() {
             Some((value.to_owned(), generation))
         );
     }
-    put(&store, &RecordName::kept("git", "https://a"), "k", 1).unwrap();
+    put(
+        &store,
+        &RecordName::stored_credentials("git", "https://a"),
+        "k",
+        1,
+    )
+    .unwrap();
     assert_eq!(store.sessions().unwrap(), [Listed { name: name() }]);
     assert!(store.remove(&name(), &lock).unwrap());
     assert!(!store.remove(&name(), &lock).unwrap());
@@ -285,7 +291,7 @@ fn without_a_store_nothing_is_written_and_nothing_blocks() {
     assert!(!store.remove(&name(), &lock).unwrap());
     assert!(matches!(
         store.reserve(&name(), 1),
-        Err(StoreError::NothingKept)
+        Err(StoreError::NotSaved)
     ));
     store.write_plain(Plain::Attempt, "a", &1).unwrap();
     assert_eq!(store.read_plain::<u32>(Plain::Attempt, "a").unwrap(), None);

@@ -304,7 +304,7 @@ const STATES: &[(&str, &str, &[Row])] = &[
             ("IdToken", Check("the registration at the provider")),
             ("UntimelyIdToken", Check("this machine's clock")),
             ("NoIdToken", Check("the registration at the provider")),
-            ("IdTokenNotAskedFor", Check("the scopes of the provider")),
+            ("NoOpenIdScope", Check("the scopes of the provider")),
             (
                 "Browser",
                 Runs("a_browser_that_does_not_start_is_left_out_by_the_flag_of_the_hint"),
@@ -335,7 +335,7 @@ const STATES: &[(&str, &str, &[Row])] = &[
                 Runs("a_sign_in_that_did_not_happen_is_made_by_the_command_of_the_hint"),
             ),
             (
-                "LeaderDied",
+                "SignInCrashed",
                 Unreached("a process is killed between two looks at one file"),
             ),
             (
@@ -345,7 +345,7 @@ const STATES: &[(&str, &str, &[Row])] = &[
             ("Elsewhere", Hint::Of("session::Error")),
             ("RefreshPaused", Check("the seconds until the next try")),
             (
-                "LeaderFailed",
+                "OtherSignInFailed",
                 Unreached("the state ends with the process that waited"),
             ),
             (

@@ -570,7 +570,7 @@ fn a_pause_after_a_failed_sign_in_is_for_all_commands() {
     for _ in 0..3 {
         Parent::new(&scene)
             .asks(&scene)
-            .fails_saying(4, &["hallpass does not ask again"]);
+            .fails_saying(4, &["hallpass won't ask again"]);
     }
     assert_eq!(scene.sandbox.opened().len(), 1);
     scene.advance(301);
@@ -630,7 +630,7 @@ fn those_who_wait_say_who_signs_in_and_hear_its_no() {
         let heard = other.result();
         heard.fails_with(4);
         // One that came after the end was told of the pause, and has asked nobody yet.
-        let came_later = heard.stderr.contains("does not ask again");
+        let came_later = heard.stderr.contains("won't ask again");
         other
             .asks(&scene)
             .fails_with(if came_later { 4 } else { 3 });

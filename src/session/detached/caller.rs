@@ -1,4 +1,4 @@
-//! A caller: it starts the process, attaches to it, and shows what it says.
+//! A caller: it starts the process, attaches to it, and shows its messages.
 
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::os::fd::OwnedFd;
@@ -16,7 +16,7 @@ use crate::session::context::SIGN_IN_PROCESS;
 use crate::store::{Lock, RecordName, Store, StoreError};
 use crate::terminal::Terminal;
 
-/// Why no process could be started. The caller signs in by itself then.
+/// Why no process could be started. The caller then signs in by itself.
 #[derive(Debug, thiserror::Error)]
 pub(in crate::session) enum NotStarted {
     #[error("nothing is stored here")]
@@ -37,17 +37,17 @@ pub(in crate::session) struct Attached {
     stream: UnixStream,
 }
 
-/// How it went on after attaching.
+/// What happened after attaching.
 #[derive(Debug)]
 pub(in crate::session) enum Followed {
     Ended(Ended),
-    /// The process is gone. It may have said nothing at all.
+    /// The process is gone, possibly without any message.
     Lost {
         was_heard: bool,
     },
-    /// It speaks another version of the messages.
+    /// It uses another version of the messages.
     Foreign,
-    /// It goes on for longer than this caller waits.
+    /// It takes longer than this caller waits.
     Late,
 }
 
@@ -63,7 +63,7 @@ pub(in crate::session) fn start(
     let lock = lock.into_file().ok_or(NotStarted::NoLock)?;
     let mut command = Command::new(program);
     command
-        // The name decides which tool hallpass serves, and this is none.
+        // The program name selects a tool, and this isn't one.
         .arg0("hallpass")
         .arg(SIGN_IN_PROCESS)
         .env_clear()
@@ -71,14 +71,14 @@ pub(in crate::session) fn start(
         .stdin(OwnedFd::from(listener))
         .stdout(lock)
         .stderr(Stdio::null());
-    // It outlives this process, and init reaps it.
+    // The new process outlives this one, and init reaps it.
     drop(command.spawn().map_err(NotStarted::Spawn)?);
-    // With this process's own copies: from now on they end with the new process.
+    // Closes this process's copies, so that they end with the new process.
     drop(command);
     connect(store, record)?.ok_or(NotStarted::Ended)
 }
 
-/// The file of this very program, whatever an upgrade has put in its place.
+/// The file of the running program, even if an upgrade has replaced it.
 #[cfg(target_os = "linux")]
 fn program() -> io::Result<PathBuf> {
     use std::os::unix::fs::MetadataExt as _;
@@ -96,7 +96,7 @@ fn program() -> io::Result<PathBuf> {
     std::env::current_exe()
 }
 
-/// Connects to the process that is at it, if there is one.
+/// Connects to the process of the sign-in, if there is one.
 pub(in crate::session) fn connect(
     store: &Store,
     record: &RecordName,
@@ -105,7 +105,7 @@ pub(in crate::session) fn connect(
 }
 
 impl Attached {
-    /// Shows what the process says until the sign-in ends. Ctrl-C is passed on to it meanwhile.
+    /// Shows the process's messages until the sign-in ends, and passes Ctrl-C on to it.
     pub(in crate::session) fn follow(
         mut self,
         job: &Job,
@@ -143,7 +143,7 @@ impl Attached {
         followed
     }
 
-    /// The next message; no error where the time is up.
+    /// The next message. It is not an error if the time is up.
     fn receive(
         &mut self,
         incoming: &mut Incoming,

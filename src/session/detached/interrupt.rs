@@ -1,5 +1,5 @@
-//! Ctrl-C in a caller: it cancels the sign-in, unless other callers wait for it too, and then ends
-//! this process as it would have without us.
+//! Ctrl-C in a caller: cancels the sign-in, unless other callers wait for it too, and then ends
+//! this process as it would have otherwise.
 
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
@@ -13,7 +13,7 @@ use super::messages::FromCaller;
 use super::wire::line;
 use crate::signals;
 
-/// What Ctrl-C cancels now. `None` where the signal can't be caught, or is ignored.
+/// What Ctrl-C cancels now. `None` if the signal can't be caught or is ignored.
 static WATCHED: OnceLock<Option<Mutex<State>>> = OnceLock::new();
 
 enum State {
@@ -22,17 +22,17 @@ enum State {
     Pressed,
 }
 
-/// How long the process has to let go of this caller.
+/// How long the process has to release this caller.
 const TO_LET_GO: Duration = Duration::from_secs(1);
 
-/// From now on Ctrl-C cancels the sign-in at the other end.
+/// From now on, Ctrl-C cancels the sign-in.
 pub(super) fn cancels(stream: &UnixStream) {
     if let Ok(stream) = stream.try_clone() {
         set(State::Cancels(stream));
     }
 }
 
-/// There is nothing more to cancel. Where Ctrl-C was pressed already, this does not return.
+/// There is nothing left to cancel. If Ctrl-C was pressed already, this doesn't return.
 pub(super) fn cancels_nothing() {
     set(State::Nothing);
 }
@@ -52,8 +52,8 @@ fn set(new: State) {
     *state = new;
 }
 
-/// Begins to watch for the signal. The handler stays for good, so the thread has to end the process
-/// even when there is nothing to cancel.
+/// Starts watching for the signal. The handler is permanent, so the thread must end the process
+/// even if there is nothing to cancel.
 fn watched() -> Option<Mutex<State>> {
     if is_ignored() {
         return None;
@@ -91,7 +91,7 @@ fn cancel() {
         if left.is_zero() || stream.set_read_timeout(Some(left)).is_err() {
             return;
         }
-        // It closes the connection when it has heard.
+        // The process closes the connection once it has received this.
         if let Ok(0) | Err(_) = stream.read(&mut rest) {
             return;
         }

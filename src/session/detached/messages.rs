@@ -1,4 +1,4 @@
-//! What the process of a sign-in and its callers tell each other.
+//! The messages between a sign-in's process and its callers.
 
 use std::time::Duration;
 
@@ -16,19 +16,19 @@ use crate::terminal::Line;
 /// The version of the messages. A caller of another version waits for the lock instead.
 pub(super) const VERSION: u32 = 1;
 
-/// What the process is to do. It holds no secret.
+/// What the process has to do. It holds no secret.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Job {
     pub provider: Provider,
     pub account: String,
     pub login: LoginLine,
     pub wanted_for: Option<String>,
-    /// Which token the caller waits for; a sign-in that does not bring it has failed.
+    /// Which token the caller waits for. A sign-in that doesn't bring it has failed.
     pub wanted: Option<TokenKind>,
     /// The proxy of [`Account::through`](crate::session::Account::through).
     pub proxy: Option<Url>,
     pub settings: Settings,
-    /// How long the OS keyring may take: the caller knows whether there is a person.
+    /// How long the OS keyring may take. Only the caller knows whether the user is present.
     pub keyring_wait: Duration,
     /// The user asked for it (`hallpass login`).
     pub is_asked_for: bool,
@@ -37,32 +37,32 @@ pub struct Job {
 /// How a sign-in ended, for its callers.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Ended {
-    /// Why it failed; `None`: it did not.
+    /// Why it failed; `None` if it succeeded.
     pub report: Option<Report>,
-    /// The session, where it could not be stored.
+    /// The session, if it could not be stored.
     pub unstored: Option<Box<Session>>,
-    /// Whether a person was shown anything.
+    /// Whether the user was shown anything.
     pub was_shown: bool,
 }
 
-/// What a caller says.
+/// Messages from a caller.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(super) enum FromCaller {
     Attach {
-        /// Lines up to this level are for it.
+        /// The caller wants lines up to this level.
         verbose: u8,
-        /// Read by the process only where it has none, for it may be another edition's.
+        /// Parsed only if the process has no job yet, because another version may have sent it.
         job: serde_json::Value,
     },
     /// The user pressed Ctrl-C.
     Cancel,
-    /// What a later version may say, such as a redirect URL that the user pasted.
+    /// Something that a later version sends, such as a redirect URL that the user pasted.
     #[serde(other)]
     Unknown,
 }
 
-/// What the process says.
+/// Messages from the process.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(super) enum FromProcess {

@@ -1,4 +1,5 @@
-//! The process itself: it takes over what its caller left it, and tells every caller what happens.
+//! The process itself: it takes over the socket and the lock from its caller, and tells every
+//! caller what happens.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read as _, Write as _};
@@ -22,14 +23,14 @@ use crate::terminal::{Audience, Line, LineKind};
 /// How long the process waits for its first caller, which may have been killed.
 const FOR_A_JOB: Duration = Duration::from_secs(20);
 
-/// How long callers have to hear how it ended. Then they find it in the store.
+/// How long callers have to receive the result. After that, they find it in the store.
 const TO_HEAR: Duration = Duration::from_secs(2);
 
-/// How often the process looks whether its socket is still there: without one, no caller can reach
-/// it any more.
+/// How often the process checks that its socket still exists. Without it, callers can't reach the
+/// process.
 const TICK: Duration = Duration::from_secs(1);
 
-/// What the caller left.
+/// What the caller passed on.
 #[derive(Debug)]
 pub struct Process {
     pub lock: Lock,
@@ -39,8 +40,8 @@ pub struct Process {
 }
 
 impl Process {
-    /// Takes over the socket and the lock, and leaves the caller's session and streams. `None`
-    /// where hallpass did not start this process.
+    /// Takes over the socket and the lock, and leaves the caller's session and streams. `None` if
+    /// hallpass did not start this process.
     pub fn take_over() -> io::Result<Option<Self>> {
         close_inherited();
         let (Ok(socket), Ok(lock)) = (
@@ -56,7 +57,8 @@ impl Process {
         let (Some(path), true) = (path, lock.metadata()?.is_file()) else {
             return Ok(None);
         };
-        // A signal of the caller's terminal, or for its process group, is not for this process.
+        // Signals from the caller's terminal, or to its process group, are not meant for this
+        // process.
         rustix::process::setsid()?;
         let null = File::options().read(true).write(true).open("/dev/null")?;
         rustix::stdio::dup2_stdin(&null)?;
@@ -89,8 +91,7 @@ impl Process {
         }))
     }
 
-    /// Begins to speak to callers, and waits for what to do.
-    /// `None` where no caller has said it in time.
+    /// Starts serving callers, and waits for the job. `None` if no caller sent it in time.
     pub fn job(self) -> io::Result<Option<(Job, Lock, &'static Hub)>> {
         let Self {
             lock,
@@ -105,7 +106,7 @@ impl Process {
             let Ok(job) = jobs.recv_timeout(left) else {
                 return Ok(None);
             };
-            // Another edition's may say too little.
+            // Another version's job may be incomplete.
             if let Ok(job) = serde_json::from_value(job) {
                 return Ok(Some((job, lock, hub)));
             }
@@ -113,27 +114,27 @@ impl Process {
     }
 }
 
-/// Closes what the tool left open for the caller, such as a pipe that a script reads to its end: the
-/// script would wait for this process.
+/// Closes the file descriptors that the caller inherited from the tool, such as a pipe that a
+/// script reads to its end. Otherwise, the script would wait for this process.
 fn close_inherited() {
     const LAST_STANDARD_STREAM: i32 = 2;
     let Ok(folder) = std::fs::read_dir("/dev/fd") else {
         return;
     };
-    // The folder is open itself while it is read.
+    // The folder itself is open while it is read.
     let names: Vec<_> = folder.flatten().map(|entry| entry.file_name()).collect();
     let numbers = names.iter().filter_map(|name| name.to_str()?.parse().ok());
     for number in numbers.filter(|number: &i32| *number > LAST_STANDARD_STREAM) {
-        // The folder's own number is free by now.
+        // The folder's own descriptor is closed by now.
         let _ = nix::unistd::close(number);
     }
 }
 
-/// What the sign-in and the server of its callers share.
+/// What the sign-in shares with the thread that serves its callers.
 #[derive(Debug)]
 pub struct Hub {
     shared: Mutex<Shared>,
-    /// Every caller has heard how it ended.
+    /// Every caller has received the result.
     told: Condvar,
     waker: Waker,
 }
@@ -152,12 +153,13 @@ enum Phase {
     /// The user has not answered, and may cancel.
     #[default]
     Open,
-    /// The provider has answered, and what it gave is being stored.
+    /// The provider has answered, and its tokens are being stored.
     Committed,
     Cancelled,
 }
 
-/// With more lines than this, those for `-v` are left out: a provider is polled for minutes.
+/// Beyond this number of lines, those for `-v` are dropped, because a provider may be polled for
+/// minutes.
 const MANY_LINES: usize = 1000;
 
 impl Hub {
@@ -165,26 +167,26 @@ impl Hub {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What to do when the last caller cancels the sign-in, before this process ends.
+    /// Called when the last caller cancels the sign-in, before this process ends.
     pub fn on_cancel(&self, act: impl FnOnce() + Send + 'static) {
         self.shared().on_cancel = Some(Box::new(act));
     }
 
-    /// From now on the sign-in can't be cancelled. Does not return where it was cancelled already.
+    /// From now on, the sign-in can't be cancelled. Doesn't return if it was cancelled already.
     pub fn commit(&self) {
         let mut shared = self.shared();
         if shared.phase == Phase::Cancelled {
             drop(shared);
             loop {
-                // The server ends this process.
+                // The serving thread ends this process.
                 std::thread::park();
             }
         }
         shared.phase = Phase::Committed;
     }
 
-    /// Tells every caller how it ended. The caller of this has released the lock, so that a
-    /// command that starts now is not told about this sign-in.
+    /// Tells every caller the result. The lock is released by now, so a command that starts later
+    /// doesn't get this result.
     pub fn end(&self, ended: &Ended) {
         self.shared().ended = Some(line(&FromProcess::Ended(Ended {
             report: ended.report.clone(),
@@ -194,7 +196,7 @@ impl Hub {
         let _ = self.waker.wake();
     }
 
-    /// Waits until every caller has heard how it ended, or has had the time to.
+    /// Waits until every caller has received the result, or the time for that is up.
     pub fn wait_until_told(&self) {
         let shared = self.shared();
         let limit = TO_HEAR * 2;
@@ -225,10 +227,10 @@ impl std::fmt::Debug for Shared {
     }
 }
 
-/// The poll only says that something may be done; then everything is tried.
+/// The poll only tells that something may be possible; then everything is tried.
 const ANY: Token = Token(0);
 
-/// Speaks to the callers, in a thread of its own: the sign-in waits for a browser meanwhile.
+/// Serves the callers in its own thread, while the sign-in waits for a browser.
 #[derive(Debug)]
 struct Server {
     poll: Poll,
@@ -250,7 +252,7 @@ impl Server {
                 if let Some(act) = act {
                     act();
                 }
-                // Nothing of the sign-in is to go on: this closes the listener, and releases the
+                // This ends everything about the sign-in, closes the listener, and releases the
                 // lock.
                 std::process::exit(0);
             }
@@ -300,19 +302,19 @@ impl Server {
         }
     }
 
-    /// Hears and tells every caller what there is.
+    /// Reads from and writes to every caller.
     fn advance(&mut self) -> Option<End> {
         let mut cancels = false;
         let mut index = 0;
         while index < self.clients.len() {
             let client = &mut self.clients[index];
-            // A caller may have ended right after its last message, which counts all the same.
+            // A caller may have ended right after its last message, which still counts.
             let mut is_open = client.read();
             while let Some(message) = client.incoming.next() {
                 match message {
                     Ok(FromCaller::Attach { verbose, job }) => {
                         client.verbose = Some(verbose);
-                        // Where there is a job already, no one listens.
+                        // If there is a job already, nobody receives this one.
                         let _ = self.jobs.send(job);
                     }
                     Ok(FromCaller::Cancel) => {
@@ -354,15 +356,15 @@ enum End {
     Cancelled(Option<Box<dyn FnOnce() + Send>>),
 }
 
-/// A caller that is connected.
+/// A connected caller.
 struct Client {
     stream: UnixStream,
     incoming: Incoming,
     outgoing: Wiping,
     written: usize,
-    /// Which lines are for it; `None` until it has said what it wants.
+    /// Which lines it wants; `None` until it has attached.
     verbose: Option<u8>,
-    /// How many lines it was told.
+    /// How many lines it has received.
     lines: usize,
     is_told: bool,
 }
@@ -382,12 +384,12 @@ impl Client {
         }
     }
 
-    /// Reads what is there; false when the other end is gone.
+    /// Reads what has arrived. Returns false if the other end is gone.
     fn read(&mut self) -> bool {
         let mut buffer = [0; 4096];
         loop {
             match self.stream.read(&mut buffer) {
-                // What it said before it went is heard all the same.
+                // Its last messages still count.
                 Ok(0) => return self.incoming.has_message(),
                 Ok(count) => self.incoming.add(&buffer[..count]),
                 Err(error) if error.kind() == ErrorKind::Interrupted => (),
@@ -399,8 +401,8 @@ impl Client {
         }
     }
 
-    /// Writes what is new for it; false when it has heard everything, or is gone, or has stopped
-    /// reading.
+    /// Writes what is new for it. Returns false if it has received everything, is gone, or has
+    /// stopped reading.
     fn tell(&mut self, shared: &Shared) -> bool {
         if let Some(verbose) = self.verbose
             && !self.is_told

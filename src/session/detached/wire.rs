@@ -1,4 +1,4 @@
-//! One JSON value a line.
+//! Messages as JSON, one value per line.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -6,10 +6,10 @@ use zeroize::Zeroizing;
 
 use crate::secret::Wiping;
 
-/// No message comes near this.
+/// Far longer than any message.
 pub(super) const LONGEST: usize = 4 << 20;
 
-/// A message as it is sent. It may hold a session, so its bytes are wiped.
+/// A message to send. It may hold a session, so its bytes are wiped.
 pub(super) fn line<T: Serialize>(message: &T) -> Zeroizing<Vec<u8>> {
     let mut line = Wiping::with_capacity(256);
     // Strings, numbers and maps of strings always serialize.
@@ -18,7 +18,7 @@ pub(super) fn line<T: Serialize>(message: &T) -> Zeroizing<Vec<u8>> {
     line.into_bytes()
 }
 
-/// Bytes that arrived, until they are whole lines.
+/// Received bytes, until they form complete lines.
 #[derive(Default)]
 pub(super) struct Incoming {
     bytes: Wiping,
@@ -39,7 +39,7 @@ impl Incoming {
         self.bytes.bytes()[self.read..].contains(&b'\n')
     }
 
-    /// The next message: `None` until one is whole, an error where it is none.
+    /// The next message: `None` until it is complete, an error if it is invalid.
     pub(super) fn next<T: DeserializeOwned>(&mut self) -> Option<Result<T, serde_json::Error>> {
         let rest = &self.bytes.bytes()[self.read..];
         let end = rest.iter().position(|byte| *byte == b'\n')?;

@@ -332,7 +332,7 @@ fn check_answer(
                     "{registry}: the token of {provider} has expired, and the provider rejected the \
                      refresh"
                 ),
-                Reason::NothingKept | Reason::Expired => format!(
+                Reason::NotSignedIn | Reason::Expired => format!(
                     "{registry}: the token of {provider} has expired and cannot be refreshed"
                 ),
             },

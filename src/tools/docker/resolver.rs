@@ -170,7 +170,7 @@ impl<'p> Resolver<'_, 'p> {
         match self.tool.keep(&server.realm, credential)? {
             StoreOutcome::Stored => Ok(Reply::Done),
             // On success the client would print "Login Succeeded".
-            StoreOutcome::NowhereToStore => Err(StoreError::NothingKept.into()),
+            StoreOutcome::NowhereToStore => Err(StoreError::NotSaved.into()),
         }
     }
 

@@ -151,7 +151,7 @@ fn credential<'p>(
     let opened = cluster::cluster_login(prepared, args, request.cluster.as_ref())?;
     // Where nothing is kept, each run would sign in anew, and kubectl makes up to six.
     if prepared.store.place()? == Place::None {
-        return Err(StoreError::NothingKept.into());
+        return Err(StoreError::NotSaved.into());
     }
     let token = opened.token;
     let username = answer::username(opened.chosen.username.as_deref(), &opened.chosen.provider);
@@ -280,7 +280,7 @@ fn is_heard_from_another(error: &session::Error) -> bool {
     use session::Error as E;
     matches!(
         error,
-        E::Declined { .. } | E::TimedOut { .. } | E::LeaderFailed { .. }
+        E::Declined { .. } | E::TimedOut { .. } | E::OtherSignInFailed { .. }
     )
 }
 

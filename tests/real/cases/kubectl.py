@@ -257,7 +257,7 @@ def a_declined_sign_in_is_asked_for_once_by_all_the_tries_of_one_command(rig):
     assert 2 <= desk.runs() <= MOST_RUNS
     assert len(rig.sandbox.tabs()) == 1
     # Nor by the commands that come within the pause.
-    desk.ran().said("hallpass does not ask again")
+    desk.ran().said("hallpass won't ask again")
     assert len(rig.sandbox.tabs()) == 1
     rig.sandbox.browser()
     rig.sandbox.hallpass("login", "corp").ended(0)

@@ -48,7 +48,7 @@ impl Recorded {
         earlier: Option<&str>,
         notes: &mut Vec<String>,
     ) -> Result<Option<Self>, Error> {
-        if !store.keeps()? {
+        if !store.saves()? {
             notes.push(
                 "nothing is stored on this machine (store: none), so clients that do not say which \
                  cluster they talk to get no token"
