@@ -268,7 +268,7 @@ const STATES: &[(&str, &str, &[Row])] = &[
                 Runs("a_lock_that_is_held_is_free_after_the_kill_of_the_hint"),
             ),
             (
-                "NothingKept",
+                "NotSaved",
                 Runs("a_store_that_saves_nothing_is_replaced_by_the_variable_of_the_hint"),
             ),
         ],
@@ -313,7 +313,10 @@ const STATES: &[(&str, &str, &[Row])] = &[
                 "Device",
                 Check("the other flow, which the provider may not have either"),
             ),
-            ("Mixup", Check("what `-v` shows: it takes an attack")),
+            (
+                "Mixup",
+                Check("the open tabs, and `issuer`: reaching it takes an attack"),
+            ),
             (
                 "SignInNeeded",
                 Runs("a_sign_in_that_did_not_happen_is_made_by_the_command_of_the_hint"),

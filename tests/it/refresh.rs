@@ -1009,6 +1009,6 @@ fn a_sign_in_whose_record_is_locked_for_long_is_answered_all_the_same() {
     let _lock = held(&scene, ".lock");
     let outcome = scene.get_token(&[]);
     outcome.token();
-    assert!(outcome.stderr.contains("could not be stored"), "{outcome}");
+    assert!(outcome.stderr.contains("could not be saved"), "{outcome}");
     assert!(outcome.took.as_secs() < 20, "{outcome}");
 }
