@@ -25,6 +25,8 @@ pub struct Settings {
     pub sign_in_timeout: Duration,
     /// For one request to a provider, from the DNS lookup to the last byte.
     pub http_timeout: Duration,
+    /// Hosts whose passwords may be stored although they are sent over plain http.
+    pub plain_http_hosts: Vec<String>,
     /// Certificates in PEM to trust in addition to the platform's.
     pub ca_file: Option<PathBuf>,
     pub default_provider: Option<String>,
@@ -107,6 +109,7 @@ pub(crate) struct SettingsLayer {
     kernel_cache: Option<OrOff<Duration>>,
     sign_in_timeout: Option<Duration>,
     http_timeout: Option<Duration>,
+    plain_http_hosts: Option<Vec<String>>,
     ca_file: Option<PathBuf>,
     default_provider: Option<String>,
     verbose: Option<u8>,
@@ -126,6 +129,15 @@ impl SettingsLayer {
             })?,
             sign_in_timeout: file.value("sign_in_timeout", deadline_value)?,
             http_timeout: file.value("http_timeout", deadline_value)?,
+            plain_http_hosts: file.list("plain_http_hosts", |text| {
+                if text.starts_with("http://") {
+                    Ok(text.to_owned())
+                } else {
+                    Err(What::Is(
+                        "a list of URLs such as http://proxy.corp.example:3128",
+                    ))
+                }
+            })?,
             ca_file: file.path("ca_file")?,
             default_provider: file.text("default_provider")?,
             verbose: file.value("verbose", |value| {
@@ -134,7 +146,7 @@ impl SettingsLayer {
         })
     }
 
-    /// Each setting `some_key` is `HALLPASS_SOME_KEY`.
+    /// Each setting `some_key` is `HALLPASS_SOME_KEY`, except lists.
     pub(crate) fn of_env(env: &Env) -> Result<Self, ConfigError> {
         Ok(Self {
             store: variable(env, "HALLPASS_STORE", |text| choice(text, STORES))?,
@@ -148,6 +160,7 @@ impl SettingsLayer {
             kernel_cache: variable(env, "HALLPASS_KERNEL_KEYRING_TIMEOUT", cache_time)?,
             sign_in_timeout: variable(env, "HALLPASS_SIGN_IN_TIMEOUT", deadline)?,
             http_timeout: variable(env, "HALLPASS_HTTP_TIMEOUT", deadline)?,
+            plain_http_hosts: None,
             ca_file: path_variable(env, "HALLPASS_CA_FILE")?,
             default_provider: variable(env, "HALLPASS_DEFAULT_PROVIDER", |text| {
                 printable(text).map(str::to_owned)
@@ -182,6 +195,7 @@ impl SettingsLayer {
             kernel_cache,
             sign_in_timeout,
             http_timeout,
+            plain_http_hosts,
             ca_file,
             default_provider,
             verbose,
@@ -194,6 +208,7 @@ impl SettingsLayer {
             kernel_cache: kernel_cache.or(lower.kernel_cache),
             sign_in_timeout: sign_in_timeout.or(lower.sign_in_timeout),
             http_timeout: http_timeout.or(lower.http_timeout),
+            plain_http_hosts: plain_http_hosts.or(lower.plain_http_hosts),
             ca_file: ca_file.or(lower.ca_file),
             default_provider: default_provider.or(lower.default_provider),
             verbose: verbose.or(lower.verbose),
@@ -209,6 +224,7 @@ impl SettingsLayer {
             kernel_cache,
             sign_in_timeout,
             http_timeout,
+            plain_http_hosts,
             ca_file,
             default_provider,
             verbose,
@@ -221,6 +237,7 @@ impl SettingsLayer {
             kernel_cache: kernel_cache.unwrap_or(OrOff::On(KERNEL_CACHE)).on(),
             sign_in_timeout: sign_in_timeout.unwrap_or(SIGN_IN_TIMEOUT),
             http_timeout: http_timeout.unwrap_or(HTTP_TIMEOUT),
+            plain_http_hosts: plain_http_hosts.unwrap_or_default(),
             ca_file,
             default_provider,
             verbose: verbose.unwrap_or(0),

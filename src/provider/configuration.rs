@@ -206,8 +206,14 @@ impl Config {
         self.resources.iter().map(|resource| &resource.pattern)
     }
 
-    /// The patterns of a tool's entries, as written.
+    /// The patterns of a tool's entries for web servers, as written.
     pub fn patterns<'c>(&'c self, tool: &str) -> impl Iterator<Item = &'c Pattern> {
+        self.patterns_with_mail(tool)
+            .filter(|pattern| !pattern.is_mail())
+    }
+
+    /// The patterns of a tool's entries, for mail servers too.
+    pub fn patterns_with_mail<'c>(&'c self, tool: &str) -> impl Iterator<Item = &'c Pattern> {
         let all = self.resources.iter();
         all.filter(move |resource| resource.is_for(tool))
             .map(|resource| &resource.pattern)

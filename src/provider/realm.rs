@@ -26,15 +26,25 @@ pub struct Realm {
 enum Scheme {
     Http,
     Https,
+    Smtp,
+    Smtps,
+    Imap,
+    Imaps,
 }
 
 impl Realm {
-    /// The realm of an http or https URL; `None` for any other scheme.
+    /// The realm of a web or mail server's URL; `None` for any other scheme.
     pub fn of(url: &Url) -> Option<Self> {
         let scheme = Scheme::named(url.scheme())?;
+        let host = if scheme.is_mail() {
+            // Only the schemes of the web have their host parsed by `url`.
+            web_url::host(url.host_str()?)?
+        } else {
+            url.host()?.to_owned()
+        };
         Some(Self {
             scheme,
-            host: canonical(url.host()?.to_owned())?,
+            host: canonical(host)?,
             port: url.port().unwrap_or(scheme.default_port()),
         })
     }
@@ -65,9 +75,20 @@ impl Realm {
         safe_url::is_loopback(&self.host)
     }
 
-    /// Whether traffic to it is confidential: https, or loopback.
+    /// Whether it is a web server, and traffic to it is confidential: https, or loopback.
     pub fn is_confidential(&self) -> bool {
-        self.scheme == Scheme::Https || self.is_loopback()
+        !self.is_mail() && (self.scheme == Scheme::Https || self.is_loopback())
+    }
+
+    /// Whether it is a mail server. Whether traffic to one is confidential may depend on more than
+    /// its URL (STARTTLS).
+    pub fn is_mail(&self) -> bool {
+        self.scheme.is_mail()
+    }
+
+    /// Whether its scheme alone says that TLS protects the connection from the start.
+    pub fn implies_tls(&self) -> bool {
+        matches!(self.scheme, Scheme::Https | Scheme::Smtps | Scheme::Imaps)
     }
 
     /// Whether the two differ only in their hosts.
@@ -84,11 +105,7 @@ impl Realm {
 impl fmt::Display for Realm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { scheme, host, port } = self;
-        match scheme {
-            Scheme::Http => f.write_str("http://")?,
-            Scheme::Https => f.write_str("https://")?,
-        }
-        write!(f, "{host}")?;
+        write!(f, "{}://{host}", scheme.name())?;
         if *port == scheme.default_port() {
             Ok(())
         } else {
@@ -99,17 +116,40 @@ impl fmt::Display for Realm {
 
 impl Scheme {
     fn named(name: &str) -> Option<Self> {
-        match name {
-            "http" => Some(Self::Http),
-            "https" => Some(Self::Https),
-            _ => None,
+        let all = [
+            Self::Http,
+            Self::Https,
+            Self::Smtp,
+            Self::Smtps,
+            Self::Imap,
+            Self::Imaps,
+        ];
+        all.into_iter().find(|scheme| scheme.name() == name)
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+            Self::Smtp => "smtp",
+            Self::Smtps => "smtps",
+            Self::Imap => "imap",
+            Self::Imaps => "imaps",
         }
+    }
+
+    fn is_mail(self) -> bool {
+        !matches!(self, Self::Http | Self::Https)
     }
 
     fn default_port(self) -> u16 {
         match self {
             Self::Http => 80,
             Self::Https => 443,
+            Self::Smtp => 25,
+            Self::Smtps => 465,
+            Self::Imap => 143,
+            Self::Imaps => 993,
         }
     }
 }
@@ -181,6 +221,8 @@ mod tests {
             "https://g\u{456}thub.com/",
             "ftp://github.com",
             "cert:///github.com",
+            "smtps://github.com",
+            "smtps://github.com:443",
         ] {
             assert_ne!(realm(text).as_ref(), Some(&github), "{text}");
         }
@@ -214,6 +256,34 @@ mod tests {
             let parsed = Realm::from_parts("https", authority);
             assert_ne!(parsed.as_ref(), Some(&github), "{authority:?}");
         }
+    }
+
+    #[test]
+    fn a_mail_server_has_one_spelling_too() {
+        for (text, shown) in [
+            ("smtp://Mail.Example.:587", "smtp://mail.example:587"),
+            ("smtp://mail.example:25", "smtp://mail.example"),
+            (
+                "smtps://b\u{fc}cher.example",
+                "smtps://xn--bcher-kva.example",
+            ),
+            ("imaps://127.0.0.1:993", "imaps://127.0.0.1"),
+            ("imap://[::1]:1143", "imap://[::1]:1143"),
+        ] {
+            assert_eq!(realm(text).unwrap().to_string(), shown, "{text}");
+        }
+        for text in [
+            "smtp://",
+            "smtp:mail.example",
+            "smtp://a@b@c",
+            "smtp://mail%2eexample",
+        ] {
+            assert_eq!(realm(text), None, "{text}");
+        }
+        assert_eq!(
+            Realm::from_parts("smtp", "mail.example:587"),
+            realm("smtp://mail.example:587")
+        );
     }
 
     #[test]
@@ -254,6 +324,8 @@ mod tests {
             ("http://0.0.0.0", false),
             ("http://[::ffff:127.0.0.1]", false),
             ("http://192.168.0.1", false),
+            ("smtps://example.com", false),
+            ("smtp://localhost", false),
         ] {
             let found = realm(text).unwrap().is_confidential();
             assert_eq!(found, expected, "{text}");

@@ -32,7 +32,10 @@ enum Hosts {
 pub enum InvalidPattern {
     #[error("must be a URL such as https://git.corp.example")]
     NotAUrl,
-    #[error("must begin with https:// (http:// is for loopback addresses only)")]
+    #[error(
+        "must begin with https:// (http:// is for loopback addresses only), or be a mail server's \
+         URL (smtp://, smtps://, imap://, imaps://)"
+    )]
     NotHttps,
     #[error("must have no user name or password: an entry has `username` for that")]
     UserInfo,
@@ -79,9 +82,13 @@ impl Pattern {
         if starred(realm.host()) || beneath_an_address {
             return Err(InvalidPattern::Star);
         }
+        if realm.is_mail() && matches!(hosts, Hosts::Beneath(_)) {
+            return Err(InvalidPattern::Star);
+        }
         // A name below `localhost` need not be this machine.
         let confidential = match &hosts {
-            Hosts::One(realm) => realm.is_confidential(),
+            // For a mail server, the tool that asks says whether TLS is used.
+            Hosts::One(realm) => realm.is_confidential() || realm.is_mail(),
             Hosts::Beneath(realm) => realm.is_confidential() && !realm.is_loopback(),
         };
         if !confidential {
@@ -89,6 +96,12 @@ impl Pattern {
         }
         let path = segments(&url).map(str::to_owned).collect();
         Ok(Self { hosts, path })
+    }
+
+    /// Whether it is a mail server's.
+    pub fn is_mail(&self) -> bool {
+        let (Hosts::One(realm) | Hosts::Beneath(realm)) = &self.hosts;
+        realm.is_mail()
     }
 
     /// Whether the pattern is limited to a path.
@@ -311,6 +324,7 @@ mod tests {
             ("git.corp.example", InvalidPattern::NotAUrl),
             ("https://", InvalidPattern::NotAUrl),
             ("ssh://git.corp.example", InvalidPattern::NotHttps),
+            ("smtp://*.corp.example", InvalidPattern::Star),
             ("http://git.corp.example", InvalidPattern::NotHttps),
             ("http://*.localhost", InvalidPattern::NotHttps),
             ("https://me@git.corp.example", InvalidPattern::UserInfo),

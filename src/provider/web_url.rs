@@ -15,7 +15,10 @@ pub fn parse(text: &str) -> Option<Url> {
         return None;
     }
     let url = Url::parse(text).ok()?;
-    if !matches!(url.scheme(), "http" | "https") {
+    if !matches!(
+        url.scheme(),
+        "http" | "https" | "smtp" | "smtps" | "imap" | "imaps"
+    ) {
         return Some(url);
     }
     let (_, rest) = text.split_once("://")?;

@@ -1345,3 +1345,151 @@ fn a_path_that_is_not_utf8_is_answered() {
     );
     assert_eq!(name.code, Some(1), "{name}");
 }
+
+// --- mail servers ---
+
+const MAIL: &str = "protocol=smtp\nhost=mail.corp.example:587\nusername=alice@people.example\n";
+
+/// A scene in which `corp` issues tokens for mail servers; git is on the path.
+fn mail_scene() -> Scene {
+    let mut scene = Scene::new();
+    let entry =
+        |server: &str| format!("[[resources]]\nmatch = \"{server}\"\nprovider = \"corp\"\n");
+    scene.configure(
+        &[
+            "smtp://mail.corp.example:587",
+            "imaps://mail.corp.example",
+            "imap://mail.corp.example",
+        ]
+        .map(entry)
+        .concat(),
+    );
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    scene.sandbox.set("PATH", path);
+    scene
+}
+
+#[test]
+fn a_mail_server_gets_the_token_as_a_password_if_git_requires_tls() {
+    let scene = mail_scene();
+    let token = scene.get_token(&[]).token().to_owned();
+    let refused = scene.sandbox.git("get", MAIL);
+    refused.fails_saying(
+        1,
+        &[
+            "without TLS",
+            "git config --global sendemail.smtpEncryption tls",
+        ],
+    );
+    assert_eq!(refused.stdout, "", "{refused}");
+    real_git(
+        &scene,
+        &["config", "--global", "sendemail.smtpEncryption", "tls"],
+    );
+    let reply = scene.sandbox.git("get", MAIL);
+    let expected = format!("username=alice@people.example\npassword={token}\n");
+    assert!(reply.stdout.starts_with(&expected), "{reply}");
+    // git stores what worked: it is in the session already.
+    nothing(
+        &scene
+            .sandbox
+            .git("store", &format!("{MAIL}password={token}\n")),
+    );
+    let other = scene
+        .sandbox
+        .git("get", &MAIL.replace("alice@", "mallory@"));
+    other.fails_saying(3, &["mallory@people.example", "default (alice)"]);
+    // 535: the token is refused, and the next one is fresh.
+    nothing(
+        &scene
+            .sandbox
+            .git("erase", &format!("{MAIL}password={token}\n")),
+    );
+    let fresh = scene.sandbox.git("get", MAIL);
+    assert_ne!(value(&fresh, "password"), token);
+    assert_eq!(scene.provider.count(Endpoint::Refresh), 1);
+    assert_eq!(scene.sandbox.opened().len(), 1);
+}
+
+#[test]
+fn imap_needs_its_own_scheme_for_tls() {
+    let scene = mail_scene();
+    let token = scene.get_token(&[]).token().to_owned();
+    real_git(
+        &scene,
+        &["config", "--global", "sendemail.smtpEncryption", "tls"],
+    );
+    let get = |protocol: &str| {
+        let input = format!("protocol={protocol}\nhost=mail.corp.example\nusername=alice\n");
+        scene.sandbox.git("get", &input)
+    };
+    assert_eq!(value(&get("imaps"), "password"), token);
+    get("imap").fails_saying(1, &["without TLS"]);
+    // Not configured: for the next helper.
+    nothing(&get("smtps"));
+}
+
+#[test]
+fn a_mail_server_is_none_of_the_other_tools() {
+    let scene = mail_scene();
+    scene.get_token(&[]).token();
+    let listed = scene.sandbox.run_with_input(&["docker", "list"], b"");
+    assert!(!listed.stdout.contains("mail"), "{listed}");
+    let setup = scene.sandbox.run(&["setup", "git", "--dry-run"]);
+    let key = "credential.smtp://mail.corp.example:587.helper";
+    assert!(setup.stdout.contains(key), "{setup}");
+    let token = scene
+        .sandbox
+        .run(&["get-token", "imaps://mail.corp.example"]);
+    assert!(scene.provider.owner(token.token()).is_some());
+}
+
+// --- what other helpers store ---
+
+#[test]
+fn the_passphrase_of_a_client_certificate_is_stored_for_its_path() {
+    let scene = Scene::new();
+    let file = |path: &str| format!("protocol=cert\nhost=\nusername=\npath={path}\n");
+    let store = format!("{}password=canary\n", file("/home/me/a.pem"));
+    nothing(&scene.sandbox.git("store", &store));
+    let reply = scene.sandbox.git("get", &file("/home/me/a.pem"));
+    assert_eq!(reply.stdout, "username=\npassword=canary\n", "{reply}");
+    // An empty host or path matches nothing else.
+    for other in [
+        file("/home/me/b.pem"),
+        file(""),
+        "protocol=cert\nhost=\n".to_owned(),
+        "protocol=certs\nhost=\npath=/home/me/a.pem\n".to_owned(),
+    ] {
+        nothing(&scene.sandbox.git("get", &other));
+        nothing(&scene.sandbox.git("erase", &other));
+    }
+    let again = scene.sandbox.git("get", &file("/home/me/a.pem"));
+    assert_eq!(again.stdout, reply.stdout, "{again}");
+    nothing(&scene.sandbox.git("erase", &store));
+    nothing(&scene.sandbox.git("get", &file("/home/me/a.pem")));
+}
+
+#[test]
+fn passwords_for_plain_http_are_stored_only_on_request() {
+    let mut scene = Scene::new();
+    let proxy = "protocol=http\nhost=proxy.corp.example:3128\nusername=me\n";
+    let store = format!("{proxy}password=canary\n");
+    let refused = scene.sandbox.git("store", &store);
+    assert_eq!(refused.succeeds().stdout, "");
+    let setting = "plain_http_hosts = [\"http://proxy.corp.example:3128\"]";
+    for words in ["was not saved", "plain http is not encrypted", setting] {
+        assert!(refused.stderr.contains(words), "{words}: {refused}");
+    }
+    assert!(!refused.stderr.contains("canary"), "{refused}");
+    nothing(&scene.sandbox.git("get", proxy));
+    scene.configure_with_head(&format!("{setting}\n"), "");
+    nothing(&scene.sandbox.git("store", &store));
+    let reply = scene.sandbox.git("get", proxy);
+    assert_eq!(reply.stdout, "username=me\npassword=canary\n", "{reply}");
+    let other = proxy.replace("3128", "3129");
+    nothing(&scene.sandbox.git("get", &other));
+    // Never a token.
+    scene.configure_with_head("plain_http_hosts = [\"https://a.example\"]\n", "");
+    scene.sandbox.git("get", proxy).fails_with(2);
+}

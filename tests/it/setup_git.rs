@@ -905,3 +905,80 @@ fn a_bearer_host_can_use_a_configured_provider() {
     desk.setup(&["--undo"]).succeeds();
     assert_eq!(fs::read_to_string(&config).unwrap(), own);
 }
+
+// --- doctor ---
+
+#[test]
+fn doctor_names_helpers_accounts_scopes_refusals_and_passwords_in_urls() {
+    let mut scene = crate::scene::Scene::new();
+    scene.configure(
+        "[[resources]]\nmatch = \"https://git.corp.example\"\nprovider = \"corp\"\n\
+         [[resources]]\nmatch = \"https://git.corp.example\"\nprovider = \"corp\"\n\
+         account = \"work\"\nscopes = [\"openid\", \"offline_access\", \"write\"]\n",
+    );
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    scene.sandbox.set("PATH", path);
+    fs::write(scene.sandbox.home().join(".gitconfig"), GIT_CONFIG).unwrap();
+    let url = "https://git.corp.example/team/app.git";
+    let doctor = |arguments: &[&str]| scene.sandbox.run(&[&["doctor", "git"], arguments].concat());
+    assert_eq!(doctor(&[url]).code, Some(1));
+    scene.sandbox.run(&["setup", "git"]).succeeds();
+    let not_signed_in = doctor(&[url]);
+    assert_eq!(not_signed_in.code, Some(1));
+    for words in [
+        "helper 1: ",
+        "not asked, because an empty helper comes after it: store (file:",
+        "not signed in to corp",
+        "hallpass login corp",
+    ] {
+        assert!(
+            not_signed_in.stdout.contains(words),
+            "{words}: {not_signed_in}"
+        );
+    }
+
+    let token = scene.get_token(&[]).token().to_owned();
+    let well = doctor(&[url]);
+    well.succeeds();
+    let answers = "the account default of corp, alice answers (the first matching entry";
+    assert!(well.stdout.contains(answers), "{well}");
+    let named = doctor(&["https://alice@git.corp.example/team/app.git"]);
+    assert!(
+        named.stdout.contains("because of the user name in the URL"),
+        "{named}"
+    );
+    let stranger = doctor(&["https://mallory@git.corp.example/team/app.git"]);
+    assert_eq!(stranger.code, Some(1));
+    assert!(
+        stranger.stdout.contains("the user name mallory"),
+        "{stranger}"
+    );
+
+    // A refusal, which another request has not answered yet.
+    let refused = format!("protocol=https\nhost=git.corp.example\npassword={token}\n");
+    scene
+        .sandbox
+        .run_with_input(&["git", "erase"], refused.as_bytes())
+        .succeeds();
+    let after = doctor(&[url]);
+    assert!(after.stdout.contains("refused this token"), "{after}");
+
+    // A password in a URL is reported, and not shown.
+    let mut git = scene.sandbox.surround(Command::new("git"));
+    git.args(["config", "--global", "remote.origin.url"]);
+    git.arg("https://alice:hunter2@git.corp.example/team/app.git");
+    assert!(git.status().unwrap().success());
+    for arguments in [&[][..], &["https://alice:hunter2@git.corp.example"]] {
+        let leaky = doctor(arguments);
+        assert_eq!(leaky.code, Some(1));
+        assert!(
+            leaky.stdout.contains("contains a password or token"),
+            "{leaky}"
+        );
+        assert!(
+            leaky.stdout.contains("git remote set-url origin"),
+            "{leaky}"
+        );
+        assert!(!leaky.stdout.contains("hunter2"), "{leaky}");
+    }
+}

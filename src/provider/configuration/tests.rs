@@ -114,10 +114,12 @@ fn without_configuration_the_defaults_apply() {
         kernel_cache,
         sign_in_timeout,
         http_timeout,
+        plain_http_hosts,
         ca_file,
         default_provider,
         verbose,
     } = &config.settings;
+    assert!(plain_http_hosts.is_empty());
     assert_eq!(*store, store::Setting::Auto);
     assert_eq!((browser, ca_file, default_provider), (&None, &None, &None));
     assert_eq!((*interactive, *flow), (Interactive::Auto, Flow::Auto));

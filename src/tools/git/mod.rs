@@ -6,11 +6,14 @@ mod arguments;
 mod background;
 pub mod doctor;
 pub mod error;
+mod explanation;
 mod git_config;
 mod large_pushes;
+mod mail;
 mod names;
 mod order;
 pub mod protocol;
+mod refusals;
 mod repository;
 mod resolver;
 pub mod setup;
@@ -110,7 +113,8 @@ fn question<'e>(
     else {
         return None;
     };
-    if repository.may_name_an_account() {
+    // Whether a token may be sent to a mail server depends on more than the request.
+    if !matches!(resource.protocol.as_str(), "http" | "https") || repository.may_name_an_account() {
         return None;
     }
     Some(Recall::new(env, NAME, words, resource.parts()))

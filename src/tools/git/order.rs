@@ -207,6 +207,29 @@ impl Others {
     }
 }
 
+/// The helpers that git asks for a host, in its order, and those that an empty one removes from its
+/// list.
+#[derive(Default)]
+pub(crate) struct Helpers {
+    pub(crate) asked: Vec<String>,
+    pub(crate) removed: Vec<String>,
+}
+
+impl Helpers {
+    pub(crate) fn of(entries: &[Entry], host: &Host) -> Self {
+        let mut helpers = Self::default();
+        for entry in entries.iter().filter(|entry| fits(&entry.key, Some(host))) {
+            if entry.value.is_empty() {
+                helpers.removed.append(&mut helpers.asked);
+            } else {
+                let helper = format!("{} ({})", named(&entry.value), entry.origin);
+                helpers.asked.push(helper);
+            }
+        }
+        helpers
+    }
+}
+
 /// A helper for messages. A shell command is shortened, because it may contain a password.
 fn named(helper: &str) -> String {
     match helper

@@ -36,6 +36,9 @@ use crate::wire::{Protocol, read_request};
 /// `oauth_refresh_token` back, and nothing else reads that, so it carries the account.
 const STATE: &str = "hallpass:";
 
+/// The protocol of a client certificate's passphrase, which has a path and no host.
+pub(super) const CERTIFICATE: &str = "cert";
+
 /// The longest line, with its newline (git-credential(1)).
 const LONGEST_LINE: usize = 65_535;
 /// More than git sends with a hundred `wwwauth[]` of maximum length.
@@ -299,7 +302,8 @@ impl Input {
             None => Err(Malformed::NoHost),
             // An empty host is never a wildcard.
             Some("") if protocol == "http" || protocol == "https" => Err(Malformed::NoHost),
-            Some("") => Ok(None),
+            // git asks for the passphrase of a client certificate with the file's path alone.
+            Some("") if protocol != CERTIFICATE || self.path.is_none() => Ok(None),
             Some(host) => Ok(Some(Resource {
                 protocol,
                 host: host.to_owned(),

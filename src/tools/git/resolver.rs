@@ -4,21 +4,18 @@ use url::Url;
 
 use super::arguments::NAME;
 use super::background::is_background;
-use super::names::{ignores_unknown_names, is_neutral, is_same, may_be, may_be_token};
+use super::names::{ignores_unknown_names, is_neutral, is_same, may_be};
+use super::refusals;
 use super::repository::Repository;
 use super::target::Target;
 use crate::config::{Interactive, Settings};
 use crate::credential::{Action, Credential, Refusal, Reply, Request, StoredCredential, Want};
 use crate::error::Error;
-use crate::provider::Match;
-use crate::report::{Exit, Report, printable};
+use crate::provider::{Match, Realm, web_url};
 use crate::serving::answer;
 use crate::serving::resolution::Resolution;
 use crate::serving::serve::{AfterReply, MatchedAccount, ServeError, Served, has_secret_of, label};
-use crate::serving::target::login_of;
-use crate::session;
 use crate::session::record::Session;
-use crate::shell::quoted;
 
 pub(crate) struct Resolver<'d, 'p> {
     pub(crate) tool: &'d Served<'p>,
@@ -36,6 +33,18 @@ impl<'p> Resolver<'_, 'p> {
             return Err(Refusal::NotMine);
         };
         let target = Target::of(resource)?;
+        if target.is_plain && !self.stores_plain(&target) {
+            if let Action::Store(handed) = &request.action
+                && is_complete(handed)
+            {
+                self.tool.prepared.terminal.warn(&format!(
+                    "the password for {realm} was not saved, because plain http is not encrypted; \
+                     to save it anyway, add `plain_http_hosts = [\"{realm}\"]` to config.toml",
+                    realm = target.realm
+                ));
+            }
+            return Err(Refusal::NotMine);
+        }
         match &request.action {
             Action::Get => self.get(request, &target, outcome),
             Action::Store(handed) => self.store(handed, &target),
@@ -71,7 +80,7 @@ impl<'p> Resolver<'_, 'p> {
                 .find(&target.realm, &wanted, request.takes_authtype);
             return match kept.map_err(Error::from)? {
                 Some(kept) => Ok(Reply::Stored(kept)),
-                None => Err(self.unknown(request, target)),
+                None => Err(refusals::unknown(self.tool, request, target)),
             };
         };
         // A stored password takes precedence if the request names its user.
@@ -82,6 +91,9 @@ impl<'p> Resolver<'_, 'p> {
                 .map_err(Error::from)?
         {
             return Ok(Reply::Stored(kept));
+        }
+        if !target.is_protected() {
+            return Err(refusals::unprotected(target));
         }
         let username = request.username.as_deref();
         // Only then does the same request always resolve to the same account.
@@ -95,7 +107,7 @@ impl<'p> Resolver<'_, 'p> {
             }
             // The refused token was this account's: another account's must not replace it.
             (Some(account), Some(_)) if request.want.refused.is_some() => {
-                return Err(signed_out(&first, target, account));
+                return Err(refusals::signed_out(&first, target, account));
             }
             // The marker may be old: another helper may have stored it.
             _ => {
@@ -118,14 +130,18 @@ impl<'p> Resolver<'_, 'p> {
                 || is_background() || self.repository.config().interactive == Some(false),
                 &mut outcome.asked,
             )
-            .map_err(|error| refused_for_good(error.into()))?;
+            .map_err(|error| refusals::refused_for_good(error.into()))?;
         if let Some(name) = wanted_person
             && !may_be(&kept.value, name)
         {
             return Err(self.nobody_of_that_name(&opened.found, target, name)?);
         }
         let now = crate::clock::now(self.tool.prepared.env);
-        let username = username_of(&opened);
+        let username = match username {
+            // The server identifies the mailbox by it.
+            Some(mailbox) if target.is_mail() => mailbox.to_owned(),
+            Some(_) | None => username_of(&opened),
+        };
         let bearer = opened.found.provider.git_bearer;
         if is_settled {
             outcome.resolution = outcome.asked.as_ref().map(|account| Resolution {
@@ -147,9 +163,7 @@ impl<'p> Resolver<'_, 'p> {
     }
 
     fn store(&self, handed: &StoredCredential, target: &Target) -> Result<Reply, ServeError> {
-        let is_complete = (handed.username.is_some() && handed.password.is_some())
-            || (handed.authtype.is_some() && handed.credential.is_some());
-        if !is_complete || self.is_ours(handed, target)? {
+        if !is_complete(handed) || self.is_ours(handed, target)? {
             return Ok(Reply::Done);
         }
         self.tool
@@ -188,6 +202,16 @@ impl<'p> Resolver<'_, 'p> {
         Ok(Reply::Done)
     }
 
+    /// Whether the user lets hallpass store passwords that git sends over plain http to this host.
+    fn stores_plain(&self, target: &Target) -> bool {
+        let settings = &self.tool.prepared.config.settings;
+        let mut hosts = settings.plain_http_hosts.iter();
+        hosts.any(|host| {
+            let realm = web_url::parse(host).as_ref().and_then(Realm::of);
+            realm.is_some_and(|realm| realm.to_string() == target.realm)
+        })
+    }
+
     /// Whether it is a provider's token. git passes every credential that worked to every helper,
     /// but a token is stored in its session only.
     fn is_ours(&self, handed: &StoredCredential, target: &Target) -> Result<bool, ServeError> {
@@ -206,7 +230,10 @@ impl<'p> Resolver<'_, 'p> {
     // --- which account ---
 
     /// The first entry that matches the target, if any.
-    fn first<'t>(&self, target: &'t Target) -> Result<Option<(Match, &'t Url)>, ServeError> {
+    pub(super) fn first<'t>(
+        &self,
+        target: &'t Target,
+    ) -> Result<Option<(Match, &'t Url)>, ServeError> {
         let Some(url) = &target.url else {
             return Ok(None);
         };
@@ -233,7 +260,7 @@ impl<'p> Resolver<'_, 'p> {
 
     /// Chooses an account that is configured or signed in: by the user name in the request, by the
     /// repository's `hallpass.account`, or else the first one that is configured.
-    fn account_of(
+    pub(super) fn account_of(
         &self,
         first: Match,
         target: &Target,
@@ -253,10 +280,12 @@ impl<'p> Resolver<'_, 'p> {
         let asks_repository = has_choice || self.repository.may_name_an_account();
         let named = asks_repository.then(|| self.repository.config().account.clone());
         if let Some(wanted) = named.flatten() {
-            return match self.named(&first, &accounts, &wanted)? {
-                Some(account) => Ok(self.opened(first, url, account)?.into()),
-                None => Err(self.not_signed_in(&first, target, &wanted)),
-            };
+            if let Some(account) = self.named(&first, &accounts, &wanted)? {
+                return Ok(self.opened(first, url, account)?.into());
+            }
+            let folder = self.repository.folder();
+            let folder = folder.as_deref();
+            return Err(refusals::not_signed_in(&first, target, &wanted, folder));
         }
         let is_unproven = username.is_some_and(|_| !ignores_unknown_names(&first));
         match (username, &accounts[..]) {
@@ -367,48 +396,7 @@ impl<'p> Resolver<'_, 'p> {
         }
     }
 
-    // --- errors ---
-
-    /// No provider is configured for the host, and nothing is stored for it. If its challenge looks
-    /// like a known forge, a line on stderr shows how to set it up.
-    fn unknown(&self, request: &Request, target: &Target) -> ServeError {
-        if let (Some(_), Some((forge, preset))) = (&target.url, forge_of(&request.challenges)) {
-            let host = quoted(&target.host);
-            // Any server can send this challenge. Suggesting a configured provider would send its
-            // tokens there.
-            let mut configured = self.tool.prepared.config.providers();
-            let provider = if configured.any(|name| name == preset) {
-                format!("--issuer-url {} --client-id ID", quoted(&target.realm))
-            } else {
-                format!("--provider {preset}")
-            };
-            // The set-up says where to register an application, if it needs one.
-            self.tool.prepared.terminal.say(&format!(
-                "{host} says that it is {forge}. If you trust it, run `hallpass setup git --host \
-                 {host} {provider}` to sign in with the browser"
-            ));
-        }
-        ServeError::refused(Refusal::NotMine)
-    }
-
-    fn not_signed_in(&self, first: &Match, target: &Target, account: &str) -> ServeError {
-        let login = login_of(&first.provider, account);
-        let folder = self.repository.folder();
-        let folder = folder.map_or_else(String::new, |folder| format!(" in {folder}"));
-        ServeError::refused(Refusal::NotSignedIn(Report {
-            error: format!(
-                "hallpass.account{folder} names the account {} for {}, which is not \
-                 signed in",
-                printable(account),
-                target.shown()
-            ),
-            causes: Vec::new(),
-            hint: Some(format!("run `{}`", login.this)),
-            exit: Exit::SignInNeeded,
-        }))
-    }
-
-    /// The user name in the request matches no account. It isn't shown if it may be a token.
+    /// The user name in the request matches no account.
     fn nobody_of_that_name(
         &self,
         first: &Match,
@@ -428,40 +416,19 @@ impl<'p> Resolver<'_, 'p> {
             });
         }
         let folder = self.repository.folder();
-        let folder = folder.map_or_else(String::new, |folder| format!(" (repository {folder})"));
-        let (user, remedy) = if may_be_token(username) {
-            (
-                "a user name that looks like a token, and that".to_owned(),
-                "remove it from the URL and revoke it, because git stores URLs unencrypted"
-                    .to_owned(),
-            )
-        } else {
-            (
-                format!("the user name {}, which", printable(username)),
-                format!(
-                    "sign in with `{}`",
-                    login_of(&first.provider, username).this
-                ),
-            )
-        };
-        Ok(ServeError::refused(Refusal::NotSignedIn(Report {
-            error: format!(
-                "the URL {}{folder} has {user} matches no account. The accounts are: {}",
-                target.shown(),
-                printable(&shown.join(", "))
-            ),
-            causes: Vec::new(),
-            hint: Some(format!(
-                "choose an account with `git config hallpass.account NAME`, or {remedy}"
-            )),
-            exit: Exit::SignInNeeded,
-        })))
+        Ok(refusals::nobody_of_that_name(
+            first,
+            target,
+            username,
+            folder.as_deref(),
+            &shown,
+        ))
     }
 }
 
 /// An account, and whether its person may turn out to be another one than the request names.
-struct Chosen {
-    opened: MatchedAccount,
+pub(super) struct Chosen {
+    pub(super) opened: MatchedAccount,
     is_unproven: bool,
 }
 
@@ -474,47 +441,13 @@ impl From<MatchedAccount> for Chosen {
     }
 }
 
-/// The account was signed out between two requests of one command.
-fn signed_out(first: &Match, target: &Target, account: &str) -> ServeError {
-    let login = login_of(&first.provider, account);
-    ServeError::refused(Refusal::NotSignedIn(Report {
-        error: format!(
-            "the account {} for {} is no longer signed in",
-            printable(account),
-            target.shown()
-        ),
-        causes: Vec::new(),
-        hint: Some(format!("run `{}`", login.this)),
-        exit: Exit::SignInNeeded,
-    }))
+/// Whether it holds all that a server needs.
+fn is_complete(credential: &StoredCredential) -> bool {
+    (credential.username.is_some() && credential.password.is_some())
+        || (credential.authtype.is_some() && credential.credential.is_some())
 }
 
 /// The user name that git sends with the token.
 fn username_of(opened: &MatchedAccount) -> String {
     answer::username(opened.found.username.as_deref(), &opened.found.provider)
-}
-
-/// If the server refuses a valid token, git must stop instead of asking for a user name.
-fn refused_for_good(error: Error) -> ServeError {
-    if let Error::Session(session::Error::NotAccepted(_)) = &error {
-        return ServeError::refused(Refusal::Declined(error.report()));
-    }
-    ServeError::Failed(error)
-}
-
-/// The forge that a server's challenge suggests, and its preset. It only improves a message: any
-/// host can send any challenge.
-fn forge_of(challenges: &[String]) -> Option<(&'static str, &'static str)> {
-    [
-        ("GitLab", "gitlab"),
-        ("Gitea", "gitea"),
-        ("Forgejo", "forgejo"),
-    ]
-    .into_iter()
-    .find(|(forge, _)| {
-        let realm = format!("realm=\"{forge}\"");
-        challenges
-            .iter()
-            .any(|challenge| challenge.contains(&realm))
-    })
 }

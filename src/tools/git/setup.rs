@@ -15,7 +15,7 @@ use clap_complete::ArgValueCompleter;
 use super::arguments::NAME;
 use super::git_config::{self, Entry};
 use super::large_pushes;
-use super::order::{Others, is_last, place, sections};
+use super::order::{Helpers, Others, is_last, place, sections};
 use crate::arguments::{Changing, Common, Opener, epilogue};
 use crate::complete;
 use crate::config::{Flags, UserFile};
@@ -63,6 +63,11 @@ const HOSTS_OF_THEIR_OWN: &[&str] = &["github", "gitlab", "codeberg", "gitea", "
 
 /// The presets that people run their own instances of.
 const FORGES: &[&str] = &["gitlab", "gitea", "forgejo"];
+
+/// What a set-up for all hosts tells the user.
+const NOT_STORED: &str = "hallpass stores the passwords of https hosts and mail servers, and the \
+    passphrases of client certificates. It stores nothing for plain http hosts and proxies, unless \
+    `plain_http_hosts` in config.toml names them";
 
 /// The option for all hosts, which also identifies that part of the set-up.
 const DEFAULT: &str = "--default";
@@ -152,6 +157,7 @@ fn set_up<'a>(env: &'a Env, flags: &Flags, args: &Arguments) -> Result<Plan<'a>,
             edits: git.edits(None, &mut others),
             ..Part::default()
         });
+        plan.notes.push(NOT_STORED.to_owned());
     }
     if plan.parts.is_empty() {
         return Err(Error::Usage(
@@ -333,7 +339,7 @@ fn hosts(config: &Config, args: &Arguments) -> Result<Vec<Host>, Error> {
         return Ok(vec![Host::parse("--host", given)?]);
     }
     let mut hosts = config
-        .patterns(NAME)
+        .patterns_with_mail(NAME)
         .map(Host::of)
         .collect::<Result<Vec<_>, _>>()?;
     // git knows only the host, however many accounts it has.
@@ -369,6 +375,11 @@ fn opened<'a>(args: &'a Arguments, given: &str, host: &'a Host) -> Opened<'a> {
 pub(crate) fn is_in_place(host: &Host, env: &Env) -> Result<bool, Error> {
     let edits = Git::read(env)?.edits(Some(host), &mut Others::default());
     Ok(edits.iter().all(Edit::is_in_place))
+}
+
+/// The helpers that git asks for a host.
+pub(crate) fn helpers(host: &Host, env: &Env) -> Result<Helpers, Error> {
+    Ok(Helpers::of(&Git::read(env)?.entries, host))
 }
 
 /// git's current configuration.

@@ -2,6 +2,8 @@
 
 use url::Url;
 
+use super::mail;
+use super::protocol::CERTIFICATE;
 use crate::credential::{Refusal, Resource};
 use crate::provider::{Realm, web_url};
 use crate::report::{Exit, Report};
@@ -16,6 +18,8 @@ pub(super) struct Target {
     pub(super) url: Option<Url>,
     pub(super) host: String,
     pub(super) path: Option<String>,
+    /// It is reached over plain http, and not on this machine.
+    pub(super) is_plain: bool,
 }
 
 impl Target {
@@ -38,10 +42,7 @@ impl Target {
         let path = path.clone().filter(|path| !path.is_empty());
         if protocol == "http" || protocol == "https" {
             let realm = Realm::from_parts(protocol, host).ok_or_else(no_host)?;
-            // Anyone on the network path could read it.
-            if !realm.is_confidential() {
-                return Err(Refusal::NotMine);
-            }
+            let is_plain = !realm.is_confidential();
             let shown = realm.to_string();
             if !web_url::is_plain_path(path.as_deref().unwrap_or_default()) {
                 return Err(no_plain_path());
@@ -51,8 +52,19 @@ impl Target {
             return Ok(Self {
                 host: host.to_owned(),
                 realm: shown,
-                url: Some(url),
+                // Anyone on the network path could read a token.
+                url: Some(url).filter(|_| !is_plain),
                 path,
+                is_plain,
+            });
+        }
+        if protocol == CERTIFICATE && host.is_empty() {
+            return Ok(Self {
+                realm: format!("{CERTIFICATE}://"),
+                url: None,
+                host: String::new(),
+                path: Some(path.ok_or(Refusal::NotMine)?),
+                is_plain: false,
             });
         }
         // For example a mail server's password, stored for exactly this text.
@@ -61,11 +73,31 @@ impl Target {
             return Err(no_host());
         }
         let host = host.to_ascii_lowercase();
+        let mail = Realm::from_parts(protocol, &host).filter(Realm::is_mail);
         Ok(Self {
             realm: format!("{protocol}://{host}"),
-            url: None,
+            url: mail.and_then(|mail| Url::parse(&mail.to_string()).ok()),
             host,
             path,
+            is_plain: false,
+        })
+    }
+
+    /// Whether it is a mail server, where the user name is a mailbox.
+    pub(super) fn is_mail(&self) -> bool {
+        self.mail().is_some()
+    }
+
+    fn mail(&self) -> Option<Realm> {
+        Realm::of(self.url.as_ref()?).filter(Realm::is_mail)
+    }
+
+    /// Whether a token may be sent there: a web server passed that check when it was parsed.
+    pub(super) fn is_protected(&self) -> bool {
+        self.mail().is_none_or(|mail| {
+            mail.implies_tls()
+                || mail.is_loopback()
+                || (self.realm.starts_with("smtp:") && mail::requires_tls(&self.host))
         })
     }
 
