@@ -129,7 +129,7 @@ class GitServer(LoopbackServer):
             "HOME": str(self.root),
             "REMOTE_USER": who,
             "REQUEST_METHOD": request.command,
-            "PATH_INFO": url.path,
+            "PATH_INFO": urllib.parse.unquote(url.path, errors="surrogateescape"),
             "QUERY_STRING": url.query,
             "CONTENT_TYPE": request.headers.get("Content-Type", ""),
             "CONTENT_LENGTH": str(len(body)),

@@ -834,12 +834,96 @@ def background_work_opens_no_tab(rig):
 
 
 @case
+def a_mail_server_gets_a_token_only_if_git_requires_tls(rig):
+    for version, path in gits():
+        desk = Desk(Other(rig), path, configured=False)
+        config = desk.sandbox.home / ".config/hallpass/config.toml"
+        entry = '[[resources]]\nmatch = "smtp://mail.corp.example:587"\nprovider = "corp"\n'
+        config.write_text(config.read_text(encoding="utf-8") + entry, encoding="utf-8")
+        desk.sandbox.hallpass("setup", "git").ended(0)
+        asked = "protocol=smtp\nhost=mail.corp.example:587\nusername=alice\n"
+
+        def fill():
+            code, said, err = desk.ran("credential", "fill", stdin=f"{asked}\n")
+            found = re.search("^password=(.*)$", said, re.M)
+            return found and found[1], said, err
+
+        token, _, err = fill()
+        assert token is None and "without TLS" in err and "sendemail.smtpEncryption tls" in err, err
+        assert not desk.sandbox.tabs()
+        desk.git("config", "--global", "sendemail.smtpEncryption", "tls")
+        token, said, err = fill()
+        assert token, (version, said, err)
+        assert desk.provider.introspect(token)["sub"] == "alice", err
+        assert "username=alice\n" in said, said
+        # As git send-email does after a success, and after 535.
+        assert desk.ran("credential", "approve", stdin=f"{asked}password={token}\n\n")[0] == 0
+        assert fill()[0] == token
+        assert desk.ran("credential", "reject", stdin=f"{asked}password={token}\n\n")[0] == 0
+        fresh, _, err = fill()
+        assert fresh not in (None, token), err
+        assert len(desk.sandbox.tabs()) == 1
+
+
+@case
+def default_stores_passphrases_and_says_what_it_does_not_store(rig):
+    for _, path in gits():
+        desk = Desk(Other(rig), path, configured=False)
+        said = desk.sandbox.hallpass("setup", "git", "--default").ended(0)
+        assert "plain_http_hosts" in said.stdout, said.stdout
+
+        def fill(asked):
+            code, said, _ = desk.ran("credential", "fill", stdin=f"{asked}\n", GIT_TERMINAL_PROMPT="0")
+            found = re.search("^password=(.*)$", said, re.M)
+            return found and found[1]
+
+        certificate = "protocol=cert\nhost=\nusername=\npath=/home/me/client.pem\n"
+        assert desk.ran("credential", "approve", stdin=f"{certificate}password=canary\n\n")[0] == 0
+        assert fill(certificate) == "canary"
+        proxy = "protocol=http\nhost=proxy.corp.example:3128\nusername=me\n"
+        code, _, err = desk.ran("credential", "approve", stdin=f"{proxy}password=canary\n\n")
+        assert code == 0 and "plain http is not encrypted" in err, err
+        assert fill(proxy) is None
+        config = desk.sandbox.home / ".config/hallpass/config.toml"
+        setting = 'plain_http_hosts = ["http://proxy.corp.example:3128"]\n'
+        config.write_text(setting + config.read_text(encoding="utf-8"), encoding="utf-8")
+        assert desk.ran("credential", "approve", stdin=f"{proxy}password=canary\n\n")[0] == 0
+        assert fill(proxy) == "canary"
+
+
+@case
+def doctor_explains_what_git_asks_and_who_answers(rig):
+    desk = Desk(rig)
+    work = desk.clone()
+    url = f"{desk.server.url}/one.git"
+
+    def doctor(*args):
+        return subprocess.run(
+            [desk.sandbox.program, "doctor", "git", *args],
+            env=desk.sandbox.env,
+            cwd=work,
+            capture_output=True,
+            text=True,
+            timeout=SECONDS_A_GIT,
+        )
+
+    said = doctor(url)
+    assert said.returncode == 0, said
+    for words in ("git asks hallpass", "helper 1: ", "the account default of corp, alice answers"):
+        assert words in said.stdout, (words, said)
+    desk.git("-C", work, "remote", "set-url", "origin", url.replace("://", "://alice:hunter2@"))
+    said = doctor()
+    assert said.returncode == 1 and "the remote origin contains a password" in said.stdout, said
+    assert "hunter2" not in said.stdout + said.stderr, said
+
+
+@case
 def a_latin1_path_is_answered_with_use_http_path(rig):
     desk = Desk(rig)
     desk.git("config", "--global", "credential.useHttpPath", "true")
     source = desk.make("one.git")
     (desk.server.root / "caf").mkdir()
-    shutil.copytree(source, os.fsencode(desk.server.root / "caf") + b"/\xe9.git")
+    shutil.copytree(os.fsencode(source), os.fsencode(desk.server.root / "caf") + b"/\xe9.git")
     desk.git("clone", "--quiet", f"{desk.server.url}/caf/%E9.git", "latin1")
     assert (desk.sandbox.home / "latin1/first").exists()
     assert len(desk.sandbox.tabs()) == 1
