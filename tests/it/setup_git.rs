@@ -982,3 +982,17 @@ fn doctor_names_helpers_accounts_scopes_refusals_and_passwords_in_urls() {
         assert!(!leaky.stdout.contains("hunter2"), "{leaky}");
     }
 }
+
+#[test]
+fn a_helper_that_the_user_wrote_stays() {
+    let desk = Desk::new();
+    let own = "[credential]\n\thelper = !hallpass git\n\n[user]\n\tname = Me\n\n";
+    let path = desk.sandbox.home().join(".gitconfig");
+    fs::write(&path, own).unwrap();
+    desk.setup(&["--default"]).succeeds();
+    assert!(desk.git_config().contains("helper = !hallpass git\n"));
+    // Also if the file changed since, or the record is lost.
+    fs::write(&path, desk.git_config() + "[core]\n\teditor = vi\n").unwrap();
+    desk.setup(&["--undo"]).succeeds();
+    assert_eq!(desk.git_config(), format!("{own}[core]\n\teditor = vi\n"));
+}

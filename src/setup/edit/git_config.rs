@@ -196,8 +196,10 @@ pub(crate) fn is_ours(value: &str, helper: &str) -> bool {
     let Some(program) = program_of(value) else {
         return false;
     };
-    let name = Path::new(program.trim_start_matches('!').trim_matches('\'')).file_stem();
-    name.is_some_and(|name| name == "hallpass") || program_of(helper) == Some(program)
+    // A set-up writes an absolute path, so `!hallpass git` is the user's own.
+    let path = Path::new(program.trim_start_matches('!').trim_matches('\''));
+    (path.is_absolute() && path.file_stem().is_some_and(|name| name == "hallpass"))
+        || program_of(helper) == Some(program)
 }
 
 fn program_of(helper: &str) -> Option<&str> {
@@ -453,6 +455,8 @@ mod tests {
             (helper, true),
             ("/opt/hallpass-linux-arm64 git", false),
             ("/x/nothallpass git", false),
+            ("!hallpass git", false),
+            ("hallpass git", false),
             ("/opt/hallpass-linux-amd64 docker", false),
             ("", false),
         ] {

@@ -132,7 +132,8 @@ fn check_server(
             &format!("git remote set-url origin {}", quoted(name)),
         );
     }
-    if setup::is_in_place(host, env)? {
+    let helpers = setup::helpers(host, env)?;
+    if setup::is_in_place(host, env)? || helpers.is_hallpass_last {
         findings.well(&format!("{name}: git asks hallpass"));
     } else {
         findings.off(
@@ -140,7 +141,6 @@ fn check_server(
             &format!("hallpass setup git --host {}", quoted(name)),
         );
     }
-    let helpers = setup::helpers(host, env)?;
     for (number, helper) in helpers.asked.iter().enumerate() {
         findings.note(&format!("{name}: helper {}: {helper}", number + 1));
     }

@@ -213,6 +213,8 @@ impl Others {
 pub(crate) struct Helpers {
     pub(crate) asked: Vec<String>,
     pub(crate) removed: Vec<String>,
+    /// The last one is hallpass, also if the user configured it by hand.
+    pub(crate) is_hallpass_last: bool,
 }
 
 impl Helpers {
@@ -220,14 +222,24 @@ impl Helpers {
         let mut helpers = Self::default();
         for entry in entries.iter().filter(|entry| fits(&entry.key, Some(host))) {
             if entry.value.is_empty() {
+                helpers.is_hallpass_last = false;
                 helpers.removed.append(&mut helpers.asked);
             } else {
+                helpers.is_hallpass_last = runs_hallpass(&entry.value);
                 let helper = format!("{} ({})", named(&entry.value), entry.origin);
                 helpers.asked.push(helper);
             }
         }
         helpers
     }
+}
+
+/// Whether a helper runs hallpass, by whatever name or path (gitcredentials(7)).
+fn runs_hallpass(helper: &str) -> bool {
+    let command = helper.trim_start_matches('!').trim_start_matches('\'');
+    let program = command.split([' ', '\'']).next().unwrap_or_default();
+    let name = Path::new(program).file_stem().unwrap_or_default();
+    name == "hallpass" || name == "git-credential-hallpass"
 }
 
 /// A helper for messages. A shell command is shortened, because it may contain a password.
@@ -254,6 +266,22 @@ mod tests {
             ("!hunter", "!hunter"),
         ] {
             assert_eq!(named(helper), shown);
+        }
+    }
+
+    #[test]
+    fn hallpass_is_recognized_as_people_configure_it() {
+        for (helper, expected) in [
+            ("/usr/bin/hallpass git", true),
+            ("!hallpass git", true),
+            ("!'/opt/hallpass' git", true),
+            ("hallpass", true),
+            ("/usr/bin/git-credential-hallpass", true),
+            ("store", false),
+            ("!echo hallpass", false),
+            ("", false),
+        ] {
+            assert_eq!(runs_hallpass(helper), expected, "{helper}");
         }
     }
 

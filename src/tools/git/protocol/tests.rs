@@ -421,10 +421,22 @@ fn no_byte_but_the_newline_ends_a_value() {
 }
 
 #[test]
-fn a_certificates_password_has_no_host_and_is_nobodys() {
-    let run = run("get", b"protocol=cert\nhost=\npath=etc/x\n\n", answered);
-    assert_eq!((run.stdout.as_str(), run.stderr.as_str()), ("", ""));
-    assert!(run.asked.is_empty());
+fn only_a_certificate_with_a_path_needs_no_host() {
+    let get = |input: &[u8]| run("get", input, || Err(Refusal::NotMine));
+    let certificate = get(b"protocol=cert\nhost=\npath=etc/x\n\n");
+    let resource = certificate.asked[0].resource.as_ref().unwrap();
+    assert_eq!(
+        (resource.host.as_str(), resource.path.as_deref()),
+        ("", Some("etc/x"))
+    );
+    for input in [
+        &b"protocol=cert\nhost=\n\n"[..],
+        b"protocol=smtp\nhost=\npath=etc/x\n\n",
+    ] {
+        let run = get(input);
+        assert_eq!((run.stdout.as_str(), run.stderr.as_str()), ("", ""));
+        assert!(run.asked.is_empty());
+    }
 }
 
 #[test]
