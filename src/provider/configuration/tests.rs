@@ -1000,7 +1000,7 @@ fn errors_name_the_key_and_line_but_never_the_value() {
         ),
         (
             "[[resources]]\nprovider = \"codeberg\"\nmatch = \"http://CANARY.example\"",
-            "3: `match` in [[resources]] must begin with https:// (http:// is for loopback addresses only)",
+            "3: `match` in [[resources]] must begin with https:// (http:// is for loopback addresses only), or be a mail server's URL (smtp://, smtps://, imap://, imaps://)",
         ),
         (
             "kernel_keyring_timeout = true",
