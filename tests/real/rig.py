@@ -13,14 +13,18 @@ from sandbox import Blocked, Sandbox
 from secret_service import BareBus, KeePassXC, SecretService
 
 CASES = []
-SECONDS_A_CASE = 90
+SECONDS_A_CASE = 150
 
 
-def case(function=None, *, limit=SECONDS_A_CASE):
-    """Marks a function as a case. Its name is the sentence that it shows."""
+def case(function=None, *, limit=SECONDS_A_CASE, alone=False):
+    """Marks a function as a case. Its name is the sentence that it shows.
+
+    `alone`: no other case may run at the same time.
+    """
 
     def mark(function):
         function.limit = limit
+        function.alone = alone
         CASES.append(function)
         return function
 

@@ -59,7 +59,7 @@ def forget_in_kernel(rig, key_id):
         subprocess.run([*rig.sandbox.become, "keyctl", "unlink", found.stdout.strip(), "@u"], timeout=10, check=True)
 
 
-@case
+@case(alone=True)
 def a_hit_has_no_bus_no_socket_no_thread_and_no_child(rig):
     provider = rig.provider()
     in_keyring(rig)
@@ -78,7 +78,7 @@ def a_hit_has_no_bus_no_socket_no_thread_and_no_child(rig):
     assert "socket(" in missed and "clone" in missed
 
 
-@case
+@case(alone=True)
 def a_hit_in_another_session_of_the_same_user_finds_it(rig):
     provider = rig.provider()
     in_keyring(rig)
@@ -88,7 +88,7 @@ def a_hit_in_another_session_of_the_same_user_finds_it(rig):
         assert answer(rig, provider) == token
 
 
-@case
+@case(alone=True)
 def a_session_that_is_not_linked_to_the_user_keyring_can_fill_it_too(rig):
     provider = rig.provider()
     in_keyring(rig)
@@ -101,7 +101,7 @@ def a_session_that_is_not_linked_to_the_user_keyring_can_fill_it_too(rig):
         assert answer(rig, provider) == token
 
 
-@case
+@case(alone=True)
 def it_forgets_when_its_time_is_up(rig):
     provider = rig.provider()
     in_keyring(rig, HALLPASS_KERNEL_KEYRING_TIMEOUT="2")
@@ -117,7 +117,7 @@ def it_forgets_when_its_time_is_up(rig):
     assert len(rig.sandbox.tabs()) == 1
 
 
-@case
+@case(alone=True)
 def locking_drops_it_at_once(rig):
     provider = rig.provider()
     in_keyring(rig)
@@ -129,7 +129,7 @@ def locking_drops_it_at_once(rig):
     assert answer(rig, provider) == token
 
 
-@case
+@case(alone=True)
 def switched_off_nothing_of_it_is_used(rig):
     provider = rig.provider()
     in_keyring(rig, HALLPASS_KERNEL_KEYRING_TIMEOUT="0")
@@ -168,12 +168,12 @@ def words_for(error):
     return {"EPERM": "this process may not use it (EPERM)", "ENOSYS": "the kernel has none, or hides it (ENOSYS)"}[error]
 
 
-@case
+@case(alone=True)
 def forbidden_with_eperm_it_is_done_without(rig):
     forbidden(rig, "EPERM")
 
 
-@case
+@case(alone=True)
 def hidden_with_enosys_it_is_done_without(rig):
     forbidden(rig, "ENOSYS")
 
@@ -205,7 +205,7 @@ def quota_used_up(rig):
             end(filler)
 
 
-@case
+@case(alone=True)
 def with_the_quota_used_up_it_is_done_without(rig):
     rig.sandbox.belongs_to_nobody()
     provider = rig.provider()
@@ -228,7 +228,7 @@ def with_the_quota_used_up_it_is_done_without(rig):
     assert len(rig.sandbox.tabs()) == 1
 
 
-@case
+@case(alone=True)
 def as_the_only_place_it_serves_every_session_of_the_user(rig):
     provider = rig.provider()
     with only_in_the_kernel(rig):
@@ -246,7 +246,7 @@ def as_the_only_place_it_serves_every_session_of_the_user(rig):
         assert rig.sandbox.hallpass("get-token", *asks(provider)).token != fresh
 
 
-@case
+@case(alone=True)
 def as_the_only_place_and_emptied_it_says_so_and_a_logout_starts_anew(rig):
     provider = rig.provider()
     with only_in_the_kernel(rig):

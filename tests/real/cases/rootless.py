@@ -97,7 +97,7 @@ class Person:
         return len(self.sandbox.tabs())
 
 
-@case
+@case(alone=True)
 def podman_and_buildah_find_the_kernels_key_in_their_user_namespace(rig):
     person = Person(rig)
     with person.without_bus():
@@ -108,7 +108,7 @@ def podman_and_buildah_find_the_kernels_key_in_their_user_namespace(rig):
     assert person.tabs() == 1
 
 
-@case
+@case(alone=True)
 def podman_and_buildah_reach_gnome_keyring_from_their_user_namespace(rig):
     person = Person(rig)
     for client in CLIENTS:
@@ -123,7 +123,7 @@ def podman_and_buildah_reach_gnome_keyring_from_their_user_namespace(rig):
     assert person.tabs() == 1
 
 
-@case
+@case(alone=True)
 def a_key_is_locked_from_a_user_namespace_too(rig):
     person = Person(rig)
     for lock_in, look_in in ((INSIDE, ()), ((), INSIDE)):
@@ -131,7 +131,7 @@ def a_key_is_locked_from_a_user_namespace_too(rig):
         assert person.kernel_cache(look_in) == "holds no key"
 
 
-@case
+@case(alone=True)
 def a_first_sign_in_in_a_user_namespace_serves_outside_too(rig):
     person = Person(rig)
     rig.sandbox.hallpass("logout", "--all").ended(0)
@@ -141,7 +141,7 @@ def a_first_sign_in_in_a_user_namespace_serves_outside_too(rig):
         assert rig.sandbox.hallpass("get-token", "corp", *NEVER).token == token
 
 
-@case
+@case(alone=True)
 def podman_and_buildah_use_the_systems_configuration(rig):
     person = Person(rig, keyring=False, config="etc")
     for client in CLIENTS:
@@ -153,7 +153,7 @@ def podman_and_buildah_use_the_systems_configuration(rig):
     assert rig.sandbox.hallpass("get-token", "corp", *NEVER, before=INSIDE).token == person.token
 
 
-@case
+@case(alone=True)
 def in_a_user_namespace_a_third_users_file_is_refused_and_a_link_into_roots_store_is_not(rig):
     person = Person(rig, keyring=False)
     config = rig.sandbox.home / ".config/hallpass/config.toml"

@@ -88,7 +88,7 @@ def refreshes_again(rig, gateway, requests):
 # --- two hundred callers ---
 
 
-@case(limit=150)
+@case(limit=150, alone=True)
 def two_hundred_callers_of_a_provider_that_hangs_make_one_attempt(rig):
     _, gateway, _ = signed_in(rig)
     rig.sandbox.env["HALLPASS_HTTP_TIMEOUT"] = "20"
@@ -98,7 +98,7 @@ def two_hundred_callers_of_a_provider_that_hangs_make_one_attempt(rig):
     assert len(gateway.seen) == 2, "one attempt is two tries"
 
 
-@case(limit=150)
+@case(limit=150, alone=True)
 def two_hundred_callers_of_a_provider_that_hangs_get_a_valid_token(rig):
     _, gateway, token = signed_in(rig, lives=3600)
     rig.sandbox.env["HALLPASS_HTTP_TIMEOUT"] = "20"
@@ -110,7 +110,7 @@ def two_hundred_callers_of_a_provider_that_hangs_get_a_valid_token(rig):
     assert len(gateway.seen) == 2
 
 
-@case(limit=150)
+@case(limit=150, alone=True)
 def two_hundred_callers_of_a_provider_that_is_unavailable_make_a_few_requests(rig):
     _, gateway, _ = signed_in(rig)
     gateway.status = 503
@@ -123,7 +123,7 @@ def two_hundred_callers_of_a_provider_that_is_unavailable_make_a_few_requests(ri
     gateway.status = None
 
 
-@case(limit=150)
+@case(limit=150, alone=True)
 def two_hundred_callers_share_a_response_that_was_lost_where_the_provider_replays(rig):
     provider, gateway, _ = signed_in(rig, replays=True)
     gateway.lose = 1
@@ -135,7 +135,7 @@ def two_hundred_callers_share_a_response_that_was_lost_where_the_provider_replay
     refreshes_again(rig, gateway, 2)
 
 
-@case(limit=150)
+@case(limit=150, alone=True)
 def two_hundred_callers_need_one_sign_in_where_the_provider_does_not_replay(rig):
     _, gateway, _ = signed_in(rig)
     gateway.lose = 1
@@ -174,7 +174,7 @@ def interrupted(rig, gateway, send):
     return process.returncode
 
 
-@case
+@case(alone=True)
 def each_signal_during_a_refresh_leaves_a_session_that_lives(rig):
     for number in SIGNALS:
         provider, gateway, _ = signed_in(rig)
@@ -191,7 +191,7 @@ def each_signal_during_a_refresh_leaves_a_session_that_lives(rig):
         rig.sandbox.hallpass("logout", "--all")
 
 
-@case
+@case(alone=True)
 def signals_are_held_back_in_the_threads_of_the_keyring_too(rig):
     rig.secret_service()
     rig.sandbox.env.update(HALLPASS_STORE="keyring", HALLPASS_KERNEL_KEYRING_TIMEOUT="0")
@@ -204,7 +204,7 @@ def signals_are_held_back_in_the_threads_of_the_keyring_too(rig):
     refreshes_again(rig, gateway, 1)
 
 
-@case
+@case(alone=True)
 def ctrl_c_during_git_fetch_leaves_a_session_that_lives(rig):
     desk = Desk(rig, git=shutil.which("git"))  # any git will do
     gateway = rig.with_part(Lossy(desk.provider))
