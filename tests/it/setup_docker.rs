@@ -747,13 +747,40 @@ fn if_one_file_cannot_be_written_none_is_changed() {
     }
 }
 
+#[cfg(unix)]
 #[test]
 fn without_a_writable_folder_on_path_setup_prints_the_link_command() {
-    let mut desk = Desk::new();
-    desk.sandbox.set("PATH", "/nowhere");
-    let outcome = desk.setup(&["--default"]);
-    assert!(outcome.succeeds().stdout.contains("ln -s"), "{outcome}");
-    assert_eq!(value(&desk.docker_file())["credsStore"], "hallpass");
+    for exists in [true, false] {
+        let mut desk = Desk::new();
+        let folder = desk.sandbox.root().join("a folder");
+        if exists {
+            fs::create_dir(&folder).unwrap();
+        }
+        desk.sandbox.set("PATH", &folder);
+        let outcome = desk.setup(&["--default"]);
+        let (_, hint) = outcome.succeeds().stdout.split_once("run `").unwrap();
+        let (command, _) = hint.split_once('`').unwrap();
+        let path = std::env::join_paths([Path::new("/usr/bin"), Path::new("/bin")]).unwrap();
+        let printed = std::process::Command::new("sh")
+            .args(["-c", &format!("{command}; printf %s \"$PATH\"")])
+            .env("PATH", path)
+            .output()
+            .unwrap();
+        let printed = String::from_utf8(printed.stdout).unwrap();
+        let link = if exists {
+            folder.join("docker-credential-hallpass")
+        } else {
+            let local = desk.link();
+            let folder = local.parent().unwrap().to_str().unwrap();
+            assert!(printed.starts_with(folder), "{command}: {printed}");
+            desk.sandbox.set("PATH", folder);
+            local
+        };
+        assert!(link.symlink_metadata().is_ok(), "{command}");
+        let outcome = desk.setup(&["--default"]);
+        assert!(!outcome.succeeds().stdout.contains("ln -s"), "{outcome}");
+        assert_eq!(value(&desk.docker_file())["credsStore"], "hallpass");
+    }
 }
 
 #[test]

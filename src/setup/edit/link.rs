@@ -68,7 +68,7 @@ pub(crate) enum Place {
     At(PathBuf),
     /// Another program of that name is found first.
     Behind(PathBuf),
-    /// No folder on `PATH` is ours to write in: what a person types.
+    /// hallpass can't write to any folder on `PATH`: the command that makes the link.
     Nowhere(String),
 }
 
@@ -103,10 +103,43 @@ pub(crate) fn find(env: &Env, name: &str) -> Result<Place, Error> {
     if let Some((_, path)) = found {
         return Ok(Place::Behind(path));
     }
-    Ok(Place::Nowhere(format!(
-        "ln -s {} FOLDER/{name}",
-        crate::shell::quoted(&program.to_string_lossy())
+    let folders = folders.iter().filter(|folder| {
+        folder.is_absolute() && folder.is_dir() && folder.join(&name).symlink_metadata().is_err()
+    });
+    let folder = folders.min_by_key(|folder| folder.as_path() != Path::new("/usr/local/bin"));
+    let local = home(env).map(|home| home.join(".local/bin"));
+    let local = local.unwrap_or_else(|_| program.parent().unwrap_or(&program).to_owned());
+    Ok(Place::Nowhere(link_command(
+        &program,
+        &folder.unwrap_or(&local).join(&name),
+        folder.is_some(),
     )))
+}
+
+/// The command that makes the link, and adds its folder to `PATH` unless it `is_on_path`.
+#[cfg(unix)]
+fn link_command(program: &Path, at: &Path, is_on_path: bool) -> String {
+    let word = |path: &Path| crate::shell::quoted(&path.to_string_lossy());
+    let folder = at.parent().unwrap_or(at);
+    let link = format!("ln -sf {} {}", word(program), word(at));
+    match is_on_path {
+        true if can_write(folder) => link,
+        true => format!("sudo {link}"),
+        false => format!(
+            "mkdir -p {0} && {link} && export PATH={0}:\"$PATH\"",
+            word(folder)
+        ),
+    }
+}
+
+#[cfg(not(unix))]
+fn link_command(program: &Path, at: &Path, is_on_path: bool) -> String {
+    let folder = at.parent().unwrap_or(at).display();
+    let link = format!("mklink /H \"{}\" \"{}\"", at.display(), program.display());
+    if is_on_path {
+        return link;
+    }
+    format!("md \"{folder}\" & {link} & set PATH={folder};%PATH%")
 }
 
 #[cfg(unix)]

@@ -247,9 +247,9 @@ fn link(env: &Env) -> Result<(Option<Edit>, Vec<String>), Error> {
             "docker finds {} first, which is not hallpass: move it away",
             path.display()
         ),
-        Place::Nowhere(command) => format!(
-            "docker cannot find {PROGRAM_NAME}: link it into a folder on PATH with `{command}`"
-        ),
+        Place::Nowhere(command) => {
+            format!("docker cannot find {PROGRAM_NAME} on PATH. To link it there, run `{command}`")
+        }
     };
     Ok((None, vec![warning]))
 }
