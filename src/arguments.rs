@@ -25,19 +25,19 @@ pub const EXIT_CODES: &[(u8, &str)] = &[
     (4, "the sign-in was declined or timed out"),
 ];
 
-/// Those of `hallpass doctor`.
+/// The exit codes of `hallpass doctor`.
 pub const DOCTOR_EXIT_CODES: &[(u8, &str)] = &[
     (0, "no problem found"),
     (1, "problem found"),
     (2, "error in the command line or the configuration"),
 ];
 
-/// What follows the options in a command's help.
+/// The end of a command's help, after the options.
 pub(crate) fn epilogue(examples: &str) -> String {
     format!("Examples:\n{examples}\n\n{}", table(EXIT_CODES))
 }
 
-/// The same for a doctor.
+/// The end of a doctor's help.
 pub(crate) fn doctor_epilogue(examples: &str) -> String {
     format!("Examples:\n{examples}\n\n{}", table(DOCTOR_EXIT_CODES))
 }
@@ -50,7 +50,7 @@ pub(crate) fn table(exit_codes: &[(u8, &str)]) -> String {
     text
 }
 
-// The provider that opens what a tool is set up for: one that is there, or what makes one.
+// The provider for a set-up: a configured one, or the options that describe a new one.
 #[derive(Debug, Default, Clone, Args)]
 #[group(id = "opener", multiple = true)]
 #[command(next_help_heading = "Provider")]
@@ -75,7 +75,7 @@ pub struct Opener {
     pub account: Option<String>,
 }
 
-// Whether a command that changes something does so, and whether it asks.
+// Whether a command makes its changes, and whether it asks first.
 #[derive(Debug, Default, Clone, Copy, Args)]
 #[command(next_help_heading = "Changes")]
 pub struct Caution {
@@ -87,7 +87,7 @@ pub struct Caution {
     pub yes: bool,
 }
 
-// What a set-up does with what it would write.
+// Whether a set-up makes its changes or reverts them.
 #[derive(Debug, Default, Clone, Copy, Args)]
 #[command(next_help_heading = "Changes")]
 pub struct Changing {
@@ -98,7 +98,7 @@ pub struct Changing {
     pub undo: bool,
 }
 
-// Which account, of which provider.
+// The provider and the account.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Account")]
 pub struct Target {
@@ -110,7 +110,7 @@ pub struct Target {
     pub account: Option<String>,
 }
 
-// A provider that is not configured, or options that override those of a configured one.
+// A provider that is not configured, or options that override a configured one.
 #[derive(Debug, Default, Clone, Args)]
 #[command(next_help_heading = "Provider")]
 pub struct AdHocArgs {
@@ -163,7 +163,7 @@ pub struct Common {
     pub verbose: u8,
 }
 
-/// How many commands this process has built. A request that was answered before builds none.
+/// How many `clap::Command`s this process has built. A remembered request builds none.
 pub static BUILT: AtomicUsize = AtomicUsize::new(0);
 
 /// Every command of the program is built here.
@@ -177,8 +177,8 @@ pub(crate) fn command<T: Args>(name: &'static str) -> clap::Command {
     T::augment_args(new_command(name))
 }
 
-/// Parses what follows a command, which its own usage line names in full. Parsing one command alone
-/// costs less than the whole tree.
+/// Parses the words after a command; the usage line shows the command's full `name`. This costs less
+/// than parsing with the whole tree.
 ///
 /// # Errors
 ///
@@ -193,8 +193,8 @@ pub(crate) fn parsed<T: Args + FromArgMatches>(name: &str, words: &[OsString]) -
     Ok(T::from_arg_matches(&matches)?)
 }
 
-/// Parses what follows a tool's command. A tool usually passes only an operation, and one plain
-/// word needs no parser.
+/// Parses the words after a tool's command. A tool usually passes only an operation, and a single
+/// plain word needs no parser.
 ///
 /// # Errors
 ///

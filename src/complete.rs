@@ -1,7 +1,7 @@
-//! What a shell may complete: providers, accounts and hosts of the configuration.
+//! Completes providers, accounts and hosts from the configuration.
 //!
-//! Only the configuration is read: a key press asks no keyring and no network. What cannot be read
-//! completes to nothing.
+//! Completion reads only the configuration, never the keyring or the network. If the configuration
+//! cannot be read, there are no candidates.
 
 use std::ffi::OsStr;
 
@@ -39,7 +39,7 @@ pub(crate) fn hosts(typed: &OsStr) -> Vec<CompletionCandidate> {
     )
 }
 
-/// What `hallpass login` and `get-token` accept: a provider or the URL of a resource.
+/// The targets of `hallpass login` and `get-token`: a provider or a resource's URL.
 pub(crate) fn targets(typed: &OsStr) -> Vec<CompletionCandidate> {
     let mut all = providers(typed);
     all.extend(starting_with(typed, urls(config().as_ref()).into_iter()));

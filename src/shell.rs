@@ -1,11 +1,11 @@
-//! Words as a shell reads them back.
+//! Quotes words for a shell.
 
 use std::fmt::Write as _;
 
 use crate::report::printable;
 
-/// A word as the shell of a person reads it back, on one line whatever is in it: with what could
-/// steer a terminal or end the line as an escape (`$'…'`: POSIX.1-2024, and bash and zsh before).
+/// Quotes a word for a command that a user can paste into a shell. Characters that could end the line
+/// or control the terminal are escaped (`$'…'`: POSIX.1-2024; bash and zsh support it too).
 pub(crate) fn quoted(word: &str) -> String {
     if printable(word) == word {
         return shell_word(word);
@@ -27,7 +27,7 @@ pub(crate) fn quoted(word: &str) -> String {
     text
 }
 
-/// A word as any shell reads it back.
+/// Quotes a word for any POSIX shell.
 pub(crate) fn shell_word(word: &str) -> String {
     let is_plain = !word.is_empty()
         && word

@@ -1,4 +1,4 @@
-//! What the tools' protocols share.
+//! What the protocols of tools share.
 //!
 //! A protocol reads a tool's request, asks `answer` for a credential, and replies in the tool's own
 //! format. It knows nothing of sessions, OAuth, files or HTTP: M tools and N providers meet
@@ -17,18 +17,18 @@ use crate::secret::{Secret, Wiping};
 
 /// One tool's way of asking for a credential.
 pub trait Protocol: Sync {
-    /// Serves one run. It is handed a callback and not a credential, for some tools ask many
-    /// times in one run, and each hears "no" differently.
+    /// Serves one run. It gets a callback instead of a credential, because some tools ask several
+    /// times in one run, and each reports a refusal in its own way.
     fn serve(&self, call: &mut Call<'_>, answer: Answer<'_>) -> io::Result<ExitCode>;
 }
 
-/// Reads a tool's request: to the end of the stream, or until `has_ended`, which is called with all
-/// bytes so far and how many of them it has seen before. `None` for a request longer than `longest`
+/// Reads a tool's request: to the end of the stream, or until `has_ended`, which gets all bytes so
+/// far and how many of them it has already seen. `None` if the request is longer than `longest`
 /// bytes.
 ///
 /// # Errors
 ///
-/// Whatever the stream fails with.
+/// The stream's own error.
 pub fn read_request(
     stdin: &mut dyn io::Read,
     longest: usize,
@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_password_is_found_in_what_was_made_of_it_and_in_nothing_else() {
+    fn password_of_reverses_basic_and_rejects_anything_else() {
         assert_eq!(
             *basic("Aladdin", "open sesame"),
             "QWxhZGRpbjpvcGVuIHNlc2FtZQ=="

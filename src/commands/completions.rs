@@ -1,4 +1,4 @@
-//! `hallpass completions SHELL`: the script by which a shell completes hallpass's command line.
+//! `hallpass completions SHELL`: prints the completion script for a shell.
 
 use std::ffi::{OsStr, OsString};
 use std::process::ExitCode;
@@ -44,7 +44,7 @@ pub(super) fn run(_: &Env, words: &[OsString]) -> Result<ExitCode, Error> {
     Ok(Exit::Answered.into())
 }
 
-/// Answers a script's call, if this is one, from `tree`, the whole command tree.
+/// Completes a word, if a completion script started this process. `tree` is the whole command tree.
 pub(super) fn complete(env: &Env, tree: fn() -> clap::Command) -> Option<Result<ExitCode, Error>> {
     let is_call = env.args.get(1).is_some_and(|word| word == OsStr::new("--"));
     if !is_call || env.var_unrecorded(VARIABLE).is_none() {

@@ -22,7 +22,7 @@ pub(super) fn run(env: &Env, words: &[OsString]) -> Result<ExitCode, Error> {
     {
         return tool.diagnose(env, rest);
     }
-    // The help, or a tool that does not exist.
+    // `--help`, or an unknown tool.
     let name = OsString::from("hallpass doctor");
     let command = command("doctor").bin_name("hallpass doctor");
     command.try_get_matches_from([&name].into_iter().chain(words))?;

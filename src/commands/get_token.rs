@@ -1,4 +1,4 @@
-//! `hallpass get-token`: a token for everything that has no protocol of its own.
+//! `hallpass get-token`: prints a token, for programs without a credential protocol of their own.
 
 use clap::Args;
 
@@ -47,7 +47,7 @@ pub(super) struct Arguments {
     pub(super) common: Common,
 }
 
-/// Answers a command line that was answered before, while its token is good.
+/// Answers a command line that was answered before, if its token is still valid.
 fn replay(env: &Env, recall: &Recall<'_>) -> Option<Result<ExitCode, Error>> {
     let recalled = recall.credential(Duration::ZERO, None)?;
     let format = Format::named(&recalled.reply_style)?;

@@ -1,4 +1,4 @@
-//! `hallpass help TOPIC`: what is not about one command. The reference pages have the same tables.
+//! `hallpass help TOPIC`: help that concerns every command. The reference pages have the same tables.
 
 use std::fmt::Write as _;
 

@@ -1,4 +1,4 @@
-//! `hallpass lock`: drops the unlocked data key from the kernel keyring.
+//! `hallpass lock`: removes the unlocked data key from the kernel keyring.
 
 use std::ffi::OsString;
 
@@ -27,7 +27,7 @@ pub(super) fn run(env: &Env, words: &[OsString]) -> Result<ExitCode, Error> {
     prepared.terminal.say(if dropped {
         "locked: the next request asks the OS keyring again"
     } else {
-        "there was no unlocked key to drop"
+        "the key was not unlocked"
     });
     Ok(Exit::Answered.into())
 }

@@ -1,4 +1,5 @@
-//! `hallpass login`: signs in anew, whatever is kept, and clears a pause after a failed sign-in.
+//! `hallpass login`: signs in again, even if there is a session, and ends the pause after a failed
+//! sign-in.
 
 use std::ffi::OsString;
 

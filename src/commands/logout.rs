@@ -1,4 +1,4 @@
-//! `hallpass logout`: revokes at the provider, and removes here, whether or not that worked.
+//! `hallpass logout`: revokes the tokens at the provider, and deletes the session even if that fails.
 
 use std::ffi::OsString;
 
@@ -13,7 +13,7 @@ use crate::env::Env;
 use crate::error::Error;
 use crate::report::{Exit, printable};
 use crate::serving::prepared::Prepared;
-use crate::serving::stored_credentials as kept;
+use crate::serving::stored_credentials;
 use crate::serving::target::{SelectedAccount, select_account};
 use crate::session::record::Session;
 use crate::session::{self, SignedOut};
@@ -45,7 +45,7 @@ pub(super) struct Arguments {
 
 pub(super) fn run(env: &Env, words: &[OsString]) -> Result<ExitCode, Error> {
     let args: Arguments = parsed("logout", words)?;
-    // A session is found where it is stored, whatever the configuration says by now.
+    // The configuration may have changed since the session was stored.
     let prepared = Prepared::new(env, &args.common, None)?.wherever_the_key_is();
     let names_one = args.target.target.is_some() || args.ad_hoc.issuer_url.is_some();
     if args.all && !names_one {
@@ -54,23 +54,23 @@ pub(super) fn run(env: &Env, words: &[OsString]) -> Result<ExitCode, Error> {
     if args.unreadable {
         return unreadable(&prepared, args.caution.dry_run);
     }
-    let found = of_one(&prepared, &args)?;
+    let found = sessions_of_provider(&prepared, &args)?;
     if found.is_empty() {
-        nothing(&prepared);
+        report_no_session(&prepared);
     }
     if args.caution.dry_run {
         print(&preview(&prepared, &found, false));
-        return Ok(ended(true));
+        return Ok(exit_code(true));
     }
     let mut all_revoked = true;
     for name in found {
         all_revoked &= sign_out(&prepared, &name)?;
     }
-    Ok(ended(all_revoked))
+    Ok(exit_code(all_revoked))
 }
 
-/// What was asked for is done either way; the exit code says whether the provider knows.
-fn ended(all_revoked: bool) -> ExitCode {
+/// The exit code says whether the provider revoked the tokens. The session is deleted either way.
+fn exit_code(all_revoked: bool) -> ExitCode {
     if all_revoked {
         Exit::Answered
     } else {
@@ -79,12 +79,12 @@ fn ended(all_revoked: bool) -> ExitCode {
     .into()
 }
 
-fn nothing(prepared: &Prepared<'_>) {
-    let nothing = "not signed in: there is nothing to sign out of";
-    prepared.terminal.say(nothing);
+fn report_no_session(prepared: &Prepared<'_>) {
+    let message = "not signed in: there is nothing to sign out of";
+    prepared.terminal.say(message);
 }
 
-/// What would be signed out of and removed, for a person.
+/// What would be signed out of and removed, as text for the user.
 fn preview(prepared: &Prepared<'_>, sessions: &[RecordName], has_passwords: bool) -> String {
     let mut text = String::new();
     for name in sessions {
@@ -105,28 +105,28 @@ fn preview(prepared: &Prepared<'_>, sessions: &[RecordName], has_passwords: bool
     text
 }
 
-/// Signs out of every session, and removes what tools have stored. What can no longer be decrypted
-/// is removed without a word to its provider; a keyring that is locked is an error, unless what it
-/// guards is to be removed unread.
+/// Signs out of every session, and removes the passwords that tools have stored. Records that can no
+/// longer be decrypted are removed without revoking their tokens. A locked keyring is an error,
+/// unless records are to be removed `unread`.
 fn everything(prepared: &Prepared<'_>, unread: bool, caution: Caution) -> Result<ExitCode, Error> {
     let store = &prepared.store;
     let sessions = names(store.sessions()?);
-    // The same key encrypts them, and a lost key is not replaced while they are there.
+    // The same key encrypts them, and a lost key is replaced only when no record needs it.
     let passwords = names(store.stored_credentials()?);
     if sessions.is_empty() && passwords.is_empty() {
         if !caution.dry_run {
             store.forget_useless_key()?;
         }
-        nothing(prepared);
-        return Ok(ended(true));
+        report_no_session(prepared);
+        return Ok(exit_code(true));
     }
     let preview = || preview(prepared, &sessions, !passwords.is_empty());
     if caution.dry_run {
         print(&preview());
-        return Ok(ended(true));
+        return Ok(exit_code(true));
     }
     if !caution.yes && is_attended() && !confirm(&preview(), "Sign out of all of this?") {
-        return Ok(ended(false));
+        return Ok(exit_code(false));
     }
     let mut all_revoked = true;
     let mut lost: BTreeMap<String, usize> = BTreeMap::new();
@@ -134,7 +134,7 @@ fn everything(prepared: &Prepared<'_>, unread: bool, caution: Caution) -> Result
         match sign_out(prepared, name) {
             Ok(revoked) => {
                 all_revoked &= revoked;
-                // Of a key that was lost with the kernel's memory, the record remains.
+                // If the key was lost with the kernel's memory, the record is still there.
                 discard(prepared, name)?;
             }
             Err(Error::Store(error))
@@ -161,7 +161,7 @@ fn everything(prepared: &Prepared<'_>, unread: bool, caution: Caution) -> Result
             .terminal
             .say("removed the passwords that tools had stored");
     }
-    Ok(ended(all_revoked))
+    Ok(exit_code(all_revoked))
 }
 
 /// Removes the records that cannot be read, and nothing else.
@@ -178,7 +178,7 @@ fn unreadable(prepared: &Prepared<'_>, dry_run: bool) -> Result<ExitCode, Error>
         let read = if is_session {
             store.read::<Session>(name).map(drop)
         } else {
-            kept::check(store, name)
+            stored_credentials::check(store, name)
         };
         match read {
             Ok(()) => (),
@@ -194,12 +194,12 @@ fn unreadable(prepared: &Prepared<'_>, dry_run: bool) -> Result<ExitCode, Error>
                 removed += 1;
                 prepared.terminal.say(&format!("removed: {error}"));
             }
-            // It says nothing of the record.
+            // The error is about the store, not about this record.
             Err(error) => return Err(error.into()),
         }
     }
     if would_remove > 0 {
-        return Ok(ended(true));
+        return Ok(exit_code(true));
     }
     prepared.terminal.say(&match removed {
         0 => "every session and password can be read; nothing was removed".to_owned(),
@@ -208,7 +208,7 @@ fn unreadable(prepared: &Prepared<'_>, dry_run: bool) -> Result<ExitCode, Error>
             counted(count, "unreadable record")
         ),
     });
-    Ok(ended(true))
+    Ok(exit_code(true))
 }
 
 fn counted(count: usize, what: &str) -> String {
@@ -226,11 +226,15 @@ fn discard(prepared: &Prepared<'_>, name: &RecordName) -> Result<(), StoreError>
     prepared.store.discard(name, &lock).map(drop)
 }
 
-/// The sessions of one provider: of the account that is named, of all of them, or of the only one.
+/// The sessions of one provider: those of the account that the command line names, of all accounts,
+/// or of the only account.
 ///
-/// A session is found by what was stored with it: one that was made with another registration, or
-/// whose provider is no longer configured, is revoked with what it was made with.
-fn of_one(prepared: &Prepared<'_>, args: &Arguments) -> Result<Vec<RecordName>, Error> {
+/// Sessions are matched by the data stored in them, because the provider's registration may have
+/// changed, or the provider may no longer be configured.
+fn sessions_of_provider(
+    prepared: &Prepared<'_>,
+    args: &Arguments,
+) -> Result<Vec<RecordName>, Error> {
     let chosen = select_account(&prepared.config, &args.target, &args.ad_hoc);
     let named = args.target.target.as_deref();
     let provider = match (&chosen, named) {
@@ -243,7 +247,7 @@ fn of_one(prepared: &Prepared<'_>, args: &Arguments) -> Result<Vec<RecordName>, 
         let Versioned { value, .. } = match prepared.store.read::<Session>(&name) {
             Ok(Some(kept)) => kept,
             Ok(None) => continue,
-            // It may be anyone's, and the next one may be sound.
+            // The record may belong to another provider, and the next one may be readable.
             Err(error) if error.is_about(&name) => {
                 prepared.terminal.warn(&format!(
                     "{error}; `hallpass logout --unreadable` removes it"
@@ -271,8 +275,8 @@ fn of_one(prepared: &Prepared<'_>, args: &Arguments) -> Result<Vec<RecordName>, 
     Ok(found.into_iter().map(|(name, _)| name).collect())
 }
 
-/// Signs out of one session and says what came of it; `false` where the provider was asked to revoke
-/// the refresh token and did not.
+/// Signs out of one session and prints the result. `false` if the provider failed to revoke the
+/// refresh token.
 fn sign_out(prepared: &Prepared<'_>, name: &RecordName) -> Result<bool, Error> {
     let terminal = prepared.terminal;
     match session::sign_out(&prepared.context(), name) {

@@ -1,4 +1,4 @@
-//! `hallpass man DIR`: the manual pages, for packages.
+//! `hallpass man DIR`: writes the manual pages, for packages.
 
 use std::ffi::OsString;
 use std::path::PathBuf;

@@ -1,4 +1,5 @@
-//! The commands, one file each. This file finds the command and assembles the command tree.
+//! The commands, one file each. This module selects the command to run and assembles the command
+//! tree.
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
@@ -104,7 +105,7 @@ pub fn tree() -> clap::Command {
         .subcommands(built_in.chain(tools))
 }
 
-/// Runs what the command line says.
+/// Runs the command that the command line names.
 pub fn run(env: &Env) -> ExitCode {
     config::tools::declare(tool_names);
     let error = match dispatch(env) {
@@ -128,7 +129,7 @@ pub fn run(env: &Env) -> ExitCode {
     report.exit.into()
 }
 
-/// Only the command that is named is built: the whole tree costs more than the rest of a hit.
+/// Builds only the named command, because building the whole tree costs more than the rest of a hit.
 fn dispatch(env: &Env) -> Result<ExitCode, Error> {
     let Some((program, words)) = env.args.split_first() else {
         return whole_tree(env);
@@ -172,19 +173,23 @@ fn whole_tree(env: &Env) -> Result<ExitCode, Error> {
     Ok(Exit::Answered.into())
 }
 
-/// What clap found wrong with the command line, in this program's form.
-fn usage_report(said: &clap::Error) -> Report {
-    let said = said.to_string();
-    let words = said.strip_prefix("error: ").unwrap_or(&said);
-    let words = words
+/// Turns clap's error message into a report.
+fn usage_report(error: &clap::Error) -> Report {
+    let text = error.to_string();
+    let text = text.strip_prefix("error: ").unwrap_or(&text);
+    let text = text
         .split("\n\nFor more information")
         .next()
-        .unwrap_or(words);
-    let (error, usage) = words.split_once("\n\n").unwrap_or((words, ""));
+        .unwrap_or(text);
+    let (error, usage) = text.split_once("\n\n").unwrap_or((text, ""));
     Report {
         error: error.trim().to_owned(),
         causes: Vec::new(),
-        hint: Some(format!("{usage}\nrun it with `--help`").trim().to_owned()),
+        hint: Some(
+            format!("{usage}\nrun the command with `--help`")
+                .trim()
+                .to_owned(),
+        ),
         exit: Exit::Usage,
     }
 }
@@ -195,7 +200,7 @@ fn tool_names() -> Vec<&'static str> {
     tools.chain([get_token::NAME]).collect()
 }
 
-/// The tool that starts this program under a name of its own. Only the file name counts.
+/// The tool that starts this program under another name, from the file name alone.
 fn tool_named(program: &OsStr) -> Option<&'static dyn Tool> {
     let name = Path::new(program).file_name()?.to_str()?;
     let name = name
@@ -212,7 +217,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_command_line_is_consistent() {
+    fn clap_accepts_the_command_tree() {
         tree().debug_assert();
     }
 }

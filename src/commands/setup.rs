@@ -30,7 +30,7 @@ pub(super) fn run(env: &Env, words: &[OsString]) -> Result<ExitCode, Error> {
     {
         return tool.set_up(env, rest);
     }
-    // The help, or a tool that does not exist.
+    // `--help`, or an unknown tool.
     let name = OsString::from("hallpass setup");
     let command = command("setup").bin_name("hallpass setup");
     if words == ["--list"] {

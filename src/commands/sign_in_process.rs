@@ -1,5 +1,4 @@
-//! The process of a sign-in: hallpass starts itself as this, and people don't. See
-//! `session::detached`.
+//! The process that signs in: hallpass starts it, users don't. See `session::detached`.
 
 use std::process::ExitCode;
 
@@ -14,10 +13,10 @@ use crate::store::{self, Lock, Options, Store};
 use crate::terminal::{self, Terminal};
 
 pub(super) fn run(env: &Env) -> Result<ExitCode, Error> {
-    let not_by_hand = || Error::Usage("hallpass starts this process by itself".to_owned());
-    let process = Process::take_over().map_err(|_| not_by_hand())?;
-    let process = process.ok_or_else(not_by_hand)?;
-    // From here on there is no stream to report to, only callers.
+    let usage = || Error::Usage("hallpass starts this process by itself".to_owned());
+    let process = Process::take_over().map_err(|_| usage())?;
+    let process = process.ok_or_else(usage)?;
+    // From here on only callers get reports: the process has no streams any more.
     if let Ok(Some((job, lock, hub))) = process.job() {
         terminal::address(hub);
         if let Err(error) = sign_in(env, &job, lock, hub) {
@@ -57,7 +56,7 @@ fn sign_in(env: &Env, job: &Job, lock: Lock, hub: &'static Hub) -> Result<(), Er
         env,
         settings,
         store: &store,
-        // Each caller is told as much as it asks for.
+        // Each caller filters by its own verbosity.
         terminal: Terminal::new(u8::MAX),
     };
     let mut account = Account::new(context, provider.clone(), account, login.clone())?;
@@ -72,7 +71,7 @@ fn sign_in(env: &Env, job: &Job, lock: Lock, hub: &'static Hub) -> Result<(), Er
     let now = crate::clock::now(env);
     hub.on_cancel(move || session::cancelled(&Store::new(options), &record, now));
     let result = account.sign_in_detached(&lock, *wanted, *is_asked_for);
-    // It is over: Ctrl-C changes nothing any more, and the next caller starts from what is stored.
+    // The result is final: Ctrl-C no longer cancels, and the next caller reads the stored session.
     hub.commit();
     let _ = store.remove_socket(account.record());
     drop(lock);

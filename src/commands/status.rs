@@ -1,5 +1,5 @@
-//! `hallpass status`: what is kept, whose it is, how long it lasts, and where the key is.
-//! Never a token.
+//! `hallpass status`: the saved sessions, whose they are, when they expire, and where the key is
+//! stored. It never shows a token.
 
 use std::ffi::OsString;
 
@@ -39,7 +39,7 @@ pub(super) fn run(env: &Env, words: &[OsString]) -> Result<ExitCode, Error> {
     let prepared = Prepared::new(env, &args.common, None)?;
     let report = prepared.store.report();
     let now = crate::clock::now(env);
-    let handed_over = prepared.store.stored_credentials()?.len();
+    let servers_with_passwords = prepared.store.stored_credentials()?.len();
     let mut sessions = Vec::new();
     let mut unreadable = Vec::new();
     for Listed { name } in prepared.store.sessions()? {
@@ -63,7 +63,7 @@ pub(super) fn run(env: &Env, words: &[OsString]) -> Result<ExitCode, Error> {
         let sessions: Vec<_> = sessions.iter().map(json_of).collect();
         let json = serde_json::json!({
             "store": store_json(&report), "sessions": sessions, "unreadable": unreadable,
-            "servers_with_passwords": handed_over,
+            "servers_with_passwords": servers_with_passwords,
         });
         print(&format!("{json:#}\n"));
     } else {
@@ -75,12 +75,12 @@ pub(super) fn run(env: &Env, words: &[OsString]) -> Result<ExitCode, Error> {
             text.push_str(&as_text(kept, is_unused(&prepared.config, kept), now));
         }
         for why in &unreadable {
-            let _ = writeln!(text, "a session that cannot be opened: {why}");
+            let _ = writeln!(text, "a session that cannot be decrypted: {why}");
         }
-        if handed_over > 0 {
+        if servers_with_passwords > 0 {
             let _ = writeln!(
                 text,
-                "passwords that tools handed over: for {handed_over} server(s)"
+                "passwords stored by tools: for {servers_with_passwords} server(s)"
             );
         }
         print(&text);
@@ -88,8 +88,8 @@ pub(super) fn run(env: &Env, words: &[OsString]) -> Result<ExitCode, Error> {
     Ok(Exit::Answered.into())
 }
 
-/// Whether the configuration leads to another registration than the session's, or to none. A
-/// session of an issuer that was named on the command line is not the configuration's.
+/// Whether no configured provider uses this session's registration. A session of an issuer that was
+/// named on the command line doesn't count as unused.
 fn is_unused(config: &Config, kept: &Versioned<Session>) -> bool {
     let Session {
         identity, provider, ..
@@ -100,7 +100,7 @@ fn is_unused(config: &Config, kept: &Versioned<Session>) -> bool {
             .provider(name)
             .is_ok_and(|provider| identity.is_at(&provider))
     };
-    // Another name for the same registration uses it as well.
+    // Another provider may have the same registration.
     !is_ad_hoc && !is_at(provider) && !config.providers().any(is_at)
 }
 
@@ -118,7 +118,7 @@ fn store_json(report: &Report) -> serde_json::Value {
 fn store_text(report: &Report) -> String {
     let place = match &report.place {
         Ok(place) => place.to_string(),
-        Err(error) => format!("not to be had: {error}"),
+        Err(error) => format!("unavailable: {error}"),
     };
     format!(
         "store: {place} (store = \"{}\")\n  folder: {}\n  OS keyring: {}\n  kernel keyring: {}\n",
@@ -139,10 +139,10 @@ fn keyring(report: &Report) -> String {
 
 fn kernel_cache(cache: KernelCache) -> String {
     match cache {
-        KernelCache::Off => "switched off".to_owned(),
+        KernelCache::Off => "disabled".to_owned(),
         KernelCache::Holds => "holds the unlocked key".to_owned(),
         KernelCache::Empty => "holds no key".to_owned(),
-        KernelCache::Unavailable(error) => format!("goes unused: {error}"),
+        KernelCache::Unavailable(error) => format!("unavailable: {error}"),
     }
 }
 
@@ -186,18 +186,19 @@ fn as_text(kept: &Versioned<Session>, unused: bool, now: OffsetDateTime) -> Stri
     } = &kept.value;
     let who = person
         .as_ref()
-        .map_or("somebody the provider does not name", |person| {
-            person.shown()
-        });
+        .map_or("name unknown", |person| person.shown());
     let expiry = match tokens.expires_at {
-        None => "until it is refused".to_owned(),
+        None => "no known expiry".to_owned(),
         Some(at) if at <= now => "expired".to_owned(),
-        Some(at) => format!("for {}", crate::clock::in_words((at - now).whole_seconds())),
+        Some(at) => format!(
+            "expires in {}",
+            crate::clock::in_words((at - now).whole_seconds())
+        ),
     };
     let refresh = if tokens.usable_refresh_token().is_some() {
-        "refreshed by itself"
+        "renews automatically"
     } else {
-        "not refreshable: a sign-in is needed after that"
+        "cannot be renewed without signing in again"
     };
     let mut text = format!("{provider} (account {}): {who}\n", identity.account);
     let _ = writeln!(text, "  token: {expiry}, {refresh}");
@@ -227,7 +228,7 @@ fn as_text(kept: &Versioned<Session>, unused: bool, now: OffsetDateTime) -> Stri
     crate::report::printable_lines(&text)
 }
 
-/// The last refusal, where it is recent.
+/// The last refusal, if it is recent.
 fn refusal_text(kept: &Versioned<Session>, now: OffsetDateTime) -> String {
     let Some(refusal) = kept.value.refusals.latest(now) else {
         return String::new();
@@ -240,7 +241,7 @@ fn refusal_text(kept: &Versioned<Session>, now: OffsetDateTime) -> String {
     let since = if refusal.generation == kept.generation {
         "check permissions and scopes there if it happens again"
     } else {
-        "the token was refreshed since"
+        "the token has been refreshed since then"
     };
     format!("  refused{by} {ago} ago; {since}\n")
 }

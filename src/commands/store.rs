@@ -1,4 +1,4 @@
-//! `hallpass store move`: moves the key that encrypts everything else, and nothing else.
+//! `hallpass store move`: moves the key that encrypts sessions and passwords.
 
 use std::ffi::OsString;
 
@@ -14,7 +14,7 @@ use crate::serving::prepared::Prepared;
 use crate::store::{Moved, Place, Setting};
 use crate::terminal::print;
 
-/// Move the key to another place; sessions and passwords stay
+/// Move the key to another place, and leave sessions and passwords where they are
 ///
 /// The key that encrypts saved sessions and passwords is moved, and nothing else changes. Set
 /// `store` in config.toml to the new place before, or leave it out.
@@ -71,7 +71,7 @@ fn move_key(env: &Env, args: &Arguments) -> Result<ExitCode, Error> {
         NewPlace::Kernel => (Place::Kernel, Setting::Kernel),
         NewPlace::File => (Place::File, Setting::File),
     };
-    // Else every command after this one would look in the wrong place.
+    // Otherwise every later command would look in the wrong place.
     let setting = prepared.config.settings.store;
     if setting != Setting::Auto && setting != wanted {
         return Err(Error::StoreSetOtherwise {
@@ -93,21 +93,23 @@ fn move_key(env: &Env, args: &Arguments) -> Result<ExitCode, Error> {
     } else {
         prepared.store.move_key(to)?
     };
-    let said = match moved {
+    let message = match moved {
         Moved::NoKey => format!(
             "nothing is stored yet, so there is no key to move; to use the {to} from the first \
              sign-in on, set `store = \"{wanted}\"` in config.toml"
         ),
-        Moved::Already => format!("the key is in the {to} already"),
+        Moved::Already => format!("the key is already in the {to}"),
         Moved::From { place, left_behind } => {
             if let Some(error) = left_behind {
                 prepared.terminal.warn(&format!(
                     "the key could not be removed from the {place}: {error}"
                 ));
             }
-            format!("moved the key from the {place} to the {to}; sessions and passwords stay")
+            format!(
+                "moved the key from the {place} to the {to}; sessions and passwords stay where they are"
+            )
         }
     };
-    prepared.terminal.say(&said);
+    prepared.terminal.say(&message);
     Ok(Exit::Answered.into())
 }

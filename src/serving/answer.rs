@@ -51,7 +51,7 @@ fn answer(request: &Request, account: &Account<'_>, username: &str) -> Result<Re
         Action::Get => credential(request, account, username)
             .map(Reply::Credential)
             .map_err(|error| refusal(&error)),
-        // A session keeps its own tokens, and nobody else's.
+        // A session has only its own tokens: there is nothing to store, erase or list.
         Action::Store(_) | Action::Erase(_) | Action::List => Ok(Reply::Done),
     }
 }
@@ -61,19 +61,19 @@ fn credential(
     account: &Account<'_>,
     username: &str,
 ) -> Result<Credential, Error> {
-    let kept = account.token(&request.want)?;
+    let session = account.token(&request.want)?;
     let bearer = account.provider().git_bearer;
     Ok(credential_of(
-        kept,
+        session,
         request.want.token,
         username.to_owned(),
         bearer,
     )?)
 }
 
-/// What a tool is handed of a session.
+/// The credential that a tool gets from a session.
 pub(crate) fn credential_of(
-    kept: Versioned<Session>,
+    session: Versioned<Session>,
     token: TokenKind,
     username: String,
     bearer: bool,
@@ -81,7 +81,7 @@ pub(crate) fn credential_of(
     let Versioned {
         value: session,
         generation,
-    } = kept;
+    } = session;
     let renewable = session.is_renewable();
     Ok(Credential {
         token: token_of(&session, token)?,
@@ -106,10 +106,10 @@ pub(crate) fn refusal(error: &Error) -> Refusal {
     }
 }
 
-/// The reply style of a resolution whose user name is who signed in; see [`person_of`].
+/// The reply style of a resolution whose user name is the person who signed in; see [`person_of`].
 pub(crate) const NAMED_AFTER_PERSON: &str = "person";
 
-/// Who signed in, as a user name. Basic authentication ends one at a colon (RFC 7617 §2).
+/// The person who signed in, as a user name. It must not contain a colon (RFC 7617 §2).
 pub(crate) fn person_of(session: &Session) -> String {
     let name = session.person.as_ref().map(Person::shown);
     name.filter(|name| !name.is_empty() && !name.contains(|c: char| c == ':' || c.is_control()))
@@ -117,7 +117,7 @@ pub(crate) fn person_of(session: &Session) -> String {
         .to_owned()
 }
 
-/// The user name that goes with a provider's tokens, where a tool wants one.
+/// The user name for a provider's tokens, for tools that need one.
 pub(crate) fn username(of_resource: Option<&str>, provider: &Provider) -> String {
     of_resource
         .or(provider.git_username.as_deref())

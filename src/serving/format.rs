@@ -1,4 +1,4 @@
-//! `hallpass get-token`: the token itself, for every program that runs a command to get one.
+//! The output formats of `hallpass get-token`.
 //!
 //! The formats are this project's own; `header` is a field line of RFC 9110 §5, `bearer` and
 //! `basic` are credentials of RFC 6750 §2.1 and RFC 7617 §2.
@@ -16,7 +16,7 @@ use crate::wire::{Protocol, basic};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {
-    /// The token and a newline
+    /// The token, followed by a newline
     Raw,
     /// An object with token, `token_type`, `expires_at`, scopes, provider and account
     Json,
@@ -45,7 +45,7 @@ impl Format {
     }
 }
 
-/// What the command line asked for.
+/// The protocol of `get-token`: no input, and the token in one of the formats.
 #[derive(Debug)]
 pub struct Plain {
     pub format: Format,
@@ -73,7 +73,7 @@ impl Protocol for Plain {
                 report.write(call.stderr);
                 Ok(report.exit.into())
             }
-            // Only a protocol that names resources gets these.
+            // Only protocols that name resources get these.
             Ok(Reply::Stored(_) | Reply::List(_) | Reply::Done) | Err(Refusal::NotMine) => {
                 Ok(Exit::Failed.into())
             }
@@ -119,7 +119,7 @@ mod tests {
     use crate::secret::Secret;
 
     #[test]
-    fn a_format_has_one_name() {
+    fn each_format_has_the_name_of_its_argument() {
         for format in Format::value_variants() {
             let value = format.to_possible_value().unwrap();
             assert_eq!(value.get_name(), format.as_str());
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn each_format_is_exactly_its_line() {
+    fn each_format_prints_exactly_this_line() {
         let credential = Credential {
             token: Secret::from("tok"),
             token_type: "Bearer".into(),

@@ -1,4 +1,4 @@
-//! Serves any tool: works out whose credential a request is for, and answers it from a session.
+//! Serves any tool: finds out whose credential a request is for, and answers it from a session.
 
 pub(crate) mod answer;
 pub mod format;

@@ -1,4 +1,4 @@
-//! What a request is served with: the configuration, and the store that it names.
+//! The configuration, and the store that it selects.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::session::{Context, DEFAULT_ACCOUNT};
 use crate::store::{self, Listed, Options, Place, Store, StoreError, UNATTENDED};
 use crate::terminal::Terminal;
 
-/// What a command works with: the configuration, and the store that it names.
+/// The configuration, the store that it selects, and the terminal.
 pub(crate) struct Prepared<'a> {
     pub(crate) env: &'a Env,
     pub(crate) config: Config,
@@ -51,7 +51,7 @@ impl<'a> Prepared<'a> {
         })
     }
 
-    /// Looks for the key where it is stored, whatever the configuration says by now.
+    /// Looks for the key in every place, even if the configuration now names another one.
     pub(crate) fn wherever_the_key_is(mut self) -> Self {
         self.store = self.store.wherever_the_key_is();
         self
@@ -68,13 +68,13 @@ impl<'a> Prepared<'a> {
 }
 
 impl Prepared<'_> {
-    /// The accounts of a provider that are signed in. A session that can't be opened is skipped.
+    /// The accounts of a provider that are signed in. A session that can't be decrypted is skipped.
     pub(crate) fn signed_in(&self, provider: &Provider) -> Result<Vec<String>, StoreError> {
         let mut accounts = Vec::new();
         for Listed { name } in self.store.sessions()? {
-            if let Ok(Some(kept)) = self.store.read::<Session>(&name) {
-                let Identity { account, .. } = &kept.value.identity;
-                if kept.value.identity.is_at(provider) && !accounts.contains(account) {
+            if let Ok(Some(session)) = self.store.read::<Session>(&name) {
+                let Identity { account, .. } = &session.value.identity;
+                if session.value.identity.is_at(provider) && !accounts.contains(account) {
                     accounts.push(account.clone());
                 }
             }
@@ -87,8 +87,8 @@ impl Prepared<'_> {
     ///
     /// # Errors
     ///
-    /// [`Error::UnknownAccount`]; that of the store where a session that can't be opened now may
-    /// be that account's.
+    /// [`Error::UnknownAccount`]. If a session can't be decrypted now and may belong to that account,
+    /// the store's error.
     pub(crate) fn require_known_account(&self, chosen: &SelectedAccount) -> Result<(), Error> {
         let SelectedAccount {
             provider,
@@ -98,7 +98,7 @@ impl Prepared<'_> {
         } = chosen;
         let mut known = vec![DEFAULT_ACCOUNT.to_owned()];
         known.extend(self.config.accounts_of(&provider.name).map(str::to_owned));
-        // Where no session is saved, no account can be added.
+        // If sessions aren't saved, no account can be added.
         if known.contains(account) || self.store.place()? == Place::None {
             return Ok(());
         }
@@ -135,7 +135,7 @@ pub(crate) fn keyring_announcement() {
     Terminal::new(0).say("waiting for the OS keyring to be unlocked…");
 }
 
-/// The strongest layer of the configuration.
+/// The command line's layer of the configuration, which takes precedence over all others.
 pub(crate) fn flags_of(common: &Common, asking: Option<&Asking>) -> Flags {
     Flags {
         store: common.store,
@@ -145,7 +145,7 @@ pub(crate) fn flags_of(common: &Common, asking: Option<&Asking>) -> Flags {
     }
 }
 
-/// How long the OS keyring may take: long enough for a person to unlock it, where there is one.
+/// How long to wait for the OS keyring: long enough to unlock it, if a person is present.
 pub(crate) fn keyring_wait(interactive: Interactive, env: &Env, terminal: Terminal) -> Duration {
     let has_screen = ["DISPLAY", "WAYLAND_DISPLAY"]
         .iter()

@@ -1,9 +1,9 @@
-//! A question that was asked before is answered without being worked out again.
+//! Answers a repeated question without resolving it again.
 //!
-//! Architecture invariant: nothing is decided here. What an answered question came to is
-//! remembered with everything that decided it ([`crate::serving::resolution`]); if all of that is the same
-//! to the byte, the same record is read, and its token is planned for as ever. Whatever else comes
-//! up, an error or a stale token, is left to the ordinary way, which this one changes nothing of.
+//! Architecture invariant: this module decides nothing. A resolution is stored with everything that
+//! it depends on ([`crate::serving::resolution`]). If all of that is the same to the byte, the same
+//! record is read, and its token is planned for as usual. In every other case, such as an error or a
+//! stale token, the request takes the ordinary path, which doesn't depend on this module.
 
 use std::cell::Cell;
 
@@ -28,7 +28,7 @@ pub(crate) struct Recall<'e> {
     check: Option<Box<Check<'e>>>,
 }
 
-/// What a tool does with an answer beside handing it out; `None` leaves it to the ordinary way.
+/// A tool's check of an answer before it is given out; `None` sends the request down the ordinary path.
 type Check<'e> = dyn Fn(Recalled) -> Option<Recalled> + 'e;
 
 /// The answer of a remembered question.
@@ -41,20 +41,20 @@ pub(crate) struct Recalled {
 }
 
 impl<'e> Recall<'e> {
-    /// `asked`: what the tool said beside the command line, as far as it decides.
+    /// `request`: the parts of the tool's request that the answer depends on.
     pub(crate) fn new<'w>(
         env: &'e Env,
         verb: &'w str,
         args: impl IntoIterator<Item = &'w std::ffi::OsString>,
-        asked: impl IntoIterator<Item = Option<&'w [u8]>>,
+        request: impl IntoIterator<Item = Option<&'w [u8]>>,
     ) -> Self {
         let args = args.into_iter().map(|arg| Some(arg.as_encoded_bytes()));
-        // Between the two lists stands what no argument can be.
+        // `None` separates the two lists, because no argument can be that.
         let words = [Some(verb.as_bytes())]
             .into_iter()
             .chain(args)
             .chain([None])
-            .chain(asked);
+            .chain(request);
         Self {
             env,
             question: Question::new(words),
@@ -63,7 +63,7 @@ impl<'e> Recall<'e> {
         }
     }
 
-    /// The same, for a tool that looks at each answer before it is handed out.
+    /// Adds a check that each answer has to pass.
     pub(crate) fn checked(mut self, check: impl Fn(Recalled) -> Option<Recalled> + 'e) -> Self {
         self.check = Some(Box::new(check));
         self
@@ -80,11 +80,11 @@ impl<'e> Recall<'e> {
             self.is_new.set(true);
             return None;
         };
-        // A file that cannot be used is replaced by one that can.
+        // A damaged file is replaced later.
         let resolution = match data.remembered(self.question.slot(self.env)) {
-            Ok(Some(remembered)) if self.is(remembered.question())? => {
+            Ok(Some(remembered)) if self.equals(remembered.question())? => {
                 let answer = data.answer(&remembered).ok()?;
-                answer.and_then(|answer| Resolution::read(&answer))
+                answer.and_then(|answer| Resolution::decode(&answer))
             }
             Ok(_) | Err(_) => None,
         };
@@ -108,19 +108,19 @@ impl<'e> Recall<'e> {
             fresh_for,
             refused,
         };
-        let kept = data.read::<Session>(&record).ok()?;
+        let session = data.read::<Session>(&record).ok()?;
         let now = crate::clock::now(self.env);
-        let planned = plan(kept.as_ref(), &want, now);
-        match (&planned, &kept) {
+        let planned = plan(session.as_ref(), &want, now);
+        match (&planned, &session) {
             (Plan::Use, _) => (),
-            // A valid token does not wait for a refresh: one is under way, or the last one failed.
+            // A valid token is used while another process refreshes it, or after a failed refresh.
             (
                 Plan::Refresh {
                     fallback: Some(_), ..
                 },
-                Some(kept),
+                Some(session),
             ) if data.is_locked(&record)
-                || is_refresh_paused(&data, &record, kept.generation, now) => {}
+                || is_refresh_paused(&data, &record, session.generation, now) => {}
             (
                 Plan::Refresh { .. }
                 | Plan::Ask { .. }
@@ -130,16 +130,16 @@ impl<'e> Recall<'e> {
                 _,
             ) => return None,
         }
-        let kept = kept?;
-        // Which resource this is, the ordinary way knows.
-        if kept.value.refusals.are_local(kept.generation, now) {
+        let session = session?;
+        // Only the ordinary path knows which resource this is.
+        if session.value.refusals.are_local(session.generation, now) {
             return None;
         }
         let username = match reply_style.as_str() {
-            answer::NAMED_AFTER_PERSON => answer::person_of(&kept.value),
+            answer::NAMED_AFTER_PERSON => answer::person_of(&session.value),
             _ => username,
         };
-        let credential = answer::credential_of(kept, token, username, bearer).ok()?;
+        let credential = answer::credential_of(session, token, username, bearer).ok()?;
         let recalled = Recalled {
             credential,
             record,
@@ -152,29 +152,29 @@ impl<'e> Recall<'e> {
         }
     }
 
-    /// Whether the question is the one that was written; `None` where its files cannot be used.
-    fn is(&self, written: &[u8]) -> Option<bool> {
+    /// Whether the question equals the stored one; `None` if the configuration files cannot be read.
+    fn equals(&self, encoded: &[u8]) -> Option<bool> {
         let mut unusable = false;
-        let is = self.question.is(written, self.env, |were| {
+        let is_equal = self.question.equals(encoded, self.env, |files| {
             let Ok(sources) = Sources::read(self.env) else {
                 unusable = true;
                 return false;
             };
-            were == sources.texts().map(|text| text.map(str::as_bytes))
+            files == sources.texts().map(|text| text.map(str::as_bytes))
         });
-        (!unusable).then_some(is)
+        (!unusable).then_some(is_equal)
     }
 
-    /// Remembers what the question came to. To be called when the tool has its reply; where it
-    /// cannot be kept, the question will be worked out again.
+    /// Remembers the resolution. Call this after the tool has its reply. If it cannot be stored, the
+    /// next run resolves the question again.
     pub(crate) fn remember(&self, prepared: &Prepared<'_>, resolution: &Resolution) {
         let Prepared { config, store, .. } = prepared;
-        // Whoever asked to be told gets the whole story each time.
+        // With `-v`, each run goes the ordinary path and prints its steps.
         if !self.is_new.get() || config.settings.verbose > 0 {
             return;
         }
-        let question = self.question.written(self.env, config.sources().texts());
+        let question = self.question.encode(self.env, config.sources().texts());
         let slot = self.question.slot(self.env);
-        let _ = store.remember(slot, &question, resolution.written());
+        let _ = store.remember(slot, &question, resolution.encode());
     }
 }

@@ -1,16 +1,16 @@
-//! A question and what it came to, so that the same question need not be worked out twice.
+//! A question and its resolution, encoded so that a repeated question needn't be resolved again.
 //!
-//! The question is everything that decides which token is answered: the words of the command line
-//! and of the tool, each variable that was asked for, the bytes of the configuration, the edition
-//! of this program. What it came to names a record and how it is replied; whether that record
-//! still holds a token, and a fresh one, is not part of it. Nothing is decided here: a question
-//! that differs in one byte is another question.
+//! The question is everything that decides which token is the answer: the words of the command line
+//! and of the tool's request, each environment variable that was read, the bytes of the
+//! configuration, and the version of this program. The resolution names a record and the form of the
+//! reply. It doesn't say whether that record still holds a valid token. Nothing is decided here: a
+//! question that differs in one byte is another question.
 //!
 //! ```text
-//! edition  words …  count  (variable  value) …  system's file  user's file
+//! version  words …  count  (variable  value) …  system's file  user's file
 //! ```
 //!
-//! Each part has its length before it.
+//! Each part is preceded by its length.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
@@ -22,39 +22,39 @@ use crate::provider::presets;
 use crate::store::RecordName;
 
 /// The version of this format; increase it when the meaning of a part changes.
-const FORM: u8 = 2;
+const FORMAT: u8 = 2;
 
-/// What is asked, as far as it is known before anything is read.
+/// The part of a question that is known before any file is read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Question {
     words: Vec<u8>,
 }
 
 impl Question {
-    /// `words` in their order; no two lists of words are one question.
+    /// Different lists of words are always different questions.
     pub fn new<'w>(words: impl IntoIterator<Item = Option<&'w [u8]>>) -> Self {
         let mut parts = Parts::default();
-        let edition = [&[FORM][..], &presets::EDITION.to_le_bytes(), VERSION].concat();
-        parts.add(Some(&edition));
+        let version = [&[FORMAT][..], &presets::EDITION.to_le_bytes(), VERSION].concat();
+        parts.add(Some(&version));
         for word in words {
             parts.add(word);
         }
         Self { words: parts.0 }
     }
 
-    /// Where its resolution is kept. Few places are enough, for few questions are asked in a day:
-    /// of two that meet, the later one stays.
+    /// The place of its resolution. A few places are enough for the questions of a day; the later of
+    /// two questions with the same place replaces the earlier one.
     pub fn slot(&self, env: &Env) -> u8 {
         let mut hash = DefaultHasher::new();
         hash.write(&self.words);
-        // Whoever goes from one configuration to another and back meets both again.
+        // Switching between two configurations must not replace each other's resolutions.
         env.var_unrecorded("HALLPASS_CONFIG").hash(&mut hash);
         let [slot, ..] = hash.finish().to_le_bytes();
         slot
     }
 
-    /// The whole question, to be compared with a later one.
-    pub fn written(&self, env: &Env, files: [Option<&str>; 2]) -> Vec<u8> {
+    /// The whole question, for a comparison with a later one.
+    pub fn encode(&self, env: &Env, files: [Option<&str>; 2]) -> Vec<u8> {
         let mut parts = Parts(self.words.clone());
         let names = env.asked_for();
         parts.add(Some(&names.len().to_le_bytes()));
@@ -69,19 +69,20 @@ impl Question {
         parts.0
     }
 
-    /// Whether it is the one that was written. The files are read last, and only then.
-    pub fn is(
+    /// Whether it equals an encoded one. `files_are` reads the files, and is called only if everything
+    /// else is equal.
+    pub fn equals(
         &self,
-        written: &[u8],
+        encoded: &[u8],
         env: &Env,
         files_are: impl FnOnce([Option<&[u8]>; 2]) -> bool,
     ) -> bool {
-        let same = || -> Result<bool, Cut> {
-            let Some(rest) = written.strip_prefix(self.words.as_slice()) else {
+        let same = || -> Result<bool, Malformed> {
+            let Some(rest) = encoded.strip_prefix(self.words.as_slice()) else {
                 return Ok(false);
             };
             let mut rest = Rest(rest);
-            let count = rest.bytes()?.try_into().map_err(|_| Cut)?;
+            let count = rest.bytes()?.try_into().map_err(|_| Malformed)?;
             for _ in 0..usize::from_le_bytes(count) {
                 let value = env.var_unrecorded(rest.text()?);
                 if rest.part()? != value.map(|value| value.as_encoded_bytes()) {
@@ -97,7 +98,7 @@ impl Question {
 
 const VERSION: &[u8] = env!("CARGO_PKG_VERSION").as_bytes();
 
-/// What a question came to.
+/// The result of resolving a question.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resolution {
     pub record: RecordName,
@@ -106,15 +107,15 @@ pub struct Resolution {
     pub username: String,
     /// See [`crate::credential::Credential::bearer`].
     pub bearer: bool,
-    /// How the command replies, in its own words.
+    /// How the command replies; only that command knows the values.
     pub reply_style: String,
-    /// What a tool hands over for the same resource goes before: while this is there, all of it
-    /// comes to something else.
+    /// A record of credentials that the tool stored for the same resource, which take precedence.
+    /// While this record exists, the resolution doesn't apply.
     pub shadowed_by: Option<RecordName>,
 }
 
 impl Resolution {
-    pub fn written(&self) -> Zeroizing<Vec<u8>> {
+    pub fn encode(&self) -> Zeroizing<Vec<u8>> {
         let Self {
             record,
             token,
@@ -137,23 +138,23 @@ impl Resolution {
         Zeroizing::new(parts.0)
     }
 
-    pub fn read(written: &[u8]) -> Option<Self> {
-        let mut rest = Rest(written);
-        let mut read = || -> Result<Self, Cut> {
+    pub fn decode(encoded: &[u8]) -> Option<Self> {
+        let mut rest = Rest(encoded);
+        let mut read = || -> Result<Self, Malformed> {
             Ok(Self {
-                record: RecordName::session_named(rest.text()?).ok_or(Cut)?,
+                record: RecordName::session_named(rest.text()?).ok_or(Malformed)?,
                 token: match rest.bytes()? {
                     b"access" => TokenKind::Access,
                     b"id" => TokenKind::Id,
-                    _ => return Err(Cut),
+                    _ => return Err(Malformed),
                 },
                 username: rest.text()?.to_owned(),
                 bearer: rest.bytes()? == [1],
                 reply_style: rest.text()?.to_owned(),
                 shadowed_by: match rest.part()? {
                     Some(name) => {
-                        let name = std::str::from_utf8(name).map_err(|_| Cut)?;
-                        Some(RecordName::stored_credentials_named(name).ok_or(Cut)?)
+                        let name = std::str::from_utf8(name).map_err(|_| Malformed)?;
+                        Some(RecordName::stored_credentials_named(name).ok_or(Malformed)?)
                     }
                     None => None,
                 },
@@ -164,11 +165,11 @@ impl Resolution {
     }
 }
 
-/// Parts one after the other, each behind its length.
+/// Parts, each preceded by its length.
 #[derive(Default)]
 struct Parts(Vec<u8>);
 
-/// In the place of a length: there is none, which is not the same as an empty one.
+/// The length of an absent part, which differs from an empty one.
 const ABSENT: u32 = u32::MAX;
 
 impl Parts {
@@ -181,30 +182,30 @@ impl Parts {
 
 struct Rest<'r>(&'r [u8]);
 
-/// There is no such part, or it is none of its kind.
-struct Cut;
+/// A part is missing or has the wrong type.
+struct Malformed;
 
 impl<'r> Rest<'r> {
-    /// The next part, which may be an absent one.
-    fn part(&mut self) -> Result<Option<&'r [u8]>, Cut> {
-        let (len, rest) = self.0.split_first_chunk().ok_or(Cut)?;
+    /// The next part; `None` if it is absent.
+    fn part(&mut self) -> Result<Option<&'r [u8]>, Malformed> {
+        let (len, rest) = self.0.split_first_chunk().ok_or(Malformed)?;
         let len = u32::from_le_bytes(*len);
         if len == ABSENT {
             self.0 = rest;
             return Ok(None);
         }
-        let len = usize::try_from(len).map_err(|_| Cut)?;
-        let (part, rest) = rest.split_at_checked(len).ok_or(Cut)?;
+        let len = usize::try_from(len).map_err(|_| Malformed)?;
+        let (part, rest) = rest.split_at_checked(len).ok_or(Malformed)?;
         self.0 = rest;
         Ok(Some(part))
     }
 
-    fn bytes(&mut self) -> Result<&'r [u8], Cut> {
-        self.part()?.ok_or(Cut)
+    fn bytes(&mut self) -> Result<&'r [u8], Malformed> {
+        self.part()?.ok_or(Malformed)
     }
 
-    fn text(&mut self) -> Result<&'r str, Cut> {
-        std::str::from_utf8(self.bytes()?).map_err(|_| Cut)
+    fn text(&mut self) -> Result<&'r str, Malformed> {
+        std::str::from_utf8(self.bytes()?).map_err(|_| Malformed)
     }
 }
 
@@ -224,13 +225,13 @@ mod tests {
     }
 
     #[test]
-    fn a_question_is_itself_and_no_other() {
+    fn a_question_equals_only_itself() {
         let asked = question(&["get-token", "corp"]);
         let files = [None, Some("x = 1")];
-        let written = asked.written(&env(&[("A", "1")]), files);
+        let encoded = asked.encode(&env(&[("A", "1")]), files);
         let is = |question: &Question, vars: &[(&str, &str)], files: [Option<&str>; 2]| {
-            question.is(&written, &env(vars), |were| {
-                were == files.map(|file| file.map(str::as_bytes))
+            question.equals(&encoded, &env(vars), |contents| {
+                contents == files.map(|file| file.map(str::as_bytes))
             })
         };
         assert!(is(&asked, &[("A", "1")], files));
@@ -290,31 +291,34 @@ mod tests {
             assert!(!is(&question(words), vars, files), "{why}");
         }
         assert!(
-            !asked.is(&[&written[..], b"x"].concat(), &env(&[("A", "1")]), |_| {
+            !asked.equals(&[&encoded[..], b"x"].concat(), &env(&[("A", "1")]), |_| {
                 true
             })
         );
-        for len in 0..written.len() {
+        for len in 0..encoded.len() {
             assert!(
-                !asked.is(&written[..len], &env(&[("A", "1")]), |_| true),
+                !asked.equals(&encoded[..len], &env(&[("A", "1")]), |_| true),
                 "{len}"
             );
         }
     }
 
     #[test]
-    fn another_edition_asks_another_question() {
-        let written = question(&["a"]).written(&env(&[]), [None, None]);
-        // Its reply_style, the presets, the version: the first bytes behind the length.
+    fn another_program_version_asks_another_question() {
+        let encoded = question(&["a"]).encode(&env(&[]), [None, None]);
+        // The format, the presets and the version follow the length.
         for at in 4..4 + 1 + 8 + VERSION.len() {
-            let mut changed = written.clone();
+            let mut changed = encoded.clone();
             changed[at] ^= 1;
-            assert!(!question(&["a"]).is(&changed, &env(&[]), |_| true), "{at}");
+            assert!(
+                !question(&["a"]).equals(&changed, &env(&[]), |_| true),
+                "{at}"
+            );
         }
     }
 
     #[test]
-    fn a_resolution_is_read_as_it_was_written_or_not_at_all() {
+    fn a_resolution_decodes_to_itself_and_damage_is_detected() {
         let resolution = Resolution {
             record: RecordName::session(b"x"),
             token: TokenKind::Id,
@@ -326,11 +330,11 @@ mod tests {
                 "https://registry.example",
             )),
         };
-        let written = resolution.written();
-        assert_eq!(Resolution::read(&written), Some(resolution));
-        for len in 0..written.len() {
-            assert_eq!(Resolution::read(&written[..len]), None, "{len}");
+        let encoded = resolution.encode();
+        assert_eq!(Resolution::decode(&encoded), Some(resolution));
+        for len in 0..encoded.len() {
+            assert_eq!(Resolution::decode(&encoded[..len]), None, "{len}");
         }
-        assert_eq!(Resolution::read(&[&written[..], b"x"].concat()), None);
+        assert_eq!(Resolution::decode(&[&encoded[..], b"x"].concat()), None);
     }
 }

@@ -1,8 +1,8 @@
-//! A tool that asks for the credentials of many resources: a provider's token where one opens the
-//! resource, else what the tool handed over.
+//! Serves tools that ask for credentials of many resources: with a provider's token if the resource
+//! has a provider, otherwise with the credentials that the tool stored.
 //!
-//! What tools share is here, and nothing that one of them alone does. Nothing is read and nothing
-//! is opened before the tool's request has been understood.
+//! Only code that several tools share belongs here. No file is read before the tool's request has
+//! been parsed.
 
 use std::cell::OnceCell;
 use std::ffi::OsString;
@@ -29,21 +29,21 @@ use crate::wire::{Protocol, password_of};
 
 /// A tool that is being served.
 pub(crate) struct Served<'p> {
-    /// Under this name what it handed over is kept.
+    /// Its credentials are stored under this name.
     pub(crate) name: &'static str,
     pub(crate) prepared: &'p Prepared<'p>,
-    /// The settings with nobody to ask: a kept token, and a refresh, need nobody.
+    /// The settings with prompting disabled: a cached token or a refresh needs no person.
     pub(crate) unattended: &'p Settings,
 }
 
-/// A provider's answer for what a tool wants to reach.
+/// The provider and the account for a resource.
 pub(crate) struct MatchedAccount {
     pub(crate) found: Match,
     pub(crate) account: String,
 }
 
 impl MatchedAccount {
-    /// By the first entry that fits.
+    /// The account of the first matching entry.
     pub(crate) fn first(found: Match) -> Self {
         let account = label(found.account.as_deref());
         Self { found, account }
@@ -69,25 +69,25 @@ impl<E: Into<Error>> From<E> for ServeError {
 }
 
 impl From<ServeError> for Refusal {
-    fn from(stop: ServeError) -> Self {
-        match stop {
+    fn from(error: ServeError) -> Self {
+        match error {
             ServeError::Refused(refusal) => *refusal,
             ServeError::Failed(error) => refusal(&error),
         }
     }
 }
 
-/// What stays when a request has been answered.
+/// The results of a request that are used after the reply.
 #[derive(Default)]
 pub(crate) struct AfterReply<'p> {
-    /// Who was asked for it: a tab may be waiting.
+    /// The account that signed in: its browser tab may be waiting for the result.
     pub(crate) asked: Option<Account<'p>>,
-    /// What the question came to, where it would come to the same again.
+    /// The resolution, if the same question always resolves to it.
     pub(crate) resolution: Option<Resolution>,
 }
 
 /// Serves one run of a tool's protocol. The tool has its reply before a waiting browser tab is
-/// told how it ended. `question` says which requests may be answered as they were before.
+/// told the result. `question` returns the question of a request whose answer may be remembered.
 pub(crate) fn serve<'e>(
     env: &'e Env,
     name: &'static str,
@@ -101,7 +101,7 @@ pub(crate) fn serve<'e>(
     let unattended = OnceCell::new();
     let mut outcome = AfterReply::default();
     let mut recall = None;
-    let mut answered = |request: &Request| -> Result<Reply, Refusal> {
+    let mut respond = |request: &Request| -> Result<Reply, Refusal> {
         recall = question(request);
         let Want {
             token: _,
@@ -130,7 +130,7 @@ pub(crate) fn serve<'e>(
         answer(&served, request, &mut outcome)
     };
     let args = operation.map_or(&[][..], std::slice::from_ref);
-    let ended = answer::call(env, args, |call| protocol.serve(call, &mut answered));
+    let result = answer::call(env, args, |call| protocol.serve(call, &mut respond));
     let AfterReply { asked, resolution } = &outcome;
     if let Some(account) = asked {
         account.tell_tab();
@@ -139,47 +139,48 @@ pub(crate) fn serve<'e>(
     {
         recall.remember(prepared, resolution);
     }
-    ended
+    result
 }
 
-/// What a tool's command works with, where its request may rule out that anybody is asked.
+/// The configuration and the store for a tool's request. `is_unattended` disables prompts, unless the
+/// command line enables them.
 pub(crate) fn prepared<'e>(
     env: &'e Env,
     common: &Common,
     asking: &Asking,
-    nobody: bool,
+    is_unattended: bool,
 ) -> Result<Prepared<'e>, Error> {
     let asking = Asking {
         flow: asking.flow,
         interactive: match asking.interactive {
-            None if nobody => Some(Interactive::Never),
-            said => said,
+            None if is_unattended => Some(Interactive::Never),
+            given => given,
         },
     };
     Prepared::new(env, common, Some(&asking))
 }
 
 impl<'p> Served<'p> {
-    /// A token of who is opened, without asking anybody where that is possible. `what` names what
-    /// it is for, and `resource` for what; who was asked stays in `asked`, for a tab may be
-    /// waiting.
+    /// A token of the matched account. A person is asked only if there is no other way. `what`
+    /// describes the purpose for the sign-in prompt. `asked` keeps the account: its browser tab may
+    /// still be waiting for the result.
     pub(crate) fn token(
         &self,
-        opened: &MatchedAccount,
+        matched: &MatchedAccount,
         want: &Want,
         resource: &ResourceName,
         what: impl Fn(&Settings) -> String,
-        nobody_may_be_asked: impl FnOnce() -> bool,
+        is_unattended: impl FnOnce() -> bool,
         asked: &mut Option<Account<'p>>,
     ) -> Result<Versioned<Session>, session::Error> {
         let unattended = self.unattended;
         let account = |settings| -> Result<_, session::Error> {
-            let account = self.account(opened, settings, &what(settings))?;
+            let account = self.account(matched, settings, &what(settings))?;
             Ok(account.at(resource.clone()))
         };
         let first = asked.insert(account(unattended)?);
         match first.token(want) {
-            Err(session::Error::SignInNeeded { .. }) if self.may_ask(nobody_may_be_asked)? => {
+            Err(session::Error::SignInNeeded { .. }) if self.may_ask(is_unattended)? => {
                 let attended = &self.prepared.config.settings;
                 asked.insert(account(attended)?).token(want)
             }
@@ -187,10 +188,10 @@ impl<'p> Served<'p> {
         }
     }
 
-    /// Whether a person may be asked now. Where nothing is kept, each call would ask anew.
-    fn may_ask(&self, nobody_may_be_asked: impl FnOnce() -> bool) -> Result<bool, session::Error> {
-        if self.prepared.config.settings.interactive == Interactive::Never || nobody_may_be_asked()
-        {
+    /// Whether a person may be asked now. If sessions aren't saved, each call would ask again, so that
+    /// is an error.
+    fn may_ask(&self, is_unattended: impl FnOnce() -> bool) -> Result<bool, session::Error> {
+        if self.prepared.config.settings.interactive == Interactive::Never || is_unattended() {
             return Ok(false);
         }
         if self.prepared.store.place()? == Place::None {
@@ -201,11 +202,11 @@ impl<'p> Served<'p> {
 
     pub(crate) fn account(
         &self,
-        opened: &MatchedAccount,
+        matched: &MatchedAccount,
         settings: &'p Settings,
         what: &str,
     ) -> Result<Account<'p>, session::Error> {
-        let MatchedAccount { found, account } = opened;
+        let MatchedAccount { found, account } = matched;
         let context = Context {
             settings,
             ..self.prepared.context()
@@ -215,27 +216,26 @@ impl<'p> Served<'p> {
         Ok(Account::new(context, provider, account, login)?.wanted_for(what))
     }
 
-    /// The session of who is opened, as it is kept now.
+    /// The stored session of the matched account.
     pub(crate) fn session(
         &self,
-        opened: &MatchedAccount,
+        matched: &MatchedAccount,
     ) -> Result<Option<Session>, session::Error> {
-        let account = self.account(opened, self.unattended, "")?;
-        Ok(account.served_session()?.map(|kept| kept.value))
+        let account = self.account(matched, self.unattended, "")?;
+        Ok(account.served_session()?.map(|session| session.value))
     }
 
-    /// The accounts of a provider that somebody has signed in to. What cannot be opened is
-    /// nobody's.
+    /// The accounts of a provider that are signed in. A session that can't be decrypted is skipped.
     pub(crate) fn signed_in(&self, provider: &Provider) -> Result<Vec<String>, StoreError> {
         self.prepared.signed_in(provider)
     }
 
-    /// What the tool handed over for a realm.
+    /// The credentials that the tool stored for a realm.
     pub(crate) fn kept(&self, realm: &str) -> StoredCredentials<'p> {
         StoredCredentials::new(&self.prepared.store, self.name, realm)
     }
 
-    /// What it handed over for a realm and can use.
+    /// A stored credential for a realm that the tool can use.
     pub(crate) fn find(
         &self,
         realm: &str,
@@ -246,15 +246,15 @@ impl<'p> Served<'p> {
         self.kept(realm).find(wanted, takes_authtype, now)
     }
 
-    /// Stores what the tool hands over. Where nothing is stored it says so, also where nothing is
-    /// meant to be: the tool has just told the user nothing.
+    /// Stores a credential for the tool. Warns if it cannot be stored, even if the store is set to
+    /// "none", because the tool itself doesn't tell the user.
     pub(crate) fn keep(
         &self,
         realm: &str,
-        handed: StoredCredential,
+        credential: StoredCredential,
     ) -> Result<StoreOutcome, StoreError> {
-        let kept = self.kept(realm).keep(handed)?;
-        if kept == StoreOutcome::NowhereToStore {
+        let outcome = self.kept(realm).keep(credential)?;
+        if outcome == StoreOutcome::NowhereToStore {
             let why = if self.unattended.store == Setting::None {
                 "the store is set to \"none\""
             } else {
@@ -265,7 +265,7 @@ impl<'p> Served<'p> {
                  only you can read, set `store = \"file\"` in config.toml or HALLPASS_STORE=file"
             ));
         }
-        Ok(kept)
+        Ok(outcome)
     }
 }
 
@@ -273,7 +273,7 @@ pub(crate) fn label(account: Option<&str>) -> String {
     account.unwrap_or(DEFAULT_ACCOUNT).to_owned()
 }
 
-/// Whether it names the session's token, or names none.
+/// Whether its secret is the session's token, or it has no secret.
 pub(crate) fn has_secret_of(credential: &StoredCredential, session: &Session) -> bool {
     let token = &session.tokens;
     let is_basic = credential

@@ -1,7 +1,7 @@
-//! Credentials that a tool handed over to be kept: any realm, any user name, also empty ones.
+//! Credentials that tools store: for any realm and any user name, including empty ones.
 //!
-//! One sealed record a tool and realm holds its list, newest first. What one tool handed over is
-//! never seen by another. It knows nothing of sessions: a provider's token is not kept here.
+//! Each tool and realm has one encrypted record with a list, newest first. A tool never sees the
+//! credentials of another. Tokens of providers are stored in sessions, not here.
 
 use std::time::{Duration, Instant};
 
@@ -12,12 +12,12 @@ use crate::credential::StoredCredential;
 use crate::secret::Secret;
 use crate::store::{LockKind, Place, RecordName, Store, StoreError, Versioned};
 
-/// What is waited for: another process that writes one small record.
+/// Longer than another process takes to write a small record.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// More than a list of passwords takes; it is made greater where a list is.
+/// Enough for most lists of passwords; a longer list gets more.
 const ROOM: usize = 16 << 10;
 
-/// What one tool has handed over for one realm.
+/// The credentials that one tool stored for one realm.
 #[derive(Debug)]
 pub struct StoredCredentials<'a> {
     store: &'a Store,
@@ -26,7 +26,7 @@ pub struct StoredCredentials<'a> {
     name: RecordName,
 }
 
-/// One credential that a tool handed over, without its secret.
+/// A stored credential without its secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listed {
     pub realm: String,
@@ -34,7 +34,7 @@ pub struct Listed {
     pub username: Option<String>,
 }
 
-/// What became of something that was to be kept.
+/// The result of storing a credential.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StoreOutcome {
     Stored,
@@ -43,7 +43,7 @@ pub enum StoreOutcome {
 }
 
 impl<'a> StoredCredentials<'a> {
-    /// `realm` is written so that one realm has one spelling.
+    /// `realm` must be in its canonical spelling.
     pub fn new(store: &'a Store, tool: &'static str, realm: &str) -> Self {
         Self {
             store,
@@ -53,13 +53,13 @@ impl<'a> StoredCredentials<'a> {
         }
     }
 
-    /// The record that they are in.
+    /// The record that holds them.
     pub fn record(&self) -> &RecordName {
         &self.name
     }
 
-    /// The newest one that has all that `wanted` has, and that the tool can use. One whose time is
-    /// over comes last: git still takes its user name and its refresh token.
+    /// The newest credential that matches `wanted` and that the tool can use. Expired credentials come
+    /// last: git still uses their user name and refresh token.
     pub fn find(
         &self,
         wanted: &StoredCredential,
@@ -69,22 +69,22 @@ impl<'a> StoredCredentials<'a> {
         let usable = |one: &StoredCredential| {
             one.password.is_some() || (takes_authtype && one.credential.is_some())
         };
-        let is_over = |one: &StoredCredential| {
+        let is_expired = |one: &StoredCredential| {
             one.expires_at
                 .is_some_and(|expires_at| expires_at <= now.unix_timestamp())
         };
         let list = self.list()?.map_or_else(Vec::new, |kept| kept.value.items);
-        let (mut over, mut good): (Vec<_>, Vec<_>) = list
+        let (mut expired, mut valid): (Vec<_>, Vec<_>) = list
             .into_iter()
             .map(StoredCredential::from)
             .filter(|one| fits(wanted, one, Secrets::Ignored) && usable(one))
-            .partition(is_over);
-        good.append(&mut over);
-        Ok(good.into_iter().next())
+            .partition(is_expired);
+        valid.append(&mut expired);
+        Ok(valid.into_iter().next())
     }
 
-    /// Keeps one, in the place of an older one of the same user and path. What is kept already is
-    /// not written again: git hands over on each success.
+    /// Stores a credential, in place of an older one with the same user name and path. An equal one
+    /// isn't written again, because git stores its credential after each success.
     pub fn keep(&self, one: StoredCredential) -> Result<StoreOutcome, StoreError> {
         let kept = self.list()?;
         let held = |kept: &Versioned<List>| {
@@ -106,8 +106,8 @@ impl<'a> StoredCredentials<'a> {
         Ok(StoreOutcome::Stored)
     }
 
-    /// Forgets all that have what `refused` has, its password too: an old password never removes
-    /// a newer one.
+    /// Removes all credentials that match `refused`, including its password: a refused old password
+    /// never removes a newer one.
     pub fn forget(&self, refused: &StoredCredential) -> Result<(), StoreError> {
         let matches = |item: &Item| {
             fits(
@@ -150,8 +150,8 @@ impl<'a> StoredCredentials<'a> {
     }
 }
 
-/// All that one tool has handed over and that can be read now. The names of records tell nothing,
-/// so each is opened; one that cannot be is left out, and the first error of the store is told.
+/// All readable credentials that one tool stored, and the store's first error. The names of records
+/// are hashes, so each record is decrypted.
 pub fn listed(store: &Store, tool: &str) -> (Vec<Listed>, Option<StoreError>) {
     let mut found = Vec::new();
     let records = match store.stored_credentials() {
@@ -178,7 +178,7 @@ pub fn listed(store: &Store, tool: &str) -> (Vec<Listed>, Option<StoreError>) {
             ) => {
                 first_error.get_or_insert(error);
             }
-            // A keyring that is locked is not asked again for each of them.
+            // A locked keyring is not asked again for each record.
             Err(error) => return (found, Some(error)),
         }
     }
@@ -196,8 +196,8 @@ enum Secrets {
     Ignored,
 }
 
-/// Whether `one` has all that `wanted` has; what that leaves open fits everything. An empty text
-/// is not open: it fits an empty text (git's `credential_match`).
+/// Whether `one` has every value that `wanted` has. A missing value matches anything, but an empty
+/// text matches only an empty text (git's `credential_match`).
 fn fits(wanted: &StoredCredential, one: &StoredCredential, secrets: Secrets) -> bool {
     fn same<T: PartialEq>(wanted: Option<&T>, have: Option<&T>) -> bool {
         wanted.is_none() || wanted == have
@@ -211,7 +211,7 @@ fn fits(wanted: &StoredCredential, one: &StoredCredential, secrets: Secrets) -> 
 
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct List {
-    /// Whose it is, for what the record is named by tells nothing. Older records do not say it.
+    /// The record's owner, because its name is a hash. Older records lack this.
     #[serde(default)]
     tool: Option<String>,
     #[serde(default)]
@@ -220,7 +220,7 @@ struct List {
     items: Vec<Item>,
 }
 
-/// The form in the record.
+/// A credential in a record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Item {
     path: Option<String>,
@@ -236,7 +236,7 @@ struct Item {
 }
 
 impl Item {
-    /// At least as many bytes as it takes in the record, whose texts are escaped.
+    /// An upper limit of its size in the record, where texts are escaped.
     fn room(&self) -> usize {
         let secret = |text: &Option<Secret<String>>| text.as_ref().map_or(0, |s| s.expose().len());
         let plain = |text: &Option<String>| text.as_ref().map_or(0, String::len);
@@ -296,7 +296,7 @@ impl From<Item> for StoredCredential {
     }
 }
 
-/// A record is sealed as a whole: only there are secrets serialized.
+/// Secrets are serialized only here: the whole record is encrypted.
 #[expect(clippy::ref_option, reason = "serde passes a reference to the field")]
 fn exposed<S: serde::Serializer>(
     secret: &Option<Secret<String>>,
@@ -342,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn an_old_password_never_removes_a_newer_one_and_a_host_alone_removes_all() {
+    fn an_old_password_never_removes_a_newer_one_but_a_host_alone_removes_all() {
         let folder = tempfile::tempdir().unwrap();
         let store = store(folder.path());
         let kept = StoredCredentials::new(&store, "git", "https://git.example");
@@ -376,7 +376,7 @@ mod tests {
     }
 
     #[test]
-    fn empty_is_a_name_and_a_path_is_the_whole_path() {
+    fn an_empty_user_name_counts_and_a_path_matches_as_a_whole() {
         let folder = tempfile::tempdir().unwrap();
         let store = store(folder.path());
         let kept = StoredCredentials::new(&store, "git", "https://git.example");
@@ -404,7 +404,7 @@ mod tests {
     }
 
     #[test]
-    fn one_whose_time_is_over_comes_after_one_that_is_good() {
+    fn an_expired_credential_comes_after_a_valid_one() {
         let folder = tempfile::tempdir().unwrap();
         let store = store(folder.path());
         let kept = StoredCredentials::new(&store, "git", "https://git.example");
@@ -427,7 +427,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_tool_cannot_send_is_not_found() {
+    fn a_credential_that_the_tool_cannot_send_is_not_found() {
         let folder = tempfile::tempdir().unwrap();
         let store = store(folder.path());
         let kept = StoredCredentials::new(&store, "git", "https://git.example");
@@ -443,7 +443,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_already_is_not_written_again() {
+    fn an_equal_credential_is_not_written_again() {
         let folder = tempfile::tempdir().unwrap();
         let store = store(folder.path());
         let kept = StoredCredentials::new(&store, "git", "https://git.example");

@@ -1,4 +1,4 @@
-//! Which provider and account a command line means, and the command that signs in to it.
+//! The provider and the account that a command line selects, and the command that signs in to them.
 
 use crate::arguments::{AdHocArgs, Target};
 use crate::error::Error;
@@ -11,7 +11,7 @@ use crate::shell::quoted;
 /// The name by which the configuration knows `hallpass get-token`.
 pub(crate) const GET_TOKEN: &str = "get-token";
 
-/// What the command line's target comes to.
+/// The provider and the account that the command line selects.
 pub(crate) struct SelectedAccount {
     pub(crate) provider: Provider,
     pub(crate) account: String,
@@ -20,7 +20,7 @@ pub(crate) struct SelectedAccount {
     pub(crate) login: LoginLine,
 }
 
-/// Finds the provider and the account that the command line means.
+/// Finds the provider and the account that the command line selects.
 pub(crate) fn select_account(
     config: &Config,
     Target { target, account }: &Target,
@@ -36,7 +36,7 @@ pub(crate) fn select_account(
         resources,
         audience,
     } = ad_hoc;
-    let asked = ProviderOverrides {
+    let overrides = ProviderOverrides {
         client_secret_file: client_secret_file.clone(),
         scopes: scopes.clone(),
         redirect_uri: redirect_uri.clone(),
@@ -50,19 +50,19 @@ pub(crate) fn select_account(
     let provider = match (issuer_url, client_id, target) {
         (Some(_), _, Some(_)) => {
             return Err(Error::Usage(
-                "--issuer-url describes a provider by itself: leave PROVIDER out".to_owned(),
+                "--issuer-url already describes a provider: omit PROVIDER".to_owned(),
             ));
         }
-        (Some(issuer), Some(client_id), None) => config.ad_hoc(issuer, client_id, asked)?,
+        (Some(issuer), Some(client_id), None) => config.ad_hoc(issuer, client_id, overrides)?,
         (None, Some(_), _) | (Some(_), None, _) => {
             return Err(Error::Usage(
-                "--issuer-url and --client-id go together".to_owned(),
+                "--issuer-url and --client-id must be used together".to_owned(),
             ));
         }
         (None, None, None) => {
             let mut provider = config.only_provider()?;
             provider.takes_broader_token = true;
-            asked.of(provider)?
+            overrides.of(provider)?
         }
         (None, None, Some(target)) if target.contains("://") => {
             let url = crate::provider::web_url::parse(target)
@@ -73,13 +73,13 @@ pub(crate) fn select_account(
             username = found.username;
             token = found.token;
             of_resource = found.account;
-            asked.of(found.provider)?
+            overrides.of(found.provider)?
         }
         (None, None, Some(name)) => {
             let mut provider = config.provider(name)?;
             // The token goes to the user, who asked for no other scopes.
             provider.takes_broader_token = true;
-            asked.of(provider)?
+            overrides.of(provider)?
         }
     };
     let account = account
@@ -110,7 +110,7 @@ pub(crate) fn pairs(texts: &[String]) -> Result<Vec<(String, String)>, Error> {
         .collect()
 }
 
-/// What a person types to sign in to an account of a configured provider.
+/// The command that signs in to an account of a configured provider.
 pub(crate) fn login_of(provider: &Provider, account: &str) -> LoginLine {
     let line = |account| login_line(provider, account, &AdHocArgs::default());
     LoginLine {
@@ -119,7 +119,7 @@ pub(crate) fn login_of(provider: &Provider, account: &str) -> LoginLine {
     }
 }
 
-/// The command that signs in to the same account, for hints: it can be copied as it stands.
+/// The command that signs in to an account, for hints.
 pub(crate) fn login_line(provider: &Provider, account: &str, ad_hoc: &AdHocArgs) -> String {
     let mut words = vec!["hallpass".to_owned(), "login".to_owned()];
     let mut add = |flag: &str, value: &str| {

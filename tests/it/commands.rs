@@ -303,7 +303,7 @@ fn logout_of_all_removes_what_tools_handed_over_and_of_one_does_not() {
     let typed = format!("{host}username=me\npassword=typed\n");
     scene.sandbox.git("store", &typed).succeeds();
     let status = || scene.sandbox.run(&["status"]).stdout;
-    let shown = "passwords that tools handed over: for 1 server(s)";
+    let shown = "passwords stored by tools: for 1 server(s)";
     assert!(status().contains(shown), "{}", status());
 
     scene.sandbox.run(&["logout", "corp", "--all"]).succeeds();

@@ -75,7 +75,7 @@ impl Planted {
             record: resolution.record,
             ..before
         };
-        let sealed = changed.written();
+        let sealed = changed.encode();
         store(&scene).remember(slot, &question, sealed).unwrap();
         assert_eq!(ask(&scene), wrong, "the positive control");
         Some(Self {
@@ -137,7 +137,7 @@ fn at(scene: &Scene, slot: u8) -> Option<(Vec<u8>, Resolution)> {
     let data = AtHand::open(&scene.sandbox.data_dir()).ok()??;
     let remembered = data.remembered(slot).ok()??;
     let answer = data.answer(&remembered).ok()??;
-    Some((remembered.question().to_vec(), Resolution::read(&answer)?))
+    Some((remembered.question().to_vec(), Resolution::decode(&answer)?))
 }
 
 #[track_caller]
@@ -359,7 +359,7 @@ fn what_another_edition_remembered_is_not_believed() {
     for place in 4..4 + 1 + 8 + 5 {
         let mut other = question.clone();
         other[place] ^= 1;
-        let sealed = resolution.written();
+        let sealed = resolution.encode();
         store(&planted.scene)
             .remember(slot, &other, sealed)
             .unwrap();
@@ -377,7 +377,7 @@ fn what_stands_under_another_name_or_was_sealed_with_another_key_is_not_believed
     let next = slot.wrapping_add(1);
     let store_of = store(&planted.scene);
     store_of
-        .remember(next, &question, resolution.written())
+        .remember(next, &question, resolution.encode())
         .unwrap();
     let folder = planted.file.parent().unwrap();
     fs::copy(folder.join(format!("{next:02x}")), &planted.file).unwrap();
@@ -387,7 +387,7 @@ fn what_stands_under_another_name_or_was_sealed_with_another_key_is_not_believed
     let (other, _) = Scene::signed_in();
     let foreign = store(&other);
     foreign
-        .remember(slot, &question, resolution.written())
+        .remember(slot, &question, resolution.encode())
         .unwrap();
     let foreign = other.sandbox.data_dir().join("resolutions");
     fs::copy(foreign.join(format!("{slot:02x}")), &planted.file).unwrap();

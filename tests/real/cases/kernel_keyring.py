@@ -138,7 +138,7 @@ def switched_off_nothing_of_it_is_used(rig):
     before = ("strace", "-f", "-qq", "-o", trace, "-e", "trace=keyctl,add_key,request_key")
     assert answer(rig, provider, before=before) == token
     assert trace.read_text(encoding="utf-8") == ""
-    assert kernel_keyring(rig) == "switched off"
+    assert kernel_keyring(rig) == "disabled"
 
 
 def forbidden(rig, error):
@@ -150,7 +150,7 @@ def forbidden(rig, error):
     assert answer(rig, provider, before=behind) == token
     assert rig.sandbox.hallpass("get-token", "--force-refresh", *asks(provider), before=behind).token != token
     status = rig.sandbox.hallpass("status", before=behind).ended(0)
-    assert f"kernel keyring: goes unused: {words_for(error)}" in status.stdout, status.stdout
+    assert f"kernel keyring: unavailable: {words_for(error)}" in status.stdout, status.stdout
     rig.sandbox.hallpass("lock", before=behind).ended(0)
     assert len(rig.sandbox.tabs()) == 1
 
