@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use crate::env::Env;
 use crate::error::Error;
 use crate::report::Exit;
+use crate::terminal::print;
 use crate::tools;
 
 pub(super) fn command(name: &'static str) -> clap::Command {
@@ -20,7 +21,13 @@ pub(super) fn run(env: &Env, words: &[OsString]) -> Result<ExitCode, Error> {
     if let Some((name, rest)) = words.split_first()
         && let Some(tool) = tools::ALL.iter().find(|tool| name == tool.name())
     {
-        return tool.diagnose(env, rest);
+        let findings = tool.checks(env, rest)?;
+        print(findings.text());
+        return Ok(if findings.has_problem() {
+            Exit::Failed.into()
+        } else {
+            Exit::Answered.into()
+        });
     }
     // `--help`, or an unknown tool.
     let name = OsString::from("hallpass doctor");

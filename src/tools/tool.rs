@@ -6,8 +6,8 @@ use std::process::ExitCode;
 
 use crate::env::Env;
 use crate::error::Error;
-use crate::report::{Exit, Report, printable};
-use crate::terminal::print;
+use crate::report::{Report, printable};
+use crate::setup::program;
 
 /// A program that asks hallpass for credentials. Everything about it is in one folder.
 pub trait Tool: Sync {
@@ -39,14 +39,23 @@ pub trait Tool: Sync {
     /// The arguments of `hallpass doctor NAME`, with their help.
     fn doctor_command(&self) -> clap::Command;
 
-    /// Finds out why the tool is denied access. It refreshes no token, asks nobody to sign in, and
-    /// shows a token's claims, but never the token.
-    fn diagnose(&self, env: &Env, words: &[OsString]) -> Result<ExitCode, Error>;
+    /// Finds out why the tool is denied access. It refreshes no token, starts no sign-in, and shows a
+    /// token's claims, but never the token.
+    fn checks(&self, env: &Env, words: &[OsString]) -> Result<Findings, Error>;
+
+    /// The programs that can use hallpass once the tool is set up.
+    fn programs(&self) -> &'static [&'static str];
+
+    /// Whether one of its programs is installed.
+    fn is_installed(&self, env: &Env) -> bool {
+        let mut programs = self.programs().iter();
+        programs.any(|name| program::on_path(env, name).is_some())
+    }
 }
 
 /// The results of a doctor's checks, in order.
-#[derive(Default)]
-pub(crate) struct Findings {
+#[derive(Debug, Default)]
+pub struct Findings {
     text: String,
     has_problem: bool,
 }
@@ -82,17 +91,17 @@ impl Findings {
         self.off(&what, hint.as_deref().unwrap_or_default());
     }
 
-    pub(crate) fn line(&mut self, verdict: &str, what: &str) {
+    fn line(&mut self, verdict: &str, what: &str) {
         let _ = writeln!(self.text, "{verdict:<5} {}", printable(what));
     }
 
-    /// Prints the results. Fails if there is a problem.
-    pub(crate) fn end(self) -> ExitCode {
-        print(&self.text);
-        if self.has_problem {
-            Exit::Failed.into()
-        } else {
-            Exit::Answered.into()
-        }
+    /// One line for each result, with its hint below it.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether there is a problem.
+    pub(crate) fn has_problem(&self) -> bool {
+        self.has_problem
     }
 }

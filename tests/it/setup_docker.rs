@@ -276,6 +276,29 @@ fn the_list_shows_what_is_set_up_and_whether_it_is_in_place() {
 }
 
 #[test]
+fn the_list_names_installed_tools_that_are_not_set_up() {
+    let desk = Desk::new();
+    let folder = desk.link().parent().unwrap().to_owned();
+    let program = |name: &str| format!("{name}{}", std::env::consts::EXE_SUFFIX);
+    for name in ["podman", "kubectl"] {
+        fs::write(folder.join(program(name)), "").unwrap();
+    }
+    let list = || desk.sandbox.run(&["setup", "--list"]);
+    let not_set_up =
+        |tool: &str| format!("not set up: {tool} (see `hallpass setup {tool} --help`)\n");
+    let expected = format!(
+        "nothing is set up\n{}{}",
+        not_set_up("docker"),
+        not_set_up("kubectl")
+    );
+    assert_eq!(list().succeeds().stdout, expected);
+    desk.setup(&["a.example", "--provider", "corp"]).succeeds();
+    let listed = list();
+    assert!(!listed.succeeds().stdout.contains(&not_set_up("docker")));
+    assert!(listed.stdout.ends_with(&not_set_up("kubectl")), "{listed}");
+}
+
+#[test]
 fn docker_hub_is_set_up_under_dockers_name_and_its_host_name() {
     let desk = Desk::new();
     desk.setup(&["docker.io", "--provider", "corp"]).succeeds();

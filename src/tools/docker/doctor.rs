@@ -11,7 +11,6 @@ use crate::arguments::Asking;
 use crate::arguments::{Common, doctor_epilogue};
 use crate::complete;
 use std::collections::BTreeSet;
-use std::process::ExitCode;
 
 use time::Duration;
 
@@ -49,7 +48,7 @@ pub struct Arguments {
     pub common: Common,
 }
 
-pub(crate) fn run(env: &Env, args: &Arguments) -> Result<ExitCode, Error> {
+pub(crate) fn run(env: &Env, args: &Arguments) -> Result<Findings, Error> {
     let asking = Asking {
         interactive: Some(Interactive::Never),
         ..Asking::default()
@@ -115,7 +114,7 @@ pub(crate) fn run(env: &Env, args: &Arguments) -> Result<ExitCode, Error> {
         check_files(env, &home, registry, &docker, &mut findings);
         check_answer(&prepared, registry, &mut findings)?;
     }
-    Ok(findings.end())
+    Ok(findings)
 }
 
 /// The registries on the command line, else those that docker uses hallpass for or that are set up.

@@ -17,7 +17,7 @@ use crate::env::Env;
 use crate::error::Error;
 use crate::serving::recall::Recall;
 use crate::serving::serve;
-use crate::tools::tool::Tool;
+use crate::tools::tool::{Findings, Tool};
 use arguments::{Arguments, NAME, PROGRAM_NAME};
 use protocol::CredentialHelper;
 use resolver::Resolver;
@@ -54,7 +54,11 @@ impl Tool for Docker {
         shared::command::<doctor::Arguments>(NAME)
     }
 
-    fn diagnose(&self, env: &Env, words: &[OsString]) -> Result<ExitCode, Error> {
+    fn programs(&self) -> &'static [&'static str] {
+        &["docker", "podman"]
+    }
+
+    fn checks(&self, env: &Env, words: &[OsString]) -> Result<Findings, Error> {
         doctor::run(env, &shared::parsed("doctor docker", words)?)
     }
 }

@@ -1,7 +1,6 @@
 //! `hallpass doctor git`: finds out why a git server denies access.
 
 use std::collections::BTreeSet;
-use std::process::ExitCode;
 
 use clap::Args;
 use clap_complete::ArgValueCompleter;
@@ -40,7 +39,7 @@ pub struct Arguments {
     pub common: Common,
 }
 
-pub(crate) fn run(env: &Env, args: &Arguments) -> Result<ExitCode, Error> {
+pub(crate) fn run(env: &Env, args: &Arguments) -> Result<Findings, Error> {
     let asking = Asking {
         interactive: Some(Interactive::Never),
         ..Asking::default()
@@ -68,7 +67,7 @@ pub(crate) fn run(env: &Env, args: &Arguments) -> Result<ExitCode, Error> {
     for server in servers {
         check_server(env, &prepared, &server, &mut findings)?;
     }
-    Ok(findings.end())
+    Ok(findings)
 }
 
 /// A git server, and what its URL says beside that.

@@ -28,7 +28,7 @@ use crate::env::Env;
 use crate::error::Error;
 use crate::serving::recall::Recall;
 use crate::serving::serve;
-use crate::tools::tool::Tool;
+use crate::tools::tool::{Findings, Tool};
 use arguments::{Arguments, NAME, PROGRAM_NAME};
 use protocol::CredentialHelper;
 use repository::Repository;
@@ -66,7 +66,11 @@ impl Tool for Git {
         shared::command::<doctor::Arguments>(NAME)
     }
 
-    fn diagnose(&self, env: &Env, words: &[OsString]) -> Result<ExitCode, Error> {
+    fn programs(&self) -> &'static [&'static str] {
+        &["git"]
+    }
+
+    fn checks(&self, env: &Env, words: &[OsString]) -> Result<Findings, Error> {
         doctor::run(env, &shared::parsed("doctor git", words)?)
     }
 }

@@ -11,7 +11,6 @@ mod times;
 mod token;
 
 use std::ffi::OsString;
-use std::process::ExitCode;
 
 use clap::Args;
 use serde_json::Value;
@@ -51,7 +50,7 @@ pub(crate) struct Arguments {
     pub common: Common,
 }
 
-pub(crate) fn run(env: &Env, args: &Arguments) -> Result<ExitCode, Error> {
+pub(crate) fn run(env: &Env, args: &Arguments) -> Result<Findings, Error> {
     // An invalid configuration is an error, not a finding.
     Config::load(env, &flags_of(&args.common, None))?;
     let kubeconfig = Kubeconfig::load(env)?;
@@ -67,7 +66,7 @@ pub(crate) fn run(env: &Env, args: &Arguments) -> Result<ExitCode, Error> {
         Ok(alone) => check_context(env, args, &alone, name, &mut findings)?,
         Err(error) => findings.refused(&error.report()),
     }
-    Ok(findings.end())
+    Ok(findings)
 }
 
 fn check_context(

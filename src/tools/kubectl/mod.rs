@@ -19,7 +19,7 @@ use std::process::ExitCode;
 use crate::arguments::{command, parsed};
 use crate::env::Env;
 use crate::error::Error;
-use crate::tools::tool::Tool;
+use crate::tools::tool::{Findings, Tool};
 use arguments::{Arguments, NAME};
 
 /// The file name under which kubectl starts this program as its plugin.
@@ -60,7 +60,11 @@ impl Tool for Kubectl {
         command::<doctor::Arguments>(NAME)
     }
 
-    fn diagnose(&self, env: &Env, words: &[OsString]) -> Result<ExitCode, Error> {
+    fn programs(&self) -> &'static [&'static str] {
+        &["kubectl"]
+    }
+
+    fn checks(&self, env: &Env, words: &[OsString]) -> Result<Findings, Error> {
         doctor::run(env, &parsed("doctor kubectl", words)?)
     }
 }

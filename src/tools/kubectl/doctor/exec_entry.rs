@@ -12,6 +12,7 @@ use crate::env::Env;
 use crate::error::Error;
 use crate::serving::prepared::Prepared;
 use crate::session::DEFAULT_ACCOUNT;
+use crate::setup::program;
 use crate::tools::tool::Findings;
 
 /// The name of the cluster extension that kubectl passes to a plugin.
@@ -97,10 +98,7 @@ fn is_found(env: &Env, command: &str) -> bool {
     if command.contains(['/', '\\']) {
         return std::path::Path::new(command).is_file();
     }
-    let name = format!("{command}{}", std::env::consts::EXE_SUFFIX);
-    let folders = env.var_os("PATH").map(std::env::split_paths);
-    let mut folders = folders.into_iter().flatten();
-    folders.any(|folder| folder.join(&name).is_file())
+    program::on_path(env, command).is_some()
 }
 
 /// What kubectl tells the plugin about a cluster.
