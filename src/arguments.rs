@@ -52,9 +52,9 @@ pub(crate) fn table(exit_codes: &[(u8, &str)]) -> String {
 
 // The provider for a set-up: a configured one, or the options that describe a new one.
 #[derive(Debug, Default, Clone, Args)]
-#[group(id = "opener", multiple = true)]
+#[group(id = "provider_args", multiple = true)]
 #[command(next_help_heading = "Provider")]
-pub struct Opener {
+pub struct ProviderArgs {
     /// A provider of the configuration, or a preset
     #[arg(long, value_name = "NAME", add = ArgValueCompleter::new(complete::providers))]
     pub provider: Option<String>,

@@ -45,7 +45,7 @@ pub enum Error {
         /// Where, and what to write there.
         where_to: String,
         /// What to type then.
-        again: String,
+        retry: String,
     },
     #[error("another part of config.toml depends on the block that would be removed")]
     StillNeeded {
@@ -192,8 +192,8 @@ impl Error {
                 "run `hallpass logout {provider} --account NAME`, or with `--all`"
             )),
             Self::NotRegistered {
-                where_to, again, ..
-            } => Some(format!("{where_to}\nthen run `{again}`")),
+                where_to, retry, ..
+            } => Some(format!("{where_to}\nthen run `{retry}`")),
             Self::StillNeeded { undo, .. } if undo.is_empty() => {
                 Some("nothing was changed; change that entry in config.toml first".to_owned())
             }

@@ -15,7 +15,7 @@ use crate::files;
 /// A file's bytes; `None` if there is no such file.
 pub(crate) type Content = Option<Zeroizing<Vec<u8>>>;
 
-/// Reads a regular file, or where a link leads.
+/// Reads a regular file, or the target of a link.
 pub(crate) fn read(path: &Path, program: Option<&Path>) -> Result<Content, Error> {
     if let Some(program) = program {
         return Ok(link::read(path, program).map(Zeroizing::new));
@@ -39,7 +39,7 @@ pub(crate) fn unusable(path: &Path, cause: io::Error) -> Error {
     SetupError::Unusable { file, cause }.into()
 }
 
-/// Names a file's content without telling it.
+/// A hash of a file's content.
 pub(crate) fn fingerprint(bytes: Option<&[u8]>) -> String {
     let Some(bytes) = bytes else {
         return "absent".to_owned();

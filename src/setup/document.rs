@@ -1,4 +1,4 @@
-//! The files that a set-up changes: read once, edited in memory, and written all or none.
+//! The files that a set-up changes: they are read once, edited in memory, and all written or none.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,18 +13,18 @@ use crate::config::{ConfigError, shown, shown_at_home};
 use crate::env::Env;
 use crate::error::Error;
 
-/// A file as it was read, and as it is to be.
+/// A file as it was read, and as it should become.
 pub(crate) struct Document {
     pub(crate) path: PathBuf,
-    /// As a person sees its path.
+    /// Its path, for the user.
     pub(crate) shown: String,
     /// The file without symbolic links.
     target: PathBuf,
-    /// The program that it leads to, if it is a link.
+    /// The target, if it is a link to a program.
     program: Option<PathBuf>,
     before: Content,
     pub(crate) now: Content,
-    /// What a person sees of its changes: a sign and a line.
+    /// The changes as shown to the user: a sign and a line.
     pub(crate) lines: Vec<(char, String)>,
     lock: Option<PathBuf>,
 }
@@ -61,7 +61,7 @@ impl Document {
         self.before != self.now
     }
 
-    /// Changes it by one edit.
+    /// Applies one edit.
     pub(crate) fn change(
         &mut self,
         edit: &Edit,
@@ -75,7 +75,7 @@ impl Document {
         Ok(())
     }
 
-    /// Gives it other bytes, and remembers what a person sees of that through some edits.
+    /// Replaces its bytes, and adds the changed lines in the places of these edits.
     pub(crate) fn replace<'e>(
         &mut self,
         edits: impl Iterator<Item = &'e Edit>,
@@ -93,7 +93,7 @@ impl Document {
         Ok(read(&self.path, self.program.as_deref())? == self.before)
     }
 
-    /// A file without any write permission was made so on purpose, and root must respect that too.
+    /// A file without any write permission is read-only on purpose, and root must respect that too.
     fn check_writable(&self) -> Result<(), Error> {
         let is_read_only =
             std::fs::metadata(&self.target).is_ok_and(|metadata| metadata.permissions().readonly());
@@ -129,12 +129,12 @@ impl Document {
             lines: Vec::new(),
             lock: None,
         };
-        // What is reported is the error that led here.
+        // The first error is the one to report.
         let _ = previous.stage().and_then(Ready::commit);
     }
 }
 
-/// What is left to do for one file, with everything prepared that may fail.
+/// The last step for one file, after everything that is likely to fail.
 enum Ready {
     File(Staged),
     Link(PathBuf, PathBuf),
@@ -154,7 +154,7 @@ impl Ready {
     }
 }
 
-/// Each file once, in the order in which the edits came to it.
+/// Each file once, in the order of the edits.
 pub(crate) struct Documents {
     all: Vec<Document>,
     home: Option<PathBuf>,
@@ -191,13 +191,13 @@ impl Documents {
         self.all.iter().filter(|document| document.is_changed())
     }
 
-    /// A file as it would be, empty if there would be none; `None` if no edit is about it.
+    /// The edited bytes of a file, empty if there is no file; `None` if no edit is about it.
     pub(crate) fn after(&self, path: &Path) -> Option<&[u8]> {
         let document = self.all.iter().find(|document| document.path == path)?;
         Some(document.bytes().unwrap_or_default())
     }
 
-    /// Whether every file still is as it was read.
+    /// Whether no file has changed since it was read.
     pub(crate) fn are_current(&self) -> Result<bool, Error> {
         for document in &self.all {
             if !document.is_current()? {
@@ -207,7 +207,7 @@ impl Documents {
         Ok(true)
     }
 
-    /// Takes the locks that the files' own programs take before they write.
+    /// Takes the locks that the programs of these files take before they write.
     pub(crate) fn lock(&self) -> Result<Vec<ProgramLock>, Error> {
         let locks = self
             .changed()
@@ -217,12 +217,12 @@ impl Documents {
             .collect()
     }
 
-    /// Checks what can be checked before a person is asked.
+    /// Checks that the files can be written, before the user is asked.
     pub(crate) fn check(&self) -> Result<(), Error> {
         self.changed().try_for_each(Document::check_writable)
     }
 
-    /// Writes all of them, or leaves all of them as they were.
+    /// Writes all files or none.
     pub(crate) fn write(&self) -> Result<(), Error> {
         self.check()?;
         let unwritable = |document: &Document, cause| ConfigError::Unwritable {
@@ -249,7 +249,7 @@ impl Documents {
     }
 }
 
-/// Held while another program must not write its file.
+/// Keeps another program from writing its file.
 #[derive(Debug)]
 pub(crate) struct ProgramLock(PathBuf);
 
@@ -262,7 +262,7 @@ impl ProgramLock {
                 lock,
             }
             .into()),
-            // The folder is made with the file.
+            // The folder is created with the file later.
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self(lock)),
             Err(cause) => Err(ConfigError::Unwritable {
                 file: shown(&lock),
@@ -279,7 +279,7 @@ impl Drop for ProgramLock {
     }
 }
 
-/// The lines that differ, without those that are the same at the beginning and at the end.
+/// The lines that differ, without equal lines at the beginning and at the end.
 fn differences(before: &[String], after: &[String]) -> Vec<(char, String)> {
     let same = before.iter().zip(after).take_while(|(a, b)| a == b).count();
     let ends = before[same..].iter().rev().zip(after[same..].iter().rev());

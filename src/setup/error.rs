@@ -1,8 +1,8 @@
-//! Why a set-up changes nothing.
+//! The errors of set-ups.
 
 use std::path::PathBuf;
 
-/// Nothing was changed when one of these is returned.
+/// After one of these errors, no file is changed.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
     #[error("{file} {why}")]
@@ -16,7 +16,7 @@ pub enum SetupError {
     #[error("{file} is read-only")]
     ReadOnly {
         file: String,
-        /// What the set-up would have changed there, as a person reads it.
+        /// The changes that the set-up would have made, for the user.
         lines: String,
     },
     #[error("another program is writing {file}")]

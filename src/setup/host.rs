@@ -1,4 +1,4 @@
-//! What a tool is set up for: a host, perhaps with a port and a path, in its one spelling.
+//! The host of a set-up, perhaps with a port and a path, in its canonical spelling.
 
 use url::Url;
 
@@ -8,19 +8,19 @@ use crate::report::printable_url;
 
 pub(crate) struct Host {
     pub(crate) url: Url,
-    /// As tools and the configuration write it: `https://git.corp.example`, in its A-label form.
+    /// As in the configuration: `https://git.corp.example`, with A-labels.
     pub(crate) text: String,
     pub(crate) has_path: bool,
-    /// The port that its scheme has anyway, where it was typed all the same: some tools write it.
+    /// The scheme's default port, if the user typed it: some tools write it too.
     pub(crate) usual_port: Option<u16>,
 }
 
 impl Host {
-    /// Reads `HOST`, `HOST:PORT` or a URL, as the flag or the argument called `name` gave it.
+    /// Parses `HOST`, `HOST:PORT` or a URL from the option or argument `name`.
     ///
     /// # Errors
     ///
-    /// What the pattern of a resource must not be either, as an error of usage.
+    /// A usage error if it is not a valid pattern of a resource.
     pub(crate) fn parse(name: &str, given: &str) -> Result<Self, Error> {
         let text = if given.contains("://") {
             given.to_owned()
@@ -37,11 +37,11 @@ impl Host {
         Ok(host)
     }
 
-    /// What a configured resource stands for; its host may begin with `*.`.
+    /// The host of a configured resource, which may begin with `*.`.
     ///
     /// # Errors
     ///
-    /// One that cannot be written as a URL, as an error of usage.
+    /// A usage error if it cannot be written as a URL.
     pub(crate) fn of(pattern: &Pattern) -> Result<Self, Error> {
         let text = pattern.to_string();
         let url = Url::parse(&text).map_err(|_| Error::Usage(format!("{text} is not a URL")))?;
@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_port_that_was_typed_is_known_also_where_the_url_has_none() {
+    fn a_typed_default_port_is_known() {
         for (given, text, port) in [
             ("a.example", "https://a.example", None),
             ("A.example:443", "https://a.example", Some(443)),

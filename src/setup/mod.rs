@@ -1,16 +1,17 @@
-//! Configures tools to use hallpass, and undoes that. Knows no tool.
+//! Configures tools to use hallpass, and undoes that. It knows no tool.
 //!
 //! A tool describes its set-up as edits to files (`edit`), each a pure function of a file's bytes.
-//! `plan` shows them, asks, locks, writes all or none and prints what was done; `record` stores what
-//! `--undo` needs, and `undo` goes back. `host` is what a tool is set up for, `opener` the provider
-//! for it and its block in the user's configuration, `program` how a tool starts this program.
+//! `plan` shows them, asks, takes the locks, writes all files or none and prints the changes.
+//! `record` stores what `--undo` needs, and `undo` reverts the changes. `host` is the host of a
+//! set-up, `binding` its provider and block in the user's configuration, and `program` the command
+//! by which a tool starts hallpass.
 
+pub(crate) mod binding;
 mod content;
 pub(crate) mod document;
 pub(crate) mod edit;
 pub mod error;
 pub(crate) mod host;
-pub(crate) mod opener;
 pub(crate) mod plan;
 pub(crate) mod program;
 pub(crate) mod record;
@@ -29,10 +30,10 @@ use crate::serving::prepared::Prepared;
 use crate::store::{Place, Setting, StoreError};
 use record::Records;
 
-/// Says where nothing can be saved, before anything is written: the tool would work, and sign in
-/// again and again.
+/// Warns before the set-up if sessions cannot be saved: the tool would work, but every request would
+/// start a sign-in.
 fn warn_if_nothing_is_saved(env: &Env, common: &Common) {
-    // The set-up itself needs no store. What is wrong beyond this, the first sign-in says.
+    // The set-up itself needs no store. The first sign-in reports other problems.
     let Ok(prepared) = Prepared::new(env, common, None) else {
         return;
     };
@@ -56,7 +57,7 @@ fn warn_if_nothing_is_saved(env: &Env, common: &Common) {
     }
 }
 
-/// Lists what is set up, each with its files, as a person reads it.
+/// Lists each set-up with its files.
 pub(crate) fn list(env: &Env) -> String {
     let records = Records::read(env);
     let home = home(env).ok();

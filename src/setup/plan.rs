@@ -1,8 +1,8 @@
-//! Carries out a set-up: shows it, asks, takes the locks, computes it again, writes all of it or
-//! nothing, and records how to take it back.
+//! Carries out a set-up: shows it, asks, takes the locks, computes it again, writes all files or
+//! none, and records how to undo it.
 //!
-//! A tool describes its set-up as a list of edits and knows nothing of this. What it describes is
-//! computed again under the locks, so whatever another process wrote in the meantime is read.
+//! A tool describes its set-up as a list of edits. The edits are computed again under the locks,
+//! because another process may have changed a file in the meantime.
 
 #[cfg(test)]
 mod tests;
@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::document::Documents;
 use super::edit::Edit;
 use super::record::{Done, Record, Records, Step};
-use super::undo::{is_needed, remove, take_back};
+use super::undo::{is_needed, remove, revert};
 use crate::arguments::{Caution, Changing, Common};
 use crate::config::{Flags, Turn};
 use crate::env::Env;
@@ -23,29 +23,28 @@ use crate::report::{Exit, printable};
 use crate::serving::prepared::flags_of;
 use crate::terminal::{Terminal, confirm, is_attended, print};
 
-/// What a tool is set up for, and the edits for that. Each part has a record of its own and can be
-/// taken back alone.
+/// A part of a set-up, such as one host. Each part has its own record and can be undone alone.
 #[derive(Default)]
 pub(crate) struct Part {
-    /// What tells it from the tool's other set-ups, such as a host.
+    /// What distinguishes it from the tool's other set-ups, such as a host.
     pub(crate) what: String,
-    /// The command that makes this part alone.
+    /// The command that sets up this part alone.
     pub(crate) command: String,
     pub(crate) edits: Vec<Edit>,
-    /// What the tool itself needs to take it back.
+    /// The tool's own data for undoing it.
     pub(crate) data: Value,
 }
 
-/// Checks the files as they would be.
+/// Checks the edited files before they are written.
 pub(crate) type Check<'a> = Box<dyn Fn(&Documents) -> Result<(), Error> + 'a>;
 
-/// What a tool itself does once.
+/// An action of the tool itself.
 type Action<'a> = Box<dyn FnOnce() -> Result<(), Error> + 'a>;
 
-/// What a tool itself does with [`Part::data`].
+/// The tool's own part of an undo, with [`Part::data`].
 type Forget<'a> = Box<dyn Fn(&Value) -> Result<(), Error> + 'a>;
 
-/// What a command is to do.
+/// The request of a command.
 enum Request<'a> {
     SetUp(Plan<'a>),
     Undo(Undo<'a>),
@@ -55,9 +54,9 @@ enum Request<'a> {
 #[derive(Default)]
 pub(crate) struct Plan<'a> {
     pub(crate) parts: Vec<Part>,
-    /// What a person is told if anything changes.
+    /// Printed if anything changes.
     pub(crate) notes: Vec<String>,
-    /// What a person is told in any case.
+    /// Printed in any case.
     pub(crate) warnings: Vec<String>,
     /// The command as it was typed, without `--undo`.
     pub(crate) command: String,
@@ -68,24 +67,24 @@ pub(crate) struct Plan<'a> {
     pub(crate) last: Option<Action<'a>>,
 }
 
-/// The way back.
+/// An undo.
 #[derive(Default)]
 pub(crate) struct Undo<'a> {
-    /// What to take back, each with the edits to look for if it has no record.
+    /// The parts to undo, each with the edits to remove if it has no record.
     pub(crate) parts: Vec<Part>,
-    /// Take back whatever is recorded for the tool, and look for all those edits.
+    /// Undo every recorded set-up of the tool, and remove the edits of all parts.
     pub(crate) all: bool,
     pub(crate) check: Option<Check<'a>>,
-    /// Runs when all files are written, for what each step has stored in [`Part::data`].
+    /// Runs when all files are written, with the [`Part::data`] of each step.
     pub(crate) forget: Option<Forget<'a>>,
 }
 
-/// Sets a tool up, or undoes that. `set_up` and `undo` describe it, from what is there at that
-/// moment.
+/// Sets a tool up, or undoes that. `set_up` and `undo` describe the changes to the current files, and
+/// may be called several times.
 ///
 /// # Errors
 ///
-/// Nothing was changed then, as far as the system lets us.
+/// After an error, no file is changed.
 pub(crate) fn run<A>(
     env: &Env,
     tool: &str,
@@ -135,7 +134,8 @@ struct Engine<'e> {
 type Compute<'c, 'a> = &'c mut dyn FnMut() -> Result<Request<'a>, Error>;
 
 impl Engine<'_> {
-    /// Whether it was carried out. `confirm` is shown what would change, if a person is asked.
+    /// Returns whether the request was carried out. `confirm`, if present, asks the user about the
+    /// changes.
     fn carry_out<'a>(
         &self,
         compute: Compute<'_, 'a>,
@@ -239,7 +239,7 @@ impl Engine<'_> {
         for edit in &part.edits {
             let document = draft.documents.of(edit)?;
             if edit.kind().is_in_place(document.bytes()) {
-                // What another set-up wrote stays until the last one that needs it is taken back.
+                // An edit that several set-ups share stays until the last of them is undone.
                 let is_own = own.is_some_and(|own| own.edits().any(|done| done.edit == *edit));
                 let shared = records.shared(self.tool, &part.what, edit);
                 step.edits.extend(shared.filter(|_| !is_own).cloned());
@@ -249,7 +249,7 @@ impl Engine<'_> {
             let before = document.now.clone();
             document.change(edit, |bytes| edit.kind().apply(bytes))?;
             let before = before.as_deref().map(Vec::as_slice);
-            step.note(&edit.path, before, document.bytes());
+            step.add_change(&edit.path, before, document.bytes());
             step.edits.push(Done {
                 edit: edit.clone(),
                 replaced,
@@ -270,14 +270,14 @@ impl Engine<'_> {
             let kind = edit.kind();
             if !kind.is_ours(document.bytes()) && !kind.view(document.bytes()).is_empty() {
                 draft.warnings.push(format!(
-                    "{} was changed since and stays as it is: {}",
+                    "{} has been changed since the set-up, so this part of it stays: {}",
                     document.shown,
                     kind.place()
                 ));
             }
         }
         let before = rest.clone();
-        for index in take_back(&mut draft.documents, &selected, &mut rest)? {
+        for index in revert(&mut draft.documents, &selected, &mut rest)? {
             draft.save(rest[index].clone(), Some(before[index].clone()));
         }
         for part in &undo.parts {
@@ -306,7 +306,7 @@ impl Engine<'_> {
     }
 }
 
-/// What would be written.
+/// The changes to make.
 struct Draft<'a> {
     documents: Documents,
     records: Records,
@@ -315,7 +315,7 @@ struct Draft<'a> {
     gone: Vec<Record>,
     notes: Vec<String>,
     warnings: Vec<String>,
-    /// `None` on the way back.
+    /// `None` for an undo.
     command: Option<String>,
     first: Option<Action<'a>>,
     last: Option<Action<'a>>,
@@ -330,7 +330,7 @@ impl Draft<'_> {
         self.documents.changed().next().is_some() || !self.gone.is_empty()
     }
 
-    /// What a person sees of it, before or after it `is_done`.
+    /// The description for the user, before or after the changes are made.
     fn text(&self, is_done: bool) -> String {
         let mut text = String::new();
         let mut line = |line: &str| {
@@ -371,12 +371,12 @@ impl Draft<'_> {
         if let Some(first) = first {
             first()?;
         }
-        // First what leads back, so that a process that is stopped halfway can be taken back.
+        // Records come first, so that an interrupted set-up can be undone.
         let mut records_to_write = saved.iter().map(|(record, _)| record);
         let written = records_to_write.try_for_each(|record| records.write(record));
         if let Err(error) = written.and_then(|()| documents.write()) {
             for (record, before) in saved.iter().rev() {
-                // What is reported is the error that led here.
+                // The first error is the one to report.
                 match before {
                     Some(before) => drop(records.write(before)),
                     None => records.remove(record),

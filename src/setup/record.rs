@@ -1,8 +1,7 @@
 //! What `--undo` needs: a file for each set-up, in the data folder.
 //!
-//! A record holds what an edit replaced, which may be secret, and so only its owner can read it. A
-//! record that is lost or was written by another version costs the exact way back, never the way
-//! back: each edit can be taken out without it.
+//! A record holds the values that an edit replaced, which may be secret, so only its owner can read
+//! it. Without a readable record, `--undo` still removes each edit, but not byte for byte.
 
 use std::path::{Path, PathBuf};
 
@@ -23,7 +22,7 @@ const VERSION: u32 = 1;
 /// The folder of the records, in the data folder.
 const FOLDER: &str = "setups";
 
-/// One set-up: a tool, and what the tool was set up for.
+/// One set-up of a tool, such as for one host.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Record {
     version: u32,
@@ -31,18 +30,18 @@ pub(crate) struct Record {
     pub(crate) what: String,
     /// The command that made it.
     pub(crate) command: String,
-    /// One for each run that changed something, the last one last.
+    /// One for each run that changed something, in order.
     pub(crate) steps: Vec<Step>,
 }
 
-/// What one run did.
+/// The changes of one run.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Step {
-    /// Grows from step to step, across all records.
+    /// Increases from step to step, across all records.
     pub(crate) number: u64,
     pub(crate) edits: Vec<Done>,
     pub(crate) files: Vec<Written>,
-    /// What the tool itself needs to take it back.
+    /// The tool's own data for undoing it.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub(crate) data: Value,
 }
@@ -53,20 +52,20 @@ pub(crate) struct Done {
     pub(crate) replaced: Option<Value>,
 }
 
-/// How a file becomes again what it was before a step, to the byte.
+/// How to restore a file's bytes from before a step.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Written {
     pub(crate) path: PathBuf,
     pub(crate) is_new: bool,
-    /// Of the bytes that the step wrote.
+    /// The fingerprint of the bytes that the step wrote.
     pub(crate) fingerprint: String,
     /// In the order in which the edits were made.
     pub(crate) splices: Vec<Splice>,
 }
 
 impl Step {
-    /// Notes that an edit turned a file's content into another one.
-    pub(crate) fn note(&mut self, path: &Path, before: Option<&[u8]>, after: Option<&[u8]>) {
+    /// Adds an edit's change of a file.
+    pub(crate) fn add_change(&mut self, path: &Path, before: Option<&[u8]>, after: Option<&[u8]>) {
         let splice = Splice::between(before.unwrap_or_default(), after.unwrap_or_default());
         let fingerprint = fingerprint(after);
         match self.files.iter_mut().find(|file| file.path == path) {
@@ -87,13 +86,13 @@ impl Step {
         self.files.iter().find(|file| file.path == path)
     }
 
-    /// Whether it made the file.
+    /// Whether it created the file.
     pub(crate) fn created(&self, path: &Path) -> bool {
         self.written(path).is_some_and(|written| written.is_new)
     }
 
     /// A file's bytes before the step, `None` if there was no file.
-    pub(crate) fn undone(
+    pub(crate) fn revert(
         &self,
         path: &Path,
         bytes: Option<Vec<u8>>,
@@ -114,8 +113,8 @@ impl Step {
         Ok(Some(bytes))
     }
 
-    /// Makes its edits of a file again, in other bytes than the first time.
-    pub(crate) fn make_again(
+    /// Applies its edits of a file to other bytes.
+    pub(crate) fn reapply(
         &mut self,
         path: &Path,
         mut now: Option<Vec<u8>>,
@@ -127,7 +126,7 @@ impl Step {
             if !kind.is_in_place(now.as_deref()) {
                 *replaced = kind.replaced(now.as_deref());
                 let after = kind.apply(now.as_deref()).map_err(|_| ChangedSince)?;
-                self.note(path, now.as_deref(), after.as_deref());
+                self.add_change(path, now.as_deref(), after.as_deref());
                 now = after;
             }
         }
@@ -136,11 +135,11 @@ impl Step {
     }
 }
 
-/// Something else than set-ups changed a file since.
+/// Something other than a set-up changed the file.
 #[derive(Debug)]
 pub(crate) struct ChangedSince;
 
-/// The bytes that one edit took out, and how many it put in their place.
+/// The bytes that one edit removed, and the number of bytes that replaced them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Splice {
     at: usize,
@@ -149,7 +148,7 @@ pub(crate) struct Splice {
 }
 
 impl Splice {
-    /// The smallest one that leads from one content to another.
+    /// The smallest splice that turns `before` into `after`.
     pub(crate) fn between(before: &[u8], after: &[u8]) -> Self {
         let same = before.iter().zip(after).take_while(|(a, b)| a == b).count();
         let ends = before[same..].iter().rev().zip(after[same..].iter().rev());
@@ -174,12 +173,12 @@ pub(crate) struct Records {
     /// `None` if the environment names no data folder.
     folder: Option<PathBuf>,
     pub(crate) all: Vec<Record>,
-    /// Files that another version wrote, or that cannot be read.
+    /// Files that another version wrote, or that are unreadable.
     pub(crate) unreadable: Vec<PathBuf>,
 }
 
 impl Records {
-    /// Reads all of them. One that cannot be read blocks no other one.
+    /// Reads all records. An unreadable one doesn't block the others.
     pub(crate) fn read(env: &Env) -> Self {
         let folder = data_dir(env).ok().map(|folder| folder.join(FOLDER));
         let mut records = Self {
@@ -217,7 +216,7 @@ impl Records {
         steps.map(|step| step.number + 1).max().unwrap_or_default()
     }
 
-    /// What another set-up replaced with the same edit, if there is one.
+    /// The same edit in the record of another set-up.
     pub(crate) fn shared(&self, tool: &str, what: &str, edit: &Edit) -> Option<&Done> {
         let others = self.all.iter();
         let others = others.filter(|record| (&*record.tool, &*record.what) != (tool, what));
@@ -258,7 +257,7 @@ impl Records {
         let Some(path) = self.path(&record.tool, &record.what) else {
             return Err(ConfigError::NoHome.into());
         };
-        // A path that is not UTF-8 cannot be recorded.
+        // Serializing a path that isn't UTF-8 fails.
         let text = serde_json::to_vec(record).map_err(std::io::Error::from);
         let written = text.and_then(|text| file::replace(&path, &text));
         written.map_err(|cause| {
@@ -267,19 +266,19 @@ impl Records {
         })
     }
 
-    /// Removes a record, and the folders that were made for it alone.
+    /// Removes a record, and its folders if they are empty.
     pub(crate) fn remove(&self, record: &Record) {
         let Some(path) = self.path(&record.tool, &record.what) else {
             return;
         };
-        // One that stays describes edits that are gone, which is what the next `--undo` finds.
+        // If this fails, the record describes edits that are gone, and the next `--undo` removes it.
         let _ = std::fs::remove_file(&path);
         for folder in path.ancestors().skip(1).take(2) {
             let _ = std::fs::remove_dir(folder);
         }
     }
 
-    /// Puts a record in the place of an earlier one, in memory.
+    /// Replaces an earlier record, in memory.
     pub(crate) fn put(&mut self, record: Record) -> Option<Record> {
         let is_other = |other: &Record| (&other.tool, &other.what) != (&record.tool, &record.what);
         let earlier = self.all.iter().position(|known| !is_other(known));
@@ -296,13 +295,13 @@ impl Records {
 }
 
 impl Record {
-    /// The steps that are about a file.
+    /// The steps that edit a file.
     pub(crate) fn steps_on<'r>(&'r self, path: &'r Path) -> impl Iterator<Item = &'r Step> {
         let is_on = move |step: &&Step| step.edits.iter().any(|done| done.edit.path == path);
         self.steps.iter().filter(is_on)
     }
 
-    /// Puts a step in the place of the one with its number.
+    /// Replaces the step with the same number.
     pub(crate) fn put(&mut self, step: &Step) {
         let steps = self.steps.iter_mut();
         for own in steps.filter(|own| own.number == step.number) {
@@ -314,12 +313,12 @@ impl Record {
         self.steps.iter().flat_map(|step| &step.edits)
     }
 
-    /// What the tool keeps of its last step.
+    /// The tool's data of the last step.
     pub(crate) fn data(&self) -> &Value {
         self.steps.last().map_or(&Value::Null, |step| &step.data)
     }
 
-    /// The edits that are to be there, without those that a later step has replaced.
+    /// The edits that should be in place, without those that a later step replaced.
     pub(crate) fn current(&self) -> Vec<&Edit> {
         let mut current: Vec<&Edit> = Vec::new();
         for Done { edit, .. } in self.edits() {
@@ -329,7 +328,7 @@ impl Record {
         current
     }
 
-    /// The files that it changes, each with whether all of its edits are there.
+    /// The files that it changes, and whether all edits are in place.
     pub(crate) fn files(&self) -> Vec<(&Path, bool)> {
         let mut files: Vec<(&Path, bool)> = Vec::new();
         for edit in self.current() {
@@ -356,7 +355,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_splice_holds_the_changed_bytes_alone_and_leads_back() {
+    fn a_splice_holds_only_the_changed_bytes_and_restores_them() {
         for (before, after, removed) in [
             ("", "abc", ""),
             ("abc", "", "abc"),

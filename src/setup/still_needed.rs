@@ -1,17 +1,17 @@
-//! Whether the configuration can do without what `--undo` takes out of the user's file.
+//! Checks that the configuration doesn't need the blocks that `--undo` removes from the user's file.
 
-use super::opener::{made_by, toml_text};
+use super::binding::{provider_section, toml_text};
 use super::plan::Check;
 use crate::config::{Flags, UserFile};
 use crate::env::Env;
 use crate::error::Error;
 use crate::provider::Config;
 
-/// What begins the title of every block that a set-up writes.
+/// The beginning of the title of every block that a set-up writes.
 const ANY: &str = "hallpass setup ";
 
-/// Checks the user's file as the way back would leave it: [`Error::StillNeeded`] where another entry
-/// names a provider that would be gone.
+/// Checks the user's file as it would be after the undo. [`Error::StillNeeded`] if another entry names
+/// a provider that would be removed.
 pub(crate) fn check<'a>(env: &'a Env, flags: &'a Flags, file: UserFile) -> Check<'a> {
     Box::new(move |documents| {
         let after = documents.after(file.path());
@@ -35,7 +35,7 @@ fn check_text(env: &Env, flags: &Flags, edited: &UserFile) -> Result<(), Error> 
         if remaining.contains(&title) {
             others.push((title, block));
         } else {
-            gone.extend(made_by(&block).map(|(name, _)| name));
+            gone.extend(provider_section(&block).map(|(name, _)| name));
         }
     }
     let mut undo = Vec::new();
@@ -55,8 +55,8 @@ fn check_text(env: &Env, flags: &Flags, edited: &UserFile) -> Result<(), Error> 
     })
 }
 
-/// The command that takes a block back. That of kubectl depends on the kubeconfig in use, unless it
-/// is for all of them.
+/// The command that undoes a block. kubectl's command depends on the current kubeconfig, except
+/// without arguments, which undoes all of them.
 fn undo_of(title: &str) -> String {
     const KUBECTL: &str = "hallpass setup kubectl";
     if title.starts_with(KUBECTL) {

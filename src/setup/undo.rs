@@ -1,8 +1,8 @@
-//! Takes set-ups out of the files that they changed.
+//! Removes set-ups from the files that they changed.
 //!
-//! If nothing but set-ups changed a file, its steps are taken back to the byte, down to the first one
-//! that has to go, and those that stay are made again on top. Otherwise only what the set-ups wrote
-//! is removed.
+//! If only set-ups changed a file, its steps are reverted byte for byte, back to the first step to
+//! undo, and the steps to keep are applied again. Otherwise only the parts that the set-ups wrote are
+//! removed.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -14,8 +14,9 @@ use super::edit::Edit;
 use super::record::{ChangedSince, Done, Record, Step};
 use crate::error::Error;
 
-/// Takes `gone` out of the files. The records in `rest` are brought up to date; returns which.
-pub(crate) fn take_back(
+/// Removes the set-ups in `gone` from the files and updates the records in `rest`. Returns the indices
+/// of the updated ones.
+pub(crate) fn revert(
     documents: &mut Documents,
     gone: &[Record],
     rest: &mut [Record],
@@ -23,7 +24,7 @@ pub(crate) fn take_back(
     let mut updated = BTreeSet::new();
     let mut steps: Vec<&Step> = gone.iter().flat_map(|record| &record.steps).collect();
     steps.sort_by_key(|step| std::cmp::Reverse(step.number));
-    // The last edit first, because it was made on top of the others.
+    // The last edit first, because it builds on the others.
     let mut edits: Vec<&Done> = Vec::new();
     for step in &steps {
         edits.extend(step.edits.iter().rev());
@@ -38,7 +39,7 @@ pub(crate) fn take_back(
         let path = &*first.path;
         let document = documents.of(first)?;
         let here = edits.iter().filter(|done| done.edit.path == path);
-        if let Ok((bytes, again)) = made_again(document.bytes(), path, gone, rest) {
+        if let Ok((bytes, reapplied)) = without_steps(document.bytes(), path, gone, rest) {
             let mut places: Vec<&Edit> = Vec::new();
             for Done { edit, .. } in here {
                 if !places.iter().any(|known| known.is_same_place(edit)) {
@@ -46,7 +47,7 @@ pub(crate) fn take_back(
                 }
             }
             document.replace(places.into_iter(), bytes);
-            for (index, step) in again {
+            for (index, step) in reapplied {
                 updated.insert(index);
                 rest[index].put(&step);
             }
@@ -69,13 +70,13 @@ pub(crate) fn take_back(
     Ok(updated)
 }
 
-/// Whether a set-up that stays needs the edit too.
+/// Whether a remaining set-up needs the edit too.
 pub(crate) fn is_needed(edit: &Edit, rest: &[Record]) -> bool {
     let mut needed = rest.iter().flat_map(Record::edits);
     needed.any(|done| done.edit == *edit)
 }
 
-/// Removes an edit, if the file has something that it wrote.
+/// Removes an edit, if the file still contains what it wrote.
 pub(crate) fn remove(
     document: &mut Document,
     edit: &Edit,
@@ -90,8 +91,8 @@ pub(crate) fn remove(
 /// Steps, each with the index of its record.
 type StepsOf = Vec<(usize, Step)>;
 
-/// The bytes as if the steps of `gone` had never been made, and what the steps of `rest` then did.
-fn made_again(
+/// The bytes without the steps of `gone`, and the steps of `rest` as they were applied again.
+fn without_steps(
     bytes: Option<&[u8]>,
     path: &Path,
     gone: &[Record],
@@ -109,15 +110,15 @@ fn made_again(
     chain.truncate(first_gone.map_or(0, |at| at + 1));
     let mut now = bytes.map(<[u8]>::to_vec);
     for (step, _) in &chain {
-        now = step.undone(path, now)?;
+        now = step.revert(path, now)?;
     }
-    let mut again = Vec::new();
+    let mut reapplied = Vec::new();
     for (step, stays) in chain.into_iter().rev() {
         if let Some(index) = stays {
             let mut step = step.clone();
-            now = step.make_again(path, now)?;
-            again.push((index, step));
+            now = step.reapply(path, now)?;
+            reapplied.push((index, step));
         }
     }
-    Ok((now, again))
+    Ok((now, reapplied))
 }

@@ -52,12 +52,12 @@ mod network;
 mod refresh;
 mod resolution;
 #[cfg(unix)]
+#[cfg(unix)]
+mod setup_binding;
 mod setup_docker;
 mod setup_git;
 #[cfg(unix)]
 mod setup_kubectl;
-#[cfg(unix)]
-mod setup_opener;
 mod sign_in;
 #[cfg(unix)]
 mod sign_in_process;

@@ -605,10 +605,9 @@ fn what_was_changed_since_stays_and_the_entry_comes_back() {
     private_file(&desk.kubeconfig, &config.to_string());
     let outcome = desk.setup(&["--undo"]);
     assert!(
-        outcome
-            .succeeds()
-            .stdout
-            .contains("was changed since and stays as it is: me.exec.you in users"),
+        outcome.succeeds().stdout.contains(
+            "has been changed since the set-up, so this part of it stays: me.exec.you in users"
+        ),
         "{outcome}"
     );
     assert_eq!(desk.text(), config.to_string());

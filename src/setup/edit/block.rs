@@ -8,7 +8,7 @@ use crate::config::user_file::{add_block, block_at, remove_block};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Block {
     pub(super) title: String,
-    /// `None`: there is to be no block of this title.
+    /// `None` removes the block.
     pub(super) lines: Option<String>,
 }
 
@@ -40,7 +40,7 @@ impl Kind for Block {
         self.found(bytes) == self.lines.as_deref()
     }
 
-    /// Whatever is between the two comments was written by a set-up of this title.
+    /// Everything between the two comments was written by a set-up with this title.
     fn is_ours(&self, bytes: Bytes<'_>) -> bool {
         self.found(bytes).is_some() == self.lines.is_some()
     }
@@ -55,7 +55,7 @@ impl Kind for Block {
         replaced: Option<&serde_json::Value>,
     ) -> Result<Option<Vec<u8>>, Unfit> {
         let lines = replaced.and_then(serde_json::Value::as_str);
-        // A block that replaced another one of its title goes with it.
+        // A block that replaced an earlier one of the same title is removed without restoring that.
         self.with(bytes, lines.filter(|_| self.lines.is_none()))
     }
 
@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_block_is_replaced_and_removed_and_the_rest_stays() {
+    fn replacing_and_removing_a_block_changes_nothing_else() {
         let block = |lines: Option<&str>| Block {
             title: "t".to_owned(),
             lines: lines.map(str::to_owned),

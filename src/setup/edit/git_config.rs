@@ -14,20 +14,20 @@ use serde_json::Value;
 use super::kind::{Bytes, Kind, Unfit};
 use crate::child;
 
-/// Longer than git takes for one file, also on a slow disk.
+/// Longer than git takes for one file, even on a slow disk.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// The values of a key, behind all values that it has already.
+/// Values of a key, after all values that it already has.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct KeyValues {
     pub(super) key: String,
     pub(super) values: Vec<String>,
-    /// The helper that these values name, if they do. Every helper that is this program is ours,
-    /// by whatever path git starts it, with the empty value before it.
+    /// The helper in these values, if there is one. Every helper that runs this program by any path is
+    /// ours, and so is the empty value before it.
     pub(super) helper: Option<String>,
 }
 
-/// No helper of ours in a section, and nothing else that a set-up wrote there.
+/// Removes our helper from a section, and everything else that a set-up wrote there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct NoHelper {
     pub(super) section: String,
@@ -35,11 +35,11 @@ pub(crate) struct NoHelper {
 }
 
 impl KeyValues {
-    /// Which of the values of the key are ours, and the others.
-    fn parted(&self, found: Vec<String>) -> (Vec<String>, Vec<String>) {
+    /// The values of the key that are ours, and the others.
+    fn split(&self, found: Vec<String>) -> (Vec<String>, Vec<String>) {
         match &self.helper {
-            Some(helper) => parted(found, helper),
-            // Ours is the last one: an equal value of the user's own stands before it.
+            Some(helper) => split_ours(found, helper),
+            // Ours is the last one: the user's own equal value comes before it.
             None if found.ends_with(&self.values) => {
                 let mut others = found;
                 let ours = others.split_off(others.len() - self.values.len());
@@ -56,16 +56,16 @@ impl KeyValues {
     }
 
     fn ours(&self, bytes: Bytes<'_>) -> Vec<String> {
-        self.parted(self.found(bytes)).0
+        self.split(self.found(bytes)).0
     }
 }
 
 impl Kind for KeyValues {
     fn apply(&self, bytes: Bytes<'_>) -> Result<Option<Vec<u8>>, Unfit> {
         let copy = Copy::of(bytes)?;
-        let (ours, others) = self.parted(copy.values(&self.key)?);
+        let (ours, others) = self.split(copy.values(&self.key)?);
         if ours != self.values {
-            copy.take(&self.key, &ours, &others)?;
+            copy.remove(&self.key, &ours, &others)?;
             for value in &self.values {
                 copy.run(&["--add", &self.key, value])?;
             }
@@ -83,7 +83,7 @@ impl Kind for KeyValues {
 
     fn remove(&self, bytes: Bytes<'_>, _: Option<&Value>) -> Result<Option<Vec<u8>>, Unfit> {
         let copy = Copy::of(bytes)?;
-        copy.take_ours(self)?;
+        copy.remove_ours(self)?;
         copy.bytes()
     }
 
@@ -103,7 +103,7 @@ impl Kind for KeyValues {
 }
 
 impl NoHelper {
-    /// What a set-up may have written into the section, the last first.
+    /// Everything that a set-up may have written into the section, the last first.
     fn all(&self) -> [KeyValues; 2] {
         [
             KeyValues {
@@ -124,7 +124,7 @@ impl Kind for NoHelper {
     fn apply(&self, bytes: Bytes<'_>) -> Result<Option<Vec<u8>>, Unfit> {
         let copy = Copy::of(bytes)?;
         for values in self.all() {
-            copy.take_ours(&values)?;
+            copy.remove_ours(&values)?;
         }
         copy.bytes()
     }
@@ -134,7 +134,7 @@ impl Kind for NoHelper {
         !helper.is_ours(bytes)
     }
 
-    /// The helper is elsewhere by now, and that place is taken back by itself.
+    /// The helper has moved to another place, which is undone separately.
     fn remove(&self, bytes: Bytes<'_>, _: Option<&Value>) -> Result<Option<Vec<u8>>, Unfit> {
         Ok(bytes.map(<[u8]>::to_vec))
     }
@@ -161,17 +161,16 @@ fn lock_of(target: &Path) -> PathBuf {
     lock.into()
 }
 
-/// The key that makes git name the path which it wants.
+/// The key that makes git send the path of a URL.
 pub(crate) fn path_key(section: &str) -> String {
     format!("{section}.useHttpPath")
 }
 
-/// A true value in a spelling that hardly anybody else uses (git-config(1)), so that git can remove
-/// ours and leave the user's own.
+/// True, in a rare spelling (git-config(1)), so that git can remove ours and leave the user's own.
 pub(crate) const YES: &str = "yes";
 
 /// Our helpers, each with the empty value before it, and all others.
-pub(crate) fn parted(values: Vec<String>, helper: &str) -> (Vec<String>, Vec<String>) {
+pub(crate) fn split_ours(values: Vec<String>, helper: &str) -> (Vec<String>, Vec<String>) {
     let mut ours = Vec::new();
     let mut others: Vec<String> = Vec::new();
     let mut follows_ours = false;
@@ -206,7 +205,7 @@ fn program_of(helper: &str) -> Option<&str> {
     helper.strip_suffix(" git").map(str::trim_end)
 }
 
-/// A copy of a configuration file that git may edit.
+/// A temporary copy of a configuration file, for git to edit.
 struct Copy(PathBuf);
 
 impl Copy {
@@ -234,26 +233,26 @@ impl Copy {
         Ok(text.split_terminator('\0').map(str::to_owned).collect())
     }
 
-    /// Removes what a set-up wrote of these values, and its section if nothing else is in it.
-    fn take_ours(&self, values: &KeyValues) -> Result<(), Unfit> {
-        let (ours, others) = values.parted(self.values(&values.key)?);
-        self.take(&values.key, &ours, &others)
+    /// Removes the values that a set-up wrote, and the section if nothing else is in it.
+    fn remove_ours(&self, values: &KeyValues) -> Result<(), Unfit> {
+        let (ours, others) = values.split(self.values(&values.key)?);
+        self.remove(&values.key, &ours, &others)
     }
 
-    /// git changes no other line, unless a value that stays is equal to one that goes: then it
-    /// writes all of them again.
-    fn take(&self, key: &str, taken: &[String], rest: &[String]) -> Result<(), Unfit> {
-        if taken.is_empty() {
+    /// git changes no other line, unless a remaining value equals a removed one. Then all remaining
+    /// values are written again.
+    fn remove(&self, key: &str, removed: &[String], rest: &[String]) -> Result<(), Unfit> {
+        if removed.is_empty() {
             return Ok(());
         }
-        if rest.iter().any(|value| taken.contains(value)) {
+        if rest.iter().any(|value| removed.contains(value)) {
             self.run(&["--unset-all", key])?;
             for value in rest {
                 self.run(&["--add", key, value])?;
             }
         } else {
             let mut done: Vec<&String> = Vec::new();
-            for value in taken {
+            for value in removed {
                 if !done.contains(&value) {
                     self.run(&["--unset-all", key, &exactly(value)])?;
                     done.push(value);
@@ -263,8 +262,7 @@ impl Copy {
         self.remove_section_if_empty(key)
     }
 
-    /// git keeps the heading of an empty section that follows a comment, because the comment may
-    /// be about it.
+    /// git doesn't remove the heading of an empty section after a comment, which may be about it.
     fn remove_section_if_empty(&self, key: &str) -> Result<(), Unfit> {
         let Some((section, _)) = key.rsplit_once('.') else {
             return Ok(());
@@ -288,7 +286,7 @@ impl Copy {
         self.run(&["--remove-section", section]).map(drop)
     }
 
-    /// What git prints; nothing where there is no such key.
+    /// git's output; empty if there is no such key.
     fn run(&self, arguments: &[&str]) -> Result<String, Unfit> {
         // git-config(1).
         const NO_SUCH_KEY: i32 = 1;
@@ -309,7 +307,7 @@ impl Copy {
 
 impl Drop for Copy {
     fn drop(&mut self) {
-        // A copy that stays is in the folder for temporary files, and only the user can read it.
+        // If this fails, the copy stays in the temporary folder, and only the user can read it.
         let _ = std::fs::remove_file(&self.0);
     }
 }
@@ -318,7 +316,7 @@ fn cannot_edit(why: &str) -> Unfit {
     Unfit(format!("cannot be edited by git: {why}"))
 }
 
-/// An extended regular expression (POSIX) that matches this value and no other.
+/// A POSIX extended regular expression that matches only this value.
 fn exactly(value: &str) -> String {
     let mut pattern = String::from("^");
     for c in value.chars() {
@@ -371,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_user_wrote_stays() {
+    fn the_users_own_values_stay() {
         let edit = helper("credential.helper");
         let before = "[credential]\n\thelper = store\n\tusername = me\n";
         let after = edit.apply(Some(before.as_bytes())).unwrap().unwrap();
@@ -405,7 +403,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_of_the_users_own_that_says_the_same_stays() {
+    fn an_equal_value_of_the_users_own_stays() {
         let edit = KeyValues {
             key: path_key("credential.https://a.example"),
             values: vec![YES.to_owned()],
@@ -420,7 +418,7 @@ mod tests {
     }
 
     #[test]
-    fn ours_is_taken_out_with_its_empty_value_and_no_other() {
+    fn our_helper_is_removed_with_its_empty_value_and_no_other() {
         let ours = "/usr/local/bin/hallpass git";
         let quoted = "!'/opt/a b/hallpass' git";
         for (before, taken, rest) in [
@@ -440,7 +438,7 @@ mod tests {
             ),
         ] {
             let values = before.iter().map(|value| (*value).to_owned()).collect();
-            let (ours, others) = parted(values, "/opt/hallpass-linux-amd64 git");
+            let (ours, others) = split_ours(values, "/opt/hallpass-linux-amd64 git");
             assert_eq!(ours, taken, "{before:?}");
             assert_eq!(others, rest, "{before:?}");
         }
@@ -465,7 +463,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_is_matched_by_itself_alone() {
+    fn exactly_matches_only_the_value_itself() {
         for (value, expected) in [
             ("", "^$"),
             ("/opt/a.b/hallpass git", r"^/opt/a\.b/hallpass git$"),

@@ -1,6 +1,6 @@
 //! The name under which a tool starts this program: a link in a folder on `PATH`.
 //!
-//! To the engine, a link's bytes are the path that it leads to.
+//! To the engine, the bytes of a link are the path of its target.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ impl Kind for Link {
     fn apply(&self, bytes: Bytes<'_>) -> Result<Option<Vec<u8>>, Unfit> {
         if bytes.is_some() && !self.is_in_place(bytes) {
             return Err(Unfit(
-                "is there already and is not a link to hallpass".to_owned(),
+                "already exists and is not a link to hallpass".to_owned(),
             ));
         }
         Ok(Some(bytes_of(&self.program)))
@@ -45,7 +45,7 @@ fn bytes_of(program: &Path) -> Vec<u8> {
     program.as_os_str().as_encoded_bytes().to_vec()
 }
 
-/// What is at a link's place: the program that it leads to, or whatever else is there.
+/// The content of a link: the path of its target. Any other file has different content.
 pub(crate) fn read(at: &Path, program: &Path) -> Option<Vec<u8>> {
     at.symlink_metadata().ok()?;
     let own = std::fs::canonicalize(program).unwrap_or_else(|_| program.to_owned());
@@ -55,24 +55,25 @@ pub(crate) fn read(at: &Path, program: &Path) -> Option<Vec<u8>> {
     Some(std::fs::read_link(at).map_or_else(|_| Vec::new(), |path| bytes_of(&path)))
 }
 
-/// Makes a link to this program, and the folder that it is in.
+/// Creates a link to this program, and its folder.
 pub(crate) fn make(program: &Path, at: &Path) -> io::Result<()> {
     at.parent().map_or(Ok(()), std::fs::create_dir_all)?;
     linked(program, at)
 }
 
-/// Where the link to this program is, or can be.
+/// Where the link to this program is, or can be created.
 pub(crate) enum Place {
-    /// It is there and leads to this program.
+    /// The link exists and leads to this program.
     There(PathBuf),
+    /// The link can be created here.
     At(PathBuf),
-    /// Another program of that name is found first.
+    /// Another program of that name comes first on `PATH`.
     Behind(PathBuf),
     /// hallpass can't write to any folder on `PATH`: the command that makes the link.
     Nowhere(String),
 }
 
-/// Looks where the link `name` is or can be: beside this program, else in `~/.local/bin`.
+/// Finds the link `name`, or a place for it: beside this program, or in `~/.local/bin`.
 pub(crate) fn find(env: &Env, name: &str) -> Result<Place, Error> {
     let program = program::path(env)?;
     let own = std::fs::canonicalize(&program).unwrap_or_else(|_| program.clone());
@@ -95,7 +96,7 @@ pub(crate) fn find(env: &Env, name: &str) -> Result<Place, Error> {
     let candidates = [beside, local].into_iter().flatten();
     for folder in candidates.filter(|folder| folders.contains(folder)) {
         let path = folder.join(&name);
-        // Somebody else's file of that name stays, and would be found before ours elsewhere.
+        // An existing file of that name is never replaced.
         if path.symlink_metadata().is_err() && can_write(&folder) {
             return Ok(Place::At(path));
         }
@@ -147,7 +148,7 @@ fn linked(program: &Path, at: &Path) -> io::Result<()> {
     std::os::unix::fs::symlink(program, at)
 }
 
-/// Links for which nobody needs a right: the same file under a second name.
+/// A hard link, because a symbolic link needs a privilege on Windows.
 #[cfg(not(unix))]
 fn linked(program: &Path, at: &Path) -> io::Result<()> {
     std::fs::hard_link(program, at)
@@ -166,7 +167,7 @@ fn is_same(path: &Path, own: &Path) -> bool {
     one.is_file() && one.len() == other.len() && one.modified().ok() == other.modified().ok()
 }
 
-/// Whether a file can be made there; a folder that is missing is made with it.
+/// Whether a file can be created in the folder, or the folder itself.
 fn can_write(folder: &Path) -> bool {
     if !folder.exists() {
         return folder.parent().is_some_and(can_write);
@@ -174,7 +175,7 @@ fn can_write(folder: &Path) -> bool {
     let probe = folder.join(format!(".hallpass-{:016x}", rand::random::<u64>()));
     let made = std::fs::File::create_new(&probe).is_ok();
     if made {
-        // A left-over is empty and says whose it is.
+        // If this fails, the file that stays is empty and has hallpass in its name.
         let _ = std::fs::remove_file(&probe);
     }
     made
@@ -185,7 +186,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_link_is_made_and_removed_and_another_file_of_its_name_is_left_alone() {
+    fn a_link_can_be_created_and_removed_but_never_replaces_another_file() {
         let folder = tempfile::tempdir().unwrap();
         let program = std::env::current_exe().unwrap();
         let link = Link {

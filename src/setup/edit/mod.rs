@@ -1,8 +1,8 @@
 //! One change of one place in one file.
 //!
-//! An edit is a pure function of the file's current bytes, so the engine can compute it twice,
-//! compare it with what a person agreed to, and take it back. An edit names what it wants to be
-//! there and never holds what stands beside it: that may be somebody's password.
+//! An edit is a pure function of the file's current bytes, so the engine can compute it again,
+//! compare the result with the changes that the user confirmed, and undo it. An edit holds only what
+//! it writes, and nothing else from the file, which may contain passwords.
 
 pub(crate) mod block;
 pub(crate) mod git_config;
@@ -55,27 +55,27 @@ impl Edit {
         Self { path, change }
     }
 
-    /// A member of a JSON file is this text.
+    /// Sets a member of a JSON file to this text.
     pub(crate) fn member(path: &Path, keys: &[&str], text: &str) -> Self {
         let keys = keys.iter().map(|key| (*key).to_owned()).collect();
         let text = text.to_owned();
         Self::new(path, Change::Member(Member { keys, text }))
     }
 
-    /// The user's configuration has a block of this title with these lines.
+    /// Writes a block with this title into the user's configuration.
     pub(crate) fn block(path: &Path, title: &str, lines: &str) -> Self {
         let title = title.to_owned();
         let lines = Some(lines.trim_end().to_owned() + "\n");
         Self::new(path, Change::Block(Block { title, lines }))
     }
 
-    /// The user's configuration has no block of this title.
+    /// Removes the block with this title from the user's configuration.
     pub(crate) fn no_block(path: &Path, title: &str) -> Self {
         let title = title.to_owned();
         Self::new(path, Change::Block(Block { title, lines: None }))
     }
 
-    /// git asks this helper, and none that it has read before.
+    /// Makes git ask this helper, and no helper that it read earlier.
     pub(crate) fn git_helper(path: &Path, section: &str, helper: &str) -> Self {
         let values = KeyValues {
             key: format!("{section}.helper"),
@@ -85,7 +85,7 @@ impl Edit {
         Self::new(path, Change::GitValues(values))
     }
 
-    /// git names the path that it wants.
+    /// Makes git send the path of a URL.
     pub(crate) fn git_path(path: &Path, section: &str) -> Self {
         let values = KeyValues {
             key: git_config::path_key(section),
@@ -95,7 +95,7 @@ impl Edit {
         Self::new(path, Change::GitValues(values))
     }
 
-    /// A section of a git configuration has nothing that a set-up wrote.
+    /// Removes everything that a set-up wrote into a section of a git configuration.
     pub(crate) fn no_git_helper(path: &Path, section: &str, helper: &str) -> Self {
         let none = NoHelper {
             section: section.to_owned(),
@@ -104,24 +104,24 @@ impl Edit {
         Self::new(path, Change::GitNoHelper(none))
     }
 
-    /// A link to this program.
+    /// Creates a link to this program.
     pub(crate) fn link(path: &Path, program: &Path) -> Self {
         let program = program.to_owned();
         Self::new(path, Change::Link(Link { program }))
     }
 
-    /// A file of hallpass's own. A person is told only what it is about.
+    /// Creates a file of hallpass's own. The user sees only what it is `about`.
     pub(crate) fn whole_file(path: &Path, about: &str, content: Vec<u8>) -> Self {
         Self::new(path, Change::WholeFile(WholeFile::new(about, content)))
     }
 
-    /// A YAML file has this item in a list.
+    /// Adds an item to a list of a YAML file.
     pub(crate) fn item(path: &Path, list: &str, item: Value) -> Self {
         let list = list.to_owned();
         Self::new(path, Change::Item(Item { list, item }))
     }
 
-    /// A YAML file has this value in a named item of a list.
+    /// Sets a value in a named item of a list of a YAML file.
     pub(crate) fn named(path: &Path, named: Named) -> Self {
         Self::new(path, Change::Named(named))
     }
@@ -134,25 +134,25 @@ impl Edit {
         None
     }
 
-    /// Why it does not fit the file as that is at this moment.
+    /// Why it cannot be applied to the current file.
     pub(crate) fn unfit(&self) -> Result<Option<Unfit>, Error> {
         let read = super::content::read(&self.path, self.program())?;
         Ok(self.kind().apply(read.as_deref().map(Vec::as_slice)).err())
     }
 
-    /// Whether both are about one place of one file.
+    /// Whether both edit the same place of the same file.
     pub(crate) fn is_same_place(&self, other: &Self) -> bool {
         let (own, others) = (self.kind(), other.kind());
         self.path == other.path && own.place() == others.place()
     }
 
-    /// Whether the file has exactly this at this moment.
+    /// Whether the file now contains exactly this edit.
     pub(crate) fn is_in_place(&self) -> bool {
         let read = super::content::read(&self.path, self.program());
         read.is_ok_and(|read| self.kind().is_in_place(read.as_deref().map(Vec::as_slice)))
     }
 
-    /// Whether the file has it at this moment, perhaps with changes of the user's own.
+    /// Whether the file now contains this edit, perhaps changed by the user.
     pub(crate) fn is_there(&self) -> bool {
         let read = super::content::read(&self.path, self.program());
         read.is_ok_and(|read| self.kind().is_ours(read.as_deref().map(Vec::as_slice)))
@@ -171,7 +171,7 @@ impl Edit {
         }
     }
 
-    /// The program that the file is a link to, if it is to be one.
+    /// The link's target, if the edit creates a link.
     pub(super) fn program(&self) -> Option<&Path> {
         if let Change::Link(Link { program }) = &self.change {
             return Some(program);

@@ -1,6 +1,6 @@
 //! A file of hallpass's own, such as one with a client secret.
 //!
-//! A record knows its content by a fingerprint alone, so a secret is written to one place only.
+//! A record has only the hash of the content, so a secret is written to one place only.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +10,7 @@ use crate::secret::Secret;
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct WholeFile {
-    /// What a person is told that it holds.
+    /// The description of its content for the user.
     about: String,
     fingerprint: String,
     #[serde(skip)]
@@ -40,10 +40,8 @@ impl Kind for WholeFile {
         match (&self.content, bytes) {
             (_, Some(bytes)) if self.is_in_place(Some(bytes)) => Ok(Some(bytes.to_vec())),
             (Some(content), None) => Ok(Some(content.expose().clone())),
-            (_, Some(_)) => Err(Unfit(
-                "is there already and holds something else".to_owned(),
-            )),
-            (None, None) => Err(Unfit("is gone".to_owned())),
+            (_, Some(_)) => Err(Unfit("already exists with other content".to_owned())),
+            (None, None) => Err(Unfit("is missing".to_owned())),
         }
     }
 
@@ -65,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_is_made_and_removed_and_another_one_is_left_alone() {
+    fn a_file_can_be_created_and_removed_but_never_replaces_another_one() {
         let file = WholeFile::new("the secret", b"hush\n".to_vec());
         let made = file.apply(None).unwrap();
         assert_eq!(made.as_deref(), Some(&b"hush\n"[..]));
@@ -73,7 +71,7 @@ mod tests {
         assert_eq!(file.remove(made.as_deref(), None).unwrap(), None);
         assert!(file.apply(Some(b"theirs")).is_err());
         assert!(!file.is_ours(Some(b"theirs")));
-        // A record knows the file, and not the secret.
+        // The record doesn't contain the secret.
         let record = serde_json::to_string(&file).unwrap();
         assert!(!record.contains("hush"), "{record}");
         let read: WholeFile = serde_json::from_str(&record).unwrap();

@@ -119,7 +119,7 @@ fn append(path: &Path, more: &str) {
 }
 
 #[test]
-fn undo_restores_the_same_bytes_in_any_order_of_set_ups() {
+fn undo_restores_the_same_bytes_in_any_order() {
     for (set_ups, undos) in [
         (&[&["x"][..]][..], &[&["x"][..]][..]),
         (&[&["x", "y"]], &[&[]]),
@@ -149,7 +149,7 @@ fn undo_restores_the_same_bytes_in_any_order_of_set_ups() {
 }
 
 #[test]
-fn a_shared_edit_goes_with_the_last_set_up_that_needs_it() {
+fn a_shared_edit_is_removed_with_the_last_set_up_that_needs_it() {
     let desk = Desk::new();
     desk.set_up(&["x"]).unwrap();
     desk.set_up(&["y"]).unwrap();
@@ -164,7 +164,7 @@ fn a_shared_edit_goes_with_the_last_set_up_that_needs_it() {
 }
 
 #[test]
-fn undo_after_a_change_removes_only_what_was_set_up() {
+fn undo_after_a_change_removes_only_the_set_up() {
     let desk = Desk::new();
     desk.set_up(&["x"]).unwrap();
     append(&desk.at("config.toml"), "[more]\n");
@@ -183,7 +183,7 @@ fn undo_after_a_change_removes_only_what_was_set_up() {
 }
 
 #[test]
-fn a_value_that_the_user_has_set_since_stays() {
+fn a_value_that_the_user_set_later_stays() {
     let desk = Desk::new();
     desk.set_up(&["x"]).unwrap();
     let theirs = desk
@@ -205,7 +205,9 @@ fn a_value_that_the_user_has_set_since_stays() {
     };
     let text = engine.draft(undo().unwrap()).unwrap().text(false);
     assert!(
-        text.contains("~/tool.json was changed since and stays as it is: all\n"),
+        text.contains(
+            "~/tool.json has been changed since the set-up, so this part of it stays: all\n"
+        ),
         "{text}"
     );
     desk.run(&mut { undo }, None).unwrap();
@@ -215,7 +217,7 @@ fn a_value_that_the_user_has_set_since_stays() {
 }
 
 #[test]
-fn without_a_record_undo_removes_what_can_be_recognized() {
+fn undo_without_a_record_removes_recognizable_edits() {
     let desk = Desk::new();
     desk.set_up(&["x"]).unwrap();
     for record in desk.records() {
@@ -259,7 +261,7 @@ fn a_record_of_a_newer_version_blocks_only_its_own_set_up() {
 }
 
 #[test]
-fn a_record_holds_what_was_replaced_and_nothing_beside_it() {
+fn a_record_holds_only_the_replaced_values() {
     let desk = Desk::new();
     desk.set_up(&["x"]).unwrap();
     let record = fs::read_to_string(&desk.records()[0]).unwrap();
@@ -322,7 +324,7 @@ fn all_files_are_changed_or_none() {
 
 #[cfg(unix)]
 #[test]
-fn a_file_that_fails_at_the_last_moment_leaves_the_others_as_they_were() {
+fn if_one_file_fails_at_the_last_moment_the_others_are_restored() {
     let desk = Desk::new();
     let mut documents = Documents::new(&desk.env());
     for edit in &desk.part("x").edits {
@@ -363,7 +365,7 @@ fn only_regular_files_are_edited() {
 
 #[cfg(unix)]
 #[test]
-fn a_read_only_file_is_left_alone_and_its_lines_are_named() {
+fn a_read_only_file_is_not_changed_and_its_lines_are_shown() {
     use std::os::unix::fs::PermissionsExt as _;
     let desk = Desk::new();
     let real = desk.at("generated.json");
@@ -381,7 +383,7 @@ fn a_read_only_file_is_left_alone_and_its_lines_are_named() {
 
 #[cfg(unix)]
 #[test]
-fn a_link_and_the_mode_of_a_file_stay() {
+fn links_and_file_modes_are_preserved() {
     use std::os::unix::fs::PermissionsExt as _;
     let desk = Desk::new();
     let real = desk.at("dotfiles.json");
@@ -404,7 +406,7 @@ fn a_link_and_the_mode_of_a_file_stay() {
 }
 
 #[test]
-fn a_file_that_changes_after_it_was_shown_is_shown_again() {
+fn changes_are_shown_again_if_a_file_changes_after_the_question() {
     let desk = Desk::new();
     let asked = Cell::new(0);
     let mut compute = || Ok(set_up(vec![desk.part("x")]));
@@ -430,7 +432,7 @@ fn a_file_that_changes_after_it_was_shown_is_shown_again() {
 }
 
 #[test]
-fn a_change_elsewhere_in_the_file_is_kept_and_not_asked_about() {
+fn a_change_elsewhere_in_the_file_stays_and_causes_no_question() {
     let desk = Desk::new();
     let mut compute = || Ok(set_up(vec![desk.part("x")]));
     let asked = Cell::new(0);
@@ -454,7 +456,7 @@ fn a_change_elsewhere_in_the_file_is_kept_and_not_asked_about() {
 }
 
 #[test]
-fn no_is_an_answer_and_nothing_to_change_is_no_question() {
+fn no_changes_nothing_and_without_changes_there_is_no_question() {
     let desk = Desk::new();
     let mut compute = || Ok(set_up(vec![desk.part("x")]));
     assert!(!desk.run(&mut compute, Some(&mut |_| false)).unwrap());
@@ -468,7 +470,7 @@ fn no_is_an_answer_and_nothing_to_change_is_no_question() {
 }
 
 #[test]
-fn a_set_up_that_was_stopped_halfway_is_completed_or_taken_back() {
+fn an_interrupted_set_up_can_be_completed_or_undone() {
     // The record is written first; the process may end after any number of files.
     for written in 0..3 {
         for is_completed in [false, true] {
@@ -494,7 +496,7 @@ fn a_set_up_that_was_stopped_halfway_is_completed_or_taken_back() {
 }
 
 #[test]
-fn an_undo_that_was_stopped_halfway_is_completed() {
+fn an_interrupted_undo_can_be_completed() {
     let desk = Desk::new();
     desk.set_up(&["x"]).unwrap();
     // The last file is taken back first, and the record goes at the end.
@@ -505,7 +507,7 @@ fn an_undo_that_was_stopped_halfway_is_completed() {
 }
 
 #[test]
-fn fifty_set_ups_at_once_all_leave_their_edits_and_are_taken_back_to_the_byte() {
+fn fifty_parallel_set_ups_all_succeed_and_are_undone_to_the_byte() {
     let desk = Desk::new();
     std::thread::scope(|scope| {
         for number in 0..50 {

@@ -7,7 +7,7 @@
 use clap::Args;
 use clap_complete::ArgValueCompleter;
 
-use crate::arguments::{Changing, Common, Opener, epilogue};
+use crate::arguments::{Changing, Common, ProviderArgs, epilogue};
 use crate::complete;
 use crate::provider::RegistryExchange;
 use std::process::ExitCode;
@@ -24,10 +24,10 @@ use crate::env::Env;
 use crate::error::Error;
 use crate::provider::Config;
 use crate::provider::{Realm, resource::Pattern};
+use crate::setup::binding::{BindingRequest, recipient, toml_text};
 use crate::setup::edit::Edit;
 use crate::setup::edit::link::{self, Place};
 use crate::setup::host::Host;
-use crate::setup::opener::{Opened, recipient, toml_text};
 use crate::setup::plan::{self, Part, Plan, Undo};
 use crate::setup::record::Records;
 use crate::setup::{program, still_needed};
@@ -60,7 +60,7 @@ const INSTANCES: &[&str] = &["gitea", "forgejo"];
 #[command(after_help = epilogue("  hallpass setup docker ghcr.io
   hallpass setup docker registry.corp.example --provider corp --podman
   hallpass setup docker --undo"))]
-#[command(mut_group("opener", |group| group.requires("hosts")))]
+#[command(mut_group("provider_args", |group| group.requires("hosts")))]
 pub struct Arguments {
     /// The registries, each as HOST or HOST:PORT [default: every registry in the configuration]
     #[arg(value_name = "HOST", add = ArgValueCompleter::new(complete::hosts))]
@@ -78,7 +78,7 @@ pub struct Arguments {
     #[arg(long)]
     pub podman: bool,
     #[command(flatten)]
-    pub opener: Opener,
+    pub provider_args: ProviderArgs,
     #[command(flatten)]
     pub changing: Changing,
     #[command(flatten)]
@@ -107,12 +107,12 @@ fn set_up<'a>(env: &'a Env, flags: &Flags, args: &Arguments) -> Result<Plan<'a>,
         command: command(args),
         ..Plan::default()
     };
-    let mut given = args.opener.clone();
+    let mut given = args.provider_args.clone();
     for host in &hosts {
         let mut part = part(host, &files);
         part.edits.splice(0..0, link.clone());
-        let opener = opener_of(&given, host, &config)?;
-        let wanted = opened(args, host, &opener);
+        let provider_args = provider_args_of(&given, host, &config)?;
+        let wanted = binding_request(args, host, &provider_args);
         if let Some(added) = wanted.add(env, flags, &config, &mut file)? {
             let block = Edit::block(file.path(), &wanted.title, &added.lines);
             part.edits.insert(0, block);
@@ -123,10 +123,10 @@ fn set_up<'a>(env: &'a Env, flags: &Flags, args: &Arguments) -> Result<Plan<'a>,
             && let Some(found) = &found
         {
             // The next registry has the provider that was made for the first one.
-            given = Opener {
+            given = ProviderArgs {
                 provider: Some(found.provider.name.clone()),
                 account: given.account,
-                ..Opener::default()
+                ..ProviderArgs::default()
             };
         }
         plan.notes
@@ -293,13 +293,17 @@ fn hosts(
 }
 
 /// The provider of a registry: the one on the command line, else a well-known one.
-fn opener_of(given: &Opener, host: &Host, config: &Config) -> Result<Opener, Error> {
-    let mut opener = given.clone();
-    let says = opener.provider.is_some() || opener.issuer_url.is_some();
+fn provider_args_of(
+    given: &ProviderArgs,
+    host: &Host,
+    config: &Config,
+) -> Result<ProviderArgs, Error> {
+    let mut provider_args = given.clone();
+    let says = provider_args.provider.is_some() || provider_args.issuer_url.is_some();
     if !says && config.resource(&host.url, NAME)?.is_none() {
-        opener.provider = preset_of(&host.url).map(str::to_owned);
+        provider_args.provider = preset_of(&host.url).map(str::to_owned);
     }
-    let preset = opener.provider.as_deref();
+    let preset = provider_args.provider.as_deref();
     let is_configured = config.providers().any(|known| Some(known) == preset);
     if preset == Some("gitlab") && !is_configured && preset_of(&host.url) != preset {
         return Err(Error::Usage(
@@ -309,10 +313,14 @@ fn opener_of(given: &Opener, host: &Host, config: &Config) -> Result<Opener, Err
                 .to_owned(),
         ));
     }
-    Ok(opener)
+    Ok(provider_args)
 }
 
-fn opened<'a>(args: &Arguments, host: &'a Host, opener: &'a Opener) -> Opened<'a> {
+fn binding_request<'a>(
+    args: &Arguments,
+    host: &'a Host,
+    provider_args: &'a ProviderArgs,
+) -> BindingRequest<'a> {
     let mut resource_keys = Vec::new();
     if let Some(name) = &args.username {
         resource_keys.push(("username", toml_text(name)));
@@ -320,9 +328,9 @@ fn opened<'a>(args: &Arguments, host: &'a Host, opener: &'a Opener) -> Opened<'a
     if let Some(exchange) = args.exchange {
         resource_keys.push(("registry_exchange", toml_text(exchange.as_str())));
     }
-    Opened {
+    BindingRequest {
         host,
-        opener,
+        provider_args,
         tool: NAME,
         tool_names_provider: false,
         title: title(&host.text),

@@ -9,7 +9,7 @@ use std::path::Path;
 use url::Url;
 
 use super::git_config::Entry;
-use crate::setup::edit::git_config::{YES, is_ours, parted};
+use crate::setup::edit::git_config::{YES, is_ours, split_ours};
 use crate::setup::host::Host;
 
 /// The key for all hosts.
@@ -69,7 +69,7 @@ pub(crate) fn place(
         let (helpers, more): (Vec<_>, Vec<_>) =
             held.partition(|entry| entry.key.ends_with(".helper"));
         let values = helpers.iter().map(|entry| entry.value.clone()).collect();
-        parted(values, helper).1.is_empty()
+        split_ours(values, helper).1.is_empty()
             && more
                 .iter()
                 .all(|entry| entry.key.ends_with(".usehttppath") && entry.value == YES)
@@ -105,7 +105,7 @@ fn others_behind(
 ) -> Vec<String> {
     let fitting = entries.iter().skip(behind);
     let fitting = fitting.filter(|entry| entry.is_global() && fits(&entry.key, host));
-    parted(fitting.map(|entry| entry.value.clone()).collect(), helper).1
+    split_ours(fitting.map(|entry| entry.value.clone()).collect(), helper).1
 }
 
 /// Whether git reads a key for a host or a part of it; without a host: for all hosts.

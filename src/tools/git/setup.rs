@@ -16,16 +16,16 @@ use super::arguments::NAME;
 use super::git_config::{self, Entry};
 use super::large_pushes;
 use super::order::{Helpers, Others, is_last, place, sections};
-use crate::arguments::{Changing, Common, Opener, epilogue};
+use crate::arguments::{Changing, Common, ProviderArgs, epilogue};
 use crate::complete;
 use crate::config::{Flags, UserFile};
 use crate::env::Env;
 use crate::error::Error;
 use crate::provider::{Config, Provider};
+use crate::setup::binding::{BindingRequest, entry, is_home_of, recipient, toml_text};
 use crate::setup::edit::Edit;
-use crate::setup::edit::git_config::parted;
+use crate::setup::edit::git_config::split_ours;
 use crate::setup::host::Host;
-use crate::setup::opener::{Opened, entry, is_home_of, recipient, toml_text};
 use crate::setup::plan::{self, Part, Plan, Undo};
 use crate::setup::{program, still_needed};
 use crate::shell::{quoted, shell_word};
@@ -35,7 +35,7 @@ use crate::shell::{quoted, shell_word};
 #[command(after_help = epilogue("  hallpass setup git --host github.com --client-id ID
   hallpass setup git --host git.corp.example --provider gitlab --client-id ID
   hallpass setup git --undo"))]
-#[command(mut_group("opener", |group| group.requires("host")))]
+#[command(mut_group("provider_args", |group| group.requires("host")))]
 pub struct Arguments {
     /// The git server, as HOST, HOST:PORT, or a URL with an optional path [default: every resource
     /// in the configuration]
@@ -51,7 +51,7 @@ pub struct Arguments {
     #[arg(long)]
     pub default: bool,
     #[command(flatten)]
-    pub opener: Opener,
+    pub provider_args: ProviderArgs,
     #[command(flatten)]
     pub changing: Changing,
     #[command(flatten)]
@@ -104,8 +104,8 @@ fn set_up<'a>(env: &'a Env, flags: &Flags, args: &Arguments) -> Result<Plan<'a>,
         let mut companions = Vec::new();
         let mut account = None;
         if let Some(given) = &args.host {
-            account = args.opener.account.as_deref();
-            let wanted = opened(args, given, &host);
+            account = args.provider_args.account.as_deref();
+            let wanted = binding_request(args, given, &host);
             if !has_account(&config, &file, args, &wanted)
                 && let Some(added) = wanted.add(env, flags, &config, &mut file)?
             {
@@ -208,7 +208,7 @@ fn undo<'a>(env: &'a Env, flags: &'a Flags, args: &Arguments) -> Result<Undo<'a>
             &file,
             &git,
             &host,
-            args.opener.account.as_deref(),
+            args.provider_args.account.as_deref(),
         ));
     }
     if args.default {
@@ -285,13 +285,18 @@ fn matches_in(block: &str) -> impl Iterator<Item = String> {
 }
 
 /// Whether the account is configured for the host already, and nothing else is requested.
-fn has_account(config: &Config, file: &UserFile, args: &Arguments, wanted: &Opened<'_>) -> bool {
-    let Opener {
+fn has_account(
+    config: &Config,
+    file: &UserFile,
+    args: &Arguments,
+    wanted: &BindingRequest<'_>,
+) -> bool {
+    let ProviderArgs {
         provider,
         client_id,
         account,
         ..
-    } = &args.opener;
+    } = &args.provider_args;
     let names_only_account = provider.is_none() && client_id.is_none() && account.is_some();
     names_only_account
         && wanted.resource_keys.is_empty()
@@ -324,7 +329,7 @@ fn part_as_typed(host: &str, account: Option<&str>) -> String {
 fn command(args: &Arguments) -> String {
     let mut line = "hallpass setup git".to_owned();
     if let Some(host) = &args.host {
-        let account = args.opener.account.as_deref();
+        let account = args.provider_args.account.as_deref();
         line = format!("{line} --host {}", part_as_typed(host, account));
     }
     if args.default {
@@ -348,16 +353,16 @@ fn hosts(config: &Config, args: &Arguments) -> Result<Vec<Host>, Error> {
     Ok(hosts)
 }
 
-fn opened<'a>(args: &'a Arguments, given: &str, host: &'a Host) -> Opened<'a> {
+fn binding_request<'a>(args: &'a Arguments, given: &str, host: &'a Host) -> BindingRequest<'a> {
     let bearer = args.bearer.then(|| ("git_bearer", "true".to_owned()));
-    let account = args.opener.account.as_deref();
+    let account = args.provider_args.account.as_deref();
     let username = args.username.as_deref();
     let username = username.map(|name| ("username", toml_text(name)));
-    Opened {
+    BindingRequest {
         tool: NAME,
         tool_names_provider: false,
         host,
-        opener: &args.opener,
+        provider_args: &args.provider_args,
         title: format!("{TITLE}{}", part_of(host, account)),
         command: format!("{TITLE}{}", part_as_typed(given, account)),
         homes: HOSTS_OF_THEIR_OWN,
@@ -457,7 +462,7 @@ impl Git {
             }
         }
         let ours = values.into_iter().map(|(path, values)| {
-            let (ours, _) = parted(values, &self.helper);
+            let (ours, _) = split_ours(values, &self.helper);
             (path, section.to_owned(), ours)
         });
         ours.filter(|(_, _, ours)| !ours.is_empty()).collect()

@@ -15,7 +15,7 @@ mod labels;
 mod recorded;
 mod sign_in;
 
-use crate::arguments::Opener;
+use crate::arguments::ProviderArgs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::rc::Rc;
@@ -31,9 +31,9 @@ use crate::error::Error;
 use crate::provider::Config;
 use crate::report::printable;
 use crate::serving::prepared::Prepared;
+use crate::setup::binding::{BindingRequest, defines_provider, has_provider_section, recipient};
 use crate::setup::edit::Edit;
 use crate::setup::host::Host;
-use crate::setup::opener::{Opened, makes, makes_provider, recipient};
 use crate::setup::plan::{self, Part, Plan, Undo};
 use crate::setup::record::{Record, Records};
 use crate::setup::{program, still_needed};
@@ -72,7 +72,7 @@ fn set_up<'a>(env: &'a Env, flags: &Flags, args: &Arguments) -> Result<Plan<'a>,
     let (config, earlier, block) =
         without_earlier(env, flags, &user, &elsewhere, wanted, &mut file)?;
     let mut sign_in = match again {
-        Some(again) if args.opener.provider.is_none() => again.sign_in(),
+        Some(again) if args.provider_args.provider.is_none() => again.sign_in(),
         Some(_) | None => sign_in(env, flags, args, &config, &file, &target, &hosts)?,
     };
     sign_in.again = block;
@@ -90,7 +90,11 @@ fn set_up<'a>(env: &'a Env, flags: &Flags, args: &Arguments) -> Result<Plan<'a>,
     let recorded = match one_server(&kubeconfig, &user, &hosts, &mut notes) {
         Some(host) => {
             let provider = edited.provider(&sign_in.name)?;
-            let entry = Entry::new(&host.text, &provider, sign_in.opener.account.as_deref());
+            let entry = Entry::new(
+                &host.text,
+                &provider,
+                sign_in.provider_args.account.as_deref(),
+            );
             Recorded::of(&store, entry, target.earlier_entry(), &mut notes)?
         }
         None => None,
@@ -191,14 +195,17 @@ fn without_earlier(
     titles.retain(|title| !elsewhere.contains(title));
     let blocks = titles.iter().filter_map(|title| file.remove(title));
     let earlier: Vec<String> = blocks.collect();
-    let makes_wanted = |block: &String| wanted.is_some_and(|name| makes(block, name));
+    let makes_wanted = |block: &String| wanted.is_some_and(|name| defines_provider(block, name));
     if !earlier.iter().any(makes_wanted)
         && let Ok(config) = Config::load_edited(env, flags, file)
     {
         return Ok((config, titles, None));
     }
     let config = Config::load_edited(env, flags, &whole)?;
-    let again = earlier.iter().find(|block| makes_provider(block)).cloned();
+    let again = earlier
+        .iter()
+        .find(|block| has_provider_section(block))
+        .cloned();
     Ok((config, titles, again))
 }
 
@@ -238,16 +245,20 @@ fn opened_by<'h>(
     let mut edited = None;
     for (index, (host, title)) in hosts.enumerate() {
         let is_first = index == 0;
-        let rest = Opener {
+        let rest = ProviderArgs {
             provider: Some(sign_in.name.clone()),
-            account: sign_in.opener.account.clone(),
-            ..Opener::default()
+            account: sign_in.provider_args.account.clone(),
+            ..ProviderArgs::default()
         };
-        let opened = Opened {
+        let request = BindingRequest {
             tool: NAME,
             tool_names_provider: true,
             host,
-            opener: if is_first { &sign_in.opener } else { &rest },
+            provider_args: if is_first {
+                &sign_in.provider_args
+            } else {
+                &rest
+            },
             title: title.clone(),
             command: command(user),
             homes: &[],
@@ -263,7 +274,7 @@ fn opened_by<'h>(
             earlier: again.as_deref().filter(|_| is_first),
         };
         let config = edited.as_ref().unwrap_or(config);
-        if let Some(one) = opened.add(env, flags, config, file)? {
+        if let Some(one) = request.add(env, flags, config, file)? {
             added.push((title.clone(), one.lines));
             sign_in.name = one.provider;
         }

@@ -10,7 +10,7 @@ use super::arguments::Arguments;
 use super::kubeconfig_file::KubeconfigFile;
 use super::kubelogin;
 use super::sign_in::SignIn;
-use crate::arguments::{Opener, parsed};
+use crate::arguments::{ProviderArgs, parsed};
 use crate::config::Flow;
 use crate::credential::TokenKind;
 
@@ -29,12 +29,12 @@ impl EarlierSetup {
         target: &KubeconfigFile,
         now: Option<&Value>,
     ) -> Option<Self> {
-        let Opener {
+        let ProviderArgs {
             provider,
             issuer_url,
             client_id,
             ..
-        } = &args.opener;
+        } = &args.provider_args;
         if args.from_kubelogin || issuer_url.is_some() || client_id.is_some() {
             return None;
         }
@@ -51,7 +51,7 @@ impl EarlierSetup {
         let env = kubelogin::VARIABLES.iter();
         Some(Self {
             provider: provider.clone().or(earlier.provider)?,
-            account: args.opener.account.clone().or(earlier.account),
+            account: args.provider_args.account.clone().or(earlier.account),
             token: earlier.token,
             flow: earlier.asking.flow,
             env: env
@@ -68,16 +68,16 @@ impl EarlierSetup {
             flow,
             env,
         } = self;
-        let opener = Opener {
+        let provider_args = ProviderArgs {
             provider: Some(provider.clone()),
             account,
-            ..Opener::default()
+            ..ProviderArgs::default()
         };
         SignIn {
             token,
             flow,
             env,
-            ..SignIn::of(provider, opener)
+            ..SignIn::of(provider, provider_args)
         }
     }
 }

@@ -18,7 +18,7 @@ pub(super) fn entry(
     before: Option<&Value>,
 ) -> Value {
     let mut args = vec!["kubectl", "--provider", &sign_in.name];
-    if let Some(account) = &sign_in.opener.account {
+    if let Some(account) = &sign_in.provider_args.account {
         args.extend(["--account", account]);
     }
     match sign_in.token {

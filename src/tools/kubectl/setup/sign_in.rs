@@ -10,7 +10,7 @@ use super::arguments::{ADVICE, Arguments};
 use super::kubeconfig_file::KubeconfigFile;
 use super::kubelogin::{self, Converted};
 use super::labels::command;
-use crate::arguments::Opener;
+use crate::arguments::ProviderArgs;
 use crate::config::{ConfigError, Flags, Flow, UserFile, shown};
 use crate::credential::TokenKind;
 use crate::env::Env;
@@ -20,15 +20,15 @@ use crate::provider::Config;
 use crate::provider::Provider;
 use crate::report::printable;
 use crate::secret::Secret;
+use crate::setup::binding::{keys_of, name_of, provider_with_keys, toml_text};
 use crate::setup::edit::Edit;
 use crate::setup::host::Host;
-use crate::setup::opener::{described, keys_of, name_of, toml_text};
 
 /// What signs the user in, and what has to be written for it.
 pub(super) struct SignIn {
     /// The provider's name.
     pub(super) name: String,
-    pub(super) opener: Opener,
+    pub(super) provider_args: ProviderArgs,
     /// More keys of a provider that is made here.
     pub(super) keys: Vec<(&'static str, String)>,
     pub(super) token: Option<TokenKind>,
@@ -42,10 +42,10 @@ pub(super) struct SignIn {
 }
 
 impl SignIn {
-    pub(super) fn of(name: String, opener: Opener) -> Self {
+    pub(super) fn of(name: String, provider_args: ProviderArgs) -> Self {
         Self {
             name,
-            opener,
+            provider_args,
             keys: Vec::new(),
             token: None,
             flow: None,
@@ -87,13 +87,16 @@ pub(super) fn sign_in(
     if args.from_kubelogin {
         return converted(env, flags, args, config, file, target);
     }
-    let mut opener = args.opener.clone();
-    if let Some(issuer) = &opener.issuer_url {
-        let name = opener.provider.clone().unwrap_or_else(|| name_of(issuer));
-        return Ok(SignIn::of(name, opener));
+    let mut provider_args = args.provider_args.clone();
+    if let Some(issuer) = &provider_args.issuer_url {
+        let name = provider_args
+            .provider
+            .clone()
+            .unwrap_or_else(|| name_of(issuer));
+        return Ok(SignIn::of(name, provider_args));
     }
-    if let Some(name) = opener.provider.clone() {
-        return Ok(SignIn::of(name, opener));
+    if let Some(name) = provider_args.provider.clone() {
+        return Ok(SignIn::of(name, provider_args));
     }
     // What the configuration says of these servers, or the one provider that it has.
     let mut names: Vec<String> = Vec::new();
@@ -101,7 +104,7 @@ pub(super) fn sign_in(
         if let Some(found) = config.resource(&host.url, NAME)?
             && !names.contains(&found.provider.name)
         {
-            opener.account = opener.account.or(found.account);
+            provider_args.account = provider_args.account.or(found.account);
             names.push(found.provider.name);
         }
     }
@@ -125,8 +128,8 @@ pub(super) fn sign_in(
             )));
         }
     };
-    opener.provider = Some(name.clone());
-    Ok(SignIn::of(name, opener))
+    provider_args.provider = Some(name.clone());
+    Ok(SignIn::of(name, provider_args))
 }
 
 /// A provider out of what kubelogin was told: one that is configured like that already, else a new
@@ -147,7 +150,7 @@ fn converted(
     let run = target.before.as_ref().and_then(kubeconfig::exec);
     let (program, words) = run.ok_or_else(|| refused(kubelogin::Unconverted::NotKubelogin))?;
     let converted = kubelogin::converted(program, &words).map_err(refused)?;
-    let wanted = args.opener.provider.as_deref();
+    let wanted = args.provider_args.provider.as_deref();
     let first = wanted.map_or_else(|| name_of(&converted.issuer), str::to_owned);
     let mut number = 1;
     loop {
@@ -160,13 +163,13 @@ fn converted(
             return Ok(made);
         }
         if is_same(env, flags, config.provider(&name)?, file, &made)? {
-            let opener = Opener {
+            let provider_args = ProviderArgs {
                 provider: Some(name),
-                account: args.opener.account.clone(),
-                ..Opener::default()
+                account: args.provider_args.account.clone(),
+                ..ProviderArgs::default()
             };
             return Ok(SignIn {
-                opener,
+                provider_args,
                 keys: Vec::new(),
                 secret: None,
                 authorities: None,
@@ -238,13 +241,13 @@ fn made_of(
             .collect();
         keys.push(("extra_params", format!("{{ {} }}", pairs.join(", "))));
     }
-    let opener = Opener {
+    let provider_args = ProviderArgs {
         provider: Some(name.to_owned()),
         issuer_url: Some(converted.issuer.clone()),
         client_id: Some(converted.client_id.clone()),
         client_secret_file: secret.as_ref().map(|(path, _)| path.clone()),
         scopes: converted.scopes.clone(),
-        account: args.opener.account.clone(),
+        account: args.provider_args.account.clone(),
     };
     let mut notes = converted.notes.clone();
     if !converted
@@ -266,7 +269,7 @@ fn made_of(
         secret,
         authorities,
         notes,
-        ..SignIn::of(name.to_owned(), opener)
+        ..SignIn::of(name.to_owned(), provider_args)
     })
 }
 
@@ -296,9 +299,9 @@ fn is_same(
     file: &UserFile,
     made: &SignIn,
 ) -> Result<bool, Error> {
-    let mut keys = keys_of(&made.opener);
+    let mut keys = keys_of(&made.provider_args);
     keys.extend(made.keys.iter().cloned());
-    let tried = described(env, flags, file, &keys)?;
+    let tried = provider_with_keys(env, flags, file, &keys)?;
     let has_same_secret = match &made.secret {
         Some((_, secret)) => there.client_secret().ok().flatten().as_ref() == Some(secret),
         None => there.client_secret_file.is_none(),

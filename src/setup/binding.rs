@@ -1,12 +1,13 @@
-//! The provider that opens what a tool is set up for, and the block of the user's file that says
-//! so. What is there already is used as it is; an earlier block of the same title is made anew.
+//! Binds a host to a provider: finds or describes the provider, and writes the block of the user's
+//! file that says so. Existing configuration is used as it is; an earlier block of the same title is
+//! replaced.
 
 use std::fmt::Write as _;
 
 use url::Url;
 
 use super::host::Host;
-use crate::arguments::Opener;
+use crate::arguments::ProviderArgs;
 use crate::config::{ConfigError, Flags, UserFile};
 use crate::env::Env;
 use crate::error::Error;
@@ -17,35 +18,34 @@ use crate::shell::quoted;
 /// A key of a section, and its value in TOML.
 pub(crate) type Key = (&'static str, String);
 
-/// What a tool's set-up asks to be opened, and how that tool speaks of it.
-pub(crate) struct Opened<'a> {
+/// A host that a tool is set up for, and how to configure a provider for it.
+pub(crate) struct BindingRequest<'a> {
     pub(crate) tool: &'static str,
     /// The tool's own configuration names the provider and the account, so each entry counts.
     pub(crate) tool_names_provider: bool,
     pub(crate) host: &'a Host,
-    pub(crate) opener: &'a Opener,
+    pub(crate) provider_args: &'a ProviderArgs,
     /// The block's title: the command that writes it, with what tells it from another one.
     pub(crate) title: String,
     /// The same command as it was typed, for a line that can be typed again.
     pub(crate) command: String,
-    /// The presets that are looked through where no provider is named: one that has its home at
-    /// this host is meant.
+    /// If the command names no provider, the preset whose own host this is.
     pub(crate) homes: &'static [&'static str],
-    /// The presets of which this host is an instance where they are named, and so their `base`.
+    /// The presets that can have instances elsewhere: if the command names one, this host is its `base`.
     pub(crate) instances: &'static [&'static str],
-    /// What to add to the command where nothing says which provider it is.
+    /// What to add to the command if the provider is unknown.
     pub(crate) advice: &'static str,
     /// More keys for a provider's section that is made here, with their values in TOML.
     pub(crate) provider_keys: Vec<Key>,
     /// More keys for the entry in `[[resources]]`, with their values in TOML.
     pub(crate) resource_keys: Vec<Key>,
-    /// What to call a provider that is made here for an issuer and has no name; `None`: as the host.
+    /// The name of a new provider for an issuer; `None`: a name made from the host's.
     pub(crate) own_name: Option<String>,
-    /// The block that an earlier run wrote, where the caller has removed it already.
+    /// The block of an earlier run, if the caller has already removed it.
     pub(crate) earlier: Option<&'a str>,
 }
 
-/// What was added to the user's file.
+/// A block that was added to the user's file.
 pub(crate) struct Added {
     pub(crate) lines: String,
     /// The name of the provider that opens the host.
@@ -68,14 +68,13 @@ pub(crate) fn entry(host: &Host, provider: &str, account: Option<&str>, more: &[
     lines
 }
 
-impl Opened<'_> {
-    /// Adds to the file what makes a provider open the host. What was added; `None` where the
-    /// configuration says it already.
+impl BindingRequest<'_> {
+    /// Adds a block that binds the host to a provider. `None` if the configuration already does.
     ///
     /// # Errors
     ///
-    /// [`Error::NotRegistered`] where the provider has no client id; an error of usage where
-    /// nothing says which provider it is; whatever is wrong with the configuration as edited.
+    /// [`Error::NotRegistered`] if the provider has no client ID, an error of usage if the provider is
+    /// unknown, or an error in the edited configuration.
     pub(crate) fn add(
         &self,
         env: &Env,
@@ -83,26 +82,26 @@ impl Opened<'_> {
         config: &Config,
         file: &mut UserFile,
     ) -> Result<Option<Added>, Error> {
-        // What an earlier run has added is made anew.
+        // The block of an earlier run is written again.
         let earlier = file.remove(&self.title);
         let without = earlier
             .as_ref()
             .map(|_| Config::load_edited(env, flags, file));
         let config = match &without {
             Some(Ok(without)) => without,
-            // Another block needs what this one brings, and brings again.
+            // Another block needs the provider of this one, which will be added again.
             Some(Err(_)) | None => config,
         };
-        let Opener {
+        let ProviderArgs {
             provider,
             client_id,
             account,
             ..
-        } = self.opener;
+        } = self.provider_args;
         let names_provider = provider.is_some() || client_id.is_some();
         let names_one = names_provider || account.is_some();
         let found = config.resource(&self.host.url, self.tool)?;
-        if !names_one && self.tells_of_host().next().is_none() {
+        if !names_one && self.host_keys().next().is_none() {
             if let Some(lines) = earlier {
                 file.add(&self.title, &lines);
                 return Ok(None);
@@ -111,10 +110,10 @@ impl Opened<'_> {
                 return Ok(None);
             }
         }
-        // A provider that the earlier block made, and that another block still names.
+        // The earlier block's provider, if another block still names it.
         let was_needed = !matches!(without, Some(Ok(_)));
         let earlier = earlier.as_deref().or(self.earlier).filter(|_| was_needed);
-        let made = earlier.and_then(made_by);
+        let made = earlier.and_then(provider_section);
         let (name, mut section) = match found {
             // Another account of the same provider.
             Some(found) if !names_provider => (found.provider.name, String::new()),
@@ -130,7 +129,7 @@ impl Opened<'_> {
         lines += &entry(self.host, &name, account.as_deref(), &self.resource_keys);
         file.add(&self.title, &lines);
         let edited = Config::load_edited(env, flags, file)?;
-        self.counts(&edited, &name)?;
+        self.check_precedence(&edited, &name)?;
         match edited.provider(&name)?.client_id() {
             Ok(_) => Ok(Some(Added {
                 lines,
@@ -139,24 +138,24 @@ impl Opened<'_> {
             Err(ConfigError::Unregistered(unregistered)) => Err(Error::NotRegistered {
                 at: name.clone(),
                 where_to: unregistered.where_to(),
-                again: self.again(&name, unregistered.secret_wanted),
+                retry: self.retry_command(&name, unregistered.secret_wanted),
             }),
             Err(error) => Err(error.into()),
         }
     }
 
-    /// What the entry says of the host beside who opens it and for which tool.
-    fn tells_of_host(&self) -> impl Iterator<Item = &Key> {
+    /// The keys of the entry that say more about the host than its provider and its tools.
+    fn host_keys(&self) -> impl Iterator<Item = &Key> {
         self.resource_keys.iter().filter(|(key, _)| *key != "tools")
     }
 
-    /// Whether the entry is the one that is chosen: of several for the same host the first one is.
-    /// An exec entry of a kubeconfig names its provider and account, so there each of them counts.
-    fn counts(&self, edited: &Config, name: &str) -> Result<(), Error> {
+    /// Checks that hallpass would choose this entry: of several for a host it takes the first. An exec
+    /// entry of a kubeconfig names its provider and account, so there each entry is used.
+    fn check_precedence(&self, edited: &Config, name: &str) -> Result<(), Error> {
         if self.tool_names_provider {
             return Ok(());
         }
-        let account = self.opener.account.as_deref();
+        let account = self.provider_args.account.as_deref();
         let chosen = edited.resource_of(&self.host.url, self.tool, account)?;
         let says = |found: &Match, key: &str, value: &str| match key {
             "username" => found.username.as_deref().map(toml_text).as_deref() == Some(value),
@@ -167,10 +166,10 @@ impl Opened<'_> {
             "git_bearer" => found.provider.git_bearer.to_string() == value,
             _ => true,
         };
-        let counts = chosen.is_some_and(|found| {
-            found.provider.name == name && self.tells_of_host().all(|(k, v)| says(&found, k, v))
+        let is_chosen = chosen.is_some_and(|found| {
+            found.provider.name == name && self.host_keys().all(|(k, v)| says(&found, k, v))
         });
-        if counts {
+        if is_chosen {
             return Ok(());
         }
         Err(Error::Usage(format!(
@@ -180,9 +179,8 @@ impl Opened<'_> {
         )))
     }
 
-    /// Whether the provider that has a forge's name in the configuration is one of that forge
-    /// elsewhere: what is asked for here is another instance, and never the first one's tokens.
-    /// A provider whose home is unknown is elsewhere.
+    /// Whether the configured provider with a forge's name is an instance at another host. This host
+    /// must never get its tokens. A provider with an unknown host counts as elsewhere.
     fn is_elsewhere(&self, config: &Config, name: &str) -> bool {
         let is_here = |provider: &Provider| is_home_of(provider, &self.host.url);
         self.instances.contains(&name)
@@ -191,8 +189,8 @@ impl Opened<'_> {
                 .is_ok_and(|provider| is_here(&provider))
     }
 
-    /// The name of the provider, and its section where it has none. `made` is one that the earlier
-    /// block made, which may be made differently now.
+    /// The name of the provider, and its section if it has none yet. `made` is the provider of the
+    /// earlier block, which may be replaced.
     fn provider(
         &self,
         env: &Env,
@@ -201,12 +199,12 @@ impl Opened<'_> {
         file: &UserFile,
         made: Option<&str>,
     ) -> Result<(String, String), Error> {
-        let Opener {
+        let ProviderArgs {
             provider,
             issuer_url,
             client_id,
             ..
-        } = self.opener;
+        } = self.provider_args;
         let describes_one = issuer_url.is_some() || client_id.is_some();
         let is_known = |name: &str| config.providers().any(|known| known == name);
         let mut keys = Vec::new();
@@ -253,17 +251,17 @@ impl Opened<'_> {
                 (*preset).to_owned()
             }
         };
-        keys.extend(keys_of(self.opener));
+        keys.extend(keys_of(self.provider_args));
         keys.extend(self.provider_keys.iter().cloned());
         let mut name = name;
         if describes_one {
-            let asked = described(env, flags, file, &keys)?;
+            let asked = provider_with_keys(env, flags, file, &keys)?;
             let has_it = |known: &&str| {
                 let known = config.provider(known);
                 known.is_ok_and(|known| self.is_registration(&known, &asked))
             };
             let is_free = |name: &str| !is_known(name) || made == Some(name);
-            // The one that is named, else any.
+            // The named provider, or any other one.
             let known = config
                 .providers()
                 .find(|known| *known == name && has_it(known));
@@ -291,12 +289,12 @@ impl Opened<'_> {
         Ok((name.clone(), section(&name, &keys)))
     }
 
-    /// What to call a provider of this preset, and its keys.
+    /// The name and the keys of a provider with this preset.
     fn keys_of_preset(&self, config: &Config, preset: &str) -> Result<(String, Vec<Key>), Error> {
         let mut keys = vec![("preset", toml_text(preset))];
         let is_instance = self.instances.contains(&preset);
         let name = match config.provider(preset) {
-            // A preset may lack its base: the host is that.
+            // A preset without a `base` gets the host as its base.
             Ok(provider) if is_home_of(&provider, &self.host.url) => preset.to_owned(),
             Ok(_) | Err(_) if is_instance => {
                 keys.push(("base", toml_text(&self.host.text)));
@@ -308,8 +306,7 @@ impl Opened<'_> {
         Ok((name, keys))
     }
 
-    /// Whether a configured provider has the registration that is asked for, so that one sign-in
-    /// serves both.
+    /// Whether a configured provider has the requested registration, so that one sign-in serves both.
     fn is_registration(&self, known: &Provider, asked: &Provider) -> bool {
         let sorted = |provider: &Provider| {
             let mut scopes = provider.scopes.clone();
@@ -325,9 +322,10 @@ impl Opened<'_> {
                 (known.client_secret(), asked.client_secret()),
                 (Ok(Some(known)), Ok(Some(asked))) if known == asked
             );
-        let has_same_scopes = self.opener.scopes.is_empty() || sorted(known) == sorted(asked);
+        let has_same_scopes =
+            self.provider_args.scopes.is_empty() || sorted(known) == sorted(asked);
         let has_same_keys = self.provider_keys.is_empty() || {
-            // What is not asked for here may be as it is.
+            // Keys that the command doesn't mention may have any value.
             let comparable = Provider {
                 name: asked.name.clone(),
                 origin: asked.origin.clone(),
@@ -348,13 +346,13 @@ impl Opened<'_> {
             && has_same_keys
     }
 
-    /// A provider's name that is made of the host's.
+    /// A provider's name, made from the host's.
     fn own_name(&self) -> String {
         name_of(&self.host.text)
     }
 
-    fn again(&self, name: &str, secret_wanted: bool) -> String {
-        let provider = self.opener.provider.as_deref().unwrap_or(name);
+    fn retry_command(&self, name: &str, secret_wanted: bool) -> String {
+        let provider = self.provider_args.provider.as_deref().unwrap_or(name);
         let mut line = format!(
             "{} --provider {} --client-id ID",
             self.command,
@@ -367,16 +365,16 @@ impl Opened<'_> {
     }
 }
 
-/// The keys of a provider's section that the flags give, with their values in TOML.
-pub(crate) fn keys_of(opener: &Opener) -> Vec<Key> {
-    let Opener {
+/// The keys of a provider's section from the command's options, with their values in TOML.
+pub(crate) fn keys_of(provider_args: &ProviderArgs) -> Vec<Key> {
+    let ProviderArgs {
         provider: _,
         issuer_url,
         client_id,
         client_secret_file,
         scopes,
         account: _,
-    } = opener;
+    } = provider_args;
     let mut keys = Vec::new();
     if let Some(issuer) = issuer_url {
         keys.push(("issuer", toml_text(issuer)));
@@ -413,8 +411,8 @@ fn title_of(name: &str) -> String {
     format!("[providers.{}]", toml_text(name))
 }
 
-/// The provider that a block made, and its section.
-pub(crate) fn made_by(block: &str) -> Option<(String, &str)> {
+/// The provider that a block defines, and its section.
+pub(crate) fn provider_section(block: &str) -> Option<(String, &str)> {
     let at = block.find("[[resources]]")?;
     let section = block.get(..at)?;
     let title = section.lines().next()?;
@@ -423,25 +421,25 @@ pub(crate) fn made_by(block: &str) -> Option<(String, &str)> {
     Some((name, section))
 }
 
-/// Whether a block makes a provider.
-pub(crate) fn makes_provider(block: &str) -> bool {
-    made_by(block).is_some()
+/// Whether a block defines a provider.
+pub(crate) fn has_provider_section(block: &str) -> bool {
+    provider_section(block).is_some()
 }
 
-/// Whether a block makes the provider of this name.
-pub(crate) fn makes(block: &str, name: &str) -> bool {
-    made_by(block).is_some_and(|(made, _)| made == name)
+/// Whether a block defines the provider of this name.
+pub(crate) fn defines_provider(block: &str, name: &str) -> bool {
+    provider_section(block).is_some_and(|(made, _)| made == name)
 }
 
-/// The provider that a section with these keys comes to, whatever it is called.
-pub(crate) fn described(
+/// The provider that a section with these keys defines.
+pub(crate) fn provider_with_keys(
     env: &Env,
     flags: &Flags,
     file: &UserFile,
     keys: &[Key],
 ) -> Result<Provider, Error> {
     const TRIED: &str = "hallpass.tried";
-    // The file may lack a provider that it still names; its settings do not matter then.
+    // If the file names a provider that it lacks, the section is loaded without the file.
     let in_file = |mut file: UserFile| {
         file.add(TRIED, &section(TRIED, keys));
         Config::load_edited(env, flags, &file)
@@ -450,7 +448,7 @@ pub(crate) fn described(
     Ok(config.provider(TRIED)?)
 }
 
-/// A provider's name that is made of a URL's host and path.
+/// A provider's name, made from a URL's host and path.
 pub(crate) fn name_of(url: &str) -> String {
     let name = url.split_once("://").map_or(url, |(_, rest)| rest);
     let plain = |c: char| {
@@ -464,10 +462,10 @@ pub(crate) fn name_of(url: &str) -> String {
     name.trim_matches(['-', '.', '_']).to_owned()
 }
 
-/// Shorter than a name may be (64), so that a number has room behind it.
+/// Shorter than the limit of a name (64), so that a number can be appended.
 const LONGEST_NAME: usize = 60;
 
-/// Whose tokens will be sent to which host.
+/// Says which provider's tokens will be sent to the host.
 pub(crate) fn recipient(provider: &Provider, host: &Host) -> String {
     let issued_by = home_of(provider).map(|home| format!(" ({home})"));
     format!(
@@ -491,7 +489,7 @@ pub(crate) fn is_home_of(provider: &Provider, url: &Url) -> bool {
     home.is_some() && home == Realm::of(url)
 }
 
-/// A TOML basic string; JSON's escapes are TOML's too, but for DEL.
+/// A TOML basic string. JSON's escapes are valid in TOML, which also requires one for DEL.
 pub(crate) fn toml_text(text: &str) -> String {
     serde_json::Value::from(text)
         .to_string()
