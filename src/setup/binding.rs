@@ -27,7 +27,7 @@ pub(crate) struct BindingRequest<'a> {
     pub(crate) provider_args: &'a ProviderArgs,
     /// The block's title: the command that writes it, with what tells it from another one.
     pub(crate) title: String,
-    /// The same command as it was typed, for a line that can be typed again.
+    /// The command as it was typed, for hints.
     pub(crate) command: String,
     /// If the command names no provider, the preset whose own host this is.
     pub(crate) homes: &'static [&'static str],
@@ -122,8 +122,8 @@ impl BindingRequest<'_> {
                 self.provider(env, flags, config, file, made)?
             }
         };
-        if let Some((_, again)) = made.filter(|(made, _)| section.is_empty() && *made == name) {
-            again.clone_into(&mut section);
+        if let Some((_, lines)) = made.filter(|(made, _)| section.is_empty() && *made == name) {
+            lines.clone_into(&mut section);
         }
         let mut lines = section;
         lines += &entry(self.host, &name, account.as_deref(), &self.resource_keys);
