@@ -52,6 +52,10 @@ pub const VARIABLES: &[(&str, &str)] = &[
         "HALLPASS_KERNEL_KEYRING_TIMEOUT",
         "how long the kernel keyring caches the unlocked key",
     ),
+    (
+        "HALLPASS_DOCKER_ASK",
+        "when registry clients may start a sign-in: always or login",
+    ),
     ("HALLPASS_VERBOSE", "1 or 2: as -v or -vv"),
     (
         "HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY",

@@ -21,7 +21,7 @@ pub(crate) mod user_file;
 pub use error::ConfigError;
 pub(crate) use error::held_by;
 pub(crate) use folders::home;
-pub use settings::{Flags, Flow, Interactive, Settings};
+pub use settings::{DockerAsk, Flags, Flow, Interactive, Settings};
 pub(crate) use shown::{shown, shown_at_home, shown_name};
 pub use sources::Sources;
 pub(crate) use turn::Turn;

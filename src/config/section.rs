@@ -127,6 +127,7 @@ const RESOURCES: &str = "resources";
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Title<'a> {
     Top,
+    Docker,
     Provider(&'a str),
     Identity,
     Resource,
@@ -136,6 +137,7 @@ impl fmt::Display for Title<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Top => Ok(()),
+            Self::Docker => f.write_str(" in [docker]"),
             Self::Provider(name) => write!(f, " in [providers.{name}]"),
             Self::Identity => f.write_str(" in `identity`"),
             Self::Resource => f.write_str(" in [[resources]]"),

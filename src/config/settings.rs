@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use toml::de::DeValue;
 
 use super::error::{ConfigError, What};
-use super::section::{Section, printable};
+use super::section::{Section, Title, printable};
 use crate::env::Env;
 use crate::store;
 
@@ -30,6 +30,7 @@ pub struct Settings {
     /// Certificates in PEM to trust in addition to the platform's.
     pub ca_file: Option<PathBuf>,
     pub default_provider: Option<String>,
+    pub docker_ask: DockerAsk,
     pub verbose: u8,
 }
 
@@ -51,6 +52,15 @@ pub enum Flow {
     Device,
 }
 
+/// When a registry client may start a sign-in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DockerAsk {
+    /// Whenever it requests a credential.
+    Always,
+    /// Only during `docker login` or the equivalent of another client.
+    Login,
+}
+
 /// The command line's settings: the last and strongest layer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Flags {
@@ -69,6 +79,8 @@ const STORES: &[(&str, store::Setting)] = &[
 ];
 const INTERACTIVES: &[(&str, Interactive)] =
     &[("auto", Interactive::Auto), ("never", Interactive::Never)];
+const DOCKER_ASKS: &[(&str, DockerAsk)] =
+    &[("always", DockerAsk::Always), ("login", DockerAsk::Login)];
 const FLOWS: &[(&str, Flow)] = &[
     ("auto", Flow::Auto),
     ("browser", Flow::Browser),
@@ -112,12 +124,22 @@ pub(crate) struct SettingsLayer {
     plain_http_hosts: Option<Vec<String>>,
     ca_file: Option<PathBuf>,
     default_provider: Option<String>,
+    docker_ask: Option<DockerAsk>,
     verbose: Option<u8>,
 }
 
 impl SettingsLayer {
     pub(crate) fn of_file(file: &mut Section<'_, '_>) -> Result<Self, ConfigError> {
+        let docker_ask = match file.table("docker", Title::Docker)? {
+            Some(mut docker) => {
+                let ask = docker.parsed("ask", |text| choice(text, DOCKER_ASKS))?;
+                docker.end()?;
+                ask
+            }
+            None => None,
+        };
         Ok(Self {
+            docker_ask,
             store: file.parsed("store", |text| choice(text, STORES))?,
             browser: file.text("browser")?,
             interactive: file.parsed("interactive", |text| choice(text, INTERACTIVES))?,
@@ -165,6 +187,7 @@ impl SettingsLayer {
             default_provider: variable(env, "HALLPASS_DEFAULT_PROVIDER", |text| {
                 printable(text).map(str::to_owned)
             })?,
+            docker_ask: variable(env, "HALLPASS_DOCKER_ASK", |text| choice(text, DOCKER_ASKS))?,
             verbose: variable(env, "HALLPASS_VERBOSE", verbosity)?,
         })
     }
@@ -198,6 +221,7 @@ impl SettingsLayer {
             plain_http_hosts,
             ca_file,
             default_provider,
+            docker_ask,
             verbose,
         } = self;
         Self {
@@ -211,6 +235,7 @@ impl SettingsLayer {
             plain_http_hosts: plain_http_hosts.or(lower.plain_http_hosts),
             ca_file: ca_file.or(lower.ca_file),
             default_provider: default_provider.or(lower.default_provider),
+            docker_ask: docker_ask.or(lower.docker_ask),
             verbose: verbose.or(lower.verbose),
         }
     }
@@ -227,6 +252,7 @@ impl SettingsLayer {
             plain_http_hosts,
             ca_file,
             default_provider,
+            docker_ask,
             verbose,
         } = self;
         Settings {
@@ -240,6 +266,7 @@ impl SettingsLayer {
             plain_http_hosts: plain_http_hosts.unwrap_or_default(),
             ca_file,
             default_provider,
+            docker_ask: docker_ask.unwrap_or(DockerAsk::Always),
             verbose: verbose.unwrap_or(0),
         }
     }

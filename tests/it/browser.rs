@@ -219,10 +219,6 @@ fn attribute(tag: &str, name: &str) -> Option<String> {
     )
 }
 
-#[cfg_attr(
-    test,
-    expect(dead_code, reason = "the demo's hands, where no person has them free")
-)]
 /// Goes the whole way as a person would who signs in, and ends on the result page.
 pub(crate) fn sign_in(url: &str, person: &str) -> std::io::Result<Reply> {
     Way::default().go(url, "sign-in", person)

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use crate::provider::{ClientAuth, Endpoint};
+use crate::browser;
+use crate::provider::{ClientAuth, Endpoint, Fault};
 use crate::registry::Registry;
 use crate::sandbox::{Outcome, Running, Sandbox, files_below, leaks, private_file};
 use crate::scene::Scene;
@@ -274,24 +275,136 @@ fn ten_concurrent_clients_open_one_tab() {
     assert_eq!(scene.sandbox.opened().len(), 1);
 }
 
+// --- clients that ask every helper ---
+
+/// The reply is exactly "not found", and stderr has the reason.
+#[track_caller]
+fn not_found_because(outcome: &Outcome, words: &[&str]) {
+    assert_eq!(outcome.stdout, NOT_FOUND, "{outcome}");
+    assert_eq!(outcome.code, Some(1), "{outcome}");
+    for words in words {
+        assert!(outcome.stderr.contains(words), "{words}: {outcome}");
+    }
+}
+
+/// Two registries that need different sign-ins.
+const TWO_SIGN_INS: &str = "[[resources]]\nmatch = \"https://registry.corp.example\"\n\
+    provider = \"corp\"\n[[resources]]\nmatch = \"https://other.corp.example\"\n\
+    provider = \"corp\"\naccount = \"other\"\n";
+const OTHER: &str = "other.corp.example";
+
 #[test]
-fn where_nobody_may_be_asked_a_line_on_both_says_what_to_run() {
+fn if_hallpass_cannot_prompt_the_registry_has_no_credentials() {
     let mut scene = scene();
     scene.sandbox.set("HALLPASS_INTERACTIVE", "never");
-    let refused = scene.sandbox.docker("get", HOST);
-    assert_eq!(refused.code, Some(1), "{refused}");
-    assert_eq!(refused.stdout.lines().count(), 1, "{refused}");
-    assert!(
-        refused.stdout.contains("run `hallpass login corp`"),
-        "{refused}"
+    not_found_because(
+        &scene.sandbox.docker("get", HOST),
+        &["hallpass: hint: run `hallpass login corp`"],
     );
-    assert!(
-        refused
-            .stderr
-            .contains("hallpass: hint: run `hallpass login corp`"),
-        "{refused}"
-    );
+    assert!(scene.sandbox.opened().is_empty());
+    // Without a store, each request would open a tab.
+    scene.sandbox.unset("HALLPASS_INTERACTIVE");
+    scene.sandbox.set("HALLPASS_STORE", "none");
+    not_found_because(&scene.sandbox.docker("get", HOST), &["hallpass: error: "]);
+    assert!(scene.sandbox.opened().is_empty());
 }
+
+#[test]
+fn after_a_declined_sign_in_the_same_client_opens_no_other_tab() {
+    let mut scene = Scene::new();
+    scene.configure(TWO_SIGN_INS);
+    scene.sandbox.browser_will("decline");
+    not_found_because(&scene.sandbox.docker("get", HOST), &["declined"]);
+    let other = [
+        "the last sign-in for the same command was not completed",
+        "hallpass login corp --account other",
+    ];
+    not_found_because(&scene.sandbox.docker("get", OTHER), &other);
+    assert_eq!(scene.sandbox.opened().len(), 1);
+    scene.advance(61);
+    scene.sandbox.browser_will("sign-in");
+    answered(&scene.sandbox.docker("get", OTHER), OTHER);
+}
+
+#[test]
+fn after_a_sign_in_that_timed_out_the_same_client_opens_no_other_tab() {
+    let mut scene = Scene::new();
+    scene.configure(TWO_SIGN_INS);
+    scene.sandbox.browser_will("ignore");
+    scene.sandbox.set("HALLPASS_SIGN_IN_TIMEOUT", "1");
+    not_found_because(&scene.sandbox.docker("get", HOST), &["timed out"]);
+    not_found_because(&scene.sandbox.docker("get", OTHER), &["was not completed"]);
+    assert_eq!(scene.sandbox.opened().len(), 1);
+}
+
+#[test]
+fn errors_other_than_a_missing_sign_in_stay_errors() {
+    let mut scene = scene();
+    scene.login(&[]).succeeds();
+    let is_error = |outcome: &Outcome, words: &str| {
+        assert_eq!(outcome.code, Some(1), "{outcome}");
+        assert_ne!(outcome.stdout, NOT_FOUND, "{outcome}");
+        assert!(outcome.stderr.contains(words), "{outcome}");
+    };
+    scene.advance(4000);
+    let unavailable = Fault::RetryAfter {
+        status: 503,
+        seconds: 60,
+    };
+    scene.provider.break_down(Endpoint::Refresh, unavailable);
+    is_error(&scene.sandbox.docker("get", HOST), "503");
+    scene.sandbox.set("HALLPASS_FLOW", "nonsense");
+    is_error(&scene.sandbox.docker("get", HOST), "HALLPASS_FLOW");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_client_signs_in_to_one_registry_at_a_time() {
+    let mut scene = Scene::new();
+    scene.configure(TWO_SIGN_INS);
+    scene.sandbox.browser_will("ignore");
+    let start = |server: &str| {
+        let mut command = scene.sandbox.command();
+        command.args(["docker", "get"]);
+        Running::with_input(command, &["docker", "get"], server.as_bytes())
+    };
+    let first = start(HOST);
+    scene.sandbox.wait_for_browser(1);
+    let mut second = start(OTHER);
+    second.wait_for_line(|line| line.contains("waiting for the sign-in to another registry"));
+    assert_eq!(scene.sandbox.opened().len(), 1);
+    browser::sign_in(&scene.sandbox.wait_for_browser(1), "alice").unwrap();
+    answered(&first.wait(), HOST);
+    browser::sign_in(&scene.sandbox.wait_for_browser(2), "carol").unwrap();
+    answered(&second.wait(), OTHER);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_setting_restricts_sign_ins_to_docker_login() {
+    let mut scene = scene();
+    scene.sandbox.set("HALLPASS_DOCKER_ASK", "login");
+    let only_login = ["`docker.ask = \"login\"`", "run `hallpass login corp`"];
+    not_found_because(&scene.sandbox.docker("get", HOST), &only_login);
+    // As a client would run it. The command after the helper stops the shell from becoming it.
+    let under = |word: &str| {
+        let script = format!("\"{}\" docker get; exit $?", env!("CARGO_BIN_EXE_hallpass"));
+        let mut command = std::process::Command::new("/bin/sh");
+        command.args(["-c", &script, word, HOST]);
+        let command = scene.sandbox.surround(command);
+        Running::with_input(command, &[word], HOST.as_bytes()).wait()
+    };
+    if cfg!(target_os = "linux") {
+        not_found_because(&under("pull"), &only_login);
+        assert!(scene.sandbox.opened().is_empty());
+    }
+    answered(&under("login"), HOST);
+    assert_eq!(scene.sandbox.opened().len(), 1);
+    // A token that is cached or can be refreshed needs no login.
+    answered(&scene.sandbox.docker("get", HOST), HOST);
+}
+
+// --- the reply ---
 
 #[test]
 fn the_user_name_comes_from_the_resource_the_provider_or_the_person() {

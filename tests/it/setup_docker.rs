@@ -100,7 +100,7 @@ fn setup_writes_the_helper_the_provider_and_a_link_on_path() {
     command.arg("get").env("HALLPASS_INTERACTIVE", "never");
     let asked =
         crate::sandbox::Running::with_input(command, &["get"], b"registry.corp.example:5000");
-    assert!(asked.wait().stdout.contains("hallpass login corp"));
+    assert!(asked.wait().stderr.contains("hallpass login corp"));
 }
 
 #[test]
@@ -977,7 +977,7 @@ fn doctor_distinguishes_ended_sessions_from_refreshable_ones() {
         .sandbox
         .run_with_input(&["docker", "get"], b"a.example");
     assert_eq!(get.code, Some(1), "{get}");
-    assert!(get.stdout.contains("has expired"), "{get}");
+    assert!(get.stderr.contains("has expired"), "{get}");
 }
 
 #[test]

@@ -117,12 +117,14 @@ fn without_configuration_the_defaults_apply() {
         plain_http_hosts,
         ca_file,
         default_provider,
+        docker_ask,
         verbose,
     } = &config.settings;
     assert!(plain_http_hosts.is_empty());
     assert_eq!(*store, store::Setting::Auto);
     assert_eq!((browser, ca_file, default_provider), (&None, &None, &None));
     assert_eq!((*interactive, *flow), (Interactive::Auto, Flow::Auto));
+    assert_eq!(*docker_ask, DockerAsk::Always);
     assert_eq!(*kernel_cache, Some(Duration::from_secs(12 * 60 * 60)));
     assert_eq!(*sign_in_timeout, Duration::from_secs(300));
     assert_eq!((*http_timeout, *verbose), (Duration::from_secs(30), 0));
@@ -857,6 +859,14 @@ fn errors_name_the_key_and_line_but_never_the_value() {
         (
             "verbose = 256",
             "1: `verbose` must be a number from 0 to 255",
+        ),
+        (
+            "[docker]\nask = \"CANARY\"",
+            "2: `ask` in [docker] must be one of always, login",
+        ),
+        (
+            "docker.asks = \"login\"",
+            "1: unknown key `asks` in [docker]; did you mean `ask`?",
         ),
         (
             "providers = \"CANARY\"",

@@ -1,6 +1,7 @@
 //! `hallpass docker`: the credential helper of docker, podman and other registry clients.
 
 mod arguments;
+mod client;
 pub mod doctor;
 pub(crate) mod files;
 pub mod protocol;

@@ -83,9 +83,13 @@ impl Protocol for CredentialHelper {
             Ok(Reply::Stored(_)) | Err(Refusal::NotMine) => fail(call, NOT_FOUND),
             Ok(Reply::List(list)) => write_list(call, &list),
             Ok(Reply::Done) => Ok(Exit::Answered.into()),
-            Err(
-                Refusal::NotSignedIn(report) | Refusal::Declined(report) | Refusal::Failed(report),
-            ) => {
+            // A client that requests the credentials of all registries ends at any other error,
+            // even if it doesn't need this registry.
+            Err(Refusal::NotSignedIn(report) | Refusal::Declined(report)) => {
+                report.write(call.stderr);
+                fail(call, NOT_FOUND)
+            }
+            Err(Refusal::Failed(report)) => {
                 report.write(call.stderr);
                 fail(call, &one_line(&report))
             }
@@ -347,8 +351,14 @@ mod tests {
                 Refusal::NotMine,
                 "credentials not found in native keychain\n",
             ),
-            (Refusal::NotSignedIn(report()), line),
-            (Refusal::Declined(report()), line),
+            (
+                Refusal::NotSignedIn(report()),
+                "credentials not found in native keychain\n",
+            ),
+            (
+                Refusal::Declined(report()),
+                "credentials not found in native keychain\n",
+            ),
             (Refusal::Failed(report()), line),
         ] {
             let is_said = !matches!(refusal, Refusal::NotMine);

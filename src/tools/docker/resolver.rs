@@ -3,6 +3,7 @@
 use url::Url;
 
 use super::arguments::NAME;
+use super::client::Client;
 use super::server::{Server, shown};
 use crate::credential::{
     Action, Credential, ListedCredential, Refusal, Reply, Request, Resource, StoredCredential, Want,
@@ -100,14 +101,19 @@ impl<'p> Resolver<'_, 'p> {
         }
         let want = Self::wanted(request, registry);
         let what = |_: &_| format!("docker at {}", server.shown());
+        let client = Client::of_process(self.tool.prepared);
         let kept = self.tool.token(
             opened,
             &want,
             &resource_name(server),
             what,
-            || !request.interactive,
+            || !request.interactive || !client.may_sign_in(),
             &mut outcome.asked,
-        )?;
+        );
+        let kept = match kept {
+            Ok(kept) => kept,
+            Err(error) => return Err(without_sign_in(client.explained(error))),
+        };
         if let (Some(exchange), Some(account)) = (exchange, &outcome.asked) {
             let made = account.exchanged(exchange, url, fresh_for, &kept)?;
             return Ok(Reply::Stored(as_stored(opened, made)));
@@ -306,6 +312,16 @@ impl<'p> Resolver<'_, 'p> {
         let kept = account.served_session()?;
         Ok(kept.is_some_and(|kept| has_secret_of(credential, &kept.value)))
     }
+}
+
+/// Why there is no token. Without a store each request would need a sign-in of its own, so there is
+/// none.
+fn without_sign_in(error: session::Error) -> ServeError {
+    if let session::Error::Store(StoreError::NothingKept) = error {
+        let report = Error::from(StoreError::NothingKept).report();
+        return ServeError::refused(Refusal::NotSignedIn(report));
+    }
+    error.into()
 }
 
 /// A registry with a provider, and the URL at which it is configured.

@@ -14,7 +14,7 @@ import urllib.request
 from git_server import GitServer
 from registry import Daemon, Registry, image
 from rig import case
-from sandbox import HERE, Blocked, end, moved_clock
+from sandbox import HERE, Blocked, end, moved_clock, wait_for
 
 SECONDS_A_CLIENT = 60
 
@@ -401,11 +401,36 @@ def an_unknown_registry_gets_no_credential_and_opens_no_browser(rig):
 
 
 @case
-def where_nobody_may_be_asked_the_client_says_what_to_run(rig):
+def if_prompting_is_disabled_the_client_shows_the_command_to_run(rig):
     desk = Desk(rig)
     said = desk.fails("skopeo", "inspect", "--tls-verify=false", desk.skopeo("one"), HALLPASS_INTERACTIVE="never")
     assert "hallpass login corp" in said, said
     assert desk.tabs() == 0
+
+
+# --- clients that ask every helper ---
+
+
+@case(limit=180)
+def podman_remote_asks_every_helper_and_an_unrelated_build_succeeds(rig):
+    desk = Desk(rig)
+    other = ["setup", "docker", "other.corp.example", "--provider", "corp", "--account", "other"]
+    desk.hallpass(*other).ended(0)
+    context = desk.sandbox.root / "context"
+    context.mkdir()
+    (context / "Dockerfile").write_text("FROM scratch\nLABEL one=two\n", encoding="utf-8")
+    socket = f"unix://{desk.sandbox.root}/podman.sock"
+    desk.start("podman", *storage(desk), "system", "service", "--time=120", socket)
+    wait_for((desk.sandbox.root / "podman.sock").exists, SECONDS_A_CLIENT, lambda: "podman's service did not start")
+    build = ["podman", "--remote", "--url", socket, "build", context]
+    for env in ({"HALLPASS_INTERACTIVE": "never"}, {"HALLPASS_DOCKER_ASK": "login"}):
+        desk.run(*build, **env)
+        for login in ("hallpass login corp`", "hallpass login corp --account other`"):
+            assert login in desk.said, desk.said
+        assert desk.tabs() == 0
+    # A sign-in that nobody completes is the last one of the command.
+    desk.run(*build, BROWSER="true", HALLPASS_SIGN_IN_TIMEOUT="2")
+    assert "timed out" in desk.said and "was not completed" in desk.said, desk.said
 
 
 # --- what is refused ---
