@@ -124,7 +124,7 @@ fn without_configuration_the_defaults_apply() {
     assert_eq!(*store, store::Setting::Auto);
     assert_eq!((browser, ca_file, default_provider), (&None, &None, &None));
     assert_eq!((*interactive, *flow), (Interactive::Auto, Flow::Auto));
-    assert_eq!(*docker_ask, DockerAsk::Always);
+    assert_eq!(*docker_ask, crate::config::DockerAsk::Always);
     assert_eq!(*kernel_cache, Some(Duration::from_secs(12 * 60 * 60)));
     assert_eq!(*sign_in_timeout, Duration::from_secs(300));
     assert_eq!((*http_timeout, *verbose), (Duration::from_secs(30), 0));
