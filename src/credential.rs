@@ -142,6 +142,8 @@ pub struct StoredCredential {
     /// Seconds since 1970; `None`: never.
     pub expires_at: Option<i64>,
     pub oauth_refresh_token: Option<Secret<String>>,
+    /// The resource as the tool wrote it, if it lists what it stored.
+    pub stored_as: Option<String>,
 }
 
 /// Which of a session's tokens is asked for.

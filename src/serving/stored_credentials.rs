@@ -32,6 +32,8 @@ pub struct Listed {
     pub realm: String,
     pub path: Option<String>,
     pub username: Option<String>,
+    /// See [`StoredCredential::stored_as`].
+    pub stored_as: Option<String>,
 }
 
 /// The result of storing a credential.
@@ -167,6 +169,7 @@ pub fn listed(store: &Store, tool: &str) -> (Vec<Listed>, Option<StoreError>) {
                     realm: realm.clone(),
                     path: item.path,
                     username: item.username,
+                    stored_as: item.stored_as,
                 }));
             }
             Ok(_) => (),
@@ -233,6 +236,8 @@ struct Item {
     expires_at: Option<i64>,
     #[serde(serialize_with = "exposed")]
     oauth_refresh_token: Option<Secret<String>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    stored_as: Option<String>,
 }
 
 impl Item {
@@ -245,7 +250,8 @@ impl Item {
             + secret(&self.oauth_refresh_token)
             + plain(&self.path)
             + plain(&self.username)
-            + plain(&self.authtype);
+            + plain(&self.authtype)
+            + plain(&self.stored_as);
         256 + 6 * texts
     }
 }
@@ -260,6 +266,7 @@ impl From<StoredCredential> for Item {
             credential,
             expires_at,
             oauth_refresh_token,
+            stored_as,
         } = one;
         Self {
             path,
@@ -269,6 +276,7 @@ impl From<StoredCredential> for Item {
             credential,
             expires_at,
             oauth_refresh_token,
+            stored_as,
         }
     }
 }
@@ -283,6 +291,7 @@ impl From<Item> for StoredCredential {
             credential,
             expires_at,
             oauth_refresh_token,
+            stored_as,
         } = item;
         Self {
             path,
@@ -292,6 +301,7 @@ impl From<Item> for StoredCredential {
             credential,
             expires_at,
             oauth_refresh_token,
+            stored_as,
         }
     }
 }

@@ -1017,6 +1017,30 @@ fn list_omits_unavailable_credentials_instead_of_failing() {
     assert_eq!(scene.sandbox.opened().len(), 1);
 }
 
+#[test]
+fn list_returns_the_keys_as_they_were_stored() {
+    let sandbox = Sandbox::new();
+    for server in [
+        "https://quay.io",
+        "https://ghcr.io/",
+        "Registry.Example:443",
+        "https://index.docker.io/v1/",
+        "gcr.io/team/app",
+    ] {
+        silent(&sandbox.store(server, "bob", "entered"));
+        let list = listed(&sandbox);
+        assert_eq!(list[server], "bob", "{list}");
+        answered(&sandbox.docker("get", server), server);
+    }
+    // The last spelling of the same registry counts.
+    silent(&sandbox.store("quay.io", "bob", "entered"));
+    let list = listed(&sandbox);
+    assert_eq!(list["quay.io"], "bob");
+    assert_eq!(list.as_object().unwrap().len(), 5, "{list}");
+    silent(&sandbox.docker("erase", "https://quay.io"));
+    assert_eq!(listed(&sandbox).as_object().unwrap().len(), 4);
+}
+
 // --- by its own name ---
 
 #[cfg(unix)]

@@ -298,13 +298,14 @@ fn the_list_names_installed_tools_that_are_not_set_up() {
     assert!(listed.stdout.ends_with(&not_set_up("kubectl")), "{listed}");
 }
 
-#[test]
-fn docker_hub_is_set_up_under_dockers_name_and_its_host_name() {
-    let desk = Desk::new();
-    desk.setup(&["docker.io", "--provider", "corp"]).succeeds();
-    let helpers = &value(&desk.docker_file())["credHelpers"];
-    let expected = json!({ "https://index.docker.io/v1/": "hallpass", "docker.io": "hallpass" });
-    assert_eq!(*helpers, expected);
+/// The entries for Docker Hub: clients ask for it under each of these names.
+fn all_names_of_the_hub() -> Value {
+    json!({
+        "https://index.docker.io/v1/": "hallpass",
+        "docker.io": "hallpass",
+        "index.docker.io": "hallpass",
+        "registry-1.docker.io": "hallpass",
+    })
 }
 
 #[test]
@@ -317,9 +318,7 @@ fn docker_hub_can_be_set_up_and_undone_under_any_of_its_names() {
         let desk = Desk::new();
         desk.setup(&[name, "--provider", "corp"]).succeeds();
         let helpers = &value(&desk.docker_file())["credHelpers"];
-        let expected =
-            json!({ "https://index.docker.io/v1/": "hallpass", "docker.io": "hallpass" });
-        assert_eq!(*helpers, expected);
+        assert_eq!(*helpers, all_names_of_the_hub());
         desk.setup(&[other, "--undo"]).succeeds();
         assert!(!desk.docker_file().exists());
         assert_eq!(desk.config(), CONFIG);
@@ -430,10 +429,13 @@ fn setup_warns_about_credentials_that_take_precedence() {
         &podman,
         "{\"auths\": {\"quay.io/team\": {\"auth\": \"eDp5\"}, \"quay.io.evil\": {}}}",
     );
-    desk.sandbox.set("DOCKER_AUTH_CONFIG", "{}");
+    desk.sandbox.set(
+        "DOCKER_AUTH_CONFIG",
+        "{\"auths\": {\"quay.io\": {\"auth\": \"eDp5\"}, \"evil.example\": {\"auth\": \"eDp5\"}}}",
+    );
     let outcome = desk.setup(&["quay.io", "--provider", "corp"]);
     for words in [
-        "DOCKER_AUTH_CONFIG is set",
+        "DOCKER_AUTH_CONFIG has a password for quay.io, which docker uses instead of hallpass",
         "~/.docker/config.json has a password for quay.io that docker no longer uses",
         "~/.config/containers/auth.json has a password for quay.io/team, which podman",
         "`podman logout quay.io/team`",
@@ -629,6 +631,75 @@ fn a_file_that_is_not_a_json_object_is_left_alone() {
         assert_eq!(text(&desk.docker_file()), text_before);
         assert_eq!(desk.config(), CONFIG);
     }
+}
+
+#[test]
+fn a_file_that_docker_cannot_read_is_left_alone_and_the_reason_named() {
+    for (text_before, words) in [
+        ("{\"credsStore\": 7}", "`credsStore` must be a string"),
+        ("{\"credHelpers\": 7}", "`credHelpers` must be an object"),
+        ("\u{feff}{}", "begins with a byte order mark (BOM)"),
+    ] {
+        let desk = Desk::new();
+        desk.write_docker_file(text_before);
+        for line in [&["--default"][..], &["a.example", "--provider", "corp"]] {
+            desk.setup(line)
+                .fails_saying(1, &[words, "nothing was changed"]);
+        }
+        assert_eq!(text(&desk.docker_file()), text_before);
+        assert_eq!(desk.config(), CONFIG);
+    }
+}
+
+#[test]
+fn undo_restores_an_empty_file() {
+    for text_before in ["", "\n", "{}", "{\n}\n"] {
+        for line in [&["--default"][..], &["a.example", "--provider", "corp"]] {
+            let desk = Desk::new();
+            desk.write_docker_file(text_before);
+            desk.setup(line).succeeds();
+            desk.setup(&["--undo"]).succeeds();
+            assert_eq!(text(&desk.docker_file()), text_before, "{text_before:?}");
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_docker_folder_that_root_owns_is_explained() {
+    use std::os::unix::fs::{PermissionsExt as _, chown};
+    const USER: u32 = 65534;
+    // Only root can give a folder away.
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let desk = Desk::new();
+    desk.write_docker_file("{}");
+    for folder in desk.sandbox.root().ancestors() {
+        // Others may pass through the folders of the tests, whose names nobody can guess.
+        let mode = fs::metadata(folder).unwrap().permissions().mode();
+        if mode & 0o1 == 0 {
+            fs::set_permissions(folder, fs::Permissions::from_mode(mode | 0o11)).unwrap();
+        }
+    }
+    let owner = format!("{USER}:{USER}");
+    let mut give = std::process::Command::new("chown");
+    give.args(["-R", &owner]).arg(desk.sandbox.root());
+    assert!(give.status().unwrap().success());
+    let folder = desk.docker_file().parent().unwrap().to_owned();
+    for path in [&folder, &desk.docker_file()] {
+        chown(path, Some(0), Some(0)).unwrap();
+    }
+    let mut command = desk.sandbox.command();
+    std::os::unix::process::CommandExt::uid(&mut command, USER);
+    let words = ["setup", "docker", "--default"];
+    command.args(words);
+    let outcome = crate::sandbox::Running::new(command, &words).wait();
+    outcome.fails_saying(
+        1,
+        &["belongs to root", "sudo chown -R", "nothing was changed"],
+    );
+    assert_eq!(text(&desk.docker_file()), "{}");
 }
 
 #[test]
@@ -931,7 +1002,7 @@ fn doctor_reports_credentials_that_take_precedence() {
         &scene.sandbox,
         1,
         &[
-            "error DOCKER_AUTH_CONFIG is set",
+            "error a.example: docker uses the password for a.example in DOCKER_AUTH_CONFIG",
             "unset DOCKER_AUTH_CONFIG",
             "podman logout a.example",
         ],
@@ -940,6 +1011,14 @@ fn doctor_reports_credentials_that_take_precedence() {
         !said.contains("hunter2") && !said.contains("aHVudGVyMg"),
         "{said}"
     );
+    // One for another registry makes no difference.
+    scene.sandbox.set(
+        "DOCKER_AUTH_CONFIG",
+        "{\"auths\": {\"b.example\": {\"auth\": \"aHVudGVyMg==\"}}}",
+    );
+    fs::remove_file(&podman).unwrap();
+    let said = doctor(&scene.sandbox, 0, &[]);
+    assert!(!said.contains("DOCKER_AUTH_CONFIG"), "{said}");
 }
 
 #[test]

@@ -15,8 +15,8 @@ use std::collections::BTreeSet;
 use time::Duration;
 
 use super::files::{
-    ClientFile, PrecedingPassword, bare, docker_file, keys_of, preceding_passwords,
-    readable_podman_files, registry, server_of, whole,
+    AUTH_CONFIG, ClientFile, PrecedingPassword, bare, docker_file, keys_of, logged_in,
+    preceding_passwords, readable_podman_files, registry, server_of, whole,
 };
 use super::setup::{HELPER, is_gits_alone, is_set_up};
 use crate::config::{Interactive, UserFile, home, shown_at_home};
@@ -80,12 +80,13 @@ pub(crate) fn run(env: &Env, args: &Arguments) -> Result<Findings, Error> {
             &command,
         ),
     }
-    if env.var("DOCKER_AUTH_CONFIG").is_some() {
-        findings.off(
-            "DOCKER_AUTH_CONFIG is set: what it has for a registry is taken, and no helper asked",
-            "unset DOCKER_AUTH_CONFIG",
-        );
-    }
+    let variable = match ClientFile::of_variable(env) {
+        Ok(variable) => variable,
+        Err(error) => {
+            findings.refused(&error.report());
+            None
+        }
+    };
     if is_for_all {
         let file = &docker.shown;
         findings.well(&format!("{file} names hallpass for every registry"));
@@ -112,6 +113,18 @@ pub(crate) fn run(env: &Env, args: &Arguments) -> Result<Findings, Error> {
     }
     for registry in &registries.hosts {
         check_files(env, &home, registry, &docker, &mut findings);
+        for key in variable
+            .iter()
+            .flat_map(|file| logged_in(file, false, &keys_of(registry)))
+        {
+            findings.off(
+                &format!(
+                    "{}: docker uses the password for {key} in {AUTH_CONFIG}",
+                    bare(&registry.text)
+                ),
+                &format!("unset {AUTH_CONFIG}"),
+            );
+        }
         check_answer(&prepared, registry, &mut findings)?;
     }
     Ok(findings)

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::server::{HUB, Server};
+use super::error::DockerError;
+use super::server::{HUB, HUB_HOSTS, Server};
 use crate::config::{ConfigError, read_text, shown_at_home};
 use crate::credential::Resource;
 use crate::env::Env;
@@ -27,21 +28,76 @@ impl ClientFile {
     ///
     /// # Errors
     ///
-    /// [`ConfigError::NotAnObject`], or if the file can't be trusted or read.
+    /// [`ConfigError::NotAnObject`], [`DockerError`], or if the file can't be trusted or read.
     pub(crate) fn read(path: &Path, home: Option<&Path>) -> Result<Self, Error> {
         let shown = shown_at_home(path, home);
-        let value = match read_text(path, &shown)? {
-            Some(text) if !text.trim().is_empty() => serde_json::from_str(&text).ok(),
-            Some(_) | None => Some(Value::Object(serde_json::Map::new())),
+        check_owner(path, home)?;
+        let text = read_text(path, &shown)?;
+        let text = text.as_ref().map_or("", |text| text.as_str());
+        Self::of(path.to_owned(), shown, text)
+    }
+
+    /// The credentials in `DOCKER_AUTH_CONFIG`, which docker 28.3 and newer use before its helpers;
+    /// `None` if the variable isn't set.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::read`].
+    pub(crate) fn of_variable(env: &Env) -> Result<Option<Self>, Error> {
+        let text = env.var(AUTH_CONFIG).filter(|text| !text.is_empty());
+        let file = text.map(|text| Self::of(PathBuf::new(), AUTH_CONFIG.to_owned(), text));
+        file.transpose()
+    }
+
+    fn of(path: PathBuf, shown: String, text: &str) -> Result<Self, Error> {
+        if text.starts_with('\u{feff}') {
+            return Err(DockerError::ByteOrderMark { file: shown }.into());
+        }
+        let value = if text.trim().is_empty() {
+            Some(Value::Object(serde_json::Map::new()))
+        } else {
+            serde_json::from_str(text).ok()
         };
         let Some(value) = value.filter(Value::is_object) else {
             return Err(ConfigError::NotAnObject { file: shown }.into());
         };
-        Ok(Self {
-            path: path.to_owned(),
-            shown,
-            value,
-        })
+        let file = Self { path, shown, value };
+        file.check_types()?;
+        Ok(file)
+    }
+
+    /// Checks the members that docker reads: it rejects the whole file if one has the wrong type.
+    fn check_types(&self) -> Result<(), DockerError> {
+        let wrong = |key: &str, expected| {
+            Err(DockerError::WrongType {
+                file: self.shown.clone(),
+                key: key.to_owned(),
+                expected,
+            })
+        };
+        let is_none = |value: Option<&Value>| value.is_none_or(Value::is_null);
+        let store = self.value.get("credsStore");
+        if !is_none(store) && !store.is_some_and(Value::is_string) {
+            return wrong("credsStore", "a string");
+        }
+        for (key, is_right, expected) in [
+            (
+                "credHelpers",
+                Value::is_string as fn(&Value) -> bool,
+                "an object of strings",
+            ),
+            ("auths", Value::is_object, "an object of objects"),
+        ] {
+            let members = self.value.get(key);
+            if is_none(members) {
+                continue;
+            }
+            let members = members.and_then(Value::as_object);
+            if !members.is_some_and(|all| all.values().all(|one| is_right(one) || one.is_null())) {
+                return wrong(key, expected);
+            }
+        }
+        Ok(())
     }
 
     /// The string at a path of keys.
@@ -58,6 +114,37 @@ impl ClientFile {
         let members = self.value.get(key).and_then(Value::as_object);
         members.map_or_else(Vec::new, |members| members.keys().cloned().collect())
     }
+}
+
+/// The variable with which CI jobs pass credentials to docker.
+pub(crate) const AUTH_CONFIG: &str = "DOCKER_AUTH_CONFIG";
+
+/// Explains why a client's file can't be read or written if root owns it or its folder.
+#[cfg(unix)]
+fn check_owner(path: &Path, home: Option<&Path>) -> Result<(), DockerError> {
+    use std::os::unix::fs::MetadataExt as _;
+
+    use rustix::fs::{Access, access};
+
+    const ROOT: u32 = 0;
+    if rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    let is_roots = |path: &Path| path.metadata().is_ok_and(|of| of.uid() == ROOT);
+    let folder = path.parent().unwrap_or(path);
+    let is_closed = (is_roots(path) && access(path, Access::READ_OK).is_err())
+        || (is_roots(folder) && access(folder, Access::EXEC_OK | Access::WRITE_OK).is_err());
+    if is_closed && home.is_some_and(|home| folder.starts_with(home)) {
+        let folder = folder.display().to_string();
+        return Err(DockerError::OfRoot { folder });
+    }
+    Ok(())
+}
+
+#[cfg(not(unix))]
+#[expect(clippy::unnecessary_wraps, reason = "it can fail on unix")]
+fn check_owner(_path: &Path, _home: Option<&Path>) -> Result<(), DockerError> {
+    Ok(())
 }
 
 /// Docker's configuration file.
@@ -131,7 +218,8 @@ pub(crate) fn server_of(host: &Host) -> Option<Server> {
 pub(crate) fn keys_of(host: &Host) -> Vec<String> {
     let bare = bare(&host.text);
     if host.text == HUB_TEXT {
-        return vec![HUB.to_owned(), bare.to_owned()];
+        let hosts = HUB_HOSTS.iter().map(|&name| name.to_owned());
+        return [HUB.to_owned()].into_iter().chain(hosts).collect();
     }
     let with_port = host.usual_port.map(|port| format!("{bare}:{port}"));
     [Some(bare.to_owned()), with_port]
@@ -214,8 +302,41 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_file_that_docker_cannot_read_is_refused_with_the_reason() {
+        let of = |text: &str| {
+            let file = ClientFile::of(PathBuf::new(), "config.json".to_owned(), text);
+            file.map(|_| ()).map_err(|error| error.to_string())
+        };
+        for text in [
+            "",
+            " \n",
+            "{}",
+            r#"{"credsStore": "x", "credHelpers": {"a": "b"}, "auths": {"a": {}}}"#,
+            r#"{"credsStore": null, "credHelpers": null, "auths": {"a": null}, "x": 7}"#,
+        ] {
+            assert_eq!(of(text), Ok(()), "{text}");
+        }
+        for (text, words) in [
+            ("\u{feff}{}", "byte order mark"),
+            ("[]", "not a JSON object"),
+            (r#"{"credsStore": 7}"#, "`credsStore` must be a string"),
+            (r#"{"credHelpers": []}"#, "`credHelpers` must be an object"),
+            (r#"{"credHelpers": {"a": 7}}"#, "`credHelpers` must be"),
+            (r#"{"auths": "x"}"#, "`auths` must be an object"),
+        ] {
+            let error = of(text).unwrap_err();
+            assert!(error.contains(words), "{text}: {error}");
+        }
+    }
+
+    #[test]
     fn every_spelling_of_a_registry_gives_the_keys_that_clients_use() {
-        const OF_HUB: &[&str] = &["https://index.docker.io/v1/", "docker.io"];
+        const OF_HUB: &[&str] = &[
+            "https://index.docker.io/v1/",
+            "docker.io",
+            "index.docker.io",
+            "registry-1.docker.io",
+        ];
         for (given, text, keys) in [
             ("ghcr.io", "https://ghcr.io", &["ghcr.io"][..]),
             (

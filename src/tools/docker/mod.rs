@@ -3,6 +3,7 @@
 mod arguments;
 mod client;
 pub mod doctor;
+pub mod error;
 pub(crate) mod files;
 pub mod protocol;
 mod resolver;

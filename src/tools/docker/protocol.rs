@@ -160,6 +160,7 @@ fn stored(bytes: &[u8]) -> Result<ParsedRequest, Malformed> {
     let entered = StoredCredential {
         username: Some(username.ok_or(Malformed::NoUsername)?),
         password: Some(secret.unwrap_or_else(|| Secret::from(""))),
+        stored_as: Some(server.trim().to_owned()),
         ..StoredCredential::default()
     };
     Ok(ParsedRequest {

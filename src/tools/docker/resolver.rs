@@ -219,10 +219,15 @@ impl<'p> Resolver<'_, 'p> {
             ));
         }
         let mut list: Vec<ListedCredential> = Vec::new();
+        // The clients' own spellings may differ.
+        let mut listed: Vec<String> = Vec::new();
         for one in kept {
-            let resource = shown(&one.realm, one.path.as_deref().unwrap_or_default());
+            let path = one.path.as_deref().unwrap_or_default();
+            let canonical = shown(&one.realm, path);
             // Of several users, `get` answers with the newest, which comes first.
-            if list.iter().all(|listed| listed.resource != resource) {
+            if !listed.contains(&canonical) {
+                let resource = one.stored_as.unwrap_or_else(|| canonical.clone());
+                listed.push(canonical);
                 list.push(ListedCredential {
                     resource,
                     username: one.username.unwrap_or_default(),
@@ -234,7 +239,7 @@ impl<'p> Resolver<'_, 'p> {
                 continue;
             };
             let shown = server.shown();
-            if list.iter().any(|one| one.resource == shown) {
+            if listed.contains(&shown) {
                 continue;
             }
             match self.available_username(request, &server) {

@@ -14,7 +14,7 @@ use crate::wire::url_at;
 /// Docker's name for its Hub. Other clients use a host name.
 pub(crate) const HUB: &str = "https://index.docker.io/v1/";
 const HUB_HOST: &str = "index.docker.io";
-const HUB_HOSTS: [&str; 3] = ["docker.io", HUB_HOST, "registry-1.docker.io"];
+pub(crate) const HUB_HOSTS: [&str; 3] = ["docker.io", HUB_HOST, "registry-1.docker.io"];
 /// Where `docker login` stores the tokens of its own sign-in to the Hub.
 const OWN_TOKENS: [&str; 2] = ["v1/access-token", "v1/refresh-token"];
 

@@ -16,8 +16,8 @@ use url::Url;
 
 use super::arguments::{NAME, PROGRAM_NAME};
 use super::files::{
-    ClientFile, PrecedingPassword, bare, docker_file, keys_of, logged_in, podman_files,
-    preceding_passwords, readable_podman_files, registry, server_of, whole,
+    AUTH_CONFIG, ClientFile, PrecedingPassword, bare, docker_file, keys_of, logged_in,
+    podman_files, preceding_passwords, readable_podman_files, registry, server_of, whole,
 };
 use crate::config::{Flags, UserFile, home};
 use crate::env::Env;
@@ -413,16 +413,20 @@ fn precedence_warnings(
     files: &[ClientFile],
 ) -> Result<Vec<String>, Error> {
     let mut warnings = Vec::new();
-    if env.var("DOCKER_AUTH_CONFIG").is_some() {
-        warnings.push(
-            "DOCKER_AUTH_CONFIG is set: docker takes what it has for a registry and asks no \
-             helper (unset it)"
-                .to_owned(),
-        );
-    }
     let home = home(env)?;
     let all = args.default;
     let keys: Vec<String> = hosts.iter().flat_map(keys_of).collect();
+    match ClientFile::of_variable(env) {
+        Ok(variable) => {
+            for key in variable.iter().flat_map(|file| logged_in(file, all, &keys)) {
+                warnings.push(format!(
+                    "{AUTH_CONFIG} has a password for {key}, which docker uses instead of \
+                     hallpass: `unset {AUTH_CONFIG}` removes it"
+                ));
+            }
+        }
+        Err(error) => warnings.push(error.to_string()),
+    }
     let helped = if args.podman {
         keys.clone()
     } else {

@@ -343,6 +343,7 @@ impl Input {
             credential,
             expires_at: password_expiry_utc.as_deref().and_then(expiry),
             oauth_refresh_token,
+            stored_as: None,
         };
         let action = match operation {
             Operation::Get => Action::Get,
@@ -571,6 +572,7 @@ fn stored_reply(
         credential,
         expires_at,
         oauth_refresh_token,
+        stored_as: _,
     } = stored;
     let secrets = [password, credential, oauth_refresh_token];
     let secrets = secrets.into_iter().flatten().map(|s| s.expose().as_str());

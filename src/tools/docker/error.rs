@@ -1,0 +1,39 @@
+//! The errors that only docker has.
+
+use crate::error::ToolError;
+use crate::shell::quoted;
+
+/// A client's file that can't be used. Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum DockerError {
+    #[error("{file} begins with a byte order mark (BOM), which docker cannot read")]
+    ByteOrderMark { file: String },
+    #[error("{file} is invalid: `{key}` must be {expected}, or docker cannot read the file")]
+    WrongType {
+        file: String,
+        key: String,
+        expected: &'static str,
+    },
+    #[error("{folder} belongs to root, probably because of a `sudo docker` command")]
+    OfRoot { folder: String },
+}
+
+impl ToolError for DockerError {
+    fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::ByteOrderMark { file } => format!(
+                "save {file} as UTF-8 without a BOM, then run the command again; nothing was \
+                 changed"
+            ),
+            Self::WrongType { file, key, .. } => format!(
+                "correct or remove `{key}` in {file}, then run the command again; nothing was \
+                 changed"
+            ),
+            Self::OfRoot { folder } => format!(
+                "run `sudo chown -R \"$(id -u):$(id -g)\" {}`, then this command again; nothing \
+                 was changed",
+                quoted(folder)
+            ),
+        })
+    }
+}
