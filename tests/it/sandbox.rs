@@ -47,6 +47,9 @@ impl Sandbox {
         sandbox.set("BROWSER", browser_command());
         // Where a parent's environment cannot be read, this browser counts all the same.
         sandbox.set("HALLPASS_TEST_CALLER", "any");
+        // As root, podman's own would be the machine's.
+        let run = sandbox.root.path().join("run-containers");
+        sandbox.set("HALLPASS_TEST_RUN_CONTAINERS", run);
         sandbox.set(browser::NOTES, sandbox.notes());
         if cfg!(not(target_os = "linux")) {
             sandbox.set("HALLPASS_DATA_DIR", home.join("data"));

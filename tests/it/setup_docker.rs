@@ -362,6 +362,13 @@ fn podmans_files_are_changed_with_podman_and_restored() {
         value(&lasting),
         json!({ "credHelpers": { "a.example": "hallpass" } })
     );
+    // Without a login session, as under sudo and cron.
+    if cfg!(target_os = "linux") {
+        let of_user = desk.sandbox.root().join("run-containers/auth.json");
+        assert_eq!(value(&of_user), value(&lasting));
+        desk.setup(&["--undo"]).succeeds();
+        assert!(!of_user.exists());
+    }
     desk.setup(&["--undo"]).succeeds();
     assert!(!lasting.exists());
 
@@ -385,6 +392,49 @@ fn podmans_files_are_changed_with_podman_and_restored() {
     desk.setup(&["a.example", "--provider", "corp", "--podman"])
         .succeeds();
     assert_eq!(value(&named)["credHelpers"]["a.example"], "hallpass");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_password_in_podmans_file_outside_a_login_session_is_reported() {
+    let desk = Desk::new();
+    let of_user = desk.sandbox.root().join("run-containers/auth.json");
+    fs::create_dir_all(of_user.parent().unwrap()).unwrap();
+    private_file(
+        &of_user,
+        "{\"auths\": {\"a.example\": {\"auth\": \"eDp5\"}}}",
+    );
+    let outcome = desk.setup(&["a.example", "--provider", "corp"]);
+    let words = "run-containers/auth.json has a password for a.example, which podman";
+    assert!(outcome.succeeds().stdout.contains(words), "{outcome}");
+    let said = doctor(&desk.sandbox, 1, &["podman logout a.example"]);
+    assert!(said.contains("run-containers/auth.json"), "{said}");
+}
+
+#[test]
+fn podman_uses_hallpass_for_every_registry_with_default_and_podman() {
+    let desk = Desk::new();
+    let folder = desk
+        .sandbox
+        .home()
+        .join(".config/containers/registries.conf.d");
+    let conf = folder.join("hallpass.conf");
+    desk.setup(&["--default", "--podman"]).succeeds();
+    let written = text(&conf);
+    let line = "credential-helpers = [\"hallpass\", \"containers-auth.json\"]\n";
+    assert!(written.contains(line), "{written}");
+    desk.setup(&["--default", "--undo"]).succeeds();
+    assert!(!conf.exists());
+    // A file of that name that the user wrote stays.
+    fs::create_dir_all(&folder).unwrap();
+    private_file(&conf, "# mine\n");
+    desk.setup(&["--default", "--podman"]).succeeds();
+    assert!(text(&conf).contains(line));
+    desk.setup(&["--undo"]).succeeds();
+    assert_eq!(text(&conf), "# mine\n");
+    // Without the option, podman's configuration doesn't change.
+    desk.setup(&["--default"]).succeeds();
+    assert_eq!(text(&conf), "# mine\n");
 }
 
 #[test]

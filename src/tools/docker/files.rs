@@ -154,19 +154,74 @@ pub(crate) fn docker_file(env: &Env, home: &Path) -> PathBuf {
     absolute(folder.join("config.json"))
 }
 
-/// The file in `REGISTRY_AUTH_FILE`, or the file of this login session, which `podman login` writes,
-/// and the permanent one (containers-auth.json(5)).
+/// The file in `REGISTRY_AUTH_FILE`, or the file of this login session (without one: of this user),
+/// which `podman login` writes, and the permanent one (containers-auth.json(5)).
 pub(crate) fn podman_files(env: &Env, home: &Path) -> Vec<PathBuf> {
     let named = |name| env.var_os(name).filter(|path| !path.is_empty());
     if let Some(path) = named("REGISTRY_AUTH_FILE") {
         return vec![absolute(PathBuf::from(path))];
     }
-    let lasting = named("XDG_CONFIG_HOME").map_or_else(|| home.join(".config"), PathBuf::from);
-    let folders = named("XDG_RUNTIME_DIR").map(PathBuf::from);
-    let folders = folders.into_iter().chain([lasting]);
-    folders
-        .map(|folder| absolute(folder.join("containers/auth.json")))
-        .collect()
+    let runtime = named("XDG_RUNTIME_DIR").map(|folder| Path::new(folder).join("containers"));
+    [
+        runtime.or_else(|| per_user_folder(env)),
+        Some(podman_folder(env, home)),
+    ]
+    .into_iter()
+    .flatten()
+    .map(|folder| absolute(folder.join("auth.json")))
+    .collect()
+}
+
+/// The folder of podman's permanent files.
+fn podman_folder(env: &Env, home: &Path) -> PathBuf {
+    let config = env
+        .var_os("XDG_CONFIG_HOME")
+        .filter(|path| !path.is_empty());
+    let config = config.map_or_else(|| home.join(".config"), PathBuf::from);
+    config.join("containers")
+}
+
+/// A file of our own among those that amend podman's `registries.conf`
+/// (containers-registries.conf.d(5)).
+pub(crate) fn registries_conf(env: &Env, home: &Path) -> PathBuf {
+    absolute(podman_folder(env, home).join("registries.conf.d/hallpass.conf"))
+}
+
+/// Where podman stores credentials on Linux if `XDG_RUNTIME_DIR` isn't set, as under sudo and cron.
+fn per_user_folder(env: &Env) -> Option<PathBuf> {
+    if !cfg!(target_os = "linux") {
+        return None;
+    }
+    #[cfg(debug_assertions)]
+    if let Some(folder) = env.var_unrecorded("HALLPASS_TEST_RUN_CONTAINERS") {
+        return Some(PathBuf::from(folder));
+    }
+    let _ = env;
+    #[cfg(unix)]
+    let folder = Some(format!("/run/containers/{}", crate::identity::user()).into());
+    #[cfg(not(unix))]
+    let folder = None;
+    folder
+}
+
+/// Podman's files that can be written. Only root can create the folder of a user below `/run`.
+pub(crate) fn writable_podman_files(env: &Env, home: &Path) -> Vec<PathBuf> {
+    let in_run = per_user_folder(env).map(|folder| folder.join("auth.json"));
+    let mut files = podman_files(env, home);
+    files.retain(|file| Some(file) != in_run.as_ref() || is_creatable(file));
+    files
+}
+
+#[cfg(unix)]
+fn is_creatable(path: &Path) -> bool {
+    use rustix::fs::{Access, access};
+    let nearest = path.ancestors().find(|path| path.exists());
+    nearest.is_some_and(|path| access(path, Access::WRITE_OK).is_ok())
+}
+
+#[cfg(not(unix))]
+fn is_creatable(_path: &Path) -> bool {
+    true
 }
 
 fn absolute(path: PathBuf) -> PathBuf {

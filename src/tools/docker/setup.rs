@@ -17,7 +17,8 @@ use url::Url;
 use super::arguments::{NAME, PROGRAM_NAME};
 use super::files::{
     AUTH_CONFIG, ClientFile, PrecedingPassword, bare, docker_file, keys_of, logged_in,
-    podman_files, preceding_passwords, readable_podman_files, registry, server_of, whole,
+    preceding_passwords, readable_podman_files, registries_conf, registry, server_of, whole,
+    writable_podman_files,
 };
 use crate::config::{Flags, UserFile, home};
 use crate::env::Env;
@@ -74,7 +75,7 @@ pub struct Arguments {
     /// Use hallpass for every registry: it stores the passwords of registries without a provider
     #[arg(long)]
     pub default: bool,
-    /// Change podman's auth.json too
+    /// Change podman's files too: auth.json, and with --default registries.conf.d
     #[arg(long)]
     pub podman: bool,
     #[command(flatten)]
@@ -136,14 +137,10 @@ fn set_up<'a>(env: &'a Env, flags: &Flags, args: &Arguments) -> Result<Plan<'a>,
     if args.default {
         let mut part = part_of_all(&files);
         part.edits.splice(0..0, link);
+        if args.podman {
+            part.edits.push(podman_helpers(env, CREDENTIAL_HELPERS)?);
+        }
         plan.parts.push(part);
-    }
-    if args.default && args.podman {
-        warnings.push(
-            "podman has no setting for every registry in that file: write `credential-helpers = \
-             [\"hallpass\"]` into registries.conf"
-                .to_owned(),
-        );
     }
     warnings.extend(precedence_warnings(env, args, &hosts, &files)?);
     plan.warnings = warnings;
@@ -162,7 +159,9 @@ fn undo<'a>(env: &'a Env, flags: &'a Flags, args: &Arguments) -> Result<Undo<'a>
         parts.push(part);
     }
     if args.default {
-        parts.push(part_of_all(&files));
+        let mut part = part_of_all(&files);
+        part.edits.push(podman_helpers(env, "")?);
+        parts.push(part);
     }
     let all = parts.is_empty();
     if all {
@@ -208,6 +207,15 @@ fn part_of_all(files: &[ClientFile]) -> Part {
     }
 }
 
+/// Podman asks hallpass first, and then uses the passwords in its own files.
+const CREDENTIAL_HELPERS: &str = "credential-helpers = [\"hallpass\", \"containers-auth.json\"]\n";
+
+/// The edit that makes hallpass podman's helper for every registry.
+fn podman_helpers(env: &Env, lines: &str) -> Result<Edit, Error> {
+    let file = registries_conf(env, &home(env)?);
+    Ok(Edit::block(&file, &title(DEFAULT), lines))
+}
+
 /// Everything that earlier set-ups wrote, as far as it can be recognized without a record.
 fn recognizable_edits(env: &Env, file: &UserFile) -> Result<Part, Error> {
     let home = home(env)?;
@@ -215,6 +223,7 @@ fn recognizable_edits(env: &Env, file: &UserFile) -> Result<Part, Error> {
     for title in file.titles(TITLE.trim_end()) {
         edits.push(Edit::block(file.path(), &title, ""));
     }
+    edits.push(podman_helpers(env, "")?);
     // A link elsewhere may belong to a package.
     let local = home.join(".local/bin").join(PROGRAM_NAME);
     let is_recorded = Records::read(env).of(NAME).next().is_some();
@@ -397,7 +406,7 @@ fn files(env: &Env, args: &Arguments) -> Result<Vec<ClientFile>, Error> {
     let home = home(env)?;
     let mut paths = vec![docker_file(env, &home)];
     if args.podman {
-        paths.extend(podman_files(env, &home));
+        paths.extend(writable_podman_files(env, &home));
     }
     paths
         .iter()

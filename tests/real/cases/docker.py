@@ -408,6 +408,22 @@ def if_prompting_is_disabled_the_client_shows_the_command_to_run(rig):
     assert desk.tabs() == 0
 
 
+@case
+def with_default_and_podman_podman_stores_every_password_in_hallpass(rig):
+    desk = Desk(rig, set_up=False)
+    desk.registry.tokens.passwords["bob"] = "typed by bob"
+    desk.hallpass("setup", "docker", "--default", "--podman").ended(0)
+    desk.run("podman", "login", "--tls-verify=false", "-u", "bob", "--password-stdin", desk.host, stdin="typed by bob")
+    assert desk.get() == {"ServerURL": desk.host, "Username": "bob", "Secret": "typed by bob"}
+    assert desk.run("podman", "login", "--get-login", desk.host).strip() == "bob"
+    for path in desk.sandbox.files():
+        assert b"typed by bob" not in path.read_bytes(), path
+    desk.run("podman", "logout", desk.host)
+    desk.fails("podman", "login", "--get-login", desk.host)
+    desk.hallpass("setup", "docker", "--undo").ended(0)
+    assert not (desk.sandbox.home / ".config/containers/registries.conf.d/hallpass.conf").exists()
+
+
 # --- clients that ask every helper ---
 
 
