@@ -475,19 +475,21 @@ mod tests {
     }
 
     #[test]
-    fn freshness_asks_for_half_a_life_at_most() {
+    fn a_token_for_long_use_is_refreshed_early_if_it_can_be() {
         let want = Want {
             token: TokenKind::Access,
             fresh_for: Duration::seconds(300),
             refused: None,
         };
-        for (lives, now, expected) in [
-            (3600, 3299, "use"),
-            (3600, 3300, "refresh or serve"),
-            (200, 99, "use"),
-            (200, 100, "refresh or serve"),
+        for (lives, is_renewable, now, expected) in [
+            (3600, true, 1799, "use"),
+            (3600, true, 1800, "refresh or serve"),
+            (200, true, 19, "use"),
+            (200, true, 20, "refresh or serve"),
+            (3600, false, 3299, "use"),
+            (200, false, 99, "use"),
         ] {
-            let stored = stored(Some(lives), true, None);
+            let stored = stored(Some(lives), is_renewable, None);
             assert_eq!(
                 shape(&plan(Some(&stored), &want, at(now))),
                 expected,

@@ -271,9 +271,23 @@ impl TokenSet {
             .then_some((unused, untimely))
     }
 
-    /// Whether the token remains valid for longer than the leeway and `fresh_for`.
+    /// How long the token is valid from when it was issued, if that is known.
+    pub fn lifetime(&self, kind: TokenKind) -> Option<Duration> {
+        Some(self.expires_at(kind)? - self.obtained_at(kind))
+    }
+
+    /// Whether the token remains valid for longer than the leeway and `fresh_for`. A tool that needs
+    /// it for a while (`fresh_for` isn't zero) may not be able to get another one in the middle of a
+    /// long upload, so a token that can be refreshed must be valid for longer.
     pub fn is_fresh(&self, kind: TokenKind, fresh_for: Duration, now: OffsetDateTime) -> bool {
-        self.token(kind).is_some()
+        let for_long_use = !fresh_for.is_zero() && self.usable_refresh_token().is_some();
+        let is_too_old = for_long_use
+            && self.lifetime(kind).is_some_and(|life| {
+                let left = self.obtained_at(kind) + life - now;
+                left <= LONG_USE.min(life * 9 / 10)
+            });
+        !is_too_old
+            && self.token(kind).is_some()
             && is_fresh(
                 self.obtained_at(kind),
                 self.expires_at(kind),
@@ -309,6 +323,10 @@ fn is_valid(
 ) -> bool {
     now >= obtained_at - CLOCK_TOLERANCE && expires_at.is_none_or(|expires_at| now < expires_at)
 }
+
+/// How long a tool may use one token, for example to push an image. Of a short lifetime, nine tenths
+/// must be left.
+const LONG_USE: Duration = Duration::minutes(30);
 
 /// How long before its expiry a token counts as stale, because the tool still has to send it and
 /// clocks differ. For a short-lived token, a tenth of its lifetime is enough.

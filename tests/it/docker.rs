@@ -201,8 +201,9 @@ fn an_unknown_registry_is_not_found_and_writes_nothing() {
 }
 
 #[test]
-fn a_token_is_refreshed_if_less_than_five_minutes_or_half_its_lifetime_is_left() {
-    for (life, fresh, stale) in [(3600, 3290, 3310), (400, 190, 210)] {
+fn a_token_is_refreshed_early_enough_for_a_long_push() {
+    // Half an hour, or nine tenths of a short life.
+    for (life, fresh, stale) in [(7200, 5390, 5410), (3600, 1790, 1810), (600, 50, 70)] {
         let mut scene = scene();
         scene.provider.behave(|b| b.lifetime = life);
         let (_, first) = answered(&scene.sandbox.docker("get", HOST), HOST);
@@ -214,6 +215,20 @@ fn a_token_is_refreshed_if_less_than_five_minutes_or_half_its_lifetime_is_left()
         assert_eq!(scene.provider.count(Endpoint::Refresh), 1);
         assert_eq!(scene.sandbox.opened().len(), 1);
     }
+}
+
+#[test]
+fn a_token_that_cannot_be_refreshed_is_served_until_it_expires() {
+    let mut scene = Scene::new();
+    scene.configure(&format!(
+        "scopes = [\"openid\"]\n[[resources]]\nmatch = \"https://{HOST}\"\nprovider = \"corp\"\n"
+    ));
+    let (_, first) = answered(&scene.sandbox.docker("get", HOST), HOST);
+    scene.advance(3590);
+    assert_eq!(answered(&scene.sandbox.docker("get", HOST), HOST).1, first);
+    assert_eq!(scene.sandbox.opened().len(), 1);
+    scene.advance(20);
+    assert_ne!(answered(&scene.sandbox.docker("get", HOST), HOST).1, first);
 }
 
 #[test]
@@ -814,8 +829,8 @@ fn a_remembered_answer_is_not_reused_after_a_change() {
     let (username, token) = get(&scene);
     assert_eq!(username, "carol");
     assert_eq!(get(&scene), (username, token.clone()));
-    // Exactly five minutes are left.
-    scene.advance(3310);
+    // Less than half an hour is left.
+    scene.advance(1810);
     assert_ne!(get(&scene).1, token);
 }
 

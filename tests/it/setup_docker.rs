@@ -1110,6 +1110,19 @@ fn doctor_distinguishes_ended_sessions_from_refreshable_ones() {
 }
 
 #[test]
+fn doctor_notes_tokens_too_short_lived_for_a_long_push() {
+    for (life, is_noted) in [(600, true), (3600, false)] {
+        let mut scene = Scene::new();
+        scene.configure("[[resources]]\nmatch = \"https://a.example\"\nprovider = \"corp\"\n");
+        scene.provider.behave(|b| b.lifetime = life);
+        scene.login(&[]).succeeds();
+        let said = scene.sandbox.run(&["doctor", "docker", "a.example"]).stdout;
+        let note = "note  a.example: its tokens are valid for only 10 min";
+        assert_eq!(said.contains(note), is_noted, "{said}");
+    }
+}
+
+#[test]
 fn doctor_accepts_every_spelling_of_a_registry() {
     let mut scene = Scene::new();
     let resource = |host| format!("[[resources]]\nmatch = \"{host}\"\nprovider = \"corp\"\n");

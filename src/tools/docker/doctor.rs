@@ -9,6 +9,7 @@ use clap_complete::ArgValueCompleter;
 use super::arguments::{NAME, PROGRAM_NAME};
 use crate::arguments::Asking;
 use crate::arguments::{Common, doctor_epilogue};
+use crate::clock;
 use crate::complete;
 use std::collections::BTreeSet;
 
@@ -28,6 +29,7 @@ use crate::serving::stored_credentials;
 use crate::serving::target::login_of;
 use crate::session::exchanged::token_for;
 use crate::session::plan::{Reason, plan};
+use crate::session::record::TokenSet;
 use crate::session::{Account, DEFAULT_ACCOUNT};
 use crate::setup::edit::link::{self, Place};
 use crate::setup::host::Host;
@@ -331,7 +333,7 @@ fn check_answer(
     let made = exchange.map(|exchange| account.kept_exchanged(exchange, &url, Duration::ZERO));
     let is_at_hand = matches!(made, Some(Ok(Some(_))));
     // The doctor never prompts, but a client's request may open a browser tab.
-    let needs_person = plan(kept.as_ref(), &want, crate::clock::now(prepared.env)).needs_person();
+    let needs_person = plan(kept.as_ref(), &want, clock::now(prepared.env)).needs_person();
     match (kept, needs_person) {
         (Some(_), Some(reason)) if !is_at_hand => findings.off(
             &match reason {
@@ -351,6 +353,7 @@ fn check_answer(
             &this,
         ),
         (Some(kept), _) => {
+            note_short_life(registry, &kept.value.tokens, want.token, findings);
             let person = kept
                 .value
                 .person
@@ -365,4 +368,17 @@ fn check_answer(
         ),
     }
     Ok(())
+}
+
+/// Most clients take a credential only once, however long a push takes.
+fn note_short_life(registry: &str, tokens: &TokenSet, kind: TokenKind, findings: &mut Findings) {
+    const LONG_PUSH: Duration = Duration::minutes(30);
+    let life = tokens.lifetime(kind);
+    if let Some(life) = life.filter(|life| *life < LONG_PUSH) {
+        findings.note(&format!(
+            "{registry}: its tokens are valid for only {}; a push that takes longer fails, because \
+             clients other than oras request the credential only once",
+            clock::in_words(life.whole_seconds())
+        ));
+    }
 }
