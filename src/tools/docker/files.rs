@@ -198,7 +198,7 @@ fn per_user_folder(env: &Env) -> Option<PathBuf> {
     }
     let _ = env;
     #[cfg(unix)]
-    let folder = Some(format!("/run/containers/{}", crate::identity::user()).into());
+    let folder = Some(format!("/run/containers/{}", rustix::process::getuid()).into());
     #[cfg(not(unix))]
     let folder = None;
     folder
