@@ -23,6 +23,8 @@ pub struct Response {
     pub max_age: Option<Duration>,
     /// When to try again (RFC 9110 §10.2.3), if sent.
     pub retry_after: Option<Duration>,
+    /// The values of `WWW-Authenticate` (RFC 9110 §11.6.1).
+    pub challenges: Vec<String>,
     /// An HTML page. No endpoint of a provider sends one to a program, so it comes from a gateway.
     pub is_html: bool,
 }
@@ -36,6 +38,7 @@ pub(super) struct Fields {
     pub(super) date: Option<OffsetDateTime>,
     pub(super) retry_after: Option<Duration>,
     max_age: Option<Duration>,
+    challenges: Vec<String>,
     is_html: bool,
 }
 
@@ -48,6 +51,11 @@ impl Fields {
             retry_after: text(header::RETRY_AFTER)
                 .and_then(|text| retry_after(text, date.unwrap_or_else(OffsetDateTime::now_utc))),
             max_age: text(header::CACHE_CONTROL).and_then(max_age),
+            challenges: headers
+                .get_all(header::WWW_AUTHENTICATE)
+                .iter()
+                .filter_map(|value| value.to_str().ok().map(str::to_owned))
+                .collect(),
             is_html: text(header::CONTENT_TYPE).is_some_and(|kind| {
                 kind.get(..9)
                     .is_some_and(|kind| kind.eq_ignore_ascii_case("text/html"))
@@ -63,6 +71,7 @@ impl Fields {
             date: self.date,
             max_age: self.max_age,
             retry_after: self.retry_after,
+            challenges: self.challenges,
         }
     }
 }

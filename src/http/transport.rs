@@ -97,6 +97,18 @@ impl Http {
         self.send("GET", url, request, self.limit)
     }
 
+    /// GETs a JSON document with this `Authorization`.
+    pub fn get_with(
+        &self,
+        url: &Url,
+        authorization: &Secret<String>,
+    ) -> Result<Response, HttpError> {
+        let value = authorization_value(authorization)?;
+        let request = self.client(url)?.get(url.clone());
+        let request = request.header(header::AUTHORIZATION, value);
+        self.send("GET", url, request, self.limit)
+    }
+
     /// POSTs a form.
     pub fn post(
         &self,
@@ -121,13 +133,7 @@ impl Http {
             .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
             .body(form.expose().clone());
         if let Some(authorization) = authorization {
-            let mut value =
-                header::HeaderValue::from_str(authorization.expose()).map_err(|_| {
-                    HttpError::Tls {
-                        reason: "a client secret is not printable".into(),
-                    }
-                })?;
-            value.set_sensitive(true);
+            let value = authorization_value(authorization)?;
             request = request.header(header::AUTHORIZATION, value);
         }
         self.send("POST", url, request, limit)
@@ -220,6 +226,15 @@ impl Http {
         let client = crate::signals::in_threads_without(|| builder.build()).map_err(fault)?;
         Ok(slot.get_or_init(|| Immortal::new(client)))
     }
+}
+
+fn authorization_value(authorization: &Secret<String>) -> Result<header::HeaderValue, HttpError> {
+    let value = header::HeaderValue::from_str(authorization.expose());
+    let mut value = value.map_err(|_| HttpError::Tls {
+        reason: "a client secret is not printable".into(),
+    })?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 #[cfg(test)]

@@ -19,12 +19,16 @@ use super::files::{
     AUTH_CONFIG, ClientFile, PrecedingPassword, bare, docker_file, keys_of, logged_in,
     preceding_passwords, readable_podman_files, registry, server_of, whole,
 };
+use super::registry_check::{self, Login, Verdict};
+use super::resolver::Resolver;
 use super::setup::{HELPER, is_gits_alone, is_set_up};
 use crate::config::{Interactive, UserFile, home, shown_at_home};
-use crate::credential::{TokenKind, Want};
+use crate::credential::{Action, Reply, Request, Resource, StoredCredential, TokenKind, Want};
 use crate::env::Env;
 use crate::error::Error;
+use crate::http::Http;
 use crate::serving::prepared::Prepared;
+use crate::serving::serve::{AfterReply, Served};
 use crate::serving::stored_credentials;
 use crate::serving::target::login_of;
 use crate::session::exchanged::token_for;
@@ -39,13 +43,16 @@ use crate::tools::tool::Findings;
 
 /// Find out why a registry denies access to docker, podman or another client
 ///
-/// It refreshes nothing and never starts a sign-in.
+/// It never starts a sign-in.
 #[derive(Debug, Args)]
-#[command(after_help = doctor_epilogue("  hallpass doctor docker ghcr.io"))]
+#[command(after_help = doctor_epilogue("  hallpass doctor docker ghcr.io --ask-server"))]
 pub struct Arguments {
     /// The registries to check [default: every registry that is set up]
     #[arg(value_name = "HOST", add = ArgValueCompleter::new(complete::hosts))]
     pub hosts: Vec<String>,
+    /// Also send the credential to each registry, as docker does; an expired token is refreshed
+    #[arg(long)]
+    pub ask_server: bool,
     #[command(flatten)]
     pub common: Common,
 }
@@ -128,6 +135,12 @@ pub(crate) fn run(env: &Env, args: &Arguments) -> Result<Findings, Error> {
             );
         }
         check_answer(&prepared, registry, &mut findings)?;
+        if args.ask_server {
+            ask_server(&prepared, registry, &mut findings)?;
+        }
+    }
+    if !args.ask_server && !registries.hosts.is_empty() {
+        findings.note("no registry was asked: `--ask-server` sends it the credential");
     }
     Ok(findings)
 }
@@ -382,3 +395,86 @@ fn note_short_life(registry: &str, tokens: &TokenSet, kind: TokenKind, findings:
         ));
     }
 }
+
+/// Sends the registry the credential that a client would get.
+fn ask_server(prepared: &Prepared<'_>, host: &Host, findings: &mut Findings) -> Result<(), Error> {
+    let registry = bare(&host.text);
+    let Some(server) = server_of(host) else {
+        return Ok(());
+    };
+    let mut url = host.url.clone();
+    for known in &server.urls {
+        if prepared.config.resource(known, NAME)?.is_some() {
+            url = known.clone();
+        }
+    }
+    if server.is_hub() && url.set_host(Some(HUB_API)).is_err() {
+        return Ok(());
+    }
+    let resource = Resource {
+        protocol: String::new(),
+        host: registry.to_owned(),
+        path: None,
+    };
+    let request = Request {
+        interactive: false,
+        ..Request::about(Action::Get, Some(resource), Want::valid(TokenKind::Access))
+    };
+    let tool = Served {
+        name: NAME,
+        prepared,
+        unattended: &prepared.config.settings,
+    };
+    let reply = Resolver { tool: &tool }.answer(&request, &mut AfterReply::default());
+    let login = match reply {
+        Ok(Reply::Credential(credential)) => Login {
+            username: credential.username,
+            secret: credential.token,
+        },
+        Ok(Reply::Stored(StoredCredential {
+            username: Some(username),
+            password: Some(secret),
+            ..
+        })) => Login { username, secret },
+        // The reason is among the findings.
+        Ok(_) | Err(_) => {
+            findings.note(&format!(
+                "{registry}: was not asked, because there is no credential"
+            ));
+            return Ok(());
+        }
+    };
+    let settings = &prepared.config.settings;
+    let ca_file = settings.ca_file.clone();
+    let http = Http::new(
+        settings.http_timeout,
+        ca_file,
+        prepared.env,
+        prepared.terminal,
+    );
+    match registry_check::ask(&http, &url, &login) {
+        Ok(Verdict::Accepted) => findings.well(&format!(
+            "{registry}: accepts the credential (user name {}); whether it allows a pull or a push \
+             depends on the repository",
+            login.username
+        )),
+        Ok(Verdict::Open) => findings.note(&format!("{registry}: requests no credential")),
+        Ok(Verdict::Rejected { by, status }) => findings.off(
+            &format!(
+                "{registry}: {by} rejects the credential (user name {}, status {status})",
+                login.username
+            ),
+            "check that the registry accepts tokens of this provider, the scopes, and `username`, \
+             `token` and `registry_exchange` in config.toml",
+        ),
+        Ok(Verdict::Unclear(why)) => findings.note(&format!("{registry}: {why}")),
+        Err(error) => findings.off(
+            &format!("{registry}: {error}"),
+            "check the registry's name and your network",
+        ),
+    }
+    Ok(())
+}
+
+/// The host that serves Docker Hub's images.
+const HUB_API: &str = "registry-1.docker.io";

@@ -6,6 +6,7 @@ pub mod doctor;
 pub mod error;
 pub(crate) mod files;
 pub mod protocol;
+mod registry_check;
 mod resolver;
 pub(crate) mod server;
 pub mod setup;

@@ -424,6 +424,23 @@ def with_default_and_podman_podman_stores_every_password_in_hallpass(rig):
     assert not (desk.sandbox.home / ".config/containers/registries.conf.d/hallpass.conf").exists()
 
 
+@case
+def doctor_asks_the_registry_whether_it_accepts_the_token(rig):
+    desk = Desk(rig)
+    desk.hallpass("login", "corp").ended(0)
+    asked = desk.hallpass("doctor", "docker", desk.url, "--ask-server").ended(0)
+    assert f"ok    {desk.host}: accepts the credential (user name alice)" in asked.stdout, asked.stdout
+    assert desk.users() == {("alice", "alice")}
+    # Without the option, nothing is sent.
+    desk.hallpass("doctor", "docker", desk.url).ended(0)
+    assert desk.users() == set()
+    desk.kill_all()
+    asked = desk.hallpass("doctor", "docker", desk.url, "--ask-server").ended(1)
+    assert "rejects the credential (user name alice, status 401)" in asked.stdout, asked.stdout
+    token = desk.get()["Secret"]
+    assert token not in asked.stdout + asked.stderr
+
+
 # --- clients that ask every helper ---
 
 
