@@ -81,6 +81,15 @@ const STATES: &[(&str, &str, &[Row])] = &[
         ],
     ),
     (
+        "src/tools/docker/error.rs",
+        "DockerError",
+        &[
+            ("ByteOrderMark", Check("a file of docker's in an editor")),
+            ("WrongType", Check("a file of docker's in an editor")),
+            ("OfRoot", Check("a folder that only root can give back")),
+        ],
+    ),
+    (
         "src/tools/git/error.rs",
         "GitError",
         &[("Config", Check("git's own configuration or its lock file"))],
