@@ -1,6 +1,6 @@
 //! Runs other programs, with a time limit, and returns their output.
 
-use std::io::{self, Read};
+use std::io::{self, Read, Write as _};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -10,15 +10,32 @@ use crate::files;
 /// Runs a command with an empty stdin and returns its output. Kills it at the time limit: a program
 /// called `kubectl`, say, may be a script that waits forever.
 pub(crate) fn output(command: &mut Command, limit: Duration) -> io::Result<Output> {
+    output_for(command, b"", limit)
+}
+
+/// Like [`output`], for a command that reads a short input, which must fit into a pipe.
+pub(crate) fn output_for(
+    command: &mut Command,
+    input: &[u8],
+    limit: Duration,
+) -> io::Result<Output> {
     let deadline = Instant::now() + limit;
     // A group of its own, so that its children can be killed with it.
     #[cfg(unix)]
     std::os::unix::process::CommandExt::process_group(command, 0);
     let mut child = command
-        .stdin(Stdio::null())
+        .stdin(if input.is_empty() {
+            Stdio::null()
+        } else {
+            Stdio::piped()
+        })
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()?;
+    if let Some(mut stdin) = child.stdin.take() {
+        // A command that doesn't read its input may still succeed.
+        let _ = stdin.write_all(input);
+    }
     let output = wait_until(deadline, &mut child);
     output.unwrap_or_else(|| {
         // The timeout is the error to report.

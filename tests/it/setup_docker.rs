@@ -437,6 +437,56 @@ fn podman_uses_hallpass_for_every_registry_with_default_and_podman() {
     assert_eq!(text(&conf), "# mine\n");
 }
 
+#[cfg(unix)]
+#[test]
+fn the_replaced_store_is_listed_or_imported() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let get = |desk: &Desk, server: &str| {
+        let input = server.as_bytes();
+        desk.sandbox.run_with_input(&["docker", "get"], input)
+    };
+    let with_store = || {
+        let desk = Desk::new();
+        desk.write_docker_file("{\"credsStore\": \"other\"}\n");
+        let program = desk
+            .sandbox
+            .home()
+            .join(".local/bin/docker-credential-other");
+        crate::sandbox::script_file(
+            &program,
+            "#!/bin/sh\nread server\ncase $1 in\n\
+             list) echo '{\"quay.io\": \"bob\", \"https://index.docker.io/v1/\": \"bob\"}' ;;\n\
+             get) echo \"{\\\"ServerURL\\\":\\\"$server\\\",\\\"Username\\\":\\\"bob\\\",\
+             \\\"Secret\\\":\\\"xyzzy of $server\\\"}\" ;;\nesac\n",
+        );
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+        desk
+    };
+    let desk = with_store();
+    let outcome = desk.setup(&["--default"]);
+    let words = "docker no longer uses its store other: run `docker login` again for \
+                 https://index.docker.io/v1/, quay.io, or this command with `--import`";
+    assert!(outcome.succeeds().stdout.contains(words), "{outcome}");
+    assert_eq!(get(&desk, "quay.io").code, Some(1));
+
+    let desk = with_store();
+    let outcome = desk.setup(&["--default", "--import"]);
+    assert!(!outcome.succeeds().stdout.contains("xyzzy"), "{outcome}");
+    for server in ["quay.io", "https://index.docker.io/v1/"] {
+        let secret = &get(&desk, server).json()["Secret"];
+        assert_eq!(*secret, format!("xyzzy of {server}"));
+    }
+    desk.setup(&["--default", "--undo"]).succeeds();
+    assert_eq!(text(&desk.docker_file()), "{\"credsStore\": \"other\"}\n");
+
+    // Without the program, the store can't be listed.
+    let desk = Desk::new();
+    desk.write_docker_file("{\"credsStore\": \"../x\"}");
+    let outcome = desk.setup(&["--default"]);
+    let words = "its store ../x, which cannot be listed";
+    assert!(outcome.succeeds().stdout.contains(words), "{outcome}");
+}
+
 #[test]
 fn docker_config_selects_the_folder() {
     let mut desk = Desk::new();

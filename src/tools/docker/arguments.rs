@@ -9,7 +9,10 @@ use crate::arguments::{Asking, Common, epilogue};
 /// `hallpass docker`.
 pub(crate) const NAME: &str = "docker";
 
-/// The file name under which it starts this program.
+/// The helper's name in the clients' files: docker runs `docker-credential-NAME`.
+pub(crate) const HELPER: &str = "hallpass";
+
+/// The name under which registry clients start this program.
 pub(crate) const PROGRAM_NAME: &str = "docker-credential-hallpass";
 
 /// Answer docker, podman and other registry clients, as their credential helper

@@ -6,7 +6,7 @@
 use clap::Args;
 use clap_complete::ArgValueCompleter;
 
-use super::arguments::{NAME, PROGRAM_NAME};
+use super::arguments::{HELPER, NAME, PROGRAM_NAME};
 use crate::arguments::Asking;
 use crate::arguments::{Common, doctor_epilogue};
 use crate::clock;
@@ -21,7 +21,7 @@ use super::files::{
 };
 use super::registry_check::{self, Login, Verdict};
 use super::resolver::Resolver;
-use super::setup::{HELPER, is_gits_alone, is_set_up};
+use super::setup::{is_gits_alone, is_set_up};
 use crate::config::{Interactive, UserFile, home, shown_at_home};
 use crate::credential::{Action, Reply, Request, Resource, StoredCredential, TokenKind, Want};
 use crate::env::Env;

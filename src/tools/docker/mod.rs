@@ -5,6 +5,7 @@ mod client;
 pub mod doctor;
 pub mod error;
 pub(crate) mod files;
+mod former_store;
 pub mod protocol;
 mod registry_check;
 mod resolver;

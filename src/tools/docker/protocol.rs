@@ -106,7 +106,7 @@ struct ParsedRequest {
 
 /// Why a request is refused before it is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-enum Malformed {
+pub(super) enum Malformed {
     #[error("hallpass: the operation must be get, store, erase, list or version")]
     Operation,
     #[error("hallpass: the input is longer than {LONGEST_REQUEST} bytes")]
@@ -171,7 +171,7 @@ fn stored(bytes: &[u8]) -> Result<ParsedRequest, Malformed> {
 
 /// Parses a server URL: `HOST[:PORT][/PATH]`, optionally after `http://` or `https://`. Refuses
 /// anything that another parser could read as a different host.
-fn resource(server: &str) -> Result<Resource, Malformed> {
+pub(super) fn resource(server: &str) -> Result<Resource, Malformed> {
     if server.is_empty() {
         return Err(Malformed::NoServer);
     }

@@ -14,17 +14,19 @@ use std::process::ExitCode;
 
 use url::Url;
 
-use super::arguments::{NAME, PROGRAM_NAME};
+use super::arguments::{HELPER, NAME, PROGRAM_NAME};
 use super::files::{
     AUTH_CONFIG, ClientFile, PrecedingPassword, bare, docker_file, keys_of, logged_in,
     preceding_passwords, readable_podman_files, registries_conf, registry, server_of, whole,
     writable_podman_files,
 };
+use super::former_store::FormerStore;
 use crate::config::{Flags, UserFile, home};
 use crate::env::Env;
 use crate::error::Error;
 use crate::provider::Config;
 use crate::provider::{Realm, resource::Pattern};
+use crate::serving::prepared::Prepared;
 use crate::setup::binding::{BindingRequest, recipient, toml_text};
 use crate::setup::edit::Edit;
 use crate::setup::edit::link::{self, Place};
@@ -33,9 +35,6 @@ use crate::setup::plan::{self, Part, Plan, Undo};
 use crate::setup::record::Records;
 use crate::setup::{program, still_needed};
 use crate::shell::quoted;
-
-/// The helper's name in the clients' files: docker runs `docker-credential-NAME`.
-pub(crate) const HELPER: &str = "hallpass";
 
 /// The start of the title of each block that this command writes to `config.toml`.
 const TITLE: &str = "hallpass setup docker ";
@@ -75,6 +74,9 @@ pub struct Arguments {
     /// Use hallpass for every registry: it stores the passwords of registries without a provider
     #[arg(long)]
     pub default: bool,
+    /// With --default: copy the passwords from docker's former credential store
+    #[arg(long, requires = "default")]
+    pub import: bool,
     /// Change podman's files too: auth.json, and with --default registries.conf.d
     #[arg(long)]
     pub podman: bool,
@@ -98,7 +100,7 @@ pub(crate) fn run(env: &Env, args: &Arguments) -> Result<ExitCode, Error> {
     plan::run(env, NAME, &args.common, args.changing, args, set_up, undo)
 }
 
-fn set_up<'a>(env: &'a Env, flags: &Flags, args: &Arguments) -> Result<Plan<'a>, Error> {
+fn set_up<'a>(env: &'a Env, flags: &Flags, args: &'a Arguments) -> Result<Plan<'a>, Error> {
     let mut config = Config::load(env, flags)?;
     let mut file = UserFile::read(env)?;
     let hosts = hosts(env, &config, args, &file)?;
@@ -141,10 +143,34 @@ fn set_up<'a>(env: &'a Env, flags: &Flags, args: &Arguments) -> Result<Plan<'a>,
             part.edits.push(podman_helpers(env, CREDENTIAL_HELPERS)?);
         }
         plan.parts.push(part);
+        let former = files.first().map_or(Ok(None), FormerStore::of);
+        match former {
+            Ok(Some(former)) if args.import => plan.last = Some(import(env, args, former)),
+            Ok(Some(former)) if !former.keys.is_empty() => warnings.push(format!(
+                "docker no longer uses its store {}: run `docker login` again for {}, or this \
+                 command with `--import`",
+                former.name,
+                former.keys.join(", ")
+            )),
+            Ok(_) => (),
+            Err(warning) => warnings.push(warning),
+        }
     }
     warnings.extend(precedence_warnings(env, args, &hosts, &files)?);
     plan.warnings = warnings;
     Ok(plan)
+}
+
+/// Copies the passwords of docker's former store when its file names hallpass.
+fn import<'a>(
+    env: &'a Env,
+    args: &'a Arguments,
+    former: FormerStore,
+) -> Box<dyn FnOnce() -> Result<(), Error> + 'a> {
+    Box::new(move || {
+        let prepared = Prepared::new(env, &args.common, None)?;
+        former.import(&prepared.config, &prepared.store)
+    })
 }
 
 fn undo<'a>(env: &'a Env, flags: &'a Flags, args: &Arguments) -> Result<Undo<'a>, Error> {
