@@ -95,7 +95,7 @@ impl FormerStore {
             };
             let kept = StoredCredentials::new(store, NAME, &server.realm).keep(credential)?;
             if kept == StoreOutcome::NowhereToStore {
-                return Err(StoreError::NothingKept.into());
+                return Err(StoreError::NotSaved.into());
             }
         }
         Ok(())

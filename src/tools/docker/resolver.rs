@@ -322,8 +322,8 @@ impl<'p> Resolver<'_, 'p> {
 /// Why there is no token. Without a store each request would need a sign-in of its own, so there is
 /// none.
 fn without_sign_in(error: session::Error) -> ServeError {
-    if let session::Error::Store(StoreError::NothingKept) = error {
-        let report = Error::from(StoreError::NothingKept).report();
+    if let session::Error::Store(StoreError::NotSaved) = error {
+        let report = Error::from(StoreError::NotSaved).report();
         return ServeError::refused(Refusal::NotSignedIn(report));
     }
     error.into()
