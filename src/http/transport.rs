@@ -109,6 +109,22 @@ impl Http {
         self.send("GET", url, request, self.limit)
     }
 
+    /// POSTs a JSON document with an access token.
+    pub fn post_json(
+        &self,
+        url: &Url,
+        document: &serde_json::Value,
+        bearer: &Secret<String>,
+    ) -> Result<Response, HttpError> {
+        let request = self
+            .client(url)?
+            .post(url.clone())
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(document.to_string())
+            .bearer_auth(bearer.expose());
+        self.send("POST", url, request, self.limit)
+    }
+
     /// POSTs a form.
     pub fn post(
         &self,

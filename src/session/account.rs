@@ -175,9 +175,9 @@ impl<'a> Account<'a> {
         Ok(self.context.store.read(&self.name)?)
     }
 
-    /// The provider's metadata, cached or fetched.
-    pub fn metadata(&self) -> Result<Metadata, Error> {
-        self.documents().metadata()
+    /// The provider's current metadata. The cached document may be outdated.
+    pub fn live_metadata(&self) -> Result<Metadata, Error> {
+        self.live_documents().metadata()
     }
 
     /// Signs in, as the process that was started for this. Returns the session if it could not be
@@ -218,6 +218,14 @@ impl<'a> Account<'a> {
             http: &self.http,
             store: self.context.store,
             now: self.context.now(),
+            is_live: false,
+        }
+    }
+
+    pub(super) fn live_documents(&self) -> Documents<'_> {
+        Documents {
+            is_live: true,
+            ..self.documents()
         }
     }
 

@@ -12,12 +12,13 @@ use crate::oauth::token::{TokenError, TokenResponse};
 use crate::secret::Secret;
 
 impl Account<'_> {
-    /// Verifies a stored ID token as when it was issued, except for what only that sign-in knew.
-    pub fn checked_again(&self, session: &Session) -> Result<(), Error> {
+    /// Checks a saved ID token again, with the keys that the provider publishes now. Only the nonce
+    /// is unknown by now.
+    pub fn check_with_live_keys(&self, session: &Session) -> Result<(), Error> {
         let (Some(token), Some(issuer)) = (&session.tokens.id_token, &self.provider.issuer) else {
             return Ok(());
         };
-        let documents = self.documents();
+        let documents = self.live_documents();
         let checks = Checks {
             issuer,
             client_id: &self.identity.client_id,

@@ -75,7 +75,12 @@ impl Findings {
     pub(crate) fn off(&mut self, what: &str, hint: &str) {
         self.has_problem = true;
         self.line("error", what);
-        for line in hint.lines() {
+        self.detail(hint);
+    }
+
+    /// Adds lines to the last result.
+    pub(crate) fn detail(&mut self, text: &str) {
+        for line in text.lines() {
             let _ = writeln!(self.text, "      {}", printable(line));
         }
     }

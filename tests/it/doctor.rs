@@ -1,7 +1,7 @@
 //! `hallpass doctor kubectl`: that each thing that can be off is named, and nothing else.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 
@@ -12,14 +12,34 @@ use crate::sandbox::{Outcome, leaks};
 use crate::scene::Scene;
 use crate::setup_kubectl::{kubeconfig, with_kubectl};
 
-/// An API server that answers every request so, on loopback, for as long as the test runs.
+/// An API server on loopback, for as long as the test runs.
 struct ApiServer {
     url: String,
     seen: Arc<Mutex<Vec<String>>>,
 }
 
+const SUBJECT_REVIEWS: &str = "/apis/authentication.k8s.io/v1/selfsubjectreviews";
+const RULES_REVIEWS: &str = "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews";
+
 impl ApiServer {
+    /// Answers every request with this status.
     fn answering(status: u16, more: &'static str) -> Self {
+        Self::serving(more, move |_| (status, json!({})))
+    }
+
+    /// Accepts every token for a user whom RBAC gives these rules.
+    fn knowing(user: Value, rules: Value) -> Self {
+        Self::serving("", move |path| match path {
+            SUBJECT_REVIEWS => (201, json!({"status": {"userInfo": user}})),
+            RULES_REVIEWS => (
+                201,
+                json!({"status": {"resourceRules": rules, "incomplete": false}}),
+            ),
+            _ => (404, json!({})),
+        })
+    }
+
+    fn serving(more: &'static str, answer: impl Fn(&str) -> (u16, Value) + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let seen = Arc::new(Mutex::new(Vec::new()));
@@ -27,24 +47,52 @@ impl ApiServer {
         std::thread::spawn(move || {
             for stream in listener.incoming() {
                 let Ok(mut stream) = stream else { return };
-                let mut head = String::new();
-                for line in BufReader::new(&stream).lines() {
-                    let Ok(line) = line else { return };
+                let mut reader = BufReader::new(&stream);
+                let (mut head, mut length) = (String::new(), 0);
+                loop {
+                    let mut line = String::new();
+                    if reader.read_line(&mut line).is_err() {
+                        return;
+                    }
+                    let line = line.trim_end();
                     if line.is_empty() {
                         break;
                     }
-                    head.push_str(&line);
+                    if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+                        length = value.trim().parse().unwrap();
+                    }
+                    head.push_str(line);
                     head.push('\n');
                 }
+                if reader.read_exact(&mut vec![0; length]).is_err() {
+                    return;
+                }
+                let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
                 log.lock().unwrap().push(head);
+                let (status, document) = answer(&path);
+                let body = document.to_string();
+                let length = body.len();
                 let _ = write!(
                     stream,
-                    "HTTP/1.1 {status} X\r\n{more}Content-Length: 2\r\nConnection: close\r\n\r\n{{}}"
+                    "HTTP/1.1 {status} X\r\n{more}Content-Length: {length}\r\nConnection: \
+                     close\r\n\r\n{body}"
                 );
             }
         });
         Self { url, seen }
     }
+}
+
+/// What `system:basic-user` gives every user.
+fn basic_rules() -> Value {
+    json!([{"verbs": ["create"], "apiGroups": ["authorization.k8s.io"],
+            "resources": ["selfsubjectaccessreviews", "selfsubjectrulesreviews"]},
+           {"verbs": ["create"], "apiGroups": ["authentication.k8s.io"],
+            "resources": ["selfsubjectreviews"]}])
+}
+
+fn rules() -> Value {
+    json!([{"verbs": ["get", "list"], "apiGroups": [""], "resources": ["pods"]}])
 }
 
 fn our_entry(more: &[&str]) -> Value {
@@ -105,7 +153,8 @@ const SERVER: &str = "https://k8s.corp.example:6443";
 
 #[test]
 fn where_all_is_well_it_says_so_and_ends_with_0() {
-    let server = ApiServer::answering(200, "");
+    let user = json!({"username": "ann", "groups": ["dev", "system:authenticated"]});
+    let server = ApiServer::knowing(user, rules());
     let scene = scene(&server.url, &our_entry(&[]));
     scene
         .provider
@@ -135,17 +184,35 @@ fn where_all_is_well_it_says_so_and_ends_with_0() {
     says(
         &doctor(&scene, &["--ask-server"]),
         0,
-        &["the API server takes the token"],
+        &[
+            "the API server accepts the token: to it you are ann",
+            "your groups to the API server: dev\n",
+            "permissions in the namespace default",
+        ],
     );
     let seen = server.seen.lock().unwrap();
-    assert!(seen[0].starts_with("GET /api HTTP/1.1\n"), "{}", seen.len());
+    let asked: Vec<&str> = seen.iter().filter_map(|head| head.lines().next()).collect();
+    assert_eq!(
+        asked,
+        [SUBJECT_REVIEWS, RULES_REVIEWS].map(|path| format!("POST {path} HTTP/1.1"))
+    );
 }
 
 #[test]
 fn what_the_api_server_says_is_told() {
     for (status, more, code, words) in [
-        (401, "", 1, &["answers 401", "--oidc-client-id"][..]),
-        (403, "", 0, &["RBAC"]),
+        (
+            401,
+            "",
+            1,
+            &[
+                "rejects the token (401)",
+                "the token has no email: it is rejected if --oidc-username-claim",
+                "--oidc-required-claim must match the token's claims",
+                "--oidc-client-id=hallpass",
+            ][..],
+        ),
+        (403, "", 1, &["answers 403", "proxy"]),
         (503, "", 0, &["answers 503"]),
         (
             200,
@@ -156,6 +223,9 @@ fn what_the_api_server_says_is_told() {
     ] {
         let server = ApiServer::answering(status, more);
         let scene = scene(&server.url, &our_entry(&[]));
+        scene
+            .provider
+            .behave(|b| b.id_token.claims = patch(json!({"email": null})));
         scene.get_token(&[]).succeeds();
         says(&doctor(&scene, &["--ask-server"]), code, words);
     }
@@ -320,4 +390,157 @@ fn a_provider_that_is_away_is_off_and_the_rest_is_looked_at() {
         scene.provider.break_down(endpoint, Fault::status(503));
     }
     says(&doctor(&scene, &[]), 1, &["503", "audience: hallpass"]);
+}
+
+#[test]
+fn the_user_and_groups_that_the_api_server_sees_are_named() {
+    let issuer_user = "ISSUER#SUBJECT";
+    for (user, rules, code, words) in [
+        (
+            json!({"username": issuer_user}),
+            rules(),
+            0,
+            &[
+                "to it you are ISSUER#SUBJECT (the prefix ISSUER# and the token's sub)",
+                "the API server sees no groups, although the token has them",
+                "--oidc-groups-claim=groups",
+            ][..],
+        ),
+        (
+            json!({"username": "oidc:ann@corp.example", "groups": ["oidc:dev", "oidc:ops"]}),
+            rules(),
+            0,
+            &[
+                "(the prefix oidc: and the token's email)",
+                "oidc:dev, oidc:ops (with the prefix oidc:)",
+            ],
+        ),
+        (
+            json!({"username": "ann@corp.example", "groups": ["dev"]}),
+            basic_rules(),
+            1,
+            &[
+                "to it you are ann@corp.example (the token's email)",
+                "no permissions in the namespace default (403)",
+                "kubectl create rolebinding hallpass-view --clusterrole=view \
+                 --user=ann@corp.example --namespace=default",
+            ],
+        ),
+        (
+            json!({"username": "system:anonymous", "groups": ["system:unauthenticated"]}),
+            basic_rules(),
+            1,
+            &[
+                "ignored the token",
+                "Authorization",
+                "--oidc-issuer-url=ISSUER",
+            ],
+        ),
+    ] {
+        let shared = Arc::new(Mutex::new(Value::Null));
+        let answer = Arc::clone(&shared);
+        let server = ApiServer::serving("", move |path| match path {
+            SUBJECT_REVIEWS => {
+                let user = answer.lock().unwrap().clone();
+                (201, json!({"status": {"userInfo": user}}))
+            }
+            _ => (201, json!({"status": {"resourceRules": rules}})),
+        });
+        let scene = scene(&server.url, &our_entry(&[]));
+        scene.provider.behave(|b| {
+            b.id_token.claims = patch(json!({
+                "sub": "SUBJECT", "email": "ann@corp.example", "groups": ["dev", "ops"],
+            }));
+        });
+        scene.get_token(&[]).succeeds();
+        let issuer = scene.provider.issuer();
+        let user = user.to_string().replace("ISSUER", &issuer);
+        *shared.lock().unwrap() = serde_json::from_str(&user).unwrap();
+        let words: Vec<String> = words.iter().map(|w| w.replace("ISSUER", &issuer)).collect();
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        says(&doctor(&scene, &["--ask-server"]), code, &words);
+    }
+}
+
+#[test]
+fn a_403_is_a_problem_and_names_the_user_that_the_server_names() {
+    for (user, words) in [
+        (
+            "https://login.corp.example#7",
+            &[
+                "accepts the token, but https://login.corp.example#7 has no access (403)",
+                "--user='https://login.corp.example#7'",
+            ][..],
+        ),
+        ("system:anonymous", &["ignored the token"]),
+    ] {
+        let message =
+            format!("forbidden: User \"{user}\" cannot create resource at the cluster scope");
+        let server = ApiServer::serving("", move |_| (403, json!({"message": message})));
+        let scene = scene(&server.url, &our_entry(&[]));
+        scene.get_token(&[]).succeeds();
+        says(&doctor(&scene, &["--ask-server"]), 1, words);
+    }
+}
+
+#[test]
+fn an_api_server_without_subject_reviews_is_asked_for_its_versions() {
+    for (status, code, words) in [
+        (
+            200,
+            0,
+            "accepts the token; it is too old to say who you are",
+        ),
+        (401, 1, "rejects the token (401)"),
+    ] {
+        let server = ApiServer::serving("", move |path| match path {
+            "/api" => (status, json!({})),
+            _ => (404, json!({})),
+        });
+        let scene = scene(&server.url, &our_entry(&[]));
+        scene.get_token(&[]).succeeds();
+        says(&doctor(&scene, &["--ask-server"]), code, &[words]);
+    }
+}
+
+#[test]
+fn a_key_that_the_provider_no_longer_publishes_is_a_problem() {
+    let scene = scene(SERVER, &our_entry(&[]));
+    scene.get_token(&[]).succeeds();
+    says(
+        &doctor(&scene, &[]),
+        0,
+        &["a key that the provider publishes now"],
+    );
+    scene
+        .provider
+        .behave(|b| b.published_keys.retain(|key| *key != KeyName::RsaFirst));
+    says(
+        &doctor(&scene, &[]),
+        1,
+        &[
+            "signature: none of the provider's published keys",
+            "hallpass login corp",
+        ],
+    );
+}
+
+#[test]
+fn the_flags_and_the_role_binding_that_fit_are_printed() {
+    let scene = scene(SERVER, &our_entry(&[]));
+    scene.provider.behave(|b| {
+        b.id_token.claims = patch(json!({"sub": "7", "groups": ["dev"]}));
+    });
+    scene.get_token(&[]).succeeds();
+    let issuer = scene.provider.issuer();
+    says(
+        &doctor(&scene, &[]),
+        0,
+        &[
+            &format!("--oidc-issuer-url={issuer}\n"),
+            "--oidc-client-id=hallpass\n",
+            "--oidc-groups-claim=groups\n",
+            &format!("--user='{issuer}#7' --namespace=default"),
+        ],
+    );
 }

@@ -37,6 +37,9 @@ class ApiServer(LoopbackServer):
         self.refused = set()  # tokens that are good by themselves
         self.refuses_all = False
         self.client = "hallpass"
+        self.username_prefix = None  # as --oidc-username-prefix; None is the default, ISSUER#
+        self.groups = []
+        self.permits = True  # whether RBAC lets the user do anything
         self._keys = None
         certificate = authority.certificate()
         folder = pathlib.Path(folder)
@@ -67,6 +70,10 @@ class ApiServer(LoopbackServer):
             def do_GET(self):
                 server._serve(self)
 
+            def do_POST(self):
+                self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                server._serve(self)
+
             def log_message(self, *_):
                 pass
 
@@ -75,12 +82,12 @@ class ApiServer(LoopbackServer):
     def _serve(self, request):
         path = request.path.partition("?")[0].rstrip("/")
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-        document = DOCUMENTS.get(path)
+        document = DOCUMENTS.get(path) if request.command == "GET" else self._review(path, token)
         if scheme != "Bearer" or not self._takes(token):
             status = 401
         else:
-            status = 200 if document else 404
-        if status != 200:
+            status = (201 if request.command == "POST" else 200) if document else 404
+        if status not in (200, 201):
             reason = {401: "Unauthorized", 404: "NotFound"}[status]
             document = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": reason,
                         "message": reason, "code": status}  # fmt: skip
@@ -92,6 +99,23 @@ class ApiServer(LoopbackServer):
         request.send_header("Content-Length", str(len(body)))
         request.end_headers()
         request.wfile.write(body)
+
+    def _review(self, path, token):
+        """Who a user is to this server, and what RBAC lets that user do."""
+        kind = {"/apis/authentication.k8s.io/v1/selfsubjectreviews": "SelfSubjectReview",
+                "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews": "SelfSubjectRulesReview"}.get(path)  # fmt: skip
+        if not kind:
+            return None
+        document = {"kind": kind, "apiVersion": "/".join(path.split("/")[2:4]), "metadata": {}}
+        if kind == "SelfSubjectReview":
+            prefix = f"{self.provider.issuer}#" if self.username_prefix is None else self.username_prefix
+            subject = json.loads(decoded(token.split(".")[1]))["sub"] if self._takes(token) else ""
+            groups = [*self.groups, "system:authenticated"]
+            return {**document, "status": {"userInfo": {"username": f"{prefix}{subject}", "groups": groups}}}
+        rules = [{"verbs": ["create"], "apiGroups": ["authorization.k8s.io"], "resources": ["selfsubjectrulesreviews"]}]
+        if self.permits:
+            rules.append({"verbs": ["get", "list"], "apiGroups": [""], "resources": ["pods"]})
+        return {**document, "status": {"resourceRules": rules, "nonResourceRules": [], "incomplete": False}}
 
     def _takes(self, token):
         if self.refuses_all or token in self.refused:

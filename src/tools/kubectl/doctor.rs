@@ -5,8 +5,10 @@
 //!
 //! <https://kubernetes.io/docs/reference/access-authn-authz/authentication/#openid-connect-tokens>
 
+mod advice;
 mod api_server;
 mod exec_entry;
+mod identity;
 mod times;
 mod token;
 
@@ -18,7 +20,7 @@ use serde_json::Value;
 use super::arguments as plugin;
 use super::caller::not_for_exec_entries;
 use super::cluster::opened;
-use super::kubeconfig::{self, Cluster, Kubeconfig};
+use super::kubeconfig::{self, Kubeconfig};
 use crate::arguments::{Asking, Common, doctor_epilogue, parsed};
 use crate::config::Interactive;
 use crate::credential;
@@ -32,9 +34,10 @@ use crate::serving::target::SelectedAccount;
 use crate::session::Account;
 use crate::shell::quoted;
 use crate::tools::tool::Findings;
+use api_server::{Target, Verdict};
 use token::{Checks, named};
 
-/// Find out why a cluster answers kubectl with 401
+/// Find out why a cluster denies kubectl access (401 or 403)
 ///
 /// It refreshes nothing and never starts a sign-in.
 #[derive(Debug, Args)]
@@ -43,7 +46,7 @@ pub(crate) struct Arguments {
     /// The context to check [default: the current context]
     #[arg(long, value_name = "NAME")]
     pub context: Option<String>,
-    /// Also send the token to the API server, as kubectl does
+    /// Also send the token to the API server, and show who you are to it
     #[arg(long)]
     pub ask_server: bool,
     #[command(flatten)]
@@ -126,11 +129,15 @@ fn check_context(
     match exec_entry::described(&cluster) {
         Ok(described) => {
             let described = is_told.then_some(described);
+            let target = Target {
+                cluster: &cluster,
+                namespace: context.namespace.unwrap_or("default"),
+            };
             check_answer(
                 env,
                 args,
                 &exec,
-                &cluster,
+                target,
                 described.as_ref(),
                 &setup,
                 findings,
@@ -146,7 +153,7 @@ fn check_answer(
     env: &Env,
     args: &Arguments,
     exec: &plugin::Arguments,
-    cluster: &Cluster<'_>,
+    target: Target<'_>,
     described: Option<&credential::Cluster>,
     setup: &str,
     findings: &mut Findings,
@@ -199,17 +206,33 @@ fn check_answer(
         );
         return Ok(());
     };
-    if !checks.check_token(&session, findings) {
+    let Some(read) = checks.check_token(&session, findings) else {
         return Ok(());
-    }
-    if args.ask_server {
+    };
+    let http = || {
         let settings = &prepared.config.settings;
-        let http = Http::new(settings.http_timeout, None, env, prepared.terminal);
-        api_server::ask(http, cluster, &session.value, &checks, findings);
-    } else {
-        findings.note(
-            "the API server was not asked: use `--ask-server` to send it the token, as kubectl does",
-        );
-    }
+        Http::new(settings.http_timeout, None, env, prepared.terminal)
+    };
+    let needs_authority = advice::needs_authority(&http(), &checks, findings);
+    let verdict = match session.value.tokens.token(checks.token) {
+        Some(token) if args.ask_server => {
+            api_server::ask(http(), target, token, &read, &checks, findings)
+        }
+        Some(_) | None => {
+            findings.note(
+                "the API server was not asked: use `--ask-server` to send it the token, as kubectl \
+                 does",
+            );
+            Verdict::Unknown
+        }
+    };
+    advice::print(
+        &read,
+        &checks,
+        needs_authority,
+        target.namespace,
+        verdict,
+        findings,
+    );
     Ok(())
 }

@@ -26,6 +26,8 @@ pub(crate) struct Context<'a> {
     pub(crate) name: &'a str,
     pub(crate) cluster: &'a str,
     pub(crate) user: &'a str,
+    /// `None`: the namespace `default`.
+    pub(crate) namespace: Option<&'a str>,
 }
 
 /// How a cluster is reached.
@@ -84,11 +86,12 @@ impl Kubeconfig {
     pub(crate) fn contexts(&self) -> impl Iterator<Item = Context<'_>> {
         self.entries("contexts").filter_map(|entry| {
             let context = entry.get("context")?;
-            let text = |key| context.get(key).and_then(Value::as_str).unwrap_or_default();
+            let text = |key| context.get(key).and_then(Value::as_str);
             Some(Context {
                 name: entry.get("name")?.as_str()?,
-                cluster: text("cluster"),
-                user: text("user"),
+                cluster: text("cluster").unwrap_or_default(),
+                user: text("user").unwrap_or_default(),
+                namespace: text("namespace").filter(|name| !name.is_empty()),
             })
         })
     }

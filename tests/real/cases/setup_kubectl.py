@@ -272,7 +272,7 @@ def a_converted_kubelogin_gets_pods(rig):
 
 
 @case
-def the_doctor_says_what_is_off(rig):
+def the_doctor_names_the_problem_and_the_user_that_the_server_sees(rig):
     person, provider, server = with_cluster(rig)
     looked = rig.sandbox.hallpass("doctor", "kubectl").ended(1)
     assert "runs kubelogin, not hallpass" in looked.stdout, looked.stdout
@@ -282,12 +282,23 @@ def the_doctor_says_what_is_off(rig):
     person.kubectl("get", "pods")
     provider.new_requests(), server.new_seen()
     looked = rig.sandbox.hallpass("doctor", "kubectl", "--ask-server").ended(0)
-    for words in ("the API server takes the token", "audience: kubelogin", "signed with RS256", "clock: the API server's"):
+    user = json.loads(person.kubectl("auth", "whoami", "--output=json"))["status"]["userInfo"]["username"]
+    assert user.startswith(f"{provider.issuer}#"), user
+    for words in (f"to it you are {user} (the prefix {provider.issuer}# and the token's sub)",
+                  "permissions in the namespace default", "audience: kubelogin", "signed with RS256",
+                  "clock: the API server's"):  # fmt: skip
         assert words in looked.stdout, looked.stdout
-    assert [path for path, _, status in server.new_seen() if status == 200] == ["/api"]
+    # Bound with another prefix, or not at all.
+    server.username_prefix, server.groups, server.permits = "oidc:", ["oidc:dev"], False
+    user = json.loads(person.kubectl("auth", "whoami", "--output=json"))["status"]["userInfo"]["username"]
+    looked = rig.sandbox.hallpass("doctor", "kubectl", "--ask-server").ended(1)
+    for words in (f"to it you are {user} (the prefix oidc: and the token's sub)", "no permissions in the namespace default",
+                  f"--clusterrole=view --user={user} --namespace=default", "oidc:dev"):  # fmt: skip
+        assert words in looked.stdout, looked.stdout
+    server.new_seen()
     server.refuses_all = True
     looked_again = rig.sandbox.hallpass("doctor", "kubectl", "--ask-server").ended(1)
-    assert "answers 401" in looked_again.stdout and "--oidc-client-id" in looked_again.stdout, looked_again.stdout
+    assert "rejects the token (401)" in looked_again.stdout and "--oidc-client-id=kubelogin" in looked_again.stdout, looked_again.stdout
     assert provider.new_grants() == [] and len(rig.sandbox.tabs()) == 1
     for kind, secret in provider.secrets():
         assert secret not in looked.stdout + looked_again.stdout, f"the doctor shows a {kind}"
@@ -297,3 +308,23 @@ def the_doctor_says_what_is_off(rig):
     assert "certificate" in looked.stdout, looked.stdout
     person.setup("--undo").ended(0)
     person.files[1].unlink()  # the kubelogin's own copy of its secret
+
+
+@case
+def a_ca_that_only_hallpass_knows_is_named_for_the_api_server(rig):
+    authority = rig.authority("provider-authority")
+    provider = rig.provider(tls=authority.certificate(names=["localhost"]), name="localhost")
+    rig.sandbox.browser(ca=authority.ca_file)
+    authority_of_server = rig.authority()
+    server = rig.with_part(ApiServer(provider, authority_of_server, rig.sandbox.root))
+    server.refuses_all = True
+    args = (f"--oidc-issuer-url={provider.issuer}", "--oidc-client-id=hallpass", "--oidc-extra-scope=offline_access",
+            f"--certificate-authority={authority.ca_file}", f"--listen-address=127.0.0.1:{free_port()}")  # fmt: skip
+    person = Person(rig, server=server.url, command="kubelogin", args=args)
+    (person.folder / "pki/ca.pem").write_bytes(authority_of_server.ca_file.read_bytes())
+    person.setup("--from-kubelogin").ended(0)
+    rig.sandbox.hallpass("login", "localhost-" + provider.issuer.rpartition(":")[2]).ended(0)
+    looked = rig.sandbox.hallpass("doctor", "kubectl", "--ask-server").ended(1)
+    for words in ("rejects every token unless its --oidc-ca-file", "--oidc-ca-file=FILE", "rejects the token (401)"):
+        assert words in looked.stdout, looked.stdout
+    assert provider.new_grants() == [("authorization_code", 200)]

@@ -1,106 +1,301 @@
-//! Asks the API server.
+//! Asks the API server who the user is to it, and whether RBAC lets that user do anything.
+//!
+//! <https://kubernetes.io/docs/reference/access-authn-authz/authentication/#self-subject-review>
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
 use url::Url;
 
 use super::super::kubeconfig::Cluster;
+use super::identity::{self, ANONYMOUS, UserInfo};
 use super::times::moment;
 use super::token::{CLOCK, Checks};
-use crate::http::Http;
+use crate::http::{Http, Response};
+use crate::oauth::id_token::Unverified;
 use crate::provider::web_url;
-use crate::session::record::Session;
+use crate::report::printable;
+use crate::secret::Secret;
+use crate::shell::quoted;
 use crate::tools::tool::Findings;
 
-/// Sends the token as kubectl would, to a page that everybody may read who is known.
+/// What is checked: the cluster and namespace of a context.
+#[derive(Clone, Copy)]
+pub(super) struct Target<'a> {
+    pub(super) cluster: &'a Cluster<'a>,
+    pub(super) namespace: &'a str,
+}
+
+/// How much is known about the API server's settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It accepts the token.
+    Accepts,
+    /// It rejects the token.
+    Rejects,
+    Unknown,
+}
+
+/// The API groups in which every signed-in user may create reviews (`system:basic-user`).
+const GROUPS_OF_REVIEWS: [&str; 2] = ["authentication.k8s.io", "authorization.k8s.io"];
+
+#[derive(Deserialize)]
+struct Reviewed<T> {
+    status: T,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct SubjectReview {
+    user_info: UserInfo,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RulesReview {
+    #[serde(default)]
+    resource_rules: Vec<ResourceRule>,
+    #[serde(default)]
+    incomplete: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ResourceRule {
+    #[serde(default)]
+    api_groups: Vec<String>,
+}
+
+/// The API server, and the token to send to it.
+struct ApiServer<'a> {
+    http: Http,
+    url: String,
+    token: &'a Secret<String>,
+}
+
+impl ApiServer<'_> {
+    fn url(&self, path: &str) -> Option<Url> {
+        Url::parse(&format!("{}{path}", self.url)).ok()
+    }
+
+    fn get(&self, path: &str) -> Option<Result<Response, crate::http::HttpError>> {
+        Some(self.http.get(&self.url(path)?, Some(self.token)))
+    }
+
+    fn create(
+        &self,
+        group: &str,
+        kind: &str,
+        spec: &Value,
+    ) -> Option<Result<Response, crate::http::HttpError>> {
+        let path = format!("/apis/{group}/v1/{}s", kind.to_ascii_lowercase());
+        let review = json!({"apiVersion": format!("{group}/v1"), "kind": kind, "spec": spec});
+        Some(self.http.post_json(&self.url(&path)?, &review, self.token))
+    }
+}
+
+/// Sends the token to the API server, as kubectl does.
 pub(super) fn ask(
     http: Http,
-    cluster: &Cluster<'_>,
-    session: &Session,
+    target: Target<'_>,
+    token: &Secret<String>,
+    read: &Unverified,
     checks: &Checks<'_>,
     findings: &mut Findings,
-) {
-    let refused = |findings: &mut Findings, why: &str| {
-        findings.note(&format!("the API server was not asked: {why}"));
-    };
-    let Some(server) = web_url::parse(cluster.server) else {
-        return refused(findings, "its server is no URL");
-    };
-    if cluster.insecure {
-        return refused(findings, "insecure-skip-tls-verify, so it might be anybody");
-    }
-    if cluster.text("tls-server-name").is_some() {
-        return refused(findings, "tls-server-name, which only kubectl knows to use");
-    }
-    let authority = match authority(cluster) {
-        Ok(authority) => authority,
-        Err(why) => {
-            return findings.off(&why, "look at it with `kubectl config view --raw`");
+) -> Verdict {
+    let Target { cluster, namespace } = target;
+    let server = match reachable(http, cluster, token) {
+        Ok(server) => server,
+        Err(Unasked::Note(why)) => {
+            findings.note(&format!("the API server was not asked: {why}"));
+            return Verdict::Unknown;
+        }
+        Err(Unasked::Invalid(what)) => {
+            findings.off(&what, "check it with `kubectl config view --raw`");
+            return Verdict::Unknown;
         }
     };
-    let http = match authority {
-        Some(pem) => http.trusting(pem),
+    let asked = server.create("authentication.k8s.io", "SelfSubjectReview", &json!({}));
+    let response = match asked {
+        Some(Ok(response)) => response,
+        Some(Err(error)) => {
+            findings.off(
+                &format!("the API server: {error}"),
+                "compare the cluster's entry with `kubectl cluster-info`",
+            );
+            return Verdict::Unknown;
+        }
+        None => return Verdict::Unknown,
+    };
+    check_clock(&response, checks, findings);
+    // Before 1.28, an API server cannot say who the user is.
+    let is_old = matches!(response.status, 404 | 405);
+    let asked_again = is_old.then(|| server.get("/api")).flatten();
+    let response = match asked_again {
+        Some(Ok(response)) => response,
+        Some(Err(_)) | None => response,
+    };
+    match response.status {
+        401 => {
+            findings.off(
+                "the API server rejects the token (401)",
+                "compare the flags below with the API server's, and look for `Unable to \
+                 authenticate the request` in its log; a server that has just started may not have \
+                 reached the issuer yet",
+            );
+            identity::check_rejected(read, findings);
+            Verdict::Rejects
+        }
+        200..=299 => {
+            match parsed::<Reviewed<SubjectReview>>(&response) {
+                Some(review) => {
+                    let user = review.status.user_info;
+                    if identity::check(&user, read, findings) {
+                        check_rules(&server, &user, namespace, findings);
+                    } else {
+                        return Verdict::Rejects;
+                    }
+                }
+                None => findings.well(
+                    "the API server accepts the token; it is too old to say who you are to it",
+                ),
+            }
+            Verdict::Accepts
+        }
+        403 => check_forbidden(&response, namespace, findings),
+        status => {
+            findings.note(&format!(
+                "the API server answers {status}, which says nothing about the token"
+            ));
+            Verdict::Unknown
+        }
+    }
+}
+
+/// Why the API server cannot be asked.
+enum Unasked {
+    Note(&'static str),
+    Invalid(String),
+}
+
+fn reachable<'a>(
+    http: Http,
+    cluster: &Cluster<'_>,
+    token: &'a Secret<String>,
+) -> Result<ApiServer<'a>, Unasked> {
+    let url = web_url::parse(cluster.server).ok_or(Unasked::Note("its server is not a URL"))?;
+    if cluster.insecure {
+        return Err(Unasked::Note(
+            "it has insecure-skip-tls-verify, so any server could receive the token",
+        ));
+    }
+    if cluster.text("tls-server-name").is_some() {
+        return Err(Unasked::Note(
+            "it has a tls-server-name, which only kubectl supports",
+        ));
+    }
+    let http = match cluster.text("certificate-authority-data") {
+        Some(data) => http.trusting(STANDARD.decode(data).map_err(|_| {
+            Unasked::Invalid("the cluster's certificate-authority-data is not base64".to_owned())
+        })?),
         None => http,
     };
     let http = match cluster.text("proxy-url").map(Url::parse) {
         Some(Ok(proxy)) => http.through(proxy),
-        Some(Err(_)) => return refused(findings, "its proxy-url is no URL"),
+        Some(Err(_)) => return Err(Unasked::Note("its proxy-url is not a URL")),
         None => http,
     };
-    let Some(token) = session.tokens.token(checks.token) else {
+    let url = url.as_str().trim_end_matches('/').to_owned();
+    Ok(ApiServer { http, url, token })
+}
+
+fn parsed<T: DeserializeOwned>(response: &Response) -> Option<T> {
+    serde_json::from_slice(response.body.expose()).ok()
+}
+
+fn check_clock(response: &Response, checks: &Checks<'_>, findings: &mut Findings) {
+    let Some(date) = response.date else {
         return;
     };
-    let Ok(url) = Url::parse(&format!("{}/api", server.as_str().trim_end_matches('/'))) else {
-        return refused(findings, "its server is no URL");
-    };
-    let response = match http.get(&url, Some(token)) {
-        Ok(response) => response,
-        Err(error) => {
-            return findings.off(
-                &format!("the API server: {error}"),
-                "compare the cluster's entry with `kubectl cluster-info`",
-            );
-        }
-    };
-    if let Some(date) = response.date {
-        let apart = date - checks.now;
-        if apart.abs() > CLOCK {
-            findings.off(
-                &format!(
-                    "clock: the API server's is {}, this machine's {}",
-                    moment(date),
-                    moment(checks.now)
-                ),
-                "compare `date` with a clock that you trust, and have the wrong one set",
-            );
-        } else {
-            findings.well("clock: the API server's and this machine's agree");
-        }
-    }
-    match response.status {
-        401 => findings.off(
-            "the API server answers 401: it does not take this token",
-            "compare the lines above with the API server's --oidc-issuer-url, --oidc-client-id and \
-             --oidc-signing-algs (or its AuthenticationConfiguration), and look for `Unable to \
-             authenticate the request` in its log",
-        ),
-        200..=299 => findings.well("the API server takes the token"),
-        403 => findings.well(
-            "the API server knows the person; what is then forbidden is a matter of RBAC: \
-             `kubectl auth whoami` shows the name and the groups",
-        ),
-        status => findings.note(&format!(
-            "the API server answers {status}, which says nothing of the token"
-        )),
+    if (date - checks.now).abs() > CLOCK {
+        findings.off(
+            &format!(
+                "clock: the API server's is {}, this machine's {}",
+                moment(date),
+                moment(checks.now)
+            ),
+            "compare `date` with a clock that you trust, and correct the wrong one",
+        );
+    } else {
+        findings.well("clock: the API server's and this machine's agree");
     }
 }
 
-/// The cluster's own authority, in PEM.
-fn authority(cluster: &Cluster<'_>) -> Result<Option<Vec<u8>>, String> {
-    let Some(data) = cluster.text("certificate-authority-data") else {
-        return Ok(None);
+/// A server that forbids even these requests names the user in its message.
+fn check_forbidden(response: &Response, namespace: &str, findings: &mut Findings) -> Verdict {
+    let body: Value = parsed(response).unwrap_or_default();
+    let message = body.get("message").and_then(Value::as_str);
+    let user = message.and_then(|message| {
+        let (_, rest) = message.split_once("User \"")?;
+        Some(rest.split_once("\" cannot")?.0)
+    });
+    match user {
+        Some(ANONYMOUS) => {
+            identity::ignored(findings);
+            Verdict::Rejects
+        }
+        Some(user) => {
+            findings.off(
+                &format!("the API server accepts the token, but {user} has no access (403)"),
+                &binding(user, namespace),
+            );
+            Verdict::Accepts
+        }
+        None => {
+            findings.off(
+                "the API server answers 403, and doesn't say for which user",
+                "check whether a proxy in front of the API server answered; run `kubectl auth \
+                 whoami -v=6`",
+            );
+            Verdict::Unknown
+        }
+    }
+}
+
+/// Whether RBAC lets the user do anything in the namespace.
+fn check_rules(server: &ApiServer<'_>, user: &UserInfo, namespace: &str, findings: &mut Findings) {
+    let spec = json!({ "namespace": namespace });
+    let asked = server.create("authorization.k8s.io", "SelfSubjectRulesReview", &spec);
+    let Some(Ok(response)) = asked else {
+        return;
     };
-    let pem = STANDARD.decode(data);
-    pem.map(Some)
-        .map_err(|_| "the cluster's certificate-authority-data is not base64".to_owned())
+    let Some(Reviewed { status }) = parsed::<Reviewed<RulesReview>>(&response) else {
+        return;
+    };
+    let is_for_reviews = |group: &String| GROUPS_OF_REVIEWS.contains(&group.as_str());
+    let mut rules = status.resource_rules.iter();
+    let may_do_anything = rules.any(|rule| !rule.api_groups.iter().all(is_for_reviews));
+    if may_do_anything {
+        findings.well(&format!(
+            "this user has permissions in the namespace {namespace}: `kubectl auth can-i --list` \
+             shows them"
+        ));
+    } else if !status.incomplete {
+        findings.off(
+            &format!("this user has no permissions in the namespace {namespace} (403)"),
+            &binding(&user.username, namespace),
+        );
+    }
+}
+
+/// How an administrator gives a user access.
+pub(super) fn binding(user: &str, namespace: &str) -> String {
+    format!(
+        "an administrator of the cluster can give you access, to read for example:\nkubectl create \
+         rolebinding hallpass-view --clusterrole=view --user={} --namespace={}",
+        quoted(&printable(user)),
+        quoted(namespace)
+    )
 }

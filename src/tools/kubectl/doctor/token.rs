@@ -8,8 +8,8 @@ use super::times::{length, moment};
 use crate::credential::TokenKind;
 use crate::error::Error;
 use crate::oauth::id_token::Unverified;
-use crate::session::Account;
 use crate::session::record::Session;
+use crate::session::{self, Account};
 use crate::store::Versioned;
 use crate::tools::tool::Findings;
 
@@ -18,7 +18,7 @@ use crate::tools::tool::Findings;
 pub(super) const CLOCK: Duration = Duration::seconds(60);
 
 /// What an API server takes where `--oidc-signing-algs` says nothing.
-const DEFAULT_ALGORITHM: &str = "RS256";
+pub(super) const DEFAULT_ALGORITHM: &str = "RS256";
 
 pub(super) fn named(token: TokenKind) -> &'static str {
     match token {
@@ -39,76 +39,92 @@ impl Checks<'_> {
         let provider = self.account.provider();
         let Some(issuer) = &provider.issuer else {
             findings
-                .note("the provider has no issuer: an API server with --oidc-issuer-url needs one");
+                .note("the provider has no issuer, which an API server needs (--oidc-issuer-url)");
             return;
         };
-        match self.account.metadata() {
-            Ok(_) => findings.well(&format!("{issuer} describes itself under that name")),
+        match self.account.live_metadata() {
+            Ok(_) => findings.well(&format!(
+                "the metadata of {issuer} can be fetched and names that issuer"
+            )),
             Err(error) => findings.refused(&Error::from(error).report()),
         }
         if !issuer.starts_with("https://") {
-            findings.note("an API server takes an issuer of https:// only");
+            findings.note("an API server accepts only an https issuer");
         }
     }
 
-    /// Holds the token against everything but the API server; whether it could be sent.
-    pub(super) fn check_token(&self, kept: &Versioned<Session>, findings: &mut Findings) -> bool {
+    /// Checks the token against everything but the API server, and returns its claims if it can be
+    /// sent.
+    pub(super) fn check_token(
+        &self,
+        kept: &Versioned<Session>,
+        findings: &mut Findings,
+    ) -> Option<Unverified> {
         let session = &kept.value;
         let kind = named(self.token);
         let Some(token) = session.tokens.token(self.token) else {
             findings.off(
-                &format!("the provider has sent no {kind}"),
+                &format!("the provider has returned no {kind}"),
                 &format!(
-                    "ask for the scope `openid` (`scopes` in config.toml), then run `{}`",
+                    "add the scope `openid` (`scopes` in config.toml), then run `{}`",
                     self.login
                 ),
             );
-            return false;
+            return None;
         };
         if session.refusals.wants_refresh(kept.generation, self.now) {
-            findings.note("a server refused this token: the next call refreshes it");
+            findings.note("a server rejected this token, so the next call refreshes it");
         }
         let Some(read) = Unverified::parse(token) else {
             let hint = match self.token {
                 TokenKind::Access => {
-                    "take `--token access` out of the exec entry, if the API \
-                     server takes ID tokens"
+                    "remove `--token access` from the exec entry, if the API \
+                     server accepts ID tokens"
                 }
-                TokenKind::Id => "tell those who run the provider",
+                TokenKind::Id => "ask the provider's administrators",
             };
             findings.off(
-                &format!("the {kind} is not a JWT, and an API server takes no other"),
+                &format!("the {kind} is not a JWT, which an API server requires"),
                 hint,
             );
-            return false;
+            return None;
         };
         self.check_algorithm(&read, session, findings);
         self.check_issuer(&read, findings);
         self.check_audience(&read, findings);
         self.check_times(&read, session, findings);
         check_person(&read, findings);
-        true
+        Some(read)
     }
 
     fn check_algorithm(&self, read: &Unverified, session: &Session, findings: &mut Findings) {
         let algorithm = &read.algorithm;
         if self.token == TokenKind::Id
-            && let Err(error) = self.account.checked_again(session)
+            && let Err(error) = self.account.check_with_live_keys(session)
         {
-            findings.refused(&Error::from(error).report());
+            if let session::Error::IdToken(fault) = &error
+                && fault.is_about_keys()
+            {
+                findings.off(
+                    &format!("signature: {fault}, so an API server rejects the token"),
+                    &format!("run `{}` to get a new token", self.login),
+                );
+            } else {
+                findings.refused(&Error::from(error).report());
+            }
             return;
         }
         if algorithm == DEFAULT_ALGORITHM {
-            findings.well("signed with RS256, by a key that the provider publishes");
+            findings.well("signed with RS256, by a key that the provider publishes now");
         } else if algorithm.starts_with("HS") || algorithm == "none" {
             findings.off(
-                &format!("signed with {algorithm}, which no API server takes"),
+                &format!("signed with {algorithm}, which no API server accepts"),
                 "set the client's signing algorithm to RS256 at the provider",
             );
         } else {
             findings.off(
                 &format!(
-                    "signed with {algorithm}: an API server takes RS256 alone, unless its \
+                    "signed with {algorithm}: an API server accepts only RS256, unless its \
                      --oidc-signing-algs names {algorithm}"
                 ),
                 "set the client's signing algorithm to RS256 at the provider, or that flag",
@@ -119,15 +135,14 @@ impl Checks<'_> {
     fn check_issuer(&self, read: &Unverified, findings: &mut Findings) {
         let Some(found) = read.text("iss") else {
             findings.off(
-                "the token names no issuer (iss)",
-                "tell those who run the provider",
+                "the token has no issuer (iss)",
+                "ask the provider's administrators",
             );
             return;
         };
         match &self.account.provider().issuer {
             Some(issuer) if *issuer == found => findings.well(&format!(
-                "issuer: {found}; the API server's --oidc-issuer-url has to be the same, to the \
-                 character"
+                "issuer: {found}; the API server's --oidc-issuer-url must be exactly the same"
             )),
             Some(issuer) => findings.off(
                 &format!("issuer: the token says {found}, the configuration {issuer}"),
@@ -144,16 +159,16 @@ impl Checks<'_> {
         let client = provider.client_id.as_deref().unwrap_or_default();
         if audience.is_empty() {
             findings.off(
-                "the token is for nobody (aud)",
-                "set `audience` or `resources` in config.toml, as the API server wants it",
+                "the token has no audience (aud)",
+                "set `audience` or `resources` in config.toml to what the API server expects",
             );
         } else if self.token == TokenKind::Access {
             findings.note(&format!(
-                "audience: {shown}; the API server's --oidc-client-id has to be one of them"
+                "audience: {shown}; the API server's --oidc-client-id must be one of them"
             ));
         } else if audience.iter().any(|one| one == client) {
             findings.well(&format!(
-                "audience: {shown}; the API server's --oidc-client-id has to be {}",
+                "audience: {shown}; the API server's --oidc-client-id must be {}",
                 if audience.len() == 1 {
                     "the same"
                 } else {
@@ -199,7 +214,7 @@ impl Checks<'_> {
         match read.instant("exp") {
             None => findings.off(
                 "the token has no expiry (exp)",
-                "tell those who run the provider",
+                "ask the provider's administrators",
             ),
             Some(expires_at) if expires_at > self.now => findings.well(&format!(
                 "expires in {}, at {}",
