@@ -318,8 +318,8 @@ def a_ca_that_only_hallpass_knows_is_named_for_the_api_server(rig):
     authority_of_server = rig.authority()
     server = rig.with_part(ApiServer(provider, authority_of_server, rig.sandbox.root))
     server.refuses_all = True
-    args = (f"--oidc-issuer-url={provider.issuer}", "--oidc-client-id=hallpass", "--oidc-extra-scope=offline_access",
-            f"--certificate-authority={authority.ca_file}", f"--listen-address=127.0.0.1:{free_port()}")  # fmt: skip
+    args = (f"--oidc-issuer-url={provider.issuer}", "--oidc-client-id=kubelogin", "--oidc-client-secret", provider.secret,
+            "--oidc-extra-scope=offline_access", f"--certificate-authority={authority.ca_file}", f"--listen-address=127.0.0.1:{free_port()}")  # fmt: skip
     person = Person(rig, server=server.url, command="kubelogin", args=args)
     (person.folder / "pki/ca.pem").write_bytes(authority_of_server.ca_file.read_bytes())
     person.setup("--from-kubelogin").ended(0)
@@ -328,3 +328,5 @@ def a_ca_that_only_hallpass_knows_is_named_for_the_api_server(rig):
     for words in ("rejects every token unless its --oidc-ca-file", "--oidc-ca-file=FILE", "rejects the token (401)"):
         assert words in looked.stdout, looked.stdout
     assert provider.new_grants() == [("authorization_code", 200)]
+    person.setup("--undo").ended(0)
+    person.files[1].unlink()  # the kubelogin's own copy of its secret
