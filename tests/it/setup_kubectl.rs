@@ -524,6 +524,27 @@ fn a_repeated_setup_needs_none_of_what_the_first_one_was_told() {
 }
 
 #[test]
+fn a_variable_that_the_user_adds_to_the_exec_entry_survives_another_setup() {
+    let desk = Desk::new(&kubelogin(&["--authentication-timeout-sec=60"]));
+    let before = desk.state();
+    desk.setup(&["--from-kubelogin"]).succeeds();
+    let own = json!({"name": "HTTPS_PROXY", "value": "http://proxy.example"});
+    let mut config: Value = serde_json::from_str(&desk.text()).unwrap();
+    let env = &mut config["users"][1]["user"]["exec"]["env"];
+    env.as_array_mut().unwrap().push(own.clone());
+    fs::write(&desk.kubeconfig, config.to_string()).unwrap();
+    for more in [&["--account", "work"][..], &["--provider", "corp"]] {
+        desk.setup(more).succeeds();
+        let env = desk.user()["exec"]["env"].clone();
+        assert!(env.as_array().unwrap().contains(&own), "{more:?}: {env}");
+    }
+    desk.setup(&["--undo"]).succeeds();
+    let user = desk.user();
+    assert_eq!(user, kubelogin(&["--authentication-timeout-sec=60"]));
+    assert_eq!(before.len(), desk.state().len());
+}
+
+#[test]
 fn a_password_in_a_servers_url_is_shown_nowhere() {
     let mut desk = Desk::new(&json!({}));
     let server = "https://user:hush-hush@k8s.corp.example";

@@ -90,7 +90,10 @@ impl Kind for Named {
     }
 
     fn replaced(&self, bytes: Bytes<'_>) -> Option<Value> {
-        let value = self.found(bytes)?;
+        let root = parse(text(bytes).ok()?).ok()??;
+        // A key that the item lacks is one without a value to kubectl.
+        let node = self.item(&root)?.value(&self.key);
+        let value = node.map_or(Some(Value::Null), Node::to_value)?;
         let Replacement { old, new, .. } = self.replacement(text(bytes).ok()?).ok()?;
         serde_json::to_value(Replaced { value, old, new }).ok()
     }
@@ -295,6 +298,17 @@ mod tests {
         );
         // The user runs something else by now.
         assert!(!me.is_ours(before));
+    }
+
+    #[test]
+    fn an_item_without_the_key_comes_back_without_it() {
+        let me = me();
+        let before = "users:\n- name: me # it\n- name: other\n";
+        let replaced = me.replaced(Some(before.as_bytes()));
+        let after = me.apply(Some(before.as_bytes())).unwrap();
+        assert!(me.is_in_place(after.as_deref()));
+        let undone = me.remove(after.as_deref(), replaced.as_ref()).unwrap();
+        assert_eq!(string(undone), before);
     }
 
     #[test]

@@ -28,7 +28,7 @@ pub(super) fn block(value: &Value, indent: usize) -> String {
     }
 }
 
-fn member(key: &str, value: &Value, indent: usize) -> String {
+pub(super) fn member(key: &str, value: &Value, indent: usize) -> String {
     let mut line = format!("{}:", scalar(key));
     let (deeper, is_nested) = match value {
         Value::Object(members) => (indent + 2, !members.is_empty()),

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::block::{block, listed};
+use super::block::{block, listed, member};
 use super::node::{Kind, Node, Unfit, parse};
 
 /// New text for a range of the file.
@@ -21,14 +21,16 @@ impl Replacement {
     }
 }
 
-/// Replaces the value of a mapping's key.
+/// Gives a mapping's key this value. The key is added if the mapping lacks it.
 pub(crate) fn replaced(
     text: &str,
     mapping: &Node,
     key: &str,
     value: &Value,
 ) -> Result<Replacement, Unfit> {
-    let (key, node) = mapping.pair(key).ok_or(Unfit::NotAMapping)?;
+    let Some((key, node)) = mapping.pair(key) else {
+        return added(text, mapping, key, value);
+    };
     if node.kind == Kind::Alias {
         return Err(Unfit::Alias);
     }
@@ -47,7 +49,24 @@ pub(crate) fn replaced(
     Ok(edit(text, node.start, node.end, value.to_string()))
 }
 
-/// Restores `old` as the value of a mapping's key, or returns `None` if the value is no longer `new`.
+fn added(text: &str, mapping: &Node, key: &str, value: &Value) -> Result<Replacement, Unfit> {
+    let Kind::Mapping(pairs) = &mapping.kind else {
+        return Err(Unfit::NotAMapping);
+    };
+    if mapping.flow {
+        let comma = if pairs.is_empty() { "" } else { ", " };
+        let at = mapping.end - 1;
+        let new = format!("{comma}{}: {value}", Value::from(key));
+        return Ok(edit(text, at, at, new));
+    }
+    let (first, _) = pairs.first().ok_or(Unfit::NotAMapping)?;
+    let indent = column(text, first.start);
+    let at = line_end(text, mapping.end);
+    let new = format!("\n{}{}", " ".repeat(indent), member(key, value, indent));
+    Ok(edit(text, at, at, new))
+}
+
+/// Restores `old` where [`replaced`] put `new`, or returns `None` if the file no longer has that.
 pub(crate) fn put_back(
     text: &str,
     mapping: &Node,
@@ -56,8 +75,7 @@ pub(crate) fn put_back(
     new: &str,
 ) -> Option<String> {
     let (_, node) = mapping.pair(key)?;
-    let indent = new.len() - new.trim_start().len();
-    let from = node.start.checked_sub(indent)?;
+    let from = node.end.checked_sub(new.len())?;
     let is_unchanged = text.get(from..node.end)? == new;
     is_unchanged.then(|| edit(text, from, node.end, old.to_owned()).applied(text))
 }
@@ -139,11 +157,19 @@ pub(crate) fn removed(text: &str, list: &Node, index: usize) -> Option<Replaceme
         return Some(edit(text, from, to, String::new()));
     }
     let from = text[..dash(text, item)].rfind('\n').map_or(0, |at| at + 1);
-    let to = (line_end(text, item.end) + 1).min(text.len());
+    let break_ = text[item.end..].find('\n');
+    let to = break_.map_or(text.len(), |at| item.end + at + 1);
     Some(edit(text, from, to, String::new()))
 }
 
+/// New text with the line breaks that the file has.
 fn edit(text: &str, from: usize, to: usize, new: String) -> Replacement {
+    let first_line = text.split_inclusive('\n').next();
+    let new = if first_line.is_some_and(|line| line.ends_with("\r\n")) {
+        new.replace('\n', "\r\n")
+    } else {
+        new
+    };
     Replacement {
         at: from,
         old: text.get(from..to).unwrap_or_default().to_owned(),

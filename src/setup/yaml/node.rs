@@ -40,6 +40,15 @@ pub(super) enum Kind {
 
 /// Parses a file with at most one document. An empty file has none.
 pub(crate) fn parse(text: &str) -> Result<Option<Node>, Unfit> {
+    match parsed(text) {
+        // YAML allows a tab there (YAML 1.2.2 section 6.2), and this parser does not. Positions stay
+        // the same.
+        Err(Unfit::NotYaml { .. }) if text.contains(":\t") => parsed(&text.replace(":\t", ": ")),
+        result => result,
+    }
+}
+
+fn parsed(text: &str) -> Result<Option<Node>, Unfit> {
     let mut events = Events::of(text)?;
     let mut root = None;
     while let Some((event, span)) = events.next() {

@@ -59,6 +59,62 @@ fn replacing_a_value_preserves_every_other_byte() {
 }
 
 #[test]
+fn a_tab_may_separate_a_key_and_its_value() {
+    let value = json!({"exec": null});
+    for (before, after) in [
+        (
+            "users:\n- name: a\n  user:\n    token:\tx\nz:\t\t1\n",
+            "users:\n- name: a\n  user:\n    exec: null\nz:\t\t1\n",
+        ),
+        (
+            "users:\n- name:\ta\n  user:\t{token: x}\n",
+            "users:\n- name:\ta\n  user:\t{\"exec\":null}\n",
+        ),
+    ] {
+        assert_eq!(replace(before, &value), after);
+    }
+}
+
+#[test]
+fn a_file_with_crlf_keeps_its_line_breaks() {
+    let value = json!({"exec": {"args": ["kubectl"], "env": null}});
+    assert_eq!(
+        replace(
+            "users:\r\n- name: a\r\n  user:\r\n    token: x # old\r\n- name: b\r\n",
+            &value
+        ),
+        "users:\r\n- name: a\r\n  user:\r\n    exec:\r\n      args:\r\n      - kubectl\r\n      env: \
+         null # old\r\n- name: b\r\n"
+    );
+    let edit = appended("l:\r\n- a\r\n# end\r\n", "l", &json!({"b": 1, "c": 2})).unwrap();
+    let edited = edit.applied("l:\r\n- a\r\n# end\r\n");
+    assert_eq!(edited, "l:\r\n- a\r\n- b: 1\r\n  c: 2\r\n# end\r\n");
+    let edit = appended("a: 1\r\n", "l", &json!("x")).unwrap();
+    assert_eq!(edit.applied("a: 1\r\n"), "a: 1\r\nl:\r\n- x\r\n");
+}
+
+#[test]
+fn a_key_that_a_mapping_lacks_is_added() {
+    let value = json!({"exec": {"env": null}});
+    for (before, after) in [
+        (
+            "users:\n- name: w # it\n- name: b\n",
+            "users:\n- name: w # it\n  user:\n    exec:\n      env: null\n- name: b\n",
+        ),
+        (
+            "users: [{name: w}]\n",
+            "users: [{name: w, \"user\": {\"exec\":{\"env\":null}}}]\n",
+        ),
+        (
+            "users:\r\n  -   name: w\r\n",
+            "users:\r\n  -   name: w\r\n      user:\r\n        exec:\r\n          env: null\r\n",
+        ),
+    ] {
+        assert_eq!(replace(before, &value), after);
+    }
+}
+
+#[test]
 fn an_item_can_be_appended_and_removed() {
     let item = json!({"command": "hallpass"});
     for (before, after) in [

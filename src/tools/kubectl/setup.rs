@@ -104,6 +104,7 @@ fn set_up<'a>(env: &'a Env, flags: &Flags, args: &Arguments) -> Result<Plan<'a>,
         &sign_in,
         recorded.as_ref(),
         target.before.as_ref(),
+        target.earlier_exec(&kubeconfig),
     );
     let id = recorded.as_ref().map(|recorded| recorded.id.clone());
     notes.append(&mut sign_in.notes);

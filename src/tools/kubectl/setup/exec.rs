@@ -10,12 +10,14 @@ use super::sign_in::SignIn;
 use crate::config::Flow;
 use crate::credential::TokenKind;
 
-/// The user's entry: what it had of other things, and us in place of what signed it in.
+/// The user's entry. `before` is the one before the first set-up, and `earlier` what an earlier run
+/// wrote, perhaps with changes of the user's.
 pub(super) fn entry(
     program: &str,
     sign_in: &SignIn,
     recorded: Option<&Recorded>,
     before: Option<&Value>,
+    earlier: Option<&Value>,
 ) -> Value {
     let mut args = vec!["kubectl", "--provider", &sign_in.name];
     if let Some(account) = &sign_in.provider_args.account {
@@ -35,7 +37,7 @@ pub(super) fn entry(
     if let Some(Recorded { id, .. }) = recorded {
         args.extend(["--entry", id]);
     }
-    let variables = environment(sign_in, before);
+    let variables = environment(sign_in, before, earlier);
     let exec = json!({
         "apiVersion": whole_version(VERSION_OF_ALL),
         "args": args,
@@ -56,14 +58,22 @@ pub(super) fn entry(
 /// What kubectl says where the command is not found.
 const INSTALL_HINT: &str = "hallpass signs you in to this cluster (install it on your PATH)";
 
-/// The variables that the plugin had before, where it was kubelogin, and ours.
-fn environment(sign_in: &SignIn, before: Option<&Value>) -> Value {
-    let runs_kubelogin = before
-        .and_then(kubeconfig::exec)
-        .is_some_and(|(command, args)| kubelogin::arguments(command, &args).is_some());
-    let had = before.filter(|_| runs_kubelogin);
+/// The variables of the entry that an earlier run wrote, with the user's own, or those of a
+/// kubelogin; and ours.
+fn environment(sign_in: &SignIn, before: Option<&Value>, earlier: Option<&Value>) -> Value {
+    let runs_kubelogin = |user: &&Value| {
+        let exec = kubeconfig::exec(user);
+        exec.is_some_and(|(command, args)| kubelogin::arguments(command, &args).is_some())
+    };
+    let had = earlier.or_else(|| before.filter(runs_kubelogin));
     let had = had.and_then(|user| user.get("exec")?.get("env")?.as_array());
     let mut all: Vec<Value> = had.cloned().unwrap_or_default();
+    if earlier.is_some() {
+        all.retain(|variable| {
+            let name = variable.get("name").and_then(Value::as_str);
+            name.is_none_or(|name| !kubelogin::VARIABLES.contains(&name))
+        });
+    }
     for (name, value) in &sign_in.env {
         all.retain(|variable| variable.get("name").and_then(Value::as_str) != Some(name));
         all.push(json!({ "name": name, "value": value }));

@@ -88,6 +88,12 @@ impl KubeconfigFile {
         self.earlier.is_some()
     }
 
+    /// The user's entry, if an earlier run set it up and it still runs hallpass.
+    pub(crate) fn earlier_exec<'k>(&self, kubeconfig: &'k Kubeconfig) -> Option<&'k Value> {
+        let entry = kubeconfig.user(&self.user).filter(|_| self.was_set_up())?;
+        kubeconfig::own_arguments(entry).map(|_| entry)
+    }
+
     /// The ID under which the user's entry was recorded by an earlier run.
     pub(crate) fn earlier_entry(&self) -> Option<&str> {
         self.earlier.as_ref()?.entry.as_deref()
