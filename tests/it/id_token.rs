@@ -248,7 +248,7 @@ fn a_sign_in_with_a_wrong_clock_serves_the_access_token_and_names_the_clock() {
     for (clock, tells_the_time, words) in [
         (-1230, true, "20 min behind"),
         (7300, true, "2 h ahead"),
-        (-1200, false, "compare this machine's clock"),
+        (-1200, false, "compare the output of `date -u`"),
     ] {
         let mut scene = Scene::new();
         scene.provider.behave(|b| b.tells_the_time = tells_the_time);

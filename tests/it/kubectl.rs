@@ -1113,7 +1113,7 @@ fn what_a_kubeconfig_says_of_a_server_stays_on_its_line() {
     token(&reply);
     let asked = reply.stderr.lines().next().unwrap();
     assert!(
-        asked.contains("k8s.corp.example/\\u{202e}live in the browser"),
+        asked.contains("k8s.corp.example/\\u{202e}live in your browser"),
         "{reply}"
     );
 }

@@ -376,7 +376,7 @@ fn what_the_process_explains_reaches_the_caller_that_asked_for_it() {
     let mut forged = redirect_uri(&url);
     forged.query_pairs_mut().append_pair("code", "x");
     assert_eq!(wire::get(forged.as_str()).unwrap().status, 400);
-    verbose.wait_for_line(|line| line.contains("debug: a request to the callback was refused"));
+    verbose.wait_for_line(|line| line.contains("debug: ignored a request to the redirect URI"));
     wire::deliver(&scene.provider.sign_in_by_hand(&url, "alice"));
     verbose.wait().token();
     let quiet = quiet.wait();

@@ -125,7 +125,7 @@ def locking_drops_it_at_once(rig):
     rig.sandbox.hallpass("lock").ended(0).said("locked")
     with without_its_bus(rig):
         rig.sandbox.hallpass("get-token", *NEVER, *asks(provider)).ended(1).said("OS keyring", "hint:")
-        rig.sandbox.hallpass("lock").ended(0).said("no unlocked key")
+        rig.sandbox.hallpass("lock").ended(0).said("the key was not unlocked")
     assert answer(rig, provider) == token
 
 

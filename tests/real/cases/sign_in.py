@@ -222,4 +222,4 @@ def another_users_callback_is_refused_where_no_closed_connection_leaves_a_trace(
         # Not a failed exchange of another user's code: the word of hallpass's own user.
         assert "own callback: HTTP/1.1 303" in asked.stdout, said
         assert "access_denied" in asked.stderr and "127.0.0.1:9/token" not in said, said
-        assert "could not check that it was you" not in said, said
+        assert "could not verify that the browser runs as the same user" not in said, said
