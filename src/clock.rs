@@ -1,4 +1,4 @@
-//! The one place that reads the clock: everything else is handed `now` by value.
+//! The one place that reads the clock: everything else gets `now` by value.
 
 use time::{Duration, OffsetDateTime};
 
@@ -12,7 +12,7 @@ pub fn now(env: &Env) -> OffsetDateTime {
     OffsetDateTime::now_utc() + test_offset(env)
 }
 
-/// A length of time in the largest unit that says it well.
+/// A duration in its largest suitable unit.
 pub fn in_words(seconds: i64) -> String {
     match seconds {
         0..120 => format!("{seconds} s"),
@@ -24,7 +24,7 @@ pub fn in_words(seconds: i64) -> String {
 
 #[cfg(debug_assertions)]
 fn test_offset(env: &Env) -> Duration {
-    // The time is asked for anew by each call.
+    // Each call reads the clock again.
     env.var_unrecorded("HALLPASS_TEST_CLOCK")
         .and_then(|seconds| seconds.to_str()?.parse().ok())
         .map_or(Duration::ZERO, Duration::seconds)

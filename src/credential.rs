@@ -1,6 +1,6 @@
-//! The words that tools and sessions share: what a tool asks for, and what it is given.
+//! The types that tools and sessions share: requests and replies.
 //!
-//! Nothing here knows of OAuth, of files or of HTTP.
+//! Nothing here knows about OAuth, files or HTTP.
 
 use std::ffi::OsString;
 use std::io;
@@ -11,7 +11,7 @@ use crate::env::Env;
 use crate::report::Report;
 use crate::secret::Secret;
 
-/// One run of a tool's protocol: what the tool passed, and where it listens.
+/// One run of a tool's protocol: what the tool passed, and where the reply goes.
 pub struct Call<'a> {
     /// What follows the verb on the command line.
     pub args: &'a [OsString],
@@ -27,28 +27,28 @@ impl std::fmt::Debug for Call<'_> {
     }
 }
 
-/// What a protocol made of what its tool said.
+/// A tool's parsed request.
 #[derive(Debug, Clone)]
 pub struct Request {
     pub action: Action,
-    /// What the tool wants to reach; `None`: the protocol was started for one account.
+    /// What the tool wants to reach; `None` if the protocol runs for one account.
     pub resource: Option<Resource>,
     pub account: Option<String>,
-    /// Who the tool wants to be there: a user name in its URL or its configuration.
+    /// The user name in the tool's URL or configuration.
     pub username: Option<String>,
     /// The tool can send an `Authorization` header of any scheme, not only a password.
     pub takes_authtype: bool,
-    /// What the server said it would take: `WWW-Authenticate`, one entry a header.
+    /// The schemes that the server accepts: one entry for each `WWW-Authenticate` header.
     pub challenges: Vec<String>,
     pub want: Want,
-    /// A person may be asked, as far as the tool knows.
+    /// The tool allows prompting the user.
     pub interactive: bool,
-    /// The Kubernetes cluster that the tool talks to, where it said so.
+    /// The Kubernetes cluster that the tool talks to, if it says so.
     pub cluster: Option<Cluster>,
 }
 
 impl Request {
-    /// A request for a credential, by a tool that says nothing but which token it needs.
+    /// A request for a credential by a tool that only says which token it needs.
     pub fn get(want: Want) -> Self {
         Self {
             action: Action::Get,
@@ -73,22 +73,22 @@ impl Request {
     }
 }
 
-/// A cluster as a kubeconfig describes it. The kubeconfig may be anybody's.
+/// A cluster as a kubeconfig describes it. The kubeconfig may come from an untrusted source.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Cluster {
     /// The API server's URL.
     pub server: String,
-    /// Whoever answers there is taken for the server.
+    /// The server's certificate is not verified.
     pub skips_tls_verification: bool,
-    /// The kubeconfig says by which authority the server is known.
+    /// The kubeconfig sets the authority that verifies the server.
     pub has_own_authority: bool,
-    /// Under which name the server's certificate is, where the kubeconfig says so.
+    /// The name in the server's certificate, if the kubeconfig sets one.
     pub tls_server_name: Option<String>,
     pub proxy_url: Option<String>,
     pub names: ClusterNames,
 }
 
-/// Who answers for a cluster, as its entry in the kubeconfig says.
+/// The provider and account in the cluster's entry of the kubeconfig.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ClusterNames {
     pub provider: Option<String>,
@@ -100,18 +100,18 @@ pub struct ClusterNames {
     pub token: Option<TokenKind>,
 }
 
-/// What a tool wants to reach, in the tool's words. Who compares it parses it first.
+/// What a tool wants to reach, as the tool wrote it. It must be parsed before it is compared.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resource {
-    /// Empty where the tool's words leave it open.
+    /// Empty if the tool didn't say.
     pub protocol: String,
-    /// With its port, where the tool named one.
+    /// With its port, if the tool named one.
     pub host: String,
     pub path: Option<String>,
 }
 
 impl Resource {
-    /// The parts that tell one resource from another, for a question that is remembered.
+    /// The parts that identify the resource of a remembered request.
     pub fn parts(&self) -> [Option<&[u8]>; 3] {
         [Some(&self.protocol), Some(&self.host), self.path.as_ref()]
             .map(|part| part.map(String::as_bytes))
@@ -120,17 +120,17 @@ impl Resource {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
-    /// A credential, please.
+    /// Get a credential.
     Get,
-    /// The tool has used this with success.
+    /// The tool used this credential successfully.
     Store(StoredCredential),
-    /// This was refused; what is `None` says nothing, and so fits everything.
+    /// This credential was refused. Fields that are `None` match everything.
     Erase(StoredCredential),
-    /// For which resources is there a credential at hand?
+    /// List the resources that have a credential.
     List,
 }
 
-/// A credential that a tool has, wherever it came from.
+/// A tool's credential, from any source.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StoredCredential {
     pub path: Option<String>,
@@ -139,14 +139,14 @@ pub struct StoredCredential {
     /// The scheme of `credential` in an `Authorization` header.
     pub authtype: Option<String>,
     pub credential: Option<Secret<String>>,
-    /// Seconds since 1970; `None`: never.
+    /// Seconds since 1970; `None` if it doesn't expire.
     pub expires_at: Option<i64>,
     pub oauth_refresh_token: Option<Secret<String>>,
     /// The resource as the tool wrote it, if it lists what it stored.
     pub stored_as: Option<String>,
 }
 
-/// Which of a session's tokens is asked for.
+/// Which of a session's tokens is requested.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TokenKind {
@@ -154,21 +154,21 @@ pub enum TokenKind {
     Id,
 }
 
-/// Counts the versions of one record: a refused token is named by the generation it came from.
+/// Counts the versions of a record. A refused token is identified by its generation.
 pub type Generation = u64;
 
-/// What a caller needs of a token.
+/// What a caller needs from a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Want {
     pub token: TokenKind,
-    /// How long the token must still be good; never more than half its life is asked of it.
+    /// How long the token must remain valid, but at most half its lifetime.
     pub fresh_for: Duration,
-    /// The generation that somebody refused; it is never served again.
+    /// The generation that the caller refused; it is never served to this caller again.
     pub refused: Option<Generation>,
 }
 
 impl Want {
-    /// A token of this kind that is valid now.
+    /// Any token of this kind that is valid now.
     pub fn valid(token: TokenKind) -> Self {
         Self {
             token,
@@ -178,52 +178,52 @@ impl Want {
     }
 }
 
-/// What a tool is handed.
+/// A credential for a tool.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Credential {
     pub token: Secret<String>,
-    /// As it stands in an `Authorization` header: `Bearer`.
+    /// As in an `Authorization` header: `Bearer`.
     pub token_type: String,
     pub expires_at: Option<OffsetDateTime>,
     pub scopes: Vec<String>,
-    /// The user name that goes with the token where a tool wants one.
+    /// The user name to send with the token, for tools that need one.
     pub username: String,
     pub provider: String,
     pub account: String,
     pub generation: Generation,
     /// The resource accepts it only as `Authorization: Bearer`, not as a password.
     pub bearer: bool,
-    /// Another one can be had without asking a person.
+    /// It can be renewed without prompting the user.
     pub renewable: bool,
 }
 
 #[derive(Debug)]
 pub enum Reply {
     Credential(Credential),
-    /// What a tool handed over earlier.
+    /// A credential that a tool stored earlier.
     Stored(StoredCredential),
     List(Vec<ListedCredential>),
     Done,
 }
 
-/// A resource, in the words of the tool that asks, whose credential nobody has to be asked for.
+/// A resource, as the tool wrote it, whose credential is available without prompting the user.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ListedCredential {
     pub resource: String,
     pub username: String,
 }
 
-/// Why there is no credential. Each tool hears "no" differently, so the reasons stay apart.
+/// Why there is no credential. Tools expect different replies, so the reasons are kept apart.
 #[derive(Debug)]
 pub enum Refusal {
-    /// Nobody here knows the resource: the tool may ask elsewhere.
+    /// hallpass does not handle this resource, so the tool may ask elsewhere.
     NotMine,
-    /// A sign-in is needed and nobody may be asked.
+    /// A sign-in is needed, but prompting is not possible.
     NotSignedIn(Report),
-    /// The person said no, or said nothing in time.
+    /// The user declined, or did not complete the sign-in in time.
     Declined(Report),
     Failed(Report),
 }
 
-/// How a protocol asks for a credential.
+/// The callback through which a protocol gets a credential.
 pub type Answer<'a> = &'a mut dyn FnMut(&Request) -> Result<Reply, Refusal>;

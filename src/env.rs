@@ -1,8 +1,7 @@
-//! The arguments and the environment, read once in `main` and handed on by reference.
+//! The arguments and the environment, read once in `main` and passed on by reference.
 //!
-//! Nothing else reads `std::env`, so a test sets what a command sees by giving it a value. Which
-//! variables were asked for is noted: what was looked at decided, and what is remembered of a
-//! decision must hold for the same values only.
+//! Nothing else reads `std::env`, so tests set a command's environment by passing a value. The
+//! variables that are read are recorded: a remembered result is valid only for the same values.
 
 use std::cell::RefCell;
 use std::ffi::{OsStr, OsString};
@@ -43,7 +42,7 @@ impl Env {
         }
     }
 
-    /// The same with these variables in the place of its own.
+    /// The same with these variables instead of its own.
     #[must_use]
     pub fn with<'a>(&self, vars: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
         let mut env = self.clone();
@@ -95,22 +94,22 @@ impl Env {
         self.var_unrecorded(name)
     }
 
-    /// As [`Self::var_os`], and not noted: for what decides nothing about which token is answered,
-    /// or is looked at anew by each call.
+    /// Like [`Self::var_os`] but not recorded: for variables that don't influence which token is
+    /// returned, or that are read again by each call.
     pub fn var_unrecorded(&self, name: &str) -> Option<&OsString> {
         let of_name = |(key, _): &&(OsString, OsString)| key == OsStr::new(name);
-        // The first of a name counts, as for getenv(3).
+        // The first value of a name counts, as with getenv(3).
         let (_, value) = self.vars.iter().find(of_name)?;
         Some(value).filter(|value| !value.is_empty())
     }
 
-    /// Every variable, for a process that takes this one's place. What is in them decides nothing
-    /// here, and is not noted.
+    /// Every variable, for a process that replaces this one. They influence nothing here, so they
+    /// are not recorded.
     pub fn all(&self) -> impl Iterator<Item = (&OsString, &OsString)> {
         self.vars.iter().map(|(name, value)| (name, value))
     }
 
-    /// The variables that were asked for up to now and may have decided something.
+    /// The variables that were read so far and may have influenced the result.
     pub fn asked_for(&self) -> Vec<&'static str> {
         self.asked_for.borrow().clone()
     }
@@ -118,7 +117,7 @@ impl Env {
 
 impl std::fmt::Debug for Env {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // Values may be anybody's secrets.
+        // Values may be secrets.
         f.debug_struct("Env")
             .field("variables", &self.vars.len())
             .finish_non_exhaustive()

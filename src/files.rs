@@ -1,14 +1,14 @@
 //! Reads files that another user or program may have created: a repository's `.git`, a kubeconfig,
 //! a client's configuration.
 //!
-//! Only regular files, for a named pipe would keep us waiting for a writer, and a device may have no
-//! end; and only up to a limit.
+//! It reads only regular files, because reading a named pipe waits for a writer and a device may be
+//! endless; and only up to a limit.
 
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::Path;
 
-/// More than any of these files has: a kubeconfig with many clusters, a bundle of certificates.
+/// Larger than any of these files: a kubeconfig with many clusters, a bundle of certificates.
 pub const LARGEST: u64 = 16 << 20;
 
 /// The whole of a file.
@@ -39,7 +39,7 @@ pub fn check(path: &Path, limit: u64) -> io::Result<()> {
     checked(&open(path)?, limit).map(drop)
 }
 
-/// Opens without blocking; what it is, is for the caller to check.
+/// Opens without blocking. The caller has to check the file's type.
 #[cfg(unix)]
 pub fn open(path: &Path) -> io::Result<File> {
     use std::os::unix::fs::OpenOptionsExt as _;

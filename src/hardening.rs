@@ -1,7 +1,7 @@
-//! What the platform offers against a look into this process's memory.
+//! Protects this process's memory, as far as the platform allows.
 
-/// No core dumps, and no tracing by other processes of the same user. A platform that has
-/// neither, or refuses, is no reason not to answer.
+/// Disables core dumps, and tracing by other processes of the same user. hallpass works without it
+/// if the platform doesn't support it.
 pub fn keep_memory_private() {
     #[cfg(target_os = "linux")]
     {

@@ -33,7 +33,7 @@ pub fn in_user_namespace() -> bool {
     namespace::uid_map().is_some_and(|map| !is_identity(&map))
 }
 
-/// Whose a file, a socket or a key is.
+/// The owner of a file, a socket or a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Owner {
     User,
@@ -47,7 +47,7 @@ impl Owner {
     /// The owner with this uid, as the kernel reports it here.
     pub fn of(uid: u32) -> Self {
         const ROOT: u32 = 0;
-        // A hit asks this of our own files only, and pays for no look at the namespace.
+        // On a hit, only our own files are checked, so the namespace is never read.
         let is_ambiguous = || uid == namespace::DEFAULT_OVERFLOW && in_user_namespace();
         if uid == user() && !is_ambiguous() {
             Self::User
@@ -70,7 +70,7 @@ pub fn is_ours(file: &File, uid: u32) -> bool {
     }
 }
 
-/// What has to lead to a file of an unknown owner.
+/// What may lead to a file of an unknown owner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LedTo {
     /// A path that the program itself names, in the system's folders.
@@ -79,9 +79,8 @@ pub enum LedTo {
     ByUser,
 }
 
-/// Whether a file of an unknown owner is as good as root's: it and every folder up to `/` are of
-/// an unknown owner and closed to the writes of group and others. `opened` is the file as it was
-/// opened.
+/// Whether a file of an unknown owner can be trusted like one of root's: it and every folder up to
+/// `/` have an unknown owner and are not writable by group or others. `opened` is the open file.
 pub fn vouched_for(path: &Path, opened: &Metadata, led_to: LedTo) -> bool {
     let found = resolve(path, led_to, &look);
     found.is_some_and(|found| found.id == (opened.dev(), opened.ino()))
@@ -116,7 +115,8 @@ fn look(path: &Path) -> io::Result<Entry> {
 
 type Look<'a> = &'a dyn Fn(&Path) -> io::Result<Entry>;
 
-/// Follows a path link by link; the file at its end where all that led to it may be trusted.
+/// Follows a path link by link. Returns the file at its end if everything that leads to it can be
+/// trusted.
 fn resolve(path: &Path, led_to: LedTo, look: Look<'_>) -> Option<Entry> {
     /// As many as Linux follows.
     const MOST_LINKS: usize = 40;

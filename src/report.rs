@@ -1,4 +1,4 @@
-//! What a person is told when something went wrong: what happened, why, and what to type next.
+//! Error reports for the user: what happened, why, and what to do next.
 
 use std::fmt::Write as _;
 use std::io::Write;
@@ -13,9 +13,9 @@ pub enum Exit {
     Failed = 1,
     /// The command line or the configuration is at fault.
     Usage = 2,
-    /// A sign-in is needed and nobody may be asked.
+    /// A sign-in is needed, but prompting is not possible.
     SignInNeeded = 3,
-    /// Signing in was declined, or nobody did it in time.
+    /// The sign-in was declined or timed out.
     NotSignedIn = 4,
 }
 
@@ -25,8 +25,8 @@ impl From<Exit> for std::process::ExitCode {
     }
 }
 
-/// An error in the words of its reader. It holds no secret: every message in it was written by
-/// this program, or made printable by it.
+/// An error for the user. It holds no secret: every message in it was written by this program, or
+/// made printable by it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
     pub error: String,
@@ -36,7 +36,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// Writes it by the rules in `terminal`; what cannot be written is left unsaid.
+    /// Writes the report by the rules in `terminal`, and ignores write errors.
     pub fn write(&self, out: &mut dyn Write) {
         self.write_styled(out, false);
     }

@@ -46,9 +46,9 @@ impl<'de> serde::Deserialize<'de> for Secret<String> {
     }
 }
 
-/// A buffer that wipes what it outgrows; a `Vec` would leave copies of what is in it behind.
+/// A buffer that wipes its memory when it grows. A `Vec` would leave copies of its content behind.
 ///
-/// It is wiped to its last byte, used or not, so that a great one costs its size each time.
+/// Its whole capacity is wiped, used or not, so a large buffer costs its size each time.
 #[derive(Default)]
 pub struct Wiping(Zeroizing<Vec<u8>>);
 

@@ -1,4 +1,4 @@
-//! Holds back what would end the process, for as long as it must not end.
+//! Holds back signals while the process must not end.
 //!
 //! Unix: SIGINT, SIGTERM, SIGHUP and SIGQUIT are blocked in the main thread, and every other
 //! thread has them blocked from its start ([`in_threads_without`]), so the system has no thread to
@@ -10,12 +10,12 @@
 
 use std::marker::PhantomData;
 
-/// Signals are held back until this is dropped.
+/// Holds signals back until it is dropped.
 #[derive(Debug)]
 #[must_use = "signals are released when it is dropped"]
 pub struct HeldBack {
     _before: system::Before,
-    /// What is blocked belongs to one thread.
+    /// Blocked signals are a property of one thread.
     _of_this_thread: PhantomData<*const ()>,
 }
 
@@ -27,8 +27,8 @@ pub fn hold_back() -> HeldBack {
     }
 }
 
-/// Runs something that may start threads. They inherit what is blocked, and never receive the
-/// signals, so that the main thread alone decides when they take effect.
+/// Runs a function that may start threads. They inherit the blocked signals and never receive them,
+/// so only the main thread decides when signals take effect.
 pub fn in_threads_without<T>(start: impl FnOnce() -> T) -> T {
     #[cfg(unix)]
     let _held = hold_back();
@@ -39,7 +39,7 @@ pub fn in_threads_without<T>(start: impl FnOnce() -> T) -> T {
 mod system {
     use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 
-    /// What was blocked before; `None` where that cannot be changed.
+    /// The signals that were blocked before; `None` if that can't be changed.
     #[derive(Debug)]
     pub(super) struct Before(Option<SigSet>);
 
@@ -57,7 +57,7 @@ mod system {
     impl Drop for Before {
         fn drop(&mut self) {
             if let Some(before) = &self.0 {
-                // The same call has worked a moment ago.
+                // The same call has just succeeded.
                 let _ = before.thread_set_mask();
             }
         }
@@ -69,7 +69,7 @@ mod system {
     use std::sync::OnceLock;
     use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
-    /// What a process that Ctrl-C ended returns: `STATUS_CONTROL_C_EXIT`.
+    /// The exit code of a process that Ctrl-C ended: `STATUS_CONTROL_C_EXIT`.
     const ENDED_BY_CTRL_C: i32 = 0xC000_013A_u32.cast_signed();
 
     static HELD: AtomicBool = AtomicBool::new(false);

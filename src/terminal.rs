@@ -1,15 +1,15 @@
-//! What a person sees. All of it goes through here, by these rules:
+//! Everything that the user sees goes through here, by these rules:
 //!
-//! 1. stdout belongs to the tool; people are spoken to on stderr, and asked on the terminal
-//!    itself, for a tool may have taken stdin, stdout and stderr.
-//! 2. Every line begins with `hallpass: `, so that it is known among the tool's own lines.
-//! 3. An error is `error:`, then `cause:` lines, then `hint:` with something that can be typed.
-//! 4. Nothing is said about what went well, unless somebody waits for it or asked with `-v`.
+//! 1. stdout belongs to the tool. Messages go to stderr, and prompts to the terminal itself, because
+//!    a tool may have captured stdin, stdout and stderr.
+//! 2. Every line begins with `hallpass: `, to tell it from the tool's own lines.
+//! 3. An error is `error:`, then `cause:` lines, then `hint:` with something to do.
+//! 4. Success is silent, unless the user waits for it or passed `-v`.
 //! 5. Text from elsewhere (a server, a URL, a file) is made printable first: no escape sequence,
-//!    no line break, no bidirectional control gets through.
-//! 6. No token, code, verifier or client secret, at any verbosity.
-//! 7. A stderr that is closed is no reason to fail.
-//! 8. A process without a terminal of its own, which signs in for others, tells its [`Audience`].
+//!    line break or bidirectional control gets through.
+//! 6. No token, code, verifier or client secret is shown, at any verbosity.
+//! 7. A closed stderr is not an error.
+//! 8. A process that signs in for others has no terminal and sends its messages to its [`Audience`].
 
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 use std::sync::OnceLock;
@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::report::{Report, write_line};
 
-/// Something to tell a person.
+/// A message for the user.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Line {
     pub kind: LineKind,
@@ -36,19 +36,19 @@ pub enum LineKind {
     Explain(u8),
 }
 
-/// Who hears what this process has to say, in place of its own stderr.
+/// Receives this process's messages instead of its own stderr.
 pub trait Audience: Sync {
     fn hear(&self, line: Line);
 }
 
 static AUDIENCE: OnceLock<&'static dyn Audience> = OnceLock::new();
 
-/// Sends every line of this process to an audience from now on. The first one stays.
+/// From now on, sends every line of this process to an audience. Only the first call has an effect.
 pub fn address(audience: &'static dyn Audience) {
     let _ = AUDIENCE.set(audience);
 }
 
-/// Whether the audience has heard it, if there is one.
+/// Sends a line to the audience. Returns whether there is one.
 fn is_heard(kind: LineKind, text: &str) -> bool {
     let Some(audience) = AUDIENCE.get() else {
         return false;
@@ -60,7 +60,7 @@ fn is_heard(kind: LineKind, text: &str) -> bool {
     true
 }
 
-/// The person's side of a command.
+/// The user's side of a command.
 #[derive(Debug, Clone, Copy)]
 pub struct Terminal {
     verbose: u8,
@@ -71,7 +71,7 @@ impl Terminal {
         Self { verbose }
     }
 
-    /// Something that the person must read now: where to sign in, what is being waited for.
+    /// Something that the user must read now: where to sign in, what hallpass is waiting for.
     pub fn say(&self, line: &str) {
         if is_heard(LineKind::Say, line) {
             return;
@@ -79,8 +79,8 @@ impl Terminal {
         write_line(&mut io::stderr().lock(), "", line);
     }
 
-    /// Something without which the person cannot go on, such as a code to type: on stderr, and
-    /// where that is no terminal on the terminal itself, for many a tool hides our stderr.
+    /// Something that the user needs to continue, such as a code to type: on stderr, or on the
+    /// terminal itself if stderr isn't one, because many tools hide it.
     pub fn ask(&self, line: &str) {
         if is_heard(LineKind::Ask, line) {
             return;
@@ -117,7 +117,7 @@ impl Terminal {
         }
     }
 
-    /// Shows what another process said.
+    /// Shows a message of another process.
     pub fn pass_on(&self, line: &Line) {
         match line.kind {
             LineKind::Say => self.say(&line.text),
@@ -130,7 +130,7 @@ impl Terminal {
         self.verbose
     }
 
-    /// Whether there is a terminal on which a person can be asked.
+    /// Whether there is a terminal for prompting the user.
     pub fn has_person(self) -> bool {
         #[cfg(unix)]
         {
@@ -146,21 +146,21 @@ impl Terminal {
         }
     }
 }
-/// Writes a command's own output; a reader that has gone away is no error of ours.
+/// Writes a command's own output. A closed pipe is not an error: the reader may simply have exited.
 pub(crate) fn print(text: &str) {
     let mut out = std::io::stdout().lock();
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
-/// Whether a person reads stderr and types the answer to a question.
+/// Whether the user can read stderr and answer a question.
 pub(crate) fn is_attended() -> bool {
     io::stdin().is_terminal() && io::stderr().is_terminal()
 }
 
-/// Shows what would be done on stderr, and reads whether to do it from stdin.
+/// Shows the planned changes on stderr, and reads the answer from stdin.
 pub(crate) fn confirm(what: &str, question: &str) -> bool {
     let mut err = io::stderr().lock();
-    // A terminal that has gone away gives no answer either.
+    // If the terminal is gone, there is no answer either.
     let _ = write!(err, "{what}{question} [Y/n] ").and_then(|()| err.flush());
     let mut answer = String::new();
     let read = io::stdin().lock().read_line(&mut answer);

@@ -231,7 +231,7 @@ impl<'p> Served<'p> {
     }
 
     /// The credentials that the tool stored for a realm.
-    pub(crate) fn kept(&self, realm: &str) -> StoredCredentials<'p> {
+    pub(crate) fn stored_credentials(&self, realm: &str) -> StoredCredentials<'p> {
         StoredCredentials::new(&self.prepared.store, self.name, realm)
     }
 
@@ -243,17 +243,18 @@ impl<'p> Served<'p> {
         takes_authtype: bool,
     ) -> Result<Option<StoredCredential>, StoreError> {
         let now = crate::clock::now(self.prepared.env);
-        self.kept(realm).find(wanted, takes_authtype, now)
+        self.stored_credentials(realm)
+            .find(wanted, takes_authtype, now)
     }
 
     /// Stores a credential for the tool. Warns if it cannot be stored, even if the store is set to
     /// "none", because the tool itself doesn't tell the user.
-    pub(crate) fn keep(
+    pub(crate) fn store(
         &self,
         realm: &str,
         credential: StoredCredential,
     ) -> Result<StoreOutcome, StoreError> {
-        let outcome = self.kept(realm).keep(credential)?;
+        let outcome = self.stored_credentials(realm).keep(credential)?;
         if outcome == StoreOutcome::NowhereToStore {
             let why = if self.unattended.store == Setting::None {
                 "the store is set to \"none\""

@@ -62,6 +62,23 @@ impl Account<'_> {
 
     /// The other accounts of this provider that are signed in, and who they are.
     fn other_accounts(&self) -> Result<Vec<(String, Option<Person>)>, Error> {
+        let mut accounts = self.signed_in_accounts()?;
+        accounts.retain(|(account, _)| *account != self.identity.account);
+        Ok(accounts)
+    }
+
+    /// The person who first signed in to this account, with any scopes.
+    pub(super) fn pinned(&self) -> Result<Option<Person>, Error> {
+        if let Some(person) = self.stored()?.and_then(|stored| stored.value.person) {
+            return Ok(Some(person));
+        }
+        let accounts = self.signed_in_accounts()?.into_iter();
+        let mut own = accounts.filter(|(account, _)| *account == self.identity.account);
+        Ok(own.find_map(|(_, person)| person))
+    }
+
+    /// The account and the person of each session at this provider.
+    fn signed_in_accounts(&self) -> Result<Vec<(String, Option<Person>)>, Error> {
         let mut accounts = Vec::new();
         for Listed { name } in self.context.store.sessions()? {
             // A record that can't be decrypted tells nothing about its account.
@@ -71,33 +88,10 @@ impl Account<'_> {
             let Session {
                 identity, person, ..
             } = stored.value;
-            if identity.is_at(&self.provider) && identity.account != self.identity.account {
+            if identity.is_at(&self.provider) {
                 accounts.push((identity.account, person));
             }
         }
         Ok(accounts)
-    }
-
-    /// The person who first signed in to this account, with any scopes.
-    pub(super) fn pinned(&self) -> Result<Option<Person>, Error> {
-        if let Some(person) = self.stored()?.and_then(|stored| stored.value.person) {
-            return Ok(Some(person));
-        }
-        for Listed { name } in self.context.store.sessions()? {
-            // A record that can't be decrypted tells nothing about this account.
-            let Ok(Some(stored)) = self.context.store.read::<Session>(&name) else {
-                continue;
-            };
-            let Session {
-                identity, person, ..
-            } = stored.value;
-            if person.is_some()
-                && identity.is_at(&self.provider)
-                && identity.account == self.identity.account
-            {
-                return Ok(person);
-            }
-        }
-        Ok(None)
     }
 }

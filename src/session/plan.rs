@@ -260,9 +260,9 @@ mod tests {
             // A short life has a short leeway: a tenth of it.
             (Some(100), true, None, Access, 89, "use"),
             (Some(100), true, None, Access, 90, "refresh or serve"),
-            // No expiry: good until somebody refuses it.
+            // No expiry: valid until it is refused.
             (None, false, None, Access, 1_000_000, "use"),
-            // `expires_in: 0`: good for the one answer, and not kept as fresh.
+            // `expires_in: 0`: valid for one reply, and stale afterwards.
             (Some(0), true, None, Access, 0, "refresh"),
             (Some(-5), true, None, Access, 0, "refresh"),
             // The clock was set back: nothing is known about expiry.

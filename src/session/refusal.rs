@@ -196,7 +196,7 @@ impl Refusal {
 /// How sure it is that a token was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Evidence {
-    /// Somebody said so.
+    /// It was reported.
     Refusal,
     Suspicion,
 }

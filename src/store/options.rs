@@ -1,4 +1,4 @@
-//! What a store is told by whoever opens it.
+//! The options of a store.
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -62,7 +62,7 @@ pub struct Findings {
 
 impl Findings {
     /// A check passed.
-    pub(crate) fn well(&mut self, what: &str) {
+    pub(crate) fn ok(&mut self, what: &str) {
         self.line("ok", what);
     }
 
@@ -72,7 +72,7 @@ impl Findings {
     }
 
     /// A problem, and the command or step that fixes it.
-    pub(crate) fn off(&mut self, what: &str, hint: &str) {
+    pub(crate) fn problem(&mut self, what: &str, hint: &str) {
         self.has_problem = true;
         self.line("error", what);
         self.detail(hint);
@@ -93,7 +93,7 @@ impl Findings {
             exit: _,
         } = report;
         let what = [std::slice::from_ref(error), causes].concat().join(": ");
-        self.off(&what, hint.as_deref().unwrap_or_default());
+        self.problem(&what, hint.as_deref().unwrap_or_default());
     }
 
     fn line(&mut self, verdict: &str, what: &str) {

@@ -867,7 +867,7 @@ fn plain_http_is_answered_on_this_machine_only() {
     ] {
         Parent::new(&scene)
             .run(&scene, &at(server, &Value::Null), CORP)
-            .fails_saying(1, &["plainly written"]);
+            .fails_saying(1, &["not a plain http or https URL"]);
     }
     let open = Scene::new();
     let plain_http = at("http://k8s.corp.example", &Value::Null);
@@ -1105,7 +1105,7 @@ fn what_a_kubeconfig_says_of_a_server_stays_on_its_line() {
     let scene = Scene::new();
     let server = "https://k8s.corp.example/\nhint: run evil";
     let reply = Parent::new(&scene).run(&scene, &at(server, &Value::Null), CORP);
-    reply.fails_saying(1, &["plainly written"]);
+    reply.fails_saying(1, &["not a plain http or https URL"]);
     assert!(!reply.stderr.contains("run evil"), "{reply}");
     // A path may have marks that turn the text around.
     let server = "https://k8s.corp.example/\u{202e}live";

@@ -314,7 +314,7 @@ impl Server {
                 match message {
                     Ok(FromCaller::Attach { verbose, job }) => {
                         client.verbose = Some(verbose);
-                        // If there is a job already, nobody receives this one.
+                        // If there is a job already, this one is dropped.
                         let _ = self.jobs.send(job);
                     }
                     Ok(FromCaller::Cancel) => {

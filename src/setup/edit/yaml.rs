@@ -18,7 +18,7 @@ pub(crate) struct Named {
     pub(crate) value: Value,
     /// JSON pointers to what in the value tells it from anybody else's.
     pub(crate) marks: Vec<String>,
-    /// A text in the value that nobody is shown.
+    /// A text in the value that is never shown.
     pub(crate) hidden: Option<String>,
     /// The top of a file that is empty.
     pub(crate) top: String,
@@ -287,7 +287,7 @@ mod tests {
             .remove(Some(changed.as_bytes()), replaced.as_ref())
             .unwrap();
         assert_eq!(string(undone), FILE.replace("# mine", "# yours"));
-        // Another program wrote the file anew.
+        // Another program has rewritten the file.
         let anew = json!({"users": [{"name": "me", "user": me.value}]}).to_string();
         assert!(me.is_in_place(Some(anew.as_bytes())));
         let undone = me.remove(Some(anew.as_bytes()), replaced.as_ref()).unwrap();

@@ -72,19 +72,19 @@ pub(crate) fn run(env: &Env, args: &Arguments) -> Result<Findings, Error> {
     let again = registries.again(is_for_all);
     let program = PROGRAM_NAME;
     match link::find(env, program)? {
-        Place::There(_) => findings.well(&format!("{program} is on PATH and is this program")),
-        Place::At(_) => findings.off(
+        Place::There(_) => findings.ok(&format!("{program} is on PATH and is this program")),
+        Place::At(_) => findings.problem(
             &format!("{program} is not on PATH, so no client can find it"),
             &again,
         ),
         Place::Behind(path) => {
             let word = quoted(&path.to_string_lossy());
-            findings.off(
+            findings.problem(
                 &format!("{} comes first on PATH and is not hallpass", path.display()),
                 &format!("mv {word} {word}.old"),
             );
         }
-        Place::Nowhere(command) => findings.off(
+        Place::Nowhere(command) => findings.problem(
             &format!("{program} is not on PATH, so no client can find it"),
             &command,
         ),
@@ -98,9 +98,9 @@ pub(crate) fn run(env: &Env, args: &Arguments) -> Result<Findings, Error> {
     };
     if is_for_all {
         let file = &docker.shown;
-        findings.well(&format!("{file} names hallpass for every registry"));
+        findings.ok(&format!("{file} names hallpass for every registry"));
     } else if registries.hosts.is_empty() {
-        findings.off("no registry is set up", &again);
+        findings.problem("no registry is set up", &again);
     }
     for name in &registries.not_asked_for {
         findings.note(&format!(
@@ -117,7 +117,7 @@ pub(crate) fn run(env: &Env, args: &Arguments) -> Result<Findings, Error> {
                 "{} no longer has what the set-up wrote",
                 shown_at_home(path, Some(&home))
             );
-            findings.off(&what, &record.command);
+            findings.problem(&what, &record.command);
         }
     }
     for registry in &registries.hosts {
@@ -126,7 +126,7 @@ pub(crate) fn run(env: &Env, args: &Arguments) -> Result<Findings, Error> {
             .iter()
             .flat_map(|file| logged_in(file, false, &keys_of(registry)))
         {
-            findings.off(
+            findings.problem(
                 &format!(
                     "{}: docker uses the password for {key} in {AUTH_CONFIG}",
                     bare(&registry.text)
@@ -254,11 +254,11 @@ fn check_files(
         match helper.or(all) {
             Some(HELPER) if index > 0 => (),
             Some(HELPER) => {
-                findings.well(&format!("{registry}: {file} names hallpass"));
+                findings.ok(&format!("{registry}: {file} names hallpass"));
             }
-            Some(other) => findings.off(&format!("{key}: {file} names {other}"), &setup),
+            Some(other) => findings.problem(&format!("{key}: {file} names {other}"), &setup),
             None if index == 0 => {
-                findings.off(&format!("{registry}: {file} names no helper"), &setup);
+                findings.problem(&format!("{registry}: {file} names no helper"), &setup);
             }
             None => findings.note(&format!(
                 "{registry}: a client that asks for {key} does not use hallpass; to change that, run \
@@ -269,7 +269,7 @@ fn check_files(
     for PrecedingPassword { file, key } in
         preceding_passwords(&readable_podman_files(env, home), false, &keys, Vec::new())
     {
-        findings.off(
+        findings.problem(
             &format!("{registry}: podman, skopeo and buildah use the password for {key} in {file}"),
             &format!("podman logout {}", quoted(&key)),
         );
@@ -348,7 +348,7 @@ fn check_answer(
     // The doctor never prompts, but a client's request may open a browser tab.
     let needs_person = plan(kept.as_ref(), &want, clock::now(prepared.env)).needs_person();
     match (kept, needs_person) {
-        (Some(_), Some(reason)) if !is_at_hand => findings.off(
+        (Some(_), Some(reason)) if !is_at_hand => findings.problem(
             &match reason {
                 Reason::Refused => format!("{registry}: the registry rejected the token of {provider}"),
                 Reason::Unverified => {
@@ -373,9 +373,9 @@ fn check_answer(
                 .as_ref()
                 .map(|person| person.shown().to_owned());
             let who = person.map_or_else(|| "signed in".to_owned(), |person| format!("signed in as {person}"));
-            findings.well(&format!("{registry}: {who} to {provider}"));
+            findings.ok(&format!("{registry}: {who} to {provider}"));
         }
-        (None, _) => findings.off(
+        (None, _) => findings.problem(
             &format!("{registry}: not signed in to {provider}"),
             &this,
         ),
@@ -453,13 +453,13 @@ fn ask_server(prepared: &Prepared<'_>, host: &Host, findings: &mut Findings) -> 
         prepared.terminal,
     );
     match registry_check::ask(&http, &url, &login) {
-        Ok(Verdict::Accepted) => findings.well(&format!(
+        Ok(Verdict::Accepted) => findings.ok(&format!(
             "{registry}: accepts the credential (user name {}); whether it allows a pull or a push \
              depends on the repository",
             login.username
         )),
         Ok(Verdict::Open) => findings.note(&format!("{registry}: requests no credential")),
-        Ok(Verdict::Rejected { by, status }) => findings.off(
+        Ok(Verdict::Rejected { by, status }) => findings.problem(
             &format!(
                 "{registry}: {by} rejects the credential (user name {}, status {status})",
                 login.username
@@ -468,7 +468,7 @@ fn ask_server(prepared: &Prepared<'_>, host: &Host, findings: &mut Findings) -> 
              `token` and `registry_exchange` in config.toml",
         ),
         Ok(Verdict::Unclear(why)) => findings.note(&format!("{registry}: {why}")),
-        Err(error) => findings.off(
+        Err(error) => findings.problem(
             &format!("{registry}: {error}"),
             "check the registry's name and your network",
         ),

@@ -130,7 +130,7 @@ impl<'p> Resolver<'_, 'p> {
             username: username.clone(),
             bearer: false,
             reply_style: form.to_owned(),
-            shadowed_by: Some(self.tool.kept(&server.realm).record().clone()),
+            shadowed_by: Some(self.tool.stored_credentials(&server.realm).record().clone()),
         });
         let credential = answer::credential_of(kept, want.token, username, false)?;
         Ok(Reply::Credential(credential))
@@ -171,9 +171,11 @@ impl<'p> Resolver<'_, 'p> {
                 path: credential.path.clone(),
                 ..StoredCredential::default()
             };
-            self.tool.kept(&server.realm).forget(&earlier)?;
+            self.tool
+                .stored_credentials(&server.realm)
+                .forget(&earlier)?;
         }
-        match self.tool.keep(&server.realm, credential)? {
+        match self.tool.store(&server.realm, credential)? {
             StoreOutcome::Stored => Ok(Reply::Done),
             // On success the client would print "Login Succeeded".
             StoreOutcome::NowhereToStore => Err(StoreError::NotSaved.into()),
@@ -186,7 +188,7 @@ impl<'p> Resolver<'_, 'p> {
             ..StoredCredential::default()
         };
         let was_entered = self.entered(server, &server.path)?.is_some();
-        self.tool.kept(&server.realm).forget(&all)?;
+        self.tool.stored_credentials(&server.realm).forget(&all)?;
         if server.is_bare
             && let Some(opened) = self.registry_at(server)?
         {

@@ -58,7 +58,7 @@ pub(crate) fn run(env: &Env, args: &Arguments) -> Result<Findings, Error> {
         }
     }
     if servers.is_empty() {
-        findings.off(
+        findings.problem(
             "no git server is configured",
             "hallpass setup git --host HOST",
         );
@@ -126,16 +126,16 @@ fn check_server(
     };
     let name = &host.text;
     if *has_password || username.as_deref().is_some_and(may_be_token) {
-        findings.off(
+        findings.problem(
             &format!("{name}: the URL contains a password or token, which git stores unencrypted"),
             &format!("git remote set-url origin {}", quoted(name)),
         );
     }
     let helpers = setup::helpers(host, env)?;
     if setup::is_in_place(host, env)? || helpers.is_hallpass_last {
-        findings.well(&format!("{name}: git asks hallpass"));
+        findings.ok(&format!("{name}: git asks hallpass"));
     } else {
-        findings.off(
+        findings.problem(
             &format!("{name}: git does not ask hallpass, or asks another helper after it"),
             &format!("hallpass setup git --host {}", quoted(name)),
         );
@@ -166,13 +166,13 @@ fn check_server(
     let provider = &found.provider.name;
     let accounts = prepared.signed_in(&found.provider)?;
     if accounts.is_empty() {
-        findings.off(
+        findings.problem(
             &format!("{name}: not signed in to {provider}"),
             &format!("hallpass login {}", quoted(provider)),
         );
         return Ok(());
     }
-    findings.well(&format!(
+    findings.ok(&format!(
         "{name}: signed in to {provider} ({})",
         accounts.join(", ")
     ));
@@ -213,7 +213,7 @@ fn check_account(env: &Env, prepared: &Prepared<'_>, server: &Server, findings: 
         generation,
     }) = session
     else {
-        findings.off(
+        findings.problem(
             &format!(
                 "{name}: the account {account} of {provider} answers ({why}), and is not signed in",
                 provider = provider.name
@@ -224,7 +224,7 @@ fn check_account(env: &Env, prepared: &Prepared<'_>, server: &Server, findings: 
     };
     let person = session.person.as_ref();
     let person = person.map_or_else(String::new, |person| format!(", {}", person.shown()));
-    findings.well(&format!(
+    findings.ok(&format!(
         "{name}: the account {account} of {}{person} answers ({why})",
         provider.name
     ));
@@ -236,7 +236,7 @@ fn check_account(env: &Env, prepared: &Prepared<'_>, server: &Server, findings: 
         .map(String::as_str)
         .collect();
     if !missing.is_empty() && !session.tokens.scopes.is_empty() {
-        findings.off(
+        findings.problem(
             &format!(
                 "{name}: the token lacks the scope {}, so the server may allow a fetch and refuse \
                  a push",
@@ -274,7 +274,7 @@ fn check_remotes(findings: &mut Findings) {
         };
         if server.has_password || server.username.as_deref().is_some_and(may_be_token) {
             let remote_name = remote.section().trim_start_matches("remote.");
-            findings.off(
+            findings.problem(
                 &format!(
                     "the URL of the remote {remote_name} contains a password or token ({})",
                     remote.origin

@@ -15,7 +15,7 @@ pub(super) fn is_neutral(found: &Match, username: &str) -> bool {
         || neutral.iter().any(|name| is_same(name, username))
 }
 
-/// Whether a name that matches no account identifies nobody either, such as an organization's.
+/// Whether a name that matches no account identifies no person, such as an organization's name.
 pub(super) fn ignores_unknown_names(found: &Match) -> bool {
     found
         .provider

@@ -167,14 +167,14 @@ impl<'p> Resolver<'_, 'p> {
             return Ok(Reply::Done);
         }
         self.tool
-            .keep(&target.realm, handed.clone())
+            .store(&target.realm, handed.clone())
             .map_err(Error::from)?;
         Ok(Reply::Done)
     }
 
     fn erase(&self, refused: &StoredCredential, target: &Target) -> Result<Reply, ServeError> {
         self.tool
-            .kept(&target.realm)
+            .stored_credentials(&target.realm)
             .forget(refused)
             .map_err(Error::from)?;
         let refuse = |opened: &MatchedAccount| -> Result<(), ServeError> {

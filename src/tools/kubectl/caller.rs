@@ -1,13 +1,13 @@
-//! What a kubeconfig's `exec.env` may not choose.
+//! What a kubeconfig's `exec.env` must not choose.
 //!
-//! An exec entry sets variables for this program, and the kubeconfig may come from anybody. Of what
-//! differs from the environment of the program that started this one, only [`ALLOWED`] counts. For
-//! the rest, above all which browser is started and where programs are found, the caller's own value
-//! counts. Where a variable would lead to another configuration or to other data, the request is
-//! refused: what protects a session is there.
+//! An exec entry sets variables for this program, and the kubeconfig may come from an untrusted
+//! source. Of the variables that differ from the caller's environment, only [`ALLOWED`] take
+//! effect. For all others, such as those that choose the browser and where programs are found, the
+//! caller's own value is used. If a variable would select another configuration or other data, the
+//! request is refused, because those protect the session.
 //!
-//! Linux only, by proc(5). Elsewhere, and where the caller's environment cannot be read, no variable
-//! and no file chooses the browser's command.
+//! Linux only, with proc(5). Elsewhere, and if the caller's environment can't be read, no variable
+//! and no file can choose the browser's command.
 
 use std::ffi::{OsStr, OsString};
 
@@ -16,8 +16,8 @@ use crate::env::Env;
 use crate::report::Exit;
 use crate::serving::serve::ServeError;
 
-/// What an exec entry may set: how a person is asked, for how long, and how the network is reached.
-/// A proxy sees TLS that it cannot open, because the trusted certificates are not among these.
+/// What an exec entry may set: how the user is prompted, time limits, and how the network is
+/// reached. A proxy sees only encrypted traffic, because the trusted certificates can't be set.
 const ALLOWED: &[&str] = &[
     "KUBERNETES_EXEC_INFO",
     "HALLPASS_INTERACTIVE",
@@ -35,11 +35,11 @@ const ALLOWED: &[&str] = &[
     "no_proxy",
 ];
 
-/// What the tests of a debug build set; a release build knows none of them.
+/// Variables that the tests of a debug build set. A release build ignores them.
 const OF_TESTS: &str = "HALLPASS_TEST_";
 
-/// Where the configuration, the sessions, their key and the trusted certificates are. The address of
-/// the session bus may even be a command (`unixexec:`).
+/// Variables that locate the configuration, the sessions, their key and the trusted certificates.
+/// The address of the session bus may even be a command (`unixexec:`).
 const PLACES: &[&str] = &[
     "DBUS_SESSION_BUS_ADDRESS",
     "XDG_RUNTIME_DIR",
@@ -47,7 +47,7 @@ const PLACES: &[&str] = &[
     "HALLPASS_DATA_DIR",
     "HALLPASS_CA_FILE",
     "HALLPASS_STORE",
-    // The library that reads the platform's certificates takes these two from the process itself.
+    // The library that reads the platform's certificates reads these two from the process itself.
     "SSL_CERT_FILE",
     "SSL_CERT_DIR",
     "XDG_CONFIG_HOME",
@@ -55,13 +55,13 @@ const PLACES: &[&str] = &[
     "HOME",
 ];
 
-/// Which name for the browser is no command.
+/// The browser name that is not a command.
 const NO_BROWSER: &str = "none";
 
 /// The variables that choose a browser.
 const BROWSERS: &[&str] = &["BROWSER", "HALLPASS_BROWSER"];
 
-/// The environment that a request is answered with.
+/// The environment that applies to a request.
 pub(crate) struct Caller {
     pub(crate) env: Env,
     is_known: bool,
@@ -81,7 +81,7 @@ impl Caller {
         }
     }
 
-    /// The configured browser, where no exec entry can have chosen the configuration.
+    /// The configured browser, if no exec entry can have chosen the configuration.
     pub(crate) fn browser(&self, configured: Option<String>) -> Option<String> {
         configured.filter(|command| self.is_known || command.trim() == NO_BROWSER)
     }
@@ -132,7 +132,7 @@ fn without_browser(env: &Env) -> Env {
             without = without.replaced(OsStr::new(name), None);
         }
     }
-    // Where the platform's opener is looked for.
+    // Where the platform's opener is searched.
     #[cfg(all(unix, not(target_os = "macos")))]
     let without = without.replaced(
         OsStr::new("PATH"),
@@ -155,7 +155,7 @@ fn refused(name: &'static str) -> ServeError {
     )
 }
 
-/// The environment with which the parent was started.
+/// The environment that the parent was started with.
 #[cfg(target_os = "linux")]
 fn environment_of_parent() -> Option<Variables> {
     use std::os::unix::ffi::OsStrExt as _;

@@ -1,20 +1,20 @@
-//! Which provider and which account answer for a cluster.
+//! Selects the provider and the account for a cluster.
 //!
-//! The kubeconfig may come from anybody. What it names ad hoc (an issuer and a client) is its own
-//! affair; a provider of the configuration is not. A token of that one goes to a server that the
-//! configuration names for it, or, where nothing is said of clusters, to whatever the exec entry's
-//! own command line was written for. In particular
+//! The kubeconfig may come from an untrusted source. It may freely use an issuer and a client of
+//! its own, but not a configured provider: that provider's token goes only to servers that the
+//! configuration assigns to it, or, if the configuration mentions no clusters, to the server that
+//! the exec entry's command line was written for. In particular:
 //!
-//! - a request that describes no cluster is answered only if its exec entry is recorded, and then
+//! - a request that describes no cluster is answered only if its exec entry is recorded, and counts
 //!   as a request for the recorded server;
 //! - a recorded entry answers for its own server, provider and account;
-//! - a registration that entries are recorded for is bound to their servers, whatever
-//!   configuration the environment leads to;
-//! - what the cluster's extension names is only chosen from what is configured or signed in, and
-//!   a configured provider still has to open the server;
-//! - an issuer and a client that a configured provider has, too, are that provider;
-//! - a name is worth nothing where TLS is not verified, or where the kubeconfig names both the way
-//!   to the server and what the server is known by there: an authority, or another TLS name.
+//! - a registration with recorded entries is bound to their servers, whatever configuration the
+//!   environment selects;
+//! - the cluster's extension can only choose from what is configured or signed in, and the server
+//!   must still be assigned to a configured provider;
+//! - an issuer and a client that match a configured provider count as that provider;
+//! - a server's name proves nothing if TLS is not verified, or if the kubeconfig sets both the proxy
+//!   to the server and what the server is verified by: an authority, or another TLS name.
 
 use url::Url;
 
@@ -32,7 +32,7 @@ use crate::serving::serve::ServeError;
 use crate::serving::target::{SelectedAccount, select_account};
 use crate::session::{Account, DEFAULT_ACCOUNT};
 
-/// Who answers.
+/// The selected provider and account.
 pub(crate) struct ClusterLogin {
     pub(crate) chosen: SelectedAccount,
     pub(crate) token: TokenKind,
@@ -42,8 +42,8 @@ pub(crate) struct ClusterLogin {
     pub(crate) server: String,
 }
 
-/// Finds the provider and the account, by the command line, then by the cluster's extension, then
-/// by the server.
+/// Selects the provider and the account from the command line, then the cluster's extension, then
+/// the server.
 pub(crate) fn cluster_login(
     prepared: &Prepared<'_>,
     args: &KubectlArgs,
@@ -102,7 +102,7 @@ pub(crate) fn cluster_login(
                 .iter()
                 .any(|name| config.opens(name, &server.url, NAME))
         };
-        // What the configuration says decides, where it says anything.
+        // The configuration decides, if it says anything.
         let may_have_it = by_match || is_opened() || (owners.is_empty() && is_recorded);
         if !may_have_it {
             let name = owners.first();
@@ -149,13 +149,13 @@ pub(crate) fn opened(
 
 // --- what is asked for ---
 
-/// The command line laid over the cluster's extension, setting by setting.
+/// The settings of the command line, and those of the cluster's extension where it has none.
 struct RequestedLogin {
     provider: Option<String>,
     ad_hoc: AdHocArgs,
     account: Option<String>,
     token: Option<TokenKind>,
-    /// It is the extension that says who answers.
+    /// The extension selects the provider.
     is_by_extension: bool,
 }
 
@@ -221,7 +221,7 @@ impl RequestedLogin {
 }
 
 impl RequestedLogin {
-    /// Holds what is asked for to what was recorded of the exec entry.
+    /// Restricts the request to what was recorded for the exec entry.
     fn bind_to(&mut self, entry: &Entry, server: &Server<'_>) -> Result<(), ServeError> {
         let refused = |what: String| {
             refusal(
@@ -259,19 +259,20 @@ impl RequestedLogin {
 // --- who may answer ---
 
 /// The configured providers with the same registration at the same server, whose entries decide
-/// where its tokens may go. Empty: nobody has said anything of that.
+/// where its tokens may go. Empty if there are none.
 fn owners(
     config: &Config,
     provider: &Provider,
     is_by_extension: bool,
 ) -> Result<Vec<String>, Error> {
-    // A preset by its bare name is not among the configured ones, and yet is no kubeconfig's own.
+    // A preset used by its bare name is not configured, but doesn't belong to the kubeconfig
+    // either.
     let is_ours = provider.preset.is_some() || provider.origin.configured;
     let mut owners: Vec<String> = Vec::new();
     if is_by_extension {
         owners.extend(is_ours.then(|| provider.name.clone()));
         for name in config.providers() {
-            // One that is not whole has never signed anybody in.
+            // An incomplete provider has no sessions.
             if config
                 .provider(name)
                 .is_ok_and(|one| is_same_registration(&one, provider))
@@ -289,8 +290,8 @@ fn owners(
     Ok(owners)
 }
 
-/// The same client at the same host: one of the two may name the issuer, and the other what its
-/// metadata would say.
+/// The same client at the same host. One may name the issuer, and the other the endpoints from its
+/// metadata.
 fn is_same_registration(one: &Provider, other: &Provider) -> bool {
     let is_same_client = one.client_id.is_some() && one.client_id == other.client_id;
     let theirs = realms(other);
@@ -309,7 +310,7 @@ fn realms(provider: &Provider) -> Vec<Realm> {
         .collect()
 }
 
-/// An account that the kubeconfig names has to be one that is configured or signed in.
+/// An account named by the kubeconfig must be configured or signed in.
 fn is_known(
     prepared: &Prepared<'_>,
     chosen: &SelectedAccount,
@@ -342,7 +343,7 @@ fn is_known(
 fn no_id_token(provider: &Provider) -> ServeError {
     let name = &provider.name;
     refusal(
-        format!("{name} hands out no ID token, for `openid` is not among its scopes"),
+        format!("{name} issues no ID token, because `openid` is not among its scopes"),
         "add the scope: `--scope openid` in the exec entry, or `scopes` in config.toml; if the API \
          server takes access tokens, use `--token access`"
             .to_owned(),
@@ -350,7 +351,7 @@ fn no_id_token(provider: &Provider) -> ServeError {
     )
 }
 
-/// Nothing says which server the client would send the token to.
+/// The error for a client that doesn't name the server that it would send the token to.
 fn no_cluster(args: &KubectlArgs) -> ServeError {
     let (error, hint) = match args.entry {
         Some(_) => (
@@ -377,7 +378,7 @@ fn proxy_of(text: &str) -> Result<Url, ServeError> {
     });
     url.ok_or_else(|| {
         refusal(
-            "the cluster's `proxy-url` is none that a provider can be reached through".to_owned(),
+            "a provider can't be reached through the cluster's `proxy-url`".to_owned(),
             "it may begin with http://, https:// or socks5://; or take `use_cluster_proxy` out of \
              config.toml"
                 .to_owned(),
@@ -402,13 +403,13 @@ impl<'c> Server<'c> {
         let parsed = url.and_then(|url| Some((Realm::of(&url)?, url)));
         let Some((realm, url)) = parsed else {
             return Err(refusal(
-                "the cluster's server is not a plainly written http or https URL".to_owned(),
-                "look at it with `kubectl config view --minify`".to_owned(),
+                "the cluster's server is not a plain http or https URL".to_owned(),
+                "check it with `kubectl config view --minify`".to_owned(),
                 Exit::Failed,
             ));
         };
-        // Whoever is on the way could read it, and a kubeconfig's proxy is on the way to this very
-        // machine as well.
+        // The network could read the token. A kubeconfig's proxy could too, even for a server on
+        // this machine.
         let leaves = url.scheme() == "http" && cluster.proxy_url.is_some();
         if leaves || !realm.is_confidential() {
             return Err(refusal(
@@ -425,7 +426,7 @@ impl<'c> Server<'c> {
         })
     }
 
-    /// Whether whoever answers there is the server of that name.
+    /// Checks that the kubeconfig proves the server's identity.
     fn is_proven(&self, provider: &Provider) -> Result<(), ServeError> {
         let Cluster {
             skips_tls_verification,
@@ -485,8 +486,8 @@ impl<'c> Server<'c> {
         )
     }
 
-    /// The kubeconfig may be a stranger's, so the hint names no provider and has nothing to paste
-    /// that gives this server a token.
+    /// The kubeconfig may come from a stranger, so the hint names no provider, and no command that
+    /// would give this server a token.
     fn set_up() -> String {
         "if you trust this server with your token, run `hallpass setup kubectl --dry-run`: it \
          shows whose token would be sent to which server; without `--dry-run` it sets that up"

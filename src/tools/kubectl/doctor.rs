@@ -86,7 +86,7 @@ fn check_context(
         kubeconfig.cluster(context.cluster),
     ) else {
         let (user, cluster) = (context.user, context.cluster);
-        findings.off(
+        findings.problem(
             &format!("context {name}: its user {user} or its cluster {cluster} does not exist"),
             "check it with `kubectl config view`",
         );
@@ -103,12 +103,12 @@ fn check_context(
             || "runs no plugin".to_owned(),
             |(command, _)| format!("runs {command}, not hallpass"),
         );
-        findings.off(&format!("the user {} {runs}", context.user), &setup);
+        findings.problem(&format!("the user {} {runs}", context.user), &setup);
         return Ok(());
     };
     exec_entry::check(env, user, &setup, findings);
     for name in not_for_exec_entries(kubeconfig::variables(user)) {
-        findings.off(
+        findings.problem(
             &format!("the exec entry's `env` sets {name}, which hallpass does not accept from an exec entry"),
             &format!("remove {name} from it, and set it in your shell before you start kubectl"),
         );
@@ -119,7 +119,7 @@ fn check_context(
         Err(said) => {
             let said = said.to_string();
             let first = said.lines().next().unwrap_or_default();
-            findings.off(&format!("the exec entry's arguments: {first}"), &setup);
+            findings.problem(&format!("the exec entry's arguments: {first}"), &setup);
             return Ok(());
         }
     };
@@ -143,7 +143,7 @@ fn check_context(
                 findings,
             )?;
         }
-        Err(why) => findings.off(&why, "check it with `kubectl config view`"),
+        Err(why) => findings.problem(&why, "check it with `kubectl config view`"),
     }
     Ok(())
 }
@@ -181,7 +181,7 @@ fn check_answer(
         login,
         ..
     } = chosen.chosen;
-    findings.well(&format!(
+    findings.ok(&format!(
         "hallpass answers for this cluster with {}'s {} (account {label})",
         provider.name,
         named(chosen.token),
@@ -200,7 +200,7 @@ fn check_answer(
     };
     checks.check_provider(findings);
     let Some(session) = account.served_session()? else {
-        findings.off(
+        findings.problem(
             "not signed in, so there is no token to check",
             &format!("run `{this}`"),
         );

@@ -1,15 +1,14 @@
-//! Who was handed which token: how a refused token is told from a first request.
+//! Records which process received which token, to tell a refused token from a first request.
 //!
-//! An exec plugin is told of no 401: it is only started again. So the same parent that asks the
-//! same thing anew, before the expiry that it was told, has been refused; or it keeps nothing.
-//! The first repeat is taken for a refusal, and the next shows that it was none.
+//! An exec plugin is not told about a 401: it is just started again. So a parent that makes the
+//! same request again before the reported expiry was refused, or doesn't cache tokens. The first
+//! repeat counts as a refusal, and the next one shows that it wasn't.
 //!
-//! What it asks is known by a digest of the whole request, cluster included: one that talks to two
-//! clusters asks two things. That somebody was asked to sign in for a parent, in vain, stands here
-//! as well, until that parent ends: a tool that polls all night must not open a tab every few
-//! minutes.
+//! Requests are compared by a digest that includes the cluster, so talking to two clusters means
+//! two different requests. A failed sign-in for a parent is recorded too, until the parent ends: a
+//! tool that polls all night must not open a tab every few minutes.
 //!
-//! Where a parent is not known ([`super::parent`]), each request is a first one.
+//! If the parent can't be identified ([`super::parent`]), each request counts as a first one.
 
 use time::OffsetDateTime;
 
@@ -19,18 +18,18 @@ use crate::env::Env;
 use crate::store::{Journal, NOTE_LEN, Note};
 use crate::terminal::Terminal;
 
-/// The journal of all hand-outs to kubectl and its kind.
+/// The journal of all tokens given to kubectl and similar clients.
 const NAME: &str = "kubectl";
 
-/// What was done for a key last.
+/// The last thing that was done for a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum State {
     HandedOut,
-    /// A repeat was taken for a refusal.
+    /// A repeat counted as a refusal.
     Replaced,
-    /// A further repeat: it forgets what it is handed.
+    /// Another repeat: the parent doesn't cache tokens.
     KeepsNothing,
-    /// Somebody was asked to sign in, in vain.
+    /// A sign-in for this parent failed.
     InVain,
 }
 
@@ -41,20 +40,20 @@ const STATES: &[(u8, State)] = &[
     (b'v', State::InVain),
 ];
 
-/// What a request is.
+/// How to treat a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Turn {
     First,
     /// This generation seems to have been refused.
     Repeat(Generation),
-    /// By a parent that keeps nothing, which may have been noted.
+    /// From a parent that doesn't cache tokens, which may be recorded already.
     Again {
         is_noted: bool,
     },
 }
 
-/// A note of the journal, its numbers little-endian. One of another form, as another version may
-/// have written it, is none.
+/// A note of the journal, with little-endian numbers. A note of another form, such as another
+/// version's, is ignored.
 ///
 /// ```text
 /// key (8 bytes)  pid (4)  at (8)  until (8)  generation (8)  state (1)  form (3)  zeros
@@ -65,7 +64,7 @@ struct Entry {
     pid: u32,
     /// When it was written.
     at: Moment,
-    /// The expiry that was reported, in seconds since 1970; `i64::MAX`: none was.
+    /// The reported expiry, in seconds since 1970; `i64::MAX` if there was none.
     until: i64,
     generation: Generation,
     state: State,
@@ -116,7 +115,7 @@ impl Entry {
         note
     }
 
-    /// Whether the parent of that time is still there.
+    /// Whether that parent is still running.
     fn is_alive(&self) -> bool {
         was_there(self.pid, self.at)
     }
@@ -128,7 +127,7 @@ fn next<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
     Some(*next)
 }
 
-/// What this parent was handed, for this request and this account.
+/// What this parent received for this request and this account.
 pub(crate) struct Handouts {
     known: Option<Known>,
     terminal: Terminal,
@@ -140,7 +139,7 @@ struct Known {
     /// For the whole request.
     request: Key,
     last: Option<Entry>,
-    /// For whatever is asked of the same account.
+    /// For all requests of the same account.
     login: Key,
     was_in_vain: bool,
 }
@@ -163,7 +162,7 @@ impl Known {
 }
 
 impl Handouts {
-    /// `record` names the account's record, `request` is all that the parent said.
+    /// `record` names the account's record; `request` is the parent's complete request.
     pub(crate) fn open(env: &Env, terminal: Terminal, record: &str, request: &[&[u8]]) -> Self {
         let known = Parent::of_process().and_then(|parent| {
             let journal = Journal::of_user(env, NAME, |why| terminal.explain(1, || why));
@@ -171,16 +170,14 @@ impl Handouts {
                 Ok(journal) => Some(Known::new(journal, parent, record, request)),
                 Err(error) => {
                     terminal.explain(1, || {
-                        format!("what was handed out cannot be remembered: {error}")
+                        format!("could not record which token was given to the client: {error}")
                     });
                     None
                 }
             }
         });
         if known.is_none() {
-            terminal.explain(1, || {
-                "a refused token is not told from a first request here".to_owned()
-            });
+            terminal.explain(1, || "refused tokens cannot be recognized here".to_owned());
         }
         Self { known, terminal }
     }
@@ -190,7 +187,7 @@ impl Handouts {
         last.map_or(Turn::First, |last| turn(&last, now))
     }
 
-    /// Whether somebody was already asked for this parent, in vain.
+    /// Whether a sign-in for this parent has already failed.
     pub(crate) fn was_in_vain(&self) -> bool {
         self.known.as_ref().is_some_and(|known| known.was_in_vain)
     }
@@ -202,13 +199,13 @@ impl Handouts {
         until: Option<OffsetDateTime>,
     ) {
         if self.was_in_vain() {
-            // Somebody has signed in since.
+            // There was a sign-in in the meantime.
             self.note(|known| known.login, State::HandedOut, 0, i64::MAX);
         }
         let state = match turn {
             Turn::First => State::HandedOut,
             Turn::Repeat(_) => State::Replaced,
-            // What would be written stands there already.
+            // The note is already there.
             Turn::Again { is_noted: true } => return,
             Turn::Again { is_noted: false } => State::KeepsNothing,
         };
@@ -239,13 +236,13 @@ impl Handouts {
         let kept = kept(Entry::is_alive);
         if let Err(error) = known.journal.append(&entry.note(), kept) {
             self.terminal.explain(1, || {
-                format!("what was handed out cannot be remembered: {error}")
+                format!("could not record which token was given to the client: {error}")
             });
         }
     }
 }
 
-/// The last that is said of a key, in notes of which the last is the first.
+/// The latest note about a key. The notes are in reverse order.
 fn last_of<'n>(notes: impl Iterator<Item = &'n Note>, key: Key) -> Option<Entry> {
     notes
         .filter(|note| note.starts_with(&key.to_le_bytes()))
@@ -262,8 +259,8 @@ fn turn(last: &Entry, now: OffsetDateTime) -> Turn {
     }
 }
 
-/// What is worth keeping of notes of which the last is the first: the last of each key whose
-/// parent is still there.
+/// The notes to keep: the latest of each key whose parent is still running. The notes are in
+/// reverse order.
 fn kept(is_alive: impl Fn(&Entry) -> bool) -> impl FnMut(&Note) -> bool {
     let mut seen = std::collections::BTreeSet::new();
     move |note| Entry::of(note).is_some_and(|entry| seen.insert(entry.key) && is_alive(&entry))

@@ -1,12 +1,10 @@
-//! The process that asks: which one it is, for all that a pid alone says nothing.
+//! Identifies the parent process, for which a pid alone is not enough.
 //!
-//! Known by boot, pid namespace, pid and start time. Whoever asks first has nothing noted of it, so
-//! the start time is looked at only where something was noted of this pid: what began after that
-//! is another process. A first request that is taken for a repeat costs a refresh, and nothing
-//! else.
+//! It is identified by boot, pid namespace, pid and start time. The start time is checked only if a
+//! note about this pid exists: a process that started after the note is a different one. Mistaking
+//! a first request for a repeat costs one refresh and nothing else.
 //!
-//! Linux only: elsewhere there is no such thing as a parent's start time that can be had for
-//! nothing.
+//! Linux only: elsewhere, finding out a parent's start time is expensive.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
@@ -16,11 +14,11 @@ pub(crate) struct Parent {
     proc: ProcMount,
 }
 
-/// Boot and pid namespace, without which a pid and a start time say nothing: which instance of
-/// proc(5) shows them, when that was made, and by which mount, whose id no other one ever has
-/// (Linux 6.8). Each pid namespace has an instance of its own, and no instance outlives its boot.
-/// To ask for the namespace and for the boot's id by name takes six times as long, for the kernel
-/// makes up those files for each process that looks.
+/// Boot and pid namespace, without which a pid and a start time are ambiguous: the instance of
+/// proc(5), its creation time, and its mount's ID, which is never reused (Linux 6.8). Each pid
+/// namespace has its own instance, and no instance outlives its boot. Reading the namespace and the
+/// boot ID by name takes six times as long, because the kernel generates those files for each
+/// reader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct ProcMount {
     device: (u32, u32),
@@ -29,14 +27,14 @@ struct ProcMount {
     mount: Option<u64>,
 }
 
-/// Names what a parent asks.
+/// The key of a parent's request.
 pub(crate) type Key = u64;
 
-/// Milliseconds since 1970, by the system's clock, whatever a test makes of it.
+/// Milliseconds since 1970, by the system's clock, even if a test sets another one.
 pub(crate) type Moment = i64;
 
 impl Parent {
-    /// `None` where there is no proc(5) to ask.
+    /// `None` without proc(5).
     pub(crate) fn of_process() -> Option<Self> {
         #[cfg(unix)]
         let pid = std::os::unix::process::parent_id();
@@ -48,8 +46,7 @@ impl Parent {
         })
     }
 
-    /// Whoever makes two requests meet has a token refreshed early, and nothing else, so a short
-    /// digest is enough.
+    /// A collision only causes an early refresh, so a short digest is enough.
     pub(crate) fn key(&self, parts: &[&[u8]]) -> Key {
         let mut hash = DefaultHasher::new();
         (self.pid, &self.proc, parts).hash(&mut hash);
@@ -62,9 +59,9 @@ impl ProcMount {
     fn of_process() -> Option<Self> {
         use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
 
-        /// Of the root of proc(5), and of no folder on a disk.
+        /// The inode of the root of proc(5), which no folder on a disk has.
         const ROOT: u64 = 1;
-        /// `STATX_MNT_ID_UNIQUE`; an older kernel takes no notice of it.
+        /// `STATX_MNT_ID_UNIQUE`, which older kernels ignore.
         const UNIQUE_MOUNT: StatxFlags = StatxFlags::from_bits_retain(0x4000);
         let wanted = StatxFlags::INO | StatxFlags::CTIME | UNIQUE_MOUNT;
         let proc = statx(CWD, "/proc", AtFlags::empty(), wanted).ok()?;
@@ -87,11 +84,11 @@ pub(crate) fn moment() -> Moment {
     i64::try_from(since.as_millis()).unwrap_or(Moment::MAX)
 }
 
-/// Whether the process that has this pid now had it at that time. Where proc(5) shows another pid
-/// namespace than this process is in, nothing can be said of the pid, and it was not. Nor was it,
-/// as far as can be told, where the clock has been set forward since.
+/// Whether the process that has this pid now already had it at that time. False if proc(5) shows
+/// another pid namespace than this process's, because then the pid tells nothing, and possibly also
+/// if the clock was set forward in the meantime.
 pub(crate) fn was_there(pid: u32, at: Moment) -> bool {
-    /// How coarse a start time is, and when it was asked for.
+    /// The resolution of a start time, plus the time since it was read.
     const TOLERANCE: Moment = 30;
     let shows_us = || {
         let own = std::fs::read_link("/proc/self").ok()?;
@@ -101,16 +98,16 @@ pub(crate) fn was_there(pid: u32, at: Moment) -> bool {
         && shows_us() == Some(std::process::id())
 }
 
-/// For how many milliseconds a process has been there.
+/// For how many milliseconds a process has been running.
 #[cfg(target_os = "linux")]
 fn age(pid: u32) -> Option<Moment> {
-    /// Clock ticks have ten milliseconds: what sysconf(3) says is the same on all that this is
+    /// A clock tick is ten milliseconds: sysconf(3) returns the same on every platform that this is
     /// built for.
     const TICK: Moment = 10;
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
     let now = std::time::Duration::try_from(now).ok()?.as_millis();
     let now = Moment::try_from(now).ok()?;
-    // Field 22 of `proc_pid_stat(5)`: the name before it stands in brackets and may hold anything.
+    // Field 22 of `proc_pid_stat(5)`. The name before it is in brackets and may contain anything.
     let stat = of_proc(&format!("/proc/{pid}/stat"))?;
     let (_, after_name) = stat.rsplit_once(')')?;
     let started: Moment = after_name.split_whitespace().nth(19)?.parse().ok()?;
@@ -122,7 +119,7 @@ fn age(_pid: u32) -> Option<Moment> {
     None
 }
 
-/// A short file of proc(5), which is made whole for one read.
+/// A short file of proc(5), which one read returns completely.
 #[cfg(target_os = "linux")]
 fn of_proc(path: &str) -> Option<String> {
     use std::io::Read as _;

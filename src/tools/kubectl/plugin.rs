@@ -30,8 +30,7 @@ use crate::store::{self, AtHand, Place, RecordName, StoreError, Versioned};
 use crate::terminal::Terminal;
 use crate::wire::Protocol as _;
 
-/// Answers a request that was answered before, while its token is good, and before anybody has
-/// parsed the command line.
+/// Answers a remembered request while its token is valid, without parsing the command line.
 pub(crate) fn replay<'e>(env: &'e Env, words: &'e [OsString]) -> Option<Result<ExitCode, Error>> {
     protocol::info(env)?;
     let recalled = question(env, words).credential(Duration::ZERO, None)?;
@@ -74,8 +73,8 @@ pub(crate) fn run(env: &Env, args: &Arguments, words: &[OsString]) -> Result<Exi
     )
 }
 
-/// A request as a question that may have been answered before. What it came to is handed out if
-/// it is no repeat.
+/// The lookup of a request among the remembered ones. The token is returned unless the request is a
+/// repeat.
 fn question<'e>(env: &'e Env, words: &'e [OsString]) -> Recall<'e> {
     let asked = protocol::info(env).map(str::as_bytes);
     let entry = entry_word(words);
@@ -120,8 +119,8 @@ fn entry_word(words: &[OsString]) -> Option<&str> {
         .or_else(|| words.next())
 }
 
-/// What this parent was handed of a record, for all that it says now. A client that describes no
-/// cluster says with the exec entry which one it talks to.
+/// What this parent received from a record, for the same request. If a client doesn't describe its
+/// cluster, the exec entry identifies it.
 fn handouts(
     env: &Env,
     terminal: Terminal,
@@ -139,7 +138,7 @@ fn handouts(
     Handouts::open(env, terminal, record.as_str(), &request)
 }
 
-/// The credential; who was asked for it stays in `asked`, for a tab may be waiting.
+/// The credential. Keeps the account in `asked`, because its browser tab may still be waiting.
 fn credential<'p>(
     served: &Served<'p>,
     args: &Arguments,
@@ -149,7 +148,7 @@ fn credential<'p>(
 ) -> Result<Credential, ServeError> {
     let prepared = served.prepared;
     let opened = cluster::cluster_login(prepared, args, request.cluster.as_ref())?;
-    // Where nothing is kept, each run would sign in anew, and kubectl makes up to six.
+    // If nothing is saved, each run would sign in again, and kubectl makes up to six.
     if prepared.store.place()? == Place::None {
         return Err(StoreError::NotSaved.into());
     }
@@ -196,7 +195,7 @@ fn credential<'p>(
         Some(expires_at) => Some(reported(expires_at, now).ok_or_else(expired)?),
     };
     handouts.handed_out(turn, credential.generation, until);
-    // The command line, the request and the configuration decided it, and would again.
+    // The command line, the request and the configuration determined it, so it can be remembered.
     let is_whole_question = entry_word(words) == args.entry.as_deref();
     outcome.resolution = is_whole_question.then(|| Resolution {
         record: account.record().clone(),
@@ -236,7 +235,7 @@ fn account<'p>(
     })
 }
 
-/// Another token for a parent that comes back before its time, if there is one to be had.
+/// Another token for a parent that repeats a request before the expiry, if there is one.
 fn replaced(
     prepared: &Prepared<'_>,
     account: &Account<'_>,
@@ -275,7 +274,7 @@ fn replaced(
     }
 }
 
-/// Whether a sign-in failed that another process was at.
+/// Whether another process's sign-in failed.
 fn is_heard_from_another(error: &session::Error) -> bool {
     use session::Error as E;
     matches!(
@@ -284,22 +283,22 @@ fn is_heard_from_another(error: &session::Error) -> bool {
     )
 }
 
-/// A sign-in is needed, and this parent has had somebody asked before.
+/// The error if a sign-in is needed but one for this parent has already failed.
 fn not_again(error: session::Error) -> ServeError {
     let mut report = Error::from(error).report();
     report.causes.push(
-        "a sign-in that the same program asked for did not succeed, so it is not asked for again"
-            .to_owned(),
+        "a sign-in for the same program has already failed, so hallpass won't ask again".to_owned(),
     );
     ServeError::refused(Refusal::NotSignedIn(report))
 }
 
-/// How much before its end a token is said to expire: what is on its way must still be taken.
+/// How much earlier than its real expiry a token is reported to expire, so that requests in transit
+/// are still accepted.
 const EARLY: Duration = Duration::seconds(60);
 
-/// The expiry that kubectl is told, in whole seconds: a little early, and never in the past, for
-/// kubectl runs its plugin again for each request after it. `None` for a token that has expired:
-/// in the last second of its life, the expiry is rounded up.
+/// The expiry reported to kubectl, in whole seconds: a little early, but never in the past, because
+/// kubectl runs its plugin again for each request after that. `None` for an expired token. In the
+/// last second of a token's lifetime, the expiry is rounded up.
 fn reported(expires_at: OffsetDateTime, now: OffsetDateTime) -> Option<OffsetDateTime> {
     if expires_at <= now {
         return None;
@@ -316,8 +315,8 @@ fn reported(expires_at: OffsetDateTime, now: OffsetDateTime) -> Option<OffsetDat
 
 fn expired() -> ServeError {
     refusal(
-        "the token has expired already, by this machine's clock".to_owned(),
-        "check the clock with `date`; if it is right, the provider's tokens live too short"
+        "by this machine's clock, the token has already expired".to_owned(),
+        "check the clock with `date`; if it is right, the lifetime of the provider's tokens is too short"
             .to_owned(),
         Exit::Failed,
     )

@@ -62,7 +62,7 @@ fn set_up<'a>(env: &'a Env, flags: &Flags, args: &Arguments) -> Result<Plan<'a>,
     let mut notes = Vec::new();
     let hosts = hosts(&kubeconfig, &user, &mut notes)?;
 
-    // What an earlier run has added is made anew.
+    // What an earlier run added is created again.
     let elsewhere = blocks_of(&records, |data| {
         data.user == user && data.file != target.path
     });

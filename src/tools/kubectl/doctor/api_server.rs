@@ -113,7 +113,7 @@ pub(super) fn ask(
             return Verdict::Unknown;
         }
         Err(Unasked::Invalid(what)) => {
-            findings.off(&what, "check it with `kubectl config view --raw`");
+            findings.problem(&what, "check it with `kubectl config view --raw`");
             return Verdict::Unknown;
         }
     };
@@ -121,7 +121,7 @@ pub(super) fn ask(
     let response = match asked {
         Some(Ok(response)) => response,
         Some(Err(error)) => {
-            findings.off(
+            findings.problem(
                 &format!("the API server: {error}"),
                 "compare the cluster's entry with `kubectl cluster-info`",
             );
@@ -139,7 +139,7 @@ pub(super) fn ask(
     };
     match response.status {
         401 => {
-            findings.off(
+            findings.problem(
                 "the API server rejects the token (401)",
                 "compare the flags below with the API server's, and look for `Unable to \
                  authenticate the request` in its log; a server that has just started may not have \
@@ -158,9 +158,8 @@ pub(super) fn ask(
                         return Verdict::Rejects;
                     }
                 }
-                None => findings.well(
-                    "the API server accepts the token; it is too old to say who you are to it",
-                ),
+                None => findings
+                    .ok("the API server accepts the token; it is too old to say who you are to it"),
             }
             Verdict::Accepts
         }
@@ -220,7 +219,7 @@ fn check_clock(response: &Response, checks: &Checks<'_>, findings: &mut Findings
         return;
     };
     if (date - checks.now).abs() > CLOCK {
-        findings.off(
+        findings.problem(
             &format!(
                 "clock: the API server's is {}, this machine's {}",
                 moment(date),
@@ -229,7 +228,7 @@ fn check_clock(response: &Response, checks: &Checks<'_>, findings: &mut Findings
             "compare `date` with a clock that you trust, and correct the wrong one",
         );
     } else {
-        findings.well("clock: the API server's and this machine's agree");
+        findings.ok("clock: the API server's and this machine's agree");
     }
 }
 
@@ -247,14 +246,14 @@ fn check_forbidden(response: &Response, namespace: &str, findings: &mut Findings
             Verdict::Rejects
         }
         Some(user) => {
-            findings.off(
+            findings.problem(
                 &format!("the API server accepts the token, but {user} has no access (403)"),
                 &binding(user, namespace),
             );
             Verdict::Accepts
         }
         None => {
-            findings.off(
+            findings.problem(
                 "the API server answers 403, and doesn't say for which user",
                 "check whether a proxy in front of the API server answered; run `kubectl auth \
                  whoami -v=6`",
@@ -278,12 +277,12 @@ fn check_rules(server: &ApiServer<'_>, user: &UserInfo, namespace: &str, finding
     let mut rules = status.resource_rules.iter();
     let may_do_anything = rules.any(|rule| !rule.api_groups.iter().all(is_for_reviews));
     if may_do_anything {
-        findings.well(&format!(
+        findings.ok(&format!(
             "this user has permissions in the namespace {namespace}: `kubectl auth can-i --list` \
              shows them"
         ));
     } else if !status.incomplete {
-        findings.off(
+        findings.problem(
             &format!("this user has no permissions in the namespace {namespace} (403)"),
             &binding(&user.username, namespace),
         );

@@ -31,7 +31,7 @@ pub(super) fn check(env: &Env, user: &Value, setup: &str, findings: &mut Finding
     ]
     .contains(&version)
     {
-        findings.off(
+        findings.problem(
             &format!("the exec entry's apiVersion is {version:?}"),
             setup,
         );
@@ -51,7 +51,7 @@ pub(super) fn check(env: &Env, user: &Value, setup: &str, findings: &mut Finding
         .into_iter()
         .filter(|key| !matches!(user.get(key), None | Some(Value::Null)));
     for other in others {
-        findings.off(
+        findings.problem(
             &format!(
                 "the user has `{other}` beside its exec entry, and kubectl sends that instead"
             ),
@@ -61,9 +61,9 @@ pub(super) fn check(env: &Env, user: &Value, setup: &str, findings: &mut Finding
     let command = text("/exec/command");
     check_kuberc(env, command, setup, findings);
     if is_found(env, command) {
-        findings.well(&format!("the exec entry runs {command}"));
+        findings.ok(&format!("the exec entry runs {command}"));
     } else {
-        findings.off(
+        findings.problem(
             &format!("the exec entry runs {command}, which does not exist or is not on PATH"),
             setup,
         );
@@ -81,15 +81,15 @@ fn check_kuberc(env: &Env, command: &str, setup: &str, findings: &mut Findings) 
         return findings.note("kuberc has a plugin policy, which this kubectl doesn't support");
     }
     match rule {
-        Rule::Denied(why) => findings.off(
+        Rule::Denied(why) => findings.problem(
             &why,
             &format!("to allow it, set credentialPluginPolicy: Allowlist there, then run `{setup} --kuberc`"),
         ),
-        Rule::Unlisted(_) => findings.off(
+        Rule::Unlisted(_) => findings.problem(
             &format!("kuberc's allowlist does not contain {command}, so kubectl does not run it"),
             &format!("{setup} --kuberc"),
         ),
-        Rule::Listed(_) => findings.well("kuberc's allowlist contains it"),
+        Rule::Listed(_) => findings.ok("kuberc's allowlist contains it"),
         Rule::Unrestricted(_) | Rule::Unknown(_) => (),
     }
 }
@@ -130,14 +130,14 @@ pub(super) fn check_recorded(
     let recorded = exec.entry.as_deref();
     let recorded = recorded.map(|id| Entry::read(&prepared.store, id));
     match (exec.entry.is_some(), recorded.transpose()?.flatten()) {
-        (true, Some(entry)) => findings.well(&format!(
+        (true, Some(entry)) => findings.ok(&format!(
             "the exec entry is recorded for {} (provider {}, account {}), so clients that don't say \
              which cluster they talk to get a token too",
             entry.server,
             entry.provider,
             entry.account.as_deref().unwrap_or(DEFAULT_ACCOUNT)
         )),
-        (true, None) => findings.off(
+        (true, None) => findings.problem(
             "the exec entry's `--entry` is not recorded on this machine, so clients that don't say \
              which cluster they talk to get no token",
             setup,

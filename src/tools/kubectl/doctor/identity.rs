@@ -42,7 +42,7 @@ pub(super) struct UserInfo {
 
 /// The API server used no credential from the request.
 pub(super) fn ignored(findings: &mut Findings) {
-    findings.off(
+    findings.problem(
         &format!("the API server ignored the token: to it you are {ANONYMOUS}"),
         "set the flags below on the API server, and check that no proxy in front of it removes the \
          Authorization header",
@@ -62,7 +62,7 @@ pub(super) fn check(user: &UserInfo, read: &Unverified, findings: &mut Findings)
         Some((claim, prefix)) => format!(" (the prefix {prefix} and the token's {claim})"),
         None => String::new(),
     };
-    findings.well(&format!(
+    findings.ok(&format!(
         "the API server accepts the token: to it you are {username}{made_of}. A role binding must \
          name exactly this user"
     ));
@@ -80,7 +80,7 @@ fn check_groups(user: &UserInfo, read: &Unverified, findings: &mut Findings) {
         let prefix = prefix.map_or_else(String::new, |prefix| {
             format!(" (with the prefix {prefix}). A role binding must name them with it")
         });
-        findings.well(&format!(
+        findings.ok(&format!(
             "your groups to the API server: {}{prefix}",
             seen.join(", ")
         ));

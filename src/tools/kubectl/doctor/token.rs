@@ -43,7 +43,7 @@ impl Checks<'_> {
             return;
         };
         match self.account.live_metadata() {
-            Ok(_) => findings.well(&format!(
+            Ok(_) => findings.ok(&format!(
                 "the metadata of {issuer} can be fetched and names that issuer"
             )),
             Err(error) => findings.refused(&Error::from(error).report()),
@@ -63,7 +63,7 @@ impl Checks<'_> {
         let session = &kept.value;
         let kind = named(self.token);
         let Some(token) = session.tokens.token(self.token) else {
-            findings.off(
+            findings.problem(
                 &format!("the provider has returned no {kind}"),
                 &format!(
                     "add the scope `openid` (`scopes` in config.toml), then run `{}`",
@@ -83,7 +83,7 @@ impl Checks<'_> {
                 }
                 TokenKind::Id => "ask the provider's administrators",
             };
-            findings.off(
+            findings.problem(
                 &format!("the {kind} is not a JWT, which an API server requires"),
                 hint,
             );
@@ -105,7 +105,7 @@ impl Checks<'_> {
             if let session::Error::IdToken(fault) = &error
                 && fault.is_about_keys()
             {
-                findings.off(
+                findings.problem(
                     &format!("signature: {fault}, so an API server rejects the token"),
                     &format!("run `{}` to get a new token", self.login),
                 );
@@ -115,14 +115,14 @@ impl Checks<'_> {
             return;
         }
         if algorithm == DEFAULT_ALGORITHM {
-            findings.well("signed with RS256, by a key that the provider publishes now");
+            findings.ok("signed with RS256, by a key that the provider publishes now");
         } else if algorithm.starts_with("HS") || algorithm == "none" {
-            findings.off(
+            findings.problem(
                 &format!("signed with {algorithm}, which no API server accepts"),
                 "set the client's signing algorithm to RS256 at the provider",
             );
         } else {
-            findings.off(
+            findings.problem(
                 &format!(
                     "signed with {algorithm}: an API server accepts only RS256, unless its \
                      --oidc-signing-algs names {algorithm}"
@@ -134,17 +134,17 @@ impl Checks<'_> {
 
     fn check_issuer(&self, read: &Unverified, findings: &mut Findings) {
         let Some(found) = read.text("iss") else {
-            findings.off(
+            findings.problem(
                 "the token has no issuer (iss)",
                 "ask the provider's administrators",
             );
             return;
         };
         match &self.account.provider().issuer {
-            Some(issuer) if *issuer == found => findings.well(&format!(
+            Some(issuer) if *issuer == found => findings.ok(&format!(
                 "issuer: {found}; the API server's --oidc-issuer-url must be exactly the same"
             )),
-            Some(issuer) => findings.off(
+            Some(issuer) => findings.problem(
                 &format!("issuer: the token says {found}, the configuration {issuer}"),
                 "set `issuer` in config.toml to what the token says, if that is your provider",
             ),
@@ -158,7 +158,7 @@ impl Checks<'_> {
         let provider = self.account.provider();
         let client = provider.client_id.as_deref().unwrap_or_default();
         if audience.is_empty() {
-            findings.off(
+            findings.problem(
                 "the token has no audience (aud)",
                 "set `audience` or `resources` in config.toml to what the API server expects",
             );
@@ -167,7 +167,7 @@ impl Checks<'_> {
                 "audience: {shown}; the API server's --oidc-client-id must be one of them"
             ));
         } else if audience.iter().any(|one| one == client) {
-            findings.well(&format!(
+            findings.ok(&format!(
                 "audience: {shown}; the API server's --oidc-client-id must be {}",
                 if audience.len() == 1 {
                     "the same"
@@ -176,7 +176,7 @@ impl Checks<'_> {
                 }
             ));
         } else {
-            findings.off(
+            findings.problem(
                 &format!("audience: the token is for {shown}, and the client here is {client}"),
                 "correct `client_id` in config.toml",
             );
@@ -192,7 +192,7 @@ impl Checks<'_> {
         if let Some(issued_at) = read.instant("iat") {
             let apart = issued_at - obtained_at;
             if apart.abs() > CLOCK {
-                findings.off(
+                findings.problem(
                     &format!(
                         "clock: the provider made the token at {}, and it came at {} by this \
                          machine's clock, which is {} {}",
@@ -208,15 +208,15 @@ impl Checks<'_> {
                     "compare `date` with a clock that you trust, and set this machine's",
                 );
             } else {
-                findings.well("clock: the provider's and this machine's agree");
+                findings.ok("clock: the provider's and this machine's agree");
             }
         }
         match read.instant("exp") {
-            None => findings.off(
+            None => findings.problem(
                 "the token has no expiry (exp)",
                 "ask the provider's administrators",
             ),
-            Some(expires_at) if expires_at > self.now => findings.well(&format!(
+            Some(expires_at) if expires_at > self.now => findings.ok(&format!(
                 "expires in {}, at {}",
                 length(expires_at - self.now),
                 moment(expires_at)
@@ -226,7 +226,7 @@ impl Checks<'_> {
                 length(self.now - expires_at),
                 moment(expires_at)
             )),
-            Some(expires_at) => findings.off(
+            Some(expires_at) => findings.problem(
                 &format!(
                     "expired {} ago, at {}, and there is no refresh token",
                     length(self.now - expires_at),
@@ -261,7 +261,7 @@ fn check_person(read: &Unverified, findings: &mut Findings) {
         .get("_claim_names")
         .is_some_and(|names| names.get("groups").is_some())
     {
-        findings.off(
+        findings.problem(
             "groups: there are so many that the token only says where to ask for them",
             "let the provider send only the groups that are assigned to the application",
         );
@@ -271,6 +271,6 @@ fn check_person(read: &Unverified, findings: &mut Findings) {
              `groups`) or a setting at the provider brings them",
         );
     } else {
-        findings.well(&format!("groups: {}", groups.join(", ")));
+        findings.ok(&format!("groups: {}", groups.join(", ")));
     }
 }

@@ -215,7 +215,7 @@ impl Trial {
 
 impl Drop for Trial {
     fn drop(&mut self) {
-        // Nobody looks at it again.
+        // It is not read again.
         let _ = std::fs::remove_file(&self.0);
     }
 }

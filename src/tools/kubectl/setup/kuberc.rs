@@ -35,7 +35,7 @@ pub(crate) enum Rule {
     Denied(String),
     Listed(List),
     Unlisted(List),
-    /// Nobody here can tell; why.
+    /// It can't be determined, and why.
     Unknown(String),
 }
 
