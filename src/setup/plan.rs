@@ -41,6 +41,12 @@ pub(crate) type Check<'a> = Box<dyn Fn(&Documents) -> Result<(), Error> + 'a>;
 /// An action of the tool itself.
 type Action<'a> = Box<dyn FnOnce() -> Result<(), Error> + 'a>;
 
+/// What reverts the tool's own first action, if a file can't be written after it.
+pub(crate) type Revert<'a> = Box<dyn FnOnce() + 'a>;
+
+/// The tool's own first action.
+type First<'a> = Box<dyn FnOnce() -> Result<Revert<'a>, Error> + 'a>;
+
 /// The tool's own part of an undo, with [`Part::data`].
 type Forget<'a> = Box<dyn Fn(&Value) -> Result<(), Error> + 'a>;
 
@@ -62,7 +68,7 @@ pub(crate) struct Plan<'a> {
     pub(crate) command: String,
     pub(crate) check: Option<Check<'a>>,
     /// Runs under the locks before the first file is written.
-    pub(crate) first: Option<Action<'a>>,
+    pub(crate) first: Option<First<'a>>,
     /// Runs when all files are written.
     pub(crate) last: Option<Action<'a>>,
 }
@@ -317,7 +323,7 @@ struct Draft<'a> {
     warnings: Vec<String>,
     /// `None` for an undo.
     command: Option<String>,
-    first: Option<Action<'a>>,
+    first: Option<First<'a>>,
     last: Option<Action<'a>>,
 }
 
@@ -368,9 +374,7 @@ impl Draft<'_> {
             ..
         } = self;
         documents.check()?;
-        if let Some(first) = first {
-            first()?;
-        }
+        let revert = first.map(|first| first()).transpose()?;
         // Records come first, so that an interrupted set-up can be undone.
         let mut records_to_write = saved.iter().map(|(record, _)| record);
         let written = records_to_write.try_for_each(|record| records.write(record));
@@ -381,6 +385,9 @@ impl Draft<'_> {
                     Some(before) => drop(records.write(before)),
                     None => records.remove(record),
                 }
+            }
+            if let Some(revert) = revert {
+                revert();
             }
             return Err(error);
         }

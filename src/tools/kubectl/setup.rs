@@ -145,9 +145,9 @@ fn set_up<'a>(env: &'a Env, flags: &Flags, args: &Arguments) -> Result<Plan<'a>,
         check: Some(Box::new(move |documents| {
             kubeconfig_file::check(documents, &target.path, &[&user], Some(&entry))
         })),
-        first: Some(Box::new(move || match &recorded {
-            Some(recorded) => recorded.write(&store),
-            None => Ok(()),
+        first: Some(Box::new(move || match recorded {
+            Some(recorded) => recorded.write(store),
+            None => Ok(Box::new(|| ())),
         })),
         // Only then does no kubeconfig name the earlier ID any more.
         last: Some(Box::new(move || {

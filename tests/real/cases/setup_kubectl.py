@@ -105,6 +105,35 @@ def but_users(config):
     return {key: value for key, value in config.items() if key != "users"}
 
 
+@case(limit=240)
+def a_set_up_whose_write_fails_anywhere_changes_nothing(rig):
+    """All or nothing, with a client secret among the files: each write and each fsync fails in turn."""
+    args = ("--oidc-issuer-url=https://login.corp.example", "--oidc-client-id=kube", "--oidc-client-secret=s3cret")
+    person = Person(rig, args=args)
+    before = person.state()
+    failed = 0
+    for error, call in (("ENOSPC", "write"), ("EIO", "fsync")):
+        trace = rig.sandbox.root / "trace"
+        for when in range(1, 60):
+            inject = f"inject={call}:error={error}:when={when}"
+            strace = ("strace", "-qq", "-o", trace, "-e", f"trace={call}", "-e", inject)
+            result = rig.sandbox.hallpass("setup", "kubectl", "--from-kubelogin", before=strace)
+            if "(INJECTED)" not in trace.read_text(encoding="utf-8"):
+                result.ended(0)
+                person.setup("--undo").ended(0)
+                break
+            if result.code == 0:
+                # The message about it was lost, not a file.
+                person.setup("--undo").ended(0)
+            else:
+                failed += 1
+            left = {path: content for path, content in person.state().items() if before.get(path) != content}
+            assert not left and person.state().keys() == before.keys(), f"{error} at {call} {when}: {sorted(map(str, left))}"
+        else:
+            raise AssertionError(f"{call} never came to an end")
+    assert failed >= 6, failed
+
+
 @case
 def a_kubelogin_is_converted_as_kubectl_reads_it_and_every_other_byte_stays(rig):
     for suite in (NEW, OLD):

@@ -1,11 +1,14 @@
 //! The exec entry that a set-up records in the store, for clients that don't say which cluster they
 //! talk to.
 
+use std::rc::Rc;
+
 use super::super::entry::Entry;
 use super::super::kubeconfig::Kubeconfig;
 use crate::error::Error;
 use crate::report::printable;
 use crate::setup::host::Host;
+use crate::setup::plan::Revert;
 use crate::store::Store;
 
 /// Returns the server that clients need not describe: the only one that the user's contexts lead
@@ -72,11 +75,20 @@ impl Recorded {
         }))
     }
 
-    /// Records a new one.
-    pub(crate) fn write(&self, store: &Store) -> Result<(), Error> {
-        if self.is_new {
-            self.entry.write(store, &self.id)?;
+    /// Records a new one. Returns what removes it, if the set-up fails later.
+    pub(crate) fn write(self, store: Rc<Store>) -> Result<Revert<'static>, Error> {
+        let Self { id, entry, is_new } = self;
+        if !is_new {
+            return Ok(Box::new(|| ()));
         }
-        Ok(())
+        let written = entry.write(&store, &id);
+        // The error that leads to this is the one to report.
+        let revert = move || drop(Entry::remove(&store, &id));
+        if let Err(error) = written {
+            // Only its folder may have failed to sync.
+            revert();
+            return Err(error.into());
+        }
+        Ok(Box::new(revert))
     }
 }
