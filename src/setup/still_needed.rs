@@ -2,7 +2,7 @@
 
 use super::binding::{provider_section, toml_text};
 use super::plan::Check;
-use crate::config::{Flags, UserFile};
+use crate::config::{ConfigError, Flags, UserFile};
 use crate::env::Env;
 use crate::error::Error;
 use crate::provider::Config;
@@ -11,7 +11,7 @@ use crate::provider::Config;
 const ANY: &str = "hallpass setup ";
 
 /// Checks the user's file as it would be after the undo. [`Error::StillNeeded`] if another entry names
-/// a provider that would be removed.
+/// a provider that would be removed, or whose registration would be.
 pub(crate) fn check<'a>(env: &'a Env, flags: &'a Flags, file: UserFile) -> Check<'a> {
     Box::new(move |documents| {
         let after = documents.after(file.path());
@@ -23,9 +23,6 @@ pub(crate) fn check<'a>(env: &'a Env, flags: &'a Flags, file: UserFile) -> Check
 }
 
 fn check_text(env: &Env, flags: &Flags, edited: &UserFile) -> Result<(), Error> {
-    let Err(cause) = Config::load_edited(env, flags, edited) else {
-        return Ok(());
-    };
     let mut whole = UserFile::read(env)?;
     let remaining = edited.titles(ANY);
     let mut gone = Vec::new();
@@ -38,6 +35,13 @@ fn check_text(env: &Env, flags: &Flags, edited: &UserFile) -> Result<(), Error> 
             gone.extend(provider_section(&block).map(|(name, _)| name));
         }
     }
+    let cause = match Config::load_edited(env, flags, edited) {
+        Err(cause) => cause,
+        Ok(config) => match without_registration(&config, &gone) {
+            Some(cause) => cause,
+            None => return Ok(()),
+        },
+    };
     let mut undo = Vec::new();
     for (title, block) in others {
         let needs = |name: &String| {
@@ -52,6 +56,19 @@ fn check_text(env: &Env, flags: &Flags, edited: &UserFile) -> Result<(), Error> 
     Err(Error::StillNeeded {
         cause: Box::new(cause),
         undo,
+    })
+}
+
+/// Why an entry's provider could no longer sign in. Without its section, a name such as `github` is
+/// the preset's, which may have no client ID.
+fn without_registration(config: &Config, gone: &[String]) -> Option<ConfigError> {
+    let needed = config.providers_with_resources();
+    let mut needed = gone.iter().filter(|name| needed.contains(&***name));
+    needed.find_map(|name| {
+        let provider = config.provider(name);
+        provider
+            .and_then(|provider| provider.client_id().map(drop))
+            .err()
     })
 }
 

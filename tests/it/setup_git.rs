@@ -393,6 +393,23 @@ fn undo_refuses_to_remove_a_provider_that_is_still_used() {
     }
 }
 
+/// Without its section, the name is the preset's, which has no client ID.
+#[test]
+fn undo_refuses_to_remove_a_presets_registration_that_is_still_used() {
+    let mut desk = Desk::new();
+    let config = desk.config_path();
+    desk.setup(&["--host", "github.com", "--client-id", "x"])
+        .succeeds();
+    let text = fs::read_to_string(&config).unwrap()
+        + "\n[[resources]]\nmatch = \"https://ghcr.io\"\nprovider = \"github\"\n";
+    fs::write(&config, &text).unwrap();
+    desk.setup(&["--undo"]).fails_saying(
+        2,
+        &["provider `github` has no client_id", "nothing was changed"],
+    );
+    assert_eq!(fs::read_to_string(&config).unwrap(), text);
+}
+
 // --- in what order git asks ---
 
 /// A helper that tells that it was asked, and answers nothing.
