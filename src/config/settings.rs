@@ -240,7 +240,7 @@ impl SettingsLayer {
         }
     }
 
-    pub(crate) fn settle(self) -> Settings {
+    pub(crate) fn with_defaults(self) -> Settings {
         let Self {
             store,
             browser,
@@ -274,7 +274,7 @@ impl SettingsLayer {
 
 impl Default for Settings {
     fn default() -> Self {
-        SettingsLayer::default().settle()
+        SettingsLayer::default().with_defaults()
     }
 }
 
@@ -451,7 +451,7 @@ mod tests {
                 Vec::<&str>::new(),
                 [("HALLPASS_KERNEL_KEYRING_TIMEOUT", value)],
             );
-            let settings = SettingsLayer::of_env(&env).unwrap().settle();
+            let settings = SettingsLayer::of_env(&env).unwrap().with_defaults();
             assert_eq!(settings.kernel_cache, expected, "{value}");
         }
     }

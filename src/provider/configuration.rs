@@ -75,7 +75,7 @@ impl Config {
         let settings = SettingsLayer::of_flags(flags)
             .over(SettingsLayer::of_env(env)?)
             .over(settings)
-            .settle();
+            .with_defaults();
         let resources = resources
             .into_iter()
             .map(|entry| entry.checked(&providers))

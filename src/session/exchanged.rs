@@ -97,8 +97,8 @@ impl Account<'_> {
         {
             return Ok(old.value.clone());
         }
-        let made = match self.made(exchange, registry, &session.value) {
-            Ok(made) => made,
+        let exchanged = match self.exchange(exchange, registry, &session.value) {
+            Ok(exchanged) => exchanged,
             // The error says nothing about the old credential.
             Err(error) if !matches!(error, ExchangeError::Refused { .. }) => {
                 let valid = old.filter(|old| old.value.is_fresh(Duration::ZERO, now));
@@ -110,8 +110,8 @@ impl Account<'_> {
             username,
             secret,
             expires_at,
-        } = made;
-        let made = RegistryCredential {
+        } = exchanged;
+        let credential = RegistryCredential {
             session: self.record().as_str().to_owned(),
             person: session.value.person.clone(),
             username,
@@ -119,10 +119,10 @@ impl Account<'_> {
             obtained_at: now,
             expires_at: expires_at.or(session.value.tokens.expires_at(token_for(exchange))),
         };
-        let room = RESERVED.max(6 * made.secret.expose().len());
+        let room = RESERVED.max(6 * credential.secret.expose().len());
         let committed = store
             .reserve(&name, room)
-            .and_then(|reservation| reservation.commit(&made, generation));
+            .and_then(|reservation| reservation.commit(&credential, generation));
         if let Err(error) = committed {
             self.context.terminal.warn(&format!(
                 "the registry's credential is valid, but could not be stored: {error}"
@@ -137,7 +137,7 @@ impl Account<'_> {
             });
         }
         drop(lock);
-        Ok(made)
+        Ok(credential)
     }
 
     /// Removes the registry's credential, so the next request exchanges again.
@@ -166,7 +166,7 @@ impl Account<'_> {
         Ok(stored.is_some_and(|stored| stored.value.secret == *secret))
     }
 
-    fn made(
+    fn exchange(
         &self,
         exchange: RegistryExchange,
         registry: &Url,

@@ -69,13 +69,13 @@ pub(crate) fn run(env: &Env, args: &Arguments) -> Result<Findings, Error> {
     let file = UserFile::read(env)?;
     let is_for_all = docker.text_at(&["credsStore"]) == Some(HELPER);
     let registries = registries(&prepared, args, &docker, &file, is_for_all)?;
-    let again = registries.again(is_for_all);
+    let retry = registries.retry_command(is_for_all);
     let program = PROGRAM_NAME;
     match link::find(env, program)? {
         Place::There(_) => findings.ok(&format!("{program} is on PATH and is this program")),
         Place::At(_) => findings.problem(
             &format!("{program} is not on PATH, so no client can find it"),
-            &again,
+            &retry,
         ),
         Place::Behind(path) => {
             let word = quoted(&path.to_string_lossy());
@@ -100,7 +100,7 @@ pub(crate) fn run(env: &Env, args: &Arguments) -> Result<Findings, Error> {
         let file = &docker.shown;
         findings.ok(&format!("{file} names hallpass for every registry"));
     } else if registries.hosts.is_empty() {
-        findings.problem("no registry is set up", &again);
+        findings.problem("no registry is set up", &retry);
     }
     for name in &registries.not_asked_for {
         findings.note(&format!(
@@ -220,7 +220,7 @@ impl Registries {
     }
 
     /// The command that sets all of them up.
-    fn again(&self, is_for_all: bool) -> String {
+    fn retry_command(&self, is_for_all: bool) -> String {
         let mut line = "hallpass setup docker".to_owned();
         if is_for_all {
             line.push_str(" --default");

@@ -103,7 +103,7 @@ impl<'p> Resolver<'_, 'p> {
         let opened = match (&request.account, &target.url) {
             // The account that the previous reply of this command named.
             (Some(account), Some(url)) if self.is_known(&first, url, account)? => {
-                self.opened(first, url, account.clone())?
+                self.matched_account(first, url, account.clone())?
             }
             // The refused token was this account's: another account's must not replace it.
             (Some(account), Some(_)) if request.want.refused.is_some() => {
@@ -197,7 +197,7 @@ impl<'p> Resolver<'_, 'p> {
             return Ok(Reply::Done);
         };
         for account in self.tool.signed_in(&first.provider)? {
-            refuse(&self.opened(first.clone(), url, account)?)?;
+            refuse(&self.matched_account(first.clone(), url, account)?)?;
         }
         Ok(Reply::Done)
     }
@@ -274,14 +274,14 @@ impl<'p> Resolver<'_, 'p> {
         if let Some(username) = username
             && let Some(account) = self.named(&first, &accounts, username)?
         {
-            return Ok(self.opened(first, url, account)?.into());
+            return Ok(self.matched_account(first, url, account)?.into());
         }
         let has_choice = self.tool.prepared.config.accounts(url, NAME).len() > 1;
         let asks_repository = has_choice || self.repository.may_name_an_account();
         let named = asks_repository.then(|| self.repository.config().account.clone());
         if let Some(wanted) = named.flatten() {
             if let Some(account) = self.named(&first, &accounts, &wanted)? {
-                return Ok(self.opened(first, url, account)?.into());
+                return Ok(self.matched_account(first, url, account)?.into());
             }
             let folder = self.repository.folder();
             let folder = folder.as_deref();
@@ -329,7 +329,7 @@ impl<'p> Resolver<'_, 'p> {
             || self.repository.may_name_an_account()
     }
 
-    fn opened(
+    fn matched_account(
         &self,
         first: Match,
         url: &Url,

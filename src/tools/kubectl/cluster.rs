@@ -129,7 +129,7 @@ pub(crate) fn cluster_login(
 }
 
 /// Finds the provider and the account for a check.
-pub(crate) fn opened(
+pub(crate) fn checked_login(
     prepared: &Prepared<'_>,
     args: &KubectlArgs,
     cluster: Option<&Cluster>,

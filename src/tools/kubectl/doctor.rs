@@ -19,7 +19,7 @@ use serde_json::Value;
 
 use super::arguments as plugin;
 use super::caller::not_for_exec_entries;
-use super::cluster::opened;
+use super::cluster::checked_login;
 use super::kubeconfig::{self, Kubeconfig};
 use crate::arguments::{Asking, Common, doctor_epilogue, parsed};
 use crate::config::Interactive;
@@ -168,7 +168,7 @@ fn check_answer(
     };
     let prepared = Prepared::new(env, &common, Some(&asking))?;
     exec_entry::check_recorded(&prepared, exec, setup, findings)?;
-    let chosen = match opened(&prepared, exec, described) {
+    let chosen = match checked_login(&prepared, exec, described) {
         Ok(login) => login,
         Err(report) => {
             findings.refused(&report);

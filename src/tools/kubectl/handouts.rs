@@ -233,7 +233,7 @@ impl Handouts {
             generation,
             state,
         };
-        let kept = kept(Entry::is_alive);
+        let kept = notes_to_keep(Entry::is_alive);
         if let Err(error) = known.journal.append(&entry.note(), kept) {
             self.terminal.explain(1, || {
                 format!("could not record which token was given to the client: {error}")
@@ -261,7 +261,7 @@ fn turn(last: &Entry, now: OffsetDateTime) -> Turn {
 
 /// The notes to keep: the latest of each key whose parent is still running. The notes are in
 /// reverse order.
-fn kept(is_alive: impl Fn(&Entry) -> bool) -> impl FnMut(&Note) -> bool {
+fn notes_to_keep(is_alive: impl Fn(&Entry) -> bool) -> impl FnMut(&Note) -> bool {
     let mut seen = std::collections::BTreeSet::new();
     move |note| Entry::of(note).is_some_and(|entry| seen.insert(entry.key) && is_alive(&entry))
 }
@@ -359,7 +359,7 @@ mod tests {
             pid,
             ..entry(State::HandedOut, 5)
         };
-        let mut kept = kept(|entry| entry.pid == 1);
+        let mut kept = notes_to_keep(|entry| entry.pid == 1);
         for (note, expected) in [
             (of(KEY, 1).note(), true),
             ([0; NOTE_LEN], false),
