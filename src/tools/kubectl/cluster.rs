@@ -331,8 +331,7 @@ fn is_known(
     }
     Err(refusal(
         format!(
-            "the cluster's extension names the account {account} at {}, and nobody has signed in \
-             to it",
+            "the cluster's extension names the account {account} at {}, which is not signed in",
             chosen.provider.name
         ),
         format!("run `{}`", chosen.login.this),
@@ -413,7 +412,7 @@ impl<'c> Server<'c> {
         let leaves = url.scheme() == "http" && cluster.proxy_url.is_some();
         if leaves || !realm.is_confidential() {
             return Err(refusal(
-                format!("{shown} is plain http: nobody but this machine itself is answered so"),
+                format!("{shown} uses plain http, which hallpass accepts only on this machine"),
                 "give the cluster an https:// server".to_owned(),
                 Exit::Failed,
             ));
