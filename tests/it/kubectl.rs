@@ -316,7 +316,7 @@ fn a_clock_that_is_ahead_is_named() {
     scene.sandbox.set("HALLPASS_TEST_CLOCK", "330");
     Parent::new(&scene)
         .asks(&scene)
-        .fails_saying(1, &["expired already", "`date`"]);
+        .fails_saying(1, &["already expired", "`date`"]);
 }
 
 #[test]
@@ -538,7 +538,7 @@ fn five_tries_of_one_command_open_one_tab_and_so_does_a_night_of_polling() {
     for _ in 0..4 {
         editor
             .asks(&scene)
-            .fails_saying(3, &["not asked for again", "hallpass login corp"]);
+            .fails_saying(3, &["already failed", "hallpass login corp"]);
     }
     for _ in 0..20 {
         scene.advance(1000);
