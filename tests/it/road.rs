@@ -116,7 +116,12 @@ fn travel(
         Trouble::Answer(bytes) => {
             let _ = client.read(&mut [0; 8192])?;
             client.write_all(bytes)?;
-            return client.shutdown(Shutdown::Write);
+            client.shutdown(Shutdown::Write)?;
+            // Closing with a part of the request unread would reset the connection, and the client
+            // might lose the answer.
+            client.set_read_timeout(Some(Duration::from_secs(5)))?;
+            let _ = std::io::copy(&mut client, &mut std::io::sink());
+            return Ok(());
         }
         Trouble::None | Trouble::CutAfter(_) | Trouble::Garble | Trouble::Drip(_) => (),
     }
