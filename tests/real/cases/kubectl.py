@@ -299,7 +299,7 @@ def without_a_browser_and_a_terminal_one_line_says_what_to_run(rig):
     failed.said("hallpass login corp", "neither a browser nor a terminal")
     rig.sandbox.browser()
     failed = desk.ran(HALLPASS_INTERACTIVE="never")
-    failed.said("hallpass login corp", "ruled out")
+    failed.said("hallpass login corp", "prompting is disabled")
     assert rig.sandbox.tabs() == []
 
 
