@@ -691,7 +691,7 @@ fn the_user_name_chooses_the_account() {
         ("username=BOB\n", 1),
         ("username=Bob@People.example\n", 1),
         ("username=HOME\n", 1),
-        // Nobody's name.
+        // A name that belongs to no account.
         ("username=git\n", 0),
         ("username=Git\n", 0),
         ("username=side\n", 2),

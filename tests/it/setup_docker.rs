@@ -776,7 +776,7 @@ fn a_docker_folder_that_root_owns_is_explained() {
     let desk = Desk::new();
     desk.write_docker_file("{}");
     for folder in desk.sandbox.root().ancestors() {
-        // Others may pass through the folders of the tests, whose names nobody can guess.
+        // Others may pass through the folders of the tests, whose names are random.
         let mode = fs::metadata(folder).unwrap().permissions().mode();
         if mode & 0o1 == 0 {
             fs::set_permissions(folder, fs::Permissions::from_mode(mode | 0o11)).unwrap();

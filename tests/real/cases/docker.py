@@ -461,7 +461,7 @@ def podman_remote_asks_every_helper_and_an_unrelated_build_succeeds(rig):
         for login in ("hallpass login corp`", "hallpass login corp --account other`"):
             assert login in desk.said, desk.said
         assert desk.tabs() == 0
-    # A sign-in that nobody completes is the last one of the command.
+    # If a sign-in is not completed, the command starts no other one.
     desk.run(*build, BROWSER="true", HALLPASS_SIGN_IN_TIMEOUT="2")
     assert "timed out" in desk.said and "was not completed" in desk.said, desk.said
 
