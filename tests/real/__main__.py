@@ -1,7 +1,9 @@
 """Runs the cases, two at a time, and prints the result of each.
 
-    python3 tests/real HALLPASS [WORD…]     only cases whose module or name has one of the words
+    python3 tests/real HALLPASS [--full] [WORD…]  only cases whose module or name has one of the words
     python3 tests/real --list
+
+`--full` includes the cases that need something that takes minutes to obtain.
 
 `tests/run` installs what is missing, builds the program and comes here.
 """
@@ -21,6 +23,8 @@ sys.path.insert(0, str(HERE))
 import rig  # noqa: E402
 import sandbox  # noqa: E402
 
+FULL = "--full"
+
 
 def main(arguments):
     # A shell ignores SIGINT and SIGQUIT in what it runs in the background, and nohup SIGHUP. The
@@ -31,12 +35,14 @@ def main(arguments):
     for module in sorted(path.stem for path in (HERE / "cases").glob("*.py")):
         importlib.import_module(f"cases.{module}")
     if arguments[:1] == ["--list"]:
-        print("\n".join(title(function) for function in rig.CASES))
+        print("\n".join(title(f) + (" (--full)" if f.full else "") for f in rig.CASES))
         return 0
-    program, words = pathlib.Path(arguments[0]).resolve(), arguments[1:]
-    chosen = [f for f in rig.CASES if not words or any(word in title(f) for word in words)]
+    program, words = pathlib.Path(arguments[0]).resolve(), [word for word in arguments[1:] if word != FULL]
+    named = [f for f in rig.CASES if not words or any(word in title(f) for word in words)]
+    chosen = [f for f in named if FULL in arguments or not f.full]
+    left_out = f"{len(named) - len(chosen)} left out, which run with {FULL}" if len(named) > len(chosen) else ""
     if not chosen:
-        print(f"no case has {' or '.join(words)} in its name", file=sys.stderr)
+        print(left_out or f"no case has {' or '.join(words)} in its name", file=sys.stderr)
         return 2
 
     # Many cases mostly wait, so two at a time take little more than half as long. Cases that start
@@ -57,6 +63,8 @@ def main(arguments):
         print(f"blocked: {len(blocked)}")
         for reason in blocked:
             print(f"  blocked: {reason}")
+    if left_out:
+        print(left_out)
     count = [outcome for outcome, _, _ in outcomes].count
     print(f"{count('passed')} passed, {count('FAILED')} failed")
     return 1 if count("FAILED") else 0

@@ -16,15 +16,17 @@ CASES = []
 SECONDS_A_CASE = 150
 
 
-def case(function=None, *, limit=SECONDS_A_CASE, alone=False):
+def case(function=None, *, limit=SECONDS_A_CASE, alone=False, full=False):
     """Marks a function as a case. Its name is the sentence that it shows.
 
     `alone`: no other case may run at the same time.
+    `full`: needs something that takes minutes to obtain, so it runs only with `--full`.
     """
 
     def mark(function):
         function.limit = limit
         function.alone = alone
+        function.full = full
         CASES.append(function)
         return function
 
