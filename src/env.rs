@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_asked_for_is_noted_once_whether_or_not_it_is_set() {
+    fn each_variable_read_is_recorded_once_whether_or_not_it_is_set() {
         let env = Env::new(Vec::<&str>::new(), [("A", "1"), ("B", "2"), ("C", "")]);
         assert_eq!(env.var("A"), Some("1"));
         assert_eq!(env.var("A"), Some("1"));

@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn signals_are_blocked_until_they_are_released_and_in_threads_for_good() {
+    fn signals_are_blocked_until_released_and_permanently_in_threads() {
         for signal in [
             Signal::SIGINT,
             Signal::SIGTERM,

@@ -6,7 +6,7 @@ const HOST: &str = "         0          0 4294967295\n";
 const PODMAN: &str = "         0       1234          1\n         1     100000      65536\n";
 
 #[test]
-fn a_map_tells_a_namespace_and_the_uid_outside() {
+fn a_uid_map_reveals_a_namespace_and_the_uid_outside() {
     for (map, identity, inside, outside) in [
         (HOST, true, 1000, Some(1000)),
         (PODMAN, false, 0, Some(1234)),

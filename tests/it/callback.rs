@@ -238,7 +238,7 @@ fn an_issuer_that_is_missing_although_it_was_promised_is_refused() {
 }
 
 #[test]
-fn an_issuer_that_nobody_promised_may_be_missing_but_not_wrong() {
+fn an_unannounced_issuer_may_be_missing_but_not_wrong() {
     let scene = Scene::new();
     let silent = json!({ "authorization_response_iss_parameter_supported": null });
     scene.provider.behave(|b| {
@@ -254,7 +254,7 @@ fn an_issuer_that_nobody_promised_may_be_missing_but_not_wrong() {
 }
 
 #[test]
-fn what_is_no_callback_is_refused_and_the_login_stays_pending() {
+fn other_requests_are_refused_and_the_sign_in_stays_pending() {
     let pending = Pending::new();
     let uri = pending.redirect_uri();
     let genuine = pending.genuine();
@@ -287,7 +287,7 @@ fn what_is_no_callback_is_refused_and_the_login_stays_pending() {
 }
 
 #[test]
-fn what_is_no_http_is_dropped_and_the_login_stays_pending() {
+fn anything_but_http_is_dropped_and_the_sign_in_stays_pending() {
     let pending = Pending::new();
     let uri = pending.redirect_uri();
     for bytes in [
@@ -412,7 +412,7 @@ fn the_result_page_is_served_once_and_then_the_port_is_closed() {
 }
 
 #[test]
-fn the_tool_has_its_token_even_if_nobody_fetches_the_page() {
+fn the_tool_gets_its_token_even_if_the_page_is_never_fetched() {
     let pending = Pending::new();
     let uri = pending.redirect_uri();
     assert_eq!(wire::get(&pending.genuine()).unwrap().status, 303);
@@ -574,7 +574,7 @@ fn a_fixed_port_of_localhost_that_is_taken_in_one_family_is_taken() {
 }
 
 #[test]
-fn the_ipv6_loopback_address_can_be_asked_for() {
+fn the_ipv6_loopback_address_can_be_configured() {
     if !has_ipv6() {
         return; // A machine without it has nothing to test here.
     }

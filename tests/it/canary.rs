@@ -277,7 +277,7 @@ fn the_page_and_the_addresses_that_the_browser_keeps_hold_no_code() {
 /// `ps` shows arguments to everybody, and some systems the environment.
 #[cfg(target_os = "linux")]
 #[test]
-fn no_child_is_handed_a_secret() {
+fn no_child_process_receives_a_secret() {
     let mut scene = verbose();
     scene.sandbox.browser_will("linger");
     let running = scene.start(&[]);

@@ -232,7 +232,7 @@ fn a_reader_who_goes_away_is_no_crash() {
 // --- login ---
 
 #[test]
-fn login_signs_in_anew_whatever_is_kept() {
+fn login_signs_in_again_whatever_is_cached() {
     let (scene, old) = Scene::signed_in();
     let outcome = scene.login(&[]);
     outcome.succeeds();
@@ -246,7 +246,7 @@ fn login_signs_in_anew_whatever_is_kept() {
 }
 
 #[test]
-fn login_where_nobody_may_be_asked_is_exit_code_3() {
+fn login_without_prompting_exits_with_3() {
     let scene = Scene::new();
     scene.login(NEVER).fails_with(3);
     assert_eq!(scene.sandbox.opened().len(), 0);
@@ -264,7 +264,7 @@ fn login_for_an_account_leaves_the_others_alone() {
 // --- help ---
 
 #[test]
-fn each_command_says_what_it_is_about_wherever_it_is_asked() {
+fn every_command_describes_itself_in_each_form_of_help() {
     let sandbox = Sandbox::new();
     let help = |words: &[&str]| {
         let outcome = sandbox.run(words);
@@ -296,7 +296,7 @@ fn each_command_says_what_it_is_about_wherever_it_is_asked() {
 // --- logout ---
 
 #[test]
-fn logout_of_all_removes_what_tools_handed_over_and_of_one_does_not() {
+fn logout_all_removes_stored_credentials_and_logout_of_one_does_not() {
     let scene = Scene::new();
     scene.get_token(&[]).succeeds();
     let host = "protocol=https\nhost=else.example\n";

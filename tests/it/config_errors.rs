@@ -97,7 +97,7 @@ fn a_secret_in_the_configuration_is_refused_and_not_quoted() {
 }
 
 #[test]
-fn what_is_missing_is_said_with_what_to_write() {
+fn a_missing_setting_is_named_with_the_line_to_write() {
     get_token("[providers.corp]\nclient_id = \"x\"").fails_saying(2, &["corp", "issuer"]);
     get_token("[providers.corp]\nissuer = \"https://a.example\"")
         .fails_saying(2, &["corp", "client_id"]);
@@ -114,7 +114,7 @@ fn a_preset_without_a_client_id_says_where_to_register() {
 }
 
 #[test]
-fn an_issuer_without_tls_is_refused_before_anybody_is_asked() {
+fn an_issuer_without_tls_is_refused_before_the_sign_in() {
     let text = "[providers.corp]\nissuer = \"http://idp.example\"\nclient_id = \"x\"\n";
     get_token(text).fails_saying(2, &["config.toml:2", "issuer", "https"]);
 }

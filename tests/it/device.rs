@@ -113,7 +113,7 @@ fn a_code_that_lives_shorter_than_the_person_needs_is_given_up() {
 }
 
 #[test]
-fn an_error_that_nobody_knows_ends_it() {
+fn an_unknown_error_ends_the_device_flow() {
     let scene = Scene::new();
     scene
         .provider
@@ -142,7 +142,7 @@ fn polls_keep_the_interval_that_the_provider_names() {
 }
 
 #[test]
-fn without_an_interval_it_is_five_seconds() {
+fn the_default_polling_interval_is_five_seconds() {
     let scene = Scene::new();
     let silent = json!({ "interval": null });
     scene.provider.behave(|b| b.device_response = patch(silent));
@@ -168,7 +168,7 @@ fn an_interval_of_nothing_is_no_reason_to_race() {
 }
 
 #[test]
-fn slow_down_adds_five_seconds_for_good() {
+fn slow_down_adds_five_seconds_permanently() {
     let scene = Scene::new();
     scene
         .provider
@@ -182,7 +182,7 @@ fn slow_down_adds_five_seconds_for_good() {
 }
 
 #[test]
-fn a_poll_that_fails_on_the_way_is_made_again_more_slowly() {
+fn a_poll_that_fails_on_the_network_is_repeated_more_slowly() {
     let scene = Scene::new();
     scene
         .provider
@@ -240,7 +240,7 @@ fn googles_name_for_the_verification_uri_is_known() {
 }
 
 #[test]
-fn who_declined_a_device_is_not_asked_again_for_a_while() {
+fn a_declined_device_sign_in_is_not_offered_again_for_a_while() {
     let scene = Scene::new();
     let running = started(&scene);
     scene.provider.decline_devices();

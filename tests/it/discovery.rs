@@ -37,7 +37,7 @@ fn either_of_the_well_known_documents_is_enough() {
 }
 
 #[test]
-fn the_documents_are_kept_for_their_lifetime() {
+fn metadata_is_cached_for_its_lifetime() {
     let mut scene = Scene::new();
     let asked = |scene: &Scene| {
         scene.provider.count(Endpoint::OpenidConfiguration)
@@ -67,7 +67,7 @@ fn html_with_status_200_is_no_metadata() {
 }
 
 #[test]
-fn the_issuer_in_the_document_is_identical_to_the_one_asked_for() {
+fn the_issuer_in_the_metadata_equals_the_configured_one() {
     let scene = Scene::new();
     let issuer = scene.provider.issuer();
     for (other, shown) in [
@@ -322,7 +322,7 @@ fn loopback_is_never_reached_through_a_proxy() {
 }
 
 #[test]
-fn a_certificate_that_is_not_trusted_is_an_error_of_its_own() {
+fn an_untrusted_certificate_has_its_own_error() {
     let scene = Scene::with(Provider::start_tls());
     let outcome = scene.get_token(&[]);
     outcome.fails_saying(1, &["certificate", "ca_file"]);

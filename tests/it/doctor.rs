@@ -232,7 +232,7 @@ fn what_the_api_server_says_is_told() {
 }
 
 #[test]
-fn what_is_off_with_the_token_is_named() {
+fn doctor_names_what_is_wrong_with_the_token() {
     let nothing: fn(&Scene) = |_| ();
     let es256: fn(&Scene) = |scene| {
         scene
@@ -276,7 +276,7 @@ fn what_is_off_with_the_token_is_named() {
 }
 
 #[test]
-fn an_expired_token_is_off_only_where_it_cannot_be_refreshed() {
+fn an_expired_token_is_a_problem_only_if_it_cannot_be_refreshed() {
     let mut one = scene(SERVER, &our_entry(&[]));
     one.get_token(&[]).succeeds();
     one.advance(4000);
@@ -299,7 +299,7 @@ fn an_expired_token_is_off_only_where_it_cannot_be_refreshed() {
 }
 
 #[test]
-fn what_is_off_with_the_kubeconfig_is_named() {
+fn doctor_names_what_is_wrong_with_the_kubeconfig() {
     let mut beside = our_entry(&[]);
     beside["token"] = json!("hush");
     let mut gone = our_entry(&[]);
@@ -382,7 +382,7 @@ fn a_server_that_the_provider_does_not_open_and_a_person_not_signed_in_are_named
 }
 
 #[test]
-fn a_provider_that_is_away_is_off_and_the_rest_is_looked_at() {
+fn an_unreachable_provider_is_a_problem_and_the_other_checks_still_run() {
     let scene = scene(SERVER, &our_entry(&[]));
     scene.get_token(&[]).succeeds();
     fs::remove_dir_all(scene.sandbox.data_dir().join("metadata")).unwrap();
@@ -484,7 +484,7 @@ fn a_403_is_a_problem_and_names_the_user_that_the_server_names() {
 }
 
 #[test]
-fn an_api_server_without_subject_reviews_is_asked_for_its_versions() {
+fn without_subject_reviews_the_api_server_is_asked_for_its_versions() {
     for (status, code, words) in [
         (
             200,

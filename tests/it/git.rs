@@ -1430,7 +1430,7 @@ fn imap_needs_its_own_scheme_for_tls() {
 }
 
 #[test]
-fn a_mail_server_is_none_of_the_other_tools() {
+fn other_tools_do_not_answer_for_a_mail_server() {
     let scene = mail_scene();
     scene.get_token(&[]).token();
     let listed = scene.sandbox.run_with_input(&["docker", "list"], b"");

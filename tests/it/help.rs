@@ -198,7 +198,7 @@ fn the_reference_of_commands_is_current() {
 }
 
 #[test]
-fn colour_is_used_when_asked_for_and_never_in_a_pipe() {
+fn colour_is_used_when_forced_and_never_in_a_pipe() {
     let sandbox = Sandbox::new();
     let plain = sandbox.run(&["login", "--bogus"]);
     assert!(!plain.stderr.contains('\u{1b}'), "{plain}");

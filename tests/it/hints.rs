@@ -144,7 +144,7 @@ const STATES: &[(&str, &str, &[Row])] = &[
             ("NotAnObject", Check("a JSON file of another program")),
             (
                 "Untrusted",
-                Runs("a_configuration_that_others_can_write_is_mended_by_the_chmod_of_the_hint"),
+                Runs("the_hinted_chmod_repairs_a_configuration_that_others_can_write"),
             ),
             ("Absent", Check("the value of HALLPASS_CONFIG")),
             ("RelativeFolder", Hint::None),
@@ -328,15 +328,15 @@ const STATES: &[(&str, &str, &[Row])] = &[
             ),
             (
                 "SignInNeeded",
-                Runs("a_sign_in_that_did_not_happen_is_made_by_the_command_of_the_hint"),
+                Runs("the_hinted_command_completes_a_missed_sign_in"),
             ),
             (
                 "Declined",
-                Runs("a_sign_in_that_did_not_happen_is_made_by_the_command_of_the_hint"),
+                Runs("the_hinted_command_completes_a_missed_sign_in"),
             ),
             (
                 "TimedOut",
-                Runs("a_sign_in_that_did_not_happen_is_made_by_the_command_of_the_hint"),
+                Runs("the_hinted_command_completes_a_missed_sign_in"),
             ),
             (
                 "ProviderRefused",
@@ -344,7 +344,7 @@ const STATES: &[(&str, &str, &[Row])] = &[
             ),
             (
                 "CoolingDown",
-                Runs("a_sign_in_that_did_not_happen_is_made_by_the_command_of_the_hint"),
+                Runs("the_hinted_command_completes_a_missed_sign_in"),
             ),
             (
                 "SignInCrashed",
@@ -352,7 +352,7 @@ const STATES: &[(&str, &str, &[Row])] = &[
             ),
             (
                 "NotAnswered",
-                Runs("a_sign_in_that_did_not_happen_is_made_by_the_command_of_the_hint"),
+                Runs("the_hinted_command_completes_a_missed_sign_in"),
             ),
             ("Elsewhere", Hint::Of("session::Error")),
             ("RefreshPaused", Check("the seconds until the next try")),
@@ -534,7 +534,7 @@ fn a_move_that_the_setting_forbids_works_with_the_setting_of_the_hint() {
 
 #[cfg(unix)]
 #[test]
-fn a_configuration_that_others_can_write_is_mended_by_the_chmod_of_the_hint() {
+fn the_hinted_chmod_repairs_a_configuration_that_others_can_write() {
     use std::os::unix::fs::PermissionsExt as _;
     let mut scene = Scene::new();
     scene.configure("");
@@ -766,7 +766,7 @@ fn a_browser_that_does_not_start_is_left_out_by_the_flag_of_the_hint() {
 
 #[cfg(unix)]
 #[test]
-fn a_sign_in_that_did_not_happen_is_made_by_the_command_of_the_hint() {
+fn the_hinted_command_completes_a_missed_sign_in() {
     for (state, code) in [
         ("needed", 3),
         ("declined", 4),

@@ -327,7 +327,7 @@ fn without_a_key_id_the_key_that_verifies_is_taken() {
 }
 
 #[test]
-fn a_rotated_key_is_fetched_once_more() {
+fn a_rotated_key_is_fetched_again_once() {
     let mut scene = Scene::new();
     accepted(&scene, "the first key");
     assert_eq!(scene.provider.count(Endpoint::Jwks), 1);
@@ -343,7 +343,7 @@ fn a_rotated_key_is_fetched_once_more() {
 }
 
 #[test]
-fn a_key_that_was_replaced_under_its_id_is_fetched_once_more() {
+fn a_key_replaced_under_the_same_id_is_fetched_again_once() {
     for (first, second) in [
         (KeyName::RsaFirst, KeyName::RsaSecond),
         (KeyName::RsaFirst, KeyName::EcFirst),
@@ -396,7 +396,7 @@ fn a_signature_that_never_verifies_fetches_the_keys_once_in_a_few_seconds() {
 }
 
 #[test]
-fn keys_that_cannot_be_had_are_an_error_and_no_reason_to_trust() {
+fn unavailable_keys_are_an_error_and_never_a_reason_to_trust() {
     use crate::provider::Fault;
     let scene = Scene::new();
     for fault in [Fault::status(503), Fault::html(200), Fault::NoAnswer] {
@@ -407,7 +407,7 @@ fn keys_that_cannot_be_had_are_an_error_and_no_reason_to_trust() {
 }
 
 #[test]
-fn the_id_token_itself_can_be_asked_for() {
+fn get_token_can_print_the_id_token() {
     let (scene, access) = Scene::signed_in();
     let outcome = scene.get_token(&["--token", "id"]);
     let id = outcome.token();

@@ -215,7 +215,7 @@ fn scene_with(resources: &str) -> Scene {
 // --- the reply ---
 
 #[test]
-fn the_id_token_is_handed_out_and_the_reply_has_the_version_that_asked() {
+fn the_reply_holds_the_id_token_in_the_requested_version() {
     let scene = Scene::new();
     let mut kubectl = Parent::new(&scene);
     let first = kubectl.asks(&scene);
@@ -282,7 +282,7 @@ fn a_person_who_types_it_is_told_what_to_type() {
 }
 
 #[test]
-fn a_token_is_never_said_to_have_expired_already() {
+fn a_reply_never_holds_a_past_expiry() {
     let mut scene = Scene::new();
     scene.provider.behave(|b| b.lifetime = 100);
     let access = &[CORP, &["--token", "access"]].concat();
@@ -320,7 +320,7 @@ fn a_clock_that_is_ahead_is_named() {
 }
 
 #[test]
-fn an_id_token_that_nobody_hands_out_is_named_before_a_browser_opens() {
+fn an_entry_whose_provider_issues_no_id_token_fails_before_a_browser_opens() {
     let mut scene = Scene::new();
     scene.configure("scopes = [\"offline_access\"]");
     Parent::new(&scene)
@@ -331,7 +331,7 @@ fn an_id_token_that_nobody_hands_out_is_named_before_a_browser_opens() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_provider_that_leaves_the_id_token_out_is_asked_once() {
+fn a_provider_that_omits_the_id_token_gets_one_request() {
     let scene = Scene::new();
     scene
         .provider
@@ -464,7 +464,7 @@ fn a_session_that_has_ended_leads_to_a_sign_in_within_the_command() {
 }
 
 #[test]
-fn without_a_refresh_token_the_kept_one_is_all_there_is() {
+fn without_a_refresh_token_only_the_cached_token_is_used() {
     let mut scene = Scene::new();
     scene.configure("scopes = [\"openid\"]");
     let mut python = Parent::new(&scene);
@@ -486,7 +486,7 @@ fn without_a_refresh_token_the_kept_one_is_all_there_is() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn what_was_handed_out_is_in_the_runtime_folder_and_holds_no_secret() {
+fn the_handout_record_is_in_the_runtime_folder_and_holds_no_secret() {
     let mut scene = Scene::new();
     let runtime = scene.sandbox.root().join("runtime");
     private_dir(&runtime);
@@ -580,7 +580,7 @@ fn a_pause_after_a_failed_sign_in_is_for_all_commands() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn nobody_signs_in_in_time_and_the_command_asks_once() {
+fn a_sign_in_that_times_out_is_offered_once_per_command() {
     let mut scene = Scene::new();
     scene.sandbox.set("HALLPASS_SIGN_IN_TIMEOUT", "1");
     scene.sandbox.browser_will("ignore");
@@ -660,7 +660,7 @@ fn one_device_sign_in_serves_all_who_wait() {
 }
 
 #[test]
-fn nobody_is_asked_where_that_is_ruled_out() {
+fn with_prompting_disabled_no_sign_in_starts() {
     let mut scene = Scene::new();
     let never = &[CORP, &["--interactive", "never"]].concat();
     Parent::new(&scene)
@@ -672,7 +672,7 @@ fn nobody_is_asked_where_that_is_ruled_out() {
 }
 
 #[test]
-fn where_nothing_is_kept_nobody_signs_in_for_kubectl() {
+fn without_a_store_kubectl_starts_no_sign_in() {
     let mut scene = Scene::new();
     scene.sandbox.set("HALLPASS_STORE", "none");
     Parent::new(&scene)
@@ -711,7 +711,7 @@ fn a_refresh_without_an_id_token_keeps_the_old_one_to_its_end() {
 }
 
 #[test]
-fn an_id_token_that_ended_unseen_is_not_handed_out_after_a_refresh_without_one() {
+fn an_expired_id_token_is_not_reused_after_a_refresh_without_one() {
     let mut scene = Scene::new();
     scene.provider.behave(|b| b.id_token.on_refresh = false);
     let first = token(&Parent::new(&scene).asks(&scene));
@@ -785,7 +785,7 @@ fn the_server_finds_its_provider_and_its_account() {
 }
 
 #[test]
-fn a_provider_with_clusters_of_its_own_answers_for_no_other() {
+fn a_provider_with_its_own_clusters_answers_for_no_other() {
     let scene = scene_with(CLUSTER);
     scene.get_token(&[]).token();
     let issuer = scene.provider.issuer();
@@ -1001,7 +1001,7 @@ fn a_request_without_a_cluster_is_refused_without_a_recorded_entry() {
 // --- what else meets a plugin ---
 
 #[test]
-fn a_token_that_names_no_expiry_is_handed_out_without_one() {
+fn a_token_without_an_expiry_is_returned_without_one() {
     let scene = Scene::new();
     scene
         .provider
@@ -1042,7 +1042,7 @@ fn a_client_that_comes_early_gets_a_good_token_each_time_and_costs_a_refresh_an_
 }
 
 #[test]
-fn after_a_logout_nothing_is_handed_out_from_memory() {
+fn after_a_logout_nothing_is_returned_from_the_cache() {
     let scene = Scene::new();
     let mut k9s = Parent::new(&scene);
     let first = token(&k9s.asks(&scene));

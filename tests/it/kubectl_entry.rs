@@ -188,7 +188,7 @@ fn a_hostile_kubeconfig_gets_no_token_for_another_server() {
 }
 
 #[test]
-fn an_entry_that_was_taken_back_gets_no_token_any_more() {
+fn an_undone_entry_gets_no_token() {
     let desk = Desk::new();
     let arguments = desk.arguments();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();

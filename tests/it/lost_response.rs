@@ -38,7 +38,7 @@ fn losses() -> Vec<Fault> {
 }
 
 #[test]
-fn a_lost_response_is_requested_once_more_with_the_same_refresh_token() {
+fn a_lost_response_is_requested_again_once_with_the_same_refresh_token() {
     for loss in losses() {
         let scene = expired(Rotation::Replay);
         scene
@@ -56,7 +56,7 @@ fn a_lost_response_is_requested_once_more_with_the_same_refresh_token() {
 }
 
 #[test]
-fn a_response_that_does_not_come_is_requested_once_more_within_the_same_limit() {
+fn a_missing_response_is_requested_again_within_the_same_time_limit() {
     let mut scene = expired(Rotation::Replay);
     scene.sandbox.set("HALLPASS_HTTP_TIMEOUT", "4");
     let gate = Gate::default();
@@ -94,7 +94,7 @@ fn a_response_that_is_lost_twice_is_an_error_that_says_what_may_follow() {
 }
 
 #[test]
-fn what_is_no_lost_response_is_not_requested_again() {
+fn other_failures_are_not_requested_again() {
     for fault in [
         Fault::RetryAfter {
             status: 503,
@@ -124,7 +124,7 @@ fn what_is_no_lost_response_is_not_requested_again() {
 }
 
 #[test]
-fn a_server_that_cannot_be_reached_is_asked_once_and_has_replaced_nothing() {
+fn an_unreachable_server_gets_one_attempt_and_has_replaced_nothing() {
     let scene = expired(Rotation::On);
     // The metadata is cached; the listener behind it is gone.
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

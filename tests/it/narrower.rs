@@ -108,7 +108,7 @@ fn a_provider_that_does_not_narrow_gives_the_broader_token_to_own_entries_only()
 }
 
 #[test]
-fn a_provider_that_narrows_the_session_itself_costs_one_sign_in_and_is_not_asked_again() {
+fn a_provider_that_narrows_the_session_itself_costs_one_sign_in_and_gets_no_further_request() {
     let mut scene = scene("");
     scene.provider.behave(|b| b.narrowing = Narrowing::ForGood);
     at(&scene, GIT, &[]).token();
@@ -130,7 +130,7 @@ fn a_provider_that_narrows_the_session_itself_costs_one_sign_in_and_is_not_asked
 }
 
 #[test]
-fn an_entry_with_exact_scopes_has_a_sign_in_of_its_own() {
+fn an_entry_with_exact_scopes_has_its_own_sign_in() {
     let scene = scene("exact_scopes = true");
     let git = at(&scene, GIT, &[]).token().to_owned();
     let registry = at(&scene, REGISTRY, &[]).token().to_owned();

@@ -15,12 +15,14 @@ const NEVER: &[&str] = &["--interactive", "never"];
 const LIMIT: Duration = Duration::from_secs(2);
 const AROUND: Duration = Duration::from_secs(6);
 
+// Each says that its connection closes. Otherwise a second request could be sent on a connection
+// that is being closed, and would fail in a way that depends on timing.
 const PORTAL: &[u8] =
-    b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 15\r\n\r\n<html>Hi</html>";
+    b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: text/html\r\nContent-Length: 15\r\n\r\n<html>Hi</html>";
 const PORTAL_302: &[u8] =
-    b"HTTP/1.1 302 Found\r\nLocation: https://portal.example/\r\nContent-Length: 0\r\n\r\n";
+    b"HTTP/1.1 302 Found\r\nConnection: close\r\nLocation: https://portal.example/\r\nContent-Length: 0\r\n\r\n";
 const PORTAL_511: &[u8] =
-    b"HTTP/1.1 511 Network Authentication Required\r\nContent-Length: 2\r\n\r\nhi";
+    b"HTTP/1.1 511 Network Authentication Required\r\nConnection: close\r\nContent-Length: 2\r\n\r\nhi";
 
 /// Everything that can happen on a road, and the words for it.
 fn troubles() -> Vec<(Trouble, &'static [&'static str])> {
@@ -73,7 +75,7 @@ fn in_time(outcome: &Outcome, requests: u32) {
 // --- signing in ---
 
 #[test]
-fn a_discovery_that_fails_on_the_way_is_named_and_opens_nothing() {
+fn a_discovery_that_fails_on_the_network_is_named_and_opens_no_tab() {
     let mut scene = Scene::new();
     scene
         .sandbox
@@ -100,7 +102,7 @@ fn a_discovery_that_fails_on_the_way_is_named_and_opens_nothing() {
 }
 
 #[test]
-fn an_exchange_that_fails_on_the_way_is_named_to_tool_and_tab_and_keeps_nothing() {
+fn an_exchange_that_fails_on_the_network_is_reported_to_tool_and_tab_and_stores_nothing() {
     for (trouble, words) in troubles() {
         let (scene, road) = behind(&[("token_endpoint", "/token")]);
         road.meets(trouble.clone());
@@ -125,7 +127,7 @@ fn an_exchange_that_fails_on_the_way_is_named_to_tool_and_tab_and_keeps_nothing(
 }
 
 #[test]
-fn keys_that_fail_on_the_way_end_a_sign_in_and_keep_nothing() {
+fn keys_that_fail_on_the_network_end_a_sign_in_and_store_nothing() {
     let (scene, road) = behind(&[("jwks_uri", "/jwks")]);
     road.meets(Trouble::Hang);
     let outcome = scene.get_token(&[]);
@@ -136,7 +138,7 @@ fn keys_that_fail_on_the_way_end_a_sign_in_and_keep_nothing() {
 }
 
 #[test]
-fn a_push_that_fails_on_the_way_opens_nothing_and_does_not_blame_the_browser() {
+fn a_pushed_request_that_fails_on_the_network_opens_no_tab_and_does_not_blame_the_browser() {
     let (scene, road) = behind(&[("pushed_authorization_request_endpoint", "/par")]);
     scene.provider.behave(|b| {
         b.metadata
@@ -156,7 +158,7 @@ fn a_push_that_fails_on_the_way_opens_nothing_and_does_not_blame_the_browser() {
 }
 
 #[test]
-fn a_push_that_is_demanded_and_has_nowhere_to_go_opens_nothing() {
+fn a_required_pushed_request_without_an_endpoint_opens_no_tab() {
     let scene = Scene::new();
     let demand = json!({ "require_pushed_authorization_requests": true });
     scene.provider.behave(|b| b.metadata = patch(demand));
@@ -169,7 +171,7 @@ fn a_push_that_is_demanded_and_has_nowhere_to_go_opens_nothing() {
 // --- what every request has ---
 
 #[test]
-fn no_response_is_to_be_compressed() {
+fn requests_accept_no_compressed_response() {
     let scene = Scene::new();
     scene.provider.behave(|b| {
         b.device_response = patch(json!({ "interval": 1 }));
@@ -219,7 +221,7 @@ fn a_server_that_is_slow_is_announced() {
 // --- refreshing ---
 
 #[test]
-fn a_refresh_that_fails_on_the_way_serves_the_old_token_while_it_is_valid() {
+fn a_refresh_that_fails_on_the_network_serves_the_old_token_while_it_is_valid() {
     let (mut scene, road) = behind(&[("token_endpoint", "/token")]);
     let token = scene.get_token(&[]).token().to_owned();
     scene.advance(3570);
@@ -236,7 +238,7 @@ fn a_refresh_that_fails_on_the_way_serves_the_old_token_while_it_is_valid() {
 }
 
 #[test]
-fn a_refresh_that_fails_on_the_way_loses_nothing_and_opens_nothing() {
+fn a_refresh_that_fails_on_the_network_loses_nothing_and_opens_no_tab() {
     let (mut scene, road) = behind(&[("token_endpoint", "/token")]);
     scene.get_token(&[]).token();
     for (trouble, words) in troubles() {
@@ -254,7 +256,7 @@ fn a_refresh_that_fails_on_the_way_loses_nothing_and_opens_nothing() {
 }
 
 #[test]
-fn a_refresh_token_is_not_sent_while_the_keys_cannot_be_had() {
+fn a_refresh_token_is_not_sent_while_the_keys_are_unavailable() {
     let (mut scene, road) = behind(&[("jwks_uri", "/jwks")]);
     scene.provider.behave(|b| b.rotation = Rotation::On);
     scene.get_token(&[]).token();
@@ -270,7 +272,7 @@ fn a_refresh_token_is_not_sent_while_the_keys_cannot_be_had() {
 }
 
 #[test]
-fn a_new_key_that_cannot_be_had_does_not_cost_the_new_refresh_token() {
+fn an_unavailable_new_key_does_not_lose_the_new_refresh_token() {
     for forced in [false, true] {
         let (mut scene, road) = behind(&[("jwks_uri", "/jwks")]);
         scene.provider.behave(|b| {
@@ -299,7 +301,7 @@ fn a_new_key_that_cannot_be_had_does_not_cost_the_new_refresh_token() {
 // --- signing out ---
 
 #[test]
-fn a_revocation_that_fails_on_the_way_is_said_and_waited_for_once() {
+fn a_revocation_that_fails_on_the_network_is_reported_after_one_wait() {
     for (trouble, words) in troubles() {
         if matches!(trouble, Trouble::Answer(PORTAL) | Trouble::CutAfter(180)) {
             continue; // RFC 7009 §2.2: the body of a 200 is ignored, and the answer is short.
@@ -339,7 +341,7 @@ fn behind_tls() -> (Scene, Road) {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn what_is_no_tls_is_said_to_be_none() {
+fn a_server_without_tls_is_named_as_such() {
     let (scene, road) = behind_tls();
     for (trouble, words) in [
         (Trouble::Garble, &["localhost", "TLS", "intercepting proxy"]),
@@ -391,7 +393,9 @@ fn a_proxy_that_does_not_serve_is_named_without_its_password() {
             ][..],
         ),
         (
-            Trouble::Answer(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"),
+            Trouble::Answer(
+                b"HTTP/1.1 403 Forbidden\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
+            ),
             &[
                 &name,
                 "could not connect to provider.test",

@@ -53,7 +53,7 @@ fn a_valid_token_is_served_while_another_process_refreshes() {
 }
 
 #[test]
-fn a_forced_refresh_waits_for_the_one_under_way_although_the_token_is_valid() {
+fn a_forced_refresh_waits_for_a_running_one_even_if_the_token_is_valid() {
     let (scene, token) = Scene::signed_in();
     let gate = Gate::default();
     let held = Fault::Held(gate.clone());
@@ -105,7 +105,7 @@ fn twenty_callers_of_a_failing_provider_make_one_request() {
 }
 
 #[test]
-fn those_who_waited_for_a_refresh_share_its_failure() {
+fn callers_waiting_for_a_refresh_share_its_failure() {
     let mut scene = expired();
     scene.sandbox.set("HALLPASS_HTTP_TIMEOUT", "4");
     let gate = Gate::default();
@@ -152,7 +152,7 @@ fn retry_after_is_honoured_and_a_success_ends_it() {
 }
 
 #[test]
-fn retries_back_off_and_a_valid_token_is_served_meanwhile() {
+fn retries_back_off_and_a_valid_token_is_served_in_the_meantime() {
     let (mut scene, token) = in_its_last_minute();
     let broken = Fault::json(500, &json!({ "error": "server_error" }));
     scene.provider.break_down(Endpoint::Refresh, broken);

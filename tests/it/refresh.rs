@@ -105,7 +105,7 @@ fn a_slow_clock_costs_neither_the_access_token_nor_a_rotation_on_each_call() {
 }
 
 #[test]
-fn an_untimely_id_token_of_another_person_is_refused_all_the_same() {
+fn an_expired_id_token_of_another_person_is_still_refused() {
     let (mut scene, _) = Scene::signed_in();
     scene.provider.behave(|b| {
         b.id_token.claims = patch(json!({ "sub": "sub-of-mallory", "iat": 4_000_000_000_u64 }));
@@ -135,7 +135,7 @@ fn a_new_refresh_token_replaces_the_old() {
 }
 
 #[test]
-fn without_a_new_refresh_token_the_old_is_kept() {
+fn without_a_new_refresh_token_the_old_one_stays() {
     let mut scene = expired();
     scene.provider.behave(|b| b.rotation = Rotation::Off);
     for _ in 0..2 {
@@ -388,7 +388,7 @@ fn a_refused_refresh_opens_no_tab_while_the_access_token_is_valid() {
 }
 
 #[test]
-fn a_failure_is_no_refusal_and_opens_no_browser() {
+fn a_failure_is_not_a_refusal_and_opens_no_browser() {
     for fault in [
         Fault::json(401, &json!({ "error": "invalid_client" })),
         Fault::json(400, &json!({ "error": "unsupported_grant_type" })),
@@ -426,7 +426,7 @@ fn a_refresh_token_is_not_sent_where_another_endpoint_is_configured_now() {
 // --- a crash, a full disk ---
 
 #[test]
-fn a_crash_in_the_middle_of_a_refresh_costs_at_most_one_sign_in() {
+fn a_crash_during_a_refresh_costs_at_most_one_sign_in() {
     let scene = expired();
     let gate = Gate::default();
     scene
@@ -505,7 +505,7 @@ fn on_a_full_disk_no_browser_opens_for_nothing() {
 
 #[cfg(unix)]
 #[test]
-fn a_token_that_cannot_be_stored_is_answered_all_the_same_and_said_to_be_so() {
+fn a_token_that_cannot_be_stored_is_still_returned_with_a_warning() {
     let scene = expired();
     let gate = Gate::default();
     scene
@@ -637,7 +637,7 @@ fn a_refused_token_of_which_the_provider_says_nothing_leads_to_one_sign_in() {
 }
 
 #[test]
-fn a_provider_without_userinfo_is_asked_by_introspection() {
+fn without_userinfo_introspection_identifies_the_person() {
     let introspection = |scene: &Scene| scene.provider.count(Endpoint::Introspection);
     let start = || {
         let scene = Scene::new();
@@ -700,7 +700,7 @@ fn a_provider_in_trouble_is_no_reason_to_sign_in() {
 // --- one tab ---
 
 #[test]
-fn twenty_with_nothing_kept_open_one_browser_and_get_equal_answers() {
+fn twenty_callers_without_a_session_open_one_browser_and_get_equal_answers() {
     let scene = Scene::new();
     one_answer(&scene.at_once(20, &[]));
     assert_eq!(scene.sandbox.opened().len(), 1);
@@ -718,7 +718,7 @@ fn twenty_who_are_declined_fail_with_one_browser() {
 }
 
 #[test]
-fn twenty_of_whom_nobody_signs_in_fail_with_one_browser() {
+fn twenty_callers_without_a_completed_sign_in_open_one_browser_and_fail() {
     let mut scene = Scene::new();
     scene.sandbox.browser_will("ignore");
     scene.sandbox.set("HALLPASS_SIGN_IN_TIMEOUT", "2");
@@ -743,7 +743,7 @@ fn who_waits_says_so_and_shares_the_result() {
 }
 
 #[test]
-fn a_caller_that_dies_leaves_the_sign_in_to_those_who_wait() {
+fn a_caller_that_dies_leaves_the_sign_in_to_the_waiting_callers() {
     let mut scene = Scene::new();
     scene.sandbox.browser_will("ignore");
     let first = scene.start(&[]);
@@ -757,7 +757,7 @@ fn a_caller_that_dies_leaves_the_sign_in_to_those_who_wait() {
 }
 
 #[test]
-fn who_may_ask_nobody_does_not_wait_for_a_person() {
+fn a_non_interactive_caller_does_not_wait_for_a_person() {
     let mut scene = Scene::new();
     scene.sandbox.browser_will("ignore");
     let leader = scene.start(&[]);
@@ -770,7 +770,7 @@ fn who_may_ask_nobody_does_not_wait_for_a_person() {
 }
 
 #[test]
-fn a_refresh_does_not_wait_for_a_person_who_signs_in_anew() {
+fn a_refresh_does_not_wait_for_a_person_who_signs_in_again() {
     let mut scene = expired();
     scene.sandbox.browser_will("ignore");
     let login = scene.sandbox.start(&["login", "corp"]);
@@ -782,7 +782,7 @@ fn a_refresh_does_not_wait_for_a_person_who_signs_in_anew() {
 }
 
 #[test]
-fn who_declined_is_not_asked_again_for_five_minutes() {
+fn a_declined_sign_in_is_not_offered_again_for_five_minutes() {
     let mut scene = Scene::new();
     scene.sandbox.browser_will("decline");
     scene.get_token(&[]).fails_with(4);
@@ -799,7 +799,7 @@ fn who_declined_is_not_asked_again_for_five_minutes() {
 }
 
 #[test]
-fn a_sign_in_that_timed_out_is_tried_once_more_after_a_minute() {
+fn a_sign_in_that_timed_out_is_offered_once_more_after_a_minute() {
     let mut scene = Scene::new();
     scene.sandbox.browser_will("ignore");
     scene.sandbox.set("HALLPASS_SIGN_IN_TIMEOUT", "1");
@@ -837,7 +837,7 @@ fn after_two_sign_ins_that_timed_out_a_login_ends_the_pause() {
 }
 
 #[test]
-fn a_login_that_is_asked_for_ends_the_pause() {
+fn an_explicit_login_ends_the_pause() {
     let mut scene = Scene::new();
     scene.sandbox.browser_will("decline");
     scene.get_token(&[]).fails_with(4);
@@ -985,7 +985,7 @@ fn who_waits_takes_no_older_sign_in_for_the_one_that_it_waited_for() {
 }
 
 #[test]
-fn a_sign_in_whose_end_cannot_be_noted_is_answered_all_the_same() {
+fn a_sign_in_whose_result_cannot_be_recorded_still_returns_a_token() {
     let mut scene = Scene::new();
     scene.sandbox.browser_will("linger");
     let running = scene.start(&[]);
@@ -1002,7 +1002,7 @@ fn a_sign_in_whose_end_cannot_be_noted_is_answered_all_the_same() {
 }
 
 #[test]
-fn a_sign_in_whose_record_is_locked_for_long_is_answered_all_the_same() {
+fn a_sign_in_whose_record_stays_locked_still_returns_a_token() {
     let (mut scene, _) = Scene::signed_in();
     scene.sandbox.run(&["logout", "corp"]).succeeds();
     scene.sandbox.set("HALLPASS_HTTP_TIMEOUT", "1");

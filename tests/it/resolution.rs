@@ -275,7 +275,7 @@ fn other_arguments_are_another_question() {
 }
 
 #[test]
-fn where_nothing_is_kept_nothing_is_remembered_and_nothing_looked_at() {
+fn without_a_store_no_answer_is_remembered_or_looked_up() {
     let mut planted = Planted::new();
     planted.scene.sandbox.set("HALLPASS_STORE", "none");
     planted.scene.get_token(NEVER).fails_with(3);
@@ -316,7 +316,7 @@ fn a_configuration_that_others_can_write_is_refused_whatever_is_remembered() {
 }
 
 #[test]
-fn a_file_that_was_changed_or_cut_is_worked_out_again_and_replaced() {
+fn a_changed_or_truncated_answer_is_computed_again_and_replaced() {
     let planted = Planted::new();
     let good = fs::read(&planted.file).unwrap();
     let question = at(&planted.scene, remembered_slot(&planted.file))
@@ -368,7 +368,7 @@ fn what_another_edition_remembered_is_not_believed() {
 }
 
 #[test]
-fn what_stands_under_another_name_or_was_sealed_with_another_key_is_not_believed() {
+fn an_answer_under_another_name_or_key_is_not_used() {
     let planted = Planted::new();
     let slot = remembered_slot(&planted.file);
     let (question, resolution) = at(&planted.scene, slot).unwrap();
@@ -396,7 +396,7 @@ fn what_stands_under_another_name_or_was_sealed_with_another_key_is_not_believed
 
 #[cfg(unix)]
 #[test]
-fn a_file_that_is_not_ours_alone_is_not_believed() {
+fn an_answer_in_a_file_that_others_can_write_is_not_used() {
     use std::os::unix::fs::{PermissionsExt as _, symlink};
 
     let planted = Planted::new();
@@ -430,7 +430,7 @@ fn a_file_that_is_not_ours_alone_is_not_believed() {
 
 #[cfg(unix)]
 #[test]
-fn where_nothing_can_be_remembered_the_answer_comes_all_the_same() {
+fn an_answer_that_cannot_be_remembered_is_still_returned() {
     use std::os::unix::fs::{PermissionsExt as _, symlink};
 
     let planted = Planted::new();
@@ -590,7 +590,7 @@ fn a_record_that_is_damaged_is_an_error_whatever_is_remembered() {
 }
 
 #[test]
-fn another_home_has_a_memory_of_its_own() {
+fn another_home_remembers_its_own_answers() {
     let mut planted = Planted::new();
     let other = crate::sandbox::Sandbox::new();
     planted

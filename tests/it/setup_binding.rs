@@ -34,7 +34,7 @@ fn a_forge_that_is_named_is_the_one_at_that_host_and_never_the_one_that_is_confi
 }
 
 #[test]
-fn what_is_said_of_a_host_is_written_also_where_its_provider_is_known() {
+fn settings_of_a_host_are_written_even_if_its_provider_is_known() {
     let desk = Desk::with(CORP);
     desk.setup(&["a.example", "--provider", "corp"]).succeeds();
     desk.setup(&["a.example", "--provider", "corp", "--username", "bot"])

@@ -220,7 +220,7 @@ fn a_dry_run_shows_all_and_changes_nothing() {
 }
 
 #[test]
-fn a_kubelogin_is_converted_and_its_secret_stands_in_a_file_of_its_own() {
+fn a_kubelogin_entry_is_converted_and_its_secret_moves_to_its_own_file() {
     let desk = Desk::new(&kubelogin(&[
         "--oidc-extra-scope=groups",
         "--oidc-use-access-token",
@@ -733,7 +733,7 @@ fn a_kubeconfig_that_is_no_regular_file_is_named_and_read_by_nothing() {
 }
 
 #[test]
-fn what_is_not_there_is_named() {
+fn whatever_is_missing_is_named() {
     let desk = Desk::new(&json!({"token": "x"}));
     desk.setup(&["--context", "nowhere"])
         .fails_saying(2, &["no context nowhere", "here"]);

@@ -21,7 +21,7 @@ fn a_sign_in_in_the_browser_ends_in_the_token_and_nothing_else_on_stdout() {
 }
 
 #[test]
-fn the_second_call_is_answered_from_what_is_kept() {
+fn the_second_call_is_answered_from_the_cache() {
     let (scene, token) = Scene::signed_in();
     let requests = scene.provider.all_seen().len();
     assert_eq!(scene.get_token(&[]).token(), token);
@@ -63,7 +63,7 @@ fn a_provider_that_is_configured_nowhere_is_named_on_the_command_line() {
 }
 
 #[test]
-fn an_issuer_that_is_named_alone_is_asked_for_the_default_scopes_that_it_supports() {
+fn an_issuer_alone_gets_a_request_for_the_default_scopes_it_supports() {
     for (supported, expected) in [
         (Value::Null, Some("openid offline_access")),
         (
@@ -170,7 +170,7 @@ fn the_browser_may_stand_in_the_configuration() {
 }
 
 #[test]
-fn nobody_waits_for_the_browser_and_it_holds_no_output_open() {
+fn the_browser_is_not_waited_for_and_holds_no_output_open() {
     let mut scene = Scene::new();
     scene.sandbox.browser_will("linger");
     let running = scene.start(&[]);
@@ -279,7 +279,7 @@ fn an_extra_parameter_cannot_replace_what_protects_the_request() {
 }
 
 #[test]
-fn consent_is_asked_for_only_where_offline_access_is() {
+fn prompt_consent_is_sent_only_with_offline_access() {
     let mut scene = Scene::new();
     scene.configure("scopes = [\"openid\"]");
     scene.get_token(&[]).token();
@@ -358,7 +358,7 @@ fn a_secret_that_is_wrong_is_an_error_that_says_so_and_stores_nothing() {
 }
 
 #[test]
-fn a_pushed_request_is_sent_unasked_where_the_metadata_demands_it() {
+fn a_pushed_request_is_sent_if_the_metadata_requires_it() {
     let scene = Scene::new();
     let demand = json!({
         "require_pushed_authorization_requests": true,
@@ -421,7 +421,7 @@ fn the_page_names_who_signed_in_and_its_address_holds_no_code() {
 }
 
 #[test]
-fn the_page_is_not_a_success_before_the_token_is_kept() {
+fn the_page_reports_success_only_after_the_token_is_stored() {
     use crate::provider::{Fault, Gate};
     let scene = Scene::new();
     let gate = Gate::default();
@@ -482,7 +482,7 @@ fn another_person_under_the_same_account_is_refused_and_the_old_record_stays() {
 }
 
 #[test]
-fn the_person_is_pinned_by_userinfo_where_there_is_no_id_token() {
+fn without_an_id_token_userinfo_pins_the_person() {
     let mut scene = Scene::new();
     scene.configure("scopes = [\"offline_access\"]");
     let token = scene.get_token(&[]).token().to_owned();
@@ -504,7 +504,7 @@ fn who_is_known_is_hinted_at_the_next_sign_in() {
 }
 
 #[test]
-fn accounts_are_kept_apart() {
+fn accounts_have_separate_sessions() {
     let mut scene = Scene::new();
     let mine = scene.get_token(&[]).token().to_owned();
     scene.sandbox.person("bob");

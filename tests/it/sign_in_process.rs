@@ -366,7 +366,7 @@ fn the_process_has_no_secret_in_its_arguments_or_environment_and_no_terminal() {
 }
 
 #[test]
-fn what_the_process_explains_reaches_the_caller_that_asked_for_it() {
+fn messages_of_the_sign_in_process_reach_its_caller() {
     let scene = unanswered();
     let mut quiet = scene.start(&[]);
     let url = scene.sandbox.wait_for_browser(1);

@@ -126,7 +126,7 @@ fn an_edited_cache_never_decides_where_the_refresh_token_goes() {
 }
 
 #[test]
-fn a_record_that_is_damaged_is_an_error_and_is_kept() {
+fn a_damaged_record_is_an_error_and_is_not_deleted() {
     let (scene, _) = Scene::signed_in();
     for record in records(&scene) {
         let good = fs::read(&record).unwrap();
@@ -151,7 +151,7 @@ fn a_record_that_is_damaged_is_an_error_and_is_kept() {
 }
 
 #[test]
-fn a_format_that_nobody_knows_is_an_error_and_is_kept() {
+fn an_unknown_record_format_is_an_error_and_is_not_deleted() {
     let (scene, _) = Scene::signed_in();
     let record = &records(&scene)[0];
     let mut bytes = fs::read(record).unwrap();
@@ -183,7 +183,7 @@ fn a_record_under_another_ones_name_is_refused() {
 }
 
 #[test]
-fn a_record_whose_key_is_lost_is_an_error_and_is_kept() {
+fn a_record_whose_key_is_lost_is_an_error_and_is_not_deleted() {
     let (scene, _) = Scene::signed_in();
     let contents = || -> Vec<_> {
         records(&scene)
@@ -252,7 +252,7 @@ fn logout_of_all_removes_what_can_no_longer_be_decrypted() {
 }
 
 #[test]
-fn one_unreadable_record_is_in_the_way_of_no_other_and_one_command_removes_it() {
+fn one_unreadable_record_blocks_no_other_and_one_command_removes_it() {
     let newer = |good: &[u8]| [&good[..8], &[9], &good[9..]].concat();
     let damaged = |good: &[u8]| good[..good.len() - 1].to_vec();
     let foreign = |good: &[u8]| [&good[..9], &[0; 16], &good[25..]].concat();
@@ -374,7 +374,7 @@ fn the_store_can_be_named_on_the_command_line() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_keyring_that_is_not_there_is_an_error_where_it_was_demanded() {
+fn a_missing_keyring_is_an_error_if_it_is_required() {
     let mut scene = Scene::new();
     scene.sandbox.set("HALLPASS_STORE", "keyring");
     scene.get_token(&[]).fails_saying(1, &["keyring"]);
@@ -425,7 +425,7 @@ mod whose_folder {
     }
 
     #[test]
-    fn nobody_else_can_read_a_folder_or_a_file() {
+    fn no_other_user_can_read_a_folder_or_a_file() {
         let (scene, _) = Scene::signed_in();
         let data = scene.sandbox.data_dir();
         for folder in folders_below(&data) {

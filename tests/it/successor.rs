@@ -104,7 +104,7 @@ fn sent(scene: &Scene) -> Vec<String> {
 }
 
 #[test]
-fn a_readable_successor_is_stored_whatever_else_is_wrong_and_the_next_response_is_served() {
+fn a_readable_successor_is_stored_despite_other_faults_and_the_next_response_is_served() {
     for (what, change) in unfit_responses() {
         let (mut scene, _) = Scene::signed_in();
         scene.advance(4000);
@@ -128,7 +128,7 @@ fn a_readable_successor_is_stored_whatever_else_is_wrong_and_the_next_response_i
 }
 
 #[test]
-fn a_second_unfit_response_in_a_row_leads_to_a_sign_in() {
+fn a_second_unusable_response_in_a_row_leads_to_a_sign_in() {
     for (what, change) in unfit_responses() {
         if what == "the error of a server" {
             continue; // A failure, however often it comes.
@@ -173,7 +173,7 @@ fn nothing_is_served_from_an_unverified_record_though_its_old_token_is_valid() {
 }
 
 #[test]
-fn after_an_id_token_that_proved_nothing_userinfo_may_say_who_it_is() {
+fn after_an_unusable_id_token_userinfo_may_identify_the_person() {
     for (userinfo, code) in [
         (None, 0),
         (

@@ -226,7 +226,7 @@ fn modules_import_only_whom_they_may() {
 }
 
 #[test]
-fn oauth_reads_no_clock_and_talks_to_nobody() {
+fn oauth_reads_no_clock_and_opens_no_connection() {
     for (path, text) in sources() {
         if top(&path) != "oauth" {
             continue;

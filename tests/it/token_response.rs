@@ -59,7 +59,7 @@ fn a_token_of_another_type_is_refused() {
 }
 
 #[test]
-fn sloppy_forms_of_what_is_absent_are_accepted() {
+fn null_and_empty_forms_of_absent_values_are_accepted() {
     for response in [
         json!({ "token_type": "" }),
         json!({ "token_type": null }),
@@ -136,7 +136,7 @@ fn when_a_token_was_made_is_told_by_the_clock_of_this_machine() {
 
 /// Bitbucket's have more than 2,500 characters, Entra's with many groups more than that.
 #[test]
-fn a_long_token_is_kept_and_answered_whole() {
+fn a_long_token_is_stored_and_returned_whole() {
     let long = "x".repeat(40_000);
     let mut scene = signed_in_with(json!({ "access_token": long, "id_token": null }));
     assert_eq!(scene.get_token(&[]).token(), long);
@@ -217,7 +217,7 @@ fn a_narrowed_scope_is_what_was_granted() {
 }
 
 #[test]
-fn without_a_scope_everything_asked_for_was_granted() {
+fn a_response_without_a_scope_grants_every_requested_scope() {
     let scene = signed_in_with(json!({ "scope": null }));
     let reply = scene.get_token(&["--format", "json"]).json();
     assert_eq!(reply["scopes"], json!(["openid", "offline_access"]));
@@ -286,7 +286,7 @@ fn a_redirect_is_never_followed_with_credentials() {
 }
 
 #[test]
-fn an_answer_that_breaks_off_is_an_error() {
+fn a_truncated_response_is_an_error() {
     for fault in [Fault::LostAnswer, Fault::NoAnswer] {
         let scene = Scene::new();
         scene.provider.break_down(Endpoint::Code, fault);
@@ -331,7 +331,7 @@ fn the_errors_of_the_token_endpoint_are_named() {
 }
 
 #[test]
-fn the_providers_own_words_are_shown_wherever_it_refuses() {
+fn the_providers_own_message_is_shown_for_every_refusal() {
     let words = "AADSTS65001: The user has not consented.\r\nTrace ID: 7f\u{1b}[2J";
     let shown = "(aadsts65001: the user has not consented. trace id: 7f\\u{1b}[2j)";
     for (endpoint, arguments) in [

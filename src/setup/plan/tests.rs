@@ -456,7 +456,7 @@ fn a_change_elsewhere_in_the_file_stays_and_causes_no_question() {
 }
 
 #[test]
-fn no_changes_nothing_and_without_changes_there_is_no_question() {
+fn answering_no_changes_nothing_and_an_empty_plan_asks_nothing() {
     let desk = Desk::new();
     let mut compute = || Ok(set_up(vec![desk.part("x")]));
     assert!(!desk.run(&mut compute, Some(&mut |_| false)).unwrap());

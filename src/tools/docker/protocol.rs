@@ -477,7 +477,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_is_a_map_from_server_to_user_and_asks_nobody() {
+    fn a_list_maps_servers_to_users_without_a_sign_in() {
         let (out, _, good, asked) = run("list", b"unused", |_| {
             Ok(Reply::List(vec![ListedCredential {
                 resource: "ghcr.io".into(),

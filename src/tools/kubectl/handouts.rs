@@ -353,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_are_the_living_and_their_last() {
+    fn only_the_last_handout_of_each_living_parent_is_recorded() {
         let of = |key, pid| Entry {
             key,
             pid,

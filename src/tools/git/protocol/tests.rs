@@ -191,7 +191,7 @@ fn a_state_of_ours_names_the_refused_generation_and_ends_the_healing() {
 }
 
 #[test]
-fn what_git_says_is_what_is_asked_for() {
+fn every_attribute_of_gits_request_is_read() {
     let input = "protocol=HTTPS\nhost=git.example:8443\npath=a/b=c.git\nusername=me\n\
                  ntlm=suppressed\nwwwauth[]=\nwwwauth[]=Basic realm=\"x\"\npassword=p=1\n\
                  password_expiry_utc=soon\n\nhost=late.example\n";
@@ -233,7 +233,7 @@ fn an_expiry_that_is_no_time_is_none() {
 }
 
 #[test]
-fn an_ephemeral_credential_is_not_handed_over() {
+fn an_ephemeral_credential_is_not_stored() {
     let input = format!("{HOST}username=u\npassword=p\nephemeral=1\n");
     let run = run("store", input.as_bytes(), || Ok(Reply::Done));
     assert_eq!(
@@ -386,7 +386,7 @@ const CORPUS: &[(&[u8], bool)] = &[
 ];
 
 #[test]
-fn the_table_of_refusals_asks_nobody_and_says_one_line() {
+fn every_refusal_is_one_line_and_prompts_for_nothing() {
     for (number, (bytes, is_taken)) in CORPUS.iter().enumerate() {
         for operation in ["get", "store", "erase"] {
             let run = run(operation, bytes, || Err(Refusal::NotMine));

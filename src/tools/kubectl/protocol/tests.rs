@@ -56,7 +56,7 @@ fn info(version: &str, spec: &Value) -> String {
 }
 
 #[test]
-fn the_reply_is_one_object_of_the_version_that_asked() {
+fn the_reply_is_one_object_of_the_requested_version() {
     for (version, expires_at, expected) in [
         (
             "v1",
@@ -110,7 +110,7 @@ fn a_refusal_is_on_stderr_and_stdout_stays_empty() {
 }
 
 #[test]
-fn a_request_that_is_none_asks_nobody_and_says_what_is_wrong() {
+fn an_invalid_request_prompts_for_nothing_and_names_the_fault() {
     let v1 = |spec: Value| info("v1", &spec);
     let with =
         |config: Value| v1(json!({ "cluster": { "server": "https://k", "config": config } }));
@@ -184,7 +184,7 @@ fn a_request_that_is_none_asks_nobody_and_says_what_is_wrong() {
 }
 
 #[test]
-fn a_cluster_is_handed_on_as_it_is_described() {
+fn a_cluster_is_passed_on_as_it_is_described() {
     let text = info(
         "v1",
         &json!({
