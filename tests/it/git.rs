@@ -1412,6 +1412,18 @@ fn a_mail_server_gets_the_token_as_a_password_if_git_requires_tls() {
 }
 
 #[test]
+fn a_mail_server_gets_a_password_even_from_a_provider_of_a_bearer_only_git_server() {
+    let mut scene = mail_scene();
+    scene.configure(
+        "git_bearer = true\n[[resources]]\nmatch = \"imaps://mail.corp.example\"\nprovider = \"corp\"",
+    );
+    let token = scene.get_token(&[]).token().to_owned();
+    // git imap-send offers `authtype` and then reads only the password.
+    let input = "capability[]=authtype\nprotocol=imaps\nhost=mail.corp.example\nusername=alice\n";
+    assert_eq!(value(&scene.sandbox.git("get", input), "password"), token);
+}
+
+#[test]
 fn imap_needs_its_own_scheme_for_tls() {
     let scene = mail_scene();
     let token = scene.get_token(&[]).token().to_owned();

@@ -142,7 +142,8 @@ impl<'p> Resolver<'_, 'p> {
             Some(mailbox) if target.is_mail() => mailbox.to_owned(),
             Some(_) | None => username_of(&opened),
         };
-        let bearer = opened.found.provider.git_bearer;
+        // git's mail programs use the password, and git imap-send crashes without one.
+        let bearer = opened.found.provider.git_bearer && !target.is_mail();
         if is_settled {
             outcome.resolution = outcome.asked.as_ref().map(|account| Resolution {
                 record: account.record().clone(),
