@@ -14,7 +14,7 @@ import urllib.parse
 
 from loopback import LoopbackServer
 
-SECONDS_A_REQUEST = 30
+SECONDS_A_REQUEST = 60
 
 
 class GitServer(LoopbackServer):
