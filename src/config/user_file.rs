@@ -55,6 +55,15 @@ impl UserFile {
         titles.map(str::to_owned).collect()
     }
 
+    /// The content of a block.
+    pub(crate) fn block(&self, title: &str) -> Option<&str> {
+        block_at(&self.text, title).map(|(_, lines)| lines)
+    }
+
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
     /// Removes a block. Returns its content, or `None` if there is no such block.
     pub(crate) fn remove(&mut self, title: &str) -> Option<String> {
         remove_block(&mut self.text, title)

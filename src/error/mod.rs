@@ -47,13 +47,6 @@ pub enum Error {
         /// What to type then.
         retry: String,
     },
-    #[error("another part of config.toml depends on the block that would be removed")]
-    StillNeeded {
-        #[source]
-        cause: Box<ConfigError>,
-        /// The commands that take back the set-ups that need it.
-        undo: Vec<String>,
-    },
     /// One that a single tool knows.
     #[error("{0}")]
     Tool(Box<dyn ToolError>),
@@ -156,7 +149,6 @@ impl Error {
             | Self::WhichAccount { .. }
             | Self::NotRegistered { .. }
             | Self::StoreSetOtherwise { .. }
-            | Self::StillNeeded { .. }
             | Self::Session(S::NoOpenIdScope { .. })
             | Self::Config(_) => Exit::Usage,
             Self::Session(S::SignInNeeded { .. }) => Exit::SignInNeeded,
@@ -194,13 +186,6 @@ impl Error {
             Self::NotRegistered {
                 where_to, retry, ..
             } => Some(format!("{where_to}\nthen run `{retry}`")),
-            Self::StillNeeded { undo, .. } if undo.is_empty() => {
-                Some("nothing was changed; change that entry in config.toml first".to_owned())
-            }
-            Self::StillNeeded { undo, .. } => Some(format!(
-                "nothing was changed. To remove what depends on it, run `{}`, then this command again",
-                undo.join("` and `")
-            )),
             Self::Tool(error) => error.hint(),
             Self::StoreSetOtherwise { wanted, .. } => Some(format!(
                 "set `store = \"{wanted}\"` in config.toml or HALLPASS_STORE={wanted}, then run \

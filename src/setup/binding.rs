@@ -1,12 +1,14 @@
-//! Binds a host to a provider: finds or describes the provider, and writes the block of the user's
-//! file that says so. Existing configuration is used as it is; an earlier block of the same title is
+//! Binds a host to a provider: finds or describes the provider, and writes the blocks of the user's
+//! file that say so. Existing configuration is used as it is; an earlier block of the same title is
 //! replaced.
 
 use std::fmt::Write as _;
 
 use url::Url;
 
+use super::edit::Edit;
 use super::host::Host;
+use super::provider_block::{ANY, edits_of, removals, take_out, title_of};
 use crate::arguments::ProviderArgs;
 use crate::config::{ConfigError, Flags, UserFile};
 use crate::env::Env;
@@ -41,19 +43,22 @@ pub(crate) struct BindingRequest<'a> {
     pub(crate) resource_keys: Vec<Key>,
     /// The name of a new provider for an issuer; `None`: a name made from the host's.
     pub(crate) own_name: Option<String>,
-    /// The block of an earlier run, if the caller has already removed it.
-    pub(crate) earlier: Option<&'a str>,
+    /// The other hosts that the entry is for.
+    pub(crate) companions: fn(&Host, &Provider) -> Result<Vec<Host>, Error>,
 }
 
-/// A block that was added to the user's file.
-pub(crate) struct Added {
-    pub(crate) lines: String,
-    /// The name of the provider that opens the host.
+/// What binds a host to a provider.
+pub(crate) struct Binding {
+    /// The name of the provider.
     pub(crate) provider: String,
+    /// The blocks that bind the host, whether or not they are in the user's file yet.
+    pub(crate) edits: Vec<Edit>,
+    /// The other hosts of a new entry.
+    pub(crate) companions: Vec<Host>,
 }
 
 /// An entry that assigns a host to a provider, in TOML.
-pub(crate) fn entry(host: &Host, provider: &str, account: Option<&str>, more: &[Key]) -> String {
+fn entry(host: &Host, provider: &str, account: Option<&str>, more: &[Key]) -> String {
     let mut lines = format!(
         "[[resources]]\nmatch = {}\nprovider = {}\n",
         toml_text(&host.text),
@@ -69,7 +74,7 @@ pub(crate) fn entry(host: &Host, provider: &str, account: Option<&str>, more: &[
 }
 
 impl BindingRequest<'_> {
-    /// Adds a block that binds the host to a provider. `None` if the configuration already does.
+    /// Binds the host to a provider in `file` and `config`, unless it is bound already.
     ///
     /// # Errors
     ///
@@ -79,19 +84,9 @@ impl BindingRequest<'_> {
         &self,
         env: &Env,
         flags: &Flags,
-        config: &Config,
+        config: &mut Config,
         file: &mut UserFile,
-    ) -> Result<Option<Added>, Error> {
-        // The block of an earlier run is written again.
-        let earlier = file.remove(&self.title);
-        let without = earlier
-            .as_ref()
-            .map(|_| Config::load_edited(env, flags, file));
-        let config = match &without {
-            Some(Ok(without)) => without,
-            // Another block needs the provider of this one, which will be added again.
-            Some(Err(_)) | None => config,
-        };
+    ) -> Result<Binding, Error> {
         let ProviderArgs {
             provider,
             client_id,
@@ -99,48 +94,71 @@ impl BindingRequest<'_> {
             ..
         } = self.provider_args;
         let names_provider = provider.is_some() || client_id.is_some();
-        let names_one = names_provider || account.is_some();
+        if !names_provider
+            && account.is_none()
+            && self.host_keys().next().is_none()
+            && let Some(found) = config.resource(&self.host.url, self.tool)?
+        {
+            return Ok(self.existing(env, flags, file, found));
+        }
+        // The block of an earlier run is written again.
+        let mut gone = Vec::new();
+        if file.block(&self.title).is_some() {
+            gone = take_out(env, file, vec![self.title.clone()], None);
+            *config = Config::load_edited(env, flags, file)?;
+        }
         let found = config.resource(&self.host.url, self.tool)?;
-        if !names_one && self.host_keys().next().is_none() {
-            if let Some(lines) = earlier {
-                file.add(&self.title, &lines);
-                return Ok(None);
-            }
-            if found.is_some() {
-                return Ok(None);
-            }
-        }
-        // The earlier block's provider, if another block still names it.
-        let was_needed = !matches!(without, Some(Ok(_)));
-        let earlier = earlier.as_deref().or(self.earlier).filter(|_| was_needed);
-        let made = earlier.and_then(provider_section);
-        let (name, mut section) = match found {
+        let (name, section) = match found {
             // Another account of the same provider.
-            Some(found) if !names_provider => (found.provider.name, String::new()),
-            Some(_) | None => {
-                let made = made.as_ref().map(|(name, _)| name.as_str());
-                self.provider(env, flags, config, file, made)?
-            }
+            Some(found) if !names_provider => (found.provider.name, None),
+            Some(_) | None => self.provider(env, flags, config, file)?,
         };
-        if let Some((_, lines)) = made.filter(|(made, _)| section.is_empty() && *made == name) {
-            lines.clone_into(&mut section);
+        let of_provider = title_of(&name);
+        if let Some(section) = section {
+            file.add(&of_provider, &section);
+            *config = Config::load_edited(env, flags, file)?;
         }
-        let mut lines = section;
-        lines += &entry(self.host, &name, account.as_deref(), &self.resource_keys);
+        let companions = (self.companions)(self.host, &config.provider(&name)?)?;
+        let entry = |host| entry(host, &name, account.as_deref(), &self.resource_keys);
+        let mut lines = entry(self.host);
+        for companion in &companions {
+            lines.push('\n');
+            lines += &entry(companion);
+        }
         file.add(&self.title, &lines);
-        let edited = Config::load_edited(env, flags, file)?;
-        self.check_precedence(&edited, &name)?;
-        match edited.provider(&name)?.client_id() {
-            Ok(_) => Ok(Some(Added {
-                lines,
+        *config = Config::load_edited(env, flags, file)?;
+        self.check_precedence(config, &name)?;
+        match config.provider(&name)?.client_id() {
+            Ok(_) => Ok(Binding {
+                edits: removals(file, &gone)
+                    .chain(edits_of(file, [&of_provider, &self.title]))
+                    .collect(),
                 provider: name,
-            })),
+                companions,
+            }),
             Err(ConfigError::Unregistered(unregistered)) => Err(Error::NotRegistered {
                 at: name.clone(),
                 where_to: unregistered.where_to(),
                 retry: self.retry_command(&name, unregistered.secret_wanted),
             }),
             Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The blocks without which the host would not be bound like this. They may be another tool's.
+    fn existing(&self, env: &Env, flags: &Flags, file: &UserFile, found: Match) -> Binding {
+        let mut titles = file.titles(ANY);
+        titles.retain(|title| {
+            let mut without = file.clone();
+            without.remove(title);
+            let config = Config::load_edited(env, flags, &without);
+            let bound = config.and_then(|config| config.resource(&self.host.url, self.tool));
+            !bound.is_ok_and(|bound| bound.as_ref() == Some(&found))
+        });
+        Binding {
+            edits: edits_of(file, &titles),
+            provider: found.provider.name,
+            companions: Vec::new(),
         }
     }
 
@@ -189,16 +207,14 @@ impl BindingRequest<'_> {
                 .is_ok_and(|provider| is_here(&provider))
     }
 
-    /// The name of the provider, and its section if it has none yet. `made` is the provider of the
-    /// earlier block, which may be replaced.
+    /// The name of the provider, and its section if it has none yet.
     fn provider(
         &self,
         env: &Env,
         flags: &Flags,
         config: &Config,
         file: &UserFile,
-        made: Option<&str>,
-    ) -> Result<(String, String), Error> {
+    ) -> Result<(String, Option<String>), Error> {
         let ProviderArgs {
             provider,
             issuer_url,
@@ -212,7 +228,7 @@ impl BindingRequest<'_> {
         let name = match provider {
             Some(name) if is_known(name) && !self.is_elsewhere(config, name) => {
                 if !describes_one {
-                    return Ok((name.clone(), String::new()));
+                    return Ok((name.clone(), None));
                 }
                 if issuer_url.is_none()
                     && let Some(preset) = config.provider(name)?.preset
@@ -244,7 +260,7 @@ impl BindingRequest<'_> {
                     )));
                 };
                 if is_known(preset) && !describes_one {
-                    return Ok(((*preset).to_owned(), String::new()));
+                    return Ok(((*preset).to_owned(), None));
                 }
                 keys.push(("preset", toml_text(preset)));
                 is_chosen = false;
@@ -260,7 +276,7 @@ impl BindingRequest<'_> {
                 let known = config.provider(known);
                 known.is_ok_and(|known| self.is_registration(&known, &asked))
             };
-            let is_free = |name: &str| !is_known(name) || made == Some(name);
+            let is_free = |name: &str| !is_known(name);
             // The named provider, or any other one.
             let known = config
                 .providers()
@@ -270,7 +286,7 @@ impl BindingRequest<'_> {
                 all.find(has_it)
             });
             if let Some(known) = known {
-                return Ok((known.to_owned(), String::new()));
+                return Ok((known.to_owned(), None));
             }
             if !is_free(&name) {
                 if is_chosen {
@@ -286,7 +302,8 @@ impl BindingRequest<'_> {
                 name = format!("{name}-{number}");
             }
         }
-        Ok((name.clone(), section(&name, &keys)))
+        let section = section(&name, &keys);
+        Ok((name, Some(section)))
     }
 
     /// The name and the keys of a provider with this preset.
@@ -399,36 +416,11 @@ pub(crate) fn keys_of(provider_args: &ProviderArgs) -> Vec<Key> {
 }
 
 fn section(name: &str, keys: &[Key]) -> String {
-    let mut section = format!("{}\n", title_of(name));
+    let mut section = format!("[providers.{}]\n", toml_text(name));
     for (key, value) in keys {
         let _ = writeln!(section, "{key} = {value}");
     }
-    section.push('\n');
     section
-}
-
-fn title_of(name: &str) -> String {
-    format!("[providers.{}]", toml_text(name))
-}
-
-/// The provider that a block defines, and its section.
-pub(crate) fn provider_section(block: &str) -> Option<(String, &str)> {
-    let at = block.find("[[resources]]")?;
-    let section = block.get(..at)?;
-    let title = section.lines().next()?;
-    let name = title.strip_prefix("[providers.")?.strip_suffix(']')?;
-    let name: String = serde_json::from_str(name).ok()?;
-    Some((name, section))
-}
-
-/// Whether a block defines a provider.
-pub(crate) fn has_provider_section(block: &str) -> bool {
-    provider_section(block).is_some()
-}
-
-/// Whether a block defines the provider of this name.
-pub(crate) fn defines_provider(block: &str, name: &str) -> bool {
-    provider_section(block).is_some_and(|(made, _)| made == name)
 }
 
 /// The provider that a section with these keys defines.

@@ -3,8 +3,8 @@
 //! A tool describes its set-up as edits to files (`edit`), each a pure function of a file's bytes.
 //! `plan` shows them, asks, takes the locks, writes all files or none and prints the changes.
 //! `record` stores what `--undo` needs, and `undo` reverts the changes. `host` is the host of a
-//! set-up, `binding` its provider and block in the user's configuration, and `program` the command
-//! by which a tool starts hallpass.
+//! set-up, `binding` assigns it to a provider, `provider_block` is the provider's block in the user's
+//! configuration, and `program` the command by which a tool starts hallpass.
 
 pub(crate) mod binding;
 mod content;
@@ -14,8 +14,8 @@ pub mod error;
 pub(crate) mod host;
 pub(crate) mod plan;
 pub(crate) mod program;
+pub(crate) mod provider_block;
 pub(crate) mod record;
-pub(crate) mod still_needed;
 mod undo;
 pub(crate) mod yaml;
 

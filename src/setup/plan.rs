@@ -13,10 +13,11 @@ use serde_json::Value;
 
 use super::document::Documents;
 use super::edit::Edit;
+use super::provider_block;
 use super::record::{Done, Record, Records, Step};
-use super::undo::{is_needed, remove, revert};
+use super::undo::{remove, revert};
 use crate::arguments::{Caution, Changing, Common};
-use crate::config::{Flags, Turn};
+use crate::config::{Flags, Turn, UserFile};
 use crate::env::Env;
 use crate::error::Error;
 use crate::report::{Exit, printable};
@@ -247,8 +248,10 @@ impl Engine<'_> {
             if edit.kind().is_in_place(document.bytes()) {
                 // An edit that several set-ups share stays until the last of them is undone.
                 let is_own = own.is_some_and(|own| own.edits().any(|done| done.edit == *edit));
-                let shared = records.shared(self.tool, &part.what, edit);
-                step.edits.extend(shared.filter(|_| !is_own).cloned());
+                if !is_own {
+                    step.edits
+                        .extend(records.shared(self.tool, &part.what, edit));
+                }
                 continue;
             }
             let replaced = edit.kind().replaced(document.bytes());
@@ -290,10 +293,13 @@ impl Engine<'_> {
             let is_recorded = selected.iter().any(|record| record.what == part.what);
             let edits = part.edits.iter().rev();
             for edit in edits.filter(|_| undo.all || !is_recorded) {
-                if !is_needed(edit, &rest) {
-                    remove(draft.documents.of(edit)?, edit, None)?;
-                }
+                remove(draft.documents.of(edit)?, edit, None, &rest)?;
             }
+        }
+        let file = UserFile::read(self.env)?;
+        for title in provider_block::titles(&file) {
+            let edit = Edit::block(file.path(), &title, "");
+            remove(draft.documents.of(&edit)?, &edit, None, &rest)?;
         }
         if let Some(check) = undo.check {
             check(&draft.documents)?;

@@ -86,6 +86,11 @@ impl Step {
         self.files.iter().find(|file| file.path == path)
     }
 
+    /// Whether it changed the file.
+    pub(crate) fn wrote(&self, path: &Path) -> bool {
+        self.written(path).is_some()
+    }
+
     /// Whether it created the file.
     pub(crate) fn created(&self, path: &Path) -> bool {
         self.written(path).is_some_and(|written| written.is_new)
@@ -216,12 +221,17 @@ impl Records {
         steps.map(|step| step.number + 1).max().unwrap_or_default()
     }
 
-    /// The same edit in the record of another set-up.
-    pub(crate) fn shared(&self, tool: &str, what: &str, edit: &Edit) -> Option<&Done> {
+    /// The same edit in the record of another set-up, and the files of hallpass's own that it names.
+    pub(crate) fn shared(&self, tool: &str, what: &str, edit: &Edit) -> Vec<Done> {
         let others = self.all.iter();
         let others = others.filter(|record| (&*record.tool, &*record.what) != (tool, what));
-        let mut done = others.flat_map(Record::edits);
-        done.find(|done| done.edit == *edit)
+        let mut steps = others.flat_map(|record| &record.steps);
+        let found = steps.find_map(|step| {
+            let done = step.edits.iter().find(|done| done.edit == *edit)?;
+            let named = step.edits.iter().filter(|file| edit.names(&file.edit));
+            Some(named.chain([done]).cloned().collect())
+        });
+        found.unwrap_or_default()
     }
 
     /// Adds a step to the record of a set-up.

@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::document::{Document, Documents};
 use super::edit::Edit;
+use super::provider_block::is_named;
 use super::record::{ChangedSince, Done, Record, Step};
 use crate::error::Error;
 
@@ -54,9 +55,7 @@ pub(crate) fn revert(
             continue;
         }
         for Done { edit, replaced } in here {
-            if !is_needed(edit, rest) {
-                remove(document, edit, replaced.as_ref())?;
-            }
+            remove(document, edit, replaced.as_ref(), rest)?;
         }
         let is_new = steps.iter().any(|step| step.created(path));
         if is_new
@@ -70,19 +69,26 @@ pub(crate) fn revert(
     Ok(updated)
 }
 
-/// Whether a remaining set-up needs the edit too.
-pub(crate) fn is_needed(edit: &Edit, rest: &[Record]) -> bool {
+/// Whether a remaining set-up needs the edit too. A block counts by its title, whoever has changed it.
+fn is_needed(edit: &Edit, rest: &[Record]) -> bool {
     let mut needed = rest.iter().flat_map(Record::edits);
-    needed.any(|done| done.edit == *edit)
+    needed.any(|done| {
+        let is_same_block = edit.title().is_some() && done.edit.title() == edit.title();
+        done.edit == *edit || (is_same_block && done.edit.path == edit.path)
+    })
 }
 
-/// Removes an edit, if the file still contains what it wrote.
+/// Removes an edit, if the file still contains what it wrote, and no remaining set-up or entry of the
+/// file needs it.
 pub(crate) fn remove(
     document: &mut Document,
     edit: &Edit,
     replaced: Option<&Value>,
+    rest: &[Record],
 ) -> Result<(), Error> {
-    if edit.kind().is_ours(document.bytes()) {
+    let text = String::from_utf8_lossy(document.bytes().unwrap_or_default());
+    let is_named = edit.title().is_some_and(|title| is_named(&text, title));
+    if edit.kind().is_ours(document.bytes()) && !is_named && !is_needed(edit, rest) {
         document.change(edit, |bytes| edit.kind().remove(bytes, replaced))?;
     }
     Ok(())
@@ -108,6 +114,17 @@ fn without_steps(
     chain.sort_by_key(|(step, _)| std::cmp::Reverse(step.number));
     let first_gone = chain.iter().rposition(|(_, stays)| stays.is_none());
     chain.truncate(first_gone.map_or(0, |at| at + 1));
+    // No step to undo wrote an edit that another set-up has left to it.
+    let written = |edit: &Edit| {
+        let mut steps = chain.iter().filter(|(step, _)| step.wrote(path));
+        steps.any(|(step, _)| step.edits.iter().any(|done| done.edit == *edit))
+    };
+    let gone = chain.iter().filter(|(_, stays)| stays.is_none());
+    let mut edits = gone.flat_map(|(step, _)| &step.edits);
+    if edits.any(|Done { edit, .. }| edit.path == path && !written(edit) && !is_needed(edit, rest))
+    {
+        return Err(ChangedSince);
+    }
     let mut now = bytes.map(<[u8]>::to_vec);
     for (step, _) in &chain {
         now = step.revert(path, now)?;

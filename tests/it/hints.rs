@@ -61,10 +61,6 @@ const STATES: &[(&str, &str, &[Row])] = &[
                 Check("a registration at the provider comes first"),
             ),
             (
-                "StillNeeded",
-                Check("an entry of the user's own that comes first"),
-            ),
-            (
                 "StoreSetOtherwise",
                 Runs("a_move_that_the_setting_forbids_works_with_the_setting_of_the_hint"),
             ),

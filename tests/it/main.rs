@@ -49,6 +49,8 @@ mod kubectl_entry;
 mod lost_response;
 mod narrower;
 mod network;
+#[cfg(unix)]
+mod one_registration;
 mod refresh;
 mod resolution;
 #[cfg(unix)]

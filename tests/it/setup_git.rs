@@ -311,7 +311,8 @@ fn undo_without_a_host_reverts_everything_to_the_byte() {
         .unwrap()
         .matches("# >>> ")
         .count();
-    assert_eq!(blocks, 3);
+    // Each host's, and each provider's.
+    assert_eq!(blocks, 6);
     let before = (fs::read_to_string(&config).unwrap(), desk.git_config());
 
     let dry = desk.setup(&["--undo", "--dry-run"]);
@@ -373,41 +374,6 @@ fn undo_removes_files_that_the_setup_created() {
     assert_ne!(files_below(&desk.sandbox.home()), before);
     desk.setup(&["--undo"]).succeeds();
     assert_eq!(files_below(&desk.sandbox.home()), before);
-}
-
-#[test]
-fn undo_refuses_to_remove_a_provider_that_is_still_used() {
-    let mut desk = Desk::new();
-    let config = desk.config_path();
-    desk.setup(&["--host", "git.corp.example", "--provider", "gitea"])
-        .succeeds();
-    let text = fs::read_to_string(&config).unwrap()
-        + "\n[[resources]]\nmatch = \"https://api.corp.example\"\nprovider = \"git.corp.example\"\n";
-    fs::write(&config, &text).unwrap();
-    let before = desk.git_config();
-    for more in [&["--undo"][..], &["--undo", "--host", "git.corp.example"]] {
-        desk.setup(more)
-            .fails_saying(2, &["config.toml", "provider"]);
-        assert_eq!(fs::read_to_string(&config).unwrap(), text);
-        assert_eq!(desk.git_config(), before);
-    }
-}
-
-/// Without its section, the name is the preset's, which has no client ID.
-#[test]
-fn undo_refuses_to_remove_a_presets_registration_that_is_still_used() {
-    let mut desk = Desk::new();
-    let config = desk.config_path();
-    desk.setup(&["--host", "github.com", "--client-id", "x"])
-        .succeeds();
-    let text = fs::read_to_string(&config).unwrap()
-        + "\n[[resources]]\nmatch = \"https://ghcr.io\"\nprovider = \"github\"\n";
-    fs::write(&config, &text).unwrap();
-    desk.setup(&["--undo"]).fails_saying(
-        2,
-        &["provider `github` has no client_id", "nothing was changed"],
-    );
-    assert_eq!(fs::read_to_string(&config).unwrap(), text);
 }
 
 // --- in what order git asks ---

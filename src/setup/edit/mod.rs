@@ -134,6 +134,16 @@ impl Edit {
         None
     }
 
+    /// Whether it writes a block that names this file of hallpass's own.
+    pub(crate) fn names(&self, file: &Self) -> bool {
+        let Change::Block(Block { lines, .. }) = &self.change else {
+            return false;
+        };
+        let path = Value::from(file.path.to_string_lossy()).to_string();
+        matches!(file.change, Change::WholeFile(_))
+            && lines.as_ref().is_some_and(|lines| lines.contains(&path))
+    }
+
     /// Why it cannot be applied to the current file.
     pub(crate) fn unfit(&self) -> Result<Option<Unfit>, Error> {
         let read = super::content::read(&self.path, self.program())?;

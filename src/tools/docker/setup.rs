@@ -32,8 +32,8 @@ use crate::setup::edit::Edit;
 use crate::setup::edit::link::{self, Place};
 use crate::setup::host::Host;
 use crate::setup::plan::{self, Part, Plan, Undo};
+use crate::setup::program;
 use crate::setup::record::Records;
-use crate::setup::{program, still_needed};
 use crate::shell::quoted;
 
 /// The start of the title of each block that this command writes to `config.toml`.
@@ -116,11 +116,8 @@ fn set_up<'a>(env: &'a Env, flags: &Flags, args: &'a Arguments) -> Result<Plan<'
         part.edits.splice(0..0, link.clone());
         let provider_args = provider_args_of(&given, host, &config)?;
         let wanted = binding_request(args, host, &provider_args);
-        if let Some(added) = wanted.add(env, flags, &config, &mut file)? {
-            let block = Edit::block(file.path(), &wanted.title, &added.lines);
-            part.edits.insert(0, block);
-            config = Config::load_edited(env, flags, &file)?;
-        }
+        let binding = wanted.add(env, flags, &mut config, &mut file)?;
+        part.edits.splice(0..0, binding.edits);
         let found = config.resource(&host.url, NAME)?;
         if given.client_id.is_some()
             && let Some(found) = &found
@@ -173,7 +170,7 @@ fn import<'a>(
     })
 }
 
-fn undo<'a>(env: &'a Env, flags: &'a Flags, args: &Arguments) -> Result<Undo<'a>, Error> {
+fn undo<'a>(env: &'a Env, _: &'a Flags, args: &Arguments) -> Result<Undo<'a>, Error> {
     let file = UserFile::read(env)?;
     let files = files(env, args)?;
     let mut parts = Vec::new();
@@ -196,7 +193,6 @@ fn undo<'a>(env: &'a Env, flags: &'a Flags, args: &Arguments) -> Result<Undo<'a>
     Ok(Undo {
         parts,
         all,
-        check: Some(still_needed::check(env, flags, file)),
         ..Undo::default()
     })
 }
@@ -377,7 +373,7 @@ fn binding_request<'a>(
         provider_keys: Vec::new(),
         resource_keys,
         own_name: None,
-        earlier: None,
+        companions: |_, _| Ok(Vec::new()),
     }
 }
 
@@ -398,7 +394,7 @@ fn title(what: &str) -> String {
 /// Whether this command set up the registry.
 pub(crate) fn is_set_up(records: &Records, file: &UserFile, host: &Host) -> bool {
     let title = title(&host.text);
-    records.find(NAME, bare(&host.text)).is_some() || file.titles(TITLE).contains(&title)
+    records.find(NAME, bare(&host.text)).is_some() || file.block(&title).is_some()
 }
 
 /// The start of the title of a block that `hallpass setup git` wrote.
@@ -407,7 +403,7 @@ const GIT_TITLE: &str = "hallpass setup git --host ";
 /// Whether the host was set up only for git: it need not be a registry.
 pub(crate) fn is_gits_alone(records: &Records, file: &UserFile, host: &Host) -> bool {
     let title = format!("{}{}", GIT_TITLE, host.text);
-    file.titles(&title).contains(&title) && !is_set_up(records, file, host)
+    file.block(&title).is_some() && !is_set_up(records, file, host)
 }
 
 fn command(args: &Arguments) -> String {

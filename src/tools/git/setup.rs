@@ -22,12 +22,12 @@ use crate::config::{Flags, UserFile};
 use crate::env::Env;
 use crate::error::Error;
 use crate::provider::{Config, Provider};
-use crate::setup::binding::{BindingRequest, entry, is_home_of, recipient, toml_text};
+use crate::setup::binding::{BindingRequest, is_home_of, recipient, toml_text};
 use crate::setup::edit::Edit;
 use crate::setup::edit::git_config::split_ours;
 use crate::setup::host::Host;
 use crate::setup::plan::{self, Part, Plan, Undo};
-use crate::setup::{program, still_needed};
+use crate::setup::program;
 use crate::shell::{quoted, shell_word};
 
 /// Configure git to use hallpass as its credential helper
@@ -106,21 +106,10 @@ fn set_up<'a>(env: &'a Env, flags: &Flags, args: &Arguments) -> Result<Plan<'a>,
         if let Some(given) = &args.host {
             account = args.provider_args.account.as_deref();
             let wanted = binding_request(args, given, &host);
-            if !has_account(&config, &file, args, &wanted)
-                && let Some(added) = wanted.add(env, flags, &config, &mut file)?
-            {
-                config = Config::load_edited(env, flags, &file)?;
-                let mut lines = added.lines;
-                let provider = config.provider(&added.provider)?;
-                companions = companions_of(&host, &provider)?;
-                for companion in &companions {
-                    let keys = &wanted.resource_keys;
-                    lines.push('\n');
-                    lines += &entry(companion, &added.provider, account, keys);
-                }
-                file.add(&wanted.title, &lines);
-                edits.push(Edit::block(file.path(), &wanted.title, &lines));
-                config = Config::load_edited(env, flags, &file)?;
+            if !has_account(&config, &file, args, &wanted) {
+                let binding = wanted.add(env, flags, &mut config, &mut file)?;
+                edits = binding.edits;
+                companions = binding.companions;
             }
         }
         edits.extend(git.edits(Some(&host), &mut others));
@@ -198,7 +187,7 @@ fn list(text: &mut Vec<String>, about: &str, items: &[String]) {
     }
 }
 
-fn undo<'a>(env: &'a Env, flags: &'a Flags, args: &Arguments) -> Result<Undo<'a>, Error> {
+fn undo<'a>(env: &'a Env, _: &'a Flags, args: &Arguments) -> Result<Undo<'a>, Error> {
     let file = UserFile::read(env)?;
     let git = Git::read(env)?;
     let mut parts = Vec::new();
@@ -230,7 +219,6 @@ fn undo<'a>(env: &'a Env, flags: &'a Flags, args: &Arguments) -> Result<Undo<'a>
     Ok(Undo {
         parts,
         all,
-        check: Some(still_needed::check(env, flags, file)),
         ..Undo::default()
     })
 }
@@ -252,8 +240,7 @@ fn undo_host(file: &UserFile, git: &Git, host: &Host, account: Option<&str>) -> 
     let mut hosts = vec![host.text.clone()];
     let mut parts = Vec::new();
     for title in titles {
-        let block = file.clone().remove(&title).unwrap_or_default();
-        hosts.extend(matches_in(&block));
+        hosts.extend(matches_in(file.block(&title).unwrap_or_default()));
         parts.push(Part {
             what: title.strip_prefix(TITLE).unwrap_or_default().to_owned(),
             edits: vec![Edit::block(file.path(), &title, "")],
@@ -300,7 +287,7 @@ fn has_account(
     let names_only_account = provider.is_none() && client_id.is_none() && account.is_some();
     names_only_account
         && wanted.resource_keys.is_empty()
-        && !file.titles(&wanted.title).contains(&wanted.title)
+        && file.block(&wanted.title).is_none()
         && config
             .accounts(&wanted.host.url, NAME)
             .contains(&account.as_deref())
@@ -372,7 +359,7 @@ fn binding_request<'a>(args: &'a Arguments, given: &str, host: &'a Host) -> Bind
         provider_keys: Vec::new(),
         resource_keys: username.into_iter().chain(bearer).collect(),
         own_name: None,
-        earlier: None,
+        companions: companions_of,
     }
 }
 

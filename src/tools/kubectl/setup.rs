@@ -15,7 +15,6 @@ mod labels;
 mod recorded;
 mod sign_in;
 
-use crate::arguments::ProviderArgs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::rc::Rc;
@@ -31,12 +30,13 @@ use crate::error::Error;
 use crate::provider::Config;
 use crate::report::printable;
 use crate::serving::prepared::Prepared;
-use crate::setup::binding::{BindingRequest, defines_provider, has_provider_section, recipient};
+use crate::setup::binding::{BindingRequest, recipient};
 use crate::setup::edit::Edit;
 use crate::setup::host::Host;
 use crate::setup::plan::{self, Part, Plan, Undo};
+use crate::setup::program;
+use crate::setup::provider_block::{edits_of, removals, take_out, title_of};
 use crate::setup::record::{Record, Records};
-use crate::setup::{program, still_needed};
 use crate::shell::quoted;
 use arguments::ADVICE;
 pub(crate) use arguments::Arguments;
@@ -67,34 +67,38 @@ fn set_up<'a>(env: &'a Env, flags: &Flags, args: &Arguments) -> Result<Plan<'a>,
         data.user == user && data.file != target.path
     });
     let again = EarlierSetup::of(args, &target, kubeconfig.user(&user));
-    let wanted = again.as_ref().filter(|_| !hosts.is_empty());
-    let wanted = wanted.map(|again| again.provider.as_str());
-    let (config, earlier, block) =
-        without_earlier(env, flags, &user, &elsewhere, wanted, &mut file)?;
+    let wanted = again.as_ref().map(|again| &*again.provider);
+    let wanted = wanted.filter(|_| !hosts.is_empty());
+    let mut earlier = file.titles(&title(&user, ""));
+    earlier.retain(|title| !elsewhere.contains(title));
+    let earlier = take_out(env, &mut file, earlier, wanted);
+    let mut config = Config::load_edited(env, flags, &file)?;
     let mut sign_in = match again {
         Some(again) if args.provider_args.provider.is_none() => again.sign_in(),
         Some(_) | None => sign_in(env, flags, args, &config, &file, &target, &hosts)?,
     };
-    sign_in.again = block;
     let titles = titles(&user, &hosts, &target.path, &elsewhere);
     let opening = hosts.iter().zip(&titles);
-    let added = opened_by(env, flags, &config, &mut sign_in, &user, opening, &mut file)?;
+    let mut bound = Vec::new();
+    for (host, title) in opening {
+        let request = binding_request(&mut sign_in, &user, host, title);
+        let binding = request.add(env, flags, &mut config, &mut file)?;
+        bound.extend(binding.edits);
+        sign_in.use_provider(binding.provider);
+    }
     if hosts.is_empty() {
         check_without_hosts(&kubeconfig, &user, &config, &sign_in)?;
+        bound = edits_of(&file, [&title_of(&sign_in.name)]);
     }
 
     let program = program::name_or_path(env)?;
     let store = Rc::new(Prepared::new(env, &args.common, None)?.store);
     let last_store = Rc::clone(&store);
-    let edited = Config::load_edited(env, flags, &file)?;
     let recorded = match one_server(&kubeconfig, &user, &hosts, &mut notes) {
         Some(host) => {
-            let provider = edited.provider(&sign_in.name)?;
-            let entry = Entry::new(
-                &host.text,
-                &provider,
-                sign_in.provider_args.account.as_deref(),
-            );
+            let provider = config.provider(&sign_in.name)?;
+            let account = sign_in.provider_args.account.as_deref();
+            let entry = Entry::new(&host.text, &provider, account);
             Recorded::of(&store, entry, target.earlier_entry(), &mut notes)?
         }
         None => None,
@@ -108,9 +112,9 @@ fn set_up<'a>(env: &'a Env, flags: &Flags, args: &Arguments) -> Result<Plan<'a>,
     );
     let id = recorded.as_ref().map(|recorded| recorded.id.clone());
     notes.append(&mut sign_in.notes);
-
     let mut edits = sign_in.files();
-    edits.extend(blocks(&file, &earlier, &added));
+    edits.extend(removals(&file, &earlier));
+    edits.extend(bound);
     let mut warnings = Vec::new();
     if args.kuberc {
         let (edit, told) = kuberc::allow(env, &program)?;
@@ -121,9 +125,8 @@ fn set_up<'a>(env: &'a Env, flags: &Flags, args: &Arguments) -> Result<Plan<'a>,
     edits.push(target.edit(&entry, id.as_deref())?);
 
     let mut told = Vec::new();
-    if let Some(provider) = (!hosts.is_empty()).then(|| edited.provider(&sign_in.name)) {
-        let provider = provider?;
-        told.extend(hosts.iter().map(|host| recipient(&provider, host)));
+    for host in &hosts {
+        told.push(recipient(&config.provider(&sign_in.name)?, host));
     }
     told.extend(notes.iter().map(|note| format!("note: {note}")));
     let earlier_entry = target.earlier_entry().map(str::to_owned);
@@ -159,16 +162,6 @@ fn set_up<'a>(env: &'a Env, flags: &Flags, args: &Arguments) -> Result<Plan<'a>,
     })
 }
 
-/// The edits of the user's own configuration.
-fn blocks(file: &UserFile, earlier: &[String], added: &[(String, String)]) -> Vec<Edit> {
-    let is_gone = |title: &&String| !added.iter().any(|(added, _)| added == *title);
-    let gone = earlier.iter().filter(is_gone);
-    let gone = gone.map(|title| Edit::no_block(file.path(), title));
-    let added = added.iter();
-    let added = added.map(|(title, lines)| Edit::block(file.path(), title, lines));
-    gone.chain(added).collect()
-}
-
 /// The titles of the blocks that belong to some set-ups.
 fn blocks_of(records: &Records, of: impl Fn(&Data) -> bool) -> Vec<String> {
     let records = records
@@ -178,36 +171,6 @@ fn blocks_of(records: &Records, of: impl Fn(&Data) -> bool) -> Vec<String> {
     edits
         .filter_map(|edit| edit.title().map(str::to_owned))
         .collect()
-}
-
-/// Takes out what an earlier run has added for this kubeconfig's user: the configuration without it,
-/// and the blocks. Where another user's block names the provider that one of them makes, or this run
-/// does, the configuration is the one with it, and the last is that block.
-fn without_earlier(
-    env: &Env,
-    flags: &Flags,
-    user: &str,
-    elsewhere: &[String],
-    wanted: Option<&str>,
-    file: &mut UserFile,
-) -> Result<(Config, Vec<String>, Option<String>), Error> {
-    let whole = file.clone();
-    let mut titles = file.titles(&title(user, ""));
-    titles.retain(|title| !elsewhere.contains(title));
-    let blocks = titles.iter().filter_map(|title| file.remove(title));
-    let earlier: Vec<String> = blocks.collect();
-    let makes_wanted = |block: &String| wanted.is_some_and(|name| defines_provider(block, name));
-    if !earlier.iter().any(makes_wanted)
-        && let Ok(config) = Config::load_edited(env, flags, file)
-    {
-        return Ok((config, titles, None));
-    }
-    let config = Config::load_edited(env, flags, &whole)?;
-    let again = earlier
-        .iter()
-        .find(|block| has_provider_section(block))
-        .cloned();
-    Ok((config, titles, again))
 }
 
 /// A user that no context leads to may only be given a provider that is configured.
@@ -230,58 +193,27 @@ fn check_without_hosts(
     Ok(())
 }
 
-/// Adds to the user's file what makes the provider open these servers: the titles and lines of the
-/// blocks.
-fn opened_by<'h>(
-    env: &Env,
-    flags: &Flags,
-    config: &Config,
-    sign_in: &mut SignIn,
+fn binding_request<'a>(
+    sign_in: &'a mut SignIn,
     user: &str,
-    hosts: impl Iterator<Item = (&'h Host, &'h String)>,
-    file: &mut UserFile,
-) -> Result<Vec<(String, String)>, Error> {
-    let again = sign_in.again.take();
-    let mut added = Vec::new();
-    let mut edited = None;
-    for (index, (host, title)) in hosts.enumerate() {
-        let is_first = index == 0;
-        let rest = ProviderArgs {
-            provider: Some(sign_in.name.clone()),
-            account: sign_in.provider_args.account.clone(),
-            ..ProviderArgs::default()
-        };
-        let request = BindingRequest {
-            tool: NAME,
-            tool_names_provider: true,
-            host,
-            provider_args: if is_first {
-                &sign_in.provider_args
-            } else {
-                &rest
-            },
-            title: title.clone(),
-            command: command(user),
-            homes: &[],
-            instances: &[],
-            advice: ADVICE,
-            provider_keys: if is_first {
-                sign_in.keys.clone()
-            } else {
-                Vec::new()
-            },
-            resource_keys: vec![("tools", "[\"kubectl\"]".to_owned())],
-            own_name: Some(sign_in.name.clone()),
-            earlier: again.as_deref().filter(|_| is_first),
-        };
-        let config = edited.as_ref().unwrap_or(config);
-        if let Some(one) = request.add(env, flags, config, file)? {
-            added.push((title.clone(), one.lines));
-            sign_in.name = one.provider;
-        }
-        edited = Some(Config::load_edited(env, flags, file)?);
+    host: &'a Host,
+    title: &str,
+) -> BindingRequest<'a> {
+    BindingRequest {
+        tool: NAME,
+        tool_names_provider: true,
+        host,
+        provider_keys: std::mem::take(&mut sign_in.keys),
+        provider_args: &sign_in.provider_args,
+        title: title.to_owned(),
+        command: command(user),
+        homes: &[],
+        instances: &[],
+        advice: ADVICE,
+        resource_keys: vec![("tools", "[\"kubectl\"]".to_owned())],
+        own_name: Some(sign_in.name.clone()),
+        companions: |_, _| Ok(Vec::new()),
     }
-    Ok(added)
 }
 
 /// Whose entry it is: the one that is named, the context's, or the current context's.
@@ -368,7 +300,7 @@ fn titles(user: &str, hosts: &[Host], kubeconfig: &Path, elsewhere: &[String]) -
 
 // --- taking it back ---
 
-fn undo<'a>(env: &'a Env, flags: &'a Flags, args: &Arguments) -> Result<Undo<'a>, Error> {
+fn undo<'a>(env: &'a Env, _: &Flags, args: &Arguments) -> Result<Undo<'a>, Error> {
     let file = UserFile::read(env)?;
     let records = Records::read(env);
     let all = args.user.is_none() && args.context.is_none();
@@ -428,13 +360,11 @@ fn undo<'a>(env: &'a Env, flags: &'a Flags, args: &Arguments) -> Result<Undo<'a>
             }));
         }
     }
-    let needed = still_needed::check(env, flags, file);
     let store = Prepared::new(env, &args.common, None)?.store;
     Ok(Undo {
         parts,
         all,
         check: Some(Box::new(move |documents| {
-            needed(documents)?;
             let mut files: Vec<&PathBuf> = users.iter().map(|data| &data.file).collect();
             files.sort();
             files.dedup();

@@ -59,16 +59,21 @@ class Desk(docker.Desk):
 def the_set_ups_of_three_tools_with_one_issuer_need_one_sign_in(rig):
     desk = Desk(rig)
     desk.set_up()
-    text = (desk.sandbox.home / ".config/hallpass/config.toml").read_text(encoding="utf-8")
+    config = desk.sandbox.home / ".config/hallpass/config.toml"
+    text = config.read_text(encoding="utf-8")
     assert text.count("[providers.") == 1, text
     desk.use_all(1)
     assert len(desk.sandbox.tabs()) == 1
     assert [kind for kind, _ in desk.provider.new_grants()] == ["authorization_code"]
-    # Each tool's set-up can be undone while the others go on.
+    # Each tool's set-up can be undone while the others go on, also the one that added the provider.
+    desk.hallpass("setup", "git", "--undo").ended(0)
+    desk.push("image-2")
+    desk.get_pods()
     desk.hallpass("setup", "docker", "--undo").ended(0)
-    desk.run(desk.git_path, "-C", "work-1", "fetch")
     desk.get_pods()
     assert len(desk.sandbox.tabs()) == 1
+    desk.hallpass("setup", "kubectl", "--undo").ended(0)
+    assert not config.exists(), config.read_text(encoding="utf-8")
 
 
 @case(limit=120)

@@ -37,8 +37,6 @@ pub(super) struct SignIn {
     pub(super) secret: Option<(PathBuf, Secret<String>)>,
     pub(super) authorities: Option<(PathBuf, Vec<u8>)>,
     pub(super) notes: Vec<String>,
-    /// An earlier block that makes a provider which another block names.
-    pub(super) again: Option<String>,
 }
 
 impl SignIn {
@@ -53,8 +51,17 @@ impl SignIn {
             secret: None,
             authorities: None,
             notes: Vec::new(),
-            again: None,
         }
+    }
+
+    /// Uses this provider from now on, which is configured.
+    pub(super) fn use_provider(&mut self, provider: String) {
+        self.provider_args = ProviderArgs {
+            provider: Some(provider.clone()),
+            account: self.provider_args.account.take(),
+            ..ProviderArgs::default()
+        };
+        self.name = provider;
     }
 
     /// The files that have to be written for the provider.
