@@ -33,15 +33,18 @@ pub(super) struct Arguments {
 
 pub(super) fn run(_: &Env, words: &[OsString]) -> Result<ExitCode, Error> {
     let Arguments { shell } = parsed("completions", words)?;
-    let shells = Shells::builtins();
-    let mut script = Vec::new();
-    if let Some(shell) = shells.completer(&shell) {
-        shell
-            .write_registration(VARIABLE, "hallpass", "hallpass", "hallpass", &mut script)
-            .map_err(Error::Reply)?;
-    }
+    let script = script(&shell).map_err(Error::Reply)?;
     print(&String::from_utf8_lossy(&script));
     Ok(Exit::Answered.into())
+}
+
+/// The script for a shell.
+pub(super) fn script(shell: &str) -> std::io::Result<Vec<u8>> {
+    let mut script = Vec::new();
+    if let Some(shell) = Shells::builtins().completer(shell) {
+        shell.write_registration(VARIABLE, "hallpass", "hallpass", "hallpass", &mut script)?;
+    }
+    Ok(script)
 }
 
 /// Completes a word, if a completion script started this process. `tree` is the whole command tree.

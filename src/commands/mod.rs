@@ -23,7 +23,7 @@ pub mod help;
 mod lock;
 mod login;
 mod logout;
-mod man;
+mod package_files;
 mod setup;
 #[cfg(unix)]
 mod sign_in_process;
@@ -85,9 +85,9 @@ const BUILT_IN: &[BuiltIn] = &[
         run: completions::run,
     },
     BuiltIn {
-        name: "man",
-        command: |name| crate::arguments::command::<man::Arguments>(name).hide(true),
-        run: |_, words| man::run(tree(), words),
+        name: "package-files",
+        command: |name| crate::arguments::command::<package_files::Arguments>(name).hide(true),
+        run: |_, words| package_files::run(tree(), words),
     },
 ];
 

@@ -153,11 +153,36 @@ fn each_shell_has_a_script_and_needs_no_home() {
 }
 
 #[test]
-fn the_manual_pages_are_complete() {
+fn a_package_gets_complete_manual_pages_completions_and_every_program_name() {
     let sandbox = Sandbox::new();
-    let folder = sandbox.root().join("man1");
-    fs::create_dir(&folder).unwrap();
-    sandbox.run(&["man", folder.to_str().unwrap()]).succeeds();
+    let prefix = sandbox.root().join("package/usr");
+    // A second run changes nothing.
+    for _ in 0..2 {
+        sandbox
+            .run(&["package-files", prefix.to_str().unwrap()])
+            .succeeds();
+    }
+    let folder = prefix.join("share/man/man1");
+    for name in hallpass::tools::ALL
+        .iter()
+        .flat_map(|tool| tool.program_names())
+    {
+        let page = fs::read_to_string(folder.join(format!("{name}.1"))).unwrap();
+        let target = page.trim().strip_prefix(".so man1/").expect(name);
+        assert!(folder.join(target).is_file(), "{name}: {target}");
+        if cfg!(unix) {
+            let link = fs::read_link(prefix.join("bin").join(name)).expect(name);
+            assert_eq!(link, Path::new("hallpass"), "{name}");
+        }
+    }
+    for script in [
+        "share/bash-completion/completions/hallpass",
+        "share/fish/vendor_completions.d/hallpass.fish",
+        "share/zsh/site-functions/_hallpass",
+    ] {
+        let script = fs::read_to_string(prefix.join(script)).expect(script);
+        assert!(script.contains("HALLPASS_COMPLETE"), "{script}");
+    }
     for (name, command) in commands() {
         if command.is_hide_set() {
             continue;
