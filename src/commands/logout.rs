@@ -59,7 +59,7 @@ pub(super) fn run(env: &Env, words: &[OsString]) -> Result<ExitCode, Error> {
         report_no_session(&prepared);
     }
     if args.caution.dry_run {
-        print(&preview(&prepared, &found, false));
+        print(&preview(&prepared, &found));
         return Ok(exit_code(true));
     }
     let mut all_revoked = true;
@@ -84,8 +84,8 @@ fn report_no_session(prepared: &Prepared<'_>) {
     prepared.terminal.say(message);
 }
 
-/// What would be signed out of and removed, as text for the user.
-fn preview(prepared: &Prepared<'_>, sessions: &[RecordName], has_passwords: bool) -> String {
+/// What would be signed out of, as text for the user.
+fn preview(prepared: &Prepared<'_>, sessions: &[RecordName]) -> String {
     let mut text = String::new();
     for name in sessions {
         let line = match prepared.store.read::<Session>(name) {
@@ -99,69 +99,100 @@ fn preview(prepared: &Prepared<'_>, sessions: &[RecordName], has_passwords: bool
         text.push_str(&printable(&line));
         text.push('\n');
     }
-    if has_passwords {
-        text.push_str("Would remove the passwords that tools have stored\n");
-    }
     text
 }
 
-/// Signs out of every session, and removes the passwords that tools have stored. Records that can no
-/// longer be decrypted are removed without revoking their tokens. A locked keyring is an error,
-/// unless records are to be removed `unread`.
-fn everything(prepared: &Prepared<'_>, unread: bool, caution: Caution) -> Result<ExitCode, Error> {
-    let store = &prepared.store;
-    let sessions = names(store.sessions()?);
+/// Every session, and the passwords that tools have stored.
+pub(super) struct Everything {
+    sessions: Vec<RecordName>,
     // The same key encrypts them, and a lost key is replaced only when no record needs it.
-    let passwords = names(store.stored_credentials()?);
-    if sessions.is_empty() && passwords.is_empty() {
+    passwords: Vec<RecordName>,
+}
+
+impl Everything {
+    pub(super) fn stored(prepared: &Prepared<'_>) -> Result<Self, StoreError> {
+        Ok(Self {
+            sessions: names(prepared.store.sessions()?),
+            passwords: names(prepared.store.stored_credentials()?),
+        })
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.sessions.is_empty() && self.passwords.is_empty()
+    }
+
+    /// What would be signed out of and removed, as text for the user.
+    pub(super) fn preview(&self, prepared: &Prepared<'_>) -> String {
+        let mut text = preview(prepared, &self.sessions);
+        if !self.passwords.is_empty() {
+            text.push_str("Would remove the passwords that tools have stored\n");
+        }
+        text
+    }
+
+    /// Signs out of every session, removes the passwords, and then the key. Records that can no
+    /// longer be decrypted are removed without revoking their tokens. A locked keyring is an error,
+    /// unless records are to be removed `unread`. Returns whether every token was revoked.
+    pub(super) fn remove(&self, prepared: &Prepared<'_>, unread: bool) -> Result<bool, Error> {
+        let store = &prepared.store;
+        let mut all_revoked = true;
+        let mut lost: BTreeMap<String, usize> = BTreeMap::new();
+        for name in &self.sessions {
+            match sign_out(prepared, name) {
+                Ok(revoked) => {
+                    all_revoked &= revoked;
+                    // If the key was lost with the kernel's memory, the record is still there.
+                    discard(prepared, name)?;
+                }
+                Err(Error::Store(error))
+                    if unread || error.is_loss_of_the_key() || error.is_about(name) =>
+                {
+                    discard(prepared, name)?;
+                    *lost.entry(error.to_string()).or_default() += 1;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        for name in self.passwords.iter().chain(&names(store.exchanged()?)) {
+            discard(prepared, name)?;
+        }
+        store.forget_useless_key()?;
+        for (why, count) in lost {
+            prepared.terminal.warn(&format!(
+                "removed {} without revoking: {why}",
+                counted(count, "session")
+            ));
+        }
+        if !self.passwords.is_empty() {
+            prepared
+                .terminal
+                .say("removed the passwords that tools had stored");
+        }
+        Ok(all_revoked)
+    }
+}
+
+/// Signs out of everything, after asking if a user is present.
+fn everything(prepared: &Prepared<'_>, unread: bool, caution: Caution) -> Result<ExitCode, Error> {
+    let everything = Everything::stored(prepared)?;
+    if everything.is_empty() {
         if !caution.dry_run {
-            store.forget_useless_key()?;
+            prepared.store.forget_useless_key()?;
         }
         report_no_session(prepared);
         return Ok(exit_code(true));
     }
-    let preview = || preview(prepared, &sessions, !passwords.is_empty());
     if caution.dry_run {
-        print(&preview());
+        print(&everything.preview(prepared));
         return Ok(exit_code(true));
     }
-    if !caution.yes && is_attended() && !confirm(&preview(), "Sign out of all of this?") {
+    if !caution.yes
+        && is_attended()
+        && !confirm(&everything.preview(prepared), "Sign out of all of this?")
+    {
         return Ok(exit_code(false));
     }
-    let mut all_revoked = true;
-    let mut lost: BTreeMap<String, usize> = BTreeMap::new();
-    for name in &sessions {
-        match sign_out(prepared, name) {
-            Ok(revoked) => {
-                all_revoked &= revoked;
-                // If the key was lost with the kernel's memory, the record is still there.
-                discard(prepared, name)?;
-            }
-            Err(Error::Store(error))
-                if unread || error.is_loss_of_the_key() || error.is_about(name) =>
-            {
-                discard(prepared, name)?;
-                *lost.entry(error.to_string()).or_default() += 1;
-            }
-            Err(error) => return Err(error),
-        }
-    }
-    for name in passwords.iter().chain(&names(store.exchanged()?)) {
-        discard(prepared, name)?;
-    }
-    store.forget_useless_key()?;
-    for (why, count) in lost {
-        prepared.terminal.warn(&format!(
-            "removed {} without revoking: {why}",
-            counted(count, "session")
-        ));
-    }
-    if !passwords.is_empty() {
-        prepared
-            .terminal
-            .say("removed the passwords that tools had stored");
-    }
-    Ok(exit_code(all_revoked))
+    Ok(exit_code(everything.remove(prepared, unread)?))
 }
 
 /// Removes the records that cannot be read, and nothing else.

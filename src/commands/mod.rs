@@ -29,6 +29,7 @@ mod setup;
 mod sign_in_process;
 mod status;
 mod store;
+mod uninstall;
 
 /// A command that is not a tool's.
 struct BuiltIn {
@@ -78,6 +79,11 @@ const BUILT_IN: &[BuiltIn] = &[
         name: "doctor",
         command: doctor::command,
         run: doctor::run,
+    },
+    BuiltIn {
+        name: "uninstall",
+        command: crate::arguments::command::<uninstall::Arguments>,
+        run: uninstall::run,
     },
     BuiltIn {
         name: "completions",

@@ -1,5 +1,6 @@
 //! A data folder: reads, writes, lists and removes its records, under their locks.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -22,7 +23,7 @@ use super::setting::{Place, Setting};
 #[cfg(unix)]
 use super::socket;
 use super::sweep::sweep;
-use super::{at_hand, kernel, rescue};
+use super::{at_hand, kernel, removal, rescue};
 
 /// A data folder and its key. Creating this value does no I/O.
 #[derive(Debug)]
@@ -296,6 +297,15 @@ impl Store {
         match self.folder()? {
             Some(data) => rescue::forget_useless_key_file(&self.options, &data),
             None => Ok(()),
+        }
+    }
+
+    /// Removes the data folder, for good. Call this once every record has been removed. Returns the
+    /// files in it that are not hallpass's. They stay, and so does the folder.
+    pub fn remove_data_folder(&self) -> Result<Vec<PathBuf>, StoreError> {
+        match self.folder()? {
+            Some(data) => removal::remove(&data),
+            None => Ok(Vec::new()),
         }
     }
 

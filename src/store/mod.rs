@@ -40,6 +40,7 @@ mod options;
 mod plain;
 mod record;
 mod relocation;
+mod removal;
 mod rescue;
 mod seal;
 mod setting;

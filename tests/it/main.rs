@@ -69,6 +69,7 @@ mod store;
 mod successor;
 mod tidy;
 mod token_response;
+mod uninstall;
 
 #[test]
 #[ignore = "the browser of the other tests, which hallpass starts"]

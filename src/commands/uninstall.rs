@@ -1,0 +1,88 @@
+//! `hallpass uninstall`: signs out, undoes every set-up, and removes the data folder and the key. Only
+//! the program itself and the user's configuration stay.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::logout::Everything;
+use crate::arguments::{Caution, Common, epilogue, parsed};
+use crate::config::{home, shown_at_home};
+use crate::env::Env;
+use crate::error::Error;
+use crate::report::{Exit, printable};
+use crate::serving::prepared::Prepared;
+use crate::setup::record::Records;
+use crate::store;
+use crate::terminal::{confirm, is_attended, print};
+use crate::tools::{self, Tool};
+
+/// Sign out, undo every set-up, and remove everything that hallpass has stored
+///
+/// The tokens are revoked at their providers. If a provider can't be reached, hallpass says which token
+/// it could not revoke and continues. The program itself and your own lines in config.toml stay.
+#[derive(Debug, Args)]
+#[command(after_help = epilogue("  hallpass uninstall --dry-run
+  hallpass uninstall"))]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    caution: Caution,
+    #[command(flatten)]
+    common: Common,
+}
+
+pub(super) fn run(env: &Env, words: &[OsString]) -> Result<ExitCode, Error> {
+    let args: Arguments = parsed("uninstall", words)?;
+    let prepared = Prepared::new(env, &args.common, None)?.wherever_the_key_is();
+    let everything = Everything::stored(&prepared)?;
+    let folder = store::data_dir(env)?;
+    let shown_folder = shown_at_home(&folder, home(env).ok().as_deref());
+    let records = Records::read(env);
+    let is_set_up = |tool: &&&dyn Tool| records.of(tool.name()).next().is_some();
+    let set_up: Vec<_> = tools::ALL.iter().filter(is_set_up).collect();
+    let Caution { dry_run, yes } = args.caution;
+    if dry_run || (!yes && is_attended()) {
+        for tool in &set_up {
+            tool.set_up(env, &["--undo", "--dry-run"].map(OsString::from))?;
+        }
+        let mut text = everything.preview(&prepared);
+        if folder.exists() {
+            text.push_str(&printable(&format!("Would remove {shown_folder}")));
+            text.push('\n');
+        }
+        text.push_str("Would remove the key from the keyring\n");
+        if dry_run {
+            print(&text);
+            return Ok(Exit::Answered.into());
+        }
+        if !confirm(&text, "Do all of this?") {
+            return Ok(Exit::Failed.into());
+        }
+    }
+    // The set-ups' blocks in the configuration may say how to revoke a token, so they go afterwards.
+    let all_revoked = everything.remove(&prepared, false)?;
+    for tool in set_up {
+        tool.set_up(env, &["--undo", "--yes"].map(OsString::from))?;
+    }
+    let unknown = prepared.store.remove_data_folder()?;
+    if unknown.is_empty() {
+        prepared.terminal.say(&format!("removed {shown_folder}"));
+    }
+    for path in unknown {
+        prepared.terminal.warn(&format!(
+            "{} was not written by hallpass, so it stays",
+            path.display()
+        ));
+    }
+    prepared.terminal.say(
+        "to remove the program itself, use what installed it: `apt remove hallpass`, for example, \
+         or `cargo uninstall hallpass`",
+    );
+    Ok(if all_revoked {
+        Exit::Answered
+    } else {
+        Exit::Failed
+    }
+    .into())
+}

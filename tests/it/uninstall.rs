@@ -1,0 +1,118 @@
+//! `hallpass uninstall`.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+
+use crate::provider::{Endpoint, Fault};
+use crate::sandbox::{Outcome, files_below, private_file};
+use crate::scene::Scene;
+
+/// Signed in, with git and docker set up and a password stored for another server.
+fn installed() -> (Scene, BTreeMap<PathBuf, Vec<u8>>) {
+    let mut scene = Scene::new();
+    let home = scene.sandbox.home();
+    // A writable folder on PATH, where docker's clients find the helper.
+    let folder = home.join(".local/bin");
+    fs::create_dir_all(&folder).unwrap();
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::iter::once(folder).chain(std::env::split_paths(&path));
+    scene
+        .sandbox
+        .set("PATH", std::env::join_paths(folders).unwrap());
+    fs::create_dir_all(home.join(".docker")).unwrap();
+    private_file(&home.join(".docker/config.json"), "{\"auths\": {}}");
+    fs::write(home.join(".gitconfig"), "[user]\n\tname = A\n").unwrap();
+    let before = files(&scene);
+    for words in [
+        ["setup", "git", "--host", "git.corp.example"].as_slice(),
+        &["setup", "docker", "registry.corp.example"],
+    ] {
+        let words = [words, &["--provider", "corp"]].concat();
+        scene.sandbox.run(&words).succeeds();
+    }
+    scene.get_token(&[]).succeeds();
+    let typed = "protocol=https\nhost=else.example\nusername=me\npassword=typed\n";
+    scene
+        .sandbox
+        .run_with_input(&["git", "store"], typed.as_bytes())
+        .succeeds();
+    assert_ne!(files(&scene), before);
+    (scene, before)
+}
+
+/// Every file below the home and the data folder.
+fn files(scene: &Scene) -> BTreeMap<PathBuf, Vec<u8>> {
+    [scene.sandbox.home(), scene.sandbox.data_dir()]
+        .iter()
+        .filter(|folder| folder.exists())
+        .flat_map(|folder| files_below(folder))
+        .map(|path| {
+            let bytes = fs::read(&path).unwrap();
+            (path, bytes)
+        })
+        .collect()
+}
+
+fn uninstall(scene: &Scene, more: &[&str]) -> Outcome {
+    scene.sandbox.run(&[&["uninstall"], more].concat())
+}
+
+#[test]
+fn uninstall_revokes_undoes_and_removes_everything_and_dry_run_shows_it() {
+    let (scene, before) = installed();
+    let installed = files(&scene);
+    let dry = uninstall(&scene, &["--dry-run"]);
+    for line in [
+        "Would sign out of corp (account default)",
+        "Would remove the passwords that tools have stored",
+        "Would change ~/.gitconfig:",
+        "Would change ~/.docker/config.json:",
+        "Would remove the key from the keyring",
+    ] {
+        assert!(dry.succeeds().stdout.contains(line), "{line}\n{dry}");
+    }
+    assert_eq!(files(&scene), installed);
+    assert_eq!(scene.provider.seen(Endpoint::Revocation).len(), 0);
+
+    let outcome = uninstall(&scene, &[]);
+    outcome.succeeds();
+    assert_eq!(files(&scene), before);
+    assert!(!scene.sandbox.data_dir().exists());
+    assert_eq!(scene.provider.seen(Endpoint::Revocation).len(), 2);
+    for words in ["signed out of corp", "apt remove hallpass"] {
+        assert!(outcome.stderr.contains(words), "{outcome}");
+    }
+    // Again, and on a machine where hallpass was never used.
+    uninstall(&scene, &[]).succeeds();
+    uninstall(&Scene::new(), &[]).succeeds();
+}
+
+#[test]
+fn uninstall_continues_when_a_token_cannot_be_revoked_and_says_so() {
+    let (scene, before) = installed();
+    scene
+        .provider
+        .break_down(Endpoint::Revocation, Fault::status(503));
+    let outcome = uninstall(&scene, &["--yes"]);
+    assert_eq!(outcome.code, Some(1), "{outcome}");
+    let words = "not revoked at the provider: the refresh token";
+    assert!(outcome.stderr.contains(words), "{outcome}");
+    assert_eq!(files(&scene), before);
+}
+
+#[test]
+fn uninstall_leaves_files_that_hallpass_did_not_write() {
+    let (scene, _) = installed();
+    let own = scene.sandbox.data_dir().join("letters.txt");
+    fs::write(&own, "mine").unwrap();
+    let outcome = uninstall(&scene, &[]);
+    outcome.succeeds();
+    assert!(
+        outcome
+            .stderr
+            .contains("letters.txt was not written by hallpass"),
+        "{outcome}"
+    );
+    assert_eq!(files_below(&scene.sandbox.data_dir()), [own]);
+}
