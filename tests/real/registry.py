@@ -10,6 +10,7 @@ import hashlib
 import http.server
 import io
 import json
+import os
 import pathlib
 import secrets
 import socket
@@ -23,7 +24,7 @@ import urllib.request
 from certificates import openssl
 from git_server import credentials
 from loopback import LoopbackServer
-from sandbox import end, wait_for
+from sandbox import HERE, Blocked, end, wait_for
 
 SERVICE, ISSUER = "the registry of the tests", "the token server of the tests"
 LAYER = "hello.tar.gz"  # what oras calls the image's layer
@@ -162,6 +163,50 @@ class Daemon(LoopbackServer):
 
         super().__init__(Handler)
         self.url = f"tcp://127.0.0.1:{self.port}"
+
+
+class DockerDaemon:
+    """A running dockerd, for which a registry on loopback needs no TLS. It has a `/run` of its own."""
+
+    def __init__(self, folder):
+        if os.geteuid() != 0:
+            raise Blocked("only root can start dockerd")
+        self._folder = pathlib.Path(folder)
+        self._folder.mkdir()
+        socket_path = self._folder / "sock"
+        self.url = f"unix://{socket_path}"
+        parts = HERE / "debian/docker"
+        libraries = ":".join(map(str, parts.glob("**/lib/*-linux-gnu")))
+        self._log = open(self._folder / "log", "a", encoding="utf-8")
+        self._process = subprocess.Popen(
+            ["unshare", "--mount", "--propagation", "private", "sh", "-c", 'mount -t tmpfs none /run && exec "$@"', "sh",
+             "dockerd", "--iptables=false", "--ip6tables=false", "--bridge=none", "--storage-driver=vfs",
+             "--data-root", self._folder / "data", "--exec-root", self._folder / "exec",
+             "--pidfile", self._folder / "pid", "--insecure-registry", "127.0.0.1/8", "--host", self.url],
+            env={"PATH": f"{parts}/usr/sbin:{parts}/usr/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LD_LIBRARY_PATH": libraries},
+            stdout=self._log, stderr=self._log, start_new_session=True,
+        )  # fmt: skip
+        try:
+            wait_for(lambda: self._answers(socket_path), SECONDS_TO_START, self._said)
+        except AssertionError:
+            self.close()
+            raise
+
+    def _answers(self, socket_path):
+        if self._process.poll() is not None:
+            said = self._said()
+            if "operation not permitted" in said.lower():
+                raise Blocked(f"dockerd: {said.strip().splitlines()[-1]}")
+            raise AssertionError(said)
+        with socket.socket(socket.AF_UNIX) as client:
+            return client.connect_ex(str(socket_path)) == 0
+
+    def _said(self):
+        return (self._folder / "log").read_text(encoding="utf-8")
+
+    def close(self):
+        end(self._process)
+        self._log.close()
 
 
 class Registry:

@@ -1,5 +1,5 @@
-"""Real clients of a real registry, whose token server takes the tokens of a real provider. There is no daemon: what
-docker does by itself (login, logout, manifest) is done with docker, pulls with skopeo, podman and buildah.
+"""Real clients of a real registry, whose token server accepts the tokens of a real provider. Only the builds have
+docker's daemon: docker does without one what it can (login, logout, manifest), and skopeo, podman and buildah pull.
 """
 
 import json
@@ -12,7 +12,7 @@ import urllib.parse
 import urllib.request
 
 from git_server import GitServer
-from registry import Daemon, Registry, image
+from registry import Daemon, DockerDaemon, Registry, image
 from rig import case
 from sandbox import HERE, Blocked, end, moved_clock, wait_for
 
@@ -464,6 +464,77 @@ def podman_remote_asks_every_helper_and_an_unrelated_build_succeeds(rig):
     # If a sign-in is not completed, the command starts no other one.
     desk.run(*build, BROWSER="true", HALLPASS_SIGN_IN_TIMEOUT="2")
     assert "timed out" in desk.said and "was not completed" in desk.said, desk.said
+
+
+@case(limit=180)
+def dockers_classic_builder_asks_every_helper_and_signs_in_only_where_it_must(rig):
+    def build(desk, daemon, context, **env):
+        return desk.run("docker", "build", context, DOCKER_HOST=daemon.url, DOCKER_BUILDKIT="0", **env)
+
+    asks_every_helper(rig, build)
+
+
+@case(limit=180)
+def docker_py_asks_every_helper_and_signs_in_only_where_it_must(rig):
+    def build(desk, daemon, context, **env):
+        return desk.run(HERE / "venv/bin/python", "-B", "-c", DOCKER_PY, context, DOCKER_HOST=daemon.url, **env)
+
+    asks_every_helper(rig, build)
+
+
+# Docker's library for Python, as a program.
+DOCKER_PY = """
+import sys
+import docker
+docker.from_env().images.build(path=sys.argv[1])
+"""
+
+
+def asks_every_helper(rig, build):
+    """Builds with a client that requests the credentials of two registries, each with its own provider."""
+    desk = Desk(rig)
+    other = rig.provider_beside(2)
+    with open(desk.sandbox.home / ".config/hallpass/config.toml", "a", encoding="utf-8") as config:
+        config.write(
+            f'[providers.other]\nissuer = "{other.issuer}"\nclient_id = "hallpass"\n'
+            'scopes = ["openid", "offline_access"]\n'
+        )
+    desk.hallpass("setup", "docker", "other.corp.example", "--provider", "other").ended(0)
+    daemon = rig.with_part(DockerDaemon(desk.sandbox.root / "daemon"))
+    scratch, based = (desk.sandbox.root / name for name in ("scratch", "based"))
+    for context, image in ((scratch, "scratch"), (based, f"{desk.host}/docker:latest")):
+        context.mkdir()
+        (context / "Dockerfile").write_text(f"FROM {image}\nLABEL one=two\n", encoding="utf-8")
+
+    # A build that needs no registry succeeds without a sign-in, and shows how to sign in.
+    for env in ({"HALLPASS_INTERACTIVE": "never"}, {"HALLPASS_DOCKER_ASK": "login"}):
+        build(desk, daemon, scratch, **env)
+        for login in ("hallpass login corp`", "hallpass login other`"):
+            assert login in desk.said, desk.said
+        assert desk.tabs() == 0
+    # `docker login` is the one sign-in that the builds need.
+    login_only = {"HALLPASS_DOCKER_ASK": "login"}
+    desk.run("docker", "login", desk.host, DOCKER_HOST=daemon.url, **login_only)
+    assert desk.tabs() == 1
+    desk.push_for_docker()
+    desk.registry.tokens.new_seen()
+    build(desk, daemon, based, **login_only)
+    assert desk.users() == {("alice", "alice")}
+    assert desk.tabs() == 1
+
+    # Without it, a build signs in to the provider that lacks a session, once.
+    desk.hallpass("login", "other").ended(0)
+    desk.hallpass("logout", "corp").ended(0)
+    before = desk.tabs()
+    for _ in range(2):
+        build(desk, daemon, based)
+        assert desk.tabs() == before + 1
+
+    # A sign-in that is not completed is the only one of its command, and doesn't end the build.
+    for provider in ("corp", "other"):
+        desk.hallpass("logout", provider).ended(0)
+    build(desk, daemon, scratch, BROWSER="true", HALLPASS_SIGN_IN_TIMEOUT="2")
+    assert desk.said.count("timed out") == 1 and "was not completed" in desk.said, desk.said
 
 
 # --- what is refused ---
