@@ -49,7 +49,7 @@ pub(super) fn session_hint(error: &session::Error) -> Option<String> {
         S::Exchange(ExchangeError::Unavailable { .. }) => {
             Some("the registry is having problems: try again later".to_owned())
         }
-        S::Exchange(ExchangeError::Malformed { .. }) => {
+        S::Exchange(ExchangeError::Malformed { .. } | ExchangeError::NoTls { .. }) => {
             Some("check that `registry_exchange` is right for this registry".to_owned())
         }
         S::IdToken(error) => Some(id_token_hint(error)),

@@ -3,13 +3,10 @@
 //! Specification: <https://azure.github.io/acr/AAD-OAuth.html> ("Calling POST /oauth2/exchange").
 //! This refresh token is the registry's own and valid for about three hours. It isn't the provider's.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
-use time::OffsetDateTime;
 use url::{Url, form_urlencoded};
 
-use super::{ExchangeError, Exchanged, at, name_of, succeeded};
+use super::{ExchangeError, Exchanged, at, expiry_of_jwt, name_of, succeeded};
 use crate::http::Http;
 use crate::secret::Secret;
 
@@ -58,26 +55,17 @@ fn read(body: &Secret<Vec<u8>>) -> Option<Exchanged> {
     }
     Some(Exchanged {
         username: USERNAME.to_owned(),
-        expires_at: expiry(&refresh_token),
+        expires_at: expiry_of_jwt(&refresh_token),
         secret: refresh_token,
     })
 }
 
-/// The `exp` of a JWT (RFC 7519 §4.1.4). It only decides when to request a new one, so the
-/// signature isn't verified.
-fn expiry(token: &Secret<String>) -> Option<OffsetDateTime> {
-    #[derive(Deserialize)]
-    struct Claims {
-        exp: i64,
-    }
-    let payload = token.expose().split('.').nth(1)?;
-    let claims = URL_SAFE_NO_PAD.decode(payload.trim_end_matches('=')).ok()?;
-    let Claims { exp } = serde_json::from_slice(&claims).ok()?;
-    OffsetDateTime::from_unix_timestamp(exp).ok()
-}
-
 #[cfg(test)]
 mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use time::OffsetDateTime;
+
     use super::*;
 
     fn jwt(payload: &str) -> String {

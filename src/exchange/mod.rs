@@ -1,11 +1,16 @@
 //! Exchanges a session's token for another credential: a registry's own.
 //!
-//! One file per kind of registry. Each makes one request and parses the response. The session decides
+//! One file per kind of registry. Each makes its request and parses the response. The session decides
 //! when to exchange and what to store. Nothing here ever prompts the user.
 
 pub mod acr;
 pub mod harbor;
+pub mod identity_token;
+pub mod token_server;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::Deserialize;
 use time::OffsetDateTime;
 use url::Url;
 
@@ -34,6 +39,8 @@ pub enum ExchangeError {
         registry: String,
         member: &'static str,
     },
+    #[error("the token server of the registry {registry} has no https URL, so no token was sent")]
+    NoTls { registry: String },
 }
 
 /// The body of a successful response.
@@ -41,9 +48,13 @@ fn succeeded(registry: &Url, response: Response) -> Result<Secret<Vec<u8>>, Exch
     let registry = name_of(registry);
     match response.status {
         200..=299 => Ok(response.body),
-        status @ (429 | 500..) => Err(ExchangeError::Unavailable { registry, status }),
+        status if is_unavailable(status) => Err(ExchangeError::Unavailable { registry, status }),
         status => Err(ExchangeError::Refused { registry, status }),
     }
+}
+
+fn is_unavailable(status: u16) -> bool {
+    matches!(status, 429 | 500..)
 }
 
 /// The host, with the port unless it is the default one.
@@ -62,4 +73,17 @@ fn at(registry: &Url, path: &str) -> Url {
     url.set_query(None);
     url.set_fragment(None);
     url
+}
+
+/// The `exp` of a JWT (RFC 7519 §4.1.4). It only decides when to request a new one, so the
+/// signature isn't verified.
+fn expiry_of_jwt(token: &Secret<String>) -> Option<OffsetDateTime> {
+    #[derive(Deserialize)]
+    struct Claims {
+        exp: i64,
+    }
+    let payload = token.expose().split('.').nth(1)?;
+    let claims = URL_SAFE_NO_PAD.decode(payload.trim_end_matches('=')).ok()?;
+    let Claims { exp } = serde_json::from_slice(&claims).ok()?;
+    OffsetDateTime::from_unix_timestamp(exp).ok()
 }

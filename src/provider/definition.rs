@@ -178,16 +178,23 @@ pub enum RegistryExchange {
     /// Azure Container Registry.
     Acr,
     Harbor,
+    /// A registry whose token server issues identity tokens.
+    IdentityToken,
 }
 
 impl RegistryExchange {
     /// By their names in the configuration.
-    pub const ALL: &[(&'static str, Self)] = &[("acr", Self::Acr), ("harbor", Self::Harbor)];
+    pub const ALL: &[(&'static str, Self)] = &[
+        ("acr", Self::Acr),
+        ("harbor", Self::Harbor),
+        ("identity-token", Self::IdentityToken),
+    ];
 
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Acr => "acr",
             Self::Harbor => "harbor",
+            Self::IdentityToken => "identity-token",
         }
     }
 }

@@ -54,7 +54,7 @@ impl RegistryCredential {
 /// Which of a session's tokens is sent to the registry.
 pub fn token_for(exchange: RegistryExchange) -> TokenKind {
     match exchange {
-        RegistryExchange::Acr => TokenKind::Access,
+        RegistryExchange::Acr | RegistryExchange::IdentityToken => TokenKind::Access,
         RegistryExchange::Harbor => TokenKind::Id,
     }
 }
@@ -77,11 +77,13 @@ impl Account<'_> {
             .filter(|stored| stored.is_of(&session.value) && stored.is_fresh(fresh_for, now)))
     }
 
-    /// Exchanges a token of this session at the registry, once for all waiting processes.
+    /// Exchanges a token of this session at the registry, once for all waiting processes. `username`
+    /// is the one that the registry expects with the token.
     pub fn exchanged(
         &self,
         exchange: RegistryExchange,
         registry: &Url,
+        username: &str,
         fresh_for: Duration,
         session: &Versioned<Session>,
     ) -> Result<RegistryCredential, Error> {
@@ -97,7 +99,7 @@ impl Account<'_> {
         {
             return Ok(old.value.clone());
         }
-        let exchanged = match self.exchange(exchange, registry, &session.value) {
+        let exchanged = match self.exchange(exchange, registry, username, &session.value) {
             Ok(exchanged) => exchanged,
             // The error says nothing about the old credential.
             Err(error) if !matches!(error, ExchangeError::Refused { .. }) => {
@@ -170,6 +172,7 @@ impl Account<'_> {
         &self,
         exchange: RegistryExchange,
         registry: &Url,
+        username: &str,
         session: &Session,
     ) -> Result<Exchanged, ExchangeError> {
         let tokens = &session.tokens;
@@ -185,6 +188,12 @@ impl Account<'_> {
                 let token = tokens.id_token.as_ref().unwrap_or(&tokens.access_token);
                 exchange::harbor::exchange(&self.http, registry, token)
             }
+            RegistryExchange::IdentityToken => exchange::identity_token::exchange(
+                &self.http,
+                registry,
+                username,
+                &tokens.access_token,
+            ),
         }
     }
 

@@ -502,7 +502,7 @@ fn list_shows_the_user_that_get_answers_with() {
     }
 }
 
-// --- a registry that makes a credential of its own ---
+// --- a registry that issues its own credential ---
 
 const ACR_USER: &str = "00000000-0000-0000-0000-000000000000";
 
@@ -516,7 +516,7 @@ fn scene_of(registry: &Registry, exchange: &str) -> Scene {
     scene
 }
 
-/// Now, as the sandbox has it, and some seconds.
+/// The sandbox's time, this many seconds from now.
 fn in_seconds(scene: &Scene, seconds: i64) -> i64 {
     let clock = scene.provider.behave(|b| b.clock);
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
@@ -537,11 +537,11 @@ fn azures_registry_token_is_exchanged_once_and_again_after_it_expires() {
     let first = get(&scene);
     assert_eq!(registry.state().made, [first.as_str()]);
     assert!(scene.provider.owner(&registry.state().shown[0]).is_some());
-    // Longer than the provider's token, which nobody needs meanwhile.
+    // The provider's token has expired, but isn't needed.
     scene.advance(2 * 3600);
     assert_eq!(get(&scene), first);
     assert_eq!(scene.provider.count(Endpoint::Refresh), 0);
-    // Less than five minutes are left of it.
+    // It is valid for less than five minutes.
     scene.advance(3600 - 250);
     registry.state().ends_at = in_seconds(&scene, 3 * 3600);
     let second = get(&scene);
@@ -740,7 +740,7 @@ fn harbor_exchanges_the_id_token_for_its_cli_secret() {
     );
     let list = listed(&scene.sandbox);
     assert_eq!(list, json!({ &*registry.host: "alice_of_harbor" }));
-    // Asked for again when the session is renewed, for it may have been changed there.
+    // The user may have changed it, so each new session requests it again.
     scene.advance(3500);
     let second = get(&scene);
     assert_ne!(second, first);
@@ -762,6 +762,170 @@ fn an_exchange_sends_the_token_only_to_the_configured_registry() {
         assert_eq!(scene.sandbox.docker("get", &server).code, Some(1));
     }
     assert!(other.state().shown.is_empty() && configured.state().shown.is_empty());
+}
+
+#[test]
+fn an_identity_token_outlives_the_access_token_it_was_issued_for() {
+    let registry = Registry::with_identity_tokens();
+    let mut scene = scene_of(&registry, "identity-token");
+    let get = |scene: &Scene| {
+        let host = &registry.host;
+        let (username, secret) = answered(&scene.sandbox.docker("get", host), host);
+        assert_eq!(username, "<token>");
+        secret
+    };
+    registry.state().ends_at = in_seconds(&scene, 24 * 3600);
+    let first = get(&scene);
+    assert_eq!(registry.state().made, [first.as_str()]);
+    assert_eq!(registry.state().usernames, ["alice"]);
+    let sent = registry.state().shown[0].clone();
+    assert_eq!(scene.get_token(&[]).token(), sent);
+    // The registry's client stores what it got; hallpass already has it.
+    silent(&scene.sandbox.store(&registry.host, "<token>", &first));
+    assert!(!scene.sandbox.data_dir().join("kept").exists());
+    assert_eq!(
+        listed(&scene.sandbox),
+        json!({ &*registry.host: "<token>" })
+    );
+    scene.advance(20 * 3600);
+    assert_eq!(get(&scene), first);
+    assert_eq!(scene.provider.count(Endpoint::Refresh), 0);
+    // The registry refused it.
+    scene.sandbox.docker("erase", &registry.host).succeeds();
+    assert_ne!(get(&scene), first);
+    assert_eq!(scene.provider.count(Endpoint::Refresh), 1);
+    assert_eq!(scene.sandbox.opened().len(), 1);
+    let provider_secrets = scene.provider.secrets();
+    for made in &registry.state().made {
+        assert!(provider_secrets.iter().all(|(_, secret)| secret != made));
+    }
+}
+
+#[test]
+fn the_configured_user_name_is_for_the_token_server() {
+    let registry = Registry::with_identity_tokens();
+    let mut scene = Scene::new();
+    scene.configure(&format!(
+        "[[resources]]\nmatch = \"http://{}\"\nprovider = \"corp\"\nusername = \"oauth2\"\n\
+         registry_exchange = \"identity-token\"\n",
+        registry.host
+    ));
+    registry.state().ends_at = in_seconds(&scene, 3600);
+    let (username, _) = answered(&scene.sandbox.docker("get", &registry.host), &registry.host);
+    assert_eq!(username, "<token>");
+    assert_eq!(registry.state().usernames, ["oauth2"]);
+}
+
+#[test]
+fn without_an_identity_token_the_access_token_is_not_used_instead() {
+    let registry = Registry::with_identity_tokens();
+    let scene = scene_of(&registry, "identity-token");
+    let fails = |words: &str| {
+        let failed = scene.sandbox.docker("get", &registry.host);
+        assert_eq!(failed.code, Some(1), "{failed}");
+        assert_eq!(failed.stdout.lines().count(), 1, "{failed}");
+        assert!(failed.stderr.contains(words), "{failed}");
+        for (_, secret) in scene.provider.secrets() {
+            assert!(!format!("{failed}").contains(&secret), "{failed}");
+        }
+    };
+    registry.state().has_no_identity_tokens = true;
+    fails("has no identity token");
+    let sent = registry.state().shown.len();
+    for realm in [
+        "http://auth.corp.example/token",
+        "/token",
+        "ftp://127.0.0.1/",
+    ] {
+        registry.state().realm = Some(realm.to_owned());
+        fails("has no https URL, so no token was sent");
+    }
+    registry.state().realm = None;
+    for (status, words) in [
+        (200, "has no token server"),
+        (403, "has no token server"),
+        (503, "is unavailable (status 503)"),
+    ] {
+        registry.state().status = Some(status);
+        fails(words);
+    }
+    assert_eq!(registry.state().shown.len(), sent);
+    assert_eq!(scene.sandbox.opened().len(), 1);
+}
+
+// --- doctor docker --ask-server ---
+
+#[test]
+fn doctor_says_whether_the_registry_accepts_the_credential() {
+    let registry = Registry::with_identity_tokens();
+    let host = &*registry.host;
+    let mut scene = Scene::new();
+    let configure = |scene: &mut Scene, exchange: &str| {
+        scene.configure(&format!(
+            "[[resources]]\nmatch = \"http://{host}\"\nprovider = \"corp\"\n{exchange}"
+        ));
+    };
+    configure(&mut scene, "");
+    let doctor = |scene: &Scene, words: &[&str]| {
+        let asked = scene
+            .sandbox
+            .run(&["doctor", "docker", host, "--ask-server"]);
+        for word in words {
+            assert!(asked.stdout.contains(word), "{word}: {asked}");
+        }
+        for (_, secret) in scene.provider.secrets() {
+            assert!(!format!("{asked}").contains(&secret), "{asked}");
+        }
+    };
+    doctor(&scene, &["was not asked, because there is no credential"]);
+    assert!(scene.sandbox.opened().is_empty());
+    scene.login(&[]).succeeds();
+    let accepted = "accepts the credential (user name alice)";
+    let offers = "its token server issues identity tokens";
+    doctor(&scene, &[accepted, offers]);
+    registry.state().has_no_identity_tokens = true;
+    let asked = scene
+        .sandbox
+        .run(&["doctor", "docker", host, "--ask-server"]);
+    assert!(asked.stdout.contains(accepted), "{asked}");
+    assert!(!asked.stdout.contains(offers), "{asked}");
+    // Nothing is sent without the option.
+    let sent = registry.state().shown.len();
+    let asked = scene.sandbox.run(&["doctor", "docker", host]);
+    assert!(asked.stdout.contains("no registry was asked"), "{asked}");
+    assert_eq!(registry.state().shown.len(), sent);
+    for (status, words) in [
+        (200, "requests no credential"),
+        (
+            404,
+            "answered with status 404 and without a known challenge",
+        ),
+        (
+            503,
+            "answered with status 503 and without a known challenge",
+        ),
+    ] {
+        registry.state().status = Some(status);
+        doctor(&scene, &[words]);
+    }
+    registry.state().status = None;
+    registry.state().realm = Some("http://auth.corp.example/".to_owned());
+    doctor(
+        &scene,
+        &["has no https URL, so the credential was not sent"],
+    );
+    assert_eq!(registry.state().shown.len(), sent);
+    registry.state().realm = None;
+    // An identity token is sent in another way.
+    registry.state().has_no_identity_tokens = false;
+    registry.state().ends_at = in_seconds(&scene, 3600);
+    configure(&mut scene, "registry_exchange = \"identity-token\"\n");
+    doctor(&scene, &["accepts the credential (user name <token>)"]);
+    registry.state().made.clear();
+    doctor(
+        &scene,
+        &["127.0.0.1 rejects the credential (user name <token>, status 401)"],
+    );
 }
 
 // --- docker login and logout ---

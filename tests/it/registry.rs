@@ -1,12 +1,13 @@
-//! Registries that make a credential of their own, as their documentation describes them: Azure
-//! Container Registry (<https://azure.github.io/acr/AAD-OAuth.html>) and Harbor
-//! (`GET /users/current` of its API 2.0).
+//! Registries that issue a credential of their own, as their documentation describes them: Azure
+//! Container Registry (<https://azure.github.io/acr/AAD-OAuth.html>), Harbor (`GET /users/current` of
+//! its API 2.0), and a registry whose token server issues identity tokens
+//! (<https://distribution.github.io/distribution/spec/auth/token/>).
 
 use std::net::TcpListener;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::json;
 
 use crate::provider::{Request, Response, Server, first};
@@ -18,24 +19,31 @@ pub(crate) struct Registry {
     _server: Server,
 }
 
-/// What it does, and what it has seen.
+/// How it responds, and which requests it has answered.
 #[derive(Default)]
 pub(crate) struct State {
-    /// Answers so instead, with no word about why.
+    /// Respond with this status to every request.
     pub(crate) status: Option<u16>,
-    /// Seconds since 1970 at which what it hands out from here on ends.
+    /// When the credentials that it issues from now on expire, in seconds since 1970.
     pub(crate) ends_at: i64,
-    /// The token of each request that it answered.
+    /// The token in each request that it answered.
     pub(crate) shown: Vec<String>,
-    /// What it handed out.
+    /// The credentials that it issued.
     pub(crate) made: Vec<String>,
     pub(crate) tenants: Vec<Option<String>>,
+    /// The user name in each request for an identity token.
+    pub(crate) usernames: Vec<String>,
+    /// The token server that its challenge names, instead of itself.
+    pub(crate) realm: Option<String>,
+    /// Issue no identity tokens.
+    pub(crate) has_no_identity_tokens: bool,
 }
 
 #[derive(Clone, Copy)]
 enum Kind {
     Acr,
     Harbor,
+    IdentityToken,
 }
 
 impl Registry {
@@ -45,6 +53,10 @@ impl Registry {
 
     pub(crate) fn harbor() -> Self {
         Self::start(Kind::Harbor)
+    }
+
+    pub(crate) fn with_identity_tokens() -> Self {
+        Self::start(Kind::IdentityToken)
     }
 
     fn start(kind: Kind) -> Self {
@@ -61,6 +73,7 @@ impl Registry {
             match kind {
                 Kind::Acr => acr(&request, &own_host, &mut state),
                 Kind::Harbor => harbor(&request, &mut state),
+                Kind::IdentityToken => token_server(&request, &own_host, &mut state),
             }
             .or_else(|| no(401))
         })
@@ -116,4 +129,46 @@ fn harbor(request: &Request, state: &mut State) -> Option<Response> {
             "oidc_user_meta": { "id": 1, "user_id": 3, "subiss": "…", "secret": secret },
         }),
     ))
+}
+
+/// The registry's API and its token server.
+fn token_server(request: &Request, host: &str, state: &mut State) -> Option<Response> {
+    const SERVICE: &str = "a registry, b";
+    let one = |name| first(&request.query, name).or_else(|| first(&request.form, name));
+    match (&*request.method, &*request.path) {
+        ("GET", "/v2/") if request.header("Authorization") == Some("Bearer of the registry") => {
+            Some(Response::json(200, &json!({})))
+        }
+        ("GET", "/v2/") => {
+            let own = format!("http://{host}/token");
+            let realm = state.realm.as_ref().unwrap_or(&own);
+            let challenge = format!("Bearer realm=\"{realm}\",service=\"{SERVICE}\"");
+            Some(Response::json(401, &json!({})).header("WWW-Authenticate", &challenge))
+        }
+        ("GET", "/token") if one("service") == Some(SERVICE) => {
+            let basic = request.header("Authorization")?.strip_prefix("Basic ")?;
+            let pair = String::from_utf8(STANDARD.decode(basic).ok()?).ok()?;
+            let (username, token) = pair.split_once(':')?;
+            let mut reply = json!({ "token": "of the registry", "expires_in": 60 });
+            state.usernames.push(username.to_owned());
+            state.shown.push(token.to_owned());
+            if one("offline_token") == Some("true") && !state.has_no_identity_tokens {
+                let claims = json!({ "jti": state.made.len(), "exp": state.ends_at });
+                let claims = URL_SAFE_NO_PAD.encode(claims.to_string());
+                let made = format!("eyJhbGciOiJSUzI1NiJ9.{claims}.aWRlbnRpdHk");
+                reply["refresh_token"] = made.clone().into();
+                state.made.push(made);
+            }
+            Some(Response::json(200, &reply))
+        }
+        ("POST", "/token") if one("grant_type") == Some("refresh_token") => {
+            let token = one("refresh_token")?.to_owned();
+            let reply = json!({ "access_token": "of the registry", "expires_in": 60 });
+            state
+                .made
+                .contains(&token)
+                .then(|| Response::json(200, &reply))
+        }
+        _ => None,
+    }
 }

@@ -104,6 +104,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "clock",
             "config",
             "error",
+            "exchange",
             "files",
             "http",
             "oauth",

@@ -40,6 +40,8 @@ class TokenServer(LoopbackServer):
         self.provider, self.user = provider, user
         self.folder = pathlib.Path(folder)
         self.passwords = {}  # user -> password, for those who have no token
+        self.issues_identity_tokens = False
+        self.identity_tokens = {}  # identity token -> user
         self.certificate, self._key = self.folder / "token.pem", self.folder / "token.key"
         openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", self._key, "-out", self.certificate,
                 "-days", "2", "-subj", "/CN=token server")  # fmt: skip
@@ -59,29 +61,43 @@ class TokenServer(LoopbackServer):
             def do_GET(self):
                 server._serve(self, urllib.parse.urlsplit(self.path).query)
 
-            # The OAuth form of the specification, which clients try first: docker then asks with GET.
+            # The OAuth form of the specification. Clients use it with an identity token; with a password they try it
+            # first, and then GET.
             def do_POST(self):
-                self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                server._reply(self, 404, {})
+                server._serve_form(self, urllib.parse.parse_qs(body(self).decode()))
 
             def log_message(self, *_):
                 pass
 
         return Handler
 
+    def _serve_form(self, request, form):
+        if form.get("grant_type") != ["refresh_token"]:
+            return self._reply(request, 404, {})
+        who = self.identity_tokens.get(form["refresh_token"][0])
+        with self._lock:
+            self.seen.append(("<token>", form["refresh_token"][0], who))
+        return self._grant(request, who, form.get("scope", []))
+
     def _serve(self, request, query):
-        scopes = urllib.parse.parse_qs(query).get("scope", [])
+        query = urllib.parse.parse_qs(query)
+        scopes = query.get("scope", [])
         scheme, user, password = credentials(request.headers.get("Authorization"))
         who = self._who(scheme, user, password)
         with self._lock:
             self.seen.append((user, password, who))
+        more = {}
+        if who is not None and self.issues_identity_tokens and query.get("offline_token") == ["true"]:
+            more["refresh_token"] = secrets.token_hex(20)
+            self.identity_tokens[more["refresh_token"]] = who
+        return self._grant(request, who, scopes, **more)
+
+    def _grant(self, request, who, scopes, **more):
         if who is None:
             return self._reply(request, 401, {"errors": [{"code": "UNAUTHORIZED"}]})
         token = self._token(who, scopes)
-        return self._reply(request, 200, {"token": token, "access_token": token, "expires_in": SECONDS_A_TOKEN_LIVES})
-
-    def takes(self, user, password):
-        return self._who("Basic", user, password) is not None
+        reply = {"token": token, "access_token": token, "expires_in": SECONDS_A_TOKEN_LIVES, **more}
+        return self._reply(request, 200, reply)
 
     def _who(self, scheme, user, password):
         if scheme != "Basic" or not password:
@@ -125,44 +141,6 @@ class TokenServer(LoopbackServer):
         )
         assert run.returncode == 0, run.stderr
         return run.stdout
-
-
-class Daemon(LoopbackServer):
-    """The one thing that docker asks its daemon for at `docker login`: whether the registry takes a credential."""
-
-    def __init__(self, tokens):
-        self.asked = []  # user names
-        daemon = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            timeout = SECONDS_A_REQUEST
-
-            def do_GET(self):
-                self._send(200, {}, {"Api-Version": "1.41", "Ostype": "linux"})
-
-            do_HEAD = do_GET
-
-            def do_POST(self):
-                asked = json.loads(self.rfile.read(int(self.headers.get("Content-Length", 0))))
-                daemon.asked.append(asked.get("username"))
-                known = tokens.takes(asked.get("username"), asked.get("password"))
-                status, said = (200, {"Status": "Login Succeeded"}) if known else (401, {"message": "unauthorized"})
-                self._send(status, said, {})
-
-            def _send(self, status, value, headers):
-                body = json.dumps(value).encode()
-                self.send_response(status)
-                for name, text in {"Content-Type": "application/json", "Content-Length": len(body), **headers}.items():
-                    self.send_header(name, str(text))
-                self.end_headers()
-                if self.command != "HEAD":
-                    self.wfile.write(body)
-
-            def log_message(self, *_):
-                pass
-
-        super().__init__(Handler)
-        self.url = f"tcp://127.0.0.1:{self.port}"
 
 
 class DockerDaemon:
@@ -306,6 +284,18 @@ def image(root):
     (root / "oci-layout").write_text('{"imageLayoutVersion":"1.0.0"}', encoding="utf-8")
     (root / "index.json").write_text(json.dumps(index), encoding="utf-8")
     return root
+
+
+def body(request):
+    """The body of a request, which skopeo sends in chunks (RFC 9112, section 7.1)."""
+    if request.headers.get("Transfer-Encoding", "").lower() != "chunked":
+        return request.rfile.read(int(request.headers.get("Content-Length", 0)))
+    whole = b""
+    while size := int(request.rfile.readline().partition(b";")[0], 16):
+        whole += request.rfile.read(size)
+        request.rfile.readline()
+    request.rfile.readline()
+    return whole
 
 
 def free_port():

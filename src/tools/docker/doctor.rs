@@ -453,11 +453,22 @@ fn ask_server(prepared: &Prepared<'_>, host: &Host, findings: &mut Findings) -> 
         prepared.terminal,
     );
     match registry_check::ask(&http, &url, &login) {
-        Ok(Verdict::Accepted) => findings.ok(&format!(
-            "{registry}: accepts the credential (user name {}); whether it allows a pull or a push \
-             depends on the repository",
-            login.username
-        )),
+        Ok(Verdict::Accepted {
+            offers_identity_token,
+        }) => {
+            findings.ok(&format!(
+                "{registry}: accepts the credential (user name {}); whether it allows a pull or a push \
+                 depends on the repository",
+                login.username
+            ));
+            if offers_identity_token {
+                findings.note(&format!(
+                    "{registry}: its token server issues identity tokens, which a push can use after \
+                     the access token has expired: set `registry_exchange = \"identity-token\"` in its \
+                     entry in config.toml"
+                ));
+            }
+        }
         Ok(Verdict::Open) => findings.note(&format!("{registry}: requests no credential")),
         Ok(Verdict::Rejected { by, status }) => findings.problem(
             &format!(

@@ -9,6 +9,7 @@ use crate::credential::{
     Action, Credential, ListedCredential, Refusal, Reply, Request, Resource, StoredCredential, Want,
 };
 use crate::error::Error;
+use crate::exchange::token_server::IDENTITY_TOKEN;
 use crate::provider::RegistryExchange;
 use crate::provider::resource::Pattern;
 use crate::serving::answer;
@@ -20,9 +21,6 @@ use crate::session::record::Session;
 use crate::session::refusal::ResourceName;
 use crate::session::{self, Account};
 use crate::store::StoreError;
-
-/// The user name of an identity token, which a registry issues in exchange for a password.
-const IDENTITY_TOKEN: &str = "<token>";
 
 pub(crate) struct Resolver<'d, 'p> {
     pub(crate) tool: &'d Served<'p>,
@@ -114,11 +112,11 @@ impl<'p> Resolver<'_, 'p> {
             Ok(kept) => kept,
             Err(error) => return Err(without_sign_in(client.explained(error))),
         };
+        let username = username_of(opened, &kept.value);
         if let (Some(exchange), Some(account)) = (exchange, &outcome.asked) {
-            let made = account.exchanged(exchange, url, fresh_for, &kept)?;
+            let made = account.exchanged(exchange, url, &username, fresh_for, &kept)?;
             return Ok(Reply::Stored(as_stored(opened, made)));
         }
-        let username = username_of(opened, &kept.value);
         // A different person may sign in next time.
         let form = match configured_username(opened) {
             Some(_) => "",
@@ -351,7 +349,9 @@ impl Registry {
 
 /// A registry's own credential, as a stored one.
 fn as_stored(opened: &MatchedAccount, made: RegistryCredential) -> StoredCredential {
-    let configured = opened.found.username.clone();
+    // The name of an identity token says what it is.
+    let is_identity = made.username == IDENTITY_TOKEN;
+    let configured = opened.found.username.clone().filter(|_| !is_identity);
     StoredCredential {
         username: Some(configured.unwrap_or(made.username)),
         password: Some(made.secret),

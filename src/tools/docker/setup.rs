@@ -69,7 +69,7 @@ pub struct Arguments {
     #[arg(long, value_name = "NAME", requires = "hosts")]
     pub username: Option<String>,
     /// The registry exchanges the token for its own credential
-    #[arg(long, value_parser = registry_exchange, value_name = "acr|harbor", requires = "hosts")]
+    #[arg(long, value_parser = registry_exchange, value_name = "acr|harbor|identity-token", requires = "hosts")]
     pub exchange: Option<RegistryExchange>,
     /// Use hallpass for every registry: it stores the passwords of registries without a provider
     #[arg(long)]
@@ -93,7 +93,7 @@ fn registry_exchange(text: &str) -> Result<RegistryExchange, String> {
     let found = all.find(|(name, _)| *name == text);
     found
         .map(|(_, exchange)| *exchange)
-        .ok_or_else(|| "acr or harbor".to_owned())
+        .ok_or_else(|| "acr, harbor or identity-token".to_owned())
 }
 
 pub(crate) fn run(env: &Env, args: &Arguments) -> Result<ExitCode, Error> {

@@ -1,7 +1,8 @@
-"""Real clients of a real registry, whose token server accepts the tokens of a real provider. Only the builds have
-docker's daemon: docker does without one what it can (login, logout, manifest), and skopeo, podman and buildah pull.
+"""Real clients of a real registry, whose token server accepts the tokens of a real provider. Docker's
+daemon runs only where docker needs it: for a login without a password and for builds. skopeo, podman and buildah pull.
 """
 
+import functools
 import json
 import pathlib
 import shutil
@@ -12,7 +13,7 @@ import urllib.parse
 import urllib.request
 
 from git_server import GitServer
-from registry import Daemon, DockerDaemon, Registry, image
+from registry import DockerDaemon, Registry, image
 from rig import case
 from sandbox import HERE, Blocked, end, moved_clock, wait_for
 
@@ -106,12 +107,18 @@ class Desk:
     def skopeo(self, name):
         return f"docker://{self.host}/{name}:latest"
 
+    def docker(self, *args, **env):
+        return self.run("docker", *args, DOCKER_HOST=self.daemon, **env)
+
+    @functools.cached_property
+    def daemon(self):
+        """The URL of a daemon, which starts when it is first needed."""
+        return self.rig.with_part(DockerDaemon(self.sandbox.root / "daemon")).url
+
     def login_again(self):
-        """`docker login` without a user name, for which docker wants its daemon's word."""
-        daemon = self.rig.with_part(Daemon(self.registry.tokens))
-        out = self.run("docker", "login", self.host, DOCKER_HOST=daemon.url)
+        """`docker login` without a user name."""
+        out = self.docker("login", self.host)
         assert "Login Succeeded" in out, out
-        assert daemon.asked == ["alice"], daemon.asked
 
     def push_for_docker(self):
         """An older docker knows no manifest but its own."""
@@ -297,6 +304,31 @@ def a_revoked_token_is_replaced_and_nothing_else_is_lost(rig):
     assert desk.tabs() == 1
 
 
+@case
+def an_identity_token_serves_clients_after_the_access_token_is_invalid(rig):
+    desk = Desk(rig, set_up=False)
+    desk.registry.tokens.issues_identity_tokens = True
+    desk.hallpass("setup", "docker", desk.url, "--provider", "corp", "--exchange", "identity-token").ended(0)
+    desk.push()
+    desk.push_for_docker()
+    assert desk.get()["Username"] == "<token>"
+    assert len(desk.registry.tokens.identity_tokens) == 1
+    desk.kill_all()
+    desk.registry.tokens.new_seen()
+    desk.push()
+    desk.pull()
+    desk.inspect()
+    desk.docker("pull", f"{desk.host}/docker:latest")
+    pulled_by(desk, "podman", "pull", "-q")
+    assert desk.users() == {("<token>", "alice")}
+    asked = desk.hallpass("doctor", "docker", desk.url, "--ask-server").ended(0)
+    assert "accepts the credential (user name <token>)" in asked.stdout, asked.stdout
+    assert desk.tabs() == 1
+    for path in desk.sandbox.files():
+        for token in desk.registry.tokens.identity_tokens:
+            assert token.encode() not in path.read_bytes(), path
+
+
 # --- docker login and docker logout ---
 
 
@@ -468,16 +500,16 @@ def podman_remote_asks_every_helper_and_an_unrelated_build_succeeds(rig):
 
 @case(limit=180)
 def dockers_classic_builder_asks_every_helper_and_signs_in_only_where_it_must(rig):
-    def build(desk, daemon, context, **env):
-        return desk.run("docker", "build", context, DOCKER_HOST=daemon.url, DOCKER_BUILDKIT="0", **env)
+    def build(desk, context, **env):
+        desk.docker("build", context, DOCKER_BUILDKIT="0", **env)
 
     asks_every_helper(rig, build)
 
 
 @case(limit=180)
 def docker_py_asks_every_helper_and_signs_in_only_where_it_must(rig):
-    def build(desk, daemon, context, **env):
-        return desk.run(HERE / "venv/bin/python", "-B", "-c", DOCKER_PY, context, DOCKER_HOST=daemon.url, **env)
+    def build(desk, context, **env):
+        desk.run(HERE / "venv/bin/python", "-B", "-c", DOCKER_PY, context, DOCKER_HOST=desk.daemon, **env)
 
     asks_every_helper(rig, build)
 
@@ -500,7 +532,6 @@ def asks_every_helper(rig, build):
             'scopes = ["openid", "offline_access"]\n'
         )
     desk.hallpass("setup", "docker", "other.corp.example", "--provider", "other").ended(0)
-    daemon = rig.with_part(DockerDaemon(desk.sandbox.root / "daemon"))
     scratch, based = (desk.sandbox.root / name for name in ("scratch", "based"))
     for context, image in ((scratch, "scratch"), (based, f"{desk.host}/docker:latest")):
         context.mkdir()
@@ -508,17 +539,17 @@ def asks_every_helper(rig, build):
 
     # A build that needs no registry succeeds without a sign-in, and shows how to sign in.
     for env in ({"HALLPASS_INTERACTIVE": "never"}, {"HALLPASS_DOCKER_ASK": "login"}):
-        build(desk, daemon, scratch, **env)
+        build(desk, scratch, **env)
         for login in ("hallpass login corp`", "hallpass login other`"):
             assert login in desk.said, desk.said
         assert desk.tabs() == 0
     # `docker login` is the one sign-in that the builds need.
     login_only = {"HALLPASS_DOCKER_ASK": "login"}
-    desk.run("docker", "login", desk.host, DOCKER_HOST=daemon.url, **login_only)
+    desk.docker("login", desk.host, **login_only)
     assert desk.tabs() == 1
     desk.push_for_docker()
     desk.registry.tokens.new_seen()
-    build(desk, daemon, based, **login_only)
+    build(desk, based, **login_only)
     assert desk.users() == {("alice", "alice")}
     assert desk.tabs() == 1
 
@@ -527,13 +558,13 @@ def asks_every_helper(rig, build):
     desk.hallpass("logout", "corp").ended(0)
     before = desk.tabs()
     for _ in range(2):
-        build(desk, daemon, based)
+        build(desk, based)
         assert desk.tabs() == before + 1
 
     # A sign-in that is not completed is the only one of its command, and doesn't end the build.
     for provider in ("corp", "other"):
         desk.hallpass("logout", provider).ended(0)
-    build(desk, daemon, scratch, BROWSER="true", HALLPASS_SIGN_IN_TIMEOUT="2")
+    build(desk, scratch, BROWSER="true", HALLPASS_SIGN_IN_TIMEOUT="2")
     assert desk.said.count("timed out") == 1 and "was not completed" in desk.said, desk.said
 
 
