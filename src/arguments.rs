@@ -184,8 +184,17 @@ pub(crate) fn command<T: Args>(name: &'static str) -> clap::Command {
 ///
 /// [`Error::CommandLine`], also for `--help` and `--version`.
 pub(crate) fn parsed<T: Args + FromArgMatches>(name: &str, words: &[OsString]) -> Result<T, Error> {
+    parsed_by(T::augment_args(new_command("hallpass")), name, words)
+}
+
+fn parsed_by<T: FromArgMatches>(
+    command: clap::Command,
+    name: &str,
+    words: &[OsString],
+) -> Result<T, Error> {
     let name = format!("hallpass {name}");
-    let command = T::augment_args(new_command("hallpass"))
+    let command = command
+        .name("hallpass")
         .version(env!("CARGO_PKG_VERSION"))
         .bin_name(name.clone());
     let name = OsString::from(name);
@@ -193,22 +202,53 @@ pub(crate) fn parsed<T: Args + FromArgMatches>(name: &str, words: &[OsString]) -
     Ok(T::from_arg_matches(&matches)?)
 }
 
-/// Parses the words after a tool's command. A tool usually passes only an operation, and a single
-/// plain word needs no parser.
-///
-/// # Errors
-///
-/// [`Error::CommandLine`].
-pub(crate) fn one_word_or_parsed<T: Args + FromArgMatches + From<OsString>>(
-    name: &str,
-    words: &[OsString],
-) -> Result<T, Error> {
-    if let [operation] = words
-        && !operation.as_encoded_bytes().starts_with(b"-")
-    {
-        return Ok(T::from(operation.clone()));
+/// The arguments of a command that a tool starts with an operation.
+#[derive(Debug, Default, Args)]
+pub(crate) struct OperationArgs {
+    #[command(flatten)]
+    pub asking: Asking,
+    #[command(flatten)]
+    pub common: Common,
+    /// The operation that the tool requests; always the last argument
+    pub operation: OsString,
+}
+
+/// The words that distinguish such a command from another one.
+pub(crate) struct OperationHelp {
+    pub name: &'static str,
+    pub about: &'static str,
+    pub more: &'static str,
+    /// As in `get|store`.
+    pub operations: &'static str,
+    pub examples: &'static str,
+}
+
+impl OperationHelp {
+    pub(crate) fn command(&self) -> clap::Command {
+        command::<OperationArgs>(self.name)
+            .about(self.about)
+            .long_about(format!("{}\n\n{}", self.about, self.more))
+            .mut_arg("operation", |arg| arg.value_name(self.operations))
+            .after_help(epilogue(self.examples))
     }
-    parsed(name, words)
+
+    /// Parses the words after the command. A tool usually passes only an operation, and a single plain
+    /// word needs no parser.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::CommandLine`].
+    pub(crate) fn parsed(&self, words: &[OsString]) -> Result<OperationArgs, Error> {
+        if let [operation] = words
+            && !operation.as_encoded_bytes().starts_with(b"-")
+        {
+            return Ok(OperationArgs {
+                operation: operation.clone(),
+                ..OperationArgs::default()
+            });
+        }
+        parsed_by(self.command(), self.name, words)
+    }
 }
 
 fn setting(text: &str) -> Result<Setting, String> {

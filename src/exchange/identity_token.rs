@@ -3,7 +3,7 @@
 //! Clients request the registry's short-lived tokens with it, so a long push doesn't depend on the
 //! provider's token. It is the registry's own token, never the provider's refresh token.
 //!
-//! Specification: <https://distribution.github.io/distribution/spec/auth/token/> ("offline_token").
+//! Specification: <https://distribution.github.io/distribution/spec/auth/token/> (`offline_token`).
 
 use url::Url;
 

@@ -752,6 +752,77 @@ fn a_file_that_docker_cannot_read_is_left_alone_and_the_reason_named() {
 }
 
 #[test]
+fn names_in_dockers_file_count_in_any_case_as_for_docker() {
+    let desk = Desk::new();
+    let before = "{\n    \"CREDSSTORE\": \"desktop\",\n    \"CredHelpers\": {\n        \
+                  \"a.example\": \"x\"\n    },\n    \"Auths\": {\n        \
+                  \"registry.corp.example\": {\"Auth\": \"eDp5\"}\n    }\n}\n";
+    desk.write_docker_file(before);
+    let set_up = |more: &[&str]| {
+        desk.setup(
+            &[
+                &["registry.corp.example", "--provider", "corp", "--default"],
+                more,
+            ]
+            .concat(),
+        )
+    };
+    let outcome = set_up(&[]);
+    assert!(
+        outcome.succeeds().stdout.contains(
+            "config.json has a password for registry.corp.example that docker no longer uses"
+        ),
+        "{outcome}"
+    );
+    assert!(
+        outcome
+            .stdout
+            .contains("docker no longer uses its store desktop"),
+        "{outcome}"
+    );
+    let mut expected: Value = serde_json::from_str(before).unwrap();
+    expected["CREDSSTORE"] = "hallpass".into();
+    expected["CredHelpers"]["registry.corp.example"] = "hallpass".into();
+    assert_eq!(value(&desk.docker_file()), expected);
+    doctor(
+        &desk.sandbox,
+        1,
+        &[
+            "names hallpass for every registry",
+            "registry.corp.example: ~/.docker/config.json names hallpass",
+        ],
+    );
+    set_up(&["--undo"]).succeeds();
+    assert_eq!(text(&desk.docker_file()), before);
+    // `docker login` writes the file with the usual names.
+    set_up(&[]).succeeds();
+    desk.write_docker_file(
+        r#"{"credsStore": "hallpass", "credHelpers": {"a.example": "x", "registry.corp.example": "hallpass"}}"#,
+    );
+    set_up(&["--undo"]).succeeds();
+    assert_eq!(
+        value(&desk.docker_file()),
+        json!({ "credsStore": "desktop", "credHelpers": { "a.example": "x" } })
+    );
+    let finds = |words: &str| {
+        let found = desk
+            .sandbox
+            .run(&["doctor", "docker", "registry.corp.example"]);
+        assert!(found.stdout.contains(words), "{found}");
+    };
+    // Of two helpers docker uses the last one, whatever the case.
+    desk.write_docker_file(
+        r#"{"credHelpers": {"registry.corp.example": "hallpass"}, "CREDHELPERS": {"registry.corp.example": "other"}}"#,
+    );
+    finds("registry.corp.example: ~/.docker/config.json names other");
+    // An empty name hides the helper for all registries.
+    desk.write_docker_file(
+        r#"{"credsStore": "hallpass", "credHelpers": {"registry.corp.example": ""}}"#,
+    );
+    finds("registry.corp.example: ~/.docker/config.json names no helper");
+}
+
+#[test]
 fn undo_restores_an_empty_file() {
     for text_before in ["", "\n", "{}", "{\n}\n"] {
         for line in [&["--default"][..], &["a.example", "--provider", "corp"]] {

@@ -1,4 +1,7 @@
 //! A member of a JSON file. Setting it changes no other member.
+//!
+//! A member of the whole file is found by its name in any case: the programs whose files these are
+//! read them with Go's `encoding/json`. Of several it uses the last one.
 
 use jsonc_parser::ParseOptions;
 use jsonc_parser::cst::{CstInputValue, CstObject, CstObjectProp, CstRootNode};
@@ -18,9 +21,10 @@ pub(crate) struct Member {
 
 impl Member {
     fn found(&self, bytes: Bytes<'_>) -> Option<String> {
-        let value = value(text(bytes).ok()?).ok()?;
+        let text = text(bytes).ok()?;
+        let (value, keys) = (value(text).ok()?, spelled(text, &self.keys));
         let mut at = &value;
-        for key in &self.keys {
+        for key in &keys {
             at = at.get(key)?;
         }
         at.as_str().map(str::to_owned)
@@ -94,7 +98,7 @@ fn parse(text: &str) -> Result<(CstRootNode, CstObject), Unfit> {
 /// Sets a text, and adds the objects around it that are missing.
 fn put(text: &str, keys: &[String], new: &str) -> Result<String, Unfit> {
     let (file, root) = parse(text)?;
-    let set = put_in(&root, keys, new);
+    let set = put_in(&root, &spelled_in(&root, keys), new);
     set.ok_or_else(|| Unfit(format!("has something else at {}", keys.join("."))))?;
     Ok(file.to_string())
 }
@@ -123,7 +127,7 @@ fn put_in(object: &CstObject, keys: &[String], new: &str) -> Option<()> {
 /// Removes a member, and each object around it that is empty then.
 fn without(text: &str, keys: &[String]) -> Result<String, Unfit> {
     let (file, root) = parse(text)?;
-    remove_from(&root, keys);
+    remove_from(&root, &spelled_in(&root, keys));
     Ok(file.to_string())
 }
 
@@ -147,6 +151,36 @@ fn remove_from(object: &CstObject, keys: &[String]) {
 fn member(object: &CstObject, key: &str) -> Option<CstObjectProp> {
     let mut members = object.properties().into_iter().rev();
     members.find(|member| member.decoded_name().as_deref() == Some(key))
+}
+
+/// The keys, the first one as the file spells it.
+fn spelled(text: &str, keys: &[String]) -> Vec<String> {
+    match parse(text) {
+        Ok((_, root)) => spelled_in(&root, keys),
+        Err(_) => keys.to_vec(),
+    }
+}
+
+fn spelled_in(root: &CstObject, keys: &[String]) -> Vec<String> {
+    let mut keys = keys.to_vec();
+    let names = root.properties().into_iter().rev();
+    let mut names = names.filter_map(|member| member.decoded_name());
+    if let Some(first) = keys.first_mut()
+        && let Some(name) = names.find(|name| is_same_member(first, name))
+    {
+        *first = name;
+    }
+    keys
+}
+
+/// Whether Go reads both names as the same member.
+pub(crate) fn is_same_member(one: &str, other: &str) -> bool {
+    folded(one) == folded(other)
+}
+
+/// A member's name in lower case. Some letters have a lower case only by way of their upper case.
+pub(crate) fn folded(name: &str) -> String {
+    name.to_uppercase().to_lowercase()
 }
 
 #[cfg(test)]
@@ -225,6 +259,48 @@ mod tests {
         }
         let new = member(&["credsStore"], "x").apply(None).unwrap();
         assert_eq!(new.unwrap(), b"{\n  \"credsStore\": \"x\"\n}\n");
+    }
+
+    #[test]
+    fn a_member_of_the_file_is_found_in_any_case() {
+        let store = member(&["credsStore"], "hallpass");
+        let helper = member(&["credHelpers", "a"], "hallpass");
+        for (member, before, after) in [
+            (
+                &store,
+                r#"{"CREDSSTORE": "x"}"#,
+                r#"{"CREDSSTORE": "hallpass"}"#,
+            ),
+            (
+                &store,
+                r#"{"credsStore": "x", "CredsStore": "y"}"#,
+                r#"{"credsStore": "x", "CredsStore": "hallpass"}"#,
+            ),
+            (
+                &store,
+                r#"{"cred\u017fStore": "x"}"#,
+                r#"{"cred\u017fStore": "hallpass"}"#,
+            ),
+            (
+                &helper,
+                r#"{"credHelpers": {"a": "x"}, "credHelpers": {"a": "y"}}"#,
+                r#"{"credHelpers": {"a": "x"}, "credHelpers": {"a": "hallpass"}}"#,
+            ),
+            (
+                &helper,
+                "{\n  \"CredHelpers\": {\n    \"A\": \"x\"\n  }\n}",
+                "{\n  \"CredHelpers\": {\n    \"A\": \"x\",\n    \"a\": \"hallpass\"\n  }\n}",
+            ),
+        ] {
+            let replaced = member.replaced(Some(before.as_bytes()));
+            assert_eq!(applied(before, member), after);
+            assert!(member.is_in_place(Some(after.as_bytes())), "{after}");
+            let undone = member.remove(Some(after.as_bytes()), replaced.as_ref());
+            assert_eq!(undone.unwrap().unwrap(), before.as_bytes());
+        }
+        // Another program may have written the file with the usual names since.
+        let rewritten = br#"{"credsStore": "hallpass"}"#;
+        assert!(store.is_in_place(Some(rewritten)));
     }
 
     #[test]

@@ -251,7 +251,8 @@ fn check_files(
     for (index, key) in keys.iter().enumerate() {
         let helper = docker.text_at(&["credHelpers", key]);
         let setup = format!("hallpass setup docker {}", quoted(registry));
-        match helper.or(all) {
+        // An empty name hides the helper for all registries.
+        match helper.or(all).filter(|name| !name.is_empty()) {
             Some(HELPER) if index > 0 => (),
             Some(HELPER) => {
                 findings.ok(&format!("{registry}: {file} names hallpass"));

@@ -3,9 +3,12 @@
 //! <https://docs.docker.com/reference/cli/docker/#docker-cli-configuration-file-configjson-properties>
 //! and <https://github.com/containers/image/blob/main/docs/containers-auth.json.5.md>.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value};
 
 use super::error::DockerError;
 use super::server::{HUB, HUB_HOSTS, Server};
@@ -13,6 +16,7 @@ use crate::config::{ConfigError, read_text, shown_at_home};
 use crate::credential::Resource;
 use crate::env::Env;
 use crate::error::Error;
+use crate::setup::edit::json::{folded, is_same_member};
 use crate::setup::host::Host;
 
 /// A client's JSON file.
@@ -53,14 +57,15 @@ impl ClientFile {
         if text.starts_with('\u{feff}') {
             return Err(DockerError::ByteOrderMark { file: shown }.into());
         }
-        let value = if text.trim().is_empty() {
-            Some(Value::Object(serde_json::Map::new()))
+        let read = if text.trim().is_empty() {
+            Some(AsRead::default())
         } else {
             serde_json::from_str(text).ok()
         };
-        let Some(value) = value.filter(Value::is_object) else {
+        let Some(AsRead(members)) = read else {
             return Err(ConfigError::NotAnObject { file: shown }.into());
         };
+        let value = Value::Object(members);
         let file = Self { path, shown, value };
         file.check_types()?;
         Ok(file)
@@ -113,6 +118,53 @@ impl ClientFile {
     pub(crate) fn names_in(&self, key: &str) -> Vec<String> {
         let members = self.value.get(key).and_then(Value::as_object);
         members.map_or_else(Vec::new, |members| members.keys().cloned().collect())
+    }
+}
+
+/// The members that matter, as the clients read them: Go's `encoding/json` accepts a name in any case,
+/// ignores null for a string, takes the last one of several strings and merges several objects.
+#[derive(Default)]
+struct AsRead(Map<String, Value>);
+
+impl<'de> Deserialize<'de> for AsRead {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(AsReadVisitor)
+    }
+}
+
+struct AsReadVisitor;
+
+impl<'de> Visitor<'de> for AsReadVisitor {
+    type Value = AsRead;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an object")
+    }
+
+    fn visit_map<M: MapAccess<'de>>(self, mut members: M) -> Result<AsRead, M::Error> {
+        let mut read = Map::new();
+        while let Some((name, value)) = members.next_entry::<String, Value>()? {
+            let known = ["credsStore", "credHelpers", "auths"];
+            let Some(key) = known.into_iter().find(|key| is_same_member(key, &name)) else {
+                continue;
+            };
+            match (read.get_mut(key), value) {
+                (_, Value::Null) if key == "credsStore" => (),
+                (Some(Value::Object(earlier)), Value::Object(later)) => earlier.extend(later),
+                (_, value) => {
+                    read.insert(key.to_owned(), value);
+                }
+            }
+        }
+        if let Some(Value::Object(auths)) = read.get_mut("auths") {
+            for entry in auths.values_mut().filter_map(Value::as_object_mut) {
+                let members = std::mem::take(entry).into_iter();
+                *entry = members
+                    .map(|(name, value)| (folded(&name), value))
+                    .collect();
+            }
+        }
+        Ok(AsRead(read))
     }
 }
 
@@ -378,9 +430,70 @@ mod tests {
             (r#"{"credHelpers": []}"#, "`credHelpers` must be an object"),
             (r#"{"credHelpers": {"a": 7}}"#, "`credHelpers` must be"),
             (r#"{"auths": "x"}"#, "`auths` must be an object"),
+            (r#"{"CREDSSTORE": 7}"#, "`credsStore` must be a string"),
+            (r#"{"CredHelpers": {"a": 7}}"#, "`credHelpers` must be"),
         ] {
             let error = of(text).unwrap_err();
             assert!(error.contains(words), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn members_are_read_as_go_reads_them() {
+        let at = |text: &str, keys: &[&str]| {
+            let file = ClientFile::of(PathBuf::new(), "config.json".to_owned(), text).unwrap();
+            file.text_at(keys).map(str::to_owned)
+        };
+        for (text, keys, expected) in [
+            (r#"{"CREDSSTORE": "x"}"#, &["credsStore"][..], Some("x")),
+            (r#"{"cred\u017fStore": "x"}"#, &["credsStore"], Some("x")),
+            (
+                r#"{"credsStore": "x", "CredsStore": "y"}"#,
+                &["credsStore"],
+                Some("y"),
+            ),
+            (
+                r#"{"CredsStore": "y", "credsStore": "x"}"#,
+                &["credsStore"],
+                Some("x"),
+            ),
+            (
+                r#"{"credsStore": "x", "CredsStore": null}"#,
+                &["credsStore"],
+                Some("x"),
+            ),
+            (
+                r#"{"CredHelpers": {"a": "x"}, "credhelpers": {"b": "y"}}"#,
+                &["credHelpers", "a"],
+                Some("x"),
+            ),
+            (
+                r#"{"CredHelpers": {"a": "x"}, "credhelpers": {"a": "y"}}"#,
+                &["credHelpers", "a"],
+                Some("y"),
+            ),
+            (
+                r#"{"credHelpers": {"a": "x"}, "credHelpers": null}"#,
+                &["credHelpers", "a"],
+                None,
+            ),
+            (
+                r#"{"credHelpers": {"A": "x"}}"#,
+                &["credHelpers", "a"],
+                None,
+            ),
+            (
+                r#"{"AUTHS": {"a": {"Auth": "x"}}}"#,
+                &["auths", "a", "auth"],
+                Some("x"),
+            ),
+            (
+                r#"{"auths": {"a": {"IdentityToken": "x"}}}"#,
+                &["auths", "a", "identitytoken"],
+                Some("x"),
+            ),
+        ] {
+            assert_eq!(at(text, keys).as_deref(), expected, "{text}");
         }
     }
 

@@ -22,14 +22,14 @@ mod target;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use crate::arguments as shared;
+use crate::arguments::{self as shared, OperationArgs};
 use crate::credential::{Action, Request};
 use crate::env::Env;
 use crate::error::Error;
 use crate::serving::recall::Recall;
 use crate::serving::serve;
 use crate::tools::tool::{Findings, Tool};
-use arguments::{Arguments, NAME, PROGRAM_NAME};
+use arguments::{HELP, NAME, PROGRAM_NAME};
 use protocol::CredentialHelper;
 use repository::Repository;
 use resolver::Resolver;
@@ -47,11 +47,11 @@ impl Tool for Git {
     }
 
     fn command(&self) -> clap::Command {
-        shared::command::<Arguments>(NAME)
+        HELP.command()
     }
 
     fn run(&self, env: &Env, words: &[OsString]) -> Result<ExitCode, Error> {
-        run(env, &shared::one_word_or_parsed(NAME, words)?, words)
+        run(env, &HELP.parsed(words)?, words)
     }
 
     fn setup_command(&self) -> clap::Command {
@@ -76,7 +76,7 @@ impl Tool for Git {
 }
 
 /// `words` are the command line that `args` was parsed from.
-pub(crate) fn run(env: &Env, args: &Arguments, words: &[OsString]) -> Result<ExitCode, Error> {
+pub(crate) fn run(env: &Env, args: &OperationArgs, words: &[OsString]) -> Result<ExitCode, Error> {
     let repository = Repository::new(env);
     serve::serve(
         env,

@@ -403,6 +403,29 @@ def a_wrong_password_is_not_stored(rig):
     assert not (desk.sandbox.home / ".local/share/hallpass/kept").exists()
 
 
+@case
+def docker_reads_its_files_names_in_any_case_and_so_does_the_set_up(rig):
+    desk = Desk(rig, set_up=False)
+    desk.config.parent.mkdir()
+    before = '{"CREDSSTORE": "missing", "credsstore": "none", "CredHelpers": {"other.corp.example": "x"}}\n'
+    desk.config.write_text(before, encoding="utf-8")
+    desk.hallpass("setup", "docker", "--default", "--yes").ended(0)
+    code, out, err = desk.ran("docker", "login", "-u", "bob", "--password-stdin", desk.host, stdin="wrong")
+    assert code != 0 and "error getting credentials" not in out + err, out + err
+    desk.hallpass("setup", "docker", "--default", "--undo").ended(0)
+    assert desk.config.read_text(encoding="utf-8") == before
+
+    # docker writes the whole file with the usual names.
+    desk.hallpass("setup", "docker", "--default", "--yes").ended(0)
+    desk.registry.tokens.passwords["bob"] = "typed by bob"
+    desk.run("docker", "login", "-u", "bob", "--password-stdin", desk.host, stdin="typed by bob")
+    assert desk.get()["Username"] == "bob"
+    written = json.loads(desk.config.read_text(encoding="utf-8"))
+    assert written["credsStore"] == "hallpass", written
+    desk.hallpass("setup", "docker", "--default", "--undo").ended(0)
+    assert json.loads(desk.config.read_text(encoding="utf-8"))["credsStore"] == "none"
+
+
 # --- a store for all registries ---
 
 
