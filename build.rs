@@ -1,9 +1,8 @@
-//! Links the unwinder into the program, where the toolchain has it as an archive.
+//! Links the unwinder statically, if the toolchain has it as an archive.
 //!
-//! The standard library asks for `libgcc_s.so.1`, of which a program that aborts on a panic uses
-//! what prints a backtrace. To find it, map it and bind it takes the dynamic linker a seventh of
-//! what a bare program takes from start to end. Where the archive is missing, or the C library is
-//! another one, the program is linked as ever.
+//! The standard library loads `libgcc_s.so.1`. A program that aborts on a panic needs it only to print
+//! a backtrace, but finding, mapping and binding it takes a seventh of a bare program's whole run time.
+//! Without the archive, or with another C library, the program is linked as usual.
 //!
 //! Its license lets it be linked into anything: <https://www.gnu.org/licenses/gcc-exception-3.1>
 
@@ -21,7 +20,7 @@ fn main() {
         && is("CARGO_CFG_TARGET_OS", "linux")
         && is("CARGO_CFG_TARGET_ENV", "gnu")
         && !has_static_libc
-        // Another target's archive is not where this machine's compiler looks.
+        // This machine's compiler knows only its own archives.
         && var("HOST") == var("TARGET");
     if is_wanted && let Some(folder) = folder_of("libgcc_eh.a") {
         println!("cargo::rustc-link-search=native={folder}");
@@ -29,15 +28,15 @@ fn main() {
     }
 }
 
-/// Where the C compiler has one of its own archives.
+/// The folder of one of the C compiler's own archives.
 fn folder_of(archive: &str) -> Option<String> {
     let compiler = var("CC").unwrap_or_else(|_| "cc".to_owned());
-    let said = Command::new(compiler)
+    let output = Command::new(compiler)
         .arg(format!("-print-file-name={archive}"))
         .output()
         .ok()?;
-    let path = String::from_utf8(said.stdout).ok()?;
-    // A compiler that does not know it says the name alone.
+    let path = String::from_utf8(output.stdout).ok()?;
+    // A compiler without this archive prints only its name.
     let path = Path::new(path.trim_end());
     let folder = path.parent().filter(|_| path.is_file())?;
     Some(folder.to_str()?.to_owned())

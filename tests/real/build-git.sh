@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Builds git from the source of a Debian release, where the machine's own release has another one:
-# the cases want a git that knows `state[]` (2.46 and later), one that does not, and the newest.
+# Builds git from the source of another Debian release: the cases need a git that supports `state[]`
+# (2.46 and later), one that doesn't, and the newest.
 #
 #   build-git.sh trixie FOLDER      FOLDER/bin/git
 #
-# Nothing of the other release is installed.
+# It installs nothing from the other release.
 set -euo pipefail
 
 release=$1

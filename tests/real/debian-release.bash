@@ -1,16 +1,16 @@
-# Sourced by what needs something of another Debian release: an apt beside the system's, which is
-# neither changed nor asked to install anything.
+# Sourced by scripts that need something from another Debian release. It sets up a separate apt, so
+# that the system itself doesn't change.
 #
 # `use_release KIND SUITE FOLDER` fetches the lists (KIND: deb or deb-src) into FOLDER and sets `apt`
-# to the command. Where the packages come from is what this machine's own apt says, with the
-# suite's name in place of its own; they are checked by the signature as any other.
+# to the command. The packages come from the archive that this machine's own apt uses, with the
+# suite's name in place of its own. apt checks their signatures as usual.
 
 use_release() {
   local kind=$1 suite=$2 folder=$3
   mkdir -p "$folder"/{lists/partial,cache/archives/partial}
   own_archive "$kind" "$suite" >"$folder/sources.list"
   if [[ ! -s $folder/sources.list ]]; then
-    # A machine made anew has no lists, and knows of no archive without them.
+    # A fresh machine has no package lists, and without them apt names no archive.
     local as_root=()
     if [[ $(id -u) != 0 ]]; then as_root=(sudo); fi
     "${as_root[@]}" apt-get update -qq
@@ -30,7 +30,7 @@ use_release() {
   "${apt[@]}" update -qq
 }
 
-# The line of the machine's own main archive; never the one of security updates or of others.
+# Prints the line of the machine's own main archive, never of security updates or other archives.
 own_archive() {
   apt-get indextargets --format '$(ORIGIN) $(COMPONENT) $(REPO_URI) $(RELEASE)' |
     awk -v kind="$1" -v suite="$2" '$1 == "Debian" && $2 == "main" && $4 !~ /-/ {

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Unpacks packages of a Debian release into a folder of their own, beside the system's, which is
-# neither changed nor asked to install anything.
+# Unpacks packages of another Debian release into a folder of their own. The system itself doesn't
+# change.
 #
 #   debian-unpacked.sh FOLDER SUITE PACKAGE…
 #
-# FOLDER is made anew where it does not hold these packages already.
+# FOLDER is replaced unless it already holds these packages.
 set -euo pipefail
 
 folder=$1 suite=$2
