@@ -16,9 +16,9 @@ use std::collections::BTreeSet;
 use time::Duration;
 
 use super::files::{
-    AUTH_CONFIG, ClientFile, PrecedingPassword, bare, docker_file, keys_of, logged_in,
-    preceding_passwords, readable_podman_files, registry, server_of, whole,
+    AUTH_CONFIG, ClientFile, bare, docker_file, keys_of, logged_in, registry, server_of, whole,
 };
+use super::podman::{PrecedingPassword, preceding_passwords, readable_podman_files};
 use super::registry_check::{self, Login, Verdict};
 use super::resolver::Resolver;
 use super::setup::{is_gits_alone, is_set_up};
@@ -268,7 +268,7 @@ fn check_files(
         }
     }
     for PrecedingPassword { file, key } in
-        preceding_passwords(&readable_podman_files(env, home), false, &keys, Vec::new())
+        preceding_passwords(&readable_podman_files(env, home), false, &keys, &[])
     {
         findings.problem(
             &format!("{registry}: podman, skopeo and buildah use the password for {key} in {file}"),

@@ -1,4 +1,4 @@
-//! Where docker and podman look for credentials, and how they name a registry there.
+//! The JSON files in which docker and podman look for credentials, and how they name a registry there.
 //!
 //! <https://docs.docker.com/reference/cli/docker/#docker-cli-configuration-file-configjson-properties>
 //! and <https://github.com/containers/image/blob/main/docs/containers-auth.json.5.md>.
@@ -206,77 +206,7 @@ pub(crate) fn docker_file(env: &Env, home: &Path) -> PathBuf {
     absolute(folder.join("config.json"))
 }
 
-/// The file in `REGISTRY_AUTH_FILE`, or the file of this login session (without one: of this user),
-/// which `podman login` writes, and the permanent one (containers-auth.json(5)).
-pub(crate) fn podman_files(env: &Env, home: &Path) -> Vec<PathBuf> {
-    let named = |name| env.var_os(name).filter(|path| !path.is_empty());
-    if let Some(path) = named("REGISTRY_AUTH_FILE") {
-        return vec![absolute(PathBuf::from(path))];
-    }
-    let runtime = named("XDG_RUNTIME_DIR").map(|folder| Path::new(folder).join("containers"));
-    [
-        runtime.or_else(|| per_user_folder(env)),
-        Some(podman_folder(env, home)),
-    ]
-    .into_iter()
-    .flatten()
-    .map(|folder| absolute(folder.join("auth.json")))
-    .collect()
-}
-
-/// The folder of podman's permanent files.
-fn podman_folder(env: &Env, home: &Path) -> PathBuf {
-    let config = env
-        .var_os("XDG_CONFIG_HOME")
-        .filter(|path| !path.is_empty());
-    let config = config.map_or_else(|| home.join(".config"), PathBuf::from);
-    config.join("containers")
-}
-
-/// A file of our own among those that amend podman's `registries.conf`
-/// (containers-registries.conf.d(5)).
-pub(crate) fn registries_conf(env: &Env, home: &Path) -> PathBuf {
-    absolute(podman_folder(env, home).join("registries.conf.d/hallpass.conf"))
-}
-
-/// Where podman stores credentials on Linux if `XDG_RUNTIME_DIR` isn't set, as under sudo and cron.
-fn per_user_folder(env: &Env) -> Option<PathBuf> {
-    if !cfg!(target_os = "linux") {
-        return None;
-    }
-    #[cfg(debug_assertions)]
-    if let Some(folder) = env.var_unrecorded("HALLPASS_TEST_RUN_CONTAINERS") {
-        return Some(PathBuf::from(folder));
-    }
-    let _ = env;
-    #[cfg(unix)]
-    let folder = Some(format!("/run/containers/{}", rustix::process::getuid()).into());
-    #[cfg(not(unix))]
-    let folder = None;
-    folder
-}
-
-/// Podman's files that can be written. Only root can create the folder of a user below `/run`.
-pub(crate) fn writable_podman_files(env: &Env, home: &Path) -> Vec<PathBuf> {
-    let in_run = per_user_folder(env).map(|folder| folder.join("auth.json"));
-    let mut files = podman_files(env, home);
-    files.retain(|file| Some(file) != in_run.as_ref() || is_creatable(file));
-    files
-}
-
-#[cfg(unix)]
-fn is_creatable(path: &Path) -> bool {
-    use rustix::fs::{Access, access};
-    let nearest = path.ancestors().find(|path| path.exists());
-    nearest.is_some_and(|path| access(path, Access::WRITE_OK).is_ok())
-}
-
-#[cfg(not(unix))]
-fn is_creatable(_path: &Path) -> bool {
-    true
-}
-
-fn absolute(path: PathBuf) -> PathBuf {
+pub(super) fn absolute(path: PathBuf) -> PathBuf {
     std::path::absolute(&path).unwrap_or(path)
 }
 
@@ -363,46 +293,6 @@ pub(crate) fn logged_in(file: &ClientFile, all: bool, keys: &[String]) -> Vec<St
 
 /// The members of an `auths` entry that hold a secret.
 const SECRETS: [&str; 4] = ["auth", "identitytoken", "registrytoken", "password"];
-
-/// A password in one of podman's files that podman, skopeo and buildah use instead of the helper in
-/// docker's file.
-pub(crate) struct PrecedingPassword {
-    /// The file's path as shown to the user.
-    pub(crate) file: String,
-    pub(crate) key: String,
-}
-
-/// The passwords in podman's files that take precedence over the helper. In each file a helper takes
-/// precedence over a password, and earlier files over later ones. `helped` are the registries that
-/// will have a helper in all of them.
-pub(crate) fn preceding_passwords(
-    podmans: &[ClientFile],
-    all: bool,
-    keys: &[String],
-    mut helped: Vec<String>,
-) -> Vec<PrecedingPassword> {
-    let mut found = Vec::new();
-    for file in podmans {
-        helped.extend(file.names_in("credHelpers"));
-        for key in logged_in(file, all, keys) {
-            let host = bare(&key).split('/').next().unwrap_or_default();
-            if !helped.iter().any(|helped| helped == host) {
-                found.push(PrecedingPassword {
-                    file: file.shown.clone(),
-                    key,
-                });
-            }
-        }
-    }
-    found
-}
-
-/// Podman's files that can be read. The others don't matter here: nothing is written to them.
-pub(crate) fn readable_podman_files(env: &Env, home: &Path) -> Vec<ClientFile> {
-    let files = podman_files(env, home).into_iter();
-    let files = files.filter_map(|path| ClientFile::read(&path, Some(home)).ok());
-    files.collect()
-}
 
 #[cfg(test)]
 mod tests {

@@ -6,6 +6,7 @@ pub mod doctor;
 pub mod error;
 pub(crate) mod files;
 mod former_store;
+mod podman;
 pub mod protocol;
 mod registry_check;
 mod resolver;

@@ -16,11 +16,13 @@ use url::Url;
 
 use super::arguments::{HELPER, NAME, PROGRAM_NAME};
 use super::files::{
-    AUTH_CONFIG, ClientFile, PrecedingPassword, bare, docker_file, keys_of, logged_in,
-    preceding_passwords, readable_podman_files, registries_conf, registry, server_of, whole,
-    writable_podman_files,
+    AUTH_CONFIG, ClientFile, bare, docker_file, keys_of, logged_in, registry, server_of, whole,
 };
 use super::former_store::FormerStore;
+use super::podman::{
+    PrecedingPassword, preceding_passwords, readable_podman_files, registries_conf,
+    writable_podman_files,
+};
 use crate::config::{Flags, UserFile, home};
 use crate::env::Env;
 use crate::error::Error;
@@ -458,11 +460,7 @@ fn precedence_warnings(
         }
         Err(error) => warnings.push(error.to_string()),
     }
-    let helped = if args.podman {
-        keys.clone()
-    } else {
-        Vec::new()
-    };
+    let helped: &[String] = if args.podman { &keys } else { &[] };
     for PrecedingPassword { file, key } in
         preceding_passwords(&readable_podman_files(env, &home), all, &keys, helped)
     {

@@ -208,3 +208,28 @@ def in_a_user_namespace_a_third_users_file_is_refused_and_a_link_into_roots_stor
     person.user.owns(data)
     data.chmod(0o700)
     assert asked().token == person.token
+
+
+@case(alone=True)
+def outside_a_login_session_podmans_password_is_reported_and_the_set_up_takes_precedence(rig):
+    person = Person(rig, keyring=False)
+    # As under sudo and cron. podman then has a folder of its own below TMPDIR.
+    del rig.sandbox.env["XDG_RUNTIME_DIR"]
+    host, url = person.registry.host, f"http://{person.registry.host}"
+    person.registry.tokens.passwords["bob"] = "typed by bob"
+    person.run("podman", "login", "--tls-verify=false", "-u", "bob", "-p", "typed by bob", host)
+
+    def in_use():
+        return person.run("podman", "login", "--get-login", host).strip()
+
+    assert in_use() == "bob"
+    found = rig.sandbox.hallpass("doctor", "docker", url).ended(1)
+    assert f"use the password for {host} in {rig.sandbox.runtime}/podman-run-" in found.stdout, found.stdout
+    rig.sandbox.hallpass("setup", "docker", url, "--podman").ended(0)
+    rig.sandbox.hallpass("doctor", "docker", url).ended(0)
+    assert in_use() == "alice"
+    person.registry.tokens.new_seen()
+    person.pulls("podman")
+    rig.sandbox.hallpass("setup", "docker", url, "--podman", "--undo").ended(0)
+    assert in_use() == "bob"
+    assert person.tabs() == 1
