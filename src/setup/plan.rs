@@ -118,7 +118,7 @@ pub(crate) fn run<A>(
         env,
         tool,
         dry_run,
-        print,
+        print: &print,
     };
     let mut confirm = |changes: &str| confirm(changes, "Make these changes?");
     let confirm: Option<&mut dyn FnMut(&str) -> bool> = Some(&mut confirm);
@@ -135,7 +135,7 @@ struct Engine<'e> {
     env: &'e Env,
     tool: &'e str,
     dry_run: bool,
-    print: fn(&str),
+    print: &'e dyn Fn(&str),
 }
 
 type Compute<'c, 'a> = &'c mut dyn FnMut() -> Result<Request<'a>, Error>;
@@ -175,7 +175,11 @@ impl Engine<'_> {
                 shown = Some(text);
                 continue;
             }
-            let text = draft.text(true);
+            // The user has just seen the changes.
+            let text = match shown {
+                Some(_) => draft.summary(),
+                None => draft.text(true),
+            };
             draft.apply()?;
             (self.print)(&text);
             return Ok(true);
@@ -344,29 +348,36 @@ impl Draft<'_> {
 
     /// The description for the user, before or after the changes are made.
     fn text(&self, is_done: bool) -> String {
-        let mut text = String::new();
-        let mut line = |line: &str| {
-            text.push_str(&printable(line));
-            text.push('\n');
-        };
+        let mut lines = Vec::new();
         for document in self.documents.changed() {
             let verb = if is_done { "Changed" } else { "Would change" };
-            line(&format!("{verb} {}:", document.shown));
-            for (sign, changed) in &document.lines {
-                line(format!("  {sign} {changed}").trim_end());
-            }
+            lines.push(format!("{verb} {}:", document.shown));
+            let changed = document.lines.iter();
+            lines.extend(changed.map(|(sign, line)| format!("  {sign} {line}").trim_end().into()));
         }
         if !self.is_changed() {
-            line("nothing to change");
+            lines.push("nothing to change".to_owned());
         }
-        self.warnings.iter().for_each(|one| line(one));
+        lines.extend(self.warnings.iter().cloned());
         if self.is_changed() {
-            self.notes.iter().for_each(|one| line(one));
-            if let Some(command) = self.command.as_ref().filter(|_| is_done) {
-                line(&format!("To undo this, run `{command} --undo`"));
-            }
+            lines.extend(self.notes.iter().cloned());
+            lines.extend(self.undo_hint().filter(|_| is_done));
         }
-        text
+        printable_lines(&lines)
+    }
+
+    /// What was done, without the changes.
+    fn summary(&self) -> String {
+        let files = self.documents.changed().map(|document| &*document.shown);
+        let files: Vec<&str> = files.collect();
+        let changed = (!files.is_empty()).then(|| format!("Changed {}", files.join(", ")));
+        let lines: Vec<String> = changed.into_iter().chain(self.undo_hint()).collect();
+        printable_lines(&lines)
+    }
+
+    fn undo_hint(&self) -> Option<String> {
+        let command = self.command.as_ref()?;
+        Some(format!("To undo this, run `{command} --undo`"))
     }
 
     fn apply(self) -> Result<(), Error> {
@@ -402,4 +413,9 @@ impl Draft<'_> {
         }
         last.map_or(Ok(()), |last| last())
     }
+}
+
+fn printable_lines(lines: &[String]) -> String {
+    let lines = lines.iter().map(|line| printable(line) + "\n");
+    lines.collect()
 }

@@ -72,11 +72,20 @@ impl Desk {
         compute: &mut dyn FnMut() -> Result<Request<'static>, Error>,
         confirm: Option<&mut dyn FnMut(&str) -> bool>,
     ) -> Result<bool, Error> {
+        self.run_and_print(compute, confirm, &|_| ())
+    }
+
+    fn run_and_print(
+        &self,
+        compute: &mut dyn FnMut() -> Result<Request<'static>, Error>,
+        confirm: Option<&mut dyn FnMut(&str) -> bool>,
+        print: &dyn Fn(&str),
+    ) -> Result<bool, Error> {
         let engine = Engine {
             env: &self.env(),
             tool: TOOL,
             dry_run: false,
-            print: |_| (),
+            print,
         };
         engine.carry_out(compute, confirm)
     }
@@ -201,7 +210,7 @@ fn a_value_that_the_user_set_later_stays() {
         env: &desk.env(),
         tool: TOOL,
         dry_run: false,
-        print: |_| (),
+        print: &|_| (),
     };
     let text = engine.draft(undo().unwrap()).unwrap().text(false);
     assert!(
@@ -429,6 +438,47 @@ fn changes_are_shown_again_if_a_file_changes_after_the_question() {
         desk.text("tool.json").unwrap(),
         JSON.replace("theirs", "another's")
     );
+}
+
+#[test]
+fn a_user_who_confirmed_the_changes_sees_them_once() {
+    let desk = Desk::new();
+    for is_asked in [true, false] {
+        let printed = Cell::new(String::new());
+        let print = |text: &str| printed.set(printed.take() + text);
+        let mut compute = || {
+            Ok(Request::SetUp(Plan {
+                parts: vec![desk.part("x")],
+                notes: vec!["a note".to_owned()],
+                command: "hallpass setup pretend x".to_owned(),
+                ..Plan::default()
+            }))
+        };
+        let mut shown = String::new();
+        let mut confirm = |changes: &str| {
+            changes.clone_into(&mut shown);
+            true
+        };
+        let confirm: Option<&mut dyn FnMut(&str) -> bool> = Some(&mut confirm);
+        desk.run_and_print(&mut compute, confirm.filter(|_| is_asked), &print)
+            .unwrap();
+        let printed = printed.take();
+        let changes = "  - a.x = \"theirs\"\n  + a.x = \"hallpass\"\n";
+        if is_asked {
+            assert!(
+                shown.contains(changes) && shown.ends_with("a note\n"),
+                "{shown}"
+            );
+            assert_eq!(
+                printed,
+                "Changed ~/config.toml, ~/tool.json, ~/new.json\n\
+                 To undo this, run `hallpass setup pretend x --undo`\n"
+            );
+        } else {
+            assert!(printed.contains(changes), "{printed}");
+        }
+        desk.undo(&[]).unwrap();
+    }
 }
 
 #[test]

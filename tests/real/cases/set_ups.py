@@ -74,8 +74,12 @@ def a_person_at_a_terminal_is_asked_first(rig):
         person.wait_for(re.compile(r"\+ credHelpers.r.example = .*\n.*\nMake these changes\? \[Y/n\]", re.DOTALL))
         assert config.read_text(encoding="utf-8") == CORP
         person.type(f"{answer}\n")
-        person.end().ended(code)
+        result = person.end().ended(code)
         assert ("r.example" in config.read_text(encoding="utf-8")) == (code == 0)
+        # The changes are shown once.
+        said = result.stdout + result.stderr
+        assert said.count("+ credHelpers.r.example") == 1, said
+        assert ("To undo this, run `hallpass setup docker r.example --undo`" in said) == (code == 0), said
     for more in [("--undo", "--dry-run"), ("--undo", "--yes")]:
         result = rig.sandbox.at_a_terminal(*line[:3], *more).end()
         assert "Make these changes?" not in result.ended(0).stderr
