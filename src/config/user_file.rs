@@ -124,8 +124,12 @@ pub(crate) fn block_at<'t>(text: &'t str, title: &str) -> Option<(Range<usize>, 
     let length = text.get(inner..)?.find(&closes)?;
     let lines = text.get(inner..inner + length)?;
     let end = inner + length + closes.len();
-    let start = start - usize::from(text.get(..start)?.ends_with('\n'));
-    Some((start..end, lines))
+    let (before, after) = (text.get(..start)?, text.get(end..)?);
+    // The line break before the block belongs to it, unless it ends a line and the user's text follows.
+    let ends_line = !before.ends_with("\n\n") && before != "\n";
+    let is_followed = !after.is_empty() && !after.starts_with(&format!("\n{OPENS}"));
+    let has_break = before.ends_with('\n') && !(ends_line && is_followed);
+    Some((start - usize::from(has_break)..end, lines))
 }
 
 /// The text of another program's file, if it exists and no other user can have written it.

@@ -81,9 +81,20 @@ impl Kind for KeyValues {
         !self.ours(bytes).is_empty()
     }
 
-    fn remove(&self, bytes: Bytes<'_>, _: Option<&Value>) -> Result<Option<Vec<u8>>, Unfit> {
+    /// Whether the section is new.
+    fn replaced(&self, bytes: Bytes<'_>) -> Option<Value> {
+        let text = String::from_utf8_lossy(bytes.unwrap_or_default());
+        let heading = heading_of(&self.key)?;
+        let is_new = !text.lines().any(|line| line == heading);
+        is_new.then_some(Value::Bool(true))
+    }
+
+    fn remove(&self, bytes: Bytes<'_>, replaced: Option<&Value>) -> Result<Option<Vec<u8>>, Unfit> {
         let copy = Copy::of(bytes)?;
         copy.remove_ours(self)?;
+        if replaced.is_some() {
+            copy.remove_heading_if_unused(&self.key)?;
+        }
         copy.bytes()
     }
 
@@ -264,26 +275,42 @@ impl Copy {
 
     /// git doesn't remove the heading of an empty section after a comment, which may be about it.
     fn remove_section_if_empty(&self, key: &str) -> Result<(), Unfit> {
-        let Some((section, _)) = key.rsplit_once('.') else {
+        let (Some((section, _)), Some(heading)) = (key.rsplit_once('.'), heading_of(key)) else {
             return Ok(());
-        };
-        let heading = match section.split_once('.') {
-            Some((name, of)) => format!("[{name} \"{of}\"]"),
-            None => format!("[{section}]"),
         };
         let text = std::fs::read_to_string(&self.0).unwrap_or_default();
         let mut lines = text.lines().skip_while(|line| *line != heading);
         let is_bare =
             lines.next().is_some() && lines.next().is_none_or(|next| next.starts_with('['));
-        let keys = exactly(&format!("{section}."));
-        let keys = keys.strip_suffix('$').unwrap_or(&keys);
-        if !is_bare
-            || text.matches(&heading).count() != 1
-            || !self.run(&["--null", "--get-regexp", keys])?.is_empty()
-        {
+        if !is_bare || text.matches(&heading).count() != 1 || !self.is_unused(section)? {
             return Ok(());
         }
         self.run(&["--remove-section", section]).map(drop)
+    }
+
+    /// Removes the heading of a section that only a set-up has used. Comments that the user has
+    /// written there since stay.
+    fn remove_heading_if_unused(&self, key: &str) -> Result<(), Unfit> {
+        let (Some((section, _)), Some(heading)) = (key.rsplit_once('.'), heading_of(key)) else {
+            return Ok(());
+        };
+        let text = self.bytes()?.unwrap_or_default();
+        let mut lines: Vec<&[u8]> = text.split_inclusive(|byte| *byte == b'\n').collect();
+        let is_heading = |line: &&[u8]| line.trim_ascii_end() == heading.as_bytes();
+        if lines.iter().filter(|line| is_heading(line)).count() == 1 && self.is_unused(section)? {
+            lines.retain(|line| !is_heading(line));
+            let written = std::fs::write(&self.0, lines.concat());
+            written.map_err(|error| cannot_edit(&error.to_string()))?;
+        }
+        Ok(())
+    }
+
+    /// Whether a section has no keys.
+    fn is_unused(&self, section: &str) -> Result<bool, Unfit> {
+        // Without the keys of its subsections.
+        let keys = exactly(&format!("{section}."));
+        let keys = format!("{}[^.]*$", keys.trim_end_matches('$'));
+        Ok(self.run(&["--null", "--get-regexp", &keys])?.is_empty())
     }
 
     /// git's output; empty if there is no such key.
@@ -310,6 +337,15 @@ impl Drop for Copy {
         // If this fails, the copy stays in the temporary folder, and only the user can read it.
         let _ = std::fs::remove_file(&self.0);
     }
+}
+
+/// The heading of a key's section, as git writes it.
+fn heading_of(key: &str) -> Option<String> {
+    let (section, _) = key.rsplit_once('.')?;
+    Some(match section.split_once('.') {
+        Some((name, of)) => format!("[{name} \"{of}\"]"),
+        None => format!("[{section}]"),
+    })
 }
 
 fn cannot_edit(why: &str) -> Unfit {

@@ -12,6 +12,9 @@ pub(crate) mod link;
 pub(crate) mod whole_file;
 pub(crate) mod yaml;
 
+#[cfg(test)]
+mod tests;
+
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
