@@ -12,7 +12,8 @@ use base64::engine::general_purpose::STANDARD;
 use url::Url;
 use zeroize::Zeroizing;
 
-use crate::credential::{Answer, Call};
+use crate::credential::{Answer, Call, Credential, Refusal, Reply};
+use crate::report::Exit;
 use crate::secret::{Secret, Wiping};
 
 /// One tool's way of asking for a credential.
@@ -50,6 +51,30 @@ pub fn read_request(
         }
         if has_ended(request.bytes(), seen) {
             return Ok(Some(request.into_bytes()));
+        }
+    }
+}
+
+/// Replies to a tool that always wants a credential, whatever its protocol: `write` writes it. Without
+/// one, the reason goes to stderr.
+pub fn reply_with_credential(
+    call: &mut Call<'_>,
+    outcome: Result<Reply, Refusal>,
+    write: impl FnOnce(&Credential, &mut dyn io::Write) -> io::Result<()>,
+) -> io::Result<ExitCode> {
+    match outcome {
+        Ok(Reply::Credential(credential)) => {
+            write(&credential, call.stdout)?;
+            call.stdout.flush()?;
+            Ok(Exit::Answered.into())
+        }
+        Err(Refusal::NotSignedIn(report) | Refusal::Declined(report) | Refusal::Failed(report)) => {
+            report.write(call.stderr);
+            Ok(report.exit.into())
+        }
+        // Only protocols that store credentials or ask several helpers get these.
+        Ok(Reply::Stored(_) | Reply::List(_) | Reply::Done) | Err(Refusal::NotMine) => {
+            Ok(Exit::Failed.into())
         }
     }
 }

@@ -10,9 +10,8 @@ use clap::ValueEnum as _;
 use time::format_description::well_known::Rfc3339;
 use zeroize::Zeroizing;
 
-use crate::credential::{Answer, Call, Credential, Refusal, Reply, Request, Want};
-use crate::report::Exit;
-use crate::wire::{Protocol, basic};
+use crate::credential::{Answer, Call, Credential, Request, Want};
+use crate::wire::{Protocol, basic, reply_with_credential};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {
@@ -60,24 +59,9 @@ impl Protocol for Plain {
             takes_authtype: true,
             ..Request::get(self.want)
         };
-        match answer(&request) {
-            Ok(Reply::Credential(credential)) => {
-                call.stdout
-                    .write_all(formatted(&credential, self.format).as_bytes())?;
-                call.stdout.flush()?;
-                Ok(Exit::Answered.into())
-            }
-            Err(
-                Refusal::NotSignedIn(report) | Refusal::Declined(report) | Refusal::Failed(report),
-            ) => {
-                report.write(call.stderr);
-                Ok(report.exit.into())
-            }
-            // Only protocols that name resources get these.
-            Ok(Reply::Stored(_) | Reply::List(_) | Reply::Done) | Err(Refusal::NotMine) => {
-                Ok(Exit::Failed.into())
-            }
-        }
+        reply_with_credential(call, answer(&request), |credential, stdout| {
+            stdout.write_all(formatted(credential, self.format).as_bytes())
+        })
     }
 }
 

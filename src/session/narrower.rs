@@ -9,10 +9,7 @@ use std::ops::ControlFlow;
 use time::OffsetDateTime;
 
 use crate::credential::{TokenKind, Want};
-use crate::oauth::token;
-use crate::oauth::token::{RefreshRefusal, parse_token_response};
 use crate::secret::Secret;
-use crate::signals;
 use crate::store::{Lock, LockKind, Versioned};
 
 use super::account::Account;
@@ -25,7 +22,7 @@ use super::record::{FailedCheck, NotNarrowed, Session, TokenSet};
 use super::refresh::{Ask, NotKnown, NotRefreshed, Whose};
 use super::refusal::Evidence;
 use super::refusal::{Effect, Refusals};
-use super::send::{SentRefresh, lost};
+use super::send::{RefreshAnswer, lost};
 use super::token_set::{first_tokens, renewed};
 
 /// It keeps a session alive and grants no access by itself.
@@ -248,43 +245,35 @@ impl Account<'_> {
             // Without it, some providers send no successor.
             scopes.push(OFFLINE_ACCESS.to_owned());
         }
-        let request = token::refresh_request(
-            &client,
-            with,
-            &scopes,
-            &self.provider.resources,
-            self.provider.audience.as_deref(),
-        );
-        // As with any refresh, the process must not end before the successor is stored.
-        let signals = signals::hold_back();
-        let SentRefresh { response, was_lost } = self.send_refresh(endpoint, &request)?;
-        let body = response.body.expose();
-        let successor = token::rotated_refresh_token(response.status, body);
-        let parsed = parse_token_response(response.status, body);
+        let RefreshAnswer {
+            signals,
+            successor,
+            result,
+        } = self.request_refresh(endpoint, &client, with, &scopes)?;
         let mut after = session.clone();
         if let Some(successor) = &successor {
             after.value.tokens.refresh_token = Some(successor.clone());
         }
-        let tokens = match parsed.map_err(|fault| fault.redact(&request)) {
+        let tokens = match result {
             Ok(tokens) => tokens,
-            Err(fault) if fault.code() == Some("invalid_scope") => {
+            Err(fault) if fault.error.code() == Some("invalid_scope") => {
                 after.value.not_narrowed = Some(NotNarrowed::Refused);
                 whole.check_not_signed_out(session, &after.value)?;
                 whole.store_in(Some(room), &after.value, after.generation, lock)?;
                 return Ok(Narrowed::Unsupported);
             }
             Err(fault) => {
-                if let Some(refusal) = RefreshRefusal::of(response.status, body, &fault) {
-                    return Err(NotRefreshed::Refused(refusal, fault));
+                if let Some(refusal) = fault.refusal {
+                    return Err(NotRefreshed::Refused(refusal, fault.error));
                 }
                 if successor.is_some() {
                     after.value.unverified = Some(FailedCheck::Response);
                     whole.check_not_signed_out(session, &after.value)?;
                     whole.store_in(Some(room), &after.value, after.generation, lock)?;
-                    return Err(Error::Token(fault).into());
+                    return Err(Error::Token(fault.error).into());
                 }
-                let error = Error::Token(fault);
-                return Err(if was_lost { lost(error) } else { error }.into());
+                let error = Error::Token(fault.error);
+                return Err(if fault.was_lost { lost(error) } else { error }.into());
             }
         };
 

@@ -8,10 +8,8 @@ use time::OffsetDateTime;
 use crate::credential::{Generation, TokenKind, Want};
 use crate::oauth::discovery::Metadata;
 use crate::oauth::id_token::{Checked, Jwks, Nonce};
-use crate::oauth::token;
-use crate::oauth::token::{RefreshRefusal, TokenError, TokenResponse, parse_token_response};
+use crate::oauth::token::{RefreshRefusal, TokenError, TokenResponse};
 use crate::secret::Secret;
-use crate::signals;
 use crate::store::{Lock, LockKind, Reservation, StoreError, Versioned};
 
 use super::account::Account;
@@ -24,7 +22,7 @@ use super::plan::{Plan, plan};
 use super::record::{FailedCheck, NotNarrowed, Person, Session};
 use super::refusal::Evidence;
 use super::refusal::{Effect, Liveness, Refusals};
-use super::send::{SentRefresh, lost};
+use super::send::{RefreshAnswer, lost};
 use super::token_set::renewed;
 
 /// Why a refresh got no token.
@@ -214,29 +212,19 @@ impl Account<'_> {
         };
         let reservation = self.context.store.reserve(&self.name, RESERVED)?;
 
-        // Without a scope, the server uses what was granted (RFC 6749 §6).
-        let request = token::refresh_request(
-            &client,
-            with,
-            &[],
-            &self.provider.resources,
-            self.provider.audience.as_deref(),
-        );
-        // From here on, the refresh token may be invalid while its successor is still in transit,
-        // so the process must not end before the successor is stored. Both tries have a time limit.
-        let signals = signals::hold_back();
-        let SentRefresh { response, was_lost } = self.send_refresh(endpoint, &request)?;
-        let body = response.body.expose();
-        let successor = token::rotated_refresh_token(response.status, body);
-        let parsed = parse_token_response(response.status, body);
-        let tokens = match parsed.map_err(|fault| fault.redact(&request)) {
+        let RefreshAnswer {
+            signals,
+            successor,
+            result,
+        } = self.request_refresh(endpoint, &client, with, &[])?;
+        let tokens = match result {
             Ok(tokens) => tokens,
             Err(fault) => {
-                if let Some(refusal) = RefreshRefusal::of(response.status, body, &fault) {
-                    return Err(NotRefreshed::Refused(refusal, fault));
+                if let Some(refusal) = fault.refusal {
+                    return Err(NotRefreshed::Refused(refusal, fault.error));
                 }
-                let mut error = Error::Token(fault);
-                if was_lost && successor.is_none() {
+                let mut error = Error::Token(fault.error);
+                if fault.was_lost && successor.is_none() {
                     error = lost(error);
                 }
                 let room = Some(reservation);

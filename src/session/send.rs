@@ -11,27 +11,80 @@ use url::Url;
 use super::account::Account;
 use super::error::Error;
 use crate::http::{HttpError, Response};
-use crate::oauth::token::TokenRequest;
+use crate::oauth::token::{
+    Client, RefreshRefusal, TokenError, TokenRequest, TokenResponse, parse_token_response,
+    refresh_request, rotated_refresh_token,
+};
+use crate::secret::Secret;
+use crate::signals::{self, HeldBack};
 
 /// The time limit of the first try. The shortest known grace period is ten seconds, from when the
 /// provider replaces the token.
 const FIRST_TRY: Duration = Duration::from_secs(10);
 
 /// The result.
-pub(super) struct SentRefresh {
-    pub(super) response: Response,
+struct SentRefresh {
+    response: Response,
     /// The response to the first try was lost, so that a failure doesn't mean that nothing
     /// happened.
+    was_lost: bool,
+}
+
+/// The provider's answer to a refresh.
+pub(super) struct RefreshAnswer {
+    /// Hold them until the successor is stored.
+    pub(super) signals: HeldBack,
+    /// The new refresh token. A response that can't be used otherwise may have one too.
+    pub(super) successor: Option<Secret<String>>,
+    pub(super) result: Result<TokenResponse, RefreshFault>,
+}
+
+/// Why the answer has no tokens.
+pub(super) struct RefreshFault {
+    /// The refresh token isn't valid any more.
+    pub(super) refusal: Option<RefreshRefusal>,
+    pub(super) error: TokenError,
     pub(super) was_lost: bool,
 }
 
 impl Account<'_> {
-    /// Posts a refresh. Both tries together take no longer than `http_timeout`.
-    pub(super) fn send_refresh(
+    /// Sends a refresh token, for these scopes or for all that were granted (RFC 6749 §6).
+    pub(super) fn request_refresh(
         &self,
         endpoint: &Url,
-        request: &TokenRequest,
-    ) -> Result<SentRefresh, Error> {
+        client: &Client<'_>,
+        refresh_token: &Secret<String>,
+        scopes: &[String],
+    ) -> Result<RefreshAnswer, Error> {
+        let request = refresh_request(
+            client,
+            refresh_token,
+            scopes,
+            &self.provider.resources,
+            self.provider.audience.as_deref(),
+        );
+        // From here on, the refresh token may be invalid while its successor is still in transit,
+        // so the process must not end before the successor is stored. Both tries have a time limit.
+        let signals = signals::hold_back();
+        let SentRefresh { response, was_lost } = self.send_refresh(endpoint, &request)?;
+        let body = response.body.expose();
+        let result = parse_token_response(response.status, body).map_err(|error| {
+            let error = error.redact(&request);
+            RefreshFault {
+                refusal: RefreshRefusal::of(response.status, body, &error),
+                error,
+                was_lost,
+            }
+        });
+        Ok(RefreshAnswer {
+            signals,
+            successor: rotated_refresh_token(response.status, body),
+            result,
+        })
+    }
+
+    /// Posts a refresh. Both tries together take no longer than `http_timeout`.
+    fn send_refresh(&self, endpoint: &Url, request: &TokenRequest) -> Result<SentRefresh, Error> {
         let whole = self.context.settings.http_timeout;
         let started = Instant::now();
         let post = |limit| {

@@ -17,12 +17,12 @@ use serde_json::{Map, Value};
 use time::format_description::well_known::Rfc3339;
 
 use crate::credential::{
-    Answer, Call, Cluster, ClusterNames, Credential, Refusal, Reply, Request, TokenKind, Want,
+    Answer, Call, Cluster, ClusterNames, Credential, Request, TokenKind, Want,
 };
 use crate::env::Env;
 use crate::report::{Exit, Report, printable};
 use crate::secret::Wiping;
-use crate::wire::Protocol;
+use crate::wire::{Protocol, reply_with_credential};
 
 /// Where kubectl puts its request.
 const INFO: &str = "KUBERNETES_EXEC_INFO";
@@ -67,24 +67,9 @@ impl Protocol for ExecPlugin {
             cluster: input.cluster,
             ..Request::get(Want::valid(TokenKind::Id))
         };
-        match answer(&request) {
-            Ok(Reply::Credential(credential)) => {
-                let reply = reply(&input.api_version, &credential)?;
-                call.stdout.write_all(reply.bytes())?;
-                call.stdout.flush()?;
-                Ok(Exit::Answered.into())
-            }
-            Err(
-                Refusal::NotSignedIn(report) | Refusal::Declined(report) | Refusal::Failed(report),
-            ) => {
-                report.write(call.stderr);
-                Ok(report.exit.into())
-            }
-            // kubectl has no other plugin to ask: who answers has said why not.
-            Ok(Reply::Stored(_) | Reply::List(_) | Reply::Done) | Err(Refusal::NotMine) => {
-                Ok(Exit::Failed.into())
-            }
-        }
+        reply_with_credential(call, answer(&request), |credential, stdout| {
+            stdout.write_all(reply(&input.api_version, credential)?.bytes())
+        })
     }
 }
 
