@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use serde_json::json;
 
 use super::*;
+use crate::credential::{Refusal, Reply};
 use crate::env::Env;
 use crate::secret::Secret;
 
