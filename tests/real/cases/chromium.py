@@ -1,4 +1,4 @@
-"""Signing in with a real Chromium: what it sends unasked, what it keeps, what it shows."""
+"""Signing in with a real Chromium: what it sends unprompted, stores and shows."""
 
 import shutil
 import sqlite3
@@ -10,33 +10,33 @@ from sandbox import wait_for
 
 
 def redirect(rig):
-    """Where the last tab was to be sent back to, in parts."""
+    """The parsed redirect URI of the last tab."""
     asked = urllib.parse.parse_qs(urllib.parse.urlsplit(rig.sandbox.tabs()[-1]).query)
     return urllib.parse.urlsplit(asked["redirect_uri"][0])
 
 
-def signed_in(page, provider):
+def shows_signed_in(page, provider):
     assert page["status"] == 200, page
-    says(page, "You are signed in", "Provider", provider.issuer, "Account", "default", "Signed in as", "alice",
+    shows(page, "You are signed in", "Provider", provider.issuer, "Account", "default", "Signed in as", "alice",
          "You can close this tab and return to your terminal.")  # fmt: skip
 
 
-def says(page, *words):
+def shows(page, *words):
     for word in words:
         assert word in page["text"], f"{word!r} is not on the page:\n{page['text']}"
 
 
-def says_what_to_type(page, provider, *more):
+def says_how_to_retry(page, provider, *more):
     login = f"hallpass login --issuer-url {provider.issuer} --client-id hallpass --scope openid --scope offline_access"
-    says(page, provider.issuer, "Account", "default", " ".join([login, *more]))
+    shows(page, provider.issuer, "Account", "default", " ".join([login, *more]))
 
 
 @case
-def chromium_signs_in_and_neither_address_history_nor_referer_holds_the_code(rig):
+def chromium_keeps_the_code_out_of_its_address_bar_history_and_referrer(rig):
     provider, chromium = rig.provider(), rig.chromium()
     rig.sandbox.hallpass("get-token", *asks(provider)).token
     page = chromium.page()
-    signed_in(page, provider)
+    shows_signed_in(page, provider)
     chromium.screenshots("signed-in")
     listener = redirect(rig)
     (code,) = provider.issued("authorization_code")
@@ -48,48 +48,48 @@ def chromium_signs_in_and_neither_address_history_nor_referer_holds_the_code(rig
     callback, done, *rest = heads
     assert callback["target"].startswith("/callback?") and code in callback["target"]
     assert done["target"] == "/callback/done"
-    assert rest == [], f"{rest}: the page names its icon, so no other is asked for"
+    assert rest == [], f"{rest}: the page declares its icon, so Chromium should request nothing else"
     for head in heads:
         assert code not in str(head["fields"]), head
-    assert not any(code in url for url in shown_in_the_history(chromium)), "the history shows the code"
+    assert not any(code in url for url in redirect_targets_in_history(chromium)), "the history contains the code"
     assert provider.new_grants() == [("authorization_code", 200)]
 
 
-def shown_in_the_history(chromium):
-    """What chrome://history and the address bar's suggestions are made of: the ends of redirects."""
+def redirect_targets_in_history(chromium):
+    """The URLs that chrome://history and the address bar's suggestions show: the final URLs of redirects."""
     copy = chromium.folder / "history.sqlite"
     shutil.copy(chromium.folder / "profile/Default/History", copy)
     with sqlite3.connect(copy) as history:
         rows = history.execute(
             "SELECT urls.url FROM urls JOIN visits ON visits.url = urls.id WHERE visits.transition & 0x20000000"
         ).fetchall()
-    assert rows, "Chromium kept no history at all"
+    assert rows, "Chromium saved no history at all"
     return [url for (url,) in rows]
 
 
 @case
-def a_reload_of_the_result_page_is_refused_and_nothing_is_exchanged_again(rig):
+def reloading_the_result_page_fails_and_does_not_repeat_the_exchange(rig):
     provider, chromium = rig.provider(), rig.chromium()
     person = rig.sandbox.at_a_terminal("get-token", *asks(provider))
     wait_for(rig.sandbox.tabs, 20, "no tab was opened")
-    signed_in(chromium.page(), provider)
-    says(chromium.order("reload"), "ERR_CONNECTION_REFUSED")
+    shows_signed_in(chromium.page(), provider)
+    shows(chromium.order("reload"), "ERR_CONNECTION_REFUSED")
     person.end().token
     assert provider.new_grants() == [("authorization_code", 200)]
 
 
 @case
-def a_callback_repeated_during_the_exchange_shows_the_result_and_exchanges_once(rig):
+def a_repeated_callback_shows_the_result_and_exchanges_the_code_once(rig):
     provider, chromium = rig.provider(token=1500, hold=True), rig.chromium()
     person = rig.sandbox.at_a_terminal("get-token", *asks(provider))
     callback = provider.held()
-    says(chromium.page(), "Go on to the application")
+    shows(chromium.page(), "Go on to the application")
     chromium.person(do="leave")
     chromium.order("open", url=callback)
-    time.sleep(0.5)  # the exchange takes three times that
+    time.sleep(0.5)  # the exchange takes three times as long
     assert person.process.poll() is None, person.shown
     page = chromium.order("goto", url=callback)  # in the same tab, which is still loading
-    signed_in(page, provider)
+    shows_signed_in(page, provider)
     person.end().token
     assert provider.new_grants() == [("authorization_code", 200)]
     callbacks = [h for h in chromium.sent(redirect(rig).netloc) if h["target"].startswith("/callback?")]
@@ -97,16 +97,16 @@ def a_callback_repeated_during_the_exchange_shows_the_result_and_exchanges_once(
 
 
 @case
-def an_icon_a_frame_or_a_page_asked_for_ahead_of_the_person_spends_no_code(rig):
+def favicons_frames_and_prefetches_do_not_use_up_the_code(rig):
     provider, chromium = rig.provider(hold=True), rig.chromium()
     person = rig.sandbox.at_a_terminal("get-token", *asks(provider))
     callback = provider.held()
-    says(chromium.page(), "Go on to the application")
+    shows(chromium.page(), "Go on to the application")
     chromium.order("goto", url=f"{provider.issuer}/ahead?{urllib.parse.urlencode({'of': callback})}")
-    time.sleep(1)  # it is early by itself, and says nowhere when
+    time.sleep(1)  # Chromium prefetches on its own and doesn't report when
     assert person.process.poll() is None, person.shown
     assert provider.new_grants() == []
-    signed_in(chromium.order("goto", url=callback), provider)
+    shows_signed_in(chromium.order("goto", url=callback), provider)
     person.end().token
     assert provider.new_grants() == [("authorization_code", 200)]
     heads = chromium.sent(redirect(rig).netloc)
@@ -119,7 +119,7 @@ def an_icon_a_frame_or_a_page_asked_for_ahead_of_the_person_spends_no_code(rig):
 
 
 @case
-def a_tab_that_is_closed_leaves_the_login_pending_until_its_time_is_over(rig):
+def closing_the_tab_leaves_the_sign_in_pending_until_it_times_out(rig):
     provider, chromium = rig.provider(), rig.chromium()
     chromium.person(do="leave")
     rig.sandbox.env["HALLPASS_SIGN_IN_TIMEOUT"] = "5s"
@@ -136,13 +136,13 @@ def a_tab_that_is_closed_leaves_the_login_pending_until_its_time_is_over(rig):
 
 
 @case
-def a_head_full_of_cookies_is_read_up_to_16_kib(rig):
+def a_request_head_full_of_cookies_is_accepted_up_to_16_kib(rig):
     provider, chromium = rig.provider(), rig.chromium()
     expected = {}
     for cookies, least, most in ((6_000, 6_500, 8_192), (14_900, 15_900, 16_384)):
         provider.set(cookies=cookies)
         rig.sandbox.hallpass("login", *asks(provider)).ended(0)
-        signed_in(chromium.page(), provider)
+        shows_signed_in(chromium.page(), provider)
         expected[redirect(rig).netloc] = least, most
         chromium.order("forget_cookies")
     for authority, (least, most) in expected.items():
@@ -151,20 +151,20 @@ def a_head_full_of_cookies_is_read_up_to_16_kib(rig):
 
 
 @case
-def a_head_with_more_cookies_is_refused_and_the_login_goes_on(rig):
+def a_larger_request_head_is_rejected_and_the_sign_in_continues(rig):
     provider, chromium = rig.provider(cookies=17_000), rig.chromium()
     person = rig.sandbox.at_a_terminal("get-token", *asks(provider))
     wait_for(rig.sandbox.tabs, 20, "no tab was opened")
     page = chromium.page()
     assert page["status"] == 431, page
-    says(page, "Delete the cookies of this host and try again")
+    shows(page, "Delete the cookies of this host and try again")
     assert person.process.poll() is None, person.shown
     assert provider.new_grants() == []
 
-    # The callback is in the address bar still; nothing else that is asked for may carry it along.
+    # The callback URL is still in the address bar. No other request may leak it.
     time.sleep(0.3)
     chromium.order("forget_cookies")
-    signed_in(chromium.order("reload"), provider)
+    shows_signed_in(chromium.order("reload"), provider)
     person.end().token
     assert provider.new_grants() == [("authorization_code", 200)]
     (code,) = provider.issued("authorization_code")
@@ -178,20 +178,20 @@ def a_head_with_more_cookies_is_refused_and_the_login_goes_on(rig):
 
 
 @case
-def declining_in_chromium_says_so_and_what_to_type(rig):
+def declining_in_chromium_shows_a_page_that_says_how_to_retry(rig):
     provider, chromium = rig.provider(), rig.chromium()
     chromium.person(do="decline")
     rig.sandbox.hallpass("get-token", *asks(provider)).ended(4)
     page = chromium.page()
     chromium.screenshots("declined")
     assert page["status"] == 400, page
-    says(page, "The sign-in was declined", "Nothing was saved", "To try again, run")
-    says_what_to_type(page, provider)
+    shows(page, "The sign-in was declined", "Nothing was saved", "To try again, run")
+    says_how_to_retry(page, provider)
     assert provider.new_grants() == []
 
 
 @case
-def an_exchange_that_fails_is_never_called_a_success(rig):
+def a_failed_exchange_never_shows_the_success_page(rig):
     chromium = rig.chromium()
     rig.sandbox.env["HALLPASS_HTTP_TIMEOUT"] = "2s"
     for token, name, words in (
@@ -204,29 +204,29 @@ def an_exchange_that_fails_is_never_called_a_success(rig):
         page = chromium.page()
         chromium.screenshots(name)
         assert page["status"] == 400, page
-        says(page, words, "You signed in, but", "Nothing was saved")
-        says_what_to_type(page, provider)
+        shows(page, words, "You signed in, but", "Nothing was saved")
+        says_how_to_retry(page, provider)
 
 
 @case
-def another_person_is_told_whose_the_account_is(rig):
+def a_different_person_is_told_whose_account_it_is(rig):
     provider, chromium = rig.provider(), rig.chromium()
     first = rig.sandbox.hallpass("get-token", *asks(provider)).token
-    signed_in(chromium.page(), provider)
+    shows_signed_in(chromium.page(), provider)
     chromium.order("forget_cookies")
     chromium.person(user="mallory")
     rig.sandbox.hallpass("login", *asks(provider)).ended(1).said("alice", "mallory", "--account OTHER")
     page = chromium.page()
     chromium.screenshots("other-person")
     assert page["status"] == 400, page
-    says(page, "A different person signed in", "Belongs to", "alice", "Signed in now", "mallory", "unchanged")
-    says_what_to_type(page, provider, "--account OTHER")
+    shows(page, "A different person signed in", "Belongs to", "alice", "Signed in now", "mallory", "unchanged")
+    says_how_to_retry(page, provider, "--account OTHER")
     assert rig.sandbox.hallpass("get-token", *asks(provider)).token == first
 
 
 @case
-def a_second_account_is_another_person_although_the_browser_is_signed_in(rig):
-    """The provider's cookie signs the first person in again unless the provider is asked to choose."""
+def a_second_account_can_belong_to_another_person_while_the_browser_is_signed_in(rig):
+    """The provider's cookie signs in the first person again unless the provider is told to prompt."""
     provider, chromium = rig.provider(), rig.chromium()
     folder = rig.sandbox.home / ".config/hallpass"
     folder.mkdir(parents=True)
@@ -238,7 +238,7 @@ def a_second_account_is_another_person_although_the_browser_is_signed_in(rig):
     configure("")
     alices = rig.sandbox.hallpass("get-token", "corp").token
     chromium.person(user="bob")
-    # Nothing says that this provider can be asked: its cookie decides, and hallpass warns.
+    # hallpass doesn't know whether this provider can prompt. The cookie decides, and hallpass warns.
     rig.sandbox.hallpass("login", "corp", "--account", "second").ended(0).said("same person, alice")
     configure('account_prompt = "login"\n')
     rig.sandbox.hallpass("login", "corp", "--account", "work").ended(0).said("as bob")

@@ -1,10 +1,10 @@
-"""Clients that have a secret, and providers that are configured."""
+"""Confidential clients, and providers in the configuration file."""
 
 from rig import asks, case
 
 
 def secret_file(rig, provider):
-    # Outside HOME, where the secret may be found in no file.
+    # Outside HOME: every case checks that no file under HOME contains the secret.
     path = rig.sandbox.root / "secret"
     path.write_text(provider.secret + "\n", encoding="utf-8")
     path.chmod(0o600)
@@ -30,7 +30,7 @@ def a_confidential_client_signs_in_and_refreshes_with_basic(rig):
 
 
 @case
-def a_confidential_client_that_is_configured_signs_in_with_post(rig):
+def a_configured_confidential_client_signs_in_with_post(rig):
     provider = rig.provider()
     configure(
         rig,
@@ -59,7 +59,7 @@ def a_confidential_client_that_is_configured_signs_in_with_post(rig):
 
 
 @case
-def a_wrong_secret_is_an_error_that_shows_no_secret(rig):
+def a_wrong_secret_is_an_error_that_does_not_show_it(rig):
     provider = rig.provider()
     wrong = rig.sandbox.root / "wrong"
     wrong.write_text("not-this-one-at-all\n", encoding="utf-8")

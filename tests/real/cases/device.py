@@ -1,11 +1,11 @@
-"""The device authorization grant (RFC 8628), at a terminal and with a browser elsewhere."""
+"""The device authorization grant (RFC 8628): a terminal here and a browser on another device."""
 
 import re
 
 from browser import Browser
 from rig import asks, case
 
-# This provider's own form of a user code: XXXX-XXXX.
+# This provider's user codes look like XXXX-XXXX.
 USER_CODE = re.compile(r"\b([A-Z]{4}-[A-Z]{4})\b")
 
 
@@ -35,7 +35,7 @@ def a_code_entered_in_another_browser_signs_in(rig):
 
 
 @case
-def a_code_that_is_declined_ends_with_4(rig):
+def declining_the_code_exits_with_4(rig):
     provider = rig.provider()
     rig.sandbox.no_browser()
     person = rig.sandbox.at_a_terminal("get-token", "--flow", "device", *asks(provider))
@@ -48,7 +48,7 @@ def a_code_that_is_declined_ends_with_4(rig):
 
 
 @case
-def a_code_that_nobody_enters_expires_with_4(rig):
+def a_code_that_is_never_entered_expires_and_exits_with_4(rig):
     provider = rig.provider(deviceCodeTtl=7)
     rig.sandbox.no_browser()
     person = rig.sandbox.at_a_terminal("get-token", "--flow", "device", *asks(provider))
@@ -59,7 +59,7 @@ def a_code_that_nobody_enters_expires_with_4(rig):
 
 
 @case
-def without_a_browser_but_with_a_terminal_the_device_grant_is_chosen_by_itself(rig):
+def a_terminal_without_a_browser_uses_the_device_grant_automatically(rig):
     provider = rig.provider()
     rig.sandbox.no_browser()
     person = rig.sandbox.at_a_terminal("get-token", *asks(provider))

@@ -1,4 +1,4 @@
-"""What a provider may demand of a sign-in, and how it may sign what it says."""
+"""What a provider may require of a sign-in, and the algorithms it may sign with."""
 
 import base64
 import json
@@ -11,7 +11,7 @@ from sandbox import moved_clock
 
 
 @case
-def a_request_is_pushed_where_the_provider_demands_it(rig):
+def the_request_is_pushed_if_the_provider_requires_it(rig):
     provider = rig.provider(par="required")
     for client, more in (("hallpass", []), ("hallpass-basic", ["--client-secret-file", secret_file(rig, provider)])):
         assert rig.sandbox.hallpass("get-token", *asks(provider, client), *more).token
@@ -23,14 +23,14 @@ def a_request_is_pushed_where_the_provider_demands_it(rig):
 
 
 @case
-def a_request_is_not_pushed_where_that_is_only_offered(rig):
+def the_request_is_not_pushed_if_the_provider_only_supports_it(rig):
     provider = rig.provider(par="offered")
     assert rig.sandbox.hallpass("get-token", *asks(provider)).token
     assert not [r for r in provider.new_requests() if r["path"] == "/request"]
 
 
 @case
-def a_client_that_is_registered_to_push_says_so_in_the_configuration(rig):
+def a_client_that_must_push_sets_par_in_the_configuration(rig):
     provider = rig.provider(par="offered")
     head = f'issuer = "{provider.issuer}"\nscopes = ["openid", "offline_access"]\n'
     configure(
@@ -45,15 +45,15 @@ def a_client_that_is_registered_to_push_says_so_in_the_configuration(rig):
 
 
 @case
-def a_client_that_needs_a_proof_of_possession_is_explained(rig):
+def a_client_that_requires_dpop_gets_a_hint(rig):
     provider = rig.provider()
     told = rig.sandbox.hallpass("login", *asks(provider, "proving")).ended(1)
-    # This provider hides the reason from a client.
+    # This provider doesn't tell the client the reason.
     told.said("cause: the provider rejected the request: invalid_grant", "does not require proof of possession (DPoP)")
 
 
 @case
-def id_tokens_are_checked_in_each_algorithm(rig):
+def id_tokens_are_verified_with_every_algorithm(rig):
     for algorithm in ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"):
         provider = rig.provider(idTokenAlg=algorithm)
         for more in ([], ["--force-refresh"]):
@@ -63,7 +63,7 @@ def id_tokens_are_checked_in_each_algorithm(rig):
 
 
 @case
-def a_wrong_clock_costs_no_sign_in_and_is_named(rig):
+def a_wrong_clock_does_not_break_sign_in_and_is_reported(rig):
     # The browser shares the clock, and the provider's cookies live for an hour.
     for offset, words in (("-20m", "behind the provider's"), ("+20m", "ahead of the provider's")):
         provider = rig.provider_beside(offset, idTokenTtl=300)
@@ -75,11 +75,11 @@ def a_wrong_clock_costs_no_sign_in_and_is_named(rig):
         for _ in range(2):
             rig.sandbox.hallpass("get-token", "--token", "id", *asks(provider), **clock).ended(1).said("clock", words)
             assert rig.sandbox.hallpass("get-token", *asks(provider), **clock).token == told.token
-        assert provider.new_grants() == [], "no refresh token is spent on it"
+        assert provider.new_grants() == [], "a wrong clock used up a refresh token"
 
 
 @case
-def the_code_is_received_under_each_name_of_this_machine(rig):
+def the_callback_works_on_every_loopback_address(rig):
     provider = rig.provider()
     for uri in ("http://127.0.0.1/callback", "http://[::1]/callback", "http://localhost/callback"):
         said = rig.sandbox.hallpass("login", "--redirect-uri", uri, *asks(provider)).ended(0)
@@ -88,13 +88,13 @@ def the_code_is_received_under_each_name_of_this_machine(rig):
 
 
 @case
-def a_provider_that_compares_the_port_is_explained_and_the_hint_works(rig):
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        uri = f"http://127.0.0.1:{one.getsockname()[1]}/callback"
+def a_provider_that_compares_ports_gets_a_hint_that_works(rig):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        uri = f"http://127.0.0.1:{probe.getsockname()[1]}/callback"
     provider = rig.provider(exactUri=uri)
     failed = rig.sandbox.hallpass("login", *asks(provider, "exact"), HALLPASS_SIGN_IN_TIMEOUT="2").ended(4)
-    assert rig.sandbox.page()["status"] == 400, "the provider shows an error page"
+    assert rig.sandbox.page()["status"] == 400, "the provider did not show an error page"
     failed.said("If the browser showed an error page", "the client exact", "--redirect-uri http://127.0.0.1:8484/callback")
     rig.sandbox.hallpass("login", *asks(provider, "exact"), "--redirect-uri", uri).ended(0)
     assert rig.sandbox.hallpass("get-token", *asks(provider, "exact"), "--redirect-uri", uri).token

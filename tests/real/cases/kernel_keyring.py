@@ -1,4 +1,4 @@
-"""The kernel keyring: as the cache of the OS keyring's key, as its only place, and forbidden."""
+"""The kernel keyring: as a cache of the OS keyring's key, as the only store, and unavailable."""
 
 import contextlib
 import json
@@ -10,13 +10,13 @@ from rig import asks, case
 from sandbox import HERE, SECONDS_A_COMMAND, end, wait_for
 
 NEVER = ("--interactive", "never")
-# A session keyring of its own, which is not linked to the user keyring.
+# A new session keyring that isn't linked to the user keyring.
 OTHER_SESSION = ("keyctl", "session", "-")
 
 
 @contextlib.contextmanager
-def without_its_bus(rig):
-    """Whoever asks the OS keyring now does not find it."""
+def without_session_bus(rig):
+    """Makes the OS keyring unreachable."""
     address = rig.sandbox.env.pop("DBUS_SESSION_BUS_ADDRESS")
     try:
         yield
@@ -31,17 +31,17 @@ def in_keyring(rig, **env):
 
 
 def kernel_keyring(rig):
-    """What `status` says of it."""
+    """The state of the kernel keyring according to `status`."""
     return json.loads(rig.sandbox.hallpass("status", "--json").ended(0).stdout)["store"]["kernel_cache"]
 
 
-def answer(rig, provider, before=()):
+def cached_token(rig, provider, before=()):
     return rig.sandbox.hallpass("get-token", *NEVER, *asks(provider), before=before).token
 
 
 @contextlib.contextmanager
 def only_in_the_kernel(rig):
-    """store = "kernel"; the key, which has no time-out, goes with the case."""
+    """Sets store = "kernel", and removes the key at the end, because it never times out."""
     rig.sandbox.env["HALLPASS_STORE"] = "kernel"
     try:
         yield
@@ -60,94 +60,94 @@ def forget_in_kernel(rig, key_id):
 
 
 @case(alone=True)
-def a_hit_has_no_bus_no_socket_no_thread_and_no_child(rig):
+def a_cache_hit_opens_no_socket_and_starts_no_thread_or_process(rig):
     provider = rig.provider()
     in_keyring(rig)
     token = rig.sandbox.hallpass("get-token", *asks(provider)).token
     trace = rig.sandbox.root / "trace"
     calls = "socket,connect,sendto,sendmsg,clone,clone3,fork,vfork,execve"
-    assert answer(rig, provider, before=("strace", "-f", "-qq", "-o", trace, "-e", f"trace={calls}")) == token
+    assert cached_token(rig, provider, before=("strace", "-f", "-qq", "-o", trace, "-e", f"trace={calls}")) == token
     made = trace.read_text(encoding="utf-8").splitlines()
     assert len([call for call in made if "execve(" in call]) == 1, made
-    assert len(made) == 1, "a hit does more than to read: " + "\n".join(made)
+    assert len(made) == 1, "a cache hit did more than read files: " + "\n".join(made)
 
-    # The measure itself: without the key in the kernel there is a thread and a socket.
+    # Check the measurement itself: without the key in the kernel, there is a thread and a socket.
     rig.sandbox.hallpass("lock").ended(0)
-    assert answer(rig, provider, before=("strace", "-f", "-qq", "-o", trace, "-e", f"trace={calls}")) == token
+    assert cached_token(rig, provider, before=("strace", "-f", "-qq", "-o", trace, "-e", f"trace={calls}")) == token
     missed = trace.read_text(encoding="utf-8")
     assert "socket(" in missed and "clone" in missed
 
 
 @case(alone=True)
-def a_hit_in_another_session_of_the_same_user_finds_it(rig):
+def another_session_of_the_same_user_finds_the_cached_key(rig):
     provider = rig.provider()
     in_keyring(rig)
     token = rig.sandbox.hallpass("get-token", *asks(provider)).token
-    with without_its_bus(rig):
-        assert answer(rig, provider, before=OTHER_SESSION) == token
-        assert answer(rig, provider) == token
+    with without_session_bus(rig):
+        assert cached_token(rig, provider, before=OTHER_SESSION) == token
+        assert cached_token(rig, provider) == token
 
 
 @case(alone=True)
-def a_session_that_is_not_linked_to_the_user_keyring_can_fill_it_too(rig):
+def a_session_not_linked_to_the_user_keyring_can_cache_the_key_too(rig):
     provider = rig.provider()
     in_keyring(rig)
     token = rig.sandbox.hallpass("get-token", *asks(provider), before=OTHER_SESSION).token
     assert kernel_keyring(rig) == "holds the unlocked key"
     rig.sandbox.hallpass("lock", before=OTHER_SESSION).ended(0).said("locked")
     assert kernel_keyring(rig) == "holds no key"
-    assert answer(rig, provider, before=OTHER_SESSION) == token
-    with without_its_bus(rig):
-        assert answer(rig, provider) == token
+    assert cached_token(rig, provider, before=OTHER_SESSION) == token
+    with without_session_bus(rig):
+        assert cached_token(rig, provider) == token
 
 
 @case(alone=True)
-def it_forgets_when_its_time_is_up(rig):
+def the_cached_key_expires_after_its_timeout(rig):
     provider = rig.provider()
     in_keyring(rig, HALLPASS_KERNEL_KEYRING_TIMEOUT="2")
     token = rig.sandbox.hallpass("get-token", *asks(provider)).token
     rig.sandbox.hallpass("lock").ended(0)
-    assert answer(rig, provider) == token
-    with without_its_bus(rig):
-        assert answer(rig, provider) == token
+    assert cached_token(rig, provider) == token
+    with without_session_bus(rig):
+        assert cached_token(rig, provider) == token
         time.sleep(2.2)  # the kernel counts whole seconds; there is nothing else to wait for
         rig.sandbox.hallpass("get-token", *NEVER, *asks(provider)).ended(1).said("OS keyring", "hint:")
     assert kernel_keyring(rig) == "holds no key"
-    assert answer(rig, provider) == token
+    assert cached_token(rig, provider) == token
     assert len(rig.sandbox.tabs()) == 1
 
 
 @case(alone=True)
-def locking_drops_it_at_once(rig):
+def lock_removes_the_cached_key_immediately(rig):
     provider = rig.provider()
     in_keyring(rig)
     token = rig.sandbox.hallpass("get-token", *asks(provider)).token
     rig.sandbox.hallpass("lock").ended(0).said("locked")
-    with without_its_bus(rig):
+    with without_session_bus(rig):
         rig.sandbox.hallpass("get-token", *NEVER, *asks(provider)).ended(1).said("OS keyring", "hint:")
         rig.sandbox.hallpass("lock").ended(0).said("the key was not unlocked")
-    assert answer(rig, provider) == token
+    assert cached_token(rig, provider) == token
 
 
 @case(alone=True)
-def switched_off_nothing_of_it_is_used(rig):
+def a_timeout_of_0_disables_the_kernel_keyring(rig):
     provider = rig.provider()
     in_keyring(rig, HALLPASS_KERNEL_KEYRING_TIMEOUT="0")
     token = rig.sandbox.hallpass("get-token", *asks(provider)).token
     trace = rig.sandbox.root / "trace"
     before = ("strace", "-f", "-qq", "-o", trace, "-e", "trace=keyctl,add_key,request_key")
-    assert answer(rig, provider, before=before) == token
+    assert cached_token(rig, provider, before=before) == token
     assert trace.read_text(encoding="utf-8") == ""
     assert kernel_keyring(rig) == "disabled"
 
 
-def forbidden(rig, error):
-    """A cache that is forbidden is done without, and `status` says so."""
+def works_without_kernel_keyring(rig, error):
+    """hallpass works without the cache, and `status` reports why the cache is unavailable."""
     provider = rig.provider()
     in_keyring(rig)
     behind = (sys.executable, "-B", str(HERE / "without_keyctl.py"), error)
     token = rig.sandbox.hallpass("get-token", *asks(provider), before=behind).token
-    assert answer(rig, provider, before=behind) == token
+    assert cached_token(rig, provider, before=behind) == token
     assert rig.sandbox.hallpass("get-token", "--force-refresh", *asks(provider), before=behind).token != token
     status = rig.sandbox.hallpass("status", before=behind).ended(0)
     assert f"kernel keyring: unavailable: {words_for(error)}" in status.stdout, status.stdout
@@ -159,7 +159,7 @@ def forbidden(rig, error):
     only.env["HALLPASS_STORE"] = "kernel"
     refused = only.hallpass("get-token", *asks(provider), before=behind).ended(1)
     refused.said("the kernel keyring cannot be used", error, "hint:")
-    assert only.tabs() == [], "a token that could not be saved was asked for"
+    assert only.tabs() == [], "hallpass asked for a token that it could not save"
     refused.said("HALLPASS_STORE=file")
     only.hallpass("get-token", *asks(provider), before=behind, HALLPASS_STORE="file").token
 
@@ -169,16 +169,16 @@ def words_for(error):
 
 
 @case(alone=True)
-def forbidden_with_eperm_it_is_done_without(rig):
-    forbidden(rig, "EPERM")
+def hallpass_works_where_the_kernel_keyring_fails_with_eperm(rig):
+    works_without_kernel_keyring(rig, "EPERM")
 
 
 @case(alone=True)
-def hidden_with_enosys_it_is_done_without(rig):
-    forbidden(rig, "ENOSYS")
+def hallpass_works_where_the_kernel_keyring_fails_with_enosys(rig):
+    works_without_kernel_keyring(rig, "ENOSYS")
 
 
-# Everything of the person's quota, to the last bytes; it is given back when its stdin closes.
+# Uses up the user's key quota to the last byte, and releases it when stdin closes.
 FILL = """
 n=0
 for size in 4000 400 40 1; do
@@ -195,7 +195,7 @@ def quota_used_up(rig):
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, start_new_session=True,
     )  # fmt: skip
     try:
-        assert filler.stdout.readline() == "full\n", "the quota could not be used up"
+        assert filler.stdout.readline() == "full\n", "could not use up the quota"
         yield
     finally:
         filler.stdin.close()
@@ -206,48 +206,48 @@ def quota_used_up(rig):
 
 
 @case(alone=True)
-def with_the_quota_used_up_it_is_done_without(rig):
+def hallpass_works_when_the_key_quota_is_used_up(rig):
     rig.sandbox.belongs_to_nobody()
     provider = rig.provider()
     in_keyring(rig)
     with quota_used_up(rig):
         token = rig.sandbox.hallpass("get-token", *asks(provider)).token
-        assert answer(rig, provider) == token
+        assert cached_token(rig, provider) == token
         assert "EDQUOT" in kernel_keyring(rig), kernel_keyring(rig)
         rig.sandbox.env["HALLPASS_STORE"] = "kernel"
         rig.sandbox.env["HALLPASS_DATA_DIR"] = str(rig.sandbox.home / "another")
         rig.sandbox.hallpass("get-token", *asks(provider)).ended(1).said("EDQUOT", "hint:")
         rig.sandbox.env["HALLPASS_STORE"] = "keyring"
         del rig.sandbox.env["HALLPASS_DATA_DIR"]
-    # The kernel gives back what nobody holds any more in its own time.
-    wait_for(lambda: "EDQUOT" not in kernel_keyring(rig), SECONDS_A_COMMAND, "the quota is still used up")
-    assert answer(rig, provider) == token
+    # The kernel frees unreferenced keys with a delay.
+    wait_for(lambda: "EDQUOT" not in kernel_keyring(rig), SECONDS_A_COMMAND, "the kernel did not free the quota")
+    assert cached_token(rig, provider) == token
     assert kernel_keyring(rig) == "holds the unlocked key"
-    with without_its_bus(rig):
-        assert answer(rig, provider) == token
+    with without_session_bus(rig):
+        assert cached_token(rig, provider) == token
     assert len(rig.sandbox.tabs()) == 1
 
 
 @case(alone=True)
-def as_the_only_place_it_serves_every_session_of_the_user(rig):
+def as_the_only_store_it_works_in_every_session_of_the_user(rig):
     provider = rig.provider()
     with only_in_the_kernel(rig):
         token = rig.sandbox.hallpass("get-token", *asks(provider)).token
-        assert answer(rig, provider) == token
-        assert answer(rig, provider, before=OTHER_SESSION) == token
+        assert cached_token(rig, provider) == token
+        assert cached_token(rig, provider, before=OTHER_SESSION) == token
         fresh = rig.sandbox.hallpass("get-token", "--force-refresh", *asks(provider), before=OTHER_SESSION).token
         assert fresh != token
         status = json.loads(rig.sandbox.hallpass("status", "--json").ended(0).stdout)["store"]
         assert (status["place"], status["error"]) == ("kernel", None), status
         rig.sandbox.hallpass("lock").ended(1).said("the only place", "hint:", "`hallpass logout --all`")
-        assert answer(rig, provider) == fresh
+        assert cached_token(rig, provider) == fresh
         assert len(rig.sandbox.tabs()) == 1
         rig.sandbox.hallpass("logout", "--all").ended(0).said("signed out")
         assert rig.sandbox.hallpass("get-token", *asks(provider)).token != fresh
 
 
 @case(alone=True)
-def as_the_only_place_and_emptied_it_says_so_and_a_logout_starts_anew(rig):
+def after_losing_a_key_stored_only_in_the_kernel_logout_lets_you_start_over(rig):
     provider = rig.provider()
     with only_in_the_kernel(rig):
         first = rig.sandbox.hallpass("get-token", *asks(provider)).token

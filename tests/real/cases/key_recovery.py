@@ -1,4 +1,4 @@
-"""The key that encrypts everything else: lost, replaced, damaged, locked, and moved."""
+"""The key that encrypts saved sessions: lost, replaced, damaged, locked and moved."""
 
 import json
 import re
@@ -21,7 +21,7 @@ def git(rig, operation, stdin):
     return done.stdout
 
 
-def with_a_session_and_a_password(rig):
+def save_session_and_password(rig):
     provider = rig.provider()
     token = rig.sandbox.hallpass("get-token", *asks(provider)).token
     git(rig, "store", TYPED)
@@ -40,44 +40,44 @@ def records(rig):
     return [p for kind in ("sessions", "kept") for p in data(rig).joinpath(kind).glob("*") if "." not in p.name]
 
 
-def still_there(rig, provider, token):
+def still_works(rig, provider, token):
     assert rig.sandbox.hallpass("get-token", *NEVER, *asks(provider)).token == token
     assert "password=typed" in git(rig, "get", HOST)
 
 
-def hint_of(failed):
-    """The commands in the hint of an error."""
+def commands_in_hint(failed):
+    """The commands that the hint of an error suggests."""
     return re.findall(r"`(hallpass [^`]+)`", failed.stderr.split("hint:", 1)[1])
 
 
-def is_lost_and_the_hint_leads_out(rig, provider):
+def is_lost_and_the_hint_recovers(rig, provider):
     tabs = len(rig.sandbox.tabs())
     stuck = rig.sandbox.hallpass("get-token", *asks(provider)).ended(1)
     assert len(rig.sandbox.tabs()) == tabs, "an error opened a browser"
-    assert "hallpass logout --all" in hint_of(stuck), stuck.stderr
-    # A user who has two sessions is not stopped by the first one.
+    assert "hallpass logout --all" in commands_in_hint(stuck), stuck.stderr
+    # `--all` carries on although the first session can't be revoked.
     done = rig.sandbox.hallpass("logout", "--all").ended(0)
     done.said("removed 1 session without revoking", "removed the passwords")
     assert records(rig) == []
     token = rig.sandbox.hallpass("get-token", *asks(provider)).token
     git(rig, "store", TYPED)
-    still_there(rig, provider, token)
+    still_works(rig, provider, token)
 
 
 @in_each_keyring
-def a_key_that_was_deleted_is_replaced_after_a_logout(rig, keyring):
+def a_deleted_key_is_replaced_after_logout(rig, keyring):
     before = set(keyring.items())
-    provider, _ = with_a_session_and_a_password(rig)
+    provider, _ = save_session_and_password(rig)
     (item,) = set(keyring.items()) - before
     keyring.delete(item)
-    is_lost_and_the_hint_leads_out(rig, provider)
+    is_lost_and_the_hint_recovers(rig, provider)
 
 
 @case
-def another_keyring_in_its_place_is_a_lost_key(rig):
+def a_replaced_keyring_counts_as_a_lost_key(rig):
     rig.sandbox.env.update(HALLPASS_STORE="keyring", HALLPASS_KERNEL_KEYRING_TIMEOUT="0")
     keyring = rig.secret_service()
-    provider, token = with_a_session_and_a_password(rig)
+    provider, token = save_session_and_password(rig)
     keyring.close()
     # As after `rm ~/.local/share/keyrings/login.keyring`, or on a new laptop.
     mine = rig.sandbox.home / ".local/share/keyrings"
@@ -87,57 +87,57 @@ def another_keyring_in_its_place_is_a_lost_key(rig):
     stuck = rig.sandbox.hallpass("get-token", *NEVER, *asks(provider)).ended(1)
     stuck.said("if the key is in another keyring, unlock that one")
     assert len(records(rig)) == 2
-    # The hint's first half works too.
+    # The first half of the hint works too.
     other.close()
     shutil.rmtree(mine)
     shutil.move(aside, mine)
     own = rig.secret_service()
-    still_there(rig, provider, token)
+    still_works(rig, provider, token)
     own.close()
     shutil.rmtree(mine)
     rig.secret_service()
-    is_lost_and_the_hint_leads_out(rig, provider)
+    is_lost_and_the_hint_recovers(rig, provider)
 
 
 @case
-def an_entry_that_is_no_key_is_a_lost_key(rig):
+def an_invalid_keyring_item_counts_as_a_lost_key(rig):
     rig.sandbox.env.update(HALLPASS_STORE="keyring", HALLPASS_KERNEL_KEYRING_TIMEOUT="0")
     keyring = rig.secret_service()
     before = set(keyring.items())
-    provider, _ = with_a_session_and_a_password(rig)
+    provider, _ = save_session_and_password(rig)
     for secret in ("hunter2", ""):
         (item,) = set(keyring.items()) - before
         keyring.overwrite(item, secret)
         stuck = rig.sandbox.hallpass("get-token", *NEVER, *asks(provider)).ended(1)
         stuck.said("is not a data key")
         assert "hunter2" not in stuck.stderr
-        is_lost_and_the_hint_leads_out(rig, provider)
-        before = set(keyring.items()) - {item_of_now(keyring, rig)}
+        is_lost_and_the_hint_recovers(rig, provider)
+        before = set(keyring.items()) - {current_item(keyring, rig)}
 
 
-def item_of_now(keyring, rig):
+def current_item(keyring, rig):
     return next(item for item in keyring.items() if key_id(rig) in keyring.attributes(item).values())
 
 
 @in_each_keyring
-def locked_stays_an_error_for_logout_too(rig, keyring):
-    provider, token = with_a_session_and_a_password(rig)
+def logout_fails_while_the_keyring_is_locked(rig, keyring):
+    provider, token = save_session_and_password(rig)
     keyring.lock()
     for line in (("logout", "--all"), ("logout", *asks(provider)), ("logout", "--unreadable"), ("store", "move", "--to", "keyring")):
         rig.sandbox.hallpass(*line).ended(1).said("locked")
         assert len(records(rig)) == 2, line
     keyring.unlock()
-    still_there(rig, provider, token)
+    still_works(rig, provider, token)
 
-    # Whoever cannot unlock it any more gets out as well, and says so.
+    # `--unreadable` is the way out if the keyring can no longer be unlocked.
     keyring.lock()
     rig.sandbox.hallpass("logout", "--all", "--unreadable").ended(0).said("without revoking")
     assert records(rig) == []
 
 
 @in_each_keyring
-def a_damaged_key_file_is_rebuilt_from_the_keyring(rig, keyring):
-    provider, token = with_a_session_and_a_password(rig)
+def a_damaged_key_json_is_rebuilt_from_the_keyring(rig, keyring):
+    provider, token = save_session_and_password(rig)
     file = data(rig) / "key.json"
     good = file.read_bytes()
     file.write_text("{", encoding="utf-8")
@@ -145,16 +145,16 @@ def a_damaged_key_file_is_rebuilt_from_the_keyring(rig, keyring):
     rig.sandbox.hallpass("get-token", *NEVER, *asks(provider)).ended(1).said("locked")
     assert file.read_text(encoding="utf-8") == "{"
     keyring.unlock()
-    still_there(rig, provider, token)
+    still_works(rig, provider, token)
     assert file.read_bytes() == good
     file.unlink()
-    still_there(rig, provider, token)
+    still_works(rig, provider, token)
     assert file.read_bytes() == good
     assert len(rig.sandbox.tabs()) == 1
 
 
-def is_in(rig, keyring, place):
-    """The key is in that place and in no other."""
+def is_only_in(rig, keyring, place):
+    """Checks that the key is stored in this place and nowhere else."""
     key = key_id(rig)
     found = set()
     if any(key in keyring.attributes(item).values() for item in keyring.items()):
@@ -170,40 +170,40 @@ def is_in(rig, keyring, place):
 
 
 @in_each_keyring
-def the_key_is_moved_in_all_directions(rig, keyring):
+def the_key_can_be_moved_between_all_stores(rig, keyring):
     kernel_keyring()
-    provider, token = with_a_session_and_a_password(rig)
+    provider, token = save_session_and_password(rig)
     rig.sandbox.env["HALLPASS_STORE"] = "auto"
     for place in ("file", "kernel", "keyring", "kernel", "file", "keyring"):
         moved = rig.sandbox.hallpass("store", "move", "--to", place).ended(0).said("moved the key")
         assert "warning" not in moved.stderr, moved.stderr
         keyring.wait_until_on_disk()
-        is_in(rig, keyring, place)
-        still_there(rig, provider, token)
-        # With the setting that names the place as well.
+        is_only_in(rig, keyring, place)
+        still_works(rig, provider, token)
+        # The setting that names this store explicitly works too.
         rig.sandbox.env["HALLPASS_STORE"] = place
-        still_there(rig, provider, token)
+        still_works(rig, provider, token)
         rig.sandbox.env["HALLPASS_STORE"] = "auto"
     fresh = rig.sandbox.hallpass("get-token", "--force-refresh", *asks(provider)).token
     assert fresh != token
     assert len(rig.sandbox.tabs()) == 1
 
-    # A keyring that is locked gives no key away and takes none.
+    # The key can't be moved out of a locked keyring.
     keyring.lock()
     rig.sandbox.hallpass("store", "move", "--to", "file").ended(1).said("locked")
     assert not (data(rig) / "key").exists()
     keyring.unlock()
-    still_there(rig, provider, fresh)
+    still_works(rig, provider, fresh)
     rig.sandbox.hallpass("logout", "--all").ended(0)
 
 
 @case
-def tools_are_answered_while_the_key_is_moved(rig):
+def tools_get_tokens_while_the_key_is_being_moved(rig):
     rig.sandbox.env.update(HALLPASS_STORE="auto", HALLPASS_KERNEL_KEYRING_TIMEOUT="0")
     rig.secret_service()
-    provider, token = with_a_session_and_a_password(rig)
+    provider, token = save_session_and_password(rig)
     for place in ("file", "keyring") * 2:
-        asking = [
+        processes = [
             subprocess.Popen(
                 [rig.sandbox.program, "get-token", *NEVER, *asks(provider)],
                 env=rig.sandbox.env, cwd=rig.sandbox.home, stdin=subprocess.DEVNULL,
@@ -212,18 +212,18 @@ def tools_are_answered_while_the_key_is_moved(rig):
             for _ in range(10)
         ]  # fmt: skip
         rig.sandbox.hallpass("store", "move", "--to", place).ended(0)
-        for process in asking:
+        for process in processes:
             out, err = process.communicate(timeout=60)
             assert out == f"{token}\n", err
 
 
 @case
-def a_setting_that_changed_points_to_the_move(rig):
+def changing_the_store_setting_suggests_moving_the_key(rig):
     rig.sandbox.env.update(HALLPASS_STORE="keyring", HALLPASS_KERNEL_KEYRING_TIMEOUT="0")
     rig.secret_service()
-    provider, token = with_a_session_and_a_password(rig)
+    provider, token = save_session_and_password(rig)
     rig.sandbox.env["HALLPASS_STORE"] = "file"
     stuck = rig.sandbox.hallpass("get-token", *NEVER, *asks(provider)).ended(1)
-    (command,) = hint_of(stuck)
+    (command,) = commands_in_hint(stuck)
     rig.sandbox.hallpass(*command.split()[1:]).ended(0)
-    still_there(rig, provider, token)
+    still_works(rig, provider, token)

@@ -1,4 +1,4 @@
-"""Real Secret Services in every mood: there, locked, stopped, killed, absent; gnome-keyring and KeePassXC."""
+"""Real Secret Services (gnome-keyring and KeePassXC): running, locked, stopped, killed and absent."""
 
 import re
 import socket
@@ -8,21 +8,21 @@ from rig import asks, case
 
 WAITING = re.compile("hallpass: waiting for the OS keyring to be unlocked…")
 NEVER = ("--interactive", "never")
-# What a call may take beyond its limit: a process has to start, on a machine that is busy.
+# Extra seconds allowed beyond each limit, because processes start slowly on a busy machine.
 SLACK = 2
 
 
 def in_each_keyring(function):
-    """One case for each Secret Service: `function(rig, keyring)`."""
+    """Registers one case per Secret Service, which calls `function(rig, keyring)`."""
 
     def of(name, start):
         def one(rig):
             rig.sandbox.env["HALLPASS_STORE"] = "keyring"
-            # Each call is to reach the keyring.
+            # Every call has to reach the keyring.
             rig.sandbox.env["HALLPASS_KERNEL_KEYRING_TIMEOUT"] = "0"
             function(rig, start(rig))
 
-        one.__name__ = f"{function.__name__}_in_{name}"
+        one.__name__ = f"{function.__name__}_with_{name}"
         one.__module__ = function.__module__
         case(one)
 
@@ -32,24 +32,24 @@ def in_each_keyring(function):
 
 
 def signed_in(rig):
-    """A session, and everything that is kept of it."""
+    """Signs in, and returns the provider, the token and every saved file."""
     provider = rig.provider()
     token = rig.sandbox.hallpass("get-token", *asks(provider)).token
-    return provider, token, kept(rig)
+    return provider, token, saved_files(rig)
 
 
-def kept(rig):
+def saved_files(rig):
     folder = rig.sandbox.home / ".local/share/hallpass"
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def fails(rig, provider, *words, within, how=NEVER):
-    """One error, with a hint, in time; no browser, nothing on stdout."""
+    """Checks that get-token fails in time with a single error and a hint, and opens no browser."""
     tabs = len(rig.sandbox.tabs())
     failed = rig.sandbox.hallpass("get-token", *how, *asks(provider), limit=within + 10).ended(1)
     is_one_error(failed, *words)
-    assert failed.seconds < within, f"it took {failed.seconds:.1f} s, and {within} s are allowed"
-    assert len(rig.sandbox.tabs()) == tabs, "a keyring that fails opened a browser"
+    assert failed.seconds < within, f"it took {failed.seconds:.1f} s, more than {within} s"
+    assert len(rig.sandbox.tabs()) == tabs, "a keyring failure opened a browser"
     return failed
 
 
@@ -66,58 +66,58 @@ def still_answers(rig, provider, token):
 
 
 @in_each_keyring
-def the_key_and_nothing_else_is_kept(rig, keyring):
+def only_the_key_is_stored(rig, keyring):
     before = set(keyring.items())
     provider, token, _ = signed_in(rig)
     assert len(set(keyring.items()) - before) == 1
     still_answers(rig, provider, token)
     fresh = rig.sandbox.hallpass("get-token", "--force-refresh", *asks(provider)).token
     assert fresh != token
-    assert len(set(keyring.items()) - before) == 1, "a refresh left something in the keyring"
+    assert len(set(keyring.items()) - before) == 1, "a refresh added an item to the keyring"
     assert '"open"' in rig.sandbox.hallpass("status", "--json").ended(0).stdout
     rig.sandbox.hallpass("logout", *asks(provider)).ended(0)
 
 
 @in_each_keyring
-def locked_is_an_error_at_once_and_no_loss(rig, keyring):
+def a_locked_keyring_fails_immediately_and_loses_nothing(rig, keyring):
     provider, token, before = signed_in(rig)
     keyring.lock()
     fails(rig, provider, "locked", within=2 + SLACK)
     fails(rig, provider, "locked", within=2 + SLACK, how=("--account", "new"))
     fails(rig, provider, "locked", within=2 + SLACK, how=(*NEVER, "--force-refresh"))
     assert "locked" in rig.sandbox.hallpass("status").ended(0).stdout
-    assert kept(rig).items() >= before.items()
+    assert saved_files(rig).items() >= before.items()
     keyring.unlock()
     still_answers(rig, provider, token)
 
 
 @in_each_keyring
-def auto_does_not_leave_a_keyring_that_is_locked(rig, keyring):
+def auto_does_not_fall_back_when_the_keyring_is_locked(rig, keyring):
     rig.sandbox.env["HALLPASS_STORE"] = "auto"
     provider, token, before = signed_in(rig)
     keyring.lock()
     fails(rig, provider, "locked", within=2 + SLACK)
-    assert kept(rig).items() >= before.items()
+    assert saved_files(rig).items() >= before.items()
     keyring.unlock()
     still_answers(rig, provider, token)
 
 
 @in_each_keyring
-def stopped_is_an_error_after_two_seconds_and_no_loss(rig, keyring):
+def a_stopped_keyring_fails_after_two_seconds_and_loses_nothing(rig, keyring):
     provider, token, before = signed_in(rig)
     keyring.stop()
     failed = fails(rig, provider, "did not answer within 2 s", within=2 + SLACK)
     assert failed.seconds > 2
-    assert "waiting for the OS keyring" not in failed.stderr, "nobody is there to be told"
+    assert "waiting for the OS keyring" not in failed.stderr, "there is no terminal to print this to"
     status = rig.sandbox.hallpass("status", limit=15)
     assert "did not answer" in status.ended(0).stdout
-    assert kept(rig).items() >= before.items()
+    assert saved_files(rig).items() >= before.items()
     keyring.go_on()
     still_answers(rig, provider, token)
 
 
 @in_each_keyring
-def a_person_is_told_what_is_waited_for_and_answered_when_it_comes(rig, keyring):
+def a_terminal_shows_what_hallpass_waits_for_until_the_keyring_answers(rig, keyring):
     provider, token, _ = signed_in(rig)
     keyring.stop()
     waiting = rig.sandbox.at_a_terminal("get-token", *asks(provider))
@@ -131,7 +131,7 @@ def a_person_is_told_what_is_waited_for_and_answered_when_it_comes(rig, keyring)
 
 
 @case
-def without_a_screen_for_the_dialog_a_person_is_told_that_it_is_locked(rig):
+def a_locked_keyring_without_a_display_is_reported_at_the_terminal(rig):
     rig.sandbox.env["HALLPASS_STORE"] = "keyring"
     rig.sandbox.env["HALLPASS_KERNEL_KEYRING_TIMEOUT"] = "0"
     keyring = rig.secret_service()
@@ -139,14 +139,14 @@ def without_a_screen_for_the_dialog_a_person_is_told_that_it_is_locked(rig):
     keyring.lock()
     told = rig.sandbox.at_a_terminal("get-token", *asks(provider)).end(limit=10)
     is_one_error(told.ended(1), "locked")
-    assert kept(rig).items() >= before.items()
+    assert saved_files(rig).items() >= before.items()
     assert len(rig.sandbox.tabs()) == 1
     keyring.unlock()
     still_answers(rig, provider, token)
 
 
 @case
-def a_person_is_waited_for_for_a_minute_and_no_longer(rig):
+def hallpass_waits_for_an_unlock_for_one_minute(rig):
     rig.sandbox.env["HALLPASS_STORE"] = "keyring"
     rig.sandbox.env["HALLPASS_KERNEL_KEYRING_TIMEOUT"] = "0"
     keyring = rig.secret_service()
@@ -157,13 +157,13 @@ def a_person_is_waited_for_for_a_minute_and_no_longer(rig):
     told = asked.end(limit=60 + SLACK).ended(1)
     is_one_error(told, "did not answer within 60 s")
     assert 60 <= told.seconds
-    assert kept(rig).items() >= before.items()
+    assert saved_files(rig).items() >= before.items()
     keyring.go_on()
     still_answers(rig, provider, token)
 
 
 @in_each_keyring
-def killed_in_the_middle_of_a_call_nothing_is_lost(rig, keyring):
+def killing_the_keyring_during_a_call_loses_nothing(rig, keyring):
     provider, token, before = signed_in(rig)
     keyring.wait_until_on_disk()
     keyring.stop()
@@ -171,39 +171,39 @@ def killed_in_the_middle_of_a_call_nothing_is_lost(rig, keyring):
     asked.wait_for(WAITING, 10)
     keyring.kill()
     is_one_error(asked.end(limit=15).ended(1), "keyring")
-    assert kept(rig).items() >= before.items()
+    assert saved_files(rig).items() >= before.items()
     fails(rig, provider, "keyring", within=2 + SLACK)
     keyring.unlock()
     still_answers(rig, provider, token)
 
 
 @in_each_keyring
-def killed_while_the_key_is_made_the_next_sign_in_makes_one(rig, keyring):
+def killing_the_keyring_during_key_creation_does_not_break_the_next_sign_in(rig, keyring):
     provider = rig.provider()
     keyring.stop()
     asked = rig.sandbox.at_a_terminal("get-token", *asks(provider))
     asked.wait_for(WAITING, 10)
     keyring.kill()
     is_one_error(asked.end(limit=15).ended(1), "keyring")
-    assert rig.sandbox.tabs() == [], "somebody was asked for a token that could not be kept"
+    assert rig.sandbox.tabs() == [], "hallpass asked for a token that it could not save"
     keyring.unlock()
     token = rig.sandbox.hallpass("get-token", *asks(provider)).token
     still_answers(rig, provider, token)
 
 
 @in_each_keyring
-def twenty_at_once_leave_it_alive_and_open(rig, keyring):
+def twenty_concurrent_calls_leave_the_keyring_running_and_unlocked(rig, keyring):
     provider, token, _ = signed_in(rig)
     pid = keyring.pid()
     answers = rig.sandbox.hallpass_all(20, "get-token", *asks(provider), limit=60)
     assert {answer.token for answer in answers} == {token}
-    assert keyring.pid() == pid, "the keyring is another process now"
+    assert keyring.pid() == pid, "the keyring was restarted"
     assert keyring.is_open()
     assert len(keyring.items()) >= 1
 
 
 @in_each_keyring
-def absent_is_an_error_and_no_loss(rig, keyring):
+def an_absent_keyring_is_an_error_and_loses_nothing(rig, keyring):
     provider, token, before = signed_in(rig)
     address = rig.sandbox.env.pop("DBUS_SESSION_BUS_ADDRESS")
     fails(rig, provider, "not found: no session bus", within=2 + SLACK)
@@ -211,7 +211,7 @@ def absent_is_an_error_and_no_loss(rig, keyring):
     fails(rig, provider, "not found: no session bus", within=2 + SLACK)
     assert "not found: no session bus" in rig.sandbox.hallpass("status").ended(0).stdout
     with_an_empty_bus.close()
-    # A remembered place is not left by `auto` either.
+    # `auto` doesn't leave the store that it remembers either.
     rig.sandbox.env["HALLPASS_STORE"] = "auto"
     fails(rig, provider, "not found: no session bus", within=2 + SLACK)
     rig.sandbox.env["DBUS_SESSION_BUS_ADDRESS"] = f"unix:path={rig.sandbox.runtime}/no-such-socket"
@@ -221,6 +221,6 @@ def absent_is_an_error_and_no_loss(rig, keyring):
         silent.listen()
         rig.sandbox.env["DBUS_SESSION_BUS_ADDRESS"] = f"unix:path={rig.sandbox.runtime}/silent"
         fails(rig, provider, "did not answer within 2 s", within=2 + SLACK)
-    assert kept(rig).items() >= before.items()
+    assert saved_files(rig).items() >= before.items()
     rig.sandbox.env["DBUS_SESSION_BUS_ADDRESS"] = address
     still_answers(rig, provider, token)

@@ -1,7 +1,7 @@
-"""A fault at each call that touches the data folder, during each thing that writes there.
+"""Injects a fault into each system call on the data folder, during every operation that writes there.
 
-Whatever happens: no record is half written, no other record is touched, a refresh token is sent at
-most once, and the next run answers or signs in.
+After each fault, no record is half-written, other records are unchanged, no refresh token was sent
+twice, and the next run answers or signs in.
 """
 
 import collections
@@ -23,15 +23,15 @@ from sandbox import Blocked, Result, end, wait_for
 
 WORKERS = 2
 ERRORS = ("ENOSPC", "EIO", "EACCES", "EROFS")
-# How many calls further on or back the site is looked for: how often hallpass writes to a pipe or a
-# socket is not quite the same each time, and may have been the odd one in the run that was counted.
+# Where to look for the call relative to its number in the traced run: the number of writes to pipes
+# and sockets varies slightly from run to run.
 OFFSETS = (0, 0, -1, 1, -2, 2, 0, -1, 1, 0)
 OTHER = ("--account", "other")
 MINE = ("--account", "default")
 
 
 class Worker:
-    """A provider and a person of its own, so that what was sent can be told apart."""
+    """Has its own provider and sandbox, so that each worker sees only its own requests."""
 
     def __init__(self, rig, number):
         self.sandbox = rig.another_sandbox()
@@ -46,9 +46,9 @@ class Worker:
         verb, *rest = args
         return self.sandbox.hallpass(verb, *rest, *asks(self.provider), before=before)
 
-    def run_process_of_sign_in(self, *args, before):
-        """The same, with `before` (a strace) attached to the sign-in's own process, from the moment at
-        which the person signs in. Where that process dies, the caller starts another one."""
+    def run_tracing_sign_in_process(self, *args, before):
+        """Like `run`, but attaches `before` (strace) to the sign-in process just before the person
+        signs in. If that process dies, its caller starts another one."""
         verb, *rest = args
         opened = len(self.sandbox.tabs())
         leave_the_tab_open(self.sandbox)
@@ -73,20 +73,20 @@ class Worker:
         except subprocess.TimeoutExpired:
             end(caller)
             code = None
-        wait_for(lambda: not sign_in_processes(self.sandbox), 20, "the sign-in's process did not end")
+        wait_for(lambda: not sign_in_processes(self.sandbox), 20, "the sign-in process did not exit")
         tracer.wait(10)
         return Result([*args], code, out.read_text(), err.read_text(), 0)
 
-    # --- what is there before ---
+    # --- states before the fault ---
 
     def nothing(self):
         shutil.rmtree(self.data, ignore_errors=True)
         for folder in (self.data.parent, self.data.parent.parent):
-            with contextlib.suppress(OSError):  # a keyring has its files there too
+            with contextlib.suppress(OSError):  # a keyring stores files there too
                 folder.rmdir()
 
     def other_account(self):
-        """A second account's session, which nobody may touch."""
+        """A second account's session, which must stay unchanged."""
         if self.other_token is None:
             self.nothing()
             self.run("login", *OTHER).ended(0)
@@ -99,7 +99,7 @@ class Worker:
         self.other_account()
         self.run("get-token", *MINE).token
 
-    # --- what is there afterwards ---
+    # --- checks after the fault ---
 
     def records(self, data=None):
         folder = (data or self.data) / "sessions"
@@ -107,13 +107,13 @@ class Worker:
         return {path.name: path.read_bytes() for path in found if len(path.name) == 64}
 
     def check(self, before, has_other):
-        """Every record opens, and those of others are what they were."""
+        """Checks that every record can be read, and that the other account's record is unchanged."""
         status = json.loads(self.sandbox.hallpass("status", "--json").ended(0).stdout)
         assert status["unreadable"] == [], status["unreadable"]
         if has_other:
             now = self.records()
             for name in self.records(self.template):
-                assert now.get(name) == before[name], "the other account's record was touched"
+                assert now.get(name) == before[name], "the other account's record changed"
             assert self.run("get-token", "--interactive", "never", *OTHER).token == self.other_token
 
 
@@ -122,7 +122,7 @@ Operation = collections.namedtuple("Operation", "name prepare args next has_othe
 FIRST_SIGN_IN = Operation("first sign-in", Worker.nothing, ("get-token", *MINE), ("get-token", *MINE), False)
 KEY_IN_KEYRING = FIRST_SIGN_IN._replace(name="first sign-in with an OS keyring")
 SIGN_IN = Operation("sign-in", Worker.other_account, ("get-token", *MINE), ("get-token", *MINE), True)
-IN_ITS_PROCESS = SIGN_IN._replace(name="sign-in, in its own process", run=Worker.run_process_of_sign_in)
+SIGN_IN_PROCESS = SIGN_IN._replace(name="sign-in process", run=Worker.run_tracing_sign_in_process)
 REFRESH = Operation(
     "refresh", Worker.both_accounts, ("get-token", "--force-refresh", *MINE), ("get-token", "--force-refresh", *MINE), True
 )
@@ -130,18 +130,18 @@ LOGOUT = Operation("logout", Worker.both_accounts, ("logout", *MINE), ("get-toke
 
 
 def cells_of(operation, worker, most_errors):
-    """Clean runs first: where it touches the folder. A first one writes what is kept for later runs."""
+    """Traces a run without faults, and yields a cell for each call on the folder and each fault."""
     operation.prepare(worker)
     operation.run(worker, *operation.args, before=faults.watching(worker.trace)).ended(0)
     turn = itertools.cycle(ERRORS)
     reads_seen = set()
     for site in faults.sites(worker.trace, worker.data):
         if "<sign-in>" in site.what and site.reads:
-            # How often a caller looks for the socket of a sign-in's process differs from run to run.
+            # How often a caller looks for the sign-in process's socket varies from run to run.
             continue
         if site.reads:
-            # State does not change here, so to be killed is what it is at the next change. What
-            # cannot be read is one error or the other.
+            # A read changes nothing, so a kill here equals a kill at the next change. Which error
+            # a read fails with makes no difference, so one is enough.
             if site.what not in reads_seen:
                 yield operation, site, next(turn)
             reads_seen.add(site.what)
@@ -162,28 +162,28 @@ def run_cell(worker, cell):
         if faults.met(worker.trace, site, worker.data, fault):
             break
     else:
-        raise AssertionError("the fault met something else")
+        raise AssertionError("the fault was injected into another call")
     sent = [r["params"].get("refresh_token") for r in worker.provider.new_requests() if r["path"] == "/token"]
     sent = [token for token in sent if token]
     assert len(sent) == len(set(sent)), "a refresh token was sent twice"
-    if operation is IN_ITS_PROCESS and fault == faults.KILL:
-        assert met.code == 0, f"its caller did not begin again and ended with {met.code}\n{met.stderr}"
+    if operation is SIGN_IN_PROCESS and fault == faults.KILL:
+        assert met.code == 0, f"its caller did not start over but exited with {met.code}\n{met.stderr}"
     elif fault == faults.KILL:
-        assert met.code == -9, f"it was killed and ended with {met.code}"
+        assert met.code == -9, f"it was killed but exited with {met.code}"
     else:
         assert met.code in (0, 1), f"it ended with {met.code}\n{met.stderr}"
         if met.code == 1:
             met.said("hallpass: error:", "hint:")
             assert met.stderr.count("hallpass: error:") == 1
     if operation is LOGOUT:
-        # Either it is still signed in here, or the provider has been told, or we were killed.
+        # Either the session is still here, or its tokens were revoked, or hallpass was killed.
         gone = len(worker.records()) < len(before)
         if gone and fault != faults.KILL:
             paths = [r["path"] for r in worker.provider.new_requests()] or ["/token/revocation"]
             assert "/token/revocation" in paths
     worker.check(before, operation.has_other)
     token = worker.run(*operation.next).token
-    assert worker.provider.introspect(token)["active"], "the next run answered with a dead token"
+    assert worker.provider.introspect(token)["active"], "the next run returned an inactive token"
 
 
 def run_matrix(rig, operations, about="", prepare=lambda worker: None):
@@ -204,7 +204,7 @@ def run_matrix(rig, operations, about="", prepare=lambda worker: None):
                 count += 1
                 try:
                     run_cell(worker, cell)
-                except Exception as error:  # noqa: BLE001: the next cell runs
+                except Exception as error:  # noqa: BLE001: go on with the next cell
                     operation, site, fault = cell
                     failed.append(f"{operation.name}: {fault} at {site}: {error}")
         return count
@@ -212,7 +212,7 @@ def run_matrix(rig, operations, about="", prepare=lambda worker: None):
     with concurrent.futures.ThreadPoolExecutor(WORKERS) as pool:
         try:
             ran = sum(pool.map(work, workers))
-        finally:  # also when the case runs out of its time
+        finally:  # also when the case times out
             with contextlib.suppress(queue.Empty):
                 while True:
                     waiting.get_nowait()
@@ -225,22 +225,22 @@ def run_matrix(rig, operations, about="", prepare=lambda worker: None):
 
 
 @case(limit=240)
-def killed_or_refused_at_any_call_of_a_sign_in_nothing_is_lost(rig):
+def a_fault_in_any_call_of_a_sign_in_loses_nothing(rig):
     run_matrix(rig, [(FIRST_SIGN_IN, 2), (SIGN_IN, 1)])
 
 
 @case(limit=240)
-def killed_or_refused_at_any_call_of_the_process_of_a_sign_in_nothing_is_lost(rig):
-    run_matrix(rig, [(IN_ITS_PROCESS, 1)])
+def a_fault_in_any_call_of_the_sign_in_process_loses_nothing(rig):
+    run_matrix(rig, [(SIGN_IN_PROCESS, 1)])
 
 
 @case(limit=240)
-def killed_or_refused_at_any_call_of_a_refresh_or_a_logout_nothing_is_lost(rig):
+def a_fault_in_any_call_of_a_refresh_or_logout_loses_nothing(rig):
     run_matrix(rig, [(REFRESH, len(ERRORS)), (LOGOUT, len(ERRORS))])
 
 
 @case(limit=240)
-def killed_or_refused_while_the_key_is_made_in_a_keyring_nothing_is_lost(rig):
+def a_fault_while_creating_the_key_in_a_keyring_loses_nothing(rig):
     def in_keyring(worker):
         rig.secret_service_of(worker.sandbox)
         worker.sandbox.env.update(HALLPASS_STORE="keyring", HALLPASS_KERNEL_KEYRING_TIMEOUT="0")
@@ -250,7 +250,7 @@ def killed_or_refused_while_the_key_is_made_in_a_keyring_nothing_is_lost(rig):
 
 @contextlib.contextmanager
 def small_disk(rig):
-    """A disk of its own for the data folder, that can be filled to the last byte."""
+    """Mounts a small disk for the data folder that can be filled to the last byte."""
     folder = rig.sandbox.home / ".local/share/hallpass"
     folder.mkdir(mode=0o700, parents=True)
     mounted = subprocess.run(
@@ -258,7 +258,7 @@ def small_disk(rig):
         capture_output=True, text=True, timeout=10,
     )  # fmt: skip
     if mounted.returncode != 0:
-        raise Blocked(f"no disk can be mounted: {mounted.stderr.strip()}")
+        raise Blocked(f"could not mount a disk: {mounted.stderr.strip()}")
     try:
         yield folder
     finally:
@@ -266,7 +266,7 @@ def small_disk(rig):
 
 
 def fill(folder):
-    """Takes all room that is left, and returns the file that has it."""
+    """Uses up all free space, and returns the file that occupies it."""
     filler = folder / "filler"
     with contextlib.suppress(OSError), open(filler, "wb", buffering=0) as file:
         while True:
@@ -275,7 +275,7 @@ def fill(folder):
 
 
 @case
-def on_a_full_disk_no_refresh_token_is_sent_and_what_is_kept_stays(rig):
+def a_full_disk_keeps_the_session_and_sends_no_refresh_token(rig):
     provider = rig.provider()
     with small_disk(rig) as folder:
         token = rig.sandbox.hallpass("get-token", *asks(provider)).token
@@ -283,7 +283,7 @@ def on_a_full_disk_no_refresh_token_is_sent_and_what_is_kept_stays(rig):
         filler = fill(folder)
         for failed in rig.sandbox.hallpass_all(20, "get-token", "--force-refresh", *asks(provider), limit=60):
             failed.ended(1).said("No space left", "hint:", "df ")
-        assert provider.new_grants() == [], "a refresh token was sent although its successor had no room"
+        assert provider.new_grants() == [], "a refresh token was sent without space to store its successor"
         assert rig.sandbox.hallpass("get-token", *asks(provider)).token == token
         filler.unlink()
         fresh = rig.sandbox.hallpass("get-token", "--force-refresh", *asks(provider)).token
@@ -294,7 +294,7 @@ def on_a_full_disk_no_refresh_token_is_sent_and_what_is_kept_stays(rig):
 
 
 @case
-def on_a_full_disk_nobody_is_asked_and_the_keyring_is_not_filled(rig):
+def a_full_disk_prevents_prompts_and_does_not_fill_the_keyring(rig):
     provider = rig.provider()
     keyring = rig.secret_service()
     rig.sandbox.env["HALLPASS_STORE"] = "keyring"
@@ -304,7 +304,7 @@ def on_a_full_disk_nobody_is_asked_and_the_keyring_is_not_filled(rig):
         for _ in range(3):
             rig.sandbox.hallpass("get-token", *asks(provider)).ended(1).said("No space left", "hint:")
         assert rig.sandbox.tabs() == []
-        assert set(keyring.items()) == before, "keys were left in the keyring that nothing names"
+        assert set(keyring.items()) == before, "orphaned keys were left in the keyring"
         filler.unlink()
         rig.sandbox.hallpass("get-token", *asks(provider)).token
         assert len(set(keyring.items()) - before) == 1
