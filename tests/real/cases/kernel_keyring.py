@@ -157,10 +157,10 @@ def works_without_kernel_keyring(rig, error):
     only = rig.another_sandbox()
     only.browser()
     only.env["HALLPASS_STORE"] = "kernel"
-    refused = only.hallpass("get-token", *asks(provider), before=behind).ended(1)
-    refused.said("the kernel keyring cannot be used", error, "hint:")
+    failed = only.hallpass("get-token", *asks(provider), before=behind).ended(1)
+    failed.said("the kernel keyring cannot be used", error, "hint:")
     assert only.tabs() == [], "hallpass asked for a token that it could not save"
-    refused.said("HALLPASS_STORE=file")
+    failed.said("HALLPASS_STORE=file")
     only.hallpass("get-token", *asks(provider), before=behind, HALLPASS_STORE="file").token
 
 

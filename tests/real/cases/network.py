@@ -1,4 +1,4 @@
-"""Certificates, proxies and name servers: what fails is named, in time, and loses nothing."""
+"""Certificates, proxies and name servers: failures are reported quickly, by name, and lose nothing."""
 
 import subprocess
 import sys
@@ -22,12 +22,12 @@ def trusting(rig, authority, text=""):
 
 
 def silent_name_server():
-    """What starts a command where no name is ever resolved, and nobody says so."""
+    """The prefix of a command that runs with a name server that never responds."""
     namespaces = ["unshare", "--map-root-user", "--net", "--mount"]
     tried = subprocess.run([*namespaces, "mount", "--bind", "/etc/hosts", "/etc/resolv.conf"],
                            capture_output=True, text=True, timeout=20)  # fmt: skip
     if tried.returncode != 0:
-        raise Blocked(f"no namespaces of one's own: {tried.stderr.strip()}")
+        raise Blocked(f"could not create namespaces: {tried.stderr.strip()}")
     return [*namespaces, sys.executable, "-B", str(HERE / "silent_name_server.py")]
 
 
@@ -36,7 +36,7 @@ def expire():
 
 
 @case
-def a_private_authority_is_trusted_where_it_is_named(rig):
+def a_private_ca_is_trusted_if_it_is_configured(rig):
     authority = rig.authority()
     provider = behind_tls(rig, authority)
     rig.sandbox.browser(ca=authority.ca_file)
@@ -52,7 +52,7 @@ def a_private_authority_is_trusted_where_it_is_named(rig):
 
 
 @case
-def a_self_signed_certificate_is_trusted_where_it_is_named(rig):
+def a_self_signed_certificate_is_trusted_if_it_is_configured(rig):
     own, another = (SelfSigned(rig.sandbox.root / name) for name in ("own", "another"))
     provider = behind_tls(rig, own)
     rig.sandbox.browser(ca=own.ca_file)
@@ -67,7 +67,7 @@ def a_self_signed_certificate_is_trusted_where_it_is_named(rig):
 
 
 @case
-def a_bad_certificate_is_named_opens_nothing_and_loses_nothing(rig):
+def a_bad_certificate_is_reported_opens_no_tab_and_loses_nothing(rig):
     authority, stranger = rig.authority(), rig.authority("stranger")
     good = authority.certificate()
     bad = [
@@ -104,7 +104,7 @@ def a_bad_certificate_is_named_opens_nothing_and_loses_nothing(rig):
 
 
 @case
-def an_authority_that_is_named_nowhere_is_not_trusted(rig):
+def an_unknown_ca_is_not_trusted(rig):
     authority, other = rig.authority(), rig.authority("other")
     provider = behind_tls(rig, authority)
     rig.sandbox.hallpass("get-token", *asks(provider)).ended(1).said("certificate of localhost", "ca_file")
@@ -114,14 +114,14 @@ def an_authority_that_is_named_nowhere_is_not_trusted(rig):
 
 
 @case
-def a_proxy_leads_to_all_but_loopback(rig):
+def the_proxy_is_used_for_everything_but_loopback(rig):
     authority, proxy = rig.authority(), rig.proxy()
     provider = behind_tls(rig, authority, name="provider.test")
     host = provider.issuer.removeprefix("https://")
     rig.sandbox.browser(ca=authority.ca_file, proxy=proxy.url)
     trusting(rig, authority)
 
-    # The name is unknown here: only the proxy can lead to it.
+    # Only the proxy can resolve this name.
     for past in ({}, *({"HTTPS_PROXY": proxy.url, "NO_PROXY": name} for name in ("provider.test", ".test", "*"))):
         rig.sandbox.hallpass("get-token", *asks(provider), **past).ended(1).said(f"{host} cannot be reached")
     assert proxy.asked == []
@@ -142,7 +142,7 @@ def a_proxy_leads_to_all_but_loopback(rig):
 
 
 @case
-def a_proxy_that_wants_a_password_gets_the_one_in_its_address(rig):
+def a_proxy_password_is_taken_from_the_proxy_url(rig):
     authority, proxy = rig.authority(), rig.proxy(user="somebody", password="proxy-canary")
     provider = behind_tls(rig, authority, name="provider.test")
     rig.sandbox.browser(ca=authority.ca_file, proxy=proxy.url)
@@ -157,7 +157,7 @@ def a_proxy_that_wants_a_password_gets_the_one_in_its_address(rig):
 
 
 @case
-def a_dead_proxy_is_named_and_loses_nothing(rig):
+def a_dead_proxy_is_reported_and_loses_nothing(rig):
     authority, proxy = rig.authority(), rig.proxy()
     provider = behind_tls(rig, authority, name="provider.test")
     rig.sandbox.browser(ca=authority.ca_file, proxy=proxy.url)
@@ -174,7 +174,7 @@ def a_dead_proxy_is_named_and_loses_nothing(rig):
 
 
 @case
-def a_name_server_that_is_silent_holds_nobody_up(rig):
+def a_silent_name_server_times_out(rig):
     silent = silent_name_server()
     arguments = ["get-token", "--issuer-url", "https://provider.test", "--client-id", "x", "--scope", "openid"]
     failed = rig.sandbox.hallpass(*arguments, before=silent, HALLPASS_HTTP_TIMEOUT="2")

@@ -1,4 +1,4 @@
-"""The README's set-ups of git, docker and kubectl with one issuer, and the one sign-in they need."""
+"""The README's setups of git, docker and kubectl share an issuer and need a single sign-in."""
 
 import json
 import pathlib
@@ -13,7 +13,7 @@ SCHEMES, USER = ("Basic",), "oauth2"
 
 
 class Desk(docker.Desk):
-    """A person with an empty HOME, and a git server, a registry and a cluster that take one provider's tokens."""
+    """A person with an empty HOME, and a git server, a registry and a cluster that accept the same provider's tokens."""
 
     def __init__(self, rig):
         super().__init__(rig, set_up=False)
@@ -56,7 +56,7 @@ class Desk(docker.Desk):
 
 
 @case(limit=120)
-def the_set_ups_of_three_tools_with_one_issuer_need_one_sign_in(rig):
+def three_tools_set_up_with_one_issuer_need_one_sign_in(rig):
     desk = Desk(rig)
     desk.set_up()
     config = desk.sandbox.home / ".config/hallpass/config.toml"
@@ -65,7 +65,7 @@ def the_set_ups_of_three_tools_with_one_issuer_need_one_sign_in(rig):
     desk.use_all(1)
     assert len(desk.sandbox.tabs()) == 1
     assert [kind for kind, _ in desk.provider.new_grants()] == ["authorization_code"]
-    # Each tool's set-up can be undone while the others go on, also the one that added the provider.
+    # Each setup can be undone without affecting the others, even the one that added the provider.
     desk.hallpass("setup", "git", "--undo").ended(0)
     desk.push("image-2")
     desk.get_pods()
@@ -77,7 +77,7 @@ def the_set_ups_of_three_tools_with_one_issuer_need_one_sign_in(rig):
 
 
 @case(limit=120)
-def entries_that_need_different_scopes_share_a_sign_in_and_get_tokens_of_their_own(rig):
+def entries_with_different_scopes_share_a_sign_in_but_not_a_token(rig):
     desk = Desk(rig)
     desk.set_up()
     config = desk.sandbox.home / ".config/hallpass/config.toml"
@@ -91,7 +91,7 @@ def entries_that_need_different_scopes_share_a_sign_in_and_get_tokens_of_their_o
     for url, own, other in ((desk.server.url, "email", "profile"), (desk.url, "profile", "email")):
         scopes = desk.provider.introspect(tokens[url])["scope"].split()
         assert own in scopes and other not in scopes, (url, scopes)
-    # A dead token is replaced by one with the same scopes, without a person.
+    # An inactive token is replaced by one with the same scopes, without prompting.
     desk.provider.set(dead=list(tokens.values()))
     for url, own in ((desk.server.url, "email"), (desk.url, "profile")):
         fresh = desk.hallpass("get-token", url, "--force-refresh", "--interactive", "never").token

@@ -1,4 +1,7 @@
-"""One refresh, whatever runs. This provider revokes the whole family when a token is used twice."""
+"""A token is refreshed once, however many calls run at the same time.
+
+This provider revokes the whole family of tokens when a refresh token is used twice.
+"""
 
 import pathlib
 import time
@@ -11,7 +14,7 @@ from sandbox import moved_clock, wait_for
 
 
 def expired_session(rig, provider):
-    """Signs in, lets the access token grow old, and gives the provider its usual lives again."""
+    """Signs in, lets the access token expire, and restores the provider's default lifetime."""
     provider.set(accessTokenTtl=1)
     first = rig.sandbox.hallpass("get-token", *asks(provider)).token
     time.sleep(1.2)  # the provider counts whole seconds; there is nothing else to wait for
@@ -35,7 +38,7 @@ def an_expired_token_is_refreshed_without_a_browser(rig):
 
 
 @case
-def twenty_at_once_on_an_expired_token_refresh_once_and_the_session_lives(rig):
+def twenty_concurrent_calls_refresh_an_expired_token_once(rig):
     provider = rig.provider()
     expired_session(rig, provider)
     answers = rig.sandbox.hallpass_all(20, "get-token", *asks(provider), limit=60)
@@ -43,7 +46,7 @@ def twenty_at_once_on_an_expired_token_refresh_once_and_the_session_lives(rig):
     assert provider.new_grants() == [("refresh_token", 200)]
     assert provider.introspect(answers[0].token)["active"]
 
-    # Two uses of one refresh token would have ended the family: this one would be refused.
+    # If a refresh token had been used twice, the family would be revoked and this call would fail.
     again = rig.sandbox.hallpass("get-token", "--force-refresh", *asks(provider)).token
     assert again != answers[0].token
     assert provider.new_grants() == [("refresh_token", 200)]
@@ -52,8 +55,8 @@ def twenty_at_once_on_an_expired_token_refresh_once_and_the_session_lives(rig):
 
 
 @case
-def five_bursts_of_twenty_keep_the_session_alive(rig):
-    # Hours apart for hallpass only, so the ID tokens have to live a week.
+def five_bursts_of_twenty_calls_do_not_lose_the_session(rig):
+    # ID tokens are valid for a week, because only hallpass's clock moves and not the provider's.
     provider = rig.provider(idTokenTtl=7 * 24 * 3600)
     rig.sandbox.hallpass("get-token", *asks(provider)).token
     provider.new_requests()
@@ -67,8 +70,8 @@ def five_bursts_of_twenty_keep_the_session_alive(rig):
 
 
 @case
-def a_machine_that_wakes_two_hours_later_refreshes_once(rig):
-    # An ID token of a week, because only this machine's clock is moved and not the provider's.
+def a_machine_waking_up_two_hours_later_refreshes_once(rig):
+    # ID tokens are valid for a week, because only hallpass's clock moves and not the provider's.
     provider = rig.provider(idTokenTtl=7 * 24 * 3600)
     first = rig.sandbox.hallpass("get-token", *asks(provider)).token
     provider.new_requests()
@@ -81,11 +84,11 @@ def a_machine_that_wakes_two_hours_later_refreshes_once(rig):
 
 
 @case
-def the_clock_moves_whatever_a_killed_run_left_on_the_machine(rig):
+def leftovers_of_a_killed_run_do_not_break_the_moved_clock(rig):
     provider = rig.provider(idTokenTtl=7 * 24 * 3600)
     first = rig.sandbox.hallpass("get-token", *asks(provider)).token
     leftovers = pathlib.Path("/dev/shm")
-    # `exec` keeps the process ID, which the names of libfaketime's semaphore and memory contain.
+    # `exec` preserves the process ID, which is part of the names of libfaketime's semaphore and shared memory.
     stale = 'touch "$0/sem.faketime_sem_$$" "$0/faketime_shm_$$"; echo $$ >"$0/$LEFT"; exec "$@"'
     name = f"hallpass-tests-{uuid.uuid4()}"
     try:
@@ -100,10 +103,10 @@ def the_clock_moves_whatever_a_killed_run_left_on_the_machine(rig):
 
 
 @case
-def a_session_that_the_provider_has_ended_is_signed_in_anew(rig):
+def a_session_ended_by_the_provider_needs_a_new_sign_in(rig):
     provider = rig.provider()
     expired_session(rig, provider)
-    revoke_behind_its_back(provider)
+    revoke_directly(provider)
     provider.new_requests()
 
     rig.sandbox.hallpass("get-token", "--interactive", "never", *asks(provider)).ended(3).said("hallpass login")
@@ -115,14 +118,14 @@ def a_session_that_the_provider_has_ended_is_signed_in_anew(rig):
     assert len(rig.sandbox.tabs()) == 2
 
 
-def revoke_behind_its_back(provider):
+def revoke_directly(provider):
     for token in provider.issued("refresh_token"):
         form = urllib.parse.urlencode({"token": token, "client_id": "hallpass"}).encode()
         urllib.request.urlopen(f"{provider.issuer}/token/revocation", form, timeout=10).close()
 
 
 @case
-def a_provider_that_is_down_costs_nothing_that_is_kept(rig):
+def an_unavailable_provider_does_not_lose_the_session(rig):
     provider = rig.provider()
     expired_session(rig, provider)
     before = {path: path.read_bytes() for path in rig.sandbox.files()}
@@ -134,9 +137,9 @@ def a_provider_that_is_down_costs_nothing_that_is_kept(rig):
             assert path.exists(), f"{path.name} is gone"
     assert len(rig.sandbox.tabs()) == 1
     provider.resume()
-    # For two seconds after a failure no caller asks again, and the hint says so.
+    # After a failure, no caller tries again for two seconds, and the hint says so.
     paused = rig.sandbox.hallpass("get-token", *asks(provider))
     if paused.code:
         paused.ended(1).said("will not try again", "hint: run the command again in")
-    wait_for(lambda: rig.sandbox.hallpass("get-token", *asks(provider)).code == 0, 20, "the pause did not end")
+    wait_for(lambda: rig.sandbox.hallpass("get-token", *asks(provider)).code == 0, 20, "hallpass did not try again")
     assert len(rig.sandbox.tabs()) == 1

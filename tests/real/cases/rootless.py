@@ -1,4 +1,4 @@
-"""Rootless podman and buildah: they run the helper in a user namespace, as uid 0."""
+"""Rootless podman and buildah, which run the credential helper in a user namespace as uid 0."""
 
 import contextlib
 import json
@@ -75,10 +75,10 @@ class Person:
         return out
 
     def pulls(self, client):
-        """Pulls with one of the clients, and as whom the registry saw it."""
+        """Pulls with one of the clients, and checks the user name that the registry saw."""
         self.run(client, "pull", "-q", "--tls-verify=false", f"{self.registry.host}/one:latest")
         who = {who for user, _, who in self.registry.tokens.new_seen() if user}
-        assert who == {"alice"}, f"{client} came as {who}"
+        assert who == {"alice"}, f"{client} signed in as {who}"
         self.run(client, "rmi", "--all", "--force")
 
     def kernel_cache(self, before=()):
@@ -98,7 +98,7 @@ class Person:
 
 
 @case(alone=True)
-def podman_and_buildah_find_the_kernels_key_in_their_user_namespace(rig):
+def podman_and_buildah_find_the_key_in_the_kernel_keyring(rig):
     person = Person(rig)
     with person.without_bus():
         for client in CLIENTS:
@@ -109,13 +109,13 @@ def podman_and_buildah_find_the_kernels_key_in_their_user_namespace(rig):
 
 
 @case(alone=True)
-def podman_and_buildah_reach_gnome_keyring_from_their_user_namespace(rig):
+def podman_and_buildah_reach_gnome_keyring(rig):
     person = Person(rig)
     for client in CLIENTS:
         rig.sandbox.hallpass("lock").ended(0).said("locked")
         assert person.kernel_cache() == "holds no key"
         person.pulls(client)
-        # It is in the user's keyring, not in the namespace's.
+        # The key is in the user's own keyring, not in the namespace's.
         assert person.kernel_cache() == "holds the unlocked key"
     rig.sandbox.env["HALLPASS_KERNEL_KEYRING_TIMEOUT"] = "0"
     for client in CLIENTS:
@@ -124,7 +124,7 @@ def podman_and_buildah_reach_gnome_keyring_from_their_user_namespace(rig):
 
 
 @case(alone=True)
-def a_key_is_locked_from_a_user_namespace_too(rig):
+def lock_works_from_inside_a_user_namespace(rig):
     person = Person(rig)
     for lock_in, look_in in ((INSIDE, ()), ((), INSIDE)):
         rig.sandbox.hallpass("lock", before=lock_in).ended(0).said("locked")
@@ -132,7 +132,7 @@ def a_key_is_locked_from_a_user_namespace_too(rig):
 
 
 @case(alone=True)
-def a_first_sign_in_in_a_user_namespace_serves_outside_too(rig):
+def a_first_sign_in_inside_a_user_namespace_also_works_outside(rig):
     person = Person(rig)
     rig.sandbox.hallpass("logout", "--all").ended(0)
     token = rig.sandbox.hallpass("get-token", "corp", before=INSIDE).token
@@ -142,7 +142,7 @@ def a_first_sign_in_in_a_user_namespace_serves_outside_too(rig):
 
 
 @case(alone=True)
-def podman_and_buildah_use_the_systems_configuration(rig):
+def podman_and_buildah_use_the_system_configuration(rig):
     person = Person(rig, keyring=False, config="etc")
     for client in CLIENTS:
         person.pulls(client)
@@ -154,7 +154,7 @@ def podman_and_buildah_use_the_systems_configuration(rig):
 
 
 @case(alone=True)
-def in_a_user_namespace_a_third_users_file_is_refused_and_a_link_into_roots_store_is_not(rig):
+def a_user_namespace_accepts_links_to_roots_files_but_rejects_other_users_files(rig):
     person = Person(rig, keyring=False)
     config = rig.sandbox.home / ".config/hallpass/config.toml"
     text = config.read_text(encoding="utf-8")
@@ -162,7 +162,7 @@ def in_a_user_namespace_a_third_users_file_is_refused_and_a_link_into_roots_stor
     def asked(before=INSIDE, **env):
         return rig.sandbox.hallpass("get-token", "corp", *NEVER, before=before, **env)
 
-    # A store of root's: below /etc, for there this case can write.
+    # A directory of root's, as in a Nix store. It is below /etc because this case can write there.
     person.user.writes_etc("store/config.toml", text)
     config.unlink()
     config.symlink_to("/etc/store/config.toml")
@@ -170,11 +170,11 @@ def in_a_user_namespace_a_third_users_file_is_refused_and_a_link_into_roots_stor
     for before in ((), INSIDE, ("unshare", "--user", "--map-root-user"), ("unshare", "--user", "--map-current-user")):
         assert asked(before).token == person.token, before
 
-    # Root's file that no link of the user's own leads to.
+    # A file of root's that isn't reached through the user's own link.
     refused = asked(HALLPASS_CONFIG="/etc/store/config.toml").ended(2)
     refused.said("outside this user namespace", "hint:")
 
-    # A third user's, in a folder of his that is closed to others' writes.
+    # A third user's file, in a directory that only that user can write to.
     third = person.user.etc / "third"
     third.mkdir()
     (third / "config.toml").write_text(text, encoding="utf-8")
@@ -190,12 +190,12 @@ def in_a_user_namespace_a_third_users_file_is_refused_and_a_link_into_roots_stor
     asked(()).ended(2).said("another user", "hint:")
     asked().ended(2).said("outside this user namespace", "hint:")
 
-    # A namespace that maps no uid shows the same one for us, for root and for a third user.
+    # A namespace without a uid map shows the same uid for this user, root and a third user.
     unmapped = ("unshare", "--user")
     asked(unmapped).ended(2).said("outside this user namespace", "hint:")
     asked(unmapped, **named).ended(2).said("outside this user namespace", "hint:")
 
-    # The data folder is the user's alone, everywhere.
+    # The data folder must always belong to the user.
     config.unlink()
     person.write(".config/hallpass/config.toml", text)
     for before in (INSIDE, unmapped):

@@ -1,5 +1,6 @@
-"""The whole way again with a provider of other makers, which differs wherever the RFCs let it:
-an issuer with a path, no `iss`, slashes at the end, revocation in RFC 8414's document only."""
+"""The main cases again with another provider, which differs wherever the RFCs allow it: its issuer
+has a path, it sends no `iss`, its endpoints end in a slash, and only its RFC 8414 metadata names the
+revocation endpoint."""
 
 import json
 import re
@@ -22,7 +23,7 @@ def asks(toolkit, client="hallpass"):
 
 
 @case
-def the_second_provider_is_what_it_is_here_for(rig):
+def the_second_provider_differs_from_the_first(rig):
     toolkit = rig.toolkit()
     origin = toolkit.issuer.removesuffix("/o")
     openid = json.loads(fetch(f"{toolkit.issuer}/.well-known/openid-configuration")[1])
@@ -37,7 +38,7 @@ def the_second_provider_is_what_it_is_here_for(rig):
 
 
 @case
-def the_second_provider_signs_in_answers_refreshes_and_revokes(rig):
+def the_second_provider_signs_in_caches_refreshes_and_revokes(rig):
     toolkit = rig.toolkit()
     first = rig.sandbox.hallpass("get-token", *asks(toolkit)).token
     assert toolkit.introspect(first)["username"] == "alice"
@@ -61,7 +62,7 @@ def the_second_provider_signs_in_answers_refreshes_and_revokes(rig):
     asked = toolkit.new_requests()
     assert {r["status"] for r in asked if r["path"] == "/o/revoke_token/"} == {200}, asked
     assert not toolkit.introspect(second)["active"]
-    # Introspection knows access tokens alone there; that the other one is dead too shows in its use.
+    # This provider only introspects access tokens, so try to use the refresh token.
     form = {"grant_type": "refresh_token", "refresh_token": refresh, "client_id": "hallpass"}
     assert fetch_form(f"{toolkit.issuer}/token/", form)["error"] == "invalid_grant"
     rig.sandbox.hallpass("get-token", "--interactive", "never", *asks(toolkit)).ended(3)
@@ -73,7 +74,7 @@ def fetch_form(url, fields):
 
 
 @case
-def the_second_provider_is_asked_only_for_default_scopes_that_it_supports(rig):
+def default_scopes_that_the_second_provider_does_not_support_are_left_out(rig):
     toolkit = rig.toolkit()
     supported = json.loads(fetch(f"{toolkit.issuer}/.well-known/openid-configuration")[1])["scopes_supported"]
     assert "openid" in supported and "offline_access" not in supported, supported
@@ -85,7 +86,7 @@ def the_second_provider_is_asked_only_for_default_scopes_that_it_supports(rig):
 
 
 @case
-def the_second_providers_id_token_is_checked_and_answered(rig):
+def get_token_returns_the_second_providers_id_token(rig):
     toolkit = rig.toolkit()
     claims = claims_of(rig.sandbox.hallpass("get-token", "--token", "id", *asks(toolkit)).token)
     assert claims["iss"] == toolkit.issuer
@@ -96,7 +97,7 @@ def the_second_providers_id_token_is_checked_and_answered(rig):
 
 
 @case
-def declining_at_the_second_provider_ends_with_4(rig):
+def declining_at_the_second_provider_exits_with_4(rig):
     toolkit = rig.toolkit()
     rig.sandbox.browser(do="decline")
     declined = rig.sandbox.hallpass("get-token", *asks(toolkit)).ended(4).said("hallpass: error:", "hint:")
@@ -106,7 +107,7 @@ def declining_at_the_second_provider_ends_with_4(rig):
 
 
 @case
-def another_person_at_the_second_provider_is_refused(rig):
+def a_different_person_at_the_second_provider_is_rejected(rig):
     toolkit = rig.toolkit()
     first = rig.sandbox.hallpass("get-token", *asks(toolkit)).token
     rig.sandbox.browser(user="mallory")
@@ -115,9 +116,9 @@ def another_person_at_the_second_provider_is_refused(rig):
 
 
 @case
-def twenty_at_once_sign_in_once_and_refresh_once_at_the_second_provider(rig):
+def twenty_concurrent_calls_sign_in_and_refresh_once_at_the_second_provider(rig):
     toolkit = rig.toolkit(accessTokenTtl=1)
-    # Each takes what the one of them fetched, however short it lives.
+    # Every call gets the token that one of them fetched, however soon it expires.
     answers = rig.sandbox.hallpass_all(20, "get-token", *asks(toolkit), limit=60)
     assert all(answer.token for answer in answers)
     assert len(rig.sandbox.tabs()) == 1
@@ -135,7 +136,7 @@ def twenty_at_once_sign_in_once_and_refresh_once_at_the_second_provider(rig):
 
 
 def by_device_code(rig, toolkit):
-    """The device endpoint stands in none of its documents: it is set by hand."""
+    """Configures the device endpoint, which the provider's metadata doesn't name, and starts the flow."""
     configure(
         rig,
         f"""
@@ -153,7 +154,7 @@ def by_device_code(rig, toolkit):
 
 
 @case
-def the_second_providers_device_code_signs_in_and_refreshes(rig):
+def the_second_providers_device_code_signs_in(rig):
     toolkit = rig.toolkit()
     person, code = by_device_code(rig, toolkit)
     Browser().visit(f"{toolkit.issuer}/device/", code=code)
@@ -168,7 +169,7 @@ def the_second_providers_device_code_signs_in_and_refreshes(rig):
 
 
 @case
-def the_second_providers_device_code_is_declined_with_4(rig):
+def declining_the_second_providers_device_code_exits_with_4(rig):
     toolkit = rig.toolkit()
     person, code = by_device_code(rig, toolkit)
     Browser().visit(f"{toolkit.issuer}/device/", do="decline", code=code)

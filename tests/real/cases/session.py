@@ -6,7 +6,7 @@ from rig import asks, case
 
 
 @case
-def status_tells_who_is_signed_in_and_no_token(rig):
+def status_shows_who_is_signed_in_but_no_token(rig):
     provider = rig.provider()
     empty = rig.sandbox.hallpass("status", "--json").ended(0)
     json.loads(empty.stdout)
@@ -14,7 +14,7 @@ def status_tells_who_is_signed_in_and_no_token(rig):
     for how in ([], ["--json"]):
         told = rig.sandbox.hallpass("status", *how).ended(0)
         for kind, secret in provider.secrets():
-            assert secret not in told.stdout, f"status shows a {kind}"
+            assert secret not in told.stdout, f"status printed a {kind}"
         assert "alice" in told.stdout, told.stdout
         assert "offline_access" in told.stdout or not how, told.stdout
         assert token not in told.stderr
@@ -22,7 +22,7 @@ def status_tells_who_is_signed_in_and_no_token(rig):
 
 
 @case
-def logout_revokes_at_the_provider_and_removes_here(rig):
+def logout_revokes_the_tokens_and_removes_the_session(rig):
     provider = rig.provider()
     token = rig.sandbox.hallpass("get-token", *asks(provider)).token
     (refresh,) = provider.issued("refresh_token")
@@ -35,7 +35,7 @@ def logout_revokes_at_the_provider_and_removes_here(rig):
 
 
 @case
-def logout_of_one_session_leaves_the_other(rig):
+def logout_of_one_session_does_not_affect_another(rig):
     one, other = rig.provider(), rig.provider()
     first = rig.sandbox.hallpass("get-token", *asks(one)).token
     second = rig.sandbox.hallpass("get-token", *asks(other)).token
@@ -46,7 +46,7 @@ def logout_of_one_session_leaves_the_other(rig):
 
 
 @case
-def logout_removes_even_where_the_provider_is_down_and_says_so(rig):
+def logout_removes_the_session_although_the_provider_is_down(rig):
     provider = rig.provider()
     rig.sandbox.hallpass("get-token", *asks(provider)).token
     provider.pause()
@@ -57,15 +57,15 @@ def logout_removes_even_where_the_provider_is_down_and_says_so(rig):
 
 
 @case
-def logout_succeeds_where_nothing_more_can_be_revoked(rig):
+def logout_succeeds_without_a_revocation_endpoint(rig):
     provider = rig.provider(revocation=False)
     rig.sandbox.hallpass("get-token", *asks(provider)).token
     rig.sandbox.hallpass("logout", "--all").ended(0).said("note: ", "has no revocation endpoint")
 
-    # This provider answers 400 for an access token that is a JWT (RFC 7009 §2.2).
+    # This provider responds with 400 to the revocation of a JWT access token (RFC 7009 §2.2).
     provider = rig.provider_beside(2, jwtAccessTokens=True)
     token = rig.sandbox.hallpass("get-token", *asks(provider)).token
-    assert token.count(".") == 2, "a JWT"
+    assert token.count(".") == 2, "the token is not a JWT"
     (refresh,) = provider.issued("refresh_token")
     provider.new_requests()
     rig.sandbox.hallpass("logout", "--all").ended(0).said("note: ", "access token")
@@ -75,14 +75,14 @@ def logout_succeeds_where_nothing_more_can_be_revoked(rig):
 
 
 @case
-def an_unknown_key_in_the_systems_file_is_a_warning(rig):
+def an_unknown_key_in_the_system_configuration_is_a_warning(rig):
     provider = rig.provider()
     text = rig.sandbox.root / "system.toml"
     text.write_text(
         f'[providers.corp]\nissuer = "{provider.issuer}"\nclient_id = "hallpass"\nfrom_the_future = 1\nscopes = ["openid"]\n', encoding="utf-8"
     )
     text.chmod(0o644)
-    # An /etc of its own, in a mount namespace that ends with the command.
+    # A private /etc, in a mount namespace that exists as long as the command runs.
     script = """set -e
         authorities=$(cat /etc/ssl/certs/ca-certificates.crt)
         mount -t tmpfs tmpfs /etc
@@ -98,7 +98,7 @@ def an_unknown_key_in_the_systems_file_is_a_warning(rig):
 
 
 @case
-def login_signs_in_anew_although_a_token_is_kept(rig):
+def login_signs_in_again_although_a_token_is_cached(rig):
     provider = rig.provider()
     first = rig.sandbox.hallpass("get-token", *asks(provider)).token
     signed_in = rig.sandbox.hallpass("login", *asks(provider)).ended(0)

@@ -1,4 +1,4 @@
-"""Signing in with the browser, and answering from what is kept."""
+"""Signing in with the browser, and answering from the cache."""
 
 import base64
 import json
@@ -13,7 +13,7 @@ from sandbox import HERE, Blocked, wait_for
 
 
 @case
-def the_first_call_signs_in_and_the_second_asks_nobody(rig):
+def the_first_call_signs_in_and_the_second_uses_the_cache(rig):
     provider = rig.provider()
     first = rig.sandbox.hallpass("get-token", *asks(provider)).token
     assert provider.honours(first)
@@ -27,11 +27,11 @@ def the_first_call_signs_in_and_the_second_asks_nobody(rig):
 
 
 @case
-def the_authorization_request_is_what_the_rfcs_ask_for(rig):
+def the_authorization_request_follows_the_rfcs(rig):
     provider = rig.provider()
     said = rig.sandbox.hallpass("get-token", *asks(provider)).stderr
     (url,) = rig.sandbox.tabs()
-    assert url in said, "the address is not on stderr too"
+    assert url in said, "the URL is not printed on stderr"
     asked = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(url).query))
     assert asked["response_type"] == "code"
     assert asked["code_challenge_method"] == "S256"
@@ -47,7 +47,7 @@ def the_authorization_request_is_what_the_rfcs_ask_for(rig):
 
 
 @case
-def the_browser_ends_on_a_page_without_the_code_and_the_port_closes(rig):
+def the_result_pages_url_has_no_code_and_the_listener_closes(rig):
     provider = rig.provider()
     rig.sandbox.hallpass("get-token", *asks(provider)).token
     page = rig.sandbox.page()
@@ -56,18 +56,18 @@ def the_browser_ends_on_a_page_without_the_code_and_the_port_closes(rig):
     assert code not in page["ended"] and "?" not in page["ended"]
     assert "alice" in " ".join(page["words"]), page["words"]
 
-    def refused():
+    def is_closed():
         try:
             urllib.request.urlopen(page["ended"], timeout=2).close()
         except OSError:
             return True
         return False
 
-    wait_for(refused, 5, "the listener still answers")
+    wait_for(is_closed, 5, "the listener is still open")
 
 
 @case
-def a_stock_provider_that_nobody_configured_is_enough(rig):
+def a_provider_with_default_settings_works(rig):
     provider = rig.stock_provider()
     first = rig.sandbox.hallpass("get-token", *asks(provider)).token
     assert provider.honours(first)
@@ -79,7 +79,7 @@ def a_stock_provider_that_nobody_configured_is_enough(rig):
 
 
 @case
-def every_format_and_the_id_token_come_from_one_sign_in(rig):
+def one_sign_in_provides_every_format_and_the_id_token(rig):
     provider = rig.provider()
 
     def reply(*how):
@@ -104,7 +104,7 @@ def every_format_and_the_id_token_come_from_one_sign_in(rig):
 
 
 @case
-def twenty_at_once_with_nothing_kept_share_one_tab(rig):
+def twenty_concurrent_calls_share_one_sign_in(rig):
     provider = rig.provider()
     answers = rig.sandbox.hallpass_all(20, "get-token", *asks(provider), limit=60)
     assert len({answer.token for answer in answers}) == 1
@@ -113,13 +113,13 @@ def twenty_at_once_with_nothing_kept_share_one_tab(rig):
 
 
 @case
-def declining_ends_with_4_and_no_second_tab_is_opened(rig):
+def declining_exits_with_4_and_opens_no_second_tab(rig):
     provider = rig.provider()
     rig.sandbox.browser(do="decline")
     declined = rig.sandbox.hallpass("get-token", *asks(provider)).ended(4).said("hallpass: error:", "hint:")
     assert declined.stdout == ""
     again = rig.sandbox.hallpass("get-token", *asks(provider)).ended(4)
-    assert again.seconds < 5, "a call in the cool-down waited for somebody"
+    assert again.seconds < 5, "a call during the pause waited for a sign-in"
     assert len(rig.sandbox.tabs()) == 1
 
     rig.sandbox.browser()
@@ -129,7 +129,7 @@ def declining_ends_with_4_and_no_second_tab_is_opened(rig):
 
 
 @case
-def twenty_at_once_that_are_declined_fail_together(rig):
+def declining_fails_twenty_concurrent_calls_at_once(rig):
     provider = rig.provider()
     rig.sandbox.browser(do="decline")
     for answer in rig.sandbox.hallpass_all(20, "get-token", *asks(provider), limit=60):
@@ -139,7 +139,7 @@ def twenty_at_once_that_are_declined_fail_together(rig):
 
 
 @case
-def where_nobody_may_be_asked_it_ends_with_3_at_once(rig):
+def with_prompting_disabled_get_token_exits_with_3_immediately(rig):
     provider = rig.provider()
     for how in (["--interactive", "never"], []):
         env = {} if how else {"HALLPASS_INTERACTIVE": "never"}
@@ -152,19 +152,19 @@ def where_nobody_may_be_asked_it_ends_with_3_at_once(rig):
 
 
 @case
-def a_wrong_command_line_ends_with_2(rig):
+def a_usage_error_exits_with_2(rig):
     rig.sandbox.hallpass("get-token", "--no-such-flag").ended(2)
     rig.sandbox.hallpass("get-token", "nobody-configured-this").ended(2).said("hallpass: error:")
 
 
 @case
-def another_person_is_refused_under_the_same_account(rig):
+def a_different_person_cannot_sign_in_to_the_same_account(rig):
     provider = rig.provider()
     first = rig.sandbox.hallpass("get-token", *asks(provider)).token
     rig.sandbox.browser(user="mallory")
-    refused = rig.sandbox.hallpass("login", *asks(provider))
-    assert refused.code in (1, 4), refused.code
-    refused.said("hallpass: error:", "mallory")
+    rejected = rig.sandbox.hallpass("login", *asks(provider))
+    assert rejected.code in (1, 4), rejected.code
+    rejected.said("hallpass: error:", "mallory")
     assert rig.sandbox.hallpass("get-token", *asks(provider)).token == first
 
     rig.sandbox.hallpass("login", "--account", "other", *asks(provider)).ended(0)
@@ -174,7 +174,7 @@ def another_person_is_refused_under_the_same_account(rig):
 
 
 @case
-def the_highest_verbosity_says_what_happens_and_no_secret(rig):
+def the_most_verbose_output_shows_no_secret(rig):
     provider = rig.provider(accessTokenTtl=2)
     rig.sandbox.env["HALLPASS_VERBOSE"] = "3"
     rig.sandbox.hallpass("get-token", *asks(provider)).said("/token")
@@ -183,7 +183,7 @@ def the_highest_verbosity_says_what_happens_and_no_secret(rig):
     rig.sandbox.hallpass("logout", "-vvv", "--all").ended(0)
     rig.sandbox.browser(do="decline")
     rig.sandbox.hallpass("get-token", "-vvv", *asks(provider)).ended(4)
-    # That none of it shows a token or a code is checked at the end of every case.
+    # Every case ends with a check that no output contains a token or a code.
 
 
 def claims_of(id_token):
@@ -191,7 +191,7 @@ def claims_of(id_token):
     return json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
 
 
-# Endpoints that nothing listens on: whoever is let in makes hallpass send the code there.
+# Nothing listens on these endpoints. hallpass only contacts them if it accepts a callback.
 NOWHERE = """
 [providers.corp]
 authorization_endpoint = "http://127.0.0.1:9/authorize"
@@ -202,9 +202,9 @@ scopes = ["read"]
 
 
 @case
-def another_users_callback_is_refused_where_no_closed_connection_leaves_a_trace(rig):
+def another_users_callback_is_rejected_although_its_closed_connection_leaves_no_trace(rig):
     if os.geteuid() != 0:
-        raise Blocked("only root can play another user")
+        raise Blocked("only root can run a process as another user")
     apart = ["unshare", "--net"]
     tried = subprocess.run([*apart, "true"], capture_output=True, text=True, timeout=10)
     if tried.returncode != 0:
@@ -219,7 +219,7 @@ def another_users_callback_is_refused_where_no_closed_connection_leaves_a_trace(
             env=rig.sandbox.env, cwd=rig.sandbox.home, capture_output=True, text=True, timeout=60,
         )  # fmt: skip
         said = asked.stdout + asked.stderr
-        # Not a failed exchange of another user's code: the word of hallpass's own user.
+        # hallpass handled its own user's error instead of trying to exchange the other user's code.
         assert "own callback: HTTP/1.1 303" in asked.stdout, said
         assert "access_denied" in asked.stderr and "127.0.0.1:9/token" not in said, said
         assert "could not verify that the browser runs as the same user" not in said, said

@@ -1,4 +1,4 @@
-"""A sign-in that outlives the tool that asked for it: real git, real terminals, a real keyring."""
+"""A sign-in outlives the tool that started it: real git, real terminals, a real keyring."""
 
 import contextlib
 import os
@@ -17,12 +17,12 @@ CALLERS = 100
 
 
 def leave_the_tab_open(sandbox):
-    """From now on the browser notes the URL and nobody types anything."""
+    """From now on the browser opens the page, and the person does nothing."""
     sandbox.browser(do="close")
 
 
 def finish(sandbox, url):
-    """The person signs in, in the tab that is open."""
+    """The person signs in, in the open tab."""
     subprocess.run(
         [sys.executable, HERE / "browser.py", "--do", "sign-in", "--as", "alice", url],
         timeout=30, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
@@ -34,7 +34,7 @@ def the_tab(sandbox):
 
 
 def sign_in_processes(sandbox):
-    """The processes of this person's sign-ins."""
+    """The IDs of this person's sign-in processes."""
     found = []
     for folder in pathlib.Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
@@ -46,7 +46,7 @@ def sign_in_processes(sandbox):
 
 
 def signed_in(sandbox, *args):
-    """Waits until a session is stored, and returns what the next caller is answered."""
+    """Waits until a session is stored, and returns its access token."""
     def answer():
         result = sandbox.hallpass("get-token", *args, "--interactive", "never")
         return result.token if result.code == 0 else None
@@ -55,7 +55,7 @@ def signed_in(sandbox, *args):
 
 
 @case
-def a_git_that_is_killed_during_the_sign_in_leaves_it_to_the_next_one(rig):
+def a_sign_in_survives_killing_the_git_that_started_it(rig):
     desk = Desk(rig)
     leave_the_tab_open(rig.sandbox)
     clone = desk.start("clone", "--quiet", f"{desk.server.url}/one.git", "work")
@@ -71,7 +71,7 @@ def a_git_that_is_killed_during_the_sign_in_leaves_it_to_the_next_one(rig):
 
 
 @case
-def a_git_that_waits_gets_the_token_of_the_sign_in_that_another_one_began(rig):
+def a_waiting_git_gets_the_token_of_a_sign_in_that_another_git_started(rig):
     desk = Desk(rig)
     leave_the_tab_open(rig.sandbox)
     first = desk.start("ls-remote", f"{desk.server.url}/one.git")
@@ -88,7 +88,7 @@ def a_git_that_waits_gets_the_token_of_the_sign_in_that_another_one_began(rig):
 
 
 @case
-def ctrl_c_of_the_only_caller_cancels_the_sign_in(rig):
+def ctrl_c_in_the_only_caller_cancels_the_sign_in(rig):
     provider = rig.provider()
     leave_the_tab_open(rig.sandbox)
     terminal = rig.sandbox.at_a_terminal("get-token", *asks(provider))
@@ -96,20 +96,20 @@ def ctrl_c_of_the_only_caller_cancels_the_sign_in(rig):
     (process,) = sign_in_processes(rig.sandbox)
     terminal.type(CTRL_C)
     assert terminal.end(10).code != 0
-    wait_for(lambda: not pathlib.Path(f"/proc/{process}").exists(), 10, "the sign-in goes on")
+    wait_for(lambda: not pathlib.Path(f"/proc/{process}").exists(), 10, "the sign-in process is still running")
     rig.sandbox.browser()
     rig.sandbox.hallpass("login", *asks(provider)).ended(0)
     assert provider.new_grants() == [("authorization_code", 200)]
 
 
 @case
-def ctrl_c_of_one_of_two_callers_leaves_the_sign_in_to_the_other(rig):
+def ctrl_c_in_one_of_two_callers_does_not_cancel_the_sign_in(rig):
     provider = rig.provider()
     leave_the_tab_open(rig.sandbox)
     first = rig.sandbox.at_a_terminal("get-token", *asks(provider))
     url = the_tab(rig.sandbox)
     second = rig.sandbox.at_a_terminal("get-token", *asks(provider))
-    second.wait_for(re.compile(re.escape(url)))  # it is attached
+    second.wait_for(re.compile(re.escape(url)))  # it has joined the sign-in
     first.type(CTRL_C)
     assert first.end(10).code != 0
     finish(rig.sandbox, url)
@@ -119,7 +119,7 @@ def ctrl_c_of_one_of_two_callers_leaves_the_sign_in_to_the_other(rig):
 
 
 @case
-def the_process_shows_no_secret_and_belongs_to_no_terminal(rig):
+def the_sign_in_process_shows_no_secret_and_has_no_terminal(rig):
     provider = rig.provider()
     leave_the_tab_open(rig.sandbox)
     terminal = rig.sandbox.at_a_terminal("get-token", *asks(provider))
@@ -133,7 +133,7 @@ def the_process_shows_no_secret_and_belongs_to_no_terminal(rig):
     finish(rig.sandbox, url)
     terminal.end(20).token
     for kind, value in provider.secrets():
-        assert value.encode() not in arguments + environment, f"it showed a {kind}"
+        assert value.encode() not in arguments + environment, f"the process showed a {kind}"
 
 
 @case
@@ -147,7 +147,7 @@ def a_hundred_callers_share_one_sign_in(rig):
 
 
 @case
-def what_a_script_reads_to_its_end_ends_with_the_caller(rig):
+def the_sign_in_process_does_not_hold_its_callers_pipes_open(rig):
     provider = rig.provider()
     leave_the_tab_open(rig.sandbox)
     reader, writer = os.pipe()
@@ -163,13 +163,13 @@ def what_a_script_reads_to_its_end_ends_with_the_caller(rig):
     caller.wait(10)
     with os.fdopen(reader, "rb") as pipe:
         os.set_blocking(pipe.fileno(), False)
-        wait_for(lambda: pipe.read() == b"", 10, "the sign-in holds the pipe of its caller")
+        wait_for(lambda: pipe.read() == b"", 10, "the sign-in process holds its caller's pipe open")
     finish(rig.sandbox, url)
     signed_in(rig.sandbox, *asks(provider))
 
 
 @case
-def a_keyring_that_is_locked_meanwhile_loses_no_sign_in(rig):
+def locking_the_keyring_during_a_sign_in_loses_no_session(rig):
     keyring = rig.secret_service()
     rig.sandbox.env.update(HALLPASS_STORE="keyring", HALLPASS_KERNEL_KEYRING_TIMEOUT="0")
     provider = rig.provider()

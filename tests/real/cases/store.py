@@ -1,26 +1,26 @@
-"""Where the data key is kept: a real Secret Service, a file, nowhere."""
+"""Where the data key is stored: in a real Secret Service, in a file, or nowhere."""
 
 from rig import asks, case, kernel_keyring
 
 
 @case
-def the_data_key_lives_in_the_secret_service_and_no_token_in_plain_anywhere(rig):
+def the_secret_service_stores_the_data_key_and_no_token_is_stored_unencrypted(rig):
     provider = rig.provider()
     keyring = rig.secret_service()
     before = set(keyring.items())
     rig.sandbox.env["HALLPASS_STORE"] = "keyring"
     first = rig.sandbox.hallpass("get-token", *asks(provider)).token
-    assert len(set(keyring.items()) - before) == 1, "exactly one thing goes into the keyring"
+    assert len(set(keyring.items()) - before) == 1, "exactly one item must be added to the keyring"
     assert rig.sandbox.hallpass("get-token", *asks(provider)).token == first
     second = rig.sandbox.hallpass("get-token", "--force-refresh", *asks(provider)).token
     assert second != first
     assert len(set(keyring.items()) - before) == 1
     assert len(rig.sandbox.tabs()) == 1
-    # That no file under HOME, the keyring's own included, holds a token is checked at the end.
+    # Every case ends with a check that no file under HOME, including the keyring's, contains a token.
 
 
 @case
-def a_locked_data_key_is_asked_for_again_at_the_keyring(rig):
+def after_lock_the_data_key_is_read_from_the_keyring_again(rig):
     provider = rig.provider()
     rig.secret_service()
     rig.sandbox.env["HALLPASS_STORE"] = "keyring"
@@ -30,7 +30,7 @@ def a_locked_data_key_is_asked_for_again_at_the_keyring(rig):
 
 
 @case
-def a_hit_after_that_asks_the_kernel_and_not_the_keyring(rig):
+def a_cache_hit_uses_the_kernel_keyring_instead_of_the_os_keyring(rig):
     kernel_keyring()
     provider = rig.provider()
     keyring = rig.secret_service()
@@ -43,7 +43,7 @@ def a_hit_after_that_asks_the_kernel_and_not_the_keyring(rig):
 
 
 @case
-def a_keyring_that_is_gone_is_an_error_and_nothing_is_lost(rig):
+def a_missing_keyring_is_an_error_and_loses_nothing(rig):
     provider = rig.provider()
     keyring = rig.secret_service()
     rig.sandbox.env["HALLPASS_STORE"] = "keyring"
@@ -53,7 +53,7 @@ def a_keyring_that_is_gone_is_an_error_and_nothing_is_lost(rig):
 
     gone = rig.sandbox.hallpass("get-token", *asks(provider)).ended(1).said("hallpass: error:", "hint:")
     assert gone.seconds < 65
-    assert len(rig.sandbox.tabs()) == 1, "a keyring that is gone opened a browser"
+    assert len(rig.sandbox.tabs()) == 1, "a missing keyring opened a browser"
 
     rig.secret_service()
     assert rig.sandbox.hallpass("get-token", *asks(provider)).token == first
@@ -61,7 +61,7 @@ def a_keyring_that_is_gone_is_an_error_and_nothing_is_lost(rig):
 
 
 @case
-def twenty_at_once_share_one_data_key(rig):
+def twenty_concurrent_calls_share_one_data_key(rig):
     provider = rig.provider()
     keyring = rig.secret_service()
     rig.sandbox.env["HALLPASS_STORE"] = "keyring"
@@ -73,14 +73,14 @@ def twenty_at_once_share_one_data_key(rig):
 
 
 @case
-def without_a_keyring_that_was_asked_for_it_fails_and_writes_no_token(rig):
+def a_missing_keyring_that_the_setting_requires_is_an_error(rig):
     provider = rig.provider()
     rig.sandbox.env["HALLPASS_STORE"] = "keyring"
     rig.sandbox.hallpass("get-token", *asks(provider)).ended(1).said("hallpass: error:", "hint:")
 
 
 @case
-def two_homes_share_nothing(rig):
+def two_home_directories_share_nothing(rig):
     provider = rig.provider()
     first = rig.sandbox.hallpass("get-token", *asks(provider)).token
     other = rig.another_sandbox()
@@ -92,18 +92,18 @@ def two_homes_share_nothing(rig):
 
 
 @case
-def files_and_folders_are_the_owners_alone(rig):
+def only_the_owner_can_access_files_and_folders(rig):
     provider = rig.provider()
     rig.sandbox.hallpass("get-token", *asks(provider)).token
-    kept = [path for path in rig.sandbox.home.rglob("*") if "hallpass" in str(path.relative_to(rig.sandbox.home))]
-    assert kept, "nothing is kept"
-    for path in kept:
+    created = [path for path in rig.sandbox.home.rglob("*") if "hallpass" in str(path.relative_to(rig.sandbox.home))]
+    assert created, "hallpass created no files"
+    for path in created:
         mode = path.stat().st_mode & 0o777
         assert mode & 0o077 == 0, f"{path.relative_to(rig.sandbox.home)} has mode {mode:o}"
 
 
 @case
-def with_no_store_it_still_answers_and_asks_for_no_refresh_token(rig):
+def without_a_store_hallpass_works_and_requests_no_refresh_token(rig):
     provider = rig.provider()
     rig.sandbox.env["HALLPASS_STORE"] = "none"
     token = rig.sandbox.hallpass("get-token", *asks(provider)).token

@@ -1,6 +1,6 @@
-"""A real provider behind a gateway that hangs, fails or loses responses, and signals in between.
+"""A real provider behind a gateway that hangs, fails or loses responses, and signals during a refresh.
 
-This provider revokes the whole family when a refresh token is used twice.
+This provider revokes the whole family of tokens when a refresh token is used twice.
 """
 
 import collections
@@ -32,21 +32,21 @@ def config(rig, provider, gateway, more=""):
     )
 
 
-def signed_in(rig, lives=1, replays=False, more=""):
-    """A session whose access token lives so many seconds, at a provider behind a gateway."""
-    provider = rig.provider(accessTokenTtl=lives, idTokenTtl=7 * 24 * 3600)
+def signed_in(rig, expires_in=1, replays=False, more=""):
+    """Signs in at a provider behind a gateway. The access token expires after `expires_in` seconds."""
+    provider = rig.provider(accessTokenTtl=expires_in, idTokenTtl=7 * 24 * 3600)
     gateway = rig.with_part(Lossy(provider, replays))
     config(rig, provider, gateway, more)
     token = rig.sandbox.hallpass("get-token", "corp").token
     provider.set(accessTokenTtl=3600)
     provider.new_requests()
-    if lives == 1:
+    if expires_in == 1:
         time.sleep(1.2)  # the provider counts whole seconds; there is nothing else to wait for
     return provider, gateway, token
 
 
-def at_once(sandbox, *args):
-    """So many processes at the same time: (code, stdout, seconds) of each."""
+def run_concurrently(sandbox, *args):
+    """Runs CALLERS processes at the same time, and returns (code, stdout, seconds) of each."""
     results, started = [], time.monotonic()
 
     def run():
@@ -66,7 +66,7 @@ def at_once(sandbox, *args):
     return results
 
 
-def figures(what, results, gateway):
+def print_summary(what, results, gateway):
     codes = dict(collections.Counter(code for code, _, _ in results))
     times = sorted(seconds for _, _, seconds in results)
     print(
@@ -78,7 +78,7 @@ def figures(what, results, gateway):
 
 
 def refreshes_again(rig, gateway, requests):
-    """The session lives: what is stored is the newest refresh token."""
+    """Checks that the newest refresh token was stored, by refreshing again."""
     rig.sandbox.hallpass("get-token", "corp", "--force-refresh", *NEVER).token
     assert len(gateway.seen) == requests + 1, gateway.seen
     assert len(set(gateway.seen)) == len(gateway.seen) or gateway.replays
@@ -89,46 +89,46 @@ def refreshes_again(rig, gateway, requests):
 
 
 @case(limit=150, alone=True)
-def two_hundred_callers_of_a_provider_that_hangs_make_one_attempt(rig):
+def two_hundred_callers_make_one_attempt_while_the_provider_hangs(rig):
     _, gateway, _ = signed_in(rig)
     rig.sandbox.env["HALLPASS_HTTP_TIMEOUT"] = "20"
     gateway.hangs = True
-    results = at_once(rig.sandbox, "get-token", "corp", *NEVER)
-    assert figures("hangs, token expired", results, gateway) == {1: CALLERS}
-    assert len(gateway.seen) == 2, "one attempt is two tries"
+    results = run_concurrently(rig.sandbox, "get-token", "corp", *NEVER)
+    assert print_summary("hangs, token expired", results, gateway) == {1: CALLERS}
+    assert len(gateway.seen) == 2, "one attempt consists of two requests"
 
 
 @case(limit=150, alone=True)
-def two_hundred_callers_of_a_provider_that_hangs_get_a_valid_token(rig):
-    _, gateway, token = signed_in(rig, lives=3600)
+def two_hundred_callers_get_the_valid_token_while_the_provider_hangs(rig):
+    _, gateway, token = signed_in(rig, expires_in=3600)
     rig.sandbox.env["HALLPASS_HTTP_TIMEOUT"] = "20"
-    rig.sandbox.env.update(moved_clock("+3545s"))  # in the last minute of its hour it is stale
+    rig.sandbox.env.update(moved_clock("+3545s"))  # hallpass refreshes a token in its last minute
     gateway.hangs = True
-    results = at_once(rig.sandbox, "get-token", "corp", *NEVER)
-    assert figures("hangs, token valid", results, gateway) == {0: CALLERS}
+    results = run_concurrently(rig.sandbox, "get-token", "corp", *NEVER)
+    assert print_summary("hangs, token valid", results, gateway) == {0: CALLERS}
     assert {out for _, out, _ in results} == {token}
     assert len(gateway.seen) == 2
 
 
 @case(limit=150, alone=True)
-def two_hundred_callers_of_a_provider_that_is_unavailable_make_a_few_requests(rig):
+def two_hundred_callers_make_few_requests_while_the_provider_is_unavailable(rig):
     _, gateway, _ = signed_in(rig)
     gateway.status = 503
-    results = at_once(rig.sandbox, "get-token", "corp", *NEVER)
+    results = run_concurrently(rig.sandbox, "get-token", "corp", *NEVER)
     took = max(seconds for _, _, seconds in results)
-    assert figures("503, token expired", results, gateway) == {1: CALLERS}
-    # Two tries an attempt. Another attempt only after a pause of 2, then 4, 8 … seconds.
+    assert print_summary("503, token expired", results, gateway) == {1: CALLERS}
+    # An attempt consists of two requests. The pauses between attempts are 2, 4, 8 … seconds.
     attempts = 1 + sum(took > pauses for pauses in (2, 6, 14, 30, 62))
     assert len(gateway.seen) <= 2 * attempts, (len(gateway.seen), took)
     gateway.status = None
 
 
 @case(limit=150, alone=True)
-def two_hundred_callers_share_a_response_that_was_lost_where_the_provider_replays(rig):
+def a_lost_response_that_the_provider_replays_serves_two_hundred_callers(rig):
     provider, gateway, _ = signed_in(rig, replays=True)
     gateway.lose = 1
-    results = at_once(rig.sandbox, "get-token", "corp", *NEVER)
-    assert figures("loses one response, replays", results, gateway) == {0: CALLERS}
+    results = run_concurrently(rig.sandbox, "get-token", "corp", *NEVER)
+    assert print_summary("loses one response, replays", results, gateway) == {0: CALLERS}
     tokens = {out for _, out, _ in results}
     assert len(tokens) == 1 and provider.introspect(tokens.pop())["active"]
     assert len(gateway.seen) == 2 and len(set(gateway.seen)) == 1
@@ -136,11 +136,11 @@ def two_hundred_callers_share_a_response_that_was_lost_where_the_provider_replay
 
 
 @case(limit=150, alone=True)
-def two_hundred_callers_need_one_sign_in_where_the_provider_does_not_replay(rig):
+def a_lost_response_without_a_replay_costs_two_hundred_callers_one_sign_in(rig):
     _, gateway, _ = signed_in(rig)
     gateway.lose = 1
-    results = at_once(rig.sandbox, "get-token", "corp", *NEVER)
-    assert figures("loses one response, revokes the family", results, gateway) == {3: CALLERS}
+    results = run_concurrently(rig.sandbox, "get-token", "corp", *NEVER)
+    assert print_summary("loses one response, revokes the family", results, gateway) == {3: CALLERS}
     assert len(gateway.seen) == 2
     rig.sandbox.hallpass("get-token", "corp").token
     assert len(rig.sandbox.tabs()) == 2
@@ -150,7 +150,7 @@ def two_hundred_callers_need_one_sign_in_where_the_provider_does_not_replay(rig)
 
 
 def is_running(group):
-    """Whether any process of the group is left."""
+    """Whether any process of the group is still running."""
     try:
         os.killpg(group, 0)
     except ProcessLookupError:
@@ -159,7 +159,7 @@ def is_running(group):
 
 
 def interrupted(rig, gateway, send):
-    """Sends a signal to a hallpass whose refresh is under way, and lets the refresh go on."""
+    """Sends a signal to hallpass during a refresh, and then lets the refresh finish."""
     gateway.gate.clear()
     process = subprocess.Popen(
         [rig.sandbox.program, "get-token", "corp", *NEVER], env=rig.sandbox.env, cwd=rig.sandbox.home,
@@ -175,7 +175,7 @@ def interrupted(rig, gateway, send):
 
 
 @case(alone=True)
-def each_signal_during_a_refresh_leaves_a_session_that_lives(rig):
+def signals_during_a_refresh_do_not_lose_the_session(rig):
     for number in SIGNALS:
         provider, gateway, _ = signed_in(rig)
         tabs = len(rig.sandbox.tabs())
@@ -192,7 +192,7 @@ def each_signal_during_a_refresh_leaves_a_session_that_lives(rig):
 
 
 @case(alone=True)
-def signals_are_held_back_in_the_threads_of_the_keyring_too(rig):
+def signals_are_blocked_in_the_keyrings_threads_too(rig):
     rig.secret_service()
     rig.sandbox.env.update(HALLPASS_STORE="keyring", HALLPASS_KERNEL_KEYRING_TIMEOUT="0")
     provider, gateway, _ = signed_in(rig)
@@ -205,8 +205,8 @@ def signals_are_held_back_in_the_threads_of_the_keyring_too(rig):
 
 
 @case(alone=True)
-def ctrl_c_during_git_fetch_leaves_a_session_that_lives(rig):
-    desk = Desk(rig, git=shutil.which("git"))  # any git will do
+def ctrl_c_during_git_fetch_does_not_lose_the_session(rig):
+    desk = Desk(rig, git=shutil.which("git"))  # any version of git
     gateway = rig.with_part(Lossy(desk.provider))
     file = rig.sandbox.home / ".config/hallpass/config.toml"
     text = file.read_text(encoding="utf-8")
@@ -223,14 +223,14 @@ def ctrl_c_during_git_fetch_leaves_a_session_that_lives(rig):
     rig.sandbox._running.append(fetch)
     assert gateway.arrived.acquire(timeout=20)
     os.killpg(fetch.pid, signal.SIGINT)
-    assert fetch.wait(20) != 0, "git was interrupted"
+    assert fetch.wait(20) != 0, "git was not interrupted"
     gateway.gate.set()
-    # git is gone; its helper ends when the successor is stored.
-    wait_for(lambda: not is_running(fetch.pid), 20, "the helper did not end")
+    # git has exited. Its credential helper exits once the new refresh token is stored.
+    wait_for(lambda: not is_running(fetch.pid), 20, "the credential helper did not exit")
     assert desk.provider.new_grants() == [("refresh_token", 200)]
     token = rig.sandbox.hallpass("get-token", "corp", *NEVER).token
     assert desk.provider.introspect(token)["active"]
-    assert desk.provider.new_grants() == [], "the successor was stored"
+    assert desk.provider.new_grants() == [], "the new token was not stored"
     desk.new_commit_on_the_server()
     desk.git("-C", work, "fetch")
     assert len(rig.sandbox.tabs()) == 1
