@@ -1,11 +1,11 @@
 """Runs the cases, two at a time, and prints the result of each.
 
-    python3 tests/real HALLPASS [--full] [WORD…]  only cases whose module or name has one of the words
+    python3 tests/real HALLPASS [--full] [WORD…]  only cases whose module or name contains one of the words
     python3 tests/real --list
 
-`--full` includes the cases that need something that takes minutes to obtain.
+`--full` includes the cases that take minutes to prepare.
 
-`tests/run` installs what is missing, builds the program and comes here.
+`tests/run` installs missing dependencies, builds hallpass and runs this.
 """
 
 import importlib
@@ -27,8 +27,8 @@ FULL = "--full"
 
 
 def main(arguments):
-    # A shell ignores SIGINT and SIGQUIT in what it runs in the background, and nohup SIGHUP. The
-    # programs under test must not inherit that.
+    # A shell makes background commands ignore SIGINT and SIGQUIT, and nohup makes them ignore SIGHUP.
+    # The programs under test must not inherit that.
     for ended_by in (signal.SIGQUIT, signal.SIGHUP, signal.SIGTERM):
         signal.signal(ended_by, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -45,8 +45,8 @@ def main(arguments):
         print(left_out or f"no case has {' or '.join(words)} in its name", file=sys.stderr)
         return 2
 
-    # Many cases mostly wait, so two at a time take little more than half as long. Cases that start
-    # hundreds of processes, or that measure, run alone at the end.
+    # Most cases spend their time waiting, so running two at a time takes little more than half as long.
+    # Cases that start hundreds of processes, or that measure time, run alone at the end.
     together = [function for function in chosen if not function.alone]
     apart = [function for function in chosen if function.alone]
     chosen = together + apart
@@ -74,12 +74,12 @@ PROGRAM = []
 
 
 def run_numbered(index):
-    """Runs a case in a process of its own, which knows it by its place in the list."""
+    """Runs the case with this index, in a worker process."""
     return run(rig.CASES[index], PROGRAM[0])
 
 
 def run(function, program):
-    """One case in a sandbox of its own: the outcome, its seconds, and why it was blocked."""
+    """Runs one case in its own sandbox, and returns its outcome, its seconds and why it was blocked."""
     started = time.monotonic()
     name = title(function)
     one = rig.Rig(program)
@@ -91,7 +91,7 @@ def run(function, program):
         one.check_that_nothing_leaked()
     except sandbox.Blocked as blocked:
         outcome, reason = "blocked", f"{name} ({blocked})"
-    except Exception as error:  # noqa: BLE001: whatever it is, the next case runs
+    except Exception as error:  # noqa: BLE001: go on with the next case
         outcome = "FAILED"
         frames = [f for f in traceback.extract_tb(error.__traceback__) if "/cases/" in f.filename]
         where = f" (line {frames[-1].lineno}: {frames[-1].line})" if frames else ""
@@ -105,7 +105,7 @@ def run(function, program):
 
 
 def out_of_time(_signal, _frame):
-    raise TimeoutError("the case ran out of its time")
+    raise TimeoutError("the case timed out")
 
 
 def title(function):

@@ -1,5 +1,5 @@
-"""A Kubernetes API server as far as `kubectl get pods` needs one: discovery and pods, behind TLS,
-for whoever has a token that it takes."""
+"""A minimal Kubernetes API server for `kubectl get pods`: discovery and pods, over TLS, for requests
+with a valid token."""
 
 import base64
 import hashlib
@@ -29,17 +29,17 @@ DOCUMENTS = {
 
 
 class ApiServer(LoopbackServer):
-    """Takes ID tokens of `provider` for one client, as --oidc-issuer-url makes a real one
-    do, or with `introspects` its access tokens."""
+    """Accepts `provider`'s ID tokens for one client, like a real server with --oidc-issuer-url, or its
+    access tokens if `introspects` is set."""
 
     def __init__(self, provider, authority, folder, introspects=False, name="api-server"):
         self.provider, self.introspects = provider, introspects
-        self.refused = set()  # tokens that are good by themselves
+        self.refused = set()  # valid tokens to reject anyway
         self.refuses_all = False
         self.client = "hallpass"
         self.username_prefix = None  # as --oidc-username-prefix; None is the default, ISSUER#
         self.groups = []
-        self.permits = True  # whether RBAC lets the user do anything
+        self.permits = True  # whether RBAC allows the user anything
         self._keys = None
         certificate = authority.certificate()
         folder = pathlib.Path(folder)
@@ -49,13 +49,13 @@ class ApiServer(LoopbackServer):
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(*pair)
         self.authority = base64.b64encode(authority.ca_file.read_bytes()).decode()
-        # Seen of each request: path, token, status.
+        # `seen` has (path, token, status) of each request.
         super().__init__(self._handler(), lambda socket: context.wrap_socket(socket, server_side=True))
         self.url = f"https://localhost:{self.port}"
 
     def refuse_what_was_taken(self):
-        """From now on nobody gets in with a token that this server has taken so far."""
-        # The provider's ID tokens of one second are one and the same.
+        """Rejects every token that this server has accepted so far."""
+        # ID tokens that the provider issues within the same second are identical.
         time.sleep(1.1)
         with self._lock:
             self.refused |= {token for _, token, status in self.seen if status == 200}
@@ -101,7 +101,7 @@ class ApiServer(LoopbackServer):
         request.wfile.write(body)
 
     def _review(self, path, token):
-        """Who a user is to this server, and what RBAC lets that user do."""
+        """The response to a self subject review: who the user is, and what RBAC allows."""
         kind = {"/apis/authentication.k8s.io/v1/selfsubjectreviews": "SelfSubjectReview",
                 "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews": "SelfSubjectRulesReview"}.get(path)  # fmt: skip
         if not kind:
@@ -129,7 +129,7 @@ class ApiServer(LoopbackServer):
         return claims["iss"] == self.provider.issuer and claims["aud"] == self.client and claims["exp"] > time.time()
 
     def _verified(self, token):
-        """The claims of a token whose RS256 signature is the provider's (RFC 7515, RFC 8017 §8.2.2)."""
+        """The claims of a token, after verifying the provider's RS256 signature (RFC 7515, RFC 8017 §8.2.2)."""
         head, payload, signature = token.split(".")
         header = json.loads(decoded(head))
         if header["alg"] != "RS256":

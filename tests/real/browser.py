@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""A browser for the sign-ins of the tests: it follows redirects, keeps cookies, fills in forms.
+"""A minimal browser that signs in: it follows redirects, stores cookies and fills in forms.
 
     browser.py [--log FILE] [--as USER] [--do sign-in|decline|close] [--code USER_CODE]
                [--ca FILE] [--proxy URL] URL
 
-It is what `$BROWSER` names, so it is started as a person's browser is: with the URL as one
-argument. `close` is the tab that is closed before anything is typed.
+`$BROWSER` names it, so it is started like a real browser, with the URL as its argument. `close`
+means that the tab is closed before anything is entered.
 """
 
 import argparse
@@ -18,12 +18,12 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
-MOST_PAGES = 20  # a provider that sends its browser in circles must not hang the run
+MOST_PAGES = 20  # a redirect loop must not hang the run
 SECONDS_A_PAGE = 20
 
 
 class Page(html.parser.HTMLParser):
-    """The first form of a page, its links and its words."""
+    """The first form of a page, its links and its visible text."""
 
     def __init__(self, url, status, body):
         super().__init__()
@@ -34,7 +34,7 @@ class Page(html.parser.HTMLParser):
         self.words = []
         self._open = None
         self._link = None
-        self._unseen = 0  # inside what a person does not read
+        self._unseen = 0  # inside an element that isn't displayed
         self.feed(body)
 
     def handle_starttag(self, tag, attrs):
@@ -69,7 +69,7 @@ class Page(html.parser.HTMLParser):
 
 class Browser:
     def __init__(self, ca=None, proxy=None):
-        # Everything here is on loopback: only a provider that is named a proxy is behind one.
+        # Everything is on loopback, so a proxy is only used if one is given.
         self._opener = urllib.request.build_opener(
             urllib.request.ProxyHandler({"https": proxy} if proxy else {}),
             urllib.request.HTTPSHandler(context=ssl.create_default_context(cafile=ca)),
@@ -88,7 +88,7 @@ class Browser:
             return Page(answer.geturl(), answer.status, body)
 
     def visit(self, url, do="sign-in", user="alice", code=None):
-        """Goes on from `url` until there is nothing left to fill in; returns the last page."""
+        """Opens `url`, fills in forms until there are none left, and returns the last page."""
         page = self.open(url)
         if do == "close":
             return page
@@ -113,7 +113,7 @@ class Browser:
                 if name in fields:
                     fields.update({name: user, "password": "anything"})
             page = self.open(page.form["action"], fields)
-        raise RuntimeError(f"still forms after {MOST_PAGES} pages, now at {page.url}")
+        raise RuntimeError(f"still a form after {MOST_PAGES} pages, at {page.url}")
 
 
 def main():
@@ -127,7 +127,7 @@ def main():
     parser.add_argument("url")
     options = parser.parse_args()
     record = {"opened": options.url}
-    if options.log:  # at once: what was opened counts, however it ends
+    if options.log:  # logged first, so that the tab counts however the visit ends
         append(options.log, {"opened": options.url})
     page = Browser(options.ca, options.proxy).visit(options.url, options.do, options.user, options.code)
     record.update(ended=page.url, status=page.status, words=page.words)

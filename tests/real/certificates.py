@@ -1,4 +1,4 @@
-"""A private certificate authority, made anew for each case with openssl."""
+"""A private certificate authority, created for each case with openssl."""
 
 import os
 import pathlib
@@ -6,7 +6,7 @@ import subprocess
 
 from sandbox import moved_clock
 
-# Made for the name that only a proxy knows, and for the one that is reached directly.
+# A host name that is reached directly, and one that only a proxy can resolve.
 NAMES = ["localhost", "provider.test"]
 
 
@@ -20,7 +20,7 @@ class Authority:
                 "-subj", f"/CN={name}", "-addext", "keyUsage=critical,keyCertSign,cRLSign")  # fmt: skip
 
     def certificate(self, names=NAMES, expired=False):
-        """A server's certificate and its key, as a TLS server is handed them."""
+        """A server certificate and its key, in the form that the TLS servers take."""
         key, request, extensions, certificate = (self._folder / f"server.{end}" for end in ("key", "csr", "ext", "pem"))
         openssl("req", *NEW_KEY, "-keyout", key, "-out", request, "-subj", f"/CN={names[0]}")
         extensions.write_text(
@@ -28,7 +28,7 @@ class Authority:
             f"subjectAltName={','.join(f'DNS:{name}' for name in names)}\n",
             encoding="utf-8",
         )
-        # openssl makes no certificate that has expired, except in the past.
+        # openssl can't create an expired certificate, so move its clock back.
         then = moved_clock("-30d") if expired else {}
         openssl("x509", "-req", "-in", request, "-CA", self.ca_file, "-CAkey", self._key, "-days", "2",
                 "-extfile", extensions, "-out", certificate, **then)  # fmt: skip
@@ -36,7 +36,7 @@ class Authority:
 
 
 class SelfSigned:
-    """A server's certificate that is its own authority, as `openssl req -x509` makes one."""
+    """A self-signed server certificate, as created by `openssl req -x509`."""
 
     def __init__(self, folder):
         folder = pathlib.Path(folder)

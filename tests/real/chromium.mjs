@@ -1,10 +1,10 @@
-// A real Chromium that a test drives: it opens what `$BROWSER` is handed, and does on the
-// provider's pages what the person of the test does.
+// A real Chromium that a test controls: it opens the URLs passed to `$BROWSER`, and acts on the
+// provider's pages as the test's person.
 //
 //   node chromium.mjs '{"folder": "/tmp/x"}'
 //
-// Its first line on stdout says where it takes its orders. It ends when its stdin does, and leaves
-// its profile (with the history) and its own log of the network in the folder.
+// Its first line on stdout contains the address at which it is controlled. It exits when its stdin
+// closes, and leaves its profile (with the history) and its network log in the folder.
 
 import { createServer } from 'node:http';
 import { chromium } from 'playwright-core';
@@ -32,7 +32,7 @@ const browser = await chromium.launchPersistentContext(`${folder}/profile`, {
 browser.setDefaultTimeout(SECONDS);
 
 let person = { do: 'sign-in', as: 'alice' };
-let tab; // the one that was opened last
+let tab; // the most recently opened one
 let ended = Promise.resolve();
 
 const orders = {
@@ -44,7 +44,7 @@ const orders = {
     const page = await browser.newPage();
     ended = visit(page, url);
     tab = page;
-    ended.catch(() => {}); // told to whoever asks how it ended
+    ended.catch(() => {}); // `ended` reports the error
   },
   async opened() {
     await tab?.waitForLoadState();
@@ -75,7 +75,7 @@ const orders = {
   },
 };
 
-/** Goes on from the URL until there is nothing left to fill in. */
+/** Opens the URL, and fills in forms until there are none left. */
 async function visit(page, url) {
   await go(page, () => page.goto(url));
   if (person.do === 'leave') return;
@@ -101,7 +101,7 @@ function follow(page, link) {
   return Promise.all([page.waitForNavigation({ waitUntil: 'load' }), link.click({ noWaitAfter: true })]);
 }
 
-/** A server that refuses the connection shows a page too: Chromium's own. */
+/** Ignores failed connections: Chromium then shows its own error page. */
 async function go(page, action) {
   try {
     await action();
@@ -115,7 +115,7 @@ async function shown(page) {
     try {
       return await read(page);
     } catch (error) {
-      // Chromium's own page for an error comes a moment after the error.
+      // Chromium's error page appears a moment after the error.
       if (tries > 20 || !/context was destroyed/.test(error.message)) throw error;
       await page.waitForLoadState();
     }

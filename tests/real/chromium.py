@@ -1,6 +1,6 @@
-"""A real Chromium for the sign-ins whose browser matters, and, started by itself, its `$BROWSER`.
+"""A real Chromium, for sign-ins in which the browser matters. Run as a script, it serves as `$BROWSER`.
 
-    chromium.py LOG CONTROL URL     opens URL in the Chromium that takes its orders at CONTROL
+    chromium.py LOG CONTROL URL     opens URL in the Chromium that is controlled at CONTROL
 """
 
 import contextlib
@@ -20,7 +20,7 @@ SECONDS_AN_ORDER = 40
 
 
 class Chromium:
-    """Running, with a profile of its own; `$BROWSER` of the sandbox opens tabs in it."""
+    """A running Chromium with its own profile. The sandbox's `$BROWSER` opens tabs in it."""
 
     def __init__(self, sandbox):
         from provider import node
@@ -33,7 +33,7 @@ class Chromium:
         self._process = subprocess.Popen(
             [node(), here.with_suffix(".mjs"), json.dumps({"folder": str(self.folder)})],
             env={**sandbox.env, "HOME": str(self.folder), "PATH": os.environ["PATH"]},
-            stdin=subprocess.PIPE,  # it ends when this is closed, however this run ends
+            stdin=subprocess.PIPE,  # it exits when this closes, so it can't outlive this run
             stdout=subprocess.PIPE,
             stderr=self._log,
             text=True,
@@ -50,7 +50,7 @@ class Chromium:
         sandbox.browser_is([sys.executable, here, sandbox.browser_log, self._control])
 
     def close(self):
-        """Ends it, so that its history and its log of the network are whole."""
+        """Quits Chromium, so that its history and its network log are complete."""
         from sandbox import end
 
         if self._process.stdin.closed:
@@ -64,27 +64,28 @@ class Chromium:
     def order(self, order, **more):
         return ordered(self._control, order, **more)
 
-    # --- the person in front of it ---
+    # --- the person using it ---
 
     def person(self, do="sign-in", user="alice"):
-        """What is done with the next tab: `sign-in`, `decline`, or `leave`: nothing is typed."""
+        """Sets what the person does in the next tab: `sign-in`, `decline`, or `leave` (nothing)."""
         self.order("become", who={"do": do, "as": user})
 
     def page(self):
-        """What the last tab shows when there is nothing left to fill in."""
+        """The last tab's final page, once there is nothing left to fill in."""
         return self.order("ended")
 
     def screenshots(self, name):
-        """The tab as it is, in both colour schemes, where somebody wants to look at it."""
+        """Saves screenshots of the tab in both colour schemes, if HALLPASS_SCREENSHOTS is set."""
         folder = os.environ.get("HALLPASS_SCREENSHOTS")
         for scheme in ("light", "dark") if folder else ():
             pathlib.Path(folder).mkdir(parents=True, exist_ok=True)
             self.order("screenshot", path=str(pathlib.Path(folder) / f"{name}-{scheme}.png"), scheme=scheme)
 
-    # --- what it kept and sent ---
+    # --- what it sent ---
 
     def sent(self, authority):
-        """Closes it. Every request head that went to this host and port, favicons and early ones too."""
+        """Quits Chromium, and returns every request head sent to this host and port, including those for icons
+        and prefetches."""
         self.close()
         heads = []
         log = json.loads((self.folder / "net.json").read_text(encoding="utf-8"))

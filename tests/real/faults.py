@@ -1,9 +1,9 @@
-"""One fault at one system call: `strace` makes it fail, or kills whoever makes it."""
+"""Injects a fault into one system call with `strace`: the call fails, or the process is killed."""
 
 import dataclasses
 import re
 
-# Whatever changes a folder or reads from it.
+# The calls that change a folder or read from it.
 CALLS = ("openat", "write", "fsync", "ftruncate", "renameat", "unlinkat", "mkdir", "mkdirat", "flock", "getdents64")
 KILL = "KILL"
 
@@ -15,7 +15,7 @@ _SLOT = re.compile(r"""(resolutions(?:/|>, "))[0-9a-f]{2}\b""")
 
 @dataclasses.dataclass(frozen=True)
 class Site:
-    """The `number`th time that `call` is made by a process: what it is done to, and for what."""
+    """The `number`th time that a process makes `call`, and the arguments of that call."""
 
     call: str
     number: int
@@ -34,13 +34,13 @@ class Site:
 
 
 def watching(trace):
-    """What starts a program whose calls are to be listed."""
+    """The prefix of a command that writes its system calls to `trace`."""
     return ("strace", "-qq", "-y", "-s", "8", "-o", str(trace), "-e", f"trace={','.join(CALLS)}")
 
 
 def sites(trace, folder):
-    """The calls of a run that touched the folder. The same call on the same thing in a row is one
-    site: its first time and its last."""
+    """The calls of a run that touched the folder. Of repeated calls with the same arguments, only the
+    first and the last are included."""
     counts, found = dict.fromkeys(CALLS, 0), []
     for line in trace.read_text(encoding="utf-8", errors="replace").splitlines():
         match = _LINE.match(line)
@@ -59,22 +59,22 @@ def sites(trace, folder):
 
 
 def named(rest, folder):
-    """A call's arguments without what differs from run to run, and without data."""
+    """A call's arguments, without data and without anything that varies from run to run."""
     rest = _RANDOM.sub(".tmp", _HASH.sub("H", rest.replace(str(folder), "")))
     rest = re.sub(r"\b\d+</?", "<", rest.split(") = ")[0].split(") (INJECTED)")[0])
     rest = _SLOT.sub(r"\1S", rest)
-    # What was written or listed, and how much of it.
+    # Data that was written or listed, and its size.
     return re.sub(r"""(>), (".*"\.*, \d+|0x.*)$""", r"\1", rest)
 
 
 def injecting(trace, site, fault):
-    """What starts a program that meets the fault at the site."""
+    """The prefix of a command that injects the fault at the site."""
     how = "signal=SIGKILL" if fault == KILL else f"error={fault}"
     return (*watching(trace), "-e", f"inject={site.call}:{how}:when={site.number}")
 
 
-def met(trace, site, folder, fault):
-    """Whether it did: nothing else may have been hit."""
+def was_injected(trace, site, folder, fault):
+    """Whether the fault was injected at the site, and not into another call."""
     lines = trace.read_text(encoding="utf-8", errors="replace").splitlines()
     if fault == KILL:
         calls = [line for line in lines if _LINE.match(line)]

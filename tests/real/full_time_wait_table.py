@@ -1,10 +1,10 @@
-"""A network of its own, where no closed connection leaves a trace, and a sign-in in it.
+"""Runs a sign-in in a network namespace where closed connections leave no trace in TIME_WAIT.
 
     unshare --net python3 full_time_wait_table.py CONNECTIONS HALLPASS [ARGUMENT…]
 
-Another user's callback comes while hallpass is stopped, and its connection is closed before hallpass looks. Prints what
-hallpass did with it; then hallpass's own user says that access was denied, and its output and exit code follow. With
-CONNECTIONS, that many are left in TIME_WAIT first.
+Another user sends a callback while hallpass is stopped, and closes the connection before hallpass can check who owns
+it. Then hallpass's own user sends an `access_denied` callback. Prints the response to that callback and hallpass's exit
+code. CONNECTIONS is the number of connections to leave in TIME_WAIT first.
 """
 
 import fcntl
@@ -29,7 +29,7 @@ def main(connections, command):
         fcntl.ioctl(any_socket, SIOCSIFFLAGS, struct.pack("16sh", b"lo", IFF_UP))
     table = pathlib.Path("/proc/sys/net/ipv4/tcp_max_tw_buckets")
     if connections:
-        leave(connections)
+        leave_in_time_wait(connections)
     else:
         table.write_text("0", encoding="ascii")
 
@@ -51,17 +51,17 @@ def main(connections, command):
         os.setgroups([])
         os.setresgid(ANOTHER_USER, ANOTHER_USER, ANOTHER_USER)
         os.setresuid(ANOTHER_USER, ANOTHER_USER, ANOTHER_USER)
-        # No name to look up: the other user may not read what that takes.
+        # An address, because the other user may not be allowed to read the files that name resolution needs.
         with socket.socket() as there:
             there.connect((redirect.hostname, redirect.port))
             there.sendall(request(redirect, f"code=anothers&state={state}"))
         os._exit(0)
-    assert os.waitpid(child, 0)[1] == 0, "the other user could not send his callback"
+    assert os.waitpid(child, 0)[1] == 0, "the other user could not send the callback"
     if not connections:
         wait_until_gone(redirect.port)
     os.kill(process.pid, signal.SIGCONT)
 
-    # Connections are answered in their order.
+    # Connections are handled in order.
     started = time.monotonic()
     with socket.create_connection((redirect.hostname, redirect.port), timeout=SECONDS) as there:
         there.sendall(request(redirect, f"error=access_denied&state={state}"))
@@ -71,11 +71,11 @@ def main(connections, command):
 
 
 def wait_until_gone(port):
-    """Until no socket is connected to this port: its end was acknowledged, and there was no room for a trace."""
+    """Waits until no socket is connected to this port: the close was acknowledged, and TIME_WAIT had no room."""
     started = time.monotonic()
     connected = f":{port:04X}"
     while any(line.split()[2].endswith(connected) for line in table_of_sockets()):
-        assert time.monotonic() < started + SECONDS, "the other user's connection stays"
+        assert time.monotonic() < started + SECONDS, "the other user's connection was not closed"
         time.sleep(0.02)
 
 
@@ -87,8 +87,8 @@ def request(redirect, query):
     return f"GET {redirect.path}?{query} HTTP/1.1\r\nHost: {redirect.netloc}\r\n\r\n".encode()
 
 
-def leave(connections):
-    """That many connections in TIME_WAIT."""
+def leave_in_time_wait(connections):
+    """Leaves this many connections in TIME_WAIT."""
     left = 0
     while left < connections:
         with socket.create_server(("127.0.0.1", 0), backlog=64) as server:

@@ -1,5 +1,5 @@
-"""A git server: `git http-backend` behind a port that wants a live token of a provider. It keeps
-large files as well, as git-lfs asks for them."""
+"""A git server: `git http-backend` behind an HTTP server that requires an active token of a provider.
+It also stores large files for git-lfs."""
 
 import base64
 import http.server
@@ -18,16 +18,16 @@ SECONDS_A_REQUEST = 60
 
 
 class GitServer(LoopbackServer):
-    """Serves the bare repositories below `root`; every request needs a token that introspects as live."""
+    """Serves the bare repositories in `root`. Every request needs a token that introspection reports as active."""
 
     def __init__(self, root, provider, git, schemes=("Basic",), user=None, tls=None, name="127.0.0.1"):
         self.root, self.provider, self.git, self.schemes, self.user = pathlib.Path(root), provider, git, schemes, user
         self.root.mkdir(exist_ok=True)
-        self.passwords = {}  # user -> password, for those who have no token
+        self.passwords = {}  # user -> password, for users without a token
         self.refuses_all = False
-        self.closed = set()  # repositories that nobody has a permission for: 401, as Apache answers
-        self.before = None  # called with (method, service, token) before it is looked at
-        # Seen of each request: method, service, scheme, who, status.
+        self.closed = set()  # repositories that no user can access: 401, like Apache
+        self.before = None  # called with (method, service, token) before the token is checked
+        # `seen` has (method, service, scheme, user, status) of each request.
         super().__init__(self._handler(), tls and (lambda socket: tls_socket(socket, tls)))
         self.url = f"{'https' if tls else 'http'}://{name}:{self.port}"
 
@@ -97,7 +97,7 @@ class GitServer(LoopbackServer):
         request.rfile.readline()
         return b"".join(parts)
 
-    # --- large files: git-lfs's batch API, and where its objects lie ---
+    # --- large files: git-lfs's batch API and its objects ---
 
     def _large_file(self, request, url, body):
         base, _, what = url.path.partition("/info/lfs/")
@@ -106,7 +106,7 @@ class GitServer(LoopbackServer):
             objects = [self._place(base, one, asked["operation"]) for one in asked["objects"]]
             return 200, [("Content-Type", LFS)], json.dumps({"transfer": "basic", "objects": objects}).encode()
         if not re.fullmatch(r"objects/[0-9a-f]{64}", what):
-            return 404, [("Content-Type", LFS)], b'{"message": "there is no such thing here"}'
+            return 404, [("Content-Type", LFS)], b'{"message": "not found"}'
         file = self.root / f"{base.strip('/')}.lfs" / what.removeprefix("objects/")
         if request.command == "PUT":
             file.parent.mkdir(exist_ok=True)
@@ -118,7 +118,7 @@ class GitServer(LoopbackServer):
         action = {"href": f"{self.url}{base}/info/lfs/objects/{one['oid']}"}
         return {"oid": one["oid"], "size": one["size"], "actions": {operation: action}}
 
-    # --- everything else is git's own ---
+    # --- everything else is up to git ---
 
     def _backend(self, request, url, body, who):
         env = {
@@ -149,7 +149,7 @@ LFS = "application/vnd.git-lfs+json"
 
 
 def tls_socket(plain, tls):
-    """The same socket behind TLS; each connection's own thread shakes hands."""
+    """Wraps a listening socket in TLS. Each connection's thread performs the handshake."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     with tempfile.NamedTemporaryFile("w", suffix=".pem") as pem:
         pem.write(tls["cert"] + tls["key"])

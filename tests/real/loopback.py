@@ -1,19 +1,19 @@
-"""What the HTTP servers of these tests share: a port on loopback, a thread a request, and an end."""
+"""The base of the tests' HTTP servers: a loopback port, a thread per request, and a way to stop."""
 
 import http.server
 import threading
 
 
 class LoopbackServer:
-    """Serves from its making until `close`. What it remembers of each request is in `seen`."""
+    """Serves from construction until `close`. Subclasses record each request in `seen`."""
 
     def __init__(self, handler, tls=None):
-        """`tls` makes a TLS socket of a listening one."""
+        """`tls` wraps the listening socket in TLS."""
         self.seen = []
         self._lock = threading.Lock()
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self._server.daemon_threads = True
-        self._server.handle_error = lambda *_: None  # a peer that goes away in the middle
+        self._server.handle_error = lambda *_: None  # a peer that disconnects mid-request
         if tls:
             self._server.socket = tls(self._server.socket)
         self.port = self._server.server_address[1]

@@ -1,5 +1,5 @@
-"""A gateway on loopback before the token endpoint of a real provider: it can hold a request, hang,
-answer by itself, lose responses, and repeat a response as providers do in their grace period."""
+"""A loopback gateway in front of a real provider's token endpoint. It can hold a request, hang, respond
+with an error, lose responses, and repeat a response as providers do in their grace period."""
 
 import http.client
 import http.server
@@ -15,13 +15,13 @@ class Lossy(LoopbackServer):
     def __init__(self, provider, replays=False):
         self.target = urllib.parse.urlsplit(provider.issuer)
         self.replays = replays
-        self.lose = 0  # so many responses are carried out at the provider, and cut off
-        self.status = None  # every request gets this status, and none reaches the provider
+        self.lose = 0  # the number of requests to forward without returning the response
+        self.status = None  # respond with this status without forwarding the request
         self.hangs = False
-        self.gate = threading.Event()  # requests wait for it
+        self.gate = threading.Event()  # requests wait until it is set
         self.gate.set()
         self.arrived = threading.Semaphore(0)
-        self._answers = {}  # the form -> what the provider answered to it
+        self._answers = {}  # form -> the provider's response
         super().__init__(self._handler())
         self.token_endpoint = f"http://127.0.0.1:{self.port}/token"
 

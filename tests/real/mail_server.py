@@ -1,5 +1,5 @@
-"""A mail server on loopback: SMTP with STARTTLS, and IMAP over TLS. A sender signs in with a token
-(XOAUTH2 or OAUTHBEARER, RFC 7628) that has to be a live one of a provider, and that user's."""
+"""A mail server on loopback: SMTP with STARTTLS, and IMAP over TLS. Users authenticate with an active
+token of a provider (XOAUTH2, or OAUTHBEARER from RFC 7628), which must be their own."""
 
 import base64
 import re
@@ -12,12 +12,12 @@ SECONDS_A_LINE = 20
 
 
 class MailServer:
-    """Serves from its making until `close`. `protocol` is "smtp" or "imaps"."""
+    """Serves from construction until `close`. `protocol` is "smtp" or "imaps"."""
 
     def __init__(self, provider, tls, protocol="smtp"):
         self.provider = provider
         self.mechanisms = ("XOAUTH2", "OAUTHBEARER")
-        # Of each sign-in: mechanism, whether it came over TLS, user, token, whether it was accepted.
+        # (mechanism, whether TLS was used, user, token, whether it was accepted) of each sign-in.
         self.signed_in = []
         self.messages = []
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -40,7 +40,7 @@ class MailServer:
             allow_reuse_address = True
 
             def handle_error(self, _request, _address):
-                pass  # a peer that goes away in the middle
+                pass  # a peer that disconnects mid-session
 
         self._server = Server(("127.0.0.1", 0), Connection)
         self.port = self._server.server_address[1]
@@ -64,7 +64,7 @@ class MailServer:
         return is_theirs
 
 
-# What a server says before it refuses a token; the client answers with an empty or a dummy line.
+# A server sends this before it rejects a token, and the client replies with an empty or dummy line.
 REFUSAL = base64.b64encode(b'{"status":"401","schemes":"bearer"}').decode()
 
 
@@ -92,7 +92,7 @@ class Smtp(Dialogue):
             verb, _, rest = line.partition(" ")
             match verb.upper():
                 case "EHLO" | "HELO":
-                    # It would take a token without TLS too: the client decides.
+                    # The server would accept a token without TLS too. It's up to the client to refuse.
                     more = [] if self.over_tls else ["250-STARTTLS"]
                     self.say("250-mail.corp.example", *more, f"250-AUTH {' '.join(self.server.mechanisms)}", "250 8BITMIME")
                 case "STARTTLS":

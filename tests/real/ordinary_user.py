@@ -1,4 +1,4 @@
-"""An ordinary user who is made for one case, with an `/etc` that only the case's programs see."""
+"""An unprivileged user created for one case, with an `/etc` that only the case's programs see."""
 
 import contextlib
 import os
@@ -13,7 +13,7 @@ from sandbox import Blocked, end, wait_for
 
 SECONDS_TO_START = 10
 
-# The login: a session keyring that is linked to the user's keyring, as pam_keyinit makes it.
+# A login session: a session keyring that is linked to the user keyring, as pam_keyinit sets it up.
 LOGIN = """#!/bin/sh
 keyctl link @u @s || exit 125
 exec "$@"
@@ -21,17 +21,17 @@ exec "$@"
 
 
 class OrdinaryUser:
-    """Makes a sandbox this user's. The real `/etc` stays as it is: a private mount namespace has a copy."""
+    """Gives a sandbox to a new user. The real `/etc` is unchanged: a private mount namespace has a copy."""
 
     def __init__(self, sandbox):
         if os.geteuid() != 0:
-            raise Blocked("only root can make a user")
+            raise Blocked("only root can create a user")
         self.sandbox = sandbox
         self._folder = pathlib.Path(tempfile.mkdtemp(prefix="hp-etc-"))
         self.etc = self._folder / "etc"
         shutil.copytree("/etc", self.etc, symlinks=True, ignore=shutil.ignore_patterns("hallpass"))
         self.uid = unused_uid()
-        self.named("hp-case", self.uid, sandbox.home)
+        self.add_account("hp-case", self.uid, sandbox.home)
         self._append("group", f"hp-case:x:{self.uid}:")
         for file in ("subuid", "subgid"):
             self._append(file, f"hp-case:{1 << 24}:65536")
@@ -52,16 +52,16 @@ class OrdinaryUser:
         become = ("setpriv", f"--reuid={self.uid}", f"--regid={self.uid}", "--clear-groups")
         sandbox.belongs_to(self.uid, (*enter, *become, "keyctl", "session", "-", str(login)))
 
-    def named(self, name, uid, home):
-        """An account with this name."""
+    def add_account(self, name, uid, home):
+        """Adds an account with this name."""
         self._append("passwd", f"{name}:x:{uid}:{uid}::{home}:/bin/sh")
 
     def _append(self, file, line):
         with open(self.etc / file, "a", encoding="utf-8") as text:
             text.write(f"{line}\n")
 
-    def writes_etc(self, name, text):
-        """A file of root's below `/etc`, which the case's programs see."""
+    def write_etc(self, name, text):
+        """Writes a file of root's to the `/etc` that the case's programs see."""
         path = self.etc / name
         path.parent.mkdir(exist_ok=True)
         path.write_text(text, encoding="utf-8")
@@ -80,19 +80,19 @@ class OrdinaryUser:
             raise Blocked(f"podman unshare: {tried.stderr.strip().splitlines()[-1]}")
 
     def close(self):
-        # podman leaves a process behind that holds its user namespace open.
+        # podman leaves a process running that keeps its user namespace open.
         with contextlib.suppress(OSError, ValueError):
             pause = self.sandbox.runtime / "libpod/tmp/pause.pid"
             pid = int(pause.read_text(encoding="ascii"))
             if pathlib.Path(f"/proc/{pid}").stat().st_uid == self.uid:
                 os.kill(pid, signal.SIGKILL)
-                wait_for(lambda: not pathlib.Path(f"/proc/{pid}").exists(), SECONDS_TO_START, "podman stays")
+                wait_for(lambda: not pathlib.Path(f"/proc/{pid}").exists(), SECONDS_TO_START, "podman's pause process did not exit")
         end(self._holder)
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
 def unused_uid():
-    """One that no account and no process has."""
+    """A uid that no account or process uses."""
     taken = {account.pw_uid for account in pwd.getpwall()}
     for process in pathlib.Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):

@@ -2,9 +2,9 @@
 //
 //   node provider.mjs '{"par": "required"}'
 //
-// Its first line on stdout says where it is. It ends when its stdin does, so it cannot outlive
-// the run that started it. What the tests may ask and set lives on a port of its own: the
-// provider's own port answers as a deployed one would.
+// Its first line on stdout contains its address. It exits when its stdin closes, so it can't outlive
+// the run that started it. Tests control it through a separate port, so that its main port behaves
+// like a deployed provider's.
 
 import { generateKeyPairSync } from 'node:crypto';
 import { createServer } from 'node:http';
@@ -17,15 +17,15 @@ const settings = {
   deviceCodeTtl: 600,
   par: 'off', // 'off' | 'offered' | 'required' (RFC 9126)
   revocation: true,
-  jwtAccessTokens: false, // for an API of its own, as RFC 8707 has it
-  tls: null, // { cert, key }: https, and another certificate from the next connection on
-  name: 'localhost', // what the issuer calls itself behind TLS
+  jwtAccessTokens: false, // for a protected resource (RFC 8707)
+  tls: null, // { cert, key }: use https; a change applies to new connections
+  name: 'localhost', // the issuer's host name when using https
   idTokenAlg: 'RS256',
-  down: false, // every connection is cut
-  token: 'answer', // 'refuse' | 'cut' | 'hang' | a number: answer that many milliseconds later
-  hold: false, // the last step back to the client is a link, and the redirect comes to nobody
-  exactUri: null, // a redirect URI that is compared with its port, for the client `exact`
-  cookies: 0, // bytes of cookies for this host that come with the sign-in, as from its other servers
+  down: false, // cut every connection
+  token: 'answer', // 'refuse' | 'cut' | 'hang' | a number: delay the response by this many milliseconds
+  hold: false, // show a page instead of redirecting to the client
+  exactUri: null, // the redirect URI of the client `exact`, which must match including its port
+  cookies: 0, // bytes of cookies to set for this host, as if its other servers had set them
   ...JSON.parse(process.argv[2] ?? '{}'),
 };
 
@@ -43,14 +43,13 @@ const native = (more) => ({
   ...more,
 });
 
-// Throw-away secrets of a server that lives for one test. They hold the characters that
-// RFC 6749 §2.3.1 wants form-urlencoded before Basic.
+// A throw-away secret with characters that RFC 6749 §2.3.1 requires to be form-urlencoded for Basic.
 const SECRET = 'a:b%2Bc+d&e=f';
 
 const clients = [
   native({ client_id: 'hallpass', token_endpoint_auth_method: 'none' }),
   native({ client_id: 'hallpass-basic', client_secret: SECRET, token_endpoint_auth_method: 'client_secret_basic' }),
-  // As one registers for kubelogin: no path behind the port.
+  // As registered for kubelogin: without a path after the port.
   native({
     client_id: 'kubelogin',
     client_secret: SECRET,
@@ -60,14 +59,14 @@ const clients = [
   native({ client_id: 'hallpass-post', client_secret: SECRET, token_endpoint_auth_method: 'client_secret_post' }),
   native({ client_id: 'pushing', token_endpoint_auth_method: 'none', require_pushed_authorization_requests: true }),
   native({ client_id: 'proving', token_endpoint_auth_method: 'none', dpop_bound_access_tokens: true }),
-  // RFC 8252 §7.3 is for native clients; to this provider a web client's URI is one string.
+  // RFC 8252 §7.3 applies to native clients. This provider compares a web client's URI exactly.
   ...(settings.exactUri ? [native({
     client_id: 'exact',
     application_type: 'web',
     token_endpoint_auth_method: 'none',
     redirect_uris: [settings.exactUri],
   })] : []),
-  // A resource server, which may ask about every token (RFC 7662).
+  // A resource server, which may introspect every token (RFC 7662).
   { client_id: 'resource-server', client_secret: SECRET, redirect_uris: [], response_types: [], grant_types: [] },
 ];
 
@@ -80,7 +79,7 @@ await listening(server);
 const { port } = server.address();
 const issuer = settings.tls ? `https://${settings.name}:${port}` : `http://127.0.0.1:${port}`;
 
-// One key for each algorithm that hallpass knows; a key is for the algorithm that it names.
+// One key for each algorithm that hallpass supports.
 const keys = [
   ['RS256', 'rsa', { modulusLength: 2048 }],
   ['RS384', 'rsa', { modulusLength: 2048 }],
@@ -123,7 +122,7 @@ const provider = new Provider(issuer, {
       requirePushedAuthorizationRequests: settings.par === 'required',
     },
   },
-  // Functions, because a test shortens and lengthens lives while the server runs.
+  // Functions, because tests change lifetimes while the server is running.
   ttl: {
     AccessToken: () => settings.accessTokenTtl,
     IdToken: () => settings.idTokenTtl,
@@ -163,7 +162,7 @@ provider.use(async (ctx, next) => {
 });
 
 for (const kind of ['access_token', 'refresh_token', 'authorization_code', 'device_code']) {
-  // Opaque tokens: the identifier under which it is kept is what the client is given.
+  // For opaque tokens, the identifier is the value that the client gets.
   provider.on(`${kind}.saved`, (token) => issued.push({ kind, value: token.jti, client: token.clientId }));
 }
 
@@ -186,7 +185,7 @@ server.on('request', (request, response) => {
 
 const control = createServer(async (request, response) => {
   if (request.method === 'PUT') {
-    // One access token dies, and its grant lives on: the revocation endpoint would end both.
+    // Invalidate access tokens without their grants. The revocation endpoint would revoke both.
     const { dead = [], ...changes } = JSON.parse(await text(request));
     for (const token of dead) await (await provider.AccessToken.find(token))?.destroy();
     Object.assign(settings, changes);
@@ -208,7 +207,7 @@ function manyCookies(bytes) {
   return cookies;
 }
 
-/** A page that makes the browser ask for another one, and its icon, before the person does. */
+/** A page that makes the browser load another page and its icon without any user action. */
 function pageAhead(url) {
   const rules = { prefetch: [{ urls: [url], eagerness: 'immediate' }] };
   const href = url.replaceAll('&', '&amp;');

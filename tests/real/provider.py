@@ -1,4 +1,4 @@
-"""The OpenID providers of the tests: started on a free port, asked what they saw, ended."""
+"""Starts the tests' OpenID providers on a free port, queries what they saw, and stops them."""
 
 import base64
 import http.client
@@ -25,7 +25,7 @@ class Provider:
         self._log = open(log, "a", encoding="utf-8")
         self._process = subprocess.Popen(
             [*self.runtime(), HERE / (script or self.SCRIPT), json.dumps(settings)],
-            stdin=subprocess.PIPE,  # it ends when this is closed, however this run ends
+            stdin=subprocess.PIPE,  # it exits when this closes, so it can't outlive this run
             stdout=subprocess.PIPE,
             stderr=self._log,
             text=True,
@@ -38,7 +38,7 @@ class Provider:
         self._seen = 0
 
     def runtime(self):
-        # Cookies of several servers come to one host: more than Node.js reads by itself.
+        # The cookies of several servers on one host exceed Node.js's default limit.
         return [node(), "--max-http-header-size=65536"]
 
     def _first_line(self):
@@ -68,25 +68,25 @@ class Provider:
         return self._state()["requests"]
 
     def new_requests(self):
-        """The requests since the last time that this was asked."""
+        """The requests since the last call."""
         requests = self.all_requests()
         new, self._seen = requests[self._seen :], len(requests)
         return new
 
     def new_grants(self):
-        """The token requests since the last time that requests were asked for, by grant type and status."""
+        """The grant type and status of each token request since the last call of this or `new_requests`."""
         return [(r["params"].get("grant_type"), r["status"]) for r in self.new_requests() if r["path"].endswith(self.TOKEN)]
 
     def secrets(self):
-        """Every token and code that it ever issued, and what clients proved themselves with, as (kind, value)."""
+        """Every token and code that it has issued, and the clients' secrets and code verifiers, as (kind, value)."""
         state = self._state()
         issued = [(one["kind"], one["value"]) for one in state["issued"]]
         verifiers = [r["params"]["code_verifier"] for r in state["requests"] if "code_verifier" in r.get("params", {})]
         return [*issued, *(("code_verifier", value) for value in verifiers), ("client secret", self.secret)]
 
     def held(self):
-        """Where the person was to be sent back to, where that is held (`hold=True`)."""
-        return wait_for(lambda: self._state()["held"], 20, "nobody was sent back")[-1]
+        """The redirect to the client that the provider is holding back (`hold=True`)."""
+        return wait_for(lambda: self._state()["held"], 20, "there was no redirect to the client")[-1]
 
     def issued(self, kind):
         return [value for issued_kind, value in self.secrets() if issued_kind == kind]
@@ -94,7 +94,7 @@ class Provider:
     # --- what it does from now on ---
 
     def pause(self):
-        """From now on every request of a client is cut off, as by a server that is down."""
+        """From now on, cuts off every request, like a server that is down."""
         self.set(down=True)
 
     def resume(self):
@@ -104,7 +104,7 @@ class Provider:
         request = urllib.request.Request(self._control, json.dumps(settings).encode(), method="PUT")
         fetch(request)
 
-    # --- what a resource server is told (RFC 7662) ---
+    # --- what a resource server learns (RFC 7662) ---
 
     def introspect(self, token):
         basic = base64.b64encode(f"resource-server:{urllib.parse.quote(self.secret, safe='')}".encode()).decode()
@@ -118,13 +118,13 @@ class Provider:
         return json.loads(body)
 
     def honours(self, token):
-        """Whether the token opens the user-info endpoint, which every OpenID provider has."""
+        """Whether the token is accepted by the user-info endpoint, which every OpenID provider has."""
         request = urllib.request.Request(self.issuer + self.USER_INFO, headers={"Authorization": f"Bearer {token}"})
         return fetch(request)[0] == 200
 
 
 class Toolkit(Provider):
-    """A running `toolkit_provider.py`: the second provider, of other makers."""
+    """A running `toolkit_provider.py`: a second, independent implementation."""
 
     SCRIPT = "toolkit_provider.py"
     TOKEN, INTROSPECTION, USER_INFO = "/o/token/", "/introspect/", "/userinfo/"
@@ -134,13 +134,13 @@ class Toolkit(Provider):
 
 
 def node():
-    """The Node.js of package-lock.json, which the provider supports, whatever the machine has."""
+    """The Node.js from package-lock.json, which the provider supports, not the one on this machine."""
     (binary,) = HERE.glob("node_modules/node-linux-*/bin/node")
     return binary
 
 
 class OnThisMachine(urllib.request.HTTPSHandler):
-    """Reaches a provider behind TLS whose name is known to a proxy alone, and whose authority to the case."""
+    """Connects to loopback, whatever the host name, and accepts any certificate."""
 
     def https_open(self, request):
         return self.do_open(self.connection, request)

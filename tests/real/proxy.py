@@ -1,5 +1,4 @@
-"""An HTTP proxy on loopback that tunnels (CONNECT), with a name server of its own: whatever host
-is asked for is on this machine."""
+"""An HTTP proxy on loopback for CONNECT tunnels, which resolves every host name to loopback."""
 
 import base64
 import socket
@@ -12,7 +11,7 @@ class Proxy:
         expected = None
         if user:
             expected = "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
-        self.asked = []  # "CONNECT host:port", and whether it was let through
+        self.asked = []  # ("CONNECT host:port", status) of each request
         asked = self.asked
 
         class Connection(socketserver.StreamRequestHandler):
@@ -47,7 +46,7 @@ class Proxy:
             allow_reuse_address = True
 
             def handle_error(self, _request, _address):
-                pass  # a peer that goes away in the middle
+                pass  # a peer that disconnects mid-request
 
         self._server = Server(("127.0.0.1", 0), Connection)
         self.port = self._server.server_address[1]

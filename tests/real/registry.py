@@ -1,7 +1,7 @@
-"""A registry: Debian's `docker-registry` with token authentication, and the token server that it sends clients to.
+"""A container registry (Debian's `docker-registry`) and its token server.
 
-The token server speaks distribution's token specification. Whoever asks it says who he is by Basic authentication;
-the password has to be a live token of a real OpenID provider, or that of somebody who has one.
+The token server implements the token authentication specification of the distribution project. Clients use Basic
+authentication. The password is an active token of a real OpenID provider, or a known user's password.
 """
 
 import base64
@@ -34,12 +34,12 @@ SECONDS_A_TOKEN_LIVES = 60
 
 
 class TokenServer(LoopbackServer):
-    """Hands out the registry's own tokens (https://distribution.github.io/distribution/spec/auth/token/)."""
+    """Issues the registry's own tokens (https://distribution.github.io/distribution/spec/auth/token/)."""
 
     def __init__(self, folder, provider, user=None):
         self.provider, self.user = provider, user
         self.folder = pathlib.Path(folder)
-        self.passwords = {}  # user -> password, for those who have no token
+        self.passwords = {}  # user -> password, for users without a token
         self.issues_identity_tokens = False
         self.identity_tokens = {}  # identity token -> user
         self.certificate, self._key = self.folder / "token.pem", self.folder / "token.key"
@@ -48,7 +48,7 @@ class TokenServer(LoopbackServer):
         der = self.folder / "token.der"
         openssl("x509", "-in", self.certificate, "-outform", "der", "-out", der)
         self._chain = [base64.b64encode(der.read_bytes()).decode()]
-        # Seen of each request: user, password, who.
+        # `seen` has (user, password, authenticated user) of each request.
         super().__init__(self._handler())
         self.url = f"http://127.0.0.1:{self.port}/token"
 
@@ -144,7 +144,7 @@ class TokenServer(LoopbackServer):
 
 
 class DockerDaemon:
-    """A running dockerd, for which a registry on loopback needs no TLS. It has a `/run` of its own."""
+    """A running dockerd that accepts registries on loopback without TLS. It has a private `/run`."""
 
     def __init__(self, folder):
         if os.geteuid() != 0:
@@ -188,7 +188,7 @@ class DockerDaemon:
 
 
 class Registry:
-    """A running docker-registry whose images lie below `folder`."""
+    """A running docker-registry that stores its images in `folder`."""
 
     def __init__(self, folder, provider, user=None):
         self.folder = pathlib.Path(folder)
@@ -196,7 +196,7 @@ class Registry:
         self.tokens = TokenServer(self.folder, provider, user)
         self.host = f"127.0.0.1:{free_port()}"
         config = self.folder / "config.json"
-        # JSON is YAML too.
+        # JSON is valid YAML.
         config.write_text(
             json.dumps(
                 {
@@ -238,7 +238,7 @@ class Registry:
 
 
 def image(root):
-    """A small image as an OCI layout in a new folder: one layer with one file in it."""
+    """Creates a small image with one layer as an OCI layout in a new folder."""
     root = pathlib.Path(root)
     blobs = root / "blobs/sha256"
     blobs.mkdir(parents=True)
@@ -287,7 +287,7 @@ def image(root):
 
 
 def body(request):
-    """The body of a request, which skopeo sends in chunks (RFC 9112, section 7.1)."""
+    """The body of a request. skopeo uses chunked encoding (RFC 9112, section 7.1)."""
     if request.headers.get("Transfer-Encoding", "").lower() != "chunked":
         return request.rfile.read(int(request.headers.get("Content-Length", 0)))
     whole = b""

@@ -1,4 +1,4 @@
-"""What a case is handed: a sandbox, and real parts that are started when it asks for them."""
+"""The `rig` passed to each case: a sandbox, and real parts that are started on demand."""
 
 import contextlib
 import ctypes
@@ -17,10 +17,10 @@ SECONDS_A_CASE = 150
 
 
 def case(function=None, *, limit=SECONDS_A_CASE, alone=False, full=False):
-    """Marks a function as a case. Its name is the sentence that it shows.
+    """Registers a function as a case. Its name is the sentence that is printed.
 
-    `alone`: no other case may run at the same time.
-    `full`: needs something that takes minutes to obtain, so it runs only with `--full`.
+    `alone`: runs while no other case is running.
+    `full`: runs only with `--full`, because preparing it takes minutes.
     """
 
     def mark(function):
@@ -47,13 +47,13 @@ class Rig:
         return part
 
     def close(self):
-        # The kernel's keyrings know no HOME: a key that a sandbox put there would outlive it.
+        # The kernel keyring isn't tied to HOME, so a key stored there would outlive the sandbox.
         with contextlib.suppress(Exception):
             self.sandbox.hallpass("lock", limit=5)
         self._ends.close()
 
     def with_part(self, part):
-        """A part that a case has made itself; it is closed with the others."""
+        """Closes a part that the case created at the end of the case."""
         return self._with(part)
 
     def another_sandbox(self):
@@ -68,7 +68,7 @@ class Rig:
         return provider
 
     def provider_beside(self, number, **settings):
-        """Another one, for what runs at the same time."""
+        """Another provider with its own log, to run beside the first."""
         provider = self._with(Provider(self.sandbox.root / f"provider-{number}.log", **settings))
         self._providers.append(provider)
         return provider
@@ -82,7 +82,7 @@ class Rig:
         return toolkit
 
     def chromium(self, **settings):
-        """A Chromium that is running, and is what `$BROWSER` opens tabs in."""
+        """Starts a Chromium in which `$BROWSER` opens tabs."""
         return self._with(Chromium(self.sandbox, **settings))
 
     def authority(self, name="authority"):
@@ -103,15 +103,15 @@ class Rig:
     def bus_without_a_keyring(self):
         return self._with(BareBus(self.sandbox))
 
-    # --- what every case has to leave behind ---
+    # --- a check after every case ---
 
     def check_that_nothing_leaked(self):
-        """No token or code was written in plain below HOME or said on stderr."""
+        """Checks that no token or code was written to a file under HOME or printed on stderr."""
         for provider in self._providers:
             secrets = provider.secrets()
             for sandbox in self._sandboxes:
-                sandbox.has_in_no_file(secrets)
-                sandbox.has_in_no_message(secrets)
+                sandbox.check_files_do_not_contain(secrets)
+                sandbox.check_stderr_does_not_contain(secrets)
 
     # --- for the report of a failed case ---
 
@@ -129,17 +129,17 @@ class Rig:
 
 
 def asks(provider, client="hallpass"):
-    """The flags that name a provider ad hoc, as the README shows them."""
+    """The options that select a provider without a configuration file, as in the README."""
     return ["--issuer-url", provider.issuer, "--client-id", client,
             "--scope", "openid", "--scope", "offline_access"]  # fmt: skip
 
 
 def kernel_keyring():
-    """Blocks the case where the kernel (or a container's seccomp filter) has no keyring for us."""
+    """Blocks the case if the kernel (or a container's seccomp filter) doesn't provide a keyring."""
     libc = ctypes.CDLL(None, use_errno=True)
     keyctl = {"x86_64": 250, "aarch64": 219}.get(platform.machine())
     if keyctl is None:
-        raise Blocked(f"the number of keyctl on {platform.machine()} is not known here")
-    # KEYCTL_GET_KEYRING_ID of the user keyring, made where it is missing: keyctl(2).
+        raise Blocked(f"the system call number of keyctl on {platform.machine()} is unknown")
+    # KEYCTL_GET_KEYRING_ID of the user keyring, which creates it if necessary: keyctl(2).
     if libc.syscall(keyctl, 0, -4, 1) < 0:
         raise Blocked(f"keyctl: {os.strerror(ctypes.get_errno())}")

@@ -1,6 +1,6 @@
-"""A person's machine for the length of one case: a HOME of its own, a browser, hallpass.
+"""A simulated user account for one case: a private HOME, a browser and hallpass.
 
-Nothing of the real environment comes in, and every wait has a limit.
+It inherits nothing from the real environment, and every wait has a time limit.
 """
 
 import contextlib
@@ -23,21 +23,21 @@ SECONDS_A_COMMAND = 30
 
 
 def moved_clock(offset):
-    """The environment of a program whose clock is `offset` ahead ("+2h") or behind ("-30d").
+    """Environment variables that move a program's clock by `offset`, such as "+2h" or "-30d".
 
-    The library alone, as the dynamic linker finds it: the `faketime` program creates a semaphore
-    named after its process ID, and fails if a killed run left one of that name behind.
+    This preloads the library directly, because the `faketime` program creates a semaphore named after
+    its process ID and fails if a killed run left one with that name.
     """
     return {"LD_PRELOAD": "/usr/$LIB/faketime/libfaketimeMT.so.1", "FAKETIME": offset}
 
 
 class Blocked(Exception):
-    """The kernel of this machine forbids what the case needs: said and counted, never skipped."""
+    """This machine's kernel forbids something that the case needs. Blocked cases are reported and counted."""
 
 
 @dataclasses.dataclass
 class Result:
-    """How one command ended."""
+    """The result of one command."""
 
     args: list
     code: int
@@ -47,7 +47,7 @@ class Result:
 
     @property
     def token(self):
-        """The reply of the raw format: the token and a newline, and nothing else."""
+        """The token on stdout, after checking that hallpass succeeded and printed nothing else."""
         assert self.code == 0, f"{self.line} exited with {self.code}\n{self.stderr}"
         assert self.stdout.endswith("\n"), f"the reply has no newline: {self.stdout!r}"
         token = self.stdout[:-1]
@@ -64,31 +64,31 @@ class Result:
 
     def said(self, *words):
         for word in words:
-            assert word in self.stderr, f"{word!r} is not in what {self.line} said:\n{self.stderr}"
+            assert word in self.stderr, f"{word!r} is not in the output of {self.line}:\n{self.stderr}"
         return self
 
 
 class Sandbox:
-    """One HOME. A second one (`Sandbox(...)` again) is another person."""
+    """One person with one HOME. A second sandbox is another person."""
 
     def __init__(self, program):
         self.program = program
-        # Short, for the socket of a message bus has to fit into 108 bytes.
+        # Short, because a message bus's socket path is limited to 108 bytes.
         self.root = pathlib.Path(tempfile.mkdtemp(prefix="hp-"))
         self.home = self._folder("home")
         self.runtime = self._folder("run")
         self.tools = self._folder("bin")
         self.browser_log = self.root / "browser.log"
         self._running = []
-        self.commands = []  # every Result, for the report of a failed case
-        self.become = ()  # what starts every program of this person
+        self.commands = []  # every Result, for the transcript of a failed case
+        self.become = ()  # a prefix for every command of this person
         self.env = {
             "HOME": str(self.home),
             "XDG_RUNTIME_DIR": str(self.runtime),
             "PATH": os.environ.get("PATH", "/usr/bin:/bin"),
             "LANG": "C.UTF-8",
             "HALLPASS_STORE": "file",
-            # The machine's own git configuration stays out.
+            # Ignore the machine's git configuration.
             "GIT_CONFIG_NOSYSTEM": "1",
         }
 
@@ -97,16 +97,16 @@ class Sandbox:
         path.mkdir(mode=0o700)
         return path
 
-    def belongs_to_nobody(self):
-        """From now on the person is `nobody`, to whom quotas apply, where it would be root."""
+    def become_nobody(self):
+        """Runs programs as `nobody` instead of root, because quotas don't apply to root."""
         if os.geteuid() != 0:
             return
         nobody = 65534
         self.belongs_to(nobody, ("setpriv", f"--reuid={nobody}", f"--regid={nobody}", "--clear-groups"))
 
     def belongs_to(self, uid, become):
-        """From now on the person is the user with this uid, as whom `become` starts programs."""
-        # Copies, for the tests themselves may lie where nobody else can look.
+        """Gives the sandbox to the user with this uid. The prefix `become` runs programs as that user."""
+        # Copies, because that user may not be able to read the originals.
         for program in (self.program, HERE / "browser.py"):
             shutil.copy(program, self.tools / program.name)
         self.program = self.tools / self.program.name
@@ -126,14 +126,14 @@ class Sandbox:
     # --- the browser ---
 
     def browser(self, do="sign-in", user="alice", ca=None, proxy=None):
-        """From now on `$BROWSER` does this with what it is handed."""
+        """Sets what the person does in the tabs that `$BROWSER` opens from now on."""
         command = [sys.executable, HERE / "browser.py", "--log", self.browser_log, "--do", do, "--as", user]
         command += ["--ca", ca] if ca else []
         command += ["--proxy", proxy] if proxy else []
         self.browser_is(command)
 
     def browser_is(self, command):
-        """From now on `$BROWSER` starts this, with the URL as its last argument."""
+        """Makes `$BROWSER` run this command, with the URL as its last argument."""
         script = self.tools / "browser"
         script.write_text(f'#!/bin/sh\nexec {shlex.join(map(str, command))} "$@"\n', encoding="utf-8")
         script.chmod(0o700)
@@ -148,30 +148,30 @@ class Sandbox:
         return [json.loads(line) for line in self.browser_log.read_text(encoding="utf-8").splitlines()]
 
     def tabs(self):
-        """The URLs that were opened, one for each start of the browser."""
+        """The URLs of all tabs that were opened, in order."""
         return [record["opened"] for record in self.browser_records() if "ended" not in record]
 
     def page(self, limit=10):
-        """What the last tab showed in the end. It may still be loading when hallpass has answered."""
+        """The last tab's final page, which may still be loading when hallpass exits."""
         return wait_for(
             lambda: next((r for r in reversed(self.browser_records()) if "ended" in r), None),
             limit,
-            "no tab came to its last page",
+            "no tab reached its final page",
         )
 
     # --- hallpass ---
 
     def hallpass(self, *args, limit=SECONDS_A_COMMAND, before=(), **env):
-        """Runs hallpass to its end. `before` is a command that starts it, such as strace."""
+        """Runs hallpass until it exits. `before` is a command prefix, such as strace."""
         return self.hallpass_all(1, *args, limit=limit, before=before, **env)[0]
 
     def hallpass_all(self, count, *args, limit=SECONDS_A_COMMAND, before=(), **env):
-        """Starts hallpass `count` times at once and waits for all."""
+        """Runs hallpass `count` times concurrently, and waits for all of them."""
         args = [str(arg) for arg in args]
         started = time.monotonic()
         processes = []
         for _ in range(count):
-            # Files and not pipes: nobody has to read them for a process to end.
+            # Files instead of pipes, so that a process can exit before its output is read.
             out, err = (tempfile.TemporaryFile(mode="w+", dir=self.root) for _ in range(2))
             process = subprocess.Popen(
                 [*self.become, *before, self.program, *args],
@@ -201,33 +201,33 @@ class Sandbox:
         return results
 
     def at_a_terminal(self, *args, **env):
-        """Starts hallpass with a terminal, as a person does; returns a `Terminal`."""
+        """Starts hallpass at a terminal, and returns the `Terminal`."""
         terminal = Terminal(self, [str(arg) for arg in args], {**self.env, **env})
         self._running.append(terminal.process)
         return terminal
 
-    # --- what is left behind ---
+    # --- files and output ---
 
     def files(self):
         return [path for path in self.home.rglob("*") if path.is_file()]
 
-    def has_in_no_file(self, values):
-        """No file under HOME holds one of these byte strings."""
+    def check_files_do_not_contain(self, values):
+        """Checks that no file under HOME contains one of these (kind, value) pairs."""
         for path in self.files():
             content = path.read_bytes()
             for kind, value in values:
-                assert value.encode() not in content, f"{path.relative_to(self.home)} holds a {kind} in plain"
+                assert value.encode() not in content, f"{path.relative_to(self.home)} contains an unencrypted {kind}"
 
-    def has_in_no_message(self, values):
-        """Nothing that was said on stderr holds one of these."""
+    def check_stderr_does_not_contain(self, values):
+        """Checks that no command printed one of these (kind, value) pairs on stderr."""
         for command in self.commands:
             for kind, value in values:
-                assert value not in command.stderr, f"{command.line} said a {kind} on stderr"
+                assert value not in command.stderr, f"{command.line} printed a {kind} on stderr"
 
 
 class Terminal:
-    """hallpass on a pseudo-terminal: stdin, stderr and /dev/tty are it, stdout is the tool's pipe.
-    With `program=None` the arguments are a whole command."""
+    """Runs hallpass on a pseudo-terminal: stdin, stderr and /dev/tty are the terminal, stdout is a pipe.
+    With `program=None`, the arguments are the whole command."""
 
     def __init__(self, sandbox, args, env, program=True):
         self.sandbox, self.args = sandbox, args
@@ -235,7 +235,7 @@ class Terminal:
         self.shown = ""
         self.stdout = ""
         master, slave = pty.openpty()
-        # The wrapper makes the terminal the controlling one, which only a session's leader can.
+        # The wrapper sets the controlling terminal, which only a session leader can do.
         become = "import fcntl,os,sys,termios; fcntl.ioctl(0,termios.TIOCSCTTY,0); os.execv(sys.argv[1],sys.argv[1:])"
         self.process = subprocess.Popen(
             [sys.executable, "-c", become, *([str(sandbox.program)] if program else []), *map(str, args)],
@@ -255,7 +255,7 @@ class Terminal:
             reader.start()
 
     def _read_screen(self):
-        with contextlib.suppress(OSError):  # EIO: the other side is gone
+        with contextlib.suppress(OSError):  # EIO: the other side is closed
             while chunk := os.read(self.keys, 4096):
                 self.shown += chunk.decode("utf-8", "replace").replace("\r\n", "\n")
 
@@ -263,7 +263,7 @@ class Terminal:
         self.stdout = self.process.stdout.read()
 
     def wait_for(self, pattern, limit=SECONDS_A_COMMAND):
-        """Waits until a regular expression matches what is on the screen."""
+        """Waits until a regular expression matches the terminal's output."""
         return wait_for(
             lambda: pattern.search(self.shown), limit, lambda: f"{pattern.pattern!r} was not shown:\n{self.shown}"
         )
@@ -286,7 +286,7 @@ class Terminal:
 
 
 def end(process):
-    """Ends a process that was started here, and its group, by id."""
+    """Stops a process that the tests started, and its process group."""
     if process.poll() is not None:
         return
     with contextlib.suppress(ProcessLookupError):
@@ -300,7 +300,7 @@ def end(process):
 
 
 def wait_for(condition, limit, otherwise):
-    """Polls until `condition()` is true and returns what it gave."""
+    """Polls `condition()` until it returns a true value, and returns that value."""
     deadline = time.monotonic() + limit
     while True:
         if found := condition():

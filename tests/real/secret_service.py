@@ -1,4 +1,4 @@
-"""Real Secret Services, each on a message bus of its own: gnome-keyring, and KeePassXC."""
+"""Real Secret Services, each on its own message bus: gnome-keyring and KeePassXC."""
 
 import base64
 import contextlib
@@ -23,7 +23,7 @@ DEFAULT = f"{PATH}/aliases/default"
 COLLECTION = "org.freedesktop.Secret.Collection"
 ITEM = "org.freedesktop.Secret.Item"
 
-# A bus on which nobody is the Secret Service and nobody can be started as one.
+# A bus without a Secret Service, on which none can be started.
 BARE_BUS = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
  "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
 <busconfig><type>session</type><listen>unix:tmpdir={runtime}</listen><auth>EXTERNAL</auth>
@@ -33,10 +33,10 @@ BARE_BUS = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configur
 
 
 class Bus:
-    """A message bus for every program of the sandbox, and what is started on it."""
+    """A message bus for the sandbox's programs, and the services on it."""
 
-    # The shell stays the bus's child and waits for its stdin to close; dbus-run-session then ends
-    # the bus, and the keyring with it.
+    # The shell runs as the bus's child until its stdin closes. Then dbus-run-session stops the bus and
+    # with it the keyring.
     inside = 'echo "$DBUS_SESSION_BUS_ADDRESS"; cat >/dev/null'
 
     def __init__(self, sandbox, *options, **env):
@@ -70,7 +70,7 @@ class Bus:
             self._process.wait(3)
         except subprocess.TimeoutExpired:
             end(self._process)
-        # Whoever is left of its session: a program with a window does not end with its bus.
+        # Stop the rest of the session: a program with a window doesn't exit with its bus.
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._log.close()
@@ -88,7 +88,7 @@ class Bus:
 
 
 def bare(sandbox):
-    """The option that makes a bus a bare one."""
+    """The option for a bus without services."""
     config = sandbox.root / "bare-bus.conf"
     config.write_text(BARE_BUS.format(runtime=sandbox.runtime), encoding="utf-8")
     return f"--config-file={config}"
@@ -102,7 +102,7 @@ class BareBus(Bus):
 
 
 class SecretService(Bus):
-    """gnome-keyring with an unlocked login collection. It gets its pass phrase by stdin, as from PAM."""
+    """gnome-keyring with an unlocked login collection. It reads its passphrase from stdin, as with PAM."""
 
     inside = f"""
 printf %s "$PASS_PHRASE" | gnome-keyring-daemon --unlock --components=secrets >&2 || exit 1
@@ -115,27 +115,27 @@ printf %s "$PASS_PHRASE" | gnome-keyring-daemon --unlock --components=secrets >&
         self.wait_until_open()
 
     def close(self):
-        # A stopped process would not hear that its bus is gone.
+        # A stopped process would not notice that its bus is gone.
         for pid in self._stopped:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGCONT)
         super().close()
 
-    # --- what is in it ---
+    # --- contents ---
 
     def items(self):
-        """The object paths of what is kept in the default collection."""
+        """The object paths of the items in the default collection."""
         reply = self._property(DEFAULT, COLLECTION, "Items")
         return [line.split('"')[1] for line in reply.splitlines() if "object path" in line]
 
     def attributes(self, item):
-        """What an item is found by."""
+        """The attributes of an item."""
         reply = self._property(item, ITEM, "Attributes")
         texts = re.findall(r'string "(.*)"', reply)
         return dict(zip(texts[::2], texts[1::2]))
 
     def delete(self, item):
-        """As a person does it in the keyring's own window."""
+        """Deletes an item, as a user would in the keyring's window."""
         pairs = [word for pair in self.attributes(item).items() for word in pair]
         subprocess.run(
             [*self._sandbox.become, "secret-tool", "clear", *pairs],
@@ -144,7 +144,7 @@ printf %s "$PASS_PHRASE" | gnome-keyring-daemon --unlock --components=secrets >&
         wait_for(lambda: item not in self.items(), 5, "the item was not deleted")
 
     def overwrite(self, item, secret):
-        """Gives an item another secret."""
+        """Replaces the secret of an item."""
         pairs = [word for pair in self.attributes(item).items() for word in pair]
         stored = subprocess.run(
             [*self._sandbox.become, "secret-tool", "store", "--label=hallpass", *pairs],
@@ -162,9 +162,9 @@ printf %s "$PASS_PHRASE" | gnome-keyring-daemon --unlock --components=secrets >&
         wait_for(self.is_open, SECONDS_TO_START, "the keyring has no unlocked collection")
 
     def wait_until_on_disk(self):
-        """Until what is in it would be there after a kill. gnome-keyring answers no sooner."""
+        """Waits until the contents would survive a kill. gnome-keyring only responds once they do."""
 
-    # --- what happens to it ---
+    # --- state changes ---
 
     def lock(self):
         alias = self._call(PATH, "org.freedesktop.Secret.Service.ReadAlias", "string:default")
@@ -173,9 +173,9 @@ printf %s "$PASS_PHRASE" | gnome-keyring-daemon --unlock --components=secrets >&
         wait_for(self.is_locked, 5, "the keyring did not lock")
 
     def unlock(self):
-        """As PAM does it when somebody signs in (gnome-keyring's control socket)."""
-        answered = self._is_somebody()  # starts one where it was killed
-        assert answered, "nobody is the Secret Service, and nobody could be started"
+        """Unlocks the keyring through gnome-keyring's control socket, as PAM does at login."""
+        answered = self._is_running()  # starts the service if it was killed
+        assert answered, "there is no Secret Service, and none could be started"
         pass_phrase = PASS_PHRASE.encode()
         body = struct.pack(">II", 1, len(pass_phrase)) + pass_phrase
         with socket.socket(socket.AF_UNIX) as control:
@@ -185,11 +185,11 @@ printf %s "$PASS_PHRASE" | gnome-keyring-daemon --unlock --components=secrets >&
             control.recv(8)
         self.wait_until_open()
 
-    def _is_somebody(self):
+    def _is_running(self):
         return self._property(PATH, "org.freedesktop.Secret.Service", "Collections")
 
     def pid(self):
-        """The process that is the Secret Service now."""
+        """The ID of the process that currently provides the Secret Service."""
         reply = self._call(
             "/org/freedesktop/DBus",
             "org.freedesktop.DBus.GetConnectionUnixProcessID",
@@ -200,7 +200,7 @@ printf %s "$PASS_PHRASE" | gnome-keyring-daemon --unlock --components=secrets >&
         return int(found[1]) if found else None
 
     def stop(self):
-        """It is there and says nothing more, until `go_on`."""
+        """Makes the service unresponsive until `go_on`."""
         self._stopped.append(self.pid())
         os.kill(self._stopped[-1], signal.SIGSTOP)
 
@@ -221,7 +221,7 @@ printf %s "$PASS_PHRASE" | gnome-keyring-daemon --unlock --components=secrets >&
 
 
 class KeePassXC(SecretService):
-    """KeePassXC as the Secret Service, with a database open that exposes its root group."""
+    """KeePassXC as the Secret Service, with an open database that exposes its root group."""
 
     inside = f"""
 printf '%s\\n%s\\n' "$PASS_PHRASE" "$PASS_PHRASE" | keepassxc-cli import -q -p "$DATABASE.xml" "$DATABASE" >&2 || exit 1
@@ -262,7 +262,8 @@ LockDatabaseIdle=false
         self._beside("xml").write_text(xml, encoding="utf-8")
         self._beside("ini").write_text(self._INI, encoding="utf-8")
         self._beside("wanted").touch()
-        # On a bare bus, or whoever asks first starts gnome-keyring. Its lock is in TMPDIR.
+        # On a bare bus, because the first request would otherwise start gnome-keyring. KeePassXC's lock file
+        # is in TMPDIR.
         super().__init__(
             sandbox, bare(sandbox), DATABASE=str(self._database), TMPDIR=str(sandbox.runtime), QT_QPA_PLATFORM="offscreen"
         )
@@ -279,7 +280,7 @@ LockDatabaseIdle=false
         )
 
     def wait_until_on_disk(self):
-        """KeePassXC answers first and saves later."""
+        """KeePassXC responds before it saves."""
         wait_for(self._saved, SECONDS_TO_START, "KeePassXC did not save")
 
     def _saved(self):
@@ -296,7 +297,7 @@ LockDatabaseIdle=false
         wait_for(self.is_locked, 5, "KeePassXC did not lock")
 
     def unlock(self):
-        if self.pid() is None:  # a person starts it anew
+        if self.pid() is None:  # as if the user started it again
             self._beside("wanted").touch()
         else:
             self._window("openDatabase", f"string:{self._database}", f"string:{PASS_PHRASE}")

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Runs a command where the only name server takes every question and answers none.
+"""Runs a command with a name server that accepts every query but never responds.
 
     unshare -r -n -m silent_name_server.py COMMAND…
 
-The name server is on loopback in a network namespace of its own, and in a mount namespace of its
-own /etc/resolv.conf names it: nothing outside notices.
+The name server listens on loopback in a private network namespace, and /etc/resolv.conf in a private
+mount namespace points to it, so the rest of the machine is unaffected.
 """
 
 import fcntl

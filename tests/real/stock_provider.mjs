@@ -1,6 +1,6 @@
-// The same provider as its makers ship it: one registered client, nothing else configured.
+// The same provider with its default settings and one registered client.
 //
-// What it supports, how long its tokens live and what its pages look like are its defaults.
+// Its features, token lifetimes and pages are all defaults.
 
 import { createServer } from 'node:http';
 import { Provider } from 'oidc-provider';

@@ -1,10 +1,10 @@
-"""A second, different provider: Django OAuth Toolkit as it is shipped, in memory, on a free port.
+"""A second, independent provider: Django OAuth Toolkit with its defaults, on a free port.
 
     venv/bin/python toolkit_provider.py '{"accessTokenTtl": 60}'
 
-Its issuer has a path, it sends no `iss` along, its endpoints end in a slash, and where to revoke
-stands in RFC 8414's document alone; the device endpoint stands in none. Its first line on stdout
-says where it is; it ends when its stdin does. What tests may ask and set lives on a port of its own.
+Its issuer has a path, it sends no `iss` in callbacks, its endpoints end in a slash, only its RFC 8414
+metadata names the revocation endpoint, and no metadata names the device endpoint. Its first line on
+stdout contains its address. It exits when its stdin closes. Tests control it through a separate port.
 """
 
 import json
@@ -26,10 +26,10 @@ from django.urls import include, path
 settings = {"accessTokenTtl": 3600, **json.loads(sys.argv[1] if len(sys.argv) > 1 else "{}")}
 requests, issued = [], []
 
-# Throw-away, and with the characters that RFC 6749 §2.3.1 wants form-urlencoded before Basic.
+# A throw-away secret with characters that RFC 6749 §2.3.1 requires to be form-urlencoded for Basic.
 SECRET = "a:b%2Bc+d&e=f"
 PEOPLE = ("alice", "mallory")
-# The grant types, as the toolkit calls them.
+# The toolkit's names for the grant types.
 CODE = "authorization-code"
 DEVICE = "urn:ietf:params:oauth:grant-type:device_code"
 
@@ -41,10 +41,10 @@ class Quiet(wsgiref.simple_server.WSGIRequestHandler):
 
 class Server(socketserver.ThreadingMixIn, wsgiref.simple_server.WSGIServer):
     daemon_threads = True
-    request_queue_size = 64  # the default of 5 would turn away some of twenty at once
+    request_queue_size = 64  # the default of 5 would reject some of twenty concurrent callers
 
     def server_bind(self):
-        socketserver.TCPServer.server_bind(self)  # without the reverse look-up of a name
+        socketserver.TCPServer.server_bind(self)  # without the reverse DNS lookup
         self.server_name, self.server_port = self.server_address
         self.setup_environ()
 
@@ -86,7 +86,7 @@ def configure(folder, origin):
         INSTALLED_APPS=["django.contrib.auth", "django.contrib.contenttypes", "django.contrib.sessions",
                         "oauth2_provider"],
         LOGGING_CONFIG=None,
-        # The tables as they are now, without the way there.
+        # Create the current tables directly, without running migrations.
         MIGRATION_MODULES={"auth": None, "contenttypes": None, "sessions": None, "oauth2_provider": None},
         MIDDLEWARE=["__main__.seen", "django.contrib.sessions.middleware.SessionMiddleware",
                     "django.middleware.csrf.CsrfViewMiddleware",
@@ -96,10 +96,10 @@ def configure(folder, origin):
             "OIDC_RSA_PRIVATE_KEY": signing_key(),
             "SCOPES": {"openid": "Who you are", "read": "Reading", "introspection": "Asking about tokens"},
             "DEFAULT_SCOPES": ["openid", "read"],
-            "ALWAYS_RELOAD_OAUTHLIB_CORE": True,  # else the first life of a token is the one of all
+            "ALWAYS_RELOAD_OAUTHLIB_CORE": True,  # otherwise changes to the token lifetime have no effect
             "OAUTH_DEVICE_VERIFICATION_URI": f"{origin}/o/device/",
         },
-        # Fast, for there is nothing to guess here.
+        # A fast hash, because security doesn't matter here.
         PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"],
         ROOT_URLCONF="urls_of_the_tests",
         SECRET_KEY=secrets.token_urlsafe(),
@@ -116,7 +116,7 @@ def publish():
     urls.urlpatterns = [
         path("o/", include("oauth2_provider.urls", namespace="oauth2_provider")),
         path("accounts/", include("django.contrib.auth.urls")),
-        # At the root too, as the toolkit's documentation wants it where the issuer has a path.
+        # At the root too, as the toolkit's documentation recommends for an issuer with a path.
         *metadata_urlpatterns,
     ]
 
@@ -128,7 +128,7 @@ def signing_key():
 
 
 def fill():
-    """Makes the tables, the people, and the registered clients; listens for what is handed out."""
+    """Creates the tables, users and registered clients, and records every token and code issued."""
     from django.contrib.auth.models import User
     from django.core.management import call_command
     from django.db.models.signals import post_save
@@ -139,7 +139,7 @@ def fill():
         User.objects.create_user(person, f"{person}@people.example", "anything")
     for client, kind, grant in (
         ("hallpass", "public", CODE),
-        # The toolkit's clients have one grant each.
+        # A client of the toolkit has a single grant type.
         ("hallpass-device", "public", DEVICE),
         ("resource-server", "confidential", "client-credentials"),
     ):
@@ -167,7 +167,7 @@ def fill():
 
 
 def seen(get_response):
-    """Notes each request and how it was answered."""
+    """Records each request and its response."""
     from oauth2_provider.settings import oauth2_settings
 
     def middleware(request):

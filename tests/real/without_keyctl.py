@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Starts a program under a seccomp filter that refuses the kernel keyring, as containers do.
+"""Runs a program under a seccomp filter that blocks the kernel keyring, as containers do.
 
     without_keyctl.py EPERM|ENOSYS PROGRAM [ARGUMENT…]
 """

@@ -207,7 +207,7 @@ def quota_used_up(rig):
 
 @case(alone=True)
 def hallpass_works_when_the_key_quota_is_used_up(rig):
-    rig.sandbox.belongs_to_nobody()
+    rig.sandbox.become_nobody()
     provider = rig.provider()
     in_keyring(rig)
     with quota_used_up(rig):

@@ -159,7 +159,7 @@ def run_cell(worker, cell):
         before = worker.records()
         worker.provider.new_requests()
         met = operation.run(worker, *operation.args, before=faults.injecting(worker.trace, aim, fault))
-        if faults.met(worker.trace, site, worker.data, fault):
+        if faults.was_injected(worker.trace, site, worker.data, fault):
             break
     else:
         raise AssertionError("the fault was injected into another call")

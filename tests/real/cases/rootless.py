@@ -39,7 +39,7 @@ class Person:
         if config == "home":
             self.write(".config/hallpass/config.toml", text)
         else:
-            self.user.writes_etc("hallpass/config.toml", text)
+            self.user.write_etc("hallpass/config.toml", text)
         self.write(".docker/config.json", json.dumps({"credHelpers": {self.registry.host: "hallpass"}}))
         self.write(".config/containers/policy.json", '{"default": [{"type": "insecureAcceptAnything"}]}')
         self.write(".config/containers/storage.conf", '[storage]\ndriver = "vfs"\n')
@@ -163,7 +163,7 @@ def a_user_namespace_accepts_links_to_roots_files_but_rejects_other_users_files(
         return rig.sandbox.hallpass("get-token", "corp", *NEVER, before=before, **env)
 
     # A directory of root's, as in a Nix store. It is below /etc because this case can write there.
-    person.user.writes_etc("store/config.toml", text)
+    person.user.write_etc("store/config.toml", text)
     config.unlink()
     config.symlink_to("/etc/store/config.toml")
     person.user.owns(config)
@@ -180,7 +180,7 @@ def a_user_namespace_accepts_links_to_roots_files_but_rejects_other_users_files(
     (third / "config.toml").write_text(text, encoding="utf-8")
     for path in (third, third / "config.toml"):
         os.chown(path, person.user.uid + 1, person.user.uid + 1)
-    person.user.named("third", person.user.uid + 1, "/etc/third")
+    person.user.add_account("third", person.user.uid + 1, "/etc/third")
     named = {"HALLPASS_CONFIG": "/etc/third/config.toml"}
     asked((), **named).ended(2).said(f"another user (uid {person.user.uid + 1})", "hint:")
     asked(**named).ended(2).said("outside this user namespace", "hint:")
