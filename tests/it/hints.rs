@@ -250,13 +250,16 @@ const STATES: &[(&str, &str, &[Row])] = &[
             ),
             (
                 "OtherPlace",
-                Real("key_recovery", "a_setting_that_changed_points_to_the_move"),
+                Real(
+                    "key_recovery",
+                    "changing_the_store_setting_suggests_moving_the_key",
+                ),
             ),
             (
                 "OnlyPlace",
                 Real(
                     "kernel_keyring",
-                    "as_the_only_place_it_serves_every_session_of_the_user",
+                    "as_the_only_store_it_works_in_every_session_of_the_user",
                 ),
             ),
             ("NoRandomness", Hint::None),
@@ -266,7 +269,10 @@ const STATES: &[(&str, &str, &[Row])] = &[
             ),
             (
                 "Kernel",
-                Real("kernel_keyring", "forbidden_with_eperm_it_is_done_without"),
+                Real(
+                    "kernel_keyring",
+                    "hallpass_works_where_the_kernel_keyring_fails_with_eperm",
+                ),
             ),
             (
                 "LockTimedOut",
