@@ -1,7 +1,7 @@
 //! `hallpass setup git`, with the installed git: what it writes, and that it takes it back.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::sandbox::{Outcome, Sandbox, files_below};
@@ -659,13 +659,13 @@ fn a_renamed_program_recognizes_its_own_setup() {
 
 /// A git of another version: it says so, and is the installed one otherwise.
 #[cfg(unix)]
-fn git_of_version(desk: &mut Desk, version: &str) {
+fn git_of_version(sandbox: &mut Sandbox, version: &str) {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let real = std::env::split_paths(&path)
         .map(|folder| folder.join("git"))
         .find(|git| git.is_file())
         .expect("git");
-    let folder = desk.sandbox.home().join(format!("git-{version}"));
+    let folder = sandbox.home().join(format!("git-{version}"));
     fs::create_dir(&folder).unwrap();
     let script = format!(
         "#!/bin/sh\nif [ \"$1\" = --version ]; then echo \"git version {version}\"; exit; fi\n\
@@ -674,7 +674,7 @@ fn git_of_version(desk: &mut Desk, version: &str) {
     );
     crate::sandbox::script_file(&folder.join("git"), &script);
     let all = std::iter::once(folder).chain(std::env::split_paths(&path));
-    desk.sandbox.set("PATH", std::env::join_paths(all).unwrap());
+    sandbox.set("PATH", std::env::join_paths(all).unwrap());
 }
 
 #[cfg(unix)]
@@ -699,7 +699,7 @@ fn setup_explains_large_pushes_to_a_server_that_accepts_only_bearer_tokens() {
     ] {
         let mut desk = Desk::new();
         desk.config_path();
-        git_of_version(&mut desk, version);
+        git_of_version(&mut desk.sandbox, version);
         let outcome = desk.setup(arguments);
         outcome.succeeds();
         assert!(outcome.stdout.contains(expected), "{version}: {outcome}");
@@ -946,24 +946,258 @@ fn doctor_names_helpers_accounts_scopes_refusals_and_passwords_in_urls() {
     let after = doctor(&[url]);
     assert!(after.stdout.contains("refused this token"), "{after}");
 
-    // A password in a URL is reported, and not shown.
-    let mut git = scene.sandbox.surround(Command::new("git"));
-    git.args(["config", "--global", "remote.origin.url"]);
-    git.arg("https://alice:hunter2@git.corp.example/team/app.git");
-    assert!(git.status().unwrap().success());
-    for arguments in [&[][..], &["https://alice:hunter2@git.corp.example"]] {
-        let leaky = doctor(arguments);
-        assert_eq!(leaky.code, Some(1));
-        assert!(
-            leaky.stdout.contains("contains a password or token"),
-            "{leaky}"
-        );
-        assert!(
-            leaky.stdout.contains("git remote set-url origin"),
-            "{leaky}"
-        );
-        assert!(!leaky.stdout.contains("hunter2"), "{leaky}");
+    // A password in the given URL is reported, and not shown.
+    let leaky = doctor(&["https://alice:hunter2@git.corp.example/team/app.git"]);
+    assert_eq!(leaky.code, Some(1));
+    let fix = "git remote set-url origin https://git.corp.example/team/app.git";
+    for words in ["contains a password or token", fix] {
+        assert!(leaky.stdout.contains(words), "{words}: {leaky}");
     }
+    assert!(!leaky.stdout.contains("hunter2"), "{leaky}");
+}
+
+/// Runs real git in a folder of the home, with a list of `git config` arguments per line.
+#[cfg(unix)]
+fn git_in(scene: &crate::scene::Scene, folder: &Path, lines: &[&[&str]]) {
+    for line in lines {
+        let mut git = scene.sandbox.surround(Command::new("git"));
+        assert!(
+            git.current_dir(folder)
+                .args(*line)
+                .status()
+                .unwrap()
+                .success(),
+            "{line:?}"
+        );
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn doctor_fixes_what_keeps_git_from_asking() {
+    let mut scene = crate::scene::Scene::new();
+    scene.configure("[[resources]]\nmatch = \"https://git.corp.example\"\nprovider = \"corp\"\n");
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    scene.sandbox.set("PATH", path);
+    scene.sandbox.run(&["setup", "git"]).succeeds();
+    scene.get_token(&[]).token();
+    let work = scene.sandbox.home().join("work");
+    let below = work.join("below");
+    fs::create_dir_all(&below).unwrap();
+    let doctor = || {
+        let mut hallpass = scene
+            .sandbox
+            .surround(Command::new(env!("CARGO_BIN_EXE_hallpass")));
+        hallpass
+            .args(["doctor", "git", "git.corp.example"])
+            .current_dir(&below);
+        let output = hallpass.output().unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(output.status.success(), !said.contains("error "), "{said}");
+        said
+    };
+    git_in(&scene, &work, &[&["init", "-q"]]);
+    assert!(!doctor().contains("error "));
+    let config = |line: &[&str]| git_in(&scene, &work, &[&[&["config"], line].concat()]);
+    let leaky = "https://alice:hunter2@git.corp.example/a.git";
+    for (line, problem) in [
+        (
+            &["remote.origin.url", leaky][..],
+            "the URL of the remote origin contains a password",
+        ),
+        (
+            &["remote.up.pushurl", leaky],
+            "the URL of the remote up contains a password",
+        ),
+        (
+            &["--global", "remote.all.url", leaky],
+            "the URL of the remote all contains a password",
+        ),
+        (
+            &[
+                "--global",
+                "url.git@git.corp.example:.insteadOf",
+                "https://git.corp.example/",
+            ],
+            "git uses git@git.corp.example: instead",
+        ),
+        (
+            &[
+                "http.https://git.corp.example.extraHeader",
+                "Authorization: Basic eA==",
+            ],
+            "`http.extraHeader` contains an Authorization header",
+        ),
+    ] {
+        config(line);
+        let said = doctor();
+        assert!(
+            said.contains(problem) && !said.contains("hunter2"),
+            "{problem}: {said}"
+        );
+        // The command that it prints gets out of that state.
+        let (_, after) = said.split_once(problem).unwrap();
+        let fix = after.lines().nth(1).unwrap().trim();
+        let mut shell = scene.sandbox.surround(Command::new("sh"));
+        shell.args(["-c", fix]).current_dir(&work);
+        assert!(shell.status().unwrap().success(), "{fix}");
+        let said = doctor();
+        assert!(!said.contains("error "), "{fix}: {said}");
+    }
+    config(&[
+        "url.https://me:hunter2@git.corp.example/.insteadOf",
+        "corp:",
+    ]);
+    let said = doctor();
+    assert!(
+        said.contains("a `url.<base>.insteadOf` setting contains"),
+        "{said}"
+    );
+    assert!(!said.contains("hunter2"), "{said}");
+    config(&[
+        "--unset",
+        "url.https://me:hunter2@git.corp.example/.insteadOf",
+    ]);
+
+    let netrc = scene.sandbox.home().join(".netrc");
+    fs::write(
+        &netrc,
+        "machine git.corp.example login me password hunter2\n",
+    )
+    .unwrap();
+    assert!(doctor().contains("git uses the password in ~/.netrc before it asks hallpass"));
+    fs::remove_file(&netrc).unwrap();
+
+    // A helper of the repository comes after hallpass, one of the user's own before it.
+    config(&["credential.helper", "store"]);
+    let said = doctor();
+    assert!(said.contains("helper 2: store (file:"), "{said}");
+    assert!(
+        said.contains("git gives it every token that worked"),
+        "{said}"
+    );
+    config(&["--unset", "credential.helper"]);
+
+    config(&["remote.ssh.url", "git@git.corp.example:a.git"]);
+    assert!(doctor().contains("the remote ssh uses SSH, so git never asks hallpass"));
+
+    // Who answers, also in a folder of the repository.
+    config(&["hallpass.account", "alice"]);
+    let said = doctor();
+    assert!(
+        said.contains("answers (because of hallpass.account)"),
+        "{said}"
+    );
+    config(&[
+        "--global",
+        "credential.https://git.corp.example.username",
+        "alice",
+    ]);
+    let said = doctor();
+    assert!(
+        said.contains("answers (because of credential.username)"),
+        "{said}"
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn doctor_knows_the_limit_of_a_bearer_push() {
+    for (version, setting, code, expected) in [
+        ("2.47.3", None, 1, "larger than 1 MiB"),
+        (
+            "2.47.3",
+            Some(("http.postBuffer", "2m")),
+            0,
+            "larger than 2 MiB",
+        ),
+        (
+            "2.47.3",
+            Some(("http.https://git.corp.example.postBuffer", "500m")),
+            0,
+            "larger than 500 MiB",
+        ),
+        (
+            "2.47.3",
+            Some(("http.https://other.example.postBuffer", "500m")),
+            1,
+            "larger than 1 MiB",
+        ),
+        ("2.39.5", None, 1, "which git 2.39 cannot send"),
+        ("2.54.0", None, 0, "ok    git 2.54"),
+    ] {
+        let mut scene = crate::scene::Scene::new();
+        scene.configure(
+            "git_bearer = true\n[[resources]]\nmatch = \"https://git.corp.example\"\nprovider = \"corp\"\n",
+        );
+        git_of_version(&mut scene.sandbox, version);
+        scene.sandbox.run(&["setup", "git"]).succeeds();
+        scene.get_token(&[]).token();
+        if let Some((key, value)) = setting {
+            git_in(
+                &scene,
+                scene.sandbox.home().as_path(),
+                &[&["config", "--global", key, value]],
+            );
+        }
+        let doctor = scene.sandbox.run(&["doctor", "git"]);
+        assert_eq!(doctor.code, Some(code), "{version}: {doctor}");
+        assert!(doctor.stdout.contains(expected), "{version}: {doctor}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_git_that_is_too_old_is_named() {
+    let mut desk = Desk::new();
+    desk.config_path();
+    let folder = desk.sandbox.home().join("old");
+    fs::create_dir(&folder).unwrap();
+    let script = "#!/bin/sh\n[ \"$1\" = --version ] && echo git version 2.20.1 && exit\nexit 129\n";
+    crate::sandbox::script_file(&folder.join("git"), script);
+    desk.sandbox.set("PATH", folder);
+    for command in [
+        &["setup", "git", "--default"],
+        &["doctor", "git", "codeberg.org"],
+    ] {
+        let outcome = desk.sandbox.run(command);
+        outcome.fails_saying(1, &["git 2.20.1 is too old", "update git to 2.26 or later"]);
+    }
+}
+
+#[test]
+fn doctor_checks_what_git_sends_to_a_mail_server() {
+    let mut scene = crate::scene::Scene::new();
+    let server = "smtp://mail.corp.example:587";
+    scene.configure(&format!(
+        "[[resources]]\nmatch = \"{server}\"\nprovider = \"corp\"\n"
+    ));
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    scene.sandbox.set("PATH", path);
+    scene.sandbox.run(&["setup", "git"]).succeeds();
+    scene.get_token(&[]).token();
+    for (key, value, problem) in [
+        (
+            "sendemail.smtpEncryption",
+            "tls",
+            "may be reached without TLS",
+        ),
+        (
+            "sendemail.smtpAuth",
+            "XOAUTH2",
+            "git send-email does not send a token, but a password",
+        ),
+    ] {
+        let before = scene.sandbox.run(&["doctor", "git"]);
+        assert_eq!(before.code, Some(1), "{before}");
+        assert!(before.stdout.contains(problem), "{before}");
+        let fix = format!("git config --global {key} {value}");
+        assert!(before.stdout.contains(&fix), "{before}");
+        let mut git = scene.sandbox.surround(Command::new("git"));
+        git.args(["config", "--global", key, value]);
+        assert!(git.status().unwrap().success());
+    }
+    scene.sandbox.run(&["doctor", "git"]).succeeds();
 }
 
 #[test]

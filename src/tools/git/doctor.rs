@@ -1,5 +1,8 @@
 //! `hallpass doctor git`: finds out why a git server denies access.
 
+mod server;
+mod surroundings;
+
 use std::collections::BTreeSet;
 
 use clap::Args;
@@ -8,16 +11,19 @@ use url::Position;
 
 use super::arguments::NAME;
 use super::explanation::{Explained, explained};
-use super::names::may_be_token;
+use super::git_config::{self, Entry};
+use super::large_pushes::Advice;
 use super::repository::Repository;
 use super::resolver::Resolver;
-use super::{git_config, large_pushes, setup};
+use super::target::Target;
+use super::{refusals, setup};
 use crate::arguments::{Asking, Common, doctor_epilogue};
 use crate::complete;
 use crate::config::Interactive;
 use crate::credential::Refusal;
 use crate::env::Env;
 use crate::error::Error;
+use crate::provider::Realm;
 use crate::serving::prepared::Prepared;
 use crate::serving::serve::Served;
 use crate::serving::target::login_of;
@@ -25,6 +31,8 @@ use crate::setup::host::Host;
 use crate::shell::quoted;
 use crate::store::Versioned;
 use crate::tools::tool::Findings;
+use server::Server;
+use surroundings::Surroundings;
 
 /// Find out why a git server denies access
 ///
@@ -63,61 +71,23 @@ pub(crate) fn run(env: &Env, args: &Arguments) -> Result<Findings, Error> {
             "hallpass setup git --host HOST",
         );
     }
-    check_remotes(&mut findings);
+    surroundings::check_version(&mut findings);
+    let surroundings = Surroundings::read(env)?;
+    surroundings.check_urls(&mut findings);
     for server in servers {
-        check_server(env, &prepared, &server, &mut findings)?;
+        check_server(env, &prepared, &server, &surroundings, &mut findings)?;
     }
     Ok(findings)
-}
-
-/// A git server, and what its URL says beside that.
-struct Server {
-    host: Host,
-    username: Option<String>,
-    has_password: bool,
-}
-
-impl Server {
-    fn of(host: Host) -> Self {
-        Self {
-            host,
-            username: None,
-            has_password: false,
-        }
-    }
-
-    /// Parses `HOST`, `HOST:PORT` or a URL, which may name a user.
-    fn parse(given: &str) -> Result<Self, Error> {
-        let Some((scheme, rest)) = given.split_once("://") else {
-            return Host::parse("HOST", given).map(Self::of);
-        };
-        let end = rest.find('/').unwrap_or(rest.len());
-        let (authority, path) = rest.split_at(end);
-        let (user, authority) = match authority.rsplit_once('@') {
-            Some((user, authority)) => (Some(user), authority),
-            None => (None, authority),
-        };
-        let decoded = |text: &str| text.replace("%40", "@");
-        let name = user.map(|user| user.split(':').next().unwrap_or_default());
-        Ok(Self {
-            host: Host::parse("HOST", &format!("{scheme}://{authority}{path}"))?,
-            username: name.filter(|name| !name.is_empty()).map(decoded),
-            has_password: user.is_some_and(|user| user.contains(':')),
-        })
-    }
 }
 
 fn check_server(
     env: &Env,
     prepared: &Prepared<'_>,
     server: &Server,
+    surroundings: &Surroundings,
     findings: &mut Findings,
 ) -> Result<(), Error> {
-    let Server {
-        host,
-        username,
-        has_password,
-    } = server;
+    let host = &server.host;
     let site = Host::parse("HOST", &host.url[..Position::BeforePath])?;
     let host = if setup::is_in_place(host, env)? {
         host
@@ -125,42 +95,36 @@ fn check_server(
         &site
     };
     let name = &host.text;
-    if *has_password || username.as_deref().is_some_and(may_be_token) {
+    if server.without_password.is_some() {
         findings.problem(
             &format!("{name}: the URL contains a password or token, which git stores unencrypted"),
-            &format!("git remote set-url origin {}", quoted(name)),
+            &format!("git remote set-url origin {}", quoted(&server.host.text)),
         );
     }
-    let helpers = setup::helpers(host, env)?;
-    if setup::is_in_place(host, env)? || helpers.is_hallpass_last {
-        findings.ok(&format!("{name}: git asks hallpass"));
+    check_helpers(env, host, findings)?;
+    if is_mail(host) {
+        check_mail(host, findings)?;
     } else {
-        findings.problem(
-            &format!("{name}: git does not ask hallpass, or asks another helper after it"),
-            &format!("hallpass setup git --host {}", quoted(name)),
-        );
-    }
-    for (number, helper) in helpers.asked.iter().enumerate() {
-        findings.note(&format!("{name}: helper {}: {helper}", number + 1));
-    }
-    for helper in &helpers.removed {
-        findings.note(&format!(
-            "{name}: not asked, because an empty helper comes after it: {helper}"
-        ));
-    }
-    if host.url.port().is_some() || host.has_path {
-        findings.note(&format!(
-            "{name}: cargo and other programs that use libgit2 ignore settings for a host with a \
-             port or a path; for cargo, run `git config --global net.git-fetch-with-cli true`"
-        ));
+        surroundings.check_host(host, findings);
+        if host.url.port().is_some() || host.has_path {
+            findings.note(&format!(
+                "{name}: cargo and other programs that use libgit2 ignore settings for a host with \
+                 a port or a path; for cargo, run `git config --global net.git-fetch-with-cli true`"
+            ));
+        }
     }
     let Some(found) = prepared.config.resource(&server.host.url, NAME)? else {
         findings.note(&format!("{name}: no provider is configured for it"));
         return Ok(());
     };
-    if found.provider.git_bearer {
-        for line in large_pushes::advice(std::slice::from_ref(host)) {
-            findings.note(&line);
+    if found.provider.git_bearer && !is_mail(host) {
+        match Advice::about(host) {
+            Some(advice) if advice.is_raised => {
+                findings.note(&advice.what);
+                findings.detail(&advice.fix);
+            }
+            Some(advice) => findings.problem(&advice.what, &advice.fix),
+            None => (),
         }
     }
     let provider = &found.provider.name;
@@ -180,10 +144,82 @@ fn check_server(
     Ok(())
 }
 
+/// Checks which helpers git asks, in their order.
+fn check_helpers(env: &Env, host: &Host, findings: &mut Findings) -> Result<(), Error> {
+    let name = &host.text;
+    let helpers = setup::helpers(host, env)?;
+    let set_up = format!("hallpass setup git --host {}", quoted(name));
+    match helpers.hallpass {
+        Some(_) => findings.ok(&format!("{name}: git asks hallpass")),
+        None => findings.problem(&format!("{name}: git does not ask hallpass"), &set_up),
+    }
+    let is_in_place = setup::is_in_place(host, env)?;
+    for (number, helper) in helpers.asked.iter().enumerate() {
+        let line = format!("{name}: helper {}: {helper}", number + 1);
+        match helpers.hallpass {
+            Some(ours) if number < ours => {
+                findings.note(&format!("{line}; if it answers, git does not ask hallpass"));
+            }
+            Some(ours) if number > ours => {
+                let fix = if is_in_place {
+                    "remove this helper, or set it for other hosts only"
+                } else {
+                    &set_up
+                };
+                let what = "git gives it every token that worked, and it may save them";
+                findings.problem(&format!("{line}; {what}"), fix);
+            }
+            Some(_) | None => findings.note(&line),
+        }
+    }
+    for helper in &helpers.removed {
+        findings.note(&format!(
+            "{name}: not asked, because an empty helper comes after it: {helper}"
+        ));
+    }
+    Ok(())
+}
+
+fn is_mail(host: &Host) -> bool {
+    Realm::of(&host.url).is_some_and(|realm| realm.is_mail())
+}
+
+/// Checks that git sends the token, and only over TLS.
+fn check_mail(host: &Host, findings: &mut Findings) -> Result<(), Error> {
+    let name = &host.text;
+    if let Ok(target) = Target::of_url(&host.url)
+        && !target.is_protected()
+    {
+        findings.refused(&refusals::no_tls(&target));
+    }
+    let (program, key, pattern) = if host.url.scheme().starts_with("smtp") {
+        (
+            "send-email",
+            "sendemail.smtpAuth",
+            r"^sendemail\.(.+\.)?smtpauth$",
+        )
+    } else {
+        ("imap-send", "imap.authMethod", r"^imap\.authmethod$")
+    };
+    let methods = git_config::everywhere(pattern)?;
+    let is_bearer = |entry: &Entry| {
+        ["XOAUTH2", "OAUTHBEARER"]
+            .iter()
+            .any(|word| entry.value.contains(word))
+    };
+    if !methods.iter().any(is_bearer) {
+        findings.problem(
+            &format!("{name}: git {program} does not send a token, but a password"),
+            &format!("git config --global {key} XOAUTH2"),
+        );
+    }
+    Ok(())
+}
+
 /// Checks which account answers, and its session.
 fn check_account(env: &Env, prepared: &Prepared<'_>, server: &Server, findings: &mut Findings) {
     let name = &server.host.url[..Position::BeforePath];
-    let repository = Repository::new(env);
+    let repository = Repository::around_here(env);
     let tool = Served {
         name: NAME,
         prepared,
@@ -193,7 +229,13 @@ fn check_account(env: &Env, prepared: &Prepared<'_>, server: &Server, findings: 
         tool: &tool,
         repository: &repository,
     };
-    let explained = match explained(&resolver, &server.host.url, server.username.as_deref()) {
+    let configured = git_config::value_for("credential.username", &server.host.url);
+    let username = match (&server.username, &configured) {
+        (Some(name), _) => Some((name.as_str(), "because of the user name in the URL")),
+        (None, Some(name)) => Some((name.as_str(), "because of credential.username")),
+        (None, None) => None,
+    };
+    let explained = match explained(&resolver, &server.host.url, username) {
         Ok(Some(explained)) => explained,
         Ok(None) | Err(Refusal::NotMine) => return,
         Err(Refusal::NotSignedIn(report) | Refusal::Declined(report) | Refusal::Failed(report)) => {
@@ -260,31 +302,5 @@ fn check_account(env: &Env, prepared: &Prepared<'_>, server: &Server, findings: 
             "{name}: {} refused {which} {ago} ago",
             refusal.resource
         ));
-    }
-}
-
-/// Looks for passwords in the URLs of the repository's remotes. It names the remote, not the URL.
-fn check_remotes(findings: &mut Findings) {
-    let Ok(remotes) = git_config::everywhere(r"^remote\..+\.(push)?url$") else {
-        return;
-    };
-    for remote in remotes {
-        let Ok(server) = Server::parse(&remote.value) else {
-            continue;
-        };
-        if server.has_password || server.username.as_deref().is_some_and(may_be_token) {
-            let remote_name = remote.section().trim_start_matches("remote.");
-            findings.problem(
-                &format!(
-                    "the URL of the remote {remote_name} contains a password or token ({})",
-                    remote.origin
-                ),
-                &format!(
-                    "git remote set-url {} {}",
-                    quoted(remote_name),
-                    quoted(&server.host.text)
-                ),
-            );
-        }
     }
 }

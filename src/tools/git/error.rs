@@ -10,11 +10,16 @@ pub enum GitError {
         #[source]
         cause: std::io::Error,
     },
+    #[error("git {version} is too old for hallpass")]
+    TooOld { version: String },
 }
 
 impl ToolError for GitError {
     fn hint(&self) -> Option<String> {
-        let Self::Config { cause, .. } = self;
+        let cause = match self {
+            Self::Config { cause, .. } => cause,
+            Self::TooOld { .. } => return Some("update git to 2.26 or later".to_owned()),
+        };
         Some(if cause.kind() == std::io::ErrorKind::NotFound {
             "install git, or check that PATH leads to it".to_owned()
         } else {

@@ -2,10 +2,9 @@
 
 use url::Url;
 
-use super::names::is_neutral;
-use super::resolver::Resolver;
+use super::resolver::{Reason, Resolver};
 use super::target::Target;
-use crate::credential::{Refusal, Resource};
+use crate::credential::Refusal;
 use crate::serving::serve::{MatchedAccount, ServeError};
 use crate::session::record::Session;
 use crate::store::Versioned;
@@ -13,31 +12,28 @@ use crate::store::Versioned;
 /// The account that answers for a URL.
 pub(crate) struct Explained {
     pub(crate) opened: MatchedAccount,
-    pub(crate) why: &'static str,
+    pub(crate) why: String,
     pub(crate) session: Option<Versioned<Session>>,
 }
 
-/// Which account answers for a URL, for the doctor; `None` if no provider does.
+/// Which account answers for a URL, for the doctor; `None` if no provider does. `username` is the
+/// one that git sends, and where it comes from.
 pub(super) fn explained(
     resolver: &Resolver<'_, '_>,
     url: &Url,
-    username: Option<&str>,
+    username: Option<(&str, &'static str)>,
 ) -> Result<Option<Explained>, Refusal> {
-    let authority = url.as_str().split("://").nth(1).unwrap_or_default();
-    let target = Target::of(&Resource {
-        protocol: url.scheme().to_owned(),
-        host: authority.split('/').next().unwrap_or_default().to_owned(),
-        path: Some(url.path().trim_start_matches('/').to_owned()),
-    })?;
+    let target = Target::of_url(url)?;
     let Some((first, _)) = resolver.first(&target)? else {
         return Ok(None);
     };
-    let why = match username.filter(|name| !is_neutral(&first, name)) {
-        Some(_) => "because of the user name in the URL",
-        None if resolver.repository.config().account.is_some() => "because of hallpass.account",
-        None => "the first matching entry in the configuration",
+    let chosen = resolver.account_of(first, &target, username.map(|(name, _)| name))?;
+    let why = match chosen.reason {
+        Reason::Username => username.map_or_else(String::new, |(_, source)| source.to_owned()),
+        Reason::Repository => "because of hallpass.account".to_owned(),
+        Reason::First => "the first matching entry in the configuration".to_owned(),
     };
-    let opened = resolver.account_of(first, &target, username)?.opened;
+    let opened = chosen.opened;
     let account = resolver.tool.account(&opened, resolver.tool.unattended, "");
     let session = account.map_err(ServeError::from)?.served_session();
     Ok(Some(Explained {

@@ -4,6 +4,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use url::Url;
+
 use super::error::GitError;
 use crate::config::home;
 use crate::env::Env;
@@ -51,7 +53,11 @@ pub(crate) fn everywhere(keys: &str) -> Result<Vec<Entry>, Error> {
     command.args(["config", "--null", "--show-scope", "--show-origin"]);
     command.args(["--get-regexp", keys]);
     let action = || format!("read {keys}");
-    let parts = parts(run(&mut command, action)?, action)?;
+    let output = run(&mut command, action)?;
+    if output.status.code() == Some(UNKNOWN_OPTION) {
+        return Err(too_old().into());
+    }
+    let parts = parts(output, action)?;
     let entry = |parts: &[String]| match parts {
         [scope, origin, text] => {
             // A key without a value has no line break after it.
@@ -66,6 +72,27 @@ pub(crate) fn everywhere(keys: &str) -> Result<Vec<Entry>, Error> {
         _ => None,
     };
     Ok(parts.chunks(3).filter_map(entry).collect())
+}
+
+/// The value that git uses for a URL, which sections such as `http.<url>` may override
+/// (git-config(1), `--get-urlmatch`).
+pub(crate) fn value_for(key: &str, url: &Url) -> Option<String> {
+    for_url(&[], key, url)
+}
+
+/// The same for a number, which may have a unit: `500m`.
+pub(crate) fn number_for(key: &str, url: &Url) -> Option<u64> {
+    for_url(&["--type=int"], key, url)?.parse().ok()
+}
+
+fn for_url(options: &[&str], key: &str, url: &Url) -> Option<String> {
+    let mut command = Command::new("git");
+    command.args(["config", "--null"]).args(options);
+    command.args(["--get-urlmatch", key, url.as_str()]);
+    let output = run(&mut command, || format!("read {key}")).ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    let value = output.status.success().then(|| text.trim_end_matches('\0'));
+    value.map(str::to_owned)
 }
 
 /// The file that `git config --global` writes (git-config(1), FILES).
@@ -83,6 +110,26 @@ pub(crate) fn global_file(env: &Env) -> Result<PathBuf, Error> {
     } else {
         own
     })
+}
+
+/// The `.git` folder of the repository around the current folder.
+pub(crate) fn git_dir() -> Option<PathBuf> {
+    let mut command = Command::new("git");
+    command.args(["rev-parse", "--absolute-git-dir"]);
+    let output = run(&mut command, || "find the repository".to_owned()).ok()?;
+    let path = String::from_utf8(output.stdout).ok()?;
+    output.status.success().then(|| path.trim_end().into())
+}
+
+/// What git exits with if it doesn't know an option (`usage` in its source).
+const UNKNOWN_OPTION: i32 = 129;
+
+/// `--show-scope` is from git 2.26.
+fn too_old() -> GitError {
+    let output = version_output().unwrap_or_default();
+    GitError::TooOld {
+        version: output.trim().trim_start_matches("git version ").to_owned(),
+    }
 }
 
 /// The output of `git --version`; `None` if git doesn't start.

@@ -119,7 +119,7 @@ fn fits(key: &str, host: Option<&Host>) -> bool {
 }
 
 /// Whether a URL, which may be partial (gitcredentials(7)), and a host overlap. In doubt they do.
-fn overlap(of: &str, host: &Url) -> bool {
+pub(super) fn overlap(of: &str, host: &Url) -> bool {
     let (scheme, rest) = match of.split_once("://") {
         Some((scheme, rest)) => (scheme, rest),
         None => (host.scheme(), of),
@@ -213,8 +213,8 @@ impl Others {
 pub(crate) struct Helpers {
     pub(crate) asked: Vec<String>,
     pub(crate) removed: Vec<String>,
-    /// The last one is hallpass, also if the user configured it by hand.
-    pub(crate) is_hallpass_last: bool,
+    /// The place of hallpass among those that are asked, also if the user configured it by hand.
+    pub(crate) hallpass: Option<usize>,
 }
 
 impl Helpers {
@@ -222,10 +222,12 @@ impl Helpers {
         let mut helpers = Self::default();
         for entry in entries.iter().filter(|entry| fits(&entry.key, Some(host))) {
             if entry.value.is_empty() {
-                helpers.is_hallpass_last = false;
+                helpers.hallpass = None;
                 helpers.removed.append(&mut helpers.asked);
             } else {
-                helpers.is_hallpass_last = runs_hallpass(&entry.value);
+                if runs_hallpass(&entry.value) {
+                    helpers.hallpass = Some(helpers.asked.len());
+                }
                 let helper = format!("{} ({})", named(&entry.value), entry.origin);
                 helpers.asked.push(helper);
             }

@@ -109,7 +109,11 @@ pub(super) fn signed_out(first: &Match, target: &Target, account: &str) -> Serve
 
 /// The request doesn't confirm that TLS protects the token on its way to the mail server.
 pub(super) fn unprotected(target: &Target) -> ServeError {
-    ServeError::refused(Refusal::Failed(Report {
+    ServeError::refused(Refusal::Failed(no_tls(target)))
+}
+
+pub(super) fn no_tls(target: &Target) -> Report {
+    Report {
         error: format!(
             "{} may be reached without TLS, so hallpass sends no token there",
             target.shown()
@@ -121,7 +125,7 @@ pub(super) fn unprotected(target: &Target) -> ServeError {
                 .to_owned(),
         ),
         exit: Exit::Failed,
-    }))
+    }
 }
 
 /// If the server refuses a valid token, git must stop instead of asking for a user name.

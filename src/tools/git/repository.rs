@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use super::git_config;
 use crate::child;
 use crate::env::Env;
 use crate::files;
@@ -26,6 +27,8 @@ const LONGEST: Duration = Duration::from_secs(5);
 
 pub(crate) struct Repository<'a> {
     env: &'a Env,
+    /// Its `.git` folder, if git didn't start this process at the top of the work tree.
+    found: Option<PathBuf>,
     config: OnceCell<RepositoryConfig>,
 }
 
@@ -41,7 +44,16 @@ impl<'a> Repository<'a> {
     pub(crate) fn new(env: &'a Env) -> Self {
         Self {
             env,
+            found: None,
             config: OnceCell::new(),
+        }
+    }
+
+    /// The repository around the current folder, for a command that the user runs anywhere in it.
+    pub(crate) fn around_here(env: &'a Env) -> Self {
+        Self {
+            found: git_config::git_dir(),
+            ..Self::new(env)
         }
     }
 
@@ -156,6 +168,9 @@ impl<'a> Repository<'a> {
 
     /// `GIT_DIR`, or else `.git`: a folder, or a file that names it (gitrepository-layout(5)).
     fn git_dir(&self) -> Option<PathBuf> {
+        if let Some(found) = &self.found {
+            return Some(found.clone());
+        }
         if let Some(git_dir) = self.env.var_unrecorded("GIT_DIR") {
             return Some(PathBuf::from(git_dir));
         }

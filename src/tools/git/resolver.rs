@@ -268,21 +268,23 @@ impl<'p> Resolver<'_, 'p> {
         username: Option<&str>,
     ) -> Result<Chosen, ServeError> {
         let (Some(url), true) = (&target.url, self.may_vary(target, &first, username)) else {
-            return Ok(MatchedAccount::first(first).into());
+            return Ok(Chosen::new(MatchedAccount::first(first), Reason::First));
         };
         let accounts = self.known_accounts(&first, url)?;
         let username = username.filter(|name| !is_neutral(&first, name));
         if let Some(username) = username
             && let Some(account) = self.named(&first, &accounts, username)?
         {
-            return Ok(self.matched_account(first, url, account)?.into());
+            let opened = self.matched_account(first, url, account)?;
+            return Ok(Chosen::new(opened, Reason::Username));
         }
         let has_choice = self.tool.prepared.config.accounts(url, NAME).len() > 1;
         let asks_repository = has_choice || self.repository.may_name_an_account();
         let named = asks_repository.then(|| self.repository.config().account.clone());
         if let Some(wanted) = named.flatten() {
             if let Some(account) = self.named(&first, &accounts, &wanted)? {
-                return Ok(self.matched_account(first, url, account)?.into());
+                let opened = self.matched_account(first, url, account)?;
+                return Ok(Chosen::new(opened, Reason::Repository));
             }
             let folder = self.repository.folder();
             let folder = folder.as_deref();
@@ -304,8 +306,8 @@ impl<'p> Resolver<'_, 'p> {
             (Some(_) | None, _) => (),
         }
         Ok(Chosen {
-            opened: MatchedAccount::first(first),
             is_unproven,
+            ..Chosen::new(MatchedAccount::first(first), Reason::First)
         })
     }
 
@@ -430,13 +432,26 @@ impl<'p> Resolver<'_, 'p> {
 /// An account, and whether its person may turn out to be another one than the request names.
 pub(super) struct Chosen {
     pub(super) opened: MatchedAccount,
+    pub(super) reason: Reason,
     is_unproven: bool,
 }
 
-impl From<MatchedAccount> for Chosen {
-    fn from(opened: MatchedAccount) -> Self {
+/// Why an account was chosen.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Reason {
+    /// The user name in the request identifies it.
+    Username,
+    /// `hallpass.account` names it.
+    Repository,
+    /// Its entry is the first one in the configuration that matches.
+    First,
+}
+
+impl Chosen {
+    fn new(opened: MatchedAccount, reason: Reason) -> Self {
         Self {
             opened,
+            reason,
             is_unproven: false,
         }
     }

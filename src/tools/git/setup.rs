@@ -14,7 +14,7 @@ use clap_complete::ArgValueCompleter;
 
 use super::arguments::NAME;
 use super::git_config::{self, Entry};
-use super::large_pushes;
+use super::large_pushes::Advice;
 use super::order::{Helpers, Others, is_last, place, sections};
 use crate::arguments::{Changing, Common, ProviderArgs, epilogue};
 use crate::complete;
@@ -176,7 +176,11 @@ fn set_up<'a>(env: &'a Env, flags: &Flags, args: &Arguments) -> Result<Plan<'a>,
         "git does not ask hallpass, because an empty helper comes after it in:",
         &instead_of_ours,
     );
-    plan.warnings.extend(large_pushes::advice(&bearer_hosts));
+    for advice in bearer_hosts.iter().filter_map(Advice::about) {
+        plan.warnings.push(format!("note: {}", advice.what));
+        plan.warnings
+            .extend(advice.fix.lines().map(|line| format!("  {line}")));
+    }
     Ok(plan)
 }
 

@@ -1,6 +1,6 @@
 //! The resource of a request, parsed strictly: what git means, and nothing that a URL parser repairs.
 
-use url::Url;
+use url::{Position, Url};
 
 use super::mail;
 use super::protocol::CERTIFICATE;
@@ -80,6 +80,15 @@ impl Target {
             host,
             path,
             is_plain: false,
+        })
+    }
+
+    /// The same for a URL, as git would split it.
+    pub(super) fn of_url(url: &Url) -> Result<Self, Refusal> {
+        Self::of(&Resource {
+            protocol: url.scheme().to_owned(),
+            host: url[Position::BeforeHost..Position::AfterPort].to_owned(),
+            path: Some(url.path().trim_start_matches('/').to_owned()),
         })
     }
 

@@ -4,6 +4,7 @@ A git since 2.46 can have a refused token replaced within one command; an older 
 Debian 12's knows nothing of capabilities.
 """
 
+import base64
 import os
 import pathlib
 import re
@@ -943,6 +944,29 @@ def doctor_explains_what_git_asks_and_who_answers(rig):
     said = doctor()
     assert said.returncode == 1 and "the remote origin contains a password" in said.stdout, said
     assert "hunter2" not in said.stdout + said.stderr, said
+    desk.git("-C", work, "remote", "set-url", "origin", url)
+
+    # What git uses before it asks a helper.
+    desk.server.passwords["me"] = "hunter2"
+    basic = base64.b64encode(b"me:hunter2").decode()
+    netrc = desk.sandbox.home / ".netrc"
+    header = f"http.{desk.server.url}.extraHeader"
+
+    def fetches_as(who, words):
+        desk.server.new_seen()
+        desk.git("-C", work, "fetch")
+        assert {who for *_, who, status in desk.server.new_seen() if status == 200} == {who}
+        said = doctor(url).stdout
+        assert (words in said) == (who == "me") and "hunter2" not in said, said
+
+    netrc.write_text("machine 127.0.0.1 login me password hunter2\n", encoding="utf-8")
+    fetches_as("me", "git uses the password in ~/.netrc")
+    netrc.unlink()
+    fetches_as("alice", "git uses the password in ~/.netrc")
+    desk.git("-C", work, "config", header, f"Authorization: Basic {basic}")
+    fetches_as("me", "contains an Authorization header")
+    desk.git("-C", work, "config", "--unset", header)
+    fetches_as("alice", "contains an Authorization header")
 
 
 @case
