@@ -128,6 +128,7 @@ const RESOURCES: &str = "resources";
 pub(crate) enum Title<'a> {
     Top,
     Docker,
+    Git,
     Provider(&'a str),
     Identity,
     Resource,
@@ -138,6 +139,7 @@ impl fmt::Display for Title<'_> {
         match self {
             Self::Top => Ok(()),
             Self::Docker => f.write_str(" in [docker]"),
+            Self::Git => f.write_str(" in [git]"),
             Self::Provider(name) => write!(f, " in [providers.{name}]"),
             Self::Identity => f.write_str(" in `identity`"),
             Self::Resource => f.write_str(" in [[resources]]"),

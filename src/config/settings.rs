@@ -111,6 +111,14 @@ impl<T> OrOff<T> {
     }
 }
 
+fn plain_http_host(text: &str) -> Result<String, What> {
+    if text.starts_with("http://") {
+        return Ok(text.to_owned());
+    }
+    let example = "a list of URLs such as http://proxy.corp.example:3128";
+    Err(What::Is(example))
+}
+
 /// One layer's settings; `None` leaves a setting to the layers below.
 #[derive(Debug, Default)]
 pub(crate) struct SettingsLayer {
@@ -138,6 +146,14 @@ impl SettingsLayer {
             }
             None => None,
         };
+        let plain_http_hosts = match file.table("git", Title::Git)? {
+            Some(mut git) => {
+                let hosts = git.list("plain_http_hosts", plain_http_host)?;
+                git.end()?;
+                hosts
+            }
+            None => None,
+        };
         Ok(Self {
             docker_ask,
             store: file.parsed("store", |text| choice(text, STORES))?,
@@ -151,15 +167,7 @@ impl SettingsLayer {
             })?,
             sign_in_timeout: file.value("sign_in_timeout", deadline_value)?,
             http_timeout: file.value("http_timeout", deadline_value)?,
-            plain_http_hosts: file.list("plain_http_hosts", |text| {
-                if text.starts_with("http://") {
-                    Ok(text.to_owned())
-                } else {
-                    Err(What::Is(
-                        "a list of URLs such as http://proxy.corp.example:3128",
-                    ))
-                }
-            })?,
+            plain_http_hosts,
             ca_file: file.path("ca_file")?,
             default_provider: file.text("default_provider")?,
             verbose: file.value("verbose", |value| {

@@ -1489,8 +1489,9 @@ fn passwords_for_plain_http_are_stored_only_on_request() {
     let store = format!("{proxy}password=canary\n");
     let refused = scene.sandbox.git("store", &store);
     assert_eq!(refused.succeeds().stdout, "");
-    let setting = "plain_http_hosts = [\"http://proxy.corp.example:3128\"]";
-    for words in ["was not saved", "plain http is not encrypted", setting] {
+    let setting = "git.plain_http_hosts = [\"http://proxy.corp.example:3128\"]";
+    let fix = "`hallpass setup git --default --plain-http http://proxy.corp.example:3128`";
+    for words in ["was not saved", "plain http is not encrypted", fix] {
         assert!(refused.stderr.contains(words), "{words}: {refused}");
     }
     assert!(!refused.stderr.contains("canary"), "{refused}");
@@ -1502,6 +1503,6 @@ fn passwords_for_plain_http_are_stored_only_on_request() {
     let other = proxy.replace("3128", "3129");
     nothing(&scene.sandbox.git("get", &other));
     // Never a token.
-    scene.configure_with_head("plain_http_hosts = [\"https://a.example\"]\n", "");
+    scene.configure_with_head("git.plain_http_hosts = [\"https://a.example\"]\n", "");
     scene.sandbox.git("get", proxy).fails_with(2);
 }

@@ -889,6 +889,111 @@ fn a_bearer_host_can_use_a_configured_provider() {
     assert_eq!(fs::read_to_string(&config).unwrap(), own);
 }
 
+#[test]
+fn plain_http_hosts_are_added_on_request_and_undone() {
+    let mut desk = Desk::new();
+    let config = desk.config_path();
+    let text = || fs::read_to_string(&config).unwrap();
+    let own = "# mine\n";
+    crate::sandbox::private_file(&config, own);
+    let plain = |host| ["--default", "--plain-http", host];
+    desk.setup(&plain("Proxy.corp.example:3128")).succeeds();
+    let one = "[git]\nplain_http_hosts = [\"http://proxy.corp.example:3128\"]\n";
+    assert!(text().contains(one), "{}", text());
+    desk.setup(&plain("http://intranet/")).succeeds();
+    let two = "plain_http_hosts = [\"http://proxy.corp.example:3128\", \"http://intranet\"]\n";
+    assert!(text().contains(two), "{}", text());
+    // A set-up without the option changes nothing.
+    let after = text();
+    desk.setup(&["--default"]).succeeds();
+    assert_eq!(text(), after);
+    desk.setup(&["--default", "--undo"]).succeeds();
+    assert_eq!(
+        (text().as_str(), desk.git_config().as_str()),
+        (own, GIT_CONFIG)
+    );
+    desk.setup(&plain("intranet")).succeeds();
+    desk.setup(&["--undo"]).succeeds();
+    assert_eq!(
+        (text().as_str(), desk.git_config().as_str()),
+        (own, GIT_CONFIG)
+    );
+
+    for wrong in ["https://a.example", "http://a.example/team"] {
+        desk.setup(&plain(wrong))
+            .fails_saying(2, &["it must be a host, such as http://"]);
+    }
+    desk.setup(&["--plain-http", "intranet"])
+        .fails_saying(2, &["--default"]);
+    // The user's own table stays as it is.
+    let own = "[git]\nplain_http_hosts = []\n";
+    crate::sandbox::private_file(&config, own);
+    desk.setup(&plain("intranet")).fails_saying(
+        2,
+        &[
+            "config.toml has a `git` table already",
+            "[\"http://intranet\"]",
+        ],
+    );
+    assert_eq!(
+        (text().as_str(), desk.git_config().as_str()),
+        (own, GIT_CONFIG)
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn an_internationalized_host_is_set_up_in_both_spellings() {
+    let mut desk = Desk::new();
+    let config = desk.config_path();
+    let before = fs::read(desk.sandbox.home().join(".gitconfig")).unwrap();
+    for given in [
+        "bücher.example",
+        "xn--bcher-kva.example",
+        "https://BÜCHER.example/team",
+    ] {
+        let host = ["--host", given];
+        let provider = ["--provider", "forgejo"];
+        desk.setup(&[host, provider].concat()).succeeds();
+        let path = if given.ends_with("team") { "/team" } else { "" };
+        for url in ["https://bücher.example", "https://xn--bcher-kva.example"] {
+            assert_eq!(desk.helpers(&format!("{url}{path}")).len(), 2, "{given}");
+        }
+        let text = fs::read_to_string(&config).unwrap();
+        assert!(
+            text.contains("match = \"https://xn--bcher-kva.example"),
+            "{text}"
+        );
+        let doctor = desk.sandbox.run(&["doctor", "git", given]);
+        assert!(doctor.stdout.contains("git asks hallpass"), "{doctor}");
+        assert!(!doctor.stdout.contains("helper 2"), "{doctor}");
+        assert_eq!(doctor.stdout.matches("not asked").count(), 1, "{doctor}");
+        // Another run changes nothing.
+        let after = desk.git_config();
+        desk.setup(&host).succeeds();
+        assert_eq!(desk.git_config(), after);
+        // It can be undone in the other spelling.
+        let other = if given.contains("xn--") {
+            "bücher.example"
+        } else {
+            given
+        };
+        desk.setup(&["--host", other, "--undo"]).succeeds();
+        assert_eq!(
+            fs::read(desk.sandbox.home().join(".gitconfig")).unwrap(),
+            before,
+            "{given}"
+        );
+    }
+    // Also without a record of what was written.
+    desk.setup(&["--host", "bücher.example", "--provider", "forgejo"])
+        .succeeds();
+    fs::remove_dir_all(desk.sandbox.data_dir().join("setups")).unwrap();
+    desk.setup(&["--host", "bücher.example", "--undo"])
+        .succeeds();
+    assert_eq!(desk.git_config().replace("\n\n", "\n"), GIT_CONFIG);
+}
+
 // --- doctor ---
 
 #[test]

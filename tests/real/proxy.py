@@ -26,7 +26,8 @@ class Proxy:
                 if expected and headers.get("proxy-authorization") != expected:
                     asked.append((line, 407))
                     self.wfile.write(b"HTTP/1.1 407 Proxy Authentication Required\r\n"
-                                     b"Proxy-Authenticate: Basic realm=\"tests\"\r\nContent-Length: 0\r\n\r\n")  # fmt: skip
+                                     b"Proxy-Authenticate: Basic realm=\"tests\"\r\nConnection: close\r\n"
+                                     b"Content-Length: 0\r\n\r\n")  # fmt: skip
                     return
                 method, target, _ = line.split(" ")
                 if method != "CONNECT":

@@ -12,6 +12,7 @@ mod large_pushes;
 mod mail;
 mod names;
 mod order;
+mod plain_http;
 pub mod protocol;
 mod refusals;
 mod repository;

@@ -7,6 +7,7 @@
 use std::path::Path;
 
 use url::Url;
+use url::quirks::domain_to_unicode;
 
 use super::git_config::Entry;
 use crate::setup::edit::git_config::{YES, is_ours, split_ours};
@@ -25,6 +26,19 @@ pub(crate) fn sections(host: Option<&Host>) -> impl Iterator<Item = String> + us
         None => vec!["credential".to_owned()],
     };
     spelled.into_iter()
+}
+
+/// The same host in Unicode, if it has another spelling there. git compares the host of a key with
+/// the URL's as it is spelled, and URLs have either.
+pub(crate) fn in_unicode(host: &Host) -> Option<Host> {
+    let name = host.url.host_str()?;
+    let spelled = domain_to_unicode(name);
+    (spelled != name && !spelled.is_empty()).then(|| Host {
+        url: host.url.clone(),
+        text: host.text.replacen(name, &spelled, 1),
+        has_path: host.has_path,
+        usual_port: host.usual_port,
+    })
 }
 
 /// Where hallpass's helper belongs.
@@ -231,6 +245,10 @@ impl Helpers {
                 let helper = format!("{} ({})", named(&entry.value), entry.origin);
                 helpers.asked.push(helper);
             }
+        }
+        if helpers.hallpass.is_some() {
+            // Its other spelling of an internationalized host.
+            helpers.removed.retain(|helper| !runs_hallpass(helper));
         }
         helpers
     }

@@ -5,17 +5,19 @@ use url::Url;
 use super::arguments::NAME;
 use super::background::is_background;
 use super::names::{ignores_unknown_names, is_neutral, is_same, may_be};
+use super::plain_http;
 use super::refusals;
 use super::repository::Repository;
 use super::target::Target;
 use crate::config::{Interactive, Settings};
 use crate::credential::{Action, Credential, Refusal, Reply, Request, StoredCredential, Want};
 use crate::error::Error;
-use crate::provider::{Match, Realm, web_url};
+use crate::provider::Match;
 use crate::serving::answer;
 use crate::serving::resolution::Resolution;
 use crate::serving::serve::{AfterReply, MatchedAccount, ServeError, Served, has_secret_of, label};
 use crate::session::record::Session;
+use crate::shell::quoted;
 
 pub(crate) struct Resolver<'d, 'p> {
     pub(crate) tool: &'d Served<'p>,
@@ -33,14 +35,17 @@ impl<'p> Resolver<'_, 'p> {
             return Err(Refusal::NotMine);
         };
         let target = Target::of(resource)?;
-        if target.is_plain && !self.stores_plain(&target) {
+        if target.is_plain
+            && !plain_http::is_stored(&self.tool.prepared.config.settings, &target.realm)
+        {
             if let Action::Store(handed) = &request.action
                 && is_complete(handed)
             {
                 self.tool.prepared.terminal.warn(&format!(
                     "the password for {realm} was not saved, because plain http is not encrypted; \
-                     to save it anyway, add `plain_http_hosts = [\"{realm}\"]` to config.toml",
-                    realm = target.realm
+                     to save it anyway, run `hallpass setup git --default --plain-http {word}`",
+                    realm = target.realm,
+                    word = quoted(&target.realm)
                 ));
             }
             return Err(Refusal::NotMine);
@@ -201,16 +206,6 @@ impl<'p> Resolver<'_, 'p> {
             refuse(&self.matched_account(first.clone(), url, account)?)?;
         }
         Ok(Reply::Done)
-    }
-
-    /// Whether the user lets hallpass store passwords that git sends over plain http to this host.
-    fn stores_plain(&self, target: &Target) -> bool {
-        let settings = &self.tool.prepared.config.settings;
-        let mut hosts = settings.plain_http_hosts.iter();
-        hosts.any(|host| {
-            let realm = web_url::parse(host).as_ref().and_then(Realm::of);
-            realm.is_some_and(|realm| realm.to_string() == target.realm)
-        })
     }
 
     /// Whether it is a provider's token. git passes every credential that worked to every helper,

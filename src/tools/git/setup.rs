@@ -15,7 +15,8 @@ use clap_complete::ArgValueCompleter;
 use super::arguments::NAME;
 use super::git_config::{self, Entry};
 use super::large_pushes::Advice;
-use super::order::{Helpers, Others, is_last, place, sections};
+use super::order::{Helpers, Others, in_unicode, is_last, place, sections};
+use super::plain_http;
 use crate::arguments::{Changing, Common, ProviderArgs, epilogue};
 use crate::complete;
 use crate::config::{Flags, UserFile};
@@ -50,6 +51,10 @@ pub struct Arguments {
     /// Use hallpass for every host: it stores the passwords of hosts without a provider
     #[arg(long)]
     pub default: bool,
+    /// With --default, also store the passwords of this proxy or server, although plain http sends
+    /// them unencrypted
+    #[arg(long, value_name = "HOST", requires = "default")]
+    pub plain_http: Vec<String>,
     #[command(flatten)]
     pub provider_args: ProviderArgs,
     #[command(flatten)]
@@ -67,12 +72,15 @@ const FORGES: &[&str] = &["gitlab", "gitea", "forgejo"];
 /// What a set-up for all hosts tells the user.
 const NOT_STORED: &str = "hallpass stores the passwords of https hosts and mail servers, and the \
     passphrases of client certificates. It stores nothing for plain http hosts and proxies, unless \
-    `plain_http_hosts` in config.toml names them";
+    you name them with `--plain-http`";
 
 /// The option for all hosts, which also identifies that part of the set-up.
 const DEFAULT: &str = "--default";
 
 /// How the title of each block in the user's file begins.
+const TITLES: &str = "hallpass setup git ";
+
+/// The same for a host.
 const TITLE: &str = "hallpass setup git --host ";
 
 /// What identifies the set-up of a host, or of one account there.
@@ -140,10 +148,14 @@ fn set_up<'a>(env: &'a Env, flags: &Flags, args: &Arguments) -> Result<Plan<'a>,
         }
     }
     if args.default {
+        let block = plain_http::block(env, flags, &config, &mut file, &args.plain_http)?;
         plan.parts.push(Part {
-            command: format!("hallpass setup git {DEFAULT}"),
+            command: plain_http::TITLE.to_owned(),
             what: DEFAULT.to_owned(),
-            edits: git.edits(None, &mut others),
+            edits: block
+                .into_iter()
+                .chain(git.edits(None, &mut others))
+                .collect(),
             ..Part::default()
         });
         plan.notes.push(NOT_STORED.to_owned());
@@ -205,15 +217,17 @@ fn undo<'a>(env: &'a Env, _: &'a Flags, args: &Arguments) -> Result<Undo<'a>, Er
         ));
     }
     if args.default {
+        let block = Edit::block(file.path(), plain_http::TITLE, "");
+        let lines = git.ours(|entry| entry.section() == "credential");
         parts.push(Part {
             what: DEFAULT.to_owned(),
-            edits: git.ours(|entry| entry.section() == "credential"),
+            edits: std::iter::once(block).chain(lines).collect(),
             ..Part::default()
         });
     }
     let all = parts.is_empty();
     if all {
-        let titles = file.titles(TITLE).into_iter();
+        let titles = file.titles(TITLES).into_iter();
         let blocks = titles.map(|title| Edit::block(file.path(), &title, ""));
         parts.push(Part {
             edits: blocks.chain(git.ours(|_| true)).collect(),
@@ -257,6 +271,7 @@ fn undo_host(file: &UserFile, git: &Git, host: &Host, account: Option<&str>) -> 
         let hosts: Vec<Host> = hosts
             .iter()
             .filter_map(|host| Host::parse("match", host).ok())
+            .flat_map(|host| in_unicode(&host).into_iter().chain([host]))
             .collect();
         let is_theirs = |entry: &Entry| {
             let mut all = hosts.iter().flat_map(|host| sections(Some(host)));
@@ -399,6 +414,18 @@ impl Git {
     /// The edits that make hallpass the last helper of a host, or of all hosts. Adds the other
     /// helpers to `others`.
     fn edits(&self, host: Option<&Host>, others: &mut Others) -> Vec<Edit> {
+        let Some(host) = host else {
+            return self.edits_of_one(None, others);
+        };
+        let mut edits = Vec::new();
+        for host in std::iter::once(host).chain(&in_unicode(host)) {
+            edits.extend(self.edits_of_one(Some(host), others));
+        }
+        edits
+    }
+
+    /// The same for one spelling of a host.
+    fn edits_of_one(&self, host: Option<&Host>, others: &mut Others) -> Vec<Edit> {
         let Self {
             entries,
             file,

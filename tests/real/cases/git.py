@@ -16,6 +16,7 @@ import urllib.parse
 import urllib.request
 
 from git_server import GitServer
+from names import knowing
 from rig import case
 from sandbox import HERE, wait_for
 
@@ -58,6 +59,7 @@ class Desk:
     def __init__(self, rig, git=None, bearer=False, configured=True, served=None, **settings):
         self.rig, self.sandbox = rig, rig.sandbox
         self.git_path = git or healing_git()
+        self.before = ()  # what starts git
         self.provider = rig.provider(**settings)
         schemes, user = (("Bearer",), None) if bearer else (("Basic",), "oauth2")
         root = self.sandbox.root / "served"
@@ -106,7 +108,7 @@ class Desk:
 
     def start(self, *args, stdin=None, **env):
         return subprocess.Popen(
-            [self.git_path, *map(str, args)],
+            [*self.before, self.git_path, *map(str, args)],
             env={**self.sandbox.env, **env},
             cwd=self.sandbox.home,
             stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
@@ -899,7 +901,7 @@ def default_stores_passphrases_and_says_what_it_does_not_store(rig):
     for _, path in gits():
         desk = Desk(Other(rig), path, configured=False)
         said = desk.sandbox.hallpass("setup", "git", "--default").ended(0)
-        assert "plain_http_hosts" in said.stdout, said.stdout
+        assert "--plain-http" in said.stdout, said.stdout
 
         def fill(asked):
             code, said, _ = desk.ran("credential", "fill", stdin=f"{asked}\n", GIT_TERMINAL_PROMPT="0")
@@ -909,15 +911,53 @@ def default_stores_passphrases_and_says_what_it_does_not_store(rig):
         certificate = "protocol=cert\nhost=\nusername=\npath=/home/me/client.pem\n"
         assert desk.ran("credential", "approve", stdin=f"{certificate}password=canary\n\n")[0] == 0
         assert fill(certificate) == "canary"
-        proxy = "protocol=http\nhost=proxy.corp.example:3128\nusername=me\n"
-        code, _, err = desk.ran("credential", "approve", stdin=f"{proxy}password=canary\n\n")
+        intranet = "protocol=http\nhost=intranet\nusername=me\n"
+        code, _, err = desk.ran("credential", "approve", stdin=f"{intranet}password=canary\n\n")
         assert code == 0 and "plain http is not encrypted" in err, err
-        assert fill(proxy) is None
-        config = desk.sandbox.home / ".config/hallpass/config.toml"
-        setting = 'plain_http_hosts = ["http://proxy.corp.example:3128"]\n'
-        config.write_text(setting + config.read_text(encoding="utf-8"), encoding="utf-8")
-        assert desk.ran("credential", "approve", stdin=f"{proxy}password=canary\n\n")[0] == 0
-        assert fill(proxy) == "canary"
+        assert fill(intranet) is None
+        # What it says to run helps.
+        command = re.search("run `hallpass (.*)`", err)[1]
+        desk.sandbox.hallpass(*command.split()).ended(0)
+        assert desk.ran("credential", "approve", stdin=f"{intranet}password=canary\n\n")[0] == 0
+        assert fill(intranet) == "canary"
+
+
+@case(limit=180)
+def a_proxy_gets_its_password_from_hallpass(rig):
+    for version, path in gits():
+        one = Other(rig)
+        authority = rig.authority(f"authority-{version}")
+        served = {"tls": authority.certificate(["git.test"]), "name": "git.test"}
+        desk = Desk(one, path, served=served)
+        proxy = rig.proxy(user="me", password="pass%word")
+        name = f"proxy.corp.example:{proxy.port}"
+        desk.sandbox.hallpass("setup", "git", "--default", "--plain-http", name).ended(0)
+        desk.git("config", "--global", "http.proxy", f"http://me@{name}")
+        desk.git("config", "--global", "http.sslCAInfo", authority.ca_file)
+        desk.before = knowing(desk.sandbox, "proxy.corp.example")
+        # git asks for the proxy's password once.
+        answers = desk.sandbox.tools / "answers"
+        answers.write_text('#!/bin/sh\necho "pass%word"\n', encoding="utf-8")
+        answers.chmod(0o700)
+        work = desk.clone(GIT_ASKPASS=str(answers))
+        desk.new_commit_on_the_server()
+        desk.git("-C", work, "pull", "--quiet")
+        assert (work / "second").exists()
+        assert {status for _, status in proxy.asked} <= {200, 407}, (version, proxy.asked)
+        assert len(desk.sandbox.tabs()) == 1 and not desk.asked.exists(), version
+
+
+@case
+def an_internationalized_host_is_answered_in_both_spellings(rig):
+    for version, path in gits():
+        desk = Desk(Other(rig), path, configured=False)
+        desk.sandbox.hallpass("setup", "git", "--host", "bücher.example", "--provider", "corp").ended(0)
+        tokens = set()
+        for host in ("bücher.example", "xn--bcher-kva.example"):
+            code, said, err = desk.ran("credential", "fill", stdin=f"url=https://{host}/a.git\n\n")
+            assert code == 0, (version, host, err)
+            tokens.add(re.search("^password=(.*)$", said, re.M)[1])
+        assert len(tokens) == 1 and len(desk.sandbox.tabs()) == 1, version
 
 
 @case

@@ -1,14 +1,14 @@
 """git's two programs for mail, git send-email and git imap-send, sign in to a mail server with a
 token that hallpass gives them."""
 
-import os
 import shutil
 import subprocess
 
 from cases.git import Desk, Other, gits
 from mail_server import MailServer
+from names import knowing
 from rig import case
-from sandbox import HERE, Blocked
+from sandbox import HERE
 
 NAME = "mail.corp.example"
 # Of Debian's newest release: its git send-email, and the SASL library for Perl, because Debian 12's
@@ -44,21 +44,10 @@ class MailDesk(Desk):
         self.git("-C", self.work, "format-patch", "--quiet", "--root", "-o", "patches")
         self.patch = next((self.work / "patches").glob("*.patch"))
 
-    def knowing_the_server(self):
-        """What starts a command where the mail server's name means this machine."""
-        hosts = self.sandbox.root / "hosts"
-        hosts.write_text(f"127.0.0.1 localhost {NAME}\n", encoding="utf-8")
-        apart = ["unshare", *(["--map-root-user"] if os.geteuid() else []), "--mount", "sh", "-c",
-                 'mount --bind "$0" /etc/hosts && exec "$@"', str(hosts)]  # fmt: skip
-        tried = subprocess.run([*apart, "true"], capture_output=True, text=True, timeout=20)
-        if tried.returncode != 0:
-            raise Blocked(f"unshare: {tried.stderr.strip()}")
-        return apart
-
     def sends(self, *command):
         """Sends the patch; returns its exit code and all that it said."""
         done = subprocess.run(
-            [*self.knowing_the_server(), *map(str, command)],
+            [*knowing(self.sandbox, NAME), *map(str, command)],
             env={**self.sandbox.env, "PERL5LIB": f"{NEWEST}/share/perl5"},
             cwd=self.work,
             stdin=self.patch.open("rb"),
