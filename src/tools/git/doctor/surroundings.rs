@@ -26,9 +26,9 @@ pub(super) struct Surroundings {
 impl Surroundings {
     pub(super) fn read(env: &Env) -> Result<Self, Error> {
         let keys = r"^(remote\..+\.(push)?url|url\..+\.(push)?insteadof|http\.(.+\.)?extraheader)$";
-        let netrc = home(env).and_then(|home| {
+        let netrc = home(env).map(|home| {
             let text = files::read(&home.join(".netrc"), LARGEST);
-            Ok(String::from_utf8_lossy(&text.unwrap_or_default()).into_owned())
+            String::from_utf8_lossy(&text.unwrap_or_default()).into_owned()
         });
         Ok(Self {
             entries: git_config::everywhere(keys)?,
