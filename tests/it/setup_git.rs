@@ -1077,33 +1077,53 @@ fn git_in(scene: &crate::scene::Scene, folder: &Path, lines: &[&[&str]]) {
     }
 }
 
+/// A scene with a session for a configured git server, and a repository in it.
 #[cfg(unix)]
-#[test]
-fn doctor_fixes_what_keeps_git_from_asking() {
-    let mut scene = crate::scene::Scene::new();
-    scene.configure("[[resources]]\nmatch = \"https://git.corp.example\"\nprovider = \"corp\"\n");
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    scene.sandbox.set("PATH", path);
-    scene.sandbox.run(&["setup", "git"]).succeeds();
-    scene.get_token(&[]).token();
-    let work = scene.sandbox.home().join("work");
-    let below = work.join("below");
-    fs::create_dir_all(&below).unwrap();
-    let doctor = || {
-        let mut hallpass = scene
-            .sandbox
-            .surround(Command::new(env!("CARGO_BIN_EXE_hallpass")));
-        hallpass
-            .args(["doctor", "git", "git.corp.example"])
-            .current_dir(&below);
-        let output = hallpass.output().unwrap();
+struct Workplace {
+    scene: crate::scene::Scene,
+    work: PathBuf,
+}
+
+#[cfg(unix)]
+impl Workplace {
+    fn new() -> Self {
+        let mut scene = crate::scene::Scene::new();
+        let entry = "[[resources]]\nmatch = \"https://git.corp.example\"\nprovider = \"corp\"\n";
+        scene.configure(entry);
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        scene.sandbox.set("PATH", path);
+        scene.sandbox.run(&["setup", "git"]).succeeds();
+        scene.get_token(&[]).token();
+        let work = scene.sandbox.home().join("work");
+        fs::create_dir_all(work.join("below")).unwrap();
+        git_in(&scene, &work, &[&["init", "-q"]]);
+        Self { scene, work }
+    }
+
+    /// What the doctor says in a folder of the repository.
+    fn doctor(&self) -> String {
+        let hallpass = Command::new(env!("CARGO_BIN_EXE_hallpass"));
+        let mut hallpass = self.scene.sandbox.surround(hallpass);
+        hallpass.args(["doctor", "git", "git.corp.example"]);
+        let output = hallpass
+            .current_dir(self.work.join("below"))
+            .output()
+            .unwrap();
         let said = String::from_utf8(output.stdout).unwrap();
         assert_eq!(output.status.success(), !said.contains("error "), "{said}");
         said
-    };
-    git_in(&scene, &work, &[&["init", "-q"]]);
-    assert!(!doctor().contains("error "));
-    let config = |line: &[&str]| git_in(&scene, &work, &[&[&["config"], line].concat()]);
+    }
+
+    fn config(&self, line: &[&str]) {
+        git_in(&self.scene, &self.work, &[&[&["config"], line].concat()]);
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn doctor_fixes_what_keeps_git_from_asking() {
+    let place = Workplace::new();
+    assert!(!place.doctor().contains("error "));
     let leaky = "https://alice:hunter2@git.corp.example/a.git";
     for (line, problem) in [
         (
@@ -1134,8 +1154,8 @@ fn doctor_fixes_what_keeps_git_from_asking() {
             "`http.extraHeader` contains an Authorization header",
         ),
     ] {
-        config(line);
-        let said = doctor();
+        place.config(line);
+        let said = place.doctor();
         assert!(
             said.contains(problem) && !said.contains("hunter2"),
             "{problem}: {said}"
@@ -1143,62 +1163,76 @@ fn doctor_fixes_what_keeps_git_from_asking() {
         // The command that it prints gets out of that state.
         let (_, after) = said.split_once(problem).unwrap();
         let fix = after.lines().nth(1).unwrap().trim();
-        let mut shell = scene.sandbox.surround(Command::new("sh"));
-        shell.args(["-c", fix]).current_dir(&work);
+        let mut shell = place.scene.sandbox.surround(Command::new("sh"));
+        shell.args(["-c", fix]).current_dir(&place.work);
         assert!(shell.status().unwrap().success(), "{fix}");
-        let said = doctor();
+        let said = place.doctor();
         assert!(!said.contains("error "), "{fix}: {said}");
     }
-    config(&[
+}
+
+#[cfg(unix)]
+#[test]
+fn doctor_names_what_git_uses_first_and_who_answers() {
+    let place = Workplace::new();
+    place.config(&[
         "url.https://me:hunter2@git.corp.example/.insteadOf",
         "corp:",
     ]);
-    let said = doctor();
+    let said = place.doctor();
     assert!(
         said.contains("a `url.<base>.insteadOf` setting contains"),
         "{said}"
     );
     assert!(!said.contains("hunter2"), "{said}");
-    config(&[
+    place.config(&[
         "--unset",
         "url.https://me:hunter2@git.corp.example/.insteadOf",
     ]);
 
-    let netrc = scene.sandbox.home().join(".netrc");
+    let netrc = place.scene.sandbox.home().join(".netrc");
     fs::write(
         &netrc,
         "machine git.corp.example login me password hunter2\n",
     )
     .unwrap();
-    assert!(doctor().contains("git uses the password in ~/.netrc before it asks hallpass"));
+    assert!(
+        place
+            .doctor()
+            .contains("git uses the password in ~/.netrc before it asks hallpass")
+    );
     fs::remove_file(&netrc).unwrap();
 
     // A helper of the repository comes after hallpass, one of the user's own before it.
-    config(&["credential.helper", "store"]);
-    let said = doctor();
+    place.config(&["credential.helper", "store"]);
+    let said = place.doctor();
     assert!(said.contains("helper 2: store (file:"), "{said}");
     assert!(
         said.contains("git gives it every token that worked"),
         "{said}"
     );
-    config(&["--unset", "credential.helper"]);
+    place.config(&["--unset", "credential.helper"]);
 
-    config(&["remote.ssh.url", "git@git.corp.example:a.git"]);
-    assert!(doctor().contains("the remote ssh uses SSH, so git never asks hallpass"));
+    place.config(&["remote.ssh.url", "git@git.corp.example:a.git"]);
+    assert!(
+        place
+            .doctor()
+            .contains("the remote ssh uses SSH, so git never asks hallpass")
+    );
 
     // Who answers, also in a folder of the repository.
-    config(&["hallpass.account", "alice"]);
-    let said = doctor();
+    place.config(&["hallpass.account", "alice"]);
+    let said = place.doctor();
     assert!(
         said.contains("answers (because of hallpass.account)"),
         "{said}"
     );
-    config(&[
+    place.config(&[
         "--global",
         "credential.https://git.corp.example.username",
         "alice",
     ]);
-    let said = doctor();
+    let said = place.doctor();
     assert!(
         said.contains("answers (because of credential.username)"),
         "{said}"
