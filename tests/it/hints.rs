@@ -88,7 +88,10 @@ const STATES: &[(&str, &str, &[Row])] = &[
     (
         "src/tools/git/error.rs",
         "GitError",
-        &[("Config", Check("git's own configuration or its lock file"))],
+        &[
+            ("Config", Check("git's own configuration or its lock file")),
+            ("TooOld", Check("the installed version of git")),
+        ],
     ),
     (
         "src/tools/kubectl/error.rs",
