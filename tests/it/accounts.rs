@@ -14,7 +14,7 @@ fn last_prompt(scene: &Scene) -> Vec<String> {
 }
 
 #[test]
-fn an_unknown_account_is_an_error_that_lists_the_known_ones() {
+fn an_unknown_account_is_an_error_that_lists_known_accounts() {
     let mut scene = Scene::new();
     scene.configure(
         "[[resources]]\nmatch = \"https://git.corp.example\"\nprovider = \"corp\"\n\
@@ -39,7 +39,7 @@ fn an_unknown_account_is_an_error_that_lists_the_known_ones() {
 }
 
 #[test]
-fn a_second_account_asks_for_the_account_picker() {
+fn a_sign_in_to_a_second_account_requests_the_account_picker() {
     let by_metadata = json!({ "prompt_values_supported": ["consent", "select_account"] });
     for (lines, metadata, expected) in [
         (
@@ -72,7 +72,7 @@ fn a_second_account_asks_for_the_account_picker() {
 }
 
 #[test]
-fn after_another_person_signed_in_the_next_sign_in_asks_for_the_account_picker() {
+fn a_sign_in_by_a_different_person_makes_the_next_one_request_the_account_picker() {
     let mut scene = Scene::new();
     scene.configure("account_prompt = \"select_account\"");
     scene.get_token(&[]).token();
@@ -89,7 +89,7 @@ fn after_another_person_signed_in_the_next_sign_in_asks_for_the_account_picker()
 }
 
 #[test]
-fn each_way_out_that_the_error_offers_for_another_person_works() {
+fn every_hint_of_the_different_person_error_works() {
     for way in ["choose", "replace", "both"] {
         let (mut scene, _) = Scene::signed_in();
         scene.sandbox.person("mallory");
@@ -124,7 +124,7 @@ fn each_way_out_that_the_error_offers_for_another_person_works() {
 }
 
 #[test]
-fn two_accounts_that_are_one_person_are_warned_of() {
+fn two_accounts_of_the_same_person_cause_a_warning() {
     let (mut scene, _) = Scene::signed_in();
     let outcome = scene.login(&["--account", "work"]);
     outcome.succeeds();
@@ -142,7 +142,7 @@ fn two_accounts_that_are_one_person_are_warned_of() {
 }
 
 #[test]
-fn logout_revokes_a_session_of_an_earlier_registration_with_that_registration() {
+fn logout_revokes_an_old_registrations_session_with_that_registration() {
     for arguments in [&["logout", "corp"][..], &["logout", "--all"]] {
         let (mut scene, _) = Scene::signed_in();
         scene.configure("client_id = \"hallpass-2\"");
@@ -179,7 +179,7 @@ fn logout_finds_a_session_whose_provider_is_no_longer_configured() {
 }
 
 #[test]
-fn a_session_of_an_issuer_that_was_named_on_the_command_line_is_not_called_unused() {
+fn a_session_with_an_issuer_from_the_command_line_is_not_reported_as_unused() {
     let scene = Scene::new();
     let issuer = scene.provider.issuer();
     let arguments = [

@@ -76,7 +76,7 @@ impl Pending {
 }
 
 #[test]
-fn a_wrong_or_missing_state_is_refused_and_the_genuine_callback_then_succeeds() {
+fn a_wrong_or_missing_state_is_rejected_and_the_real_callback_still_works() {
     let pending = Pending::new();
     let state = pending.asked("state");
     let issuer = pending.scene.provider.issuer();
@@ -113,7 +113,7 @@ fn an_error_without_the_state_is_ignored() {
 }
 
 #[test]
-fn an_error_with_the_state_ends_the_login_with_that_error() {
+fn an_error_with_the_state_ends_the_sign_in_with_that_error() {
     let pending = Pending::new();
     let (state, issuer) = (pending.asked("state"), pending.scene.provider.issuer());
     let callback = pending.callback(&[
@@ -135,7 +135,7 @@ fn an_error_with_the_state_ends_the_login_with_that_error() {
 }
 
 #[test]
-fn the_reason_for_a_refusal_is_shown_in_the_providers_own_words() {
+fn the_providers_error_description_is_shown() {
     for (error, code) in [("access_denied", 4), ("invalid_scope", 1)] {
         let pending = Pending::new();
         let (state, issuer) = (pending.asked("state"), pending.scene.provider.issuer());
@@ -162,7 +162,7 @@ fn the_reason_for_a_refusal_is_shown_in_the_providers_own_words() {
 }
 
 #[test]
-fn a_person_who_declines_is_exit_code_4() {
+fn declining_exits_with_4() {
     let mut scene = Scene::new();
     scene.sandbox.browser_will("decline");
     scene
@@ -175,7 +175,7 @@ fn a_person_who_declines_is_exit_code_4() {
 }
 
 #[test]
-fn repeated_parameters_are_refused_and_the_login_stays_pending() {
+fn repeated_parameters_are_rejected_and_the_sign_in_stays_pending() {
     let pending = Pending::new();
     let state = pending.asked("state");
     for parameters in [
@@ -196,7 +196,7 @@ fn repeated_parameters_are_refused_and_the_login_stays_pending() {
 }
 
 #[test]
-fn a_callback_without_a_code_or_with_code_and_error_is_refused() {
+fn a_callback_without_a_code_or_with_both_code_and_error_is_rejected() {
     let pending = Pending::new();
     let (state, issuer) = (pending.asked("state"), pending.scene.provider.issuer());
     let base = [("state", state.as_str()), ("iss", issuer.as_str())];
@@ -211,7 +211,7 @@ fn a_callback_without_a_code_or_with_code_and_error_is_refused() {
 }
 
 #[test]
-fn an_issuer_that_is_another_string_is_refused() {
+fn a_different_iss_is_rejected() {
     for issuer in ["https://evil.example", "{}/", "{}x"] {
         let scene = Scene::new();
         let issuer = issuer.replace("{}", &scene.provider.issuer());
@@ -228,7 +228,7 @@ fn an_issuer_that_is_another_string_is_refused() {
 }
 
 #[test]
-fn an_issuer_that_is_missing_although_it_was_promised_is_refused() {
+fn a_missing_iss_is_rejected_if_the_metadata_announces_it() {
     let scene = Scene::new();
     scene
         .provider
@@ -238,7 +238,7 @@ fn an_issuer_that_is_missing_although_it_was_promised_is_refused() {
 }
 
 #[test]
-fn an_unannounced_issuer_may_be_missing_but_not_wrong() {
+fn an_unannounced_iss_may_be_missing_but_not_wrong() {
     let scene = Scene::new();
     let silent = json!({ "authorization_response_iss_parameter_supported": null });
     scene.provider.behave(|b| {
@@ -254,7 +254,7 @@ fn an_unannounced_issuer_may_be_missing_but_not_wrong() {
 }
 
 #[test]
-fn other_requests_are_refused_and_the_sign_in_stays_pending() {
+fn other_requests_are_rejected_and_the_sign_in_stays_pending() {
     let pending = Pending::new();
     let uri = pending.redirect_uri();
     let genuine = pending.genuine();
@@ -287,7 +287,7 @@ fn other_requests_are_refused_and_the_sign_in_stays_pending() {
 }
 
 #[test]
-fn anything_but_http_is_dropped_and_the_sign_in_stays_pending() {
+fn non_http_connections_are_closed_and_the_sign_in_stays_pending() {
     let pending = Pending::new();
     let uri = pending.redirect_uri();
     for bytes in [
@@ -308,7 +308,7 @@ fn anything_but_http_is_dropped_and_the_sign_in_stays_pending() {
 }
 
 #[test]
-fn a_head_that_is_too_large_is_refused_and_one_with_many_cookies_is_not() {
+fn an_oversized_request_head_is_rejected_but_many_cookies_are_accepted() {
     let pending = Pending::new();
     let huge = "x".repeat(20 * 1024);
     let reply = wire::request("GET", &pending.genuine(), &[("Cookie", &huge)], None);
@@ -325,7 +325,7 @@ fn a_head_that_is_too_large_is_refused_and_one_with_many_cookies_is_not() {
 }
 
 #[test]
-fn idle_connections_do_not_hold_up_the_callback() {
+fn idle_connections_do_not_delay_the_callback() {
     let pending = Pending::new();
     let uri = pending.redirect_uri();
     let idle: Vec<TcpStream> = (0..40).map_while(|_| wire::connect(&uri).ok()).collect();
@@ -336,7 +336,7 @@ fn idle_connections_do_not_hold_up_the_callback() {
 }
 
 #[test]
-fn a_callback_that_comes_in_pieces_is_whole_in_the_end() {
+fn a_callback_that_arrives_in_pieces_is_accepted() {
     let pending = Pending::new();
     let url = Url::parse(&pending.genuine()).unwrap();
     let request = format!(
@@ -358,7 +358,7 @@ fn a_callback_that_comes_in_pieces_is_whole_in_the_end() {
 }
 
 #[test]
-fn a_callback_that_comes_twice_is_exchanged_once() {
+fn a_repeated_callback_is_exchanged_once() {
     use crate::provider::{Fault, Gate};
     let pending = Pending::new();
     let gate = Gate::default();
@@ -386,7 +386,7 @@ fn a_callback_that_comes_twice_is_exchanged_once() {
 }
 
 #[test]
-fn the_redirect_takes_the_code_out_of_the_address_bar() {
+fn the_redirect_removes_the_code_from_the_address_bar() {
     let pending = Pending::new();
     let genuine = pending.genuine();
     let reply = wire::get(&genuine).unwrap();
@@ -403,7 +403,7 @@ fn the_redirect_takes_the_code_out_of_the_address_bar() {
 }
 
 #[test]
-fn the_result_page_is_served_once_and_then_the_port_is_closed() {
+fn the_result_page_is_served_once_before_the_port_closes() {
     let pending = Pending::new();
     let uri = pending.redirect_uri();
     let (_, outcome) = pending.finish();
@@ -412,7 +412,7 @@ fn the_result_page_is_served_once_and_then_the_port_is_closed() {
 }
 
 #[test]
-fn the_tool_gets_its_token_even_if_the_page_is_never_fetched() {
+fn the_tool_gets_its_token_even_if_the_result_page_is_never_loaded() {
     let pending = Pending::new();
     let uri = pending.redirect_uri();
     assert_eq!(wire::get(&pending.genuine()).unwrap().status, 303);
@@ -423,7 +423,7 @@ fn the_tool_gets_its_token_even_if_the_page_is_never_fetched() {
 }
 
 #[test]
-fn the_port_is_closed_after_the_time_is_up() {
+fn the_port_closes_when_the_sign_in_times_out() {
     let mut scene = Scene::new();
     scene.sandbox.set("HALLPASS_SIGN_IN_TIMEOUT", "1");
     let pending = Pending::with(scene, &[]);
@@ -437,7 +437,7 @@ fn the_port_is_closed_after_the_time_is_up() {
 
 /// The provider shows such a page instead of sending the browser back.
 #[test]
-fn an_error_page_of_the_provider_is_explained_before_and_after() {
+fn the_hint_about_provider_error_pages_is_shown_before_and_after_the_timeout() {
     for (line, with_fixed_port) in [
         ("", true),
         ("redirect_uri = \"http://127.0.0.1:PORT/cb\"", false),
@@ -466,7 +466,7 @@ fn an_error_page_of_the_provider_is_explained_before_and_after() {
 
 #[cfg(unix)]
 #[test]
-fn the_port_is_closed_after_an_interrupt() {
+fn the_port_closes_after_an_interrupt() {
     let pending = Pending::new();
     let uri = pending.redirect_uri();
     let pid = rustix::process::Pid::from_raw(i32::try_from(pending.running.id()).unwrap()).unwrap();
@@ -482,7 +482,7 @@ fn the_port_is_closed_after_an_interrupt() {
 }
 
 #[test]
-fn a_stranger_is_not_told_where_the_sign_in_happens() {
+fn requests_to_the_port_do_not_reveal_the_sign_in_url() {
     let pending = Pending::new();
     let state = pending.asked("state");
     for path in ["/", "/callback", "/authorize", "/login"] {
@@ -498,7 +498,7 @@ fn a_stranger_is_not_told_where_the_sign_in_happens() {
 }
 
 #[test]
-fn a_fixed_port_that_is_taken_is_named_and_no_browser_opens() {
+fn a_fixed_port_in_use_is_reported_and_no_browser_opens() {
     let mut scene = Scene::new();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();
@@ -510,7 +510,7 @@ fn a_fixed_port_that_is_taken_is_named_and_no_browser_opens() {
 }
 
 #[test]
-fn a_fixed_port_and_path_are_used_as_they_are_registered() {
+fn a_fixed_port_and_path_are_used_as_registered() {
     // A port that was free a moment ago; whoever took it meanwhile makes this fail, not lie.
     let port = TcpListener::bind("127.0.0.1:0")
         .unwrap()
@@ -526,7 +526,7 @@ fn a_fixed_port_and_path_are_used_as_they_are_registered() {
 }
 
 #[test]
-fn localhost_listens_on_both_families_on_one_port() {
+fn localhost_listens_on_ipv4_and_ipv6_on_one_port() {
     let pending = Pending::with(Scene::new(), &["--redirect-uri", "http://localhost/cb"]);
     let uri = pending.redirect_uri();
     assert_eq!((uri.host_str(), uri.path()), (Some("localhost"), "/cb"));
@@ -539,7 +539,7 @@ fn localhost_listens_on_both_families_on_one_port() {
 }
 
 #[test]
-fn a_callback_to_localhost_is_taken_over_either_family() {
+fn a_callback_to_localhost_is_accepted_over_ipv4_and_ipv6() {
     let families: &[&str] = if has_ipv6() {
         &["127.0.0.1", "[::1]"]
     } else {
@@ -558,7 +558,7 @@ fn a_callback_to_localhost_is_taken_over_either_family() {
 }
 
 #[test]
-fn a_fixed_port_of_localhost_that_is_taken_in_one_family_is_taken() {
+fn a_fixed_localhost_port_in_use_on_either_family_is_an_error() {
     for address in ["127.0.0.1:0", "[::1]:0"] {
         let Ok(taken) = TcpListener::bind(address) else {
             continue; // A machine without IPv6.
@@ -584,7 +584,7 @@ fn the_ipv6_loopback_address_can_be_configured() {
 }
 
 #[test]
-fn a_redirect_uri_beyond_loopback_is_refused() {
+fn a_redirect_uri_that_is_not_loopback_is_rejected() {
     for uri in [
         "http://192.0.2.1/cb",
         "https://127.0.0.1/cb",
@@ -601,7 +601,7 @@ fn a_redirect_uri_beyond_loopback_is_refused() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn nothing_but_loopback_is_listened_on() {
+fn hallpass_listens_on_loopback_only() {
     let pending = Pending::new();
     let port = pending.redirect_uri().port().unwrap();
     let wanted = format!(":{port:04X} ");
@@ -625,7 +625,7 @@ fn nothing_but_loopback_is_listened_on() {
 /// deliver his code.
 #[cfg(target_os = "linux")]
 #[test]
-fn a_callback_from_another_user_of_the_host_is_refused() {
+fn a_callback_from_another_user_is_rejected() {
     use std::os::unix::fs::PermissionsExt as _;
     use std::os::unix::process::CommandExt as _;
 

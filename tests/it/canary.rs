@@ -60,7 +60,7 @@ fn sealed(scene: &Scene) {
 }
 
 #[test]
-fn through_each_command_nothing_leaks() {
+fn no_command_leaks_a_secret() {
     let mut scene = verbose();
     let commands: &[&[&str]] = &[
         &["get-token", "corp", "-vvv"],
@@ -84,7 +84,7 @@ fn through_each_command_nothing_leaks() {
 }
 
 #[test]
-fn through_each_failure_of_a_sign_in_nothing_leaks() {
+fn no_failed_sign_in_leaks_a_secret() {
     let secret_body = json!({
         "error": "invalid_grant",
         "error_description": "see access_token",
@@ -124,7 +124,7 @@ fn through_each_failure_of_a_sign_in_nothing_leaks() {
 }
 
 #[test]
-fn a_server_that_quotes_what_it_was_sent_leaks_nothing() {
+fn a_server_that_echoes_requests_leaks_no_secret() {
     for endpoint in [
         Endpoint::Code,
         Endpoint::Refresh,
@@ -176,7 +176,7 @@ fn a_server_that_quotes_what_it_was_sent_leaks_nothing() {
 }
 
 #[test]
-fn a_faulty_id_token_is_not_shown() {
+fn an_invalid_id_token_is_not_shown() {
     for (signature, claims) in [
         (Signature::None, json!({})),
         (Signature::Hs256, json!({})),
@@ -197,7 +197,7 @@ fn a_faulty_id_token_is_not_shown() {
 }
 
 #[test]
-fn through_each_failure_of_a_refresh_nothing_leaks() {
+fn no_failed_refresh_leaks_a_secret() {
     for fault in [
         Fault::status(503),
         Fault::json(400, &json!({ "error": "invalid_grant" })),
@@ -218,7 +218,7 @@ fn through_each_failure_of_a_refresh_nothing_leaks() {
 }
 
 #[test]
-fn a_revocation_that_fails_shows_no_token() {
+fn a_failed_revocation_shows_no_token() {
     let scene = verbose();
     scene.get_token(&[]).token();
     scene
@@ -229,7 +229,7 @@ fn a_revocation_that_fails_shows_no_token() {
 }
 
 #[test]
-fn a_declined_sign_in_and_a_wrong_callback_show_nothing() {
+fn a_declined_sign_in_and_a_wrong_callback_show_no_secret() {
     let mut scene = verbose();
     scene.sandbox.browser_will("decline");
     let outcome = scene.get_token(&["-vvv"]);
@@ -246,7 +246,7 @@ fn a_declined_sign_in_and_a_wrong_callback_show_nothing() {
 }
 
 #[test]
-fn a_damaged_record_shows_nothing() {
+fn an_error_about_a_damaged_record_shows_no_secret() {
     let scene = verbose();
     scene.get_token(&[]).token();
     for file in files_below(&scene.sandbox.data_dir().join("sessions")) {
@@ -259,7 +259,7 @@ fn a_damaged_record_shows_nothing() {
 }
 
 #[test]
-fn the_page_and_the_addresses_that_the_browser_keeps_hold_no_code() {
+fn the_result_page_and_the_browser_history_contain_no_code() {
     let scene = verbose();
     scene.get_token(&[]).token();
     let page = scene.sandbox.page();

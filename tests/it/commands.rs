@@ -14,7 +14,7 @@ const NEVER: &[&str] = &["--interactive", "never"];
 // --- get-token ---
 
 #[test]
-fn raw_is_the_token_and_a_newline() {
+fn raw_prints_the_token_and_a_newline() {
     let (scene, token) = Scene::signed_in();
     assert_eq!(
         scene.get_token(&["--format", "raw"]).stdout,
@@ -24,7 +24,7 @@ fn raw_is_the_token_and_a_newline() {
 }
 
 #[test]
-fn bearer_and_header_are_one_line() {
+fn bearer_and_header_print_one_line() {
     let (scene, token) = Scene::signed_in();
     for (format, expected) in [
         ("bearer", format!("Bearer {token}\n")),
@@ -35,7 +35,7 @@ fn bearer_and_header_are_one_line() {
 }
 
 #[test]
-fn basic_is_a_user_name_and_the_token() {
+fn basic_encodes_a_user_name_and_the_token() {
     let (scene, token) = Scene::signed_in();
     let reply = scene.get_token(&["--format", "basic"]).stdout;
     let encoded = reply.strip_prefix("Basic ").unwrap().trim_end();
@@ -46,7 +46,7 @@ fn basic_is_a_user_name_and_the_token() {
 }
 
 #[test]
-fn json_carries_what_a_program_needs() {
+fn json_has_everything_a_program_needs() {
     let (scene, token) = Scene::signed_in();
     let reply = scene.get_token(&["--format", "json"]).json();
     let keys: Vec<_> = reply
@@ -80,13 +80,13 @@ fn json_carries_what_a_program_needs() {
 }
 
 #[test]
-fn the_only_provider_need_not_be_named() {
+fn the_only_provider_is_the_default() {
     let (scene, token) = Scene::signed_in();
     assert_eq!(scene.sandbox.run(&["get-token"]).token(), token);
 }
 
 #[test]
-fn a_mistake_in_the_command_line_is_exit_code_2() {
+fn a_usage_error_exits_with_2() {
     let scene = Scene::new();
     for arguments in [
         &[][..],
@@ -119,7 +119,7 @@ fn a_mistake_in_the_command_line_is_exit_code_2() {
 }
 
 #[test]
-fn a_provider_that_is_misspelt_is_answered_with_the_likely_one() {
+fn a_misspelled_provider_gets_a_suggestion() {
     let scene = Scene::new();
     scene
         .sandbox
@@ -128,7 +128,7 @@ fn a_provider_that_is_misspelt_is_answered_with_the_likely_one() {
 }
 
 #[test]
-fn help_and_version_are_no_errors_and_name_the_exit_codes() {
+fn help_and_version_succeed_and_help_lists_the_exit_codes() {
     let sandbox = Sandbox::new();
     for arguments in [
         &["--help"][..],
@@ -154,7 +154,7 @@ fn help_and_version_are_no_errors_and_name_the_exit_codes() {
 }
 
 #[test]
-fn errors_have_a_cause_and_a_hint_that_can_be_typed() {
+fn errors_have_a_cause_and_a_hint_with_a_command() {
     let scene = Scene::new();
     scene
         .provider
@@ -173,7 +173,7 @@ fn errors_have_a_cause_and_a_hint_that_can_be_typed() {
 }
 
 #[test]
-fn the_hint_of_an_ad_hoc_provider_is_the_whole_command() {
+fn the_hint_for_an_ad_hoc_provider_is_a_complete_command() {
     let scene = Scene::new();
     let issuer = scene.provider.issuer();
     let arguments = [
@@ -198,7 +198,7 @@ fn the_hint_of_an_ad_hoc_provider_is_the_whole_command() {
 }
 
 #[test]
-fn verbosity_explains_on_stderr_and_leaves_stdout_alone() {
+fn verbose_output_goes_to_stderr_only() {
     let (mut scene, token) = Scene::signed_in();
     scene.advance(4000);
     let outcome = scene.get_token(&["-vv"]);
@@ -212,7 +212,7 @@ fn verbosity_explains_on_stderr_and_leaves_stdout_alone() {
 
 #[cfg(unix)]
 #[test]
-fn a_reader_who_goes_away_is_no_crash() {
+fn a_closed_pipe_does_not_cause_a_crash() {
     let (scene, _) = Scene::signed_in();
     let mut shell = scene
         .sandbox
@@ -232,7 +232,7 @@ fn a_reader_who_goes_away_is_no_crash() {
 // --- login ---
 
 #[test]
-fn login_signs_in_again_whatever_is_cached() {
+fn login_signs_in_again_although_a_token_is_cached() {
     let (scene, old) = Scene::signed_in();
     let outcome = scene.login(&[]);
     outcome.succeeds();
@@ -253,7 +253,7 @@ fn login_without_prompting_exits_with_3() {
 }
 
 #[test]
-fn login_for_an_account_leaves_the_others_alone() {
+fn login_to_one_account_does_not_affect_others() {
     let (mut scene, token) = Scene::signed_in();
     scene.sandbox.person("bob");
     scene.login(&["--account", "work"]).succeeds();
@@ -264,7 +264,7 @@ fn login_for_an_account_leaves_the_others_alone() {
 // --- help ---
 
 #[test]
-fn every_command_describes_itself_in_each_form_of_help() {
+fn every_form_of_help_shows_the_same_description_of_a_command() {
     let sandbox = Sandbox::new();
     let help = |words: &[&str]| {
         let outcome = sandbox.run(words);
@@ -361,7 +361,7 @@ fn logout_revokes_both_tokens_and_removes_the_session() {
 }
 
 #[test]
-fn logout_removes_even_where_the_server_fails_and_says_so() {
+fn logout_removes_the_session_and_reports_a_failed_revocation() {
     for fault in [
         Fault::status(503),
         Fault::NoAnswer,
@@ -383,7 +383,7 @@ fn logout_removes_even_where_the_server_fails_and_says_so() {
 }
 
 #[test]
-fn logout_succeeds_where_the_provider_has_no_revocation_endpoint() {
+fn logout_succeeds_without_a_revocation_endpoint() {
     let scene = Scene::new();
     let without = json!({ "revocation_endpoint": null });
     scene.provider.behave(|b| b.metadata = patch(without));
@@ -398,7 +398,7 @@ fn logout_succeeds_where_the_provider_has_no_revocation_endpoint() {
 
 /// RFC 7009 §2.2: oidc-provider and better-auth answer so for an access token that is a JWT.
 #[test]
-fn logout_succeeds_where_only_the_access_token_cannot_be_revoked() {
+fn logout_succeeds_if_only_the_access_token_cannot_be_revoked() {
     let unsupported = json!({ "error": "unsupported_token_type" });
     for (status, word) in [(400, "note: "), (503, "warning: ")] {
         let (scene, _) = Scene::signed_in();
@@ -427,7 +427,7 @@ fn logout_succeeds_where_only_the_access_token_cannot_be_revoked() {
 
 /// RFC 7009 §2.2 wants a 200 for them; Google, for one, answers so.
 #[test]
-fn logout_succeeds_where_the_tokens_were_dead_already() {
+fn logout_succeeds_if_the_tokens_are_already_invalid() {
     let (scene, _) = Scene::signed_in();
     let dead = json!({ "error": "invalid_token" });
     scene
@@ -439,7 +439,7 @@ fn logout_succeeds_where_the_tokens_were_dead_already() {
 }
 
 #[test]
-fn logout_of_nothing_is_no_error() {
+fn logout_without_a_session_succeeds() {
     let scene = Scene::new();
     scene.sandbox.run(&["logout", "corp"]).succeeds();
     scene.sandbox.run(&["logout", "--all"]).succeeds();
@@ -447,7 +447,7 @@ fn logout_of_nothing_is_no_error() {
 }
 
 #[test]
-fn logout_of_one_of_several_accounts_wants_to_know_which() {
+fn logout_with_several_accounts_requires_an_account() {
     let (mut scene, _) = Scene::signed_in();
     scene.sandbox.person("bob");
     scene.login(&["--account", "work"]).succeeds();
@@ -465,7 +465,7 @@ fn logout_of_one_of_several_accounts_wants_to_know_which() {
 }
 
 #[test]
-fn logout_of_all_leaves_nothing() {
+fn logout_all_removes_everything() {
     let (mut scene, _) = Scene::signed_in();
     scene.sandbox.person("bob");
     scene.login(&["--account", "work"]).succeeds();
@@ -475,7 +475,7 @@ fn logout_of_all_leaves_nothing() {
 }
 
 #[test]
-fn logout_needs_neither_the_configuration_of_then_nor_the_provider() {
+fn logout_works_without_the_original_configuration_and_the_provider() {
     let (scene, _) = Scene::signed_in();
     let config = scene.sandbox.root().join("config.toml");
     std::fs::write(&config, "").unwrap();
@@ -497,7 +497,7 @@ fn lock_loses_nothing() {
 }
 
 #[test]
-fn status_shows_whose_session_it_is_and_never_a_token() {
+fn status_shows_who_is_signed_in_but_no_token() {
     let (mut scene, _) = Scene::signed_in();
     for (arguments, expired) in [(&["status"][..], false), (&["status", "--json"], true)] {
         if expired {
@@ -532,7 +532,7 @@ fn status_shows_whose_session_it_is_and_never_a_token() {
 }
 
 #[test]
-fn status_of_an_empty_home_makes_nothing() {
+fn status_creates_no_files() {
     let sandbox = Sandbox::new();
     let status = sandbox.run(&["status", "--json"]).json();
     assert_eq!(status["sessions"], Value::Array(Vec::new()));

@@ -19,7 +19,7 @@ fn get_token(text: &str) -> Outcome {
 }
 
 #[test]
-fn an_unknown_key_is_named_with_file_and_line_and_the_likely_one() {
+fn an_unknown_key_is_reported_with_file_line_and_a_suggestion() {
     for (text, key, line, likely) in [
         ("\nbrwoser = \"x\"\n", "brwoser", ":2", "browser"),
         (
@@ -35,7 +35,7 @@ fn an_unknown_key_is_named_with_file_and_line_and_the_likely_one() {
 }
 
 #[test]
-fn an_unknown_tool_is_named_with_file_and_line_and_the_known_ones() {
+fn an_unknown_tool_is_reported_with_file_line_and_the_known_tools() {
     let text = "[[resources]]\nmatch = \"https://a.example\"\nprovider = \"codeberg\"\ntools = [\"git\", \"CANARY\"]";
     let known = "`tools` in [[resources]] must be one of git, docker, kubectl, get-token";
     let outcome = get_token(text);
@@ -44,13 +44,13 @@ fn an_unknown_tool_is_named_with_file_and_line_and_the_known_ones() {
 }
 
 #[test]
-fn a_misspelt_key_is_named_even_if_it_is_one_that_must_be_there() {
+fn a_misspelled_required_key_is_reported_as_unknown() {
     let text = "[[resources]]\nmatch = \"https://a.example\"\nproviderr = \"x\"\n";
     get_token(text).fails_saying(2, &["config.toml:3", "providerr", "provider"]);
 }
 
 #[test]
-fn a_value_of_the_wrong_kind_is_named_and_not_quoted() {
+fn a_value_of_the_wrong_type_is_reported_but_not_quoted() {
     for (text, key, secret) in [
         (
             "[providers.corp]\nissuer = 7\nclient_id = \"x\"",
@@ -81,14 +81,14 @@ fn a_value_of_the_wrong_kind_is_named_and_not_quoted() {
 }
 
 #[test]
-fn a_file_that_is_no_toml_is_located_and_not_quoted() {
+fn a_toml_syntax_error_is_located_but_not_quoted() {
     let outcome = get_token("[providers.corp]\nclient_id = \"canary\nissuer = canary\n");
     let stderr = outcome.fails_saying(2, &["config.toml", ":2"]);
     assert!(!stderr.contains("canary"), "{outcome}");
 }
 
 #[test]
-fn a_secret_in_the_configuration_is_refused_and_not_quoted() {
+fn a_secret_in_the_configuration_is_rejected_and_not_quoted() {
     let text = "[providers.corp]\nissuer = \"https://a.example\"\nclient_id = \"x\"\n\
                 client_secret = \"canary-secret\"\n";
     let outcome = get_token(text);
@@ -97,7 +97,7 @@ fn a_secret_in_the_configuration_is_refused_and_not_quoted() {
 }
 
 #[test]
-fn a_missing_setting_is_named_with_the_line_to_write() {
+fn a_missing_setting_is_reported_with_the_line_to_add() {
     get_token("[providers.corp]\nclient_id = \"x\"").fails_saying(2, &["corp", "issuer"]);
     get_token("[providers.corp]\nissuer = \"https://a.example\"")
         .fails_saying(2, &["corp", "client_id"]);
@@ -114,13 +114,13 @@ fn a_preset_without_a_client_id_says_where_to_register() {
 }
 
 #[test]
-fn an_issuer_without_tls_is_refused_before_the_sign_in() {
+fn an_issuer_without_tls_is_rejected_before_the_sign_in() {
     let text = "[providers.corp]\nissuer = \"http://idp.example\"\nclient_id = \"x\"\n";
     get_token(text).fails_saying(2, &["config.toml:2", "issuer", "https"]);
 }
 
 #[test]
-fn a_file_that_hallpass_config_names_must_be_there() {
+fn the_file_in_hallpass_config_must_exist() {
     let mut sandbox = Sandbox::new();
     sandbox.set("HALLPASS_CONFIG", sandbox.root().join("missing.toml"));
     sandbox
@@ -133,7 +133,7 @@ fn a_file_that_hallpass_config_names_must_be_there() {
 }
 
 #[test]
-fn a_setting_in_the_environment_that_is_wrong_is_named() {
+fn a_wrong_environment_variable_is_named() {
     for (name, value) in [
         ("HALLPASS_STORE", "paper"),
         ("HALLPASS_INTERACTIVE", "perhaps"),
@@ -148,7 +148,7 @@ fn a_setting_in_the_environment_that_is_wrong_is_named() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn the_users_file_is_found_in_the_users_folder() {
+fn the_users_configuration_file_is_found() {
     let provider = Provider::start();
     let sandbox = Sandbox::new();
     let folder = sandbox.home().join(".config/hallpass");
@@ -190,7 +190,7 @@ mod who_may_have_written_it {
     }
 
     #[test]
-    fn a_file_that_others_can_write_is_refused() {
+    fn a_file_writable_by_others_is_rejected() {
         for mode in [0o666, 0o660, 0o622, 0o602] {
             let scene = scene_with_mode(mode);
             scene
@@ -201,12 +201,12 @@ mod who_may_have_written_it {
     }
 
     #[test]
-    fn a_file_that_others_can_read_is_fine() {
+    fn a_file_readable_by_others_is_accepted() {
         scene_with_mode(0o644).get_token(&[]).token();
     }
 
     #[test]
-    fn a_link_to_a_file_of_ones_own_is_followed() {
+    fn a_symlink_to_the_users_own_file_is_followed() {
         let mut scene = Scene::new();
         let target = scene.sandbox.root().join("config.toml");
         let link = scene.sandbox.root().join("link.toml");
@@ -216,7 +216,7 @@ mod who_may_have_written_it {
     }
 
     #[test]
-    fn a_link_that_leads_nowhere_is_an_error_and_not_an_absence() {
+    fn a_dangling_symlink_is_an_error() {
         let sandbox = Sandbox::new();
         if cfg!(target_os = "linux") {
             let folder = sandbox.home().join(".config/hallpass");
@@ -229,7 +229,7 @@ mod who_may_have_written_it {
     }
 
     #[test]
-    fn a_client_secret_that_others_can_read_is_refused_and_not_quoted() {
+    fn a_client_secret_readable_by_others_is_rejected_and_not_quoted() {
         if rustix::process::geteuid().is_root() {
             return; // What root puts there may be for everybody: a company's client.
         }
@@ -249,7 +249,7 @@ mod who_may_have_written_it {
     }
 
     #[test]
-    fn a_file_of_another_user_is_refused() {
+    fn a_file_of_another_user_is_rejected() {
         if !rustix::process::geteuid().is_root() {
             return; // Only root can give a file away.
         }

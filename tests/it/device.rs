@@ -35,7 +35,7 @@ fn pauses(scene: &Scene) -> Vec<f64> {
 }
 
 #[test]
-fn a_person_enters_the_code_elsewhere_and_the_token_comes() {
+fn entering_the_code_on_another_device_signs_in() {
     let scene = Scene::new();
     let mut running = started(&scene);
     let address = scene.provider.url("/device");
@@ -83,7 +83,7 @@ fn the_device_secret_is_never_shown() {
 }
 
 #[test]
-fn a_person_who_declines_is_exit_code_4() {
+fn declining_exits_with_4() {
     let scene = Scene::new();
     let running = started(&scene);
     scene.provider.decline_devices();
@@ -93,7 +93,7 @@ fn a_person_who_declines_is_exit_code_4() {
 }
 
 #[test]
-fn a_code_that_expired_is_exit_code_4() {
+fn an_expired_code_exits_with_4() {
     let scene = Scene::new();
     scene
         .provider
@@ -103,7 +103,7 @@ fn a_code_that_expired_is_exit_code_4() {
 }
 
 #[test]
-fn a_code_that_lives_shorter_than_the_person_needs_is_given_up() {
+fn the_flow_ends_when_the_code_expires() {
     let scene = Scene::new();
     let short = json!({ "expires_in": 2 });
     scene.provider.behave(|b| b.device_response = patch(short));
@@ -125,7 +125,7 @@ fn an_unknown_error_ends_the_device_flow() {
 }
 
 #[test]
-fn polls_keep_the_interval_that_the_provider_names() {
+fn polls_respect_the_providers_interval() {
     let scene = Scene::new();
     scene
         .provider
@@ -154,7 +154,7 @@ fn the_default_polling_interval_is_five_seconds() {
 }
 
 #[test]
-fn an_interval_of_nothing_is_no_reason_to_race() {
+fn an_interval_of_zero_does_not_cause_rapid_polling() {
     let scene = Scene::new();
     scene.provider.behave(|b| {
         b.device_response = patch(json!({ "interval": 0 }));
@@ -182,7 +182,7 @@ fn slow_down_adds_five_seconds_permanently() {
 }
 
 #[test]
-fn a_poll_that_fails_on_the_network_is_repeated_more_slowly() {
+fn polling_slows_down_after_a_network_failure() {
     let scene = Scene::new();
     scene
         .provider
@@ -197,7 +197,7 @@ fn a_poll_that_fails_on_the_network_is_repeated_more_slowly() {
 }
 
 #[test]
-fn a_provider_without_the_grant_is_an_error_that_names_the_other_way() {
+fn an_unsupported_device_grant_is_an_error_that_suggests_the_browser() {
     let scene = Scene::new();
     let without = json!({ "device_authorization_endpoint": null });
     scene.provider.behave(|b| b.metadata = patch(without));
@@ -205,7 +205,7 @@ fn a_provider_without_the_grant_is_an_error_that_names_the_other_way() {
 }
 
 #[test]
-fn a_hostile_answer_is_refused_before_anybody_reads_it() {
+fn a_hostile_device_response_is_rejected_before_it_is_shown() {
     for change in [
         json!({ "verification_uri": "javascript:alert(1)" }),
         json!({ "verification_uri": null }),
@@ -226,7 +226,7 @@ fn a_hostile_answer_is_refused_before_anybody_reads_it() {
 }
 
 #[test]
-fn googles_name_for_the_verification_uri_is_known() {
+fn googles_name_for_the_verification_uri_is_accepted() {
     let scene = Scene::new();
     let address = scene.provider.url("/device");
     let named = json!({
@@ -250,7 +250,7 @@ fn a_declined_device_sign_in_is_not_offered_again_for_a_while() {
 }
 
 #[test]
-fn another_person_at_the_device_is_refused() {
+fn a_different_person_at_the_device_is_rejected() {
     let (scene, token) = Scene::signed_in();
     let running = scene.sandbox.start(&["login", "corp", "--flow", "device"]);
     scene.provider.wait_for(Endpoint::DeviceAuthorization, 1);

@@ -54,7 +54,7 @@ fn metadata_is_cached_for_its_lifetime() {
 }
 
 #[test]
-fn html_with_status_200_is_no_metadata() {
+fn html_with_status_200_is_not_accepted_as_metadata() {
     let scene = Scene::new();
     scene
         .provider
@@ -67,7 +67,7 @@ fn html_with_status_200_is_no_metadata() {
 }
 
 #[test]
-fn the_issuer_in_the_metadata_equals_the_configured_one() {
+fn the_issuer_in_the_metadata_must_match_the_configured_one() {
     let scene = Scene::new();
     let issuer = scene.provider.issuer();
     for (other, shown) in [
@@ -89,7 +89,7 @@ fn the_issuer_in_the_metadata_equals_the_configured_one() {
 }
 
 #[test]
-fn an_endpoint_that_is_neither_https_nor_loopback_is_refused_and_nothing_is_opened() {
+fn an_endpoint_that_is_neither_https_nor_loopback_is_rejected_and_no_browser_opens() {
     let scene = Scene::new();
     for member in ["authorization_endpoint", "token_endpoint", "jwks_uri"] {
         for hostile in [
@@ -112,7 +112,7 @@ fn an_endpoint_that_is_neither_https_nor_loopback_is_refused_and_nothing_is_open
 }
 
 #[test]
-fn an_unusable_endpoint_that_a_sign_in_can_do_without_is_left_out_with_a_note() {
+fn an_unusable_optional_endpoint_is_ignored_with_a_note() {
     for (member, value) in [
         ("revocation_endpoint", json!("N/A")),
         ("userinfo_endpoint", json!("/userinfo")),
@@ -152,7 +152,7 @@ fn an_unusable_endpoint_that_a_sign_in_can_do_without_is_left_out_with_a_note() 
 }
 
 #[test]
-fn of_two_documents_that_fail_the_more_telling_failure_is_shown() {
+fn if_both_documents_fail_the_more_informative_error_is_shown() {
     let openid = Endpoint::OpenidConfiguration;
     let oauth = Endpoint::OauthMetadata;
     let other = json!({ "issuer": "https://other.example" });
@@ -202,7 +202,7 @@ fn of_two_documents_that_fail_the_more_telling_failure_is_shown() {
 }
 
 #[test]
-fn a_provider_that_asks_for_patience_is_in_trouble_and_not_misconfigured() {
+fn a_retry_after_response_is_reported_as_an_outage() {
     let scene = Scene::new();
     for endpoint in [Endpoint::OpenidConfiguration, Endpoint::OauthMetadata] {
         scene.provider.break_down(endpoint, Fault::status(429));
@@ -213,7 +213,7 @@ fn a_provider_that_asks_for_patience_is_in_trouble_and_not_misconfigured() {
 }
 
 #[test]
-fn an_issuer_that_is_neither_https_nor_loopback_is_refused() {
+fn an_issuer_that_is_neither_https_nor_loopback_is_rejected() {
     let sandbox = Sandbox::new();
     for issuer in [
         "http://idp.example",
@@ -241,7 +241,7 @@ fn a_server_that_lists_no_challenge_methods_still_gets_s256() {
 }
 
 #[test]
-fn a_server_that_lists_only_plain_is_refused() {
+fn a_server_that_supports_only_plain_is_rejected() {
     let scene = Scene::new();
     let plain = json!({ "code_challenge_methods_supported": ["plain"] });
     scene.provider.behave(|b| b.metadata = patch(plain));
@@ -274,7 +274,7 @@ fn a_server_that_is_down_is_an_error_and_opens_no_browser() {
 }
 
 #[test]
-fn a_redirect_of_the_documents_is_not_followed() {
+fn a_redirect_of_the_metadata_is_not_followed() {
     let scene = Scene::new();
     let elsewhere = Provider::start();
     for endpoint in [Endpoint::OpenidConfiguration, Endpoint::OauthMetadata] {
@@ -291,7 +291,7 @@ fn a_redirect_of_the_documents_is_not_followed() {
 }
 
 #[test]
-fn a_host_that_cannot_be_reached_is_named() {
+fn an_unreachable_host_is_named() {
     let sandbox = Sandbox::new();
     // A port that was free a moment ago.
     let port = std::net::TcpListener::bind("127.0.0.1:0")
@@ -334,7 +334,7 @@ fn an_untrusted_certificate_has_its_own_error() {
 /// macOS and Windows have a say of their own in how long a private authority's certificate lasts.
 #[cfg(target_os = "linux")]
 #[test]
-fn a_private_authority_is_trusted_where_it_is_configured() {
+fn a_private_ca_is_trusted_if_it_is_configured() {
     let mut scene = Scene::with(Provider::start_tls());
     // The browser speaks no TLS, so the person uses a device.
     scene.provider.behave(|b| b.device_polls.clear());
@@ -354,7 +354,7 @@ fn a_private_authority_is_trusted_where_it_is_configured() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_certificate_for_another_host_is_refused() {
+fn a_certificate_for_another_host_is_rejected() {
     let mut scene = Scene::with(Provider::start_tls());
     let authority = scene.sandbox.root().join("ca.pem");
     private_file(&authority, TLS_AUTHORITY);

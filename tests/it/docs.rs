@@ -46,7 +46,7 @@ fn anchor(heading: &str) -> String {
 }
 
 #[test]
-fn every_link_leads_to_a_page_and_a_heading() {
+fn every_link_target_exists() {
     for page in pages() {
         let text = fs::read_to_string(&page).unwrap();
         for (at, _) in text.match_indices("](") {
@@ -195,7 +195,7 @@ fn code_spans(cell: &str) -> Vec<String> {
 
 /// What is made from `tools::ALL`, and what goes with it.
 #[test]
-fn every_tool_has_all_its_parts() {
+fn every_tool_has_all_its_commands_and_pages() {
     let readme = read("README.md");
     let tree = hallpass::commands::tree();
     let mut names = BTreeSet::new();

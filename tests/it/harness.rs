@@ -126,7 +126,7 @@ fn a_request_without_pkce_state_or_consent_is_a_violation() {
 }
 
 #[test]
-fn a_rotated_refresh_token_that_comes_again_kills_its_family() {
+fn reusing_a_rotated_refresh_token_revokes_its_family() {
     let provider = Provider::start();
     let code = code_of(&provider.sign_in_by_hand(&authorization_url(&provider), "alice"));
     let (_, first) = exchange(&provider, &code);
@@ -146,7 +146,7 @@ fn a_rotated_refresh_token_that_comes_again_kills_its_family() {
 }
 
 #[test]
-fn without_rotation_the_refresh_token_stays() {
+fn without_rotation_the_refresh_token_stays_valid() {
     let provider = Provider::start();
     provider.behave(|b| b.rotation = Rotation::Off);
     let code = code_of(&provider.sign_in_by_hand(&authorization_url(&provider), "alice"));
@@ -159,7 +159,7 @@ fn without_rotation_the_refresh_token_stays() {
 }
 
 #[test]
-fn the_client_is_held_to_its_registered_authentication() {
+fn the_client_must_use_its_registered_authentication_method() {
     let provider = Provider::start();
     let secret = "a:b%c+d e".to_owned();
     provider.behave(|b| b.client_auth = ClientAuth::Basic { secret });
@@ -195,7 +195,7 @@ fn the_client_is_held_to_its_registered_authentication() {
 }
 
 #[test]
-fn the_published_keys_verify_what_was_signed() {
+fn the_published_keys_verify_the_signatures() {
     use ring::signature;
     let provider = Provider::start();
     for (key, how, verifies) in [
@@ -242,7 +242,7 @@ fn the_published_keys_verify_what_was_signed() {
 }
 
 #[test]
-fn faults_do_what_they_say() {
+fn faults_have_their_documented_effect() {
     let provider = Provider::start();
     let url = provider.url("/jwks");
     provider.break_down(Endpoint::Jwks, Fault::status(503));

@@ -142,7 +142,7 @@ fn a_shell_completes_providers_options_and_hosts() {
 }
 
 #[test]
-fn each_shell_has_a_script_and_needs_no_home() {
+fn every_shell_has_a_completion_script_that_needs_no_home() {
     let sandbox = Sandbox::new();
     for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
         let script = sandbox.run(&["completions", shell]);
@@ -153,7 +153,7 @@ fn each_shell_has_a_script_and_needs_no_home() {
 }
 
 #[test]
-fn a_package_gets_complete_manual_pages_completions_and_every_program_name() {
+fn packages_contain_manual_pages_completions_and_every_program_name() {
     let sandbox = Sandbox::new();
     let prefix = sandbox.root().join("package/usr");
     // A second run changes nothing.

@@ -42,11 +42,8 @@ const STATES: &[(&str, &str, &[Row])] = &[
         "src/error/mod.rs",
         "Error",
         &[
-            ("Usage", Runs("a_wrong_command_line_points_to_the_help")),
-            (
-                "CommandLine",
-                Runs("a_wrong_command_line_points_to_the_help"),
-            ),
+            ("Usage", Runs("a_usage_error_suggests_help")),
+            ("CommandLine", Runs("a_usage_error_suggests_help")),
             (
                 "NoResource",
                 Check("lines to add to config.toml: only the user knows the provider"),
@@ -54,7 +51,7 @@ const STATES: &[(&str, &str, &[Row])] = &[
             ("UnknownAccount", Check("a list of the known accounts")),
             (
                 "WhichAccount",
-                Runs("logout_of_several_accounts_points_to_one_or_all"),
+                Runs("logout_with_several_accounts_suggests_one_or_all"),
             ),
             (
                 "NotRegistered",
@@ -62,7 +59,7 @@ const STATES: &[(&str, &str, &[Row])] = &[
             ),
             (
                 "StoreSetOtherwise",
-                Runs("a_move_that_the_setting_forbids_works_with_the_setting_of_the_hint"),
+                Runs("the_hinted_setting_allows_moving_the_key"),
             ),
             (
                 "Program",
@@ -180,11 +177,11 @@ const STATES: &[(&str, &str, &[Row])] = &[
             ),
             (
                 "RelativeHome",
-                Runs("a_data_folder_that_cannot_be_used_is_replaced_by_the_variable_of_the_hint"),
+                Runs("the_hinted_variable_replaces_an_unusable_data_folder"),
             ),
             (
                 "RelativeDataDir",
-                Runs("a_data_folder_that_cannot_be_used_is_replaced_by_the_variable_of_the_hint"),
+                Runs("the_hinted_variable_replaces_an_unusable_data_folder"),
             ),
             (
                 "NoMachineId",
@@ -192,19 +189,19 @@ const STATES: &[(&str, &str, &[Row])] = &[
             ),
             (
                 "IsALink",
-                Runs("a_data_folder_that_cannot_be_used_is_replaced_by_the_variable_of_the_hint"),
+                Runs("the_hinted_variable_replaces_an_unusable_data_folder"),
             ),
             (
                 "NotOurs",
-                Runs("a_data_folder_that_cannot_be_used_is_replaced_by_the_variable_of_the_hint"),
+                Runs("the_hinted_variable_replaces_an_unusable_data_folder"),
             ),
             (
                 "TooOpen",
-                Runs("a_folder_that_others_can_reach_is_closed_by_the_chmod_of_the_hint"),
+                Runs("the_hinted_chmod_closes_a_folder_that_others_can_access"),
             ),
             (
                 "NotAFolder",
-                Runs("a_data_folder_that_cannot_be_used_is_replaced_by_the_variable_of_the_hint"),
+                Runs("the_hinted_variable_replaces_an_unusable_data_folder"),
             ),
             ("NotAFile", Check("what is in the place of a file")),
             (
@@ -216,36 +213,36 @@ const STATES: &[(&str, &str, &[Row])] = &[
             ),
             (
                 "UnknownFormat",
-                Runs("an_unreadable_record_is_removed_by_the_command_of_the_hint"),
+                Runs("the_hinted_command_removes_an_unreadable_record"),
             ),
             (
                 "ForeignKey",
-                Runs("an_unreadable_record_is_removed_by_the_command_of_the_hint"),
+                Runs("the_hinted_command_removes_an_unreadable_record"),
             ),
             (
                 "Damaged",
-                Runs("an_unreadable_record_is_removed_by_the_command_of_the_hint"),
+                Runs("the_hinted_command_removes_an_unreadable_record"),
             ),
             ("NotJson", Hint::None),
             (
                 "RecordsWithoutKey",
-                Runs("a_lost_key_is_replaced_after_the_command_of_the_hint"),
+                Runs("the_hinted_command_allows_replacing_a_lost_key"),
             ),
             (
                 "KeyMissing",
-                Runs("a_lost_key_is_replaced_after_the_command_of_the_hint"),
+                Runs("the_hinted_command_allows_replacing_a_lost_key"),
             ),
             (
                 "KeyDamaged",
-                Runs("a_lost_key_is_replaced_after_the_command_of_the_hint"),
+                Runs("the_hinted_command_allows_replacing_a_lost_key"),
             ),
             (
                 "KeyFileDamaged",
-                Runs("a_lost_key_is_replaced_after_the_command_of_the_hint"),
+                Runs("the_hinted_command_allows_replacing_a_lost_key"),
             ),
             (
                 "KeyFileNewer",
-                Runs("a_lost_key_is_replaced_after_the_command_of_the_hint"),
+                Runs("the_hinted_command_allows_replacing_a_lost_key"),
             ),
             (
                 "KeyChanged",
@@ -268,7 +265,7 @@ const STATES: &[(&str, &str, &[Row])] = &[
             ("NoRandomness", Hint::None),
             (
                 "Keyring",
-                Runs("a_missing_keyring_is_replaced_by_the_variable_of_the_hint"),
+                Runs("the_hinted_variable_replaces_a_missing_keyring"),
             ),
             (
                 "Kernel",
@@ -277,13 +274,10 @@ const STATES: &[(&str, &str, &[Row])] = &[
                     "hallpass_works_where_the_kernel_keyring_fails_with_eperm",
                 ),
             ),
-            (
-                "LockTimedOut",
-                Runs("a_lock_that_is_held_is_free_after_the_kill_of_the_hint"),
-            ),
+            ("LockTimedOut", Runs("the_hinted_kill_releases_a_held_lock")),
             (
                 "NotSaved",
-                Runs("a_store_that_saves_nothing_is_replaced_by_the_variable_of_the_hint"),
+                Runs("the_hinted_variable_replaces_a_store_that_saves_nothing"),
             ),
         ],
     ),
@@ -321,7 +315,7 @@ const STATES: &[(&str, &str, &[Row])] = &[
             ("NoOpenIdScope", Check("the scopes of the provider")),
             (
                 "Browser",
-                Runs("a_browser_that_does_not_start_is_left_out_by_the_flag_of_the_hint"),
+                Runs("the_hinted_flag_avoids_a_browser_that_does_not_start"),
             ),
             (
                 "Device",
@@ -367,7 +361,7 @@ const STATES: &[(&str, &str, &[Row])] = &[
             ),
             (
                 "OtherPerson",
-                Runs("another_person_gets_an_account_by_a_command_of_the_hint"),
+                Runs("the_hinted_command_creates_an_account_for_a_different_person"),
             ),
             (
                 "UnknownPerson",
@@ -419,7 +413,7 @@ const STATES: &[(&str, &str, &[Row])] = &[
 ];
 
 #[test]
-fn every_error_has_a_row_and_every_row_a_test_or_a_reason() {
+fn every_error_variant_has_a_row_with_a_test_or_a_reason() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let read = |path: &str| fs::read_to_string(root.join(path)).unwrap();
     let own = read("tests/it/hints.rs").replace("\r\n", "\n");
@@ -504,7 +498,7 @@ fn record(scene: &Scene) -> std::path::PathBuf {
 
 #[cfg(unix)]
 #[test]
-fn a_wrong_command_line_points_to_the_help() {
+fn a_usage_error_suggests_help() {
     let scene = Scene::new();
     let failed = scene.sandbox.run(&["get-token", "--client-id", "x"]);
     failed.fails_with(2);
@@ -514,7 +508,7 @@ fn a_wrong_command_line_points_to_the_help() {
 
 #[cfg(unix)]
 #[test]
-fn logout_of_several_accounts_points_to_one_or_all() {
+fn logout_with_several_accounts_suggests_one_or_all() {
     let (scene, _) = Scene::signed_in();
     scene.add_account("work");
     let failed = scene.sandbox.run(&["logout", "corp"]);
@@ -527,7 +521,7 @@ fn logout_of_several_accounts_points_to_one_or_all() {
 
 #[cfg(unix)]
 #[test]
-fn a_move_that_the_setting_forbids_works_with_the_setting_of_the_hint() {
+fn the_hinted_setting_allows_moving_the_key() {
     let (mut scene, token) = Scene::signed_in();
     scene.sandbox.set("HALLPASS_STORE", "keyring");
     let failed = scene.sandbox.run(&["store", "move", "--to", "file"]);
@@ -554,7 +548,7 @@ fn the_hinted_chmod_repairs_a_configuration_that_others_can_write() {
 
 #[cfg(unix)]
 #[test]
-fn a_data_folder_that_cannot_be_used_is_replaced_by_the_variable_of_the_hint() {
+fn the_hinted_variable_replaces_an_unusable_data_folder() {
     type State<'a> = (&'a str, &'a dyn Fn(&mut Scene));
     let states: [State<'_>; 5] = [
         ("link", &|scene| {
@@ -605,7 +599,7 @@ fn a_data_folder_that_cannot_be_used_is_replaced_by_the_variable_of_the_hint() {
 
 #[cfg(unix)]
 #[test]
-fn a_folder_that_others_can_reach_is_closed_by_the_chmod_of_the_hint() {
+fn the_hinted_chmod_closes_a_folder_that_others_can_access() {
     use std::os::unix::fs::PermissionsExt as _;
     let (scene, token) = Scene::signed_in();
     for path in [
@@ -623,7 +617,7 @@ fn a_folder_that_others_can_reach_is_closed_by_the_chmod_of_the_hint() {
 
 #[cfg(unix)]
 #[test]
-fn an_unreadable_record_is_removed_by_the_command_of_the_hint() {
+fn the_hinted_command_removes_an_unreadable_record() {
     let (scene, _) = Scene::signed_in();
     scene.add_account("work");
     let path = record(&scene);
@@ -651,7 +645,7 @@ fn an_unreadable_record_is_removed_by_the_command_of_the_hint() {
 
 #[cfg(unix)]
 #[test]
-fn a_lost_key_is_replaced_after_the_command_of_the_hint() {
+fn the_hinted_command_allows_replacing_a_lost_key() {
     for state in [
         "key gone",
         "key damaged",
@@ -693,7 +687,7 @@ fn a_lost_key_is_replaced_after_the_command_of_the_hint() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_missing_keyring_is_replaced_by_the_variable_of_the_hint() {
+fn the_hinted_variable_replaces_a_missing_keyring() {
     let mut scene = Scene::new();
     scene.sandbox.set("HALLPASS_STORE", "keyring");
     scene
@@ -716,7 +710,7 @@ fn a_missing_keyring_is_replaced_by_the_variable_of_the_hint() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_lock_that_is_held_is_free_after_the_kill_of_the_hint() {
+fn the_hinted_kill_releases_a_held_lock() {
     let (mut scene, _) = Scene::signed_in();
     scene.sandbox.set("HALLPASS_HTTP_TIMEOUT", "1");
     let lock = record(&scene).with_extension("lock");
@@ -743,7 +737,7 @@ fn a_lock_that_is_held_is_free_after_the_kill_of_the_hint() {
 
 #[cfg(unix)]
 #[test]
-fn a_store_that_saves_nothing_is_replaced_by_the_variable_of_the_hint() {
+fn the_hinted_variable_replaces_a_store_that_saves_nothing() {
     let mut scene = Scene::new();
     scene.sandbox.set("HALLPASS_STORE", "none");
     let typed = br#"{"ServerURL":"https://r.example","Username":"me","Secret":"typed"}"#;
@@ -759,7 +753,7 @@ fn a_store_that_saves_nothing_is_replaced_by_the_variable_of_the_hint() {
 
 #[cfg(unix)]
 #[test]
-fn a_browser_that_does_not_start_is_left_out_by_the_flag_of_the_hint() {
+fn the_hinted_flag_avoids_a_browser_that_does_not_start() {
     let mut scene = Scene::new();
     let browser = crate::sandbox::browser_command();
     scene.sandbox.set("BROWSER", "/nonexistent/browser");
@@ -816,7 +810,7 @@ fn the_hinted_command_completes_a_missed_sign_in() {
 
 #[cfg(unix)]
 #[test]
-fn another_person_gets_an_account_by_a_command_of_the_hint() {
+fn the_hinted_command_creates_an_account_for_a_different_person() {
     let (mut scene, token) = Scene::signed_in();
     scene.sandbox.person("bob");
     let failed = scene.login(&[]);

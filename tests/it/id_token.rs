@@ -52,7 +52,7 @@ fn now() -> i64 {
 }
 
 #[test]
-fn the_algorithm_none_is_refused() {
+fn the_algorithm_none_is_rejected() {
     let scene = Scene::new();
     scene
         .provider
@@ -67,7 +67,7 @@ fn the_algorithm_none_is_refused() {
 }
 
 #[test]
-fn hs256_is_refused_always() {
+fn hs256_is_always_rejected() {
     // With the public key as the HMAC's key, and with the client's own secret.
     let mut scene = Scene::new();
     scene
@@ -102,7 +102,7 @@ const EACH: [KeyName; 10] = [
 ];
 
 #[test]
-fn a_good_signature_is_accepted() {
+fn a_valid_signature_is_accepted() {
     let scene = Scene::new();
     for key in EACH {
         scene.provider.behave(|b| b.id_token.signed_by = key);
@@ -111,7 +111,7 @@ fn a_good_signature_is_accepted() {
 }
 
 #[test]
-fn a_bad_signature_is_refused() {
+fn an_invalid_signature_is_rejected() {
     let scene = Scene::new();
     for key in EACH {
         scene.provider.behave(|b| {
@@ -123,7 +123,7 @@ fn a_bad_signature_is_refused() {
 }
 
 #[test]
-fn the_algorithm_is_bound_to_the_type_of_the_key() {
+fn the_algorithm_must_match_the_key_type() {
     let scene = Scene::new();
     // Signed by one key under the name of the other, and by a key under another algorithm.
     for header in [
@@ -144,7 +144,7 @@ fn the_algorithm_is_bound_to_the_type_of_the_key() {
 }
 
 #[test]
-fn another_issuer_is_refused() {
+fn another_issuer_is_rejected() {
     claims_are_refused(&[
         json!({ "iss": "https://evil.example" }),
         json!({ "iss": null }),
@@ -160,7 +160,7 @@ fn another_issuer_is_refused() {
 }
 
 #[test]
-fn a_missing_claim_is_refused() {
+fn a_missing_claim_is_rejected() {
     claims_are_refused(&[
         json!({ "sub": null }),
         json!({ "sub": "" }),
@@ -172,7 +172,7 @@ fn a_missing_claim_is_refused() {
 }
 
 #[test]
-fn another_audience_is_refused() {
+fn another_audience_is_rejected() {
     claims_are_refused(&[
         json!({ "aud": "another" }),
         json!({ "aud": [] }),
@@ -186,12 +186,12 @@ fn another_audience_is_refused() {
 }
 
 #[test]
-fn an_audience_may_be_a_list_of_this_client() {
+fn the_audience_may_be_a_list_with_only_this_client() {
     claims_are_accepted(&[json!({ "aud": ["hallpass"] }), json!({ "azp": "hallpass" })]);
 }
 
 #[test]
-fn more_audiences_are_accepted_where_azp_is_this_client_or_where_they_are_trusted() {
+fn additional_audiences_need_azp_or_must_be_trusted() {
     claims_are_accepted(&[json!({ "aud": ["hallpass", "project-7"], "azp": "hallpass" })]);
 
     let mut scene = Scene::new();
@@ -228,14 +228,14 @@ fn only_the_access_token_can_be_used(changes: &[Value]) {
 }
 
 #[test]
-fn an_expired_id_token_is_not_used_beyond_a_minute_of_tolerance() {
+fn an_id_token_expired_for_over_a_minute_is_not_used() {
     only_the_access_token_can_be_used(&[json!({ "exp": now() - 120 }), json!({ "exp": 0 })]);
     claims_are_refused(&[json!({ "exp": "x" })]);
     claims_are_accepted(&[json!({ "exp": now() - 20 })]);
 }
 
 #[test]
-fn an_id_token_from_the_future_is_not_used_beyond_five_minutes_of_tolerance() {
+fn an_id_token_more_than_five_minutes_in_the_future_is_not_used() {
     only_the_access_token_can_be_used(&[
         json!({ "iat": now() + 3600 }),
         json!({ "nbf": now() + 400 }),
@@ -244,7 +244,7 @@ fn an_id_token_from_the_future_is_not_used_beyond_five_minutes_of_tolerance() {
 }
 
 #[test]
-fn a_sign_in_with_a_wrong_clock_serves_the_access_token_and_names_the_clock() {
+fn a_sign_in_with_a_wrong_clock_works_and_reports_the_clock() {
     for (clock, tells_the_time, words) in [
         (-1230, true, "20 min behind"),
         (7300, true, "2 h ahead"),
@@ -273,7 +273,7 @@ fn a_sign_in_with_a_wrong_clock_serves_the_access_token_and_names_the_clock() {
 }
 
 #[test]
-fn the_nonce_is_the_one_that_was_sent() {
+fn the_nonce_must_match_the_request() {
     claims_are_refused(&[
         json!({ "nonce": "another" }),
         json!({ "nonce": null }),
@@ -282,7 +282,7 @@ fn the_nonce_is_the_one_that_was_sent() {
 }
 
 #[test]
-fn an_access_token_hash_fits_where_it_is_there() {
+fn at_hash_must_match_if_present() {
     claims_are_refused(&[
         json!({ "at_hash": "AAAAAAAAAAAAAAAAAAAAAA" }),
         json!({ "at_hash": "" }),
@@ -291,7 +291,7 @@ fn an_access_token_hash_fits_where_it_is_there() {
 }
 
 #[test]
-fn without_a_key_id_the_one_key_is_taken() {
+fn without_a_key_id_the_only_key_is_used() {
     for key in [KeyName::RsaFirst, KeyName::EcFirst] {
         let scene = Scene::new();
         scene.provider.behave(|b| {
@@ -304,7 +304,7 @@ fn without_a_key_id_the_one_key_is_taken() {
 }
 
 #[test]
-fn without_a_key_id_the_key_that_verifies_is_taken() {
+fn without_a_key_id_any_key_that_verifies_is_accepted() {
     let all = [
         KeyName::RsaFirst,
         KeyName::RsaSecond,
@@ -327,7 +327,7 @@ fn without_a_key_id_the_key_that_verifies_is_taken() {
 }
 
 #[test]
-fn a_rotated_key_is_fetched_again_once() {
+fn after_a_key_rotation_the_keys_are_fetched_once() {
     let mut scene = Scene::new();
     accepted(&scene, "the first key");
     assert_eq!(scene.provider.count(Endpoint::Jwks), 1);
@@ -343,7 +343,7 @@ fn a_rotated_key_is_fetched_again_once() {
 }
 
 #[test]
-fn a_key_replaced_under_the_same_id_is_fetched_again_once() {
+fn after_a_key_is_replaced_under_its_id_the_keys_are_fetched_once() {
     for (first, second) in [
         (KeyName::RsaFirst, KeyName::RsaSecond),
         (KeyName::RsaFirst, KeyName::EcFirst),
@@ -370,7 +370,7 @@ fn a_key_replaced_under_the_same_id_is_fetched_again_once() {
 }
 
 #[test]
-fn a_signature_that_never_verifies_fetches_the_keys_once_in_a_few_seconds() {
+fn repeated_invalid_signatures_do_not_refetch_the_keys_every_time() {
     let unknown = |scene: &Scene| {
         let unknown = KeyName::RsaSecond;
         scene.provider.behave(|b| b.id_token.signed_by = unknown);
@@ -396,7 +396,7 @@ fn a_signature_that_never_verifies_fetches_the_keys_once_in_a_few_seconds() {
 }
 
 #[test]
-fn unavailable_keys_are_an_error_and_never_a_reason_to_trust() {
+fn an_id_token_is_not_trusted_if_the_keys_are_unavailable() {
     use crate::provider::Fault;
     let scene = Scene::new();
     for fault in [Fault::status(503), Fault::html(200), Fault::NoAnswer] {
@@ -422,7 +422,7 @@ fn get_token_can_print_the_id_token() {
 }
 
 #[test]
-fn to_ask_for_an_id_token_without_openid_is_an_error_that_says_so() {
+fn requesting_an_id_token_without_the_openid_scope_is_an_error() {
     let mut scene = Scene::new();
     scene.configure("scopes = [\"offline_access\"]");
     scene
@@ -441,7 +441,7 @@ fn to_ask_for_an_id_token_without_openid_is_an_error_that_says_so() {
 }
 
 #[test]
-fn an_id_token_of_sloppy_forms_is_read() {
+fn a_malformed_but_readable_id_token_is_accepted() {
     claims_are_accepted(&[
         json!({ "exp": (now() + 600).to_string(), "iat": now().to_string() }),
         json!({ "sub": "sub-of-alice" }),
@@ -460,7 +460,7 @@ fn an_id_token_of_sloppy_forms_is_read() {
 }
 
 #[test]
-fn a_refreshed_id_token_is_the_new_one() {
+fn a_refresh_replaces_the_id_token() {
     let (mut scene, _) = Scene::signed_in();
     let old = scene.get_token(&["--token", "id"]).token().to_owned();
     scene.advance(4000);
@@ -470,7 +470,7 @@ fn a_refreshed_id_token_is_the_new_one() {
 }
 
 #[test]
-fn a_refreshed_id_token_of_another_person_or_issuer_is_refused_and_the_old_record_stays() {
+fn a_refreshed_id_token_of_a_different_person_or_issuer_is_rejected() {
     for change in [
         json!({ "sub": "sub-of-mallory" }),
         json!({ "iss": "https://evil.example" }),
@@ -487,7 +487,7 @@ fn a_refreshed_id_token_of_another_person_or_issuer_is_refused_and_the_old_recor
 }
 
 #[test]
-fn a_nonce_in_a_refreshed_id_token_is_that_of_the_sign_in() {
+fn a_nonce_in_a_refreshed_id_token_must_match_the_sign_in() {
     for (claims, same_nonce, passes) in [
         (json!({}), false, true),
         (json!({}), true, true),
@@ -510,7 +510,7 @@ fn a_nonce_in_a_refreshed_id_token_is_that_of_the_sign_in() {
 }
 
 #[test]
-fn a_refresh_that_brings_no_id_token_keeps_who_it_is() {
+fn a_refresh_without_an_id_token_keeps_the_known_person() {
     let (mut scene, _) = Scene::signed_in();
     scene.provider.behave(|b| b.id_token.on_refresh = false);
     scene.advance(4000);

@@ -38,7 +38,7 @@ fn losses() -> Vec<Fault> {
 }
 
 #[test]
-fn a_lost_response_is_requested_again_once_with_the_same_refresh_token() {
+fn a_refresh_is_retried_once_with_the_same_token_after_a_lost_response() {
     for loss in losses() {
         let scene = expired(Rotation::Replay);
         scene
@@ -56,7 +56,7 @@ fn a_lost_response_is_requested_again_once_with_the_same_refresh_token() {
 }
 
 #[test]
-fn a_missing_response_is_requested_again_within_the_same_time_limit() {
+fn a_retry_after_a_missing_response_stays_within_the_time_limit() {
     let mut scene = expired(Rotation::Replay);
     scene.sandbox.set("HALLPASS_HTTP_TIMEOUT", "4");
     let gate = Gate::default();
@@ -70,7 +70,7 @@ fn a_missing_response_is_requested_again_within_the_same_time_limit() {
 }
 
 #[test]
-fn a_response_that_is_lost_twice_is_an_error_that_says_what_may_follow() {
+fn losing_the_response_twice_is_an_error_that_explains_the_consequence() {
     for loss in losses() {
         let scene = expired(Rotation::Off);
         scene.provider.break_down(Endpoint::Refresh, loss.clone());
@@ -94,7 +94,7 @@ fn a_response_that_is_lost_twice_is_an_error_that_says_what_may_follow() {
 }
 
 #[test]
-fn other_failures_are_not_requested_again() {
+fn other_failures_are_not_retried() {
     for fault in [
         Fault::RetryAfter {
             status: 503,
@@ -124,7 +124,7 @@ fn other_failures_are_not_requested_again() {
 }
 
 #[test]
-fn an_unreachable_server_gets_one_attempt_and_has_replaced_nothing() {
+fn an_unreachable_server_gets_one_attempt() {
     let scene = expired(Rotation::On);
     // The metadata is cached; the listener behind it is gone.
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -141,7 +141,7 @@ fn an_unreachable_server_gets_one_attempt_and_has_replaced_nothing() {
 }
 
 #[test]
-fn where_the_provider_has_no_grace_period_a_lost_response_costs_one_sign_in_and_no_more() {
+fn without_a_grace_period_a_lost_response_costs_only_one_sign_in() {
     let scene = expired(Rotation::On);
     let once = Fault::LostAnswer.once();
     scene.provider.break_down(Endpoint::Refresh, once);
@@ -155,7 +155,7 @@ fn where_the_provider_has_no_grace_period_a_lost_response_costs_one_sign_in_and_
 }
 
 #[test]
-fn twenty_at_once_share_a_response_that_was_lost_once() {
+fn twenty_concurrent_calls_recover_from_one_lost_response() {
     let scene = expired(Rotation::Replay);
     let once = Fault::LostAnswer.once();
     scene.provider.break_down(Endpoint::Refresh, once);

@@ -40,7 +40,7 @@ fn signed_in_for(scene: &Scene) -> Vec<String> {
 }
 
 #[test]
-fn one_sign_in_asks_for_what_all_entries_need_and_each_gets_a_token_with_its_own_scopes() {
+fn one_sign_in_covers_all_entries_and_each_gets_its_own_scopes() {
     for rotation in [Rotation::On, Rotation::Off] {
         let mut scene = scene("");
         scene.provider.behave(|b| b.rotation = rotation);
@@ -73,7 +73,7 @@ fn one_sign_in_asks_for_what_all_entries_need_and_each_gets_a_token_with_its_own
 }
 
 #[test]
-fn twenty_requests_at_once_for_a_narrower_token_make_one_refresh() {
+fn twenty_concurrent_requests_for_a_narrower_token_make_one_refresh() {
     let scene = scene("");
     scene.login(&[]).succeeds();
     let outcomes = scene.sandbox.run_at_once(20, &["get-token", GIT]);
@@ -84,7 +84,7 @@ fn twenty_requests_at_once_for_a_narrower_token_make_one_refresh() {
 }
 
 #[test]
-fn a_provider_that_does_not_narrow_gives_the_broader_token_to_own_entries_only() {
+fn if_the_provider_does_not_narrow_only_its_own_entries_get_the_broader_token() {
     for narrowing in [Narrowing::Ignored, Narrowing::Refused] {
         let mut scene = scene("");
         scene.provider.behave(|b| b.narrowing = narrowing);
@@ -108,7 +108,7 @@ fn a_provider_that_does_not_narrow_gives_the_broader_token_to_own_entries_only()
 }
 
 #[test]
-fn a_provider_that_narrows_the_session_itself_costs_one_sign_in_and_gets_no_further_request() {
+fn a_provider_that_narrows_the_whole_session_costs_one_sign_in() {
     let mut scene = scene("");
     scene.provider.behave(|b| b.narrowing = Narrowing::ForGood);
     at(&scene, GIT, &[]).token();
@@ -140,7 +140,7 @@ fn an_entry_with_exact_scopes_has_its_own_sign_in() {
 }
 
 #[test]
-fn a_dead_session_leads_to_one_sign_in_for_all_its_tokens() {
+fn an_ended_session_needs_one_sign_in_for_all_its_tokens() {
     let mut scene = scene("");
     at(&scene, GIT, &[]).token();
     at(&scene, REGISTRY, NEVER).token();
@@ -153,7 +153,7 @@ fn a_dead_session_leads_to_one_sign_in_for_all_its_tokens() {
 }
 
 #[test]
-fn a_refused_narrower_token_is_replaced() {
+fn a_rejected_narrower_token_is_replaced() {
     let scene = scene("");
     let first = at(&scene, GIT, &[]).token().to_owned();
     let again = at(&scene, GIT, &["--force-refresh"]).token().to_owned();
@@ -166,7 +166,7 @@ fn a_refused_narrower_token_is_replaced() {
 }
 
 #[test]
-fn a_session_from_before_an_entry_needed_more_goes_on() {
+fn a_session_stays_usable_after_an_entry_needs_more_scopes() {
     let mut scene = Scene::new();
     let before = scene.get_token(&[]).token().to_owned();
     scene.configure(&format!(
@@ -198,7 +198,7 @@ fn logout_revokes_the_session_and_its_narrower_tokens() {
 }
 
 #[test]
-fn scopes_that_lack_only_offline_access_are_served_from_the_session() {
+fn scopes_without_offline_access_use_the_same_session() {
     let (scene, token) = Scene::signed_in();
     let narrower = scene.get_token(&["--scope", "openid", "--interactive", "never"]);
     assert_eq!(narrower.token(), token);

@@ -75,7 +75,7 @@ fn in_time(outcome: &Outcome, requests: u32) {
 // --- signing in ---
 
 #[test]
-fn a_discovery_that_fails_on_the_network_is_named_and_opens_no_tab() {
+fn a_network_failure_during_discovery_is_reported_and_opens_no_tab() {
     let mut scene = Scene::new();
     scene
         .sandbox
@@ -102,7 +102,7 @@ fn a_discovery_that_fails_on_the_network_is_named_and_opens_no_tab() {
 }
 
 #[test]
-fn an_exchange_that_fails_on_the_network_is_reported_to_tool_and_tab_and_stores_nothing() {
+fn a_network_failure_during_the_exchange_is_reported_to_tool_and_browser() {
     for (trouble, words) in troubles() {
         let (scene, road) = behind(&[("token_endpoint", "/token")]);
         road.meets(trouble.clone());
@@ -127,7 +127,7 @@ fn an_exchange_that_fails_on_the_network_is_reported_to_tool_and_tab_and_stores_
 }
 
 #[test]
-fn keys_that_fail_on_the_network_end_a_sign_in_and_store_nothing() {
+fn a_network_failure_while_fetching_keys_ends_the_sign_in_and_stores_nothing() {
     let (scene, road) = behind(&[("jwks_uri", "/jwks")]);
     road.meets(Trouble::Hang);
     let outcome = scene.get_token(&[]);
@@ -138,7 +138,7 @@ fn keys_that_fail_on_the_network_end_a_sign_in_and_store_nothing() {
 }
 
 #[test]
-fn a_pushed_request_that_fails_on_the_network_opens_no_tab_and_does_not_blame_the_browser() {
+fn a_network_failure_during_a_pushed_request_opens_no_tab() {
     let (scene, road) = behind(&[("pushed_authorization_request_endpoint", "/par")]);
     scene.provider.behave(|b| {
         b.metadata
@@ -171,7 +171,7 @@ fn a_required_pushed_request_without_an_endpoint_opens_no_tab() {
 // --- what every request has ---
 
 #[test]
-fn requests_accept_no_compressed_response() {
+fn requests_do_not_accept_compressed_responses() {
     let scene = Scene::new();
     scene.provider.behave(|b| {
         b.device_response = patch(json!({ "interval": 1 }));
@@ -203,7 +203,7 @@ fn requests_accept_no_compressed_response() {
 }
 
 #[test]
-fn a_server_that_is_slow_is_announced() {
+fn waiting_for_a_slow_server_is_reported() {
     let (mut scene, _) = Scene::signed_in();
     scene.advance(4000);
     let gate = Gate::default();
@@ -221,7 +221,7 @@ fn a_server_that_is_slow_is_announced() {
 // --- refreshing ---
 
 #[test]
-fn a_refresh_that_fails_on_the_network_serves_the_old_token_while_it_is_valid() {
+fn after_a_network_failure_during_a_refresh_a_valid_token_is_still_returned() {
     let (mut scene, road) = behind(&[("token_endpoint", "/token")]);
     let token = scene.get_token(&[]).token().to_owned();
     scene.advance(3570);
@@ -238,7 +238,7 @@ fn a_refresh_that_fails_on_the_network_serves_the_old_token_while_it_is_valid() 
 }
 
 #[test]
-fn a_refresh_that_fails_on_the_network_loses_nothing_and_opens_no_tab() {
+fn a_network_failure_during_a_refresh_loses_nothing_and_opens_no_tab() {
     let (mut scene, road) = behind(&[("token_endpoint", "/token")]);
     scene.get_token(&[]).token();
     for (trouble, words) in troubles() {
@@ -301,7 +301,7 @@ fn an_unavailable_new_key_does_not_lose_the_new_refresh_token() {
 // --- signing out ---
 
 #[test]
-fn a_revocation_that_fails_on_the_network_is_reported_after_one_wait() {
+fn a_network_failure_during_revocation_is_reported_after_one_timeout() {
     for (trouble, words) in troubles() {
         if matches!(trouble, Trouble::Answer(PORTAL) | Trouble::CutAfter(180)) {
             continue; // RFC 7009 §2.2: the body of a 200 is ignored, and the answer is short.
@@ -341,7 +341,7 @@ fn behind_tls() -> (Scene, Road) {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_server_without_tls_is_named_as_such() {
+fn a_server_without_tls_is_reported() {
     let (scene, road) = behind_tls();
     for (trouble, words) in [
         (Trouble::Garble, &["localhost", "TLS", "intercepting proxy"]),
@@ -375,7 +375,7 @@ fn through(proxy: &str, trouble: Trouble, road: &Road) -> Outcome {
 }
 
 #[test]
-fn a_proxy_that_does_not_serve_is_named_without_its_password() {
+fn a_failing_proxy_is_named_without_its_password() {
     let provider = Provider::start();
     let road = Road::to(provider.base());
     let port = road.port();

@@ -31,7 +31,7 @@ fn all_fail(outcomes: &[Outcome]) {
 }
 
 #[test]
-fn a_valid_token_is_served_while_another_process_refreshes() {
+fn a_valid_token_is_returned_while_another_process_refreshes_it() {
     let (scene, token) = in_its_last_minute();
     let gate = Gate::default();
     let held = Fault::Held(gate.clone());
@@ -125,7 +125,7 @@ fn callers_waiting_for_a_refresh_share_its_failure() {
 }
 
 #[test]
-fn retry_after_is_honoured_and_a_success_ends_it() {
+fn retry_after_is_honoured_until_a_refresh_succeeds() {
     let mut scene = expired();
     let busy = Fault::RetryAfter {
         status: 429,
@@ -152,7 +152,7 @@ fn retry_after_is_honoured_and_a_success_ends_it() {
 }
 
 #[test]
-fn retries_back_off_and_a_valid_token_is_served_in_the_meantime() {
+fn retries_back_off_and_a_valid_token_is_returned_meanwhile() {
     let (mut scene, token) = in_its_last_minute();
     let broken = Fault::json(500, &json!({ "error": "server_error" }));
     scene.provider.break_down(Endpoint::Refresh, broken);

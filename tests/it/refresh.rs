@@ -36,7 +36,7 @@ fn one_answer(outcomes: &[Outcome]) -> String {
 // --- when ---
 
 #[test]
-fn a_token_is_used_until_a_minute_before_its_end() {
+fn a_token_is_used_until_a_minute_before_it_expires() {
     let (mut scene, token) = Scene::signed_in();
     scene.advance(3500);
     assert_eq!(scene.get_token(NEVER).token(), token);
@@ -47,7 +47,7 @@ fn a_token_is_used_until_a_minute_before_its_end() {
 }
 
 #[test]
-fn a_short_token_is_used_for_nine_tenths_of_its_life() {
+fn a_short_lived_token_is_used_for_nine_tenths_of_its_lifetime() {
     let mut scene = Scene::new();
     scene.provider.behave(|b| b.lifetime = 200);
     let token = scene.get_token(&[]).token().to_owned();
@@ -73,7 +73,7 @@ fn a_clock_that_was_set_back_makes_a_token_stale() {
 // --- which refresh token ---
 
 #[test]
-fn a_slow_clock_costs_neither_the_access_token_nor_a_rotation_on_each_call() {
+fn a_slow_clock_does_not_cause_a_refresh_on_every_call() {
     for (behind, words) in [(-400, "6 min behind"), (-7500, "2 h behind")] {
         let mut scene = Scene::new();
         let none = patch(json!({ "id_token": null }));
@@ -105,7 +105,7 @@ fn a_slow_clock_costs_neither_the_access_token_nor_a_rotation_on_each_call() {
 }
 
 #[test]
-fn an_expired_id_token_of_another_person_is_still_refused() {
+fn an_expired_id_token_of_a_different_person_is_still_rejected() {
     let (mut scene, _) = Scene::signed_in();
     scene.provider.behave(|b| {
         b.id_token.claims = patch(json!({ "sub": "sub-of-mallory", "iat": 4_000_000_000_u64 }));
@@ -135,7 +135,7 @@ fn a_new_refresh_token_replaces_the_old() {
 }
 
 #[test]
-fn without_a_new_refresh_token_the_old_one_stays() {
+fn without_a_new_refresh_token_the_old_one_is_kept() {
     let mut scene = expired();
     scene.provider.behave(|b| b.rotation = Rotation::Off);
     for _ in 0..2 {
@@ -148,7 +148,7 @@ fn without_a_new_refresh_token_the_old_one_stays() {
 // --- how often ---
 
 #[test]
-fn twenty_processes_at_once_make_one_refresh_and_get_equal_answers() {
+fn twenty_concurrent_processes_share_one_refresh() {
     let scene = expired();
     let outcomes = scene.at_once(20, NEVER);
     let token = one_answer(&outcomes);
@@ -157,7 +157,7 @@ fn twenty_processes_at_once_make_one_refresh_and_get_equal_answers() {
 }
 
 #[test]
-fn those_who_come_while_a_refresh_is_under_way_wait_for_it() {
+fn callers_wait_for_a_running_refresh() {
     let scene = expired();
     let gate = Gate::default();
     scene
@@ -174,7 +174,7 @@ fn those_who_come_while_a_refresh_is_under_way_wait_for_it() {
 }
 
 #[test]
-fn a_session_lives_on_after_twenty_at_once() {
+fn a_session_survives_twenty_concurrent_refreshes() {
     let mut scene = expired();
     one_answer(&scene.at_once(20, NEVER));
     scene.advance(4000);
@@ -184,7 +184,7 @@ fn a_session_lives_on_after_twenty_at_once() {
 }
 
 #[test]
-fn a_refresh_that_hangs_holds_the_others_up_only_for_a_bounded_time() {
+fn a_hanging_refresh_delays_other_callers_for_a_limited_time() {
     let mut scene = expired();
     scene.sandbox.set("HALLPASS_HTTP_TIMEOUT", "1");
     let gate = Gate::default();
@@ -203,7 +203,7 @@ fn a_refresh_that_hangs_holds_the_others_up_only_for_a_bounded_time() {
 // --- what fails ---
 
 #[test]
-fn a_failure_serves_the_old_token_while_it_is_valid() {
+fn after_a_failed_refresh_a_valid_token_is_still_returned() {
     let (mut scene, token) = in_its_last_minute();
     scene.sandbox.set("HALLPASS_HTTP_TIMEOUT", "1");
     for fault in [
@@ -232,7 +232,7 @@ fn a_failure_serves_the_old_token_while_it_is_valid() {
 }
 
 #[test]
-fn a_failure_with_nothing_valid_left_is_an_error_and_never_a_browser() {
+fn a_failed_refresh_of_an_expired_token_is_an_error_and_opens_no_browser() {
     let mut scene = expired();
     scene.sandbox.set("HALLPASS_HTTP_TIMEOUT", "1");
     for fault in [
@@ -258,7 +258,7 @@ fn a_failure_with_nothing_valid_left_is_an_error_and_never_a_browser() {
 }
 
 #[test]
-fn a_refresh_token_that_is_spent_leads_to_a_sign_in() {
+fn a_used_refresh_token_leads_to_a_sign_in() {
     let scene = expired();
     scene.provider.revoke_everything();
     scene.get_token(&[]).token();
@@ -266,7 +266,7 @@ fn a_refresh_token_that_is_spent_leads_to_a_sign_in() {
 }
 
 #[test]
-fn a_refresh_token_that_is_spent_is_forgotten_and_sent_only_once() {
+fn a_used_refresh_token_is_removed_and_sent_only_once() {
     let scene = expired();
     scene.provider.revoke_everything();
     for _ in 0..2 {
@@ -284,7 +284,7 @@ fn a_refresh_token_that_is_spent_is_forgotten_and_sent_only_once() {
 }
 
 #[test]
-fn a_spent_refresh_token_does_not_take_a_valid_access_token_with_it() {
+fn a_valid_access_token_survives_a_used_refresh_token() {
     let (scene, token) = in_its_last_minute();
     let spent = json!({ "error": "invalid_grant" });
     scene
@@ -317,7 +317,7 @@ fn refusals() -> Vec<Fault> {
 }
 
 #[test]
-fn every_definite_refusal_leads_to_a_sign_in_and_its_token_is_not_sent_again() {
+fn every_definite_rejection_leads_to_a_sign_in_and_the_token_is_not_sent_again() {
     for refusal in refusals() {
         let scene = expired();
         scene
@@ -346,7 +346,7 @@ fn every_definite_refusal_leads_to_a_sign_in_and_its_token_is_not_sent_again() {
 }
 
 #[test]
-fn a_refused_refresh_token_stays_to_be_revoked_and_only_an_invalid_one_is_removed() {
+fn a_rejected_refresh_token_is_kept_for_revocation_unless_it_is_invalid() {
     for (status, code, stays) in [
         (400, "invalid_request", true),
         (200, "invalid_grant", true),
@@ -369,7 +369,7 @@ fn a_refused_refresh_token_stays_to_be_revoked_and_only_an_invalid_one_is_remove
 }
 
 #[test]
-fn a_refused_refresh_opens_no_tab_while_the_access_token_is_valid() {
+fn a_rejected_refresh_opens_no_tab_while_the_access_token_is_valid() {
     for refusal in [
         Fault::json(400, &json!({ "error": "invalid_grant" })),
         Fault::json(400, &json!({ "error": "invalid_request" })),
@@ -388,7 +388,7 @@ fn a_refused_refresh_opens_no_tab_while_the_access_token_is_valid() {
 }
 
 #[test]
-fn a_failure_is_not_a_refusal_and_opens_no_browser() {
+fn a_failure_is_not_a_rejection_and_opens_no_browser() {
     for fault in [
         Fault::json(401, &json!({ "error": "invalid_client" })),
         Fault::json(400, &json!({ "error": "unsupported_grant_type" })),
@@ -413,7 +413,7 @@ fn a_failure_is_not_a_refusal_and_opens_no_browser() {
 }
 
 #[test]
-fn a_refresh_token_is_not_sent_where_another_endpoint_is_configured_now() {
+fn a_refresh_token_is_not_sent_to_a_newly_configured_endpoint() {
     let mut scene = expired();
     let elsewhere = Provider::start();
     let issuer = elsewhere.issuer();
@@ -471,7 +471,7 @@ fn on_a_full_disk(scene: &Scene, count: usize, arguments: &[&str]) -> Vec<Outcom
 
 #[cfg(unix)]
 #[test]
-fn on_a_full_disk_twenty_at_once_send_nothing_and_lose_nothing() {
+fn twenty_concurrent_calls_on_a_full_disk_send_and_lose_nothing() {
     let scene = expired();
     for outcome in on_a_full_disk(&scene, 20, NEVER) {
         outcome.fails_with(1);
@@ -485,7 +485,7 @@ fn on_a_full_disk_twenty_at_once_send_nothing_and_lose_nothing() {
 
 #[cfg(unix)]
 #[test]
-fn on_a_full_disk_the_old_token_is_served_while_it_is_valid() {
+fn a_valid_token_is_returned_on_a_full_disk() {
     let (scene, token) = in_its_last_minute();
     for outcome in on_a_full_disk(&scene, 3, NEVER) {
         assert_eq!(outcome.token(), token);
@@ -495,7 +495,7 @@ fn on_a_full_disk_the_old_token_is_served_while_it_is_valid() {
 
 #[cfg(unix)]
 #[test]
-fn on_a_full_disk_no_browser_opens_for_nothing() {
+fn a_full_disk_opens_no_browser() {
     let scene = Scene::new();
     for outcome in on_a_full_disk(&scene, 1, &[]) {
         outcome.fails_with(1);
@@ -556,7 +556,7 @@ fn a_forced_refresh_happens_once_in_five_minutes() {
 }
 
 #[test]
-fn twenty_forced_at_once_refresh_once() {
+fn twenty_concurrent_forced_refreshes_make_one_request() {
     let (scene, old) = Scene::signed_in();
     let new = one_answer(&scene.at_once(20, &["--force-refresh", "--interactive", "never"]));
     assert_ne!(new, old);
@@ -564,7 +564,7 @@ fn twenty_forced_at_once_refresh_once() {
 }
 
 #[test]
-fn a_forced_refresh_that_fails_withholds_the_token_from_no_one_else() {
+fn a_failed_forced_refresh_does_not_withhold_the_token_from_others() {
     let (scene, old) = Scene::signed_in();
     scene
         .provider
@@ -591,7 +591,7 @@ fn unrefreshable() -> (Scene, String) {
 }
 
 #[test]
-fn a_refused_token_without_a_refresh_token_that_the_provider_accepts_stays() {
+fn a_rejected_token_without_a_refresh_token_is_kept_if_the_provider_accepts_it() {
     let (mut scene, token) = unrefreshable();
     for _ in 0..3 {
         scene
@@ -607,7 +607,7 @@ fn a_refused_token_without_a_refresh_token_that_the_provider_accepts_stays() {
 }
 
 #[test]
-fn a_refused_token_without_a_refresh_token_that_the_provider_refuses_too_leads_to_a_sign_in() {
+fn a_rejected_token_without_a_refresh_token_leads_to_a_sign_in_if_the_provider_rejects_it() {
     let (scene, token) = unrefreshable();
     scene.provider.revoke_everything();
     let never = ["--force-refresh", "--interactive", "never"];
@@ -620,7 +620,7 @@ fn a_refused_token_without_a_refresh_token_that_the_provider_refuses_too_leads_t
 }
 
 #[test]
-fn a_refused_token_of_which_the_provider_says_nothing_leads_to_one_sign_in() {
+fn a_rejected_token_that_the_provider_cannot_check_leads_to_one_sign_in() {
     let (mut scene, token) = unrefreshable();
     scene
         .provider
@@ -673,7 +673,7 @@ fn without_userinfo_introspection_identifies_the_person() {
 }
 
 #[test]
-fn a_valid_token_whose_refresh_the_provider_refuses_is_withheld_only_where_it_was_refused() {
+fn a_valid_token_that_cannot_be_refreshed_is_withheld_only_from_the_rejecting_resource() {
     let (scene, token) = Scene::signed_in();
     let fault = Fault::json(400, &json!({ "error": "invalid_grant" }));
     scene.provider.break_down(Endpoint::Refresh, fault);
@@ -687,7 +687,7 @@ fn a_valid_token_whose_refresh_the_provider_refuses_is_withheld_only_where_it_wa
 }
 
 #[test]
-fn a_provider_in_trouble_is_no_reason_to_sign_in() {
+fn an_outage_does_not_cause_a_sign_in() {
     let (scene, token) = unrefreshable();
     scene
         .provider
@@ -700,7 +700,7 @@ fn a_provider_in_trouble_is_no_reason_to_sign_in() {
 // --- one tab ---
 
 #[test]
-fn twenty_callers_without_a_session_open_one_browser_and_get_equal_answers() {
+fn twenty_callers_without_a_session_share_one_sign_in() {
     let scene = Scene::new();
     one_answer(&scene.at_once(20, &[]));
     assert_eq!(scene.sandbox.opened().len(), 1);
@@ -708,7 +708,7 @@ fn twenty_callers_without_a_session_open_one_browser_and_get_equal_answers() {
 }
 
 #[test]
-fn twenty_who_are_declined_fail_with_one_browser() {
+fn declining_fails_all_of_twenty_callers_with_one_browser() {
     let mut scene = Scene::new();
     scene.sandbox.browser_will("decline");
     for outcome in scene.at_once(20, &[]) {
@@ -729,7 +729,7 @@ fn twenty_callers_without_a_completed_sign_in_open_one_browser_and_fail() {
 }
 
 #[test]
-fn who_waits_says_so_and_shares_the_result() {
+fn a_waiting_caller_says_so_and_shares_the_result() {
     let mut scene = Scene::new();
     scene.sandbox.browser_will("ignore");
     let leader = scene.start(&[]);
@@ -757,7 +757,7 @@ fn a_caller_that_dies_leaves_the_sign_in_to_the_waiting_callers() {
 }
 
 #[test]
-fn a_non_interactive_caller_does_not_wait_for_a_person() {
+fn a_non_interactive_caller_does_not_wait_for_a_sign_in() {
     let mut scene = Scene::new();
     scene.sandbox.browser_will("ignore");
     let leader = scene.start(&[]);
@@ -770,7 +770,7 @@ fn a_non_interactive_caller_does_not_wait_for_a_person() {
 }
 
 #[test]
-fn a_refresh_does_not_wait_for_a_person_who_signs_in_again() {
+fn a_refresh_does_not_wait_for_a_sign_in() {
     let mut scene = expired();
     scene.sandbox.browser_will("ignore");
     let login = scene.sandbox.start(&["login", "corp"]);
@@ -799,7 +799,7 @@ fn a_declined_sign_in_is_not_offered_again_for_five_minutes() {
 }
 
 #[test]
-fn a_sign_in_that_timed_out_is_offered_once_more_after_a_minute() {
+fn a_sign_in_that_timed_out_is_offered_again_after_a_minute() {
     let mut scene = Scene::new();
     scene.sandbox.browser_will("ignore");
     scene.sandbox.set("HALLPASS_SIGN_IN_TIMEOUT", "1");
@@ -858,7 +858,7 @@ fn other_accounts_are_not_paused() {
 // --- not interactive ---
 
 #[test]
-fn not_interactive_is_never_a_browser_and_one_line_that_says_what_to_run() {
+fn non_interactive_calls_open_no_browser_and_print_the_command_to_run() {
     let mut scene = Scene::new();
     for round in 0..2 {
         let outcome = if round == 0 {
@@ -885,7 +885,7 @@ fn not_interactive_is_never_a_browser_and_one_line_that_says_what_to_run() {
 }
 
 #[test]
-fn not_interactive_still_refreshes() {
+fn non_interactive_calls_still_refresh() {
     let scene = expired();
     scene.get_token(NEVER).token();
 }
@@ -893,7 +893,7 @@ fn not_interactive_still_refreshes() {
 // --- logout ---
 
 #[test]
-fn a_logout_waits_for_a_refresh_under_way_and_leaves_nothing() {
+fn a_logout_waits_for_a_running_refresh_and_removes_everything() {
     let scene = expired();
     let gate = Gate::default();
     scene
@@ -914,7 +914,7 @@ fn a_logout_waits_for_a_refresh_under_way_and_leaves_nothing() {
 }
 
 #[test]
-fn a_refresh_whose_session_went_meanwhile_stores_nothing_and_revokes_what_it_got() {
+fn a_refresh_that_ends_after_logout_stores_nothing_and_revokes_its_tokens() {
     let scene = expired();
     let gate = Gate::default();
     scene
@@ -939,7 +939,7 @@ fn a_refresh_whose_session_went_meanwhile_stores_nothing_and_revokes_what_it_got
 }
 
 #[test]
-fn nothing_is_left_behind_but_records_and_locks() {
+fn only_records_and_locks_are_left_behind() {
     let scene = expired();
     scene.at_once(20, NEVER);
     let names: Vec<String> = files_below(&scene.sandbox.data_dir())
@@ -969,7 +969,7 @@ fn held(scene: &Scene, ending: &str) -> fs::File {
 }
 
 #[test]
-fn who_waits_takes_no_older_sign_in_for_the_one_that_it_waited_for() {
+fn a_waiting_caller_does_not_use_the_result_of_an_older_sign_in() {
     let mut scene = Scene::new();
     scene.configure("scopes = [\"openid\"]");
     let old = scene.get_token(&[]).token().to_owned();
@@ -985,7 +985,7 @@ fn who_waits_takes_no_older_sign_in_for_the_one_that_it_waited_for() {
 }
 
 #[test]
-fn a_sign_in_whose_result_cannot_be_recorded_still_returns_a_token() {
+fn a_sign_in_returns_a_token_although_its_result_cannot_be_recorded() {
     let mut scene = Scene::new();
     scene.sandbox.browser_will("linger");
     let running = scene.start(&[]);
@@ -1002,7 +1002,7 @@ fn a_sign_in_whose_result_cannot_be_recorded_still_returns_a_token() {
 }
 
 #[test]
-fn a_sign_in_whose_record_stays_locked_still_returns_a_token() {
+fn a_sign_in_returns_a_token_although_its_record_stays_locked() {
     let (mut scene, _) = Scene::signed_in();
     scene.sandbox.run(&["logout", "corp"]).succeeds();
     scene.sandbox.set("HALLPASS_HTTP_TIMEOUT", "1");

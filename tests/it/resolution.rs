@@ -155,7 +155,7 @@ fn git(scene: &Scene, input: &str) -> String {
 }
 
 #[test]
-fn a_question_that_was_answered_is_not_worked_out_again() {
+fn a_remembered_answer_is_not_computed_again() {
     let planted = Planted::new();
     let before = fs::read(&planted.file).unwrap();
     for _ in 0..3 {
@@ -170,7 +170,7 @@ fn a_question_that_was_answered_is_not_worked_out_again() {
 }
 
 #[test]
-fn each_format_is_answered_again_as_it_was_at_first() {
+fn every_format_is_answered_from_memory_unchanged() {
     let (scene, token) = Scene::signed_in();
     for format in ["raw", "json", "bearer", "header", "basic"] {
         let first = scene.get_token(&["--format", format]);
@@ -186,7 +186,7 @@ fn each_format_is_answered_again_as_it_was_at_first() {
 }
 
 #[test]
-fn another_byte_in_the_configuration_is_another_question() {
+fn any_change_to_the_configuration_invalidates_remembered_answers() {
     let planted = Planted::new();
     let config = planted.scene.sandbox.root().join("config.toml");
     let good = fs::read_to_string(&config).unwrap();
@@ -209,7 +209,7 @@ fn another_byte_in_the_configuration_is_another_question() {
 }
 
 #[test]
-fn a_provider_that_is_gone_or_means_another_registration_is_not_answered_from_memory() {
+fn a_removed_or_changed_provider_is_not_answered_from_memory() {
     let mut planted = Planted::new();
     planted.scene.configure("client_id = \"another\"\n");
     planted.scene.get_token(NEVER).fails_with(3);
@@ -221,7 +221,7 @@ fn a_provider_that_is_gone_or_means_another_registration_is_not_answered_from_me
 }
 
 #[test]
-fn another_variable_that_was_looked_at_is_another_question() {
+fn changing_a_relevant_variable_invalidates_remembered_answers() {
     let mut planted = Planted::new();
     for (name, value) in [
         ("HALLPASS_KERNEL_KEYRING_TIMEOUT", "60"),
@@ -248,7 +248,7 @@ fn another_variable_that_was_looked_at_is_another_question() {
 }
 
 #[test]
-fn a_wrong_variable_is_the_error_that_it_always_was() {
+fn a_wrong_variable_is_still_an_error() {
     let mut planted = Planted::new();
     planted.scene.sandbox.set("HALLPASS_INTERACTIVE", "perhaps");
     planted
@@ -258,7 +258,7 @@ fn a_wrong_variable_is_the_error_that_it_always_was() {
 }
 
 #[test]
-fn other_arguments_are_another_question() {
+fn other_arguments_are_not_answered_from_memory() {
     let planted = Planted::new();
     for more in [
         &["--format", "raw"][..],
@@ -289,7 +289,7 @@ fn without_a_store_no_answer_is_remembered_or_looked_up() {
 }
 
 #[test]
-fn another_place_for_the_key_is_the_error_that_it_always_was() {
+fn a_conflicting_store_setting_is_still_an_error() {
     let mut planted = Planted::new();
     planted.scene.sandbox.set("HALLPASS_STORE", "keyring");
     planted
@@ -300,7 +300,7 @@ fn another_place_for_the_key_is_the_error_that_it_always_was() {
 
 #[cfg(unix)]
 #[test]
-fn a_configuration_that_others_can_write_is_refused_whatever_is_remembered() {
+fn a_configuration_writable_by_others_is_still_rejected() {
     use std::os::unix::fs::PermissionsExt as _;
 
     let planted = Planted::new();
@@ -351,7 +351,7 @@ fn remembered_slot(file: &Path) -> u8 {
 }
 
 #[test]
-fn what_another_edition_remembered_is_not_believed() {
+fn answers_of_another_version_are_ignored() {
     let planted = Planted::new();
     let slot = remembered_slot(&planted.file);
     let (question, resolution) = at(&planted.scene, slot).unwrap();
@@ -368,7 +368,7 @@ fn what_another_edition_remembered_is_not_believed() {
 }
 
 #[test]
-fn an_answer_under_another_name_or_key_is_not_used() {
+fn an_answer_with_another_name_or_key_is_not_used() {
     let planted = Planted::new();
     let slot = remembered_slot(&planted.file);
     let (question, resolution) = at(&planted.scene, slot).unwrap();
@@ -396,7 +396,7 @@ fn an_answer_under_another_name_or_key_is_not_used() {
 
 #[cfg(unix)]
 #[test]
-fn an_answer_in_a_file_that_others_can_write_is_not_used() {
+fn an_answer_in_a_file_writable_by_others_is_not_used() {
     use std::os::unix::fs::{PermissionsExt as _, symlink};
 
     let planted = Planted::new();
@@ -450,7 +450,7 @@ fn an_answer_that_cannot_be_remembered_is_still_returned() {
 }
 
 #[test]
-fn a_session_that_is_gone_is_not_answered_from_memory() {
+fn a_removed_session_is_not_answered_from_memory() {
     let (scene, token) = Scene::signed_in();
     assert_eq!(scene.get_token(&[]).token(), token);
     assert_eq!(remembered(&scene).len(), 1);
@@ -462,7 +462,7 @@ fn a_session_that_is_gone_is_not_answered_from_memory() {
 }
 
 #[test]
-fn a_token_that_is_stale_or_refused_is_replaced_and_its_successor_answered() {
+fn a_stale_or_rejected_token_is_replaced() {
     let mut planted = Planted::of_git();
     assert_eq!(git(&planted.scene, GIT), planted.wrong);
     // The planted record's token is refreshed by whoever asks for that account.
@@ -479,7 +479,7 @@ fn a_token_that_is_stale_or_refused_is_replaced_and_its_successor_answered() {
 }
 
 #[test]
-fn a_token_that_git_says_was_refused_is_not_answered_from_memory() {
+fn a_token_that_git_reports_as_rejected_is_not_answered_from_memory() {
     let mut scene = Scene::new();
     let resource = "[[resources]]\nmatch = \"https://git.corp.example\"\nprovider = \"corp\"\n";
     scene.configure(resource);
@@ -505,7 +505,7 @@ fn a_token_that_git_says_was_refused_is_not_answered_from_memory() {
 }
 
 #[test]
-fn what_a_tool_asks_is_part_of_the_question() {
+fn the_tools_request_is_part_of_the_question() {
     let planted = Planted::of_git();
     let scene = &planted.scene;
     for (why, input) in [
@@ -546,7 +546,7 @@ fn what_a_tool_asks_is_part_of_the_question() {
 }
 
 #[test]
-fn a_repository_that_names_an_account_is_heard_whatever_is_remembered() {
+fn the_account_of_a_repository_overrides_remembered_answers() {
     let mut planted = Planted::of_git();
     let git_dir = planted.scene.sandbox.root().join("repository");
     fs::create_dir(&git_dir).unwrap();
@@ -579,7 +579,7 @@ fn a_repository_that_names_an_account_is_heard_whatever_is_remembered() {
 }
 
 #[test]
-fn a_record_that_is_damaged_is_an_error_whatever_is_remembered() {
+fn a_damaged_record_is_still_an_error() {
     let planted = Planted::new();
     for record in files_below(&planted.scene.sandbox.data_dir().join("sessions")) {
         if record.extension().is_none() {
@@ -590,7 +590,7 @@ fn a_record_that_is_damaged_is_an_error_whatever_is_remembered() {
 }
 
 #[test]
-fn another_home_remembers_its_own_answers() {
+fn every_home_remembers_its_own_answers() {
     let mut planted = Planted::new();
     let other = crate::sandbox::Sandbox::new();
     planted

@@ -12,7 +12,7 @@ use crate::scene::Scene;
 use crate::wire;
 
 #[test]
-fn a_sign_in_in_the_browser_ends_in_the_token_and_nothing_else_on_stdout() {
+fn a_browser_sign_in_prints_only_the_token_on_stdout() {
     let scene = Scene::new();
     let outcome = scene.get_token(&[]);
     let token = outcome.token();
@@ -34,13 +34,13 @@ fn the_second_call_is_answered_from_the_cache() {
 }
 
 #[test]
-fn a_hit_says_nothing_on_stderr() {
+fn a_cache_hit_prints_nothing_on_stderr() {
     let (scene, _) = Scene::signed_in();
     assert_eq!(scene.get_token(&[]).stderr, "");
 }
 
 #[test]
-fn a_provider_that_is_configured_nowhere_is_named_on_the_command_line() {
+fn a_provider_can_be_given_on_the_command_line() {
     let provider = Provider::start();
     let sandbox = Sandbox::new();
     let issuer = provider.issuer();
@@ -63,7 +63,7 @@ fn a_provider_that_is_configured_nowhere_is_named_on_the_command_line() {
 }
 
 #[test]
-fn an_issuer_alone_gets_a_request_for_the_default_scopes_it_supports() {
+fn an_issuer_alone_requests_the_default_scopes_it_supports() {
     for (supported, expected) in [
         (Value::Null, Some("openid offline_access")),
         (
@@ -115,7 +115,7 @@ fn an_issuer_alone_gets_a_request_for_the_default_scopes_it_supports() {
 }
 
 #[test]
-fn a_resource_is_answered_with_its_providers_token() {
+fn a_resource_gets_its_providers_token() {
     let mut scene = Scene::new();
     scene.configure(
         "[[resources]]\nmatch = \"https://api.corp.example\"\nprovider = \"corp\"\naccount = \"work\"",
@@ -138,7 +138,7 @@ fn a_resource_is_answered_with_its_providers_token() {
 }
 
 #[test]
-fn the_url_goes_to_the_browser_as_one_argument_and_to_stderr() {
+fn the_url_is_passed_to_the_browser_as_one_argument_and_printed_on_stderr() {
     let scene = Scene::new();
     let outcome = scene.get_token(&[]);
     let opened = scene.sandbox.opened();
@@ -147,7 +147,7 @@ fn the_url_goes_to_the_browser_as_one_argument_and_to_stderr() {
 }
 
 #[test]
-fn the_percent_s_of_browser_is_where_the_url_goes() {
+fn percent_s_in_browser_is_replaced_by_the_url() {
     let mut scene = Scene::new();
     let mut command = std::ffi::OsString::from("/does/not/exist %s:");
     command.push(browser_command());
@@ -160,7 +160,7 @@ fn the_percent_s_of_browser_is_where_the_url_goes() {
 }
 
 #[test]
-fn the_browser_may_stand_in_the_configuration() {
+fn the_browser_can_be_configured() {
     let mut scene = Scene::new();
     let command = browser_command().into_string().unwrap();
     scene.sandbox.unset("BROWSER");
@@ -170,7 +170,7 @@ fn the_browser_may_stand_in_the_configuration() {
 }
 
 #[test]
-fn the_browser_is_not_waited_for_and_holds_no_output_open() {
+fn hallpass_does_not_wait_for_the_browser_or_share_its_output() {
     let mut scene = Scene::new();
     scene.sandbox.browser_will("linger");
     let running = scene.start(&[]);
@@ -182,7 +182,7 @@ fn the_browser_is_not_waited_for_and_holds_no_output_open() {
 }
 
 #[test]
-fn verifier_state_and_nonce_are_fresh_each_time() {
+fn verifier_state_and_nonce_are_new_for_every_sign_in() {
     let scene = Scene::new();
     for _ in 0..2 {
         scene.login(&[]).succeeds();
@@ -203,7 +203,7 @@ fn verifier_state_and_nonce_are_fresh_each_time() {
 }
 
 #[test]
-fn the_redirect_uri_is_the_same_in_both_requests_byte_for_byte() {
+fn the_redirect_uri_is_identical_in_both_requests() {
     let scene = Scene::new();
     scene.get_token(&[]).token();
     let asked = &scene.provider.seen(Endpoint::Authorize)[0];
@@ -259,7 +259,7 @@ fn resource_audience_and_extra_parameters_are_sent() {
 }
 
 #[test]
-fn an_extra_parameter_cannot_replace_what_protects_the_request() {
+fn an_extra_parameter_cannot_replace_a_security_parameter() {
     for name in [
         "state",
         "code_challenge",
@@ -294,7 +294,7 @@ fn prompt_consent_is_sent_only_with_offline_access() {
 }
 
 #[test]
-fn a_client_secret_is_encoded_before_basic_as_the_rfc_says() {
+fn a_client_secret_is_form_encoded_for_basic() {
     with_secret(
         "s:e%c+r e&t=ü",
         |secret| ClientAuth::Basic { secret },
@@ -303,7 +303,7 @@ fn a_client_secret_is_encoded_before_basic_as_the_rfc_says() {
 }
 
 #[test]
-fn a_client_secret_is_posted_where_that_is_registered() {
+fn a_client_secret_is_posted_if_client_auth_is_post() {
     with_secret(
         "s:e%c+r e&t=ü",
         |secret| ClientAuth::Post { secret },
@@ -312,7 +312,7 @@ fn a_client_secret_is_posted_where_that_is_registered() {
 }
 
 #[test]
-fn how_the_client_authenticates_is_read_from_the_metadata() {
+fn the_client_authentication_method_is_read_from_the_metadata() {
     with_secret("secret", |secret| ClientAuth::Basic { secret }, "");
     with_secret("secret", |secret| ClientAuth::Post { secret }, "");
 }
@@ -338,7 +338,7 @@ fn with_secret(secret: &str, auth: impl Fn(String) -> ClientAuth, line: &str) {
 }
 
 #[test]
-fn a_secret_that_is_wrong_is_an_error_that_says_so_and_stores_nothing() {
+fn a_wrong_client_secret_is_reported_and_nothing_is_stored() {
     let mut scene = Scene::new();
     let secret = "right".to_owned();
     scene
@@ -371,7 +371,7 @@ fn a_pushed_request_is_sent_if_the_metadata_requires_it() {
 }
 
 #[test]
-fn a_request_is_pushed_for_a_client_that_is_registered_to_push() {
+fn a_request_is_pushed_if_the_client_is_registered_for_it() {
     let mut scene = Scene::new();
     let offer = json!({ "pushed_authorization_request_endpoint": scene.provider.url("/par") });
     scene.provider.behave(|b| {
@@ -404,7 +404,7 @@ fn a_request_is_pushed_for_a_client_that_is_registered_to_push() {
 }
 
 #[test]
-fn the_page_names_who_signed_in_and_its_address_holds_no_code() {
+fn the_result_page_names_the_person_and_its_url_has_no_code() {
     let mut scene = Scene::new();
     scene.sandbox.person("zoë");
     let outcome = scene.login(&["--account", "work"]);
@@ -421,7 +421,7 @@ fn the_page_names_who_signed_in_and_its_address_holds_no_code() {
 }
 
 #[test]
-fn the_page_reports_success_only_after_the_token_is_stored() {
+fn the_result_page_reports_success_only_after_the_token_is_stored() {
     use crate::provider::{Fault, Gate};
     let scene = Scene::new();
     let gate = Gate::default();
@@ -438,7 +438,7 @@ fn the_page_reports_success_only_after_the_token_is_stored() {
 }
 
 #[test]
-fn the_page_says_so_when_the_exchange_failed() {
+fn the_result_page_reports_a_failed_exchange() {
     use crate::provider::Fault;
     let scene = Scene::new();
     scene
@@ -451,7 +451,7 @@ fn the_page_says_so_when_the_exchange_failed() {
 }
 
 #[test]
-fn the_page_stores_nothing_sends_no_referrer_and_runs_nothing() {
+fn the_result_page_is_not_cached_and_sends_no_referrer_and_runs_no_script() {
     let scene = Scene::new();
     scene.get_token(&[]).token();
     let page = scene.sandbox.page();
@@ -468,7 +468,7 @@ fn the_page_stores_nothing_sends_no_referrer_and_runs_nothing() {
 }
 
 #[test]
-fn another_person_under_the_same_account_is_refused_and_the_old_record_stays() {
+fn a_different_person_cannot_sign_in_to_the_same_account() {
     let (mut scene, token) = Scene::signed_in();
     scene.sandbox.person("mallory");
     let stderr = scene
@@ -494,7 +494,7 @@ fn without_an_id_token_userinfo_pins_the_person() {
 }
 
 #[test]
-fn who_is_known_is_hinted_at_the_next_sign_in() {
+fn the_next_sign_in_sends_a_login_hint() {
     let (scene, _) = Scene::signed_in();
     scene.login(&[]).succeeds();
     let asked = scene.provider.seen(Endpoint::Authorize);
@@ -516,7 +516,7 @@ fn accounts_have_separate_sessions() {
 }
 
 #[test]
-fn other_resources_audiences_and_parameters_are_other_sessions() {
+fn different_resources_audiences_and_parameters_have_separate_sessions() {
     let scene = Scene::new();
     let mut tokens = BTreeSet::new();
     let variants: [&[&str]; 4] = [
@@ -556,7 +556,7 @@ fn an_edited_token_endpoint_never_receives_the_old_refresh_token() {
 }
 
 #[test]
-fn endpoints_can_be_given_by_hand_without_an_issuer() {
+fn endpoints_can_be_configured_without_an_issuer() {
     let mut scene = Scene::new();
     let provider = &scene.provider;
     let text = format!(
@@ -573,7 +573,7 @@ fn endpoints_can_be_given_by_hand_without_an_issuer() {
 }
 
 #[test]
-fn without_a_store_each_call_signs_in_for_itself_and_keeps_nothing() {
+fn without_a_store_every_call_signs_in_and_nothing_is_saved() {
     let mut scene = Scene::new();
     scene.sandbox.set("HALLPASS_STORE", "none");
     for count in 1..=2 {
@@ -597,7 +597,7 @@ fn without_a_store_each_call_signs_in_for_itself_and_keeps_nothing() {
 }
 
 #[test]
-fn a_browser_that_cannot_start_leads_to_a_device_code() {
+fn if_the_browser_cannot_start_hallpass_uses_a_device_code() {
     let mut scene = Scene::new();
     scene.sandbox.set("BROWSER", "/does/not/exist");
     let running = scene.start(&[]);
@@ -607,7 +607,7 @@ fn a_browser_that_cannot_start_leads_to_a_device_code() {
 }
 
 #[test]
-fn a_browser_that_cannot_start_is_an_error_where_the_browser_was_demanded() {
+fn if_the_browser_cannot_start_flow_browser_is_an_error() {
     let mut scene = Scene::new();
     scene.sandbox.set("BROWSER", "/does/not/exist");
     scene
@@ -620,7 +620,7 @@ fn a_browser_that_cannot_start_is_an_error_where_the_browser_was_demanded() {
 }
 
 #[test]
-fn the_authorization_page_is_the_only_thing_that_is_opened() {
+fn only_the_authorization_page_is_opened() {
     let scene = Scene::new();
     scene.get_token(&[]).token();
     let opened = scene.sandbox.opened();

@@ -102,27 +102,27 @@ fn outlives_its_caller(end: impl FnOnce(&Running)) {
 }
 
 #[test]
-fn a_sign_in_outlives_a_caller_that_is_killed() {
+fn a_sign_in_survives_killing_its_caller() {
     outlives_its_caller(|caller| kill_process(pid(caller.id()), Signal::KILL).unwrap());
 }
 
 #[test]
-fn a_sign_in_outlives_a_process_group_that_is_killed() {
+fn a_sign_in_survives_killing_its_callers_process_group() {
     outlives_its_caller(|caller| kill_process_group(pid(caller.id()), Signal::KILL).unwrap());
 }
 
 #[test]
-fn a_sign_in_outlives_a_caller_that_is_terminated() {
+fn a_sign_in_survives_terminating_its_caller() {
     outlives_its_caller(|caller| kill_process_group(pid(caller.id()), Signal::TERM).unwrap());
 }
 
 #[test]
-fn a_sign_in_outlives_the_terminal_of_its_caller() {
+fn a_sign_in_survives_closing_its_callers_terminal() {
     outlives_its_caller(|caller| kill_process_group(pid(caller.id()), Signal::HUP).unwrap());
 }
 
 #[test]
-fn a_sign_in_without_callers_keeps_its_time_limit_and_leaves_nothing_behind() {
+fn a_sign_in_without_callers_still_times_out_and_cleans_up() {
     let mut scene = unanswered();
     scene.sandbox.set("HALLPASS_SIGN_IN_TIMEOUT", "3");
     let caller = in_own_group(&scene.sandbox);
@@ -139,7 +139,7 @@ fn a_sign_in_without_callers_keeps_its_time_limit_and_leaves_nothing_behind() {
 }
 
 #[test]
-fn twenty_callers_that_are_killed_share_one_sign_in_with_those_that_come_later() {
+fn later_callers_share_the_sign_in_of_twenty_killed_callers() {
     let scene = unanswered();
     let killed: Vec<_> = (0..20).map(|_| scene.start(&[])).collect();
     let url = scene.sandbox.wait_for_browser(1);
@@ -156,7 +156,7 @@ fn twenty_callers_that_are_killed_share_one_sign_in_with_those_that_come_later()
 }
 
 #[test]
-fn a_caller_that_comes_later_is_shown_the_url_at_once() {
+fn a_later_caller_shows_the_url_immediately() {
     let scene = unanswered();
     let first = scene.start(&[]);
     let url = scene.sandbox.wait_for_browser(1);
@@ -174,7 +174,7 @@ fn a_caller_that_comes_later_is_shown_the_url_at_once() {
 }
 
 #[test]
-fn a_caller_that_comes_later_is_shown_the_device_code_at_once() {
+fn a_later_caller_shows_the_device_code_immediately() {
     let scene = Scene::new();
     let mut first = scene.start(&["--flow", "device"]);
     let line = first.wait_for_line(|line| line.contains("with the code"));
@@ -187,7 +187,7 @@ fn a_caller_that_comes_later_is_shown_the_device_code_at_once() {
 }
 
 #[test]
-fn an_interrupt_of_the_only_caller_ends_the_sign_in() {
+fn interrupting_the_only_caller_cancels_the_sign_in() {
     let scene = unanswered();
     let caller = scene.start(&[]);
     let url = scene.sandbox.wait_for_browser(1);
@@ -202,7 +202,7 @@ fn an_interrupt_of_the_only_caller_ends_the_sign_in() {
 }
 
 #[test]
-fn an_interrupt_of_one_of_two_callers_leaves_the_sign_in_to_the_other() {
+fn interrupting_one_of_two_callers_does_not_cancel_the_sign_in() {
     let scene = unanswered();
     let first = scene.start(&[]);
     let url = scene.sandbox.wait_for_browser(1);
@@ -216,7 +216,7 @@ fn an_interrupt_of_one_of_two_callers_leaves_the_sign_in_to_the_other() {
 }
 
 #[test]
-fn an_interrupt_of_every_caller_ends_the_sign_in() {
+fn interrupting_every_caller_cancels_the_sign_in() {
     let scene = unanswered();
     let mut callers: Vec<_> = (0..3).map(|_| scene.start(&[])).collect();
     let url = scene.sandbox.wait_for_browser(1);
@@ -234,7 +234,7 @@ fn an_interrupt_of_every_caller_ends_the_sign_in() {
 }
 
 #[test]
-fn a_callback_that_came_before_the_interrupt_is_stored() {
+fn a_callback_received_before_the_interrupt_is_stored() {
     use crate::provider::Gate;
     let scene = unanswered();
     let gate = Gate::default();
@@ -256,7 +256,7 @@ fn a_callback_that_came_before_the_interrupt_is_stored() {
 }
 
 #[test]
-fn a_waiting_caller_starts_a_new_sign_in_where_the_process_dies() {
+fn a_waiting_caller_starts_a_new_sign_in_if_the_process_dies() {
     let scene = unanswered();
     let first = scene.start(&[]);
     scene.sandbox.wait_for_browser(1);
@@ -275,7 +275,7 @@ fn a_waiting_caller_starts_a_new_sign_in_where_the_process_dies() {
 }
 
 #[test]
-fn a_process_that_dies_again_and_again_is_not_started_for_ever() {
+fn a_process_that_keeps_dying_is_not_restarted_forever() {
     let scene = unanswered();
     let caller = scene.start(&[]);
     for count in 1..=3 {
@@ -292,7 +292,7 @@ fn a_process_that_dies_again_and_again_is_not_started_for_ever() {
 
 /// A script may read a pipe that its tools inherit until all of them have ended.
 #[test]
-fn the_process_holds_nothing_that_its_caller_inherited() {
+fn the_process_does_not_hold_its_callers_inherited_files_open() {
     let scene = unanswered();
     let mut shell = scene.sandbox.surround(std::process::Command::new("sh"));
     shell
@@ -322,7 +322,7 @@ fn the_process_holds_nothing_that_its_caller_inherited() {
 }
 
 #[test]
-fn the_process_has_no_secret_in_its_arguments_or_environment_and_no_terminal() {
+fn the_process_has_no_terminal_and_no_secret_in_its_arguments_or_environment() {
     let scene = unanswered();
     let caller = scene.start(&[]);
     let url = scene.sandbox.wait_for_browser(1);
@@ -385,7 +385,7 @@ fn messages_of_the_sign_in_process_reach_its_caller() {
 }
 
 #[test]
-fn callers_with_other_data_folders_do_not_meet() {
+fn callers_with_different_data_folders_do_not_share_a_sign_in() {
     let mut scene = unanswered();
     let first = scene.start(&[]);
     scene.sandbox.wait_for_browser(1);
@@ -399,7 +399,7 @@ fn callers_with_other_data_folders_do_not_meet() {
 }
 
 #[test]
-fn a_data_folder_whose_path_is_too_long_for_a_socket_has_it_elsewhere() {
+fn a_data_folder_with_a_path_too_long_for_a_socket_uses_another_one() {
     let mut scene = unanswered();
     let data = scene.sandbox.root().join("x".repeat(120));
     let runtime = scene.sandbox.root().join("runtime");
@@ -423,7 +423,7 @@ fn a_data_folder_whose_path_is_too_long_for_a_socket_has_it_elsewhere() {
 }
 
 #[test]
-fn where_no_process_can_be_started_the_caller_signs_in_itself() {
+fn if_no_process_can_be_started_the_caller_signs_in_itself() {
     // A socket can be bound nowhere: its folder is a file.
     let mut scene = Scene::new();
     fs::create_dir_all(scene.sandbox.data_dir()).unwrap();
@@ -437,7 +437,7 @@ fn where_no_process_can_be_started_the_caller_signs_in_itself() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_program_that_was_replaced_since_can_still_start_a_sign_in() {
+fn a_sign_in_can_be_restarted_after_an_upgrade() {
     let scene = unanswered();
     let program = scene.sandbox.root().join("hallpass");
     fs::copy(env!("CARGO_BIN_EXE_hallpass"), &program).unwrap();
@@ -455,7 +455,7 @@ fn a_program_that_was_replaced_since_can_still_start_a_sign_in() {
 }
 
 #[test]
-fn a_sign_in_whose_data_folder_is_removed_ends() {
+fn removing_the_data_folder_ends_the_sign_in() {
     let scene = unanswered();
     let caller = in_own_group(&scene.sandbox);
     scene.sandbox.wait_for_browser(1);
@@ -466,7 +466,7 @@ fn a_sign_in_whose_data_folder_is_removed_ends() {
 }
 
 #[test]
-fn a_device_flow_that_fails_before_it_shows_a_code_causes_no_pause() {
+fn a_device_flow_that_fails_before_showing_a_code_causes_no_pause() {
     let scene = Scene::new();
     scene
         .provider
@@ -479,7 +479,7 @@ fn a_device_flow_that_fails_before_it_shows_a_code_causes_no_pause() {
 }
 
 #[test]
-fn the_process_is_not_started_by_hand() {
+fn the_process_cannot_be_started_manually() {
     let sandbox = Sandbox::new();
     sandbox
         .run(&["sign-in-process"])

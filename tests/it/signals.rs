@@ -59,7 +59,7 @@ fn a_signal_during_a_refresh_waits_until_the_successor_is_stored() {
 }
 
 #[test]
-fn a_signal_to_the_whole_group_is_held_back_too() {
+fn a_signal_to_the_process_group_waits_too() {
     let mut scene = expired();
     let gate = Gate::default();
     let held = Fault::Held(gate.clone());
@@ -79,7 +79,7 @@ fn a_signal_to_the_whole_group_is_held_back_too() {
 }
 
 #[test]
-fn a_signal_during_the_first_try_waits_for_the_second_too() {
+fn a_signal_during_the_first_attempt_also_waits_for_the_retry() {
     for signal in ENDING {
         let mut scene = expired();
         scene.provider.behave(|b| b.rotation = Rotation::Replay);
@@ -97,7 +97,7 @@ fn a_signal_during_the_first_try_waits_for_the_second_too() {
 }
 
 #[test]
-fn a_signal_is_held_back_no_longer_than_http_timeout() {
+fn a_signal_waits_no_longer_than_http_timeout() {
     let mut scene = expired();
     scene.provider.behave(|b| b.rotation = Rotation::Off);
     scene.sandbox.set("HALLPASS_HTTP_TIMEOUT", "2");
@@ -113,7 +113,7 @@ fn a_signal_is_held_back_no_longer_than_http_timeout() {
 }
 
 #[test]
-fn a_signal_that_is_ignored_stays_ignored() {
+fn an_ignored_signal_stays_ignored() {
     let scene = expired();
     let gate = Gate::default();
     let held = Fault::Held(gate.clone());
@@ -132,7 +132,7 @@ fn a_signal_that_is_ignored_stays_ignored() {
 }
 
 #[test]
-fn a_signal_before_the_refresh_token_is_sent_ends_the_process_at_once() {
+fn a_signal_before_the_refresh_token_is_sent_ends_the_process_immediately() {
     let (mut scene, _) = Scene::signed_in();
     // The metadata and the keys have to be fetched again.
     scene.advance(2 * 24 * 3600);

@@ -20,7 +20,7 @@ fn records(scene: &Scene) -> Vec<PathBuf> {
 }
 
 #[test]
-fn no_token_is_in_any_file_in_the_clear() {
+fn no_file_contains_an_unencrypted_token() {
     let (mut scene, _) = Scene::signed_in();
     scene.advance(4000);
     scene.get_token(&[]).token();
@@ -37,7 +37,7 @@ fn no_token_is_in_any_file_in_the_clear() {
 }
 
 #[test]
-fn two_homes_of_one_user_know_nothing_of_each_other() {
+fn two_home_directories_share_nothing() {
     let (mut scene, _) = Scene::signed_in();
     let other = Sandbox::new();
     let home = scene.sandbox.home();
@@ -58,7 +58,7 @@ fn two_homes_of_one_user_know_nothing_of_each_other() {
 }
 
 #[test]
-fn a_home_or_a_folder_that_is_not_absolute_is_refused_or_ignored_but_never_used() {
+fn a_relative_home_or_folder_is_never_used() {
     for name in [
         "HOME",
         "HALLPASS_DATA_DIR",
@@ -79,7 +79,7 @@ fn a_home_or_a_folder_that_is_not_absolute_is_refused_or_ignored_but_never_used(
 
 #[cfg(target_os = "linux")]
 #[test]
-fn an_empty_home_is_not_the_working_directory() {
+fn an_empty_home_does_not_mean_the_working_directory() {
     let mut scene = Scene::new();
     // The user database would name the real home: only what is asked for is looked at there.
     scene
@@ -166,7 +166,7 @@ fn an_unknown_record_format_is_an_error_and_is_not_deleted() {
 }
 
 #[test]
-fn a_record_under_another_ones_name_is_refused() {
+fn a_record_under_another_records_name_is_rejected() {
     let (mut scene, _) = Scene::signed_in();
     let first = records(&scene);
     scene.sandbox.person("bob");
@@ -204,7 +204,7 @@ fn a_record_whose_key_is_lost_is_an_error_and_is_not_deleted() {
 }
 
 #[test]
-fn a_key_file_that_is_gone_or_damaged_costs_nothing() {
+fn a_missing_or_damaged_key_file_loses_nothing() {
     let (scene, token) = Scene::signed_in();
     let path = scene.sandbox.data_dir().join("key.json");
     let good = fs::read(&path).unwrap();
@@ -220,7 +220,7 @@ fn a_key_file_that_is_gone_or_damaged_costs_nothing() {
 }
 
 #[test]
-fn logout_of_all_removes_what_can_no_longer_be_decrypted() {
+fn logout_all_removes_records_that_cannot_be_decrypted() {
     for lost in ["key", "key.json of a newer version"] {
         let (mut scene, _) = Scene::signed_in();
         scene.sandbox.person("bob");
@@ -252,7 +252,7 @@ fn logout_of_all_removes_what_can_no_longer_be_decrypted() {
 }
 
 #[test]
-fn one_unreadable_record_blocks_no_other_and_one_command_removes_it() {
+fn one_unreadable_record_blocks_no_others_and_can_be_removed() {
     let newer = |good: &[u8]| [&good[..8], &[9], &good[9..]].concat();
     let damaged = |good: &[u8]| good[..good.len() - 1].to_vec();
     let foreign = |good: &[u8]| [&good[..9], &[0; 16], &good[25..]].concat();
@@ -298,7 +298,7 @@ fn one_unreadable_record_blocks_no_other_and_one_command_removes_it() {
 }
 
 #[test]
-fn a_key_that_is_too_open_is_no_reason_to_remove_a_record() {
+fn no_record_is_removed_because_others_can_read_the_key() {
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt as _;
@@ -315,7 +315,7 @@ fn a_key_that_is_too_open_is_no_reason_to_remove_a_record() {
 }
 
 #[test]
-fn a_setting_that_conflicts_with_the_place_of_the_key_points_to_the_move() {
+fn a_conflicting_store_setting_suggests_moving_the_key() {
     let (mut scene, token) = Scene::signed_in();
     scene.sandbox.set("HALLPASS_STORE", "keyring");
     scene
@@ -347,7 +347,7 @@ fn a_setting_that_conflicts_with_the_place_of_the_key_points_to_the_move() {
 }
 
 #[test]
-fn the_place_of_the_key_is_remembered() {
+fn the_location_of_the_key_is_remembered() {
     let (mut scene, _) = Scene::signed_in();
     // Whoever asks for another place now is told, and nothing is forgotten or signed in anew.
     scene.sandbox.set("HALLPASS_STORE", "keyring");
@@ -358,7 +358,7 @@ fn the_place_of_the_key_is_remembered() {
 }
 
 #[test]
-fn the_store_can_be_named_on_the_command_line() {
+fn the_store_can_be_set_on_the_command_line() {
     let mut scene = Scene::new();
     scene.sandbox.unset("HALLPASS_STORE");
     scene.get_token(&["--store", "file"]).token();
@@ -387,7 +387,7 @@ fn a_missing_keyring_is_an_error_if_it_is_required() {
 }
 
 #[test]
-fn a_home_full_of_sessions_is_answered_with_the_right_one() {
+fn the_right_session_is_found_among_many() {
     let (mut scene, token) = Scene::signed_in();
     for account in ["a", "b", "c"] {
         scene.sandbox.person(account);
@@ -437,7 +437,7 @@ mod whose_folder {
     }
 
     #[test]
-    fn a_generous_umask_changes_nothing() {
+    fn a_permissive_umask_has_no_effect() {
         let scene = Scene::new();
         let mut shell = scene
             .sandbox
@@ -455,7 +455,7 @@ mod whose_folder {
     }
 
     #[test]
-    fn a_folder_that_others_can_reach_is_refused_before_anything_is_written() {
+    fn a_folder_accessible_by_others_is_rejected_before_anything_is_written() {
         for open in [0o755, 0o770, 0o701] {
             let scene = Scene::new();
             let data = scene.sandbox.data_dir();
@@ -469,7 +469,7 @@ mod whose_folder {
     }
 
     #[test]
-    fn a_record_that_others_can_read_is_refused() {
+    fn a_record_readable_by_others_is_rejected() {
         let (scene, _) = Scene::signed_in();
         for record in records(&scene) {
             set_mode(&record, 0o644);
@@ -478,14 +478,14 @@ mod whose_folder {
     }
 
     #[test]
-    fn a_key_that_others_can_read_is_refused() {
+    fn a_key_readable_by_others_is_rejected() {
         let (scene, _) = Scene::signed_in();
         set_mode(&scene.sandbox.data_dir().join("key"), 0o640);
         scene.get_token(NEVER).fails_with(1);
     }
 
     #[test]
-    fn a_link_in_the_place_of_the_folder_is_refused() {
+    fn a_symlink_instead_of_the_folder_is_rejected() {
         let scene = Scene::new();
         let data = scene.sandbox.data_dir();
         let target = scene.sandbox.root().join("elsewhere");
@@ -503,7 +503,7 @@ mod whose_folder {
     }
 
     #[test]
-    fn a_link_in_the_place_of_a_record_is_refused() {
+    fn a_symlink_instead_of_a_record_is_rejected() {
         let (scene, _) = Scene::signed_in();
         let record = records(&scene).remove(0);
         let aside = scene.sandbox.root().join("aside");
@@ -515,7 +515,7 @@ mod whose_folder {
     }
 
     #[test]
-    fn a_folder_of_another_user_is_refused_before_anything_is_written() {
+    fn a_folder_of_another_user_is_rejected_before_anything_is_written() {
         let scene = Scene::new();
         let data = scene.sandbox.data_dir();
         fs::create_dir_all(&data).unwrap();
@@ -540,7 +540,7 @@ mod whose_folder {
     }
 
     #[test]
-    fn a_folder_that_cannot_be_written_is_found_before_a_browser_opens() {
+    fn a_read_only_folder_is_detected_before_a_browser_opens() {
         let scene = Scene::new();
         let data = scene.sandbox.data_dir();
         fs::create_dir_all(data.parent().unwrap()).unwrap();
@@ -564,7 +564,7 @@ fn nowhere() -> Scene {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn where_nothing_can_be_saved_set_up_tool_and_page_say_so_and_the_way_out_works() {
+fn if_nothing_can_be_saved_setup_tool_and_page_say_so_and_the_hint_works() {
     let ways = [
         "store = \"file\"",
         "HALLPASS_STORE=file",
@@ -634,7 +634,7 @@ fn where_nothing_can_be_saved_set_up_tool_and_page_say_so_and_the_way_out_works(
 
 #[cfg(unix)]
 #[test]
-fn a_home_that_cannot_be_written_is_named_before_anything_is_set_up() {
+fn a_read_only_home_is_reported_before_anything_is_set_up() {
     use std::os::unix::fs::PermissionsExt as _;
     // A mode stops everybody but root, for whom there is a case with a read-only file system.
     if rustix::process::geteuid().is_root() {

@@ -104,7 +104,7 @@ fn sent(scene: &Scene) -> Vec<String> {
 }
 
 #[test]
-fn a_readable_successor_is_stored_despite_other_faults_and_the_next_response_is_served() {
+fn a_readable_new_refresh_token_is_stored_despite_other_faults() {
     for (what, change) in unfit_responses() {
         let (mut scene, _) = Scene::signed_in();
         scene.advance(4000);
@@ -128,7 +128,7 @@ fn a_readable_successor_is_stored_despite_other_faults_and_the_next_response_is_
 }
 
 #[test]
-fn a_second_unusable_response_in_a_row_leads_to_a_sign_in() {
+fn two_unusable_responses_in_a_row_lead_to_a_sign_in() {
     for (what, change) in unfit_responses() {
         if what == "the error of a server" {
             continue; // A failure, however often it comes.
@@ -151,7 +151,7 @@ fn a_second_unusable_response_in_a_row_leads_to_a_sign_in() {
 }
 
 #[test]
-fn nothing_is_served_from_an_unverified_record_though_its_old_token_is_valid() {
+fn an_unverified_record_is_not_used_although_its_old_token_is_valid() {
     let (mut scene, old) = Scene::signed_in();
     scene.advance(3570);
     scene
@@ -213,7 +213,7 @@ fn after_an_unusable_id_token_userinfo_may_identify_the_person() {
 }
 
 #[test]
-fn a_response_without_a_successor_leaves_the_record_as_it_was() {
+fn an_unusable_response_without_a_new_refresh_token_leaves_the_record_unchanged() {
     let (mut scene, _) = Scene::signed_in();
     scene.provider.behave(|b| {
         b.rotation = crate::provider::Rotation::Off;
@@ -225,7 +225,7 @@ fn a_response_without_a_successor_leaves_the_record_as_it_was() {
 }
 
 #[test]
-fn a_successor_is_on_disk_before_the_keys_are_fetched_again() {
+fn a_new_refresh_token_is_on_disk_before_the_keys_are_fetched_again() {
     let (mut scene, _) = Scene::signed_in();
     // The keys are cached for longer than this.
     scene.advance(100);

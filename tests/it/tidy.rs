@@ -203,7 +203,7 @@ fn threads_start_only_with_signals_blocked() {
 }
 
 #[test]
-fn modules_import_only_whom_they_may() {
+fn modules_import_only_permitted_modules() {
     let mut wrong = Vec::new();
     for (path, text) in sources() {
         if is_test_file(&path) {
@@ -227,7 +227,7 @@ fn modules_import_only_whom_they_may() {
 }
 
 #[test]
-fn oauth_reads_no_clock_and_opens_no_connection() {
+fn oauth_does_not_read_the_clock_or_open_connections() {
     for (path, text) in sources() {
         if top(&path) != "oauth" {
             continue;
@@ -251,7 +251,7 @@ fn oauth_reads_no_clock_and_opens_no_connection() {
 }
 
 #[test]
-fn the_clock_and_the_environment_are_read_in_one_place() {
+fn the_clock_and_the_environment_are_each_read_in_one_place() {
     for (path, text) in sources() {
         // A file's age is by the file system's clock.
         if is_test_file(&path)
@@ -278,7 +278,7 @@ fn the_clock_and_the_environment_are_read_in_one_place() {
 }
 
 #[test]
-fn nothing_is_printed_past_the_modules_that_may() {
+fn only_permitted_modules_print() {
     for (path, text) in sources() {
         if is_test_file(&path) {
             continue;
@@ -296,7 +296,7 @@ fn nothing_is_printed_past_the_modules_that_may() {
 /// Where a secret leaves its wrapping: each of these was looked at. Whoever adds one is looked at
 /// too.
 #[test]
-fn secrets_are_exposed_only_where_they_leave() {
+fn secrets_are_exposed_only_where_listed() {
     const MAY_EXPOSE: &[&str] = &[
         "exchange", "grant", "http", "oauth", "provider", "config", "secret", "serving", "session",
         "setup", "store", "tools", "wire",
@@ -312,7 +312,7 @@ fn secrets_are_exposed_only_where_they_leave() {
 }
 
 #[test]
-fn every_file_says_what_it_is_for() {
+fn every_file_has_module_docs() {
     for (path, text) in sources() {
         let is_said = text.starts_with("//! ") || is_test_file(&path);
         assert!(is_said, "{} has no header", path.display());
@@ -335,7 +335,7 @@ fn no_file_is_longer_than_600_lines_without_its_tests() {
 }
 
 #[test]
-fn nothing_unsafe_and_nothing_unfinished_is_shipped() {
+fn there_is_no_unsafe_or_unfinished_code() {
     for (path, text) in sources() {
         let code = code(&text);
         for forbidden in [
@@ -355,7 +355,7 @@ fn nothing_unsafe_and_nothing_unfinished_is_shipped() {
 /// The tables in this folder's README name a test for each rule; a test that is renamed must be
 /// renamed there.
 #[test]
-fn the_tables_of_rules_name_tests_that_exist() {
+fn the_tables_of_rules_name_existing_tests() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let table = fs::read_to_string(root.join("tests/it/README.md")).unwrap();
     let mut names = 0;

@@ -44,7 +44,7 @@ fn the_token_type_is_bearer_in_any_case() {
 }
 
 #[test]
-fn a_token_of_another_type_is_refused() {
+fn a_token_of_another_type_is_rejected() {
     for (kind, words) in [
         ("mac", &["type is not bearer"][..]),
         ("DPoP", &["dpop", "register a client for bearer tokens"]),
@@ -72,7 +72,7 @@ fn null_and_empty_forms_of_absent_values_are_accepted() {
 }
 
 #[test]
-fn an_error_object_is_named_as_such() {
+fn an_error_object_is_reported() {
     let scene = Scene::new();
     let body = json!({ "error": { "code": 401, "message": "who are you?" } });
     scene
@@ -122,7 +122,7 @@ fn a_lifetime_of_a_refreshed_token_may_be_a_string_too() {
 
 /// GitLab says when it made a token, by a clock that is its own.
 #[test]
-fn when_a_token_was_made_is_told_by_the_clock_of_this_machine() {
+fn the_local_clock_decides_when_a_token_was_issued() {
     for created_at in [0_i64, 4_000_000_000] {
         let mut scene = signed_in_with(json!({ "created_at": created_at }));
         scene.advance(3500);
@@ -150,7 +150,7 @@ fn a_long_token_is_stored_and_returned_whole() {
 }
 
 #[test]
-fn a_token_without_a_lifetime_is_valid_until_it_is_refused() {
+fn a_token_without_a_lifetime_is_valid_until_it_is_rejected() {
     let mut scene = signed_in_with(json!({ "expires_in": null }));
     let reply = scene.get_token(&["--format", "json"]).json();
     assert_eq!(reply["expires_at"], Value::Null);
@@ -160,7 +160,7 @@ fn a_token_without_a_lifetime_is_valid_until_it_is_refused() {
 }
 
 #[test]
-fn a_lifetime_of_nothing_is_for_this_one_use() {
+fn a_token_with_a_lifetime_of_zero_is_used_once() {
     for lifetime in [json!(0), json!(-1), json!("0"), json!(-1e12)] {
         let scene = signed_in_with(json!({ "expires_in": lifetime }));
         assert_eq!(
@@ -174,7 +174,7 @@ fn a_lifetime_of_nothing_is_for_this_one_use() {
 }
 
 #[test]
-fn a_lifetime_beyond_reason_is_long_and_breaks_nothing() {
+fn an_absurdly_long_lifetime_is_accepted() {
     for lifetime in [
         json!(1e12),
         json!(1_000_000_000_000_u64),
@@ -190,7 +190,7 @@ fn a_lifetime_beyond_reason_is_long_and_breaks_nothing() {
 }
 
 #[test]
-fn a_lifetime_that_is_no_number_is_as_if_there_were_none() {
+fn a_lifetime_that_is_not_a_number_is_ignored() {
     for lifetime in [json!("soon"), json!([]), json!(true)] {
         let scene = signed_in_with(json!({ "expires_in": lifetime }));
         let reply = scene.get_token(&["--format", "json"]).json();
@@ -208,7 +208,7 @@ fn unknown_members_are_ignored() {
 }
 
 #[test]
-fn a_narrowed_scope_is_what_was_granted() {
+fn a_narrowed_scope_is_the_granted_scope() {
     let scene = signed_in_with(json!({ "scope": "openid" }));
     let reply = scene.get_token(&["--format", "json"]).json();
     assert_eq!(reply["scopes"], json!(["openid"]));
@@ -242,7 +242,7 @@ fn html_with_status_200_is_an_error() {
 }
 
 #[test]
-fn an_answer_without_an_access_token_is_an_error() {
+fn a_response_without_an_access_token_is_an_error() {
     let scene = Scene::new();
     scene
         .provider
@@ -251,7 +251,7 @@ fn an_answer_without_an_access_token_is_an_error() {
 }
 
 #[test]
-fn a_token_that_could_break_out_of_a_line_is_an_error() {
+fn a_token_with_a_line_break_is_an_error() {
     for token in ["at\nx", "at\r\nX-Evil: 1", "at\u{0}", "ät", ""] {
         let scene = Scene::new();
         scene
@@ -300,7 +300,7 @@ fn a_truncated_response_is_an_error() {
 }
 
 #[test]
-fn a_token_endpoint_that_hangs_is_given_up() {
+fn a_hanging_token_endpoint_times_out() {
     let mut scene = Scene::new();
     scene.sandbox.set("HALLPASS_HTTP_TIMEOUT", "1");
     let gate = crate::provider::Gate::default();
@@ -314,7 +314,7 @@ fn a_token_endpoint_that_hangs_is_given_up() {
 }
 
 #[test]
-fn the_errors_of_the_token_endpoint_are_named() {
+fn token_endpoint_errors_are_reported() {
     for error in [
         "invalid_grant",
         "unauthorized_client",
@@ -331,7 +331,7 @@ fn the_errors_of_the_token_endpoint_are_named() {
 }
 
 #[test]
-fn the_providers_own_message_is_shown_for_every_refusal() {
+fn the_providers_message_is_shown_for_every_rejection() {
     let words = "AADSTS65001: The user has not consented.\r\nTrace ID: 7f\u{1b}[2J";
     let shown = "(aadsts65001: the user has not consented. trace id: 7f\\u{1b}[2j)";
     for (endpoint, arguments) in [
