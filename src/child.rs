@@ -105,11 +105,10 @@ fn read_in_thread(
     receiver
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests {
     use super::*;
 
-    #[cfg(unix)]
     #[test]
     fn a_command_that_runs_too_long_is_killed() {
         let run = |script: &str, limit| output(Command::new("sh").args(["-c", script]), limit);

@@ -6,6 +6,17 @@
 use std::cell::RefCell;
 use std::ffi::{OsStr, OsString};
 
+/// A program's name without its folder and `.exe`, in lower case: Windows finds a program whatever
+/// the case of its name. The same everywhere, because WSL runs programs of both systems.
+pub fn program_name(path: &str) -> String {
+    let name = path.rsplit(['/', '\\']).next().unwrap_or(path);
+    let name = name.to_ascii_lowercase();
+    match name.strip_suffix(".exe") {
+        Some(stem) => stem.to_owned(),
+        None => name,
+    }
+}
+
 /// What the process was started with.
 #[derive(Clone, Default)]
 pub struct Env {
@@ -127,6 +138,24 @@ impl std::fmt::Debug for Env {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_program_is_recognized_in_any_case_and_with_its_extension() {
+        for (path, name) in [
+            ("git-credential-hallpass", "git-credential-hallpass"),
+            ("/usr/bin/hallpass", "hallpass"),
+            (
+                r"C:\Program Files\Docker-Credential-Hallpass.EXE",
+                "docker-credential-hallpass",
+            ),
+            (r"\\server\tools/HALLPASS.exe", "hallpass"),
+            ("hallpass.exe.old", "hallpass.exe.old"),
+            (".exe", ""),
+            ("", ""),
+        ] {
+            assert_eq!(program_name(path), name, "{path}");
+        }
+    }
 
     #[test]
     fn one_that_is_laid_over_counts_and_not_what_was_there() {

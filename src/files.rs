@@ -53,7 +53,7 @@ pub fn open(path: &Path) -> io::Result<File> {
 
 #[cfg(not(unix))]
 pub fn open(path: &Path) -> io::Result<File> {
-    File::open(path)
+    crate::held_open::retry(crate::held_open::Use::Read, || File::open(path))
 }
 
 fn checked(file: &File, limit: u64) -> io::Result<u64> {

@@ -36,6 +36,7 @@ mod complete;
 pub mod error;
 pub mod files;
 pub mod hardening;
+mod held_open;
 #[cfg(unix)]
 pub mod identity;
 pub mod report;

@@ -2,16 +2,16 @@
 //! tree.
 
 use std::ffi::{OsStr, OsString};
-use std::path::Path;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 
 use crate::arguments::{EXIT_CODES, new_command, table};
 use crate::config;
-use crate::env::Env;
+use crate::env::{Env, program_name};
 use crate::error::Error;
 use crate::report::{Exit, Report};
+#[cfg(unix)]
 use crate::session::SIGN_IN_PROCESS;
 use crate::terminal::{Terminal, print};
 use crate::tools::{self, Tool};
@@ -208,19 +208,31 @@ fn tool_names() -> Vec<&'static str> {
 
 /// The tool that starts this program under another name, from the file name alone.
 fn tool_named(program: &OsStr) -> Option<&'static dyn Tool> {
-    let name = Path::new(program).file_name()?.to_str()?;
-    let name = name
-        .strip_suffix(std::env::consts::EXE_SUFFIX)
-        .unwrap_or(name);
+    let name = program_name(program.to_str()?);
     let mut tools = tools::ALL.iter();
     tools
-        .find(|tool| tool.program_names().contains(&name))
+        .find(|tool| tool.program_names().contains(&name.as_str()))
         .copied()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_tool_is_recognized_by_the_name_that_starts_hallpass() {
+        for (program, tool) in [
+            ("hallpass", None),
+            ("git-credential-hallpass", Some("git")),
+            ("/usr/bin/docker-credential-hallpass", Some("docker")),
+            (r"C:\bin\Docker-Credential-Hallpass.EXE", Some("docker")),
+            ("KUBECTL-HALLPASS", Some("kubectl")),
+            ("docker-credential-hallpass.old", None),
+        ] {
+            let found = tool_named(OsStr::new(program)).map(Tool::name);
+            assert_eq!(found, tool, "{program}");
+        }
+    }
 
     #[test]
     fn clap_accepts_the_command_tree() {

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 use crate::files;
+use crate::held_open::{Use, retry};
 
 /// No file written by hand reaches a megabyte.
 const LARGEST: u64 = 1 << 20;
@@ -202,7 +203,7 @@ impl Staged {
     }
 
     pub(crate) fn commit(mut self) -> io::Result<()> {
-        std::fs::rename(&self.temp, &self.target)?;
+        retry(Use::Replace, || std::fs::rename(&self.temp, &self.target))?;
         self.is_done = true;
         Ok(())
     }

@@ -18,6 +18,9 @@ use url::Url;
 use crate::env::Env;
 use crate::report::printable;
 
+#[cfg(any(windows, test))]
+mod windows;
+
 /// How to open a URL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Browser {
@@ -98,7 +101,11 @@ fn start_first(commands: impl IntoIterator<Item = Command>, env: &Env) -> Result
             };
         }
         let program = printable(&command.get_program().to_string_lossy());
-        match start(command) {
+        #[cfg(windows)]
+        let started = windows::start(command, env);
+        #[cfg(not(windows))]
+        let started = start(command);
+        match started {
             Ok(()) => return Ok(()),
             Err(error) => {
                 let error = if error.kind() == io::ErrorKind::NotFound {
@@ -420,6 +427,24 @@ mod tests {
                 Ok(()) => panic!("{url} was opened"),
             };
             assert_eq!(expected, web, "{url}");
+        }
+    }
+
+    #[cfg(windows)]
+    #[test]
+    fn a_browser_that_does_not_exist_is_an_error_and_the_next_one_is_tried() {
+        for setting in [
+            r"C:\no\such.exe",
+            "no-such-browser",
+            r"C:\no\such.exe;no-such-browser",
+        ] {
+            let url = Url::parse("https://id.example/").unwrap();
+            let Err(LaunchError::NotStarted(reason)) =
+                open(&browser_from(setting), &url, &Env::default())
+            else {
+                panic!("{setting} was started");
+            };
+            assert!(reason.ends_with("file not found"), "{reason}");
         }
     }
 

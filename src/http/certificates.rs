@@ -47,15 +47,27 @@ pub(super) fn tls(extra: &Extra) -> Result<ClientConfig, HttpError> {
     #[cfg(all(unix, not(target_os = "macos")))]
     let verifier = roots::Roots::new(extra, provider.clone()).map_err(fault)?;
     #[cfg(not(all(unix, not(target_os = "macos"))))]
-    let verifier =
-        rustls_platform_verifier::Verifier::new_with_extra_roots(extra, provider.clone())
-            .map_err(fault)?;
+    let verifier = platform_verifier(extra, provider.clone()).map_err(fault)?;
     Ok(ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(fault)?
         .dangerous() // rustls uses this name for every verifier but its own.
         .with_custom_certificate_verifier(Arc::new(verifier))
         .with_no_client_auth())
+}
+
+/// Without extra roots, Windows needs no chain engine of its own, and Wine refuses to create one.
+#[cfg(not(all(unix, not(target_os = "macos"))))]
+fn platform_verifier(
+    extra: Vec<CertificateDer<'static>>,
+    provider: Arc<rustls::crypto::CryptoProvider>,
+) -> Result<rustls_platform_verifier::Verifier, rustls::Error> {
+    use rustls_platform_verifier::Verifier;
+
+    if extra.is_empty() {
+        return Verifier::new(provider);
+    }
+    Verifier::new_with_extra_roots(extra, provider)
 }
 
 fn from_file(path: &Path) -> Result<Vec<CertificateDer<'static>>, HttpError> {

@@ -15,6 +15,7 @@ use super::record::{Identity, Session};
 use super::refusal::ResourceName;
 use super::scopes;
 use super::tab_message::TabMessage;
+#[cfg(unix)]
 use crate::credential::TokenKind;
 use crate::grant::browser::Tab;
 use crate::http::{Http, Response};

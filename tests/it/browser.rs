@@ -220,6 +220,7 @@ fn attribute(tag: &str, name: &str) -> Option<String> {
 }
 
 /// Goes the whole way as a person would who signs in, and ends on the result page.
+#[cfg(unix)]
 pub(crate) fn sign_in(url: &str, person: &str) -> std::io::Result<Reply> {
     Way::default().go(url, "sign-in", person)
 }

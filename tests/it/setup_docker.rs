@@ -53,7 +53,8 @@ impl Desk {
     }
 
     fn link(&self) -> PathBuf {
-        let name = format!("docker-credential-hallpass{}", std::env::consts::EXE_SUFFIX);
+        let ending = if cfg!(windows) { ".cmd" } else { "" };
+        let name = format!("docker-credential-hallpass{ending}");
         self.sandbox.home().join(".local/bin").join(name)
     }
 }

@@ -171,9 +171,9 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("exchange", &["http", "oauth"]),
     ("oauth", &[]),
     ("provider", &["config", "oauth"]),
-    ("config", &["files", "identity", "store"]),
-    ("store", &["identity", "signals"]),
-    ("files", &[]),
+    ("config", &["files", "held_open", "identity", "store"]),
+    ("store", &["held_open", "identity", "signals"]),
+    ("files", &["held_open"]),
     ("identity", &[]),
     ("http", &["files", "oauth", "signals", "terminal"]),
     ("terminal", &[]),
@@ -184,6 +184,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("secret", &[]),
     ("signals", &[]),
     ("hardening", &[]),
+    ("held_open", &[]),
 ];
 
 /// A thread that can receive a signal would end the process while signals are held back.

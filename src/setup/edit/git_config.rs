@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use super::kind::{Bytes, Kind, Unfit};
 use crate::child;
+use crate::env::program_name;
 
 /// Longer than git takes for one file, even on a slow disk.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -207,8 +208,8 @@ pub(crate) fn is_ours(value: &str, helper: &str) -> bool {
         return false;
     };
     // A set-up writes an absolute path, so `!hallpass git` is the user's own.
-    let path = Path::new(program.trim_start_matches('!').trim_matches('\''));
-    (path.is_absolute() && path.file_stem().is_some_and(|name| name == "hallpass"))
+    let path = program.trim_start_matches('!').trim_matches('\'');
+    (Path::new(path).is_absolute() && program_name(path) == "hallpass")
         || program_of(helper) == Some(program)
 }
 

@@ -1,5 +1,8 @@
 //! The name under which a tool starts this program: a link in a folder on `PATH`.
 //!
+//! On Windows, symbolic links need a privilege, and a hard link would still be the old program after
+//! an update. So the link is a batch file there, which starts this program.
+//!
 //! To the engine, the bytes of a link are the path of its target.
 
 use std::io;
@@ -48,8 +51,7 @@ fn bytes_of(program: &Path) -> Vec<u8> {
 /// The content of a link: the path of its target. Any other file has different content.
 pub(crate) fn read(at: &Path, program: &Path) -> Option<Vec<u8>> {
     at.symlink_metadata().ok()?;
-    let own = std::fs::canonicalize(program).unwrap_or_else(|_| program.to_owned());
-    if is_same(at, &own) {
+    if is_same(at, program) {
         return Some(bytes_of(program));
     }
     Some(std::fs::read_link(at).map_or_else(|_| Vec::new(), |path| bytes_of(&path)))
@@ -76,16 +78,18 @@ pub(crate) enum Place {
 /// Finds the link `name`, or a place for it: beside this program, or in `~/.local/bin`.
 pub(crate) fn find(env: &Env, name: &str) -> Result<Place, Error> {
     let program = program::path(env)?;
-    let own = std::fs::canonicalize(&program).unwrap_or_else(|_| program.clone());
-    let name = format!("{name}{}", std::env::consts::EXE_SUFFIX);
     let folders: Vec<PathBuf> = env
         .var_os("PATH")
         .map(|path| std::env::split_paths(path).collect())
         .unwrap_or_default();
-    let mut places = folders.iter().map(|folder| folder.join(&name)).enumerate();
+    let mut places = folders.iter().enumerate().flat_map(|(place, folder)| {
+        let paths = file_names(name).map(|name| folder.join(name));
+        paths.map(move |path| (place, path))
+    });
     let found = places.find(|(_, path)| path.is_file());
+    let name = file_name(name);
     if let Some((_, path)) = &found
-        && is_same(path, &own)
+        && is_same(path, &program)
     {
         return Ok(Place::There(path.clone()));
     }
@@ -133,14 +137,46 @@ fn link_command(program: &Path, at: &Path, is_on_path: bool) -> String {
     }
 }
 
+/// For the command prompt.
 #[cfg(not(unix))]
 fn link_command(program: &Path, at: &Path, is_on_path: bool) -> String {
     let folder = at.parent().unwrap_or(at).display();
-    let link = format!("mklink /H \"{}\" \"{}\"", at.display(), program.display());
+    let link = format!("(echo {}) > \"{}\"", batch::line(program, at), at.display());
     if is_on_path {
         return link;
     }
     format!("md \"{folder}\" & {link} & set PATH={folder};%PATH%")
+}
+
+/// The command that moves another program of this name away.
+pub(crate) fn move_away_command(at: &Path) -> String {
+    if cfg!(windows) {
+        return format!("move \"{0}\" \"{0}.old\"", at.display());
+    }
+    let word = crate::shell::quoted(&at.to_string_lossy());
+    format!("mv {word} {word}.old")
+}
+
+/// The link's file name.
+#[cfg(unix)]
+pub(crate) fn file_name(name: &str) -> String {
+    name.to_owned()
+}
+
+#[cfg(not(unix))]
+pub(crate) fn file_name(name: &str) -> String {
+    format!("{name}.cmd")
+}
+
+/// The files that a tool may find by this name, in the order in which they count (`%PATHEXT%`).
+#[cfg(unix)]
+fn file_names(name: &str) -> impl Iterator<Item = String> + use<> {
+    [file_name(name)].into_iter()
+}
+
+#[cfg(not(unix))]
+fn file_names(name: &str) -> impl Iterator<Item = String> + use<> {
+    [format!("{name}.exe"), file_name(name)].into_iter()
 }
 
 #[cfg(unix)]
@@ -148,23 +184,68 @@ fn linked(program: &Path, at: &Path) -> io::Result<()> {
     std::os::unix::fs::symlink(program, at)
 }
 
-/// A hard link, because a symbolic link needs a privilege on Windows.
 #[cfg(not(unix))]
 fn linked(program: &Path, at: &Path) -> io::Result<()> {
-    std::fs::hard_link(program, at)
+    use std::io::Write as _;
+
+    std::fs::File::create_new(at)?.write_all(batch::text(program, at).as_bytes())
 }
 
 #[cfg(unix)]
-fn is_same(path: &Path, own: &Path) -> bool {
+fn is_same(path: &Path, program: &Path) -> bool {
+    let own = std::fs::canonicalize(program);
+    let own = own.unwrap_or_else(|_| program.to_owned());
     std::fs::canonicalize(path).is_ok_and(|path| path == own)
 }
 
+/// A batch file that starts this program, or a copy of the program that was installed with it.
 #[cfg(not(unix))]
-fn is_same(path: &Path, own: &Path) -> bool {
-    let (Ok(one), Ok(other)) = (std::fs::metadata(path), std::fs::metadata(own)) else {
+fn is_same(path: &Path, program: &Path) -> bool {
+    if path.extension().is_some_and(|ending| ending == "cmd") {
+        return crate::files::read_text(path, 1 << 10)
+            .is_ok_and(|text| batch::starts(&text, program, path));
+    }
+    let (Ok(one), Ok(other)) = (std::fs::metadata(path), std::fs::metadata(program)) else {
         return false;
     };
     one.is_file() && one.len() == other.len() && one.modified().ok() == other.modified().ok()
+}
+
+/// The batch file that is a link on Windows.
+#[cfg(any(not(unix), test))]
+mod batch {
+    use std::path::Path;
+
+    /// The whole file. If the path isn't ASCII, it is read as UTF-8.
+    pub(super) fn text(program: &Path, at: &Path) -> String {
+        let line = line(program, at);
+        let encoding = if line.is_ascii() {
+            ""
+        } else {
+            "@chcp 65001 > nul\r\n"
+        };
+        format!("{encoding}{line}\r\n")
+    }
+
+    /// The line that starts the program. The names of links begin with the tool's.
+    pub(super) fn line(program: &Path, at: &Path) -> String {
+        let name = at.file_stem().unwrap_or_default().to_string_lossy();
+        let tool = name.split('-').next().unwrap_or_default();
+        if program.parent() == at.parent() {
+            // The folder may be moved, and have any name.
+            let file = program.file_name().unwrap_or_default().to_string_lossy();
+            return format!("@\"%~dp0{}\" {tool} %*", file.replace('%', "%%"));
+        }
+        let program = program.to_string_lossy().replace('%', "%%");
+        format!("@\"{program}\" {tool} %*")
+    }
+
+    /// Whether a batch file starts the program.
+    pub(super) fn starts(text: &str, program: &Path, at: &Path) -> bool {
+        text.lines()
+            .map(str::trim_end)
+            .any(|found| found == line(program, at))
+    }
 }
 
 /// Whether a file can be created in the folder, or the folder itself.
@@ -192,7 +273,7 @@ mod tests {
         let link = Link {
             program: program.clone(),
         };
-        let at = folder.path().join("bin/name");
+        let at = folder.path().join("bin").join(file_name("docker-name"));
         assert_eq!(read(&at, &program), None);
         let made = link.apply(None).unwrap();
         make(&program, &at).unwrap();
@@ -205,5 +286,28 @@ mod tests {
         let theirs = read(&at, &program);
         assert!(!link.is_ours(theirs.as_deref()));
         assert!(link.apply(theirs.as_deref()).is_err());
+    }
+
+    #[test]
+    fn a_batch_file_starts_the_program_wherever_it_is() {
+        let beside = (
+            Path::new("/bin/hallpass.exe"),
+            Path::new("/bin/docker-credential-hallpass.cmd"),
+        );
+        let elsewhere = (Path::new("/100%/hallpass.exe"), beside.1);
+        let foreign = (Path::new("/Jürgen/hallpass.exe"), beside.1);
+        for ((program, at), expected) in [
+            (beside, "@\"%~dp0hallpass.exe\" docker %*\r\n"),
+            (elsewhere, "@\"/100%%/hallpass.exe\" docker %*\r\n"),
+            (
+                foreign,
+                "@chcp 65001 > nul\r\n@\"/Jürgen/hallpass.exe\" docker %*\r\n",
+            ),
+        ] {
+            let text = batch::text(program, at);
+            assert_eq!(text, expected);
+            assert!(batch::starts(&text, program, at));
+            assert!(!batch::starts(&text, Path::new("/other/hallpass.exe"), at));
+        }
     }
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::StoreError;
+use crate::held_open::{Use, retry};
 
 #[derive(Debug)]
 pub(in crate::store) struct Folder {
@@ -60,7 +61,8 @@ impl Folder {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(StoreError::io("open", path)(error)),
         }
-        match File::open(&path).and_then(|file| Ok((file.metadata()?.len(), file))) {
+        let open = || File::open(&path);
+        match retry(Use::Open, open).and_then(|file| Ok((file.metadata()?.len(), file))) {
             Ok((len, file)) => Ok(Some((file, len))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(StoreError::io("open", path)(error)),
@@ -70,24 +72,17 @@ impl Folder {
     /// Creates a file that must not exist yet.
     pub(in crate::store) fn create_new(&self, name: &str) -> Result<File, StoreError> {
         let path = self.path.join(name);
-        OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create_new(true)
-            .open(&path)
-            .map_err(StoreError::io("make", path))
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create_new(true);
+        retry(Use::Open, || options.open(&path)).map_err(StoreError::io("make", path))
     }
 
     /// Opens a lock's file, and creates it if it is missing.
     pub(in crate::store) fn open_lock(&self, name: &str) -> Result<File, StoreError> {
         let path = self.path.join(name);
-        OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)
-            .map_err(StoreError::io("make", path))
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        retry(Use::Open, || options.open(&path)).map_err(StoreError::io("make", path))
     }
 
     /// Opens a file for appending, creates it if it is missing, and returns its length. `None` if
@@ -97,11 +92,9 @@ impl Folder {
         name: &str,
     ) -> Result<Option<(File, u64)>, StoreError> {
         let path = self.path.join(name);
-        let opened = OpenOptions::new()
-            .read(true)
-            .append(true)
-            .create(true)
-            .open(&path)
+        let mut options = OpenOptions::new();
+        options.read(true).append(true).create(true);
+        let opened = retry(Use::Open, || options.open(&path))
             .and_then(|file| Ok((file.metadata()?.len(), file)));
         match opened {
             Ok((length, file)) => Ok(Some((file, length))),
@@ -118,13 +111,14 @@ impl Folder {
 
     pub(in crate::store) fn rename(&self, from: &str, to: &str) -> Result<(), StoreError> {
         let to = self.path.join(to);
-        std::fs::rename(self.path.join(from), &to).map_err(StoreError::io("write", to))
+        let from = self.path.join(from);
+        retry(Use::Replace, || std::fs::rename(&from, &to)).map_err(StoreError::io("write", to))
     }
 
     /// Removes a file. Returns whether it existed.
     pub(in crate::store) fn remove(&self, name: &str) -> Result<bool, StoreError> {
         let path = self.path.join(name);
-        match std::fs::remove_file(&path) {
+        match retry(Use::Replace, || std::fs::remove_file(&path)) {
             Ok(()) => Ok(true),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(error) => Err(StoreError::io("remove", path)(error)),

@@ -46,8 +46,22 @@ impl Service {
     }
 }
 
+#[cfg(not(windows))]
 fn entry(id: KeyId) -> Result<keyring::Entry, KeyringError> {
     keyring::Entry::new(SERVICE, &id.to_string()).map_err(reason)
+}
+
+/// An entry for this machine only. By default, an entry roams with the user's profile to machines
+/// that don't have the data folder.
+#[cfg(windows)]
+fn entry(id: KeyId) -> Result<keyring::Entry, KeyringError> {
+    if keyring::Entry::store_status().is_err() {
+        return Err(reason(keyring::Error::NoDefaultStore));
+    }
+    let modifiers = [("persistence", "local")].into();
+    let inner = keyring_core::Entry::new_with_modifiers(SERVICE, &id.to_string(), &modifiers)
+        .map_err(reason)?;
+    Ok(keyring::Entry { inner })
 }
 
 fn reason(error: keyring::Error) -> KeyringError {
@@ -92,6 +106,19 @@ mod tests {
             let reason = reason(error);
             assert!(!format!("{reason} {reason:?}").contains("hunter2"));
         }
+    }
+
+    #[cfg(windows)]
+    #[test]
+    fn a_key_does_not_roam_to_other_machines() {
+        let id = KeyId::random().unwrap();
+        Service.write(id, "text").unwrap();
+        let attributes = entry(id).unwrap().inner.get_attributes();
+        let read = Service.read(id);
+        Service.remove(id).unwrap();
+        assert_eq!(attributes.unwrap()["persistence"], "Local");
+        assert_eq!(read.unwrap().as_str(), "text");
+        assert_eq!(Service.read(id).unwrap_err(), KeyringError::NotFound);
     }
 
     #[test]

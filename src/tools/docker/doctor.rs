@@ -77,13 +77,10 @@ pub(crate) fn run(env: &Env, args: &Arguments) -> Result<Findings, Error> {
             &format!("{program} is not on PATH, so no client can find it"),
             &retry,
         ),
-        Place::Behind(path) => {
-            let word = quoted(&path.to_string_lossy());
-            findings.problem(
-                &format!("{} comes first on PATH and is not hallpass", path.display()),
-                &format!("mv {word} {word}.old"),
-            );
-        }
+        Place::Behind(path) => findings.problem(
+            &format!("{} comes first on PATH and is not hallpass", path.display()),
+            &link::move_away_command(&path),
+        ),
         Place::Nowhere(command) => findings.problem(
             &format!("{program} is not on PATH, so no client can find it"),
             &command,

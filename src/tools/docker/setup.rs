@@ -249,7 +249,7 @@ fn recognizable_edits(env: &Env, file: &UserFile) -> Result<Part, Error> {
     }
     edits.push(podman_helpers(env, "")?);
     // A link elsewhere may belong to a package.
-    let local = home.join(".local/bin").join(PROGRAM_NAME);
+    let local = home.join(".local/bin").join(link::file_name(PROGRAM_NAME));
     let is_recorded = Records::read(env).of(NAME).next().is_some();
     if let Place::There(path) = link::find(env, PROGRAM_NAME)?
         && path == local

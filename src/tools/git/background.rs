@@ -4,7 +4,7 @@
 //! `-c credential.interactive=false` themselves. For older ones the command lines of the processes
 //! above this one say what started it.
 
-use std::path::Path;
+use crate::env::program_name;
 
 /// More than there are between git and its helper: a remote helper, a shell, git itself.
 #[cfg(target_os = "linux")]
@@ -54,8 +54,7 @@ fn is_background_command(words: &[String]) -> bool {
     let Some((program, words)) = words.split_first() else {
         return false;
     };
-    let name = Path::new(program).file_stem();
-    if name.is_none_or(|name| name != "git") {
+    if program_name(program) != "git" {
         return false;
     }
     let mut words = words.iter();

@@ -10,6 +10,7 @@ use url::Url;
 use url::quirks::domain_to_unicode;
 
 use super::git_config::Entry;
+use crate::env::program_name;
 use crate::setup::edit::git_config::{YES, is_ours, split_ours};
 use crate::setup::host::Host;
 
@@ -258,7 +259,7 @@ impl Helpers {
 fn runs_hallpass(helper: &str) -> bool {
     let command = helper.trim_start_matches('!').trim_start_matches('\'');
     let program = command.split([' ', '\'']).next().unwrap_or_default();
-    let name = Path::new(program).file_stem().unwrap_or_default();
+    let name = program_name(program);
     name == "hallpass" || name == "git-credential-hallpass"
 }
 

@@ -507,7 +507,7 @@ fn helper(env: &Env) -> Result<String, Error> {
     let path = program::path(env)?.to_string_lossy().into_owned();
     // git passes it to a shell, on Windows too.
     let path = if cfg!(windows) {
-        path.trim_start_matches(r"\\?\").replace('\\', "/")
+        path.replace('\\', "/")
     } else {
         path
     };

@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::error::KubectlError;
 use crate::child;
 use crate::config::ConfigError;
-use crate::env::Env;
+use crate::env::{Env, program_name};
 use crate::error::Error;
 use crate::files as regular;
 use crate::report::printable;
@@ -216,9 +216,10 @@ pub(crate) fn variables(user: &Value) -> impl Iterator<Item = (&str, &str)> {
 /// What hallpass is told in a user's entry, where that runs hallpass: what follows the verb.
 pub(crate) fn own_arguments(user: &Value) -> Option<Vec<String>> {
     let (command, args) = exec(user)?;
-    let name = command.rsplit(['/', '\\']).next().unwrap_or(command);
-    let name = name.strip_suffix(".exe").unwrap_or(name);
-    match (name, args.first().map(String::as_str)) {
+    match (
+        program_name(command).as_str(),
+        args.first().map(String::as_str),
+    ) {
         ("hallpass", Some("kubectl")) | ("kubectl", Some("hallpass")) => Some(args[1..].to_vec()),
         ("kubectl-hallpass", _) => Some(args),
         _ => None,

@@ -2,6 +2,8 @@
 //!
 //! <https://github.com/int128/kubelogin/blob/master/docs/usage.md>
 
+use crate::env::program_name;
+
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Unconverted {
     #[error("it does not run kubelogin")]
@@ -88,10 +90,8 @@ const OPTIONS: &[(&str, Takes)] = &[
 
 /// The arguments after `get-token`, if this command line runs kubelogin.
 pub(crate) fn arguments<'a>(command: &str, args: &'a [String]) -> Option<&'a [String]> {
-    let name = command.rsplit(['/', '\\']).next().unwrap_or(command);
-    let name = name.strip_suffix(".exe").unwrap_or(name);
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
-    match (name, words.as_slice()) {
+    match (program_name(command).as_str(), words.as_slice()) {
         ("kubectl", ["oidc-login", "get-token", ..]) => args.get(2..),
         ("kubelogin" | "kubectl-oidc_login" | "kubectl-oidc-login", ["get-token", ..]) => {
             args.get(1..)
