@@ -368,7 +368,7 @@ mod tests {
                 commands("config"),
             ),
             (
-                vec![("BROWSER", ":"), display],
+                vec![("BROWSER", if cfg!(windows) { ";" } else { ":" }), display],
                 Some("config"),
                 commands("config"),
             ),

@@ -209,8 +209,9 @@ pub(crate) fn is_ours(value: &str, helper: &str) -> bool {
     };
     // A set-up writes an absolute path, so `!hallpass git` is the user's own.
     let path = program.trim_start_matches('!').trim_matches('\'');
-    (Path::new(path).is_absolute() && program_name(path) == "hallpass")
-        || program_of(helper) == Some(program)
+    // On Windows, git's shell also accepts absolute paths of its own (`/c/bin/hallpass`).
+    let is_absolute = path.starts_with('/') || Path::new(path).is_absolute();
+    (is_absolute && program_name(path) == "hallpass") || program_of(helper) == Some(program)
 }
 
 fn program_of(helper: &str) -> Option<&str> {

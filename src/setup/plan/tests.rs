@@ -27,7 +27,7 @@ impl Desk {
     fn env(&self) -> Env {
         let at = |name: &str| self.at(name).to_str().unwrap().to_owned();
         let variables = [
-            ("HOME", at("")),
+            (if cfg!(windows) { "USERPROFILE" } else { "HOME" }, at("")),
             ("HALLPASS_DATA_DIR", at("data")),
             ("HALLPASS_CONFIG", at("config.toml")),
         ];
@@ -214,9 +214,10 @@ fn a_value_that_the_user_set_later_stays() {
     };
     let text = engine.draft(undo().unwrap()).unwrap().text(false);
     assert!(
-        text.contains(
-            "~/tool.json has been changed since the set-up, so this part of it stays: all\n"
-        ),
+        text.contains(&format!(
+            "~{}tool.json has been changed since the set-up, so this part of it stays: all\n",
+            std::path::MAIN_SEPARATOR
+        )),
         "{text}"
     );
     desk.run(&mut { undo }, None).unwrap();
