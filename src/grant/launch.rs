@@ -102,7 +102,7 @@ fn start_first(commands: impl IntoIterator<Item = Command>, env: &Env) -> Result
         }
         let program = printable(&command.get_program().to_string_lossy());
         #[cfg(windows)]
-        let started = windows::start(command, env);
+        let started = windows::start(command, env, start);
         #[cfg(not(windows))]
         let started = start(command);
         match started {

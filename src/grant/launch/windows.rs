@@ -16,7 +16,12 @@ mod start {
     use super::argument;
     use crate::env::Env;
 
-    pub(in super::super) fn start(command: Command, env: &Env) -> io::Result<()> {
+    /// Starts the browser, or passes it to `as_child` if the shell can't start it.
+    pub(in super::super) fn start(
+        command: Command,
+        env: &Env,
+        as_child: impl FnOnce(Command) -> io::Result<()>,
+    ) -> io::Result<()> {
         let Some(program) = find(&command, env) else {
             return Err(io::ErrorKind::NotFound.into());
         };
@@ -28,7 +33,7 @@ mod start {
                 .contains(&ending.to_ascii_lowercase())
         });
         if is_batch_file || command.get_envs().next().is_some() {
-            return super::super::start(command);
+            return as_child(command);
         }
         let words = command.get_args();
         let words = words.map(|word| argument(&word.to_string_lossy()));
