@@ -70,6 +70,8 @@ pub(crate) struct Plan<'a> {
     pub(crate) check: Option<Check<'a>>,
     /// Runs under the locks before the first file is written.
     pub(crate) first: Option<First<'a>>,
+    /// [`Self::first`] is a change by itself, even if no file changes.
+    pub(crate) first_is_change: bool,
     /// Runs when all files are written.
     pub(crate) last: Option<Action<'a>>,
 }
@@ -206,6 +208,7 @@ impl Engine<'_> {
             warnings: Vec::new(),
             command: None,
             first: None,
+            first_is_change: false,
             last: None,
         };
         match request {
@@ -233,6 +236,7 @@ impl Engine<'_> {
         draft.warnings = plan.warnings;
         draft.command = Some(plan.command);
         draft.first = plan.first;
+        draft.first_is_change = plan.first_is_change;
         draft.last = plan.last;
         Ok(())
     }
@@ -334,6 +338,7 @@ struct Draft<'a> {
     /// `None` for an undo.
     command: Option<String>,
     first: Option<First<'a>>,
+    first_is_change: bool,
     last: Option<Action<'a>>,
 }
 
@@ -343,7 +348,7 @@ impl Draft<'_> {
     }
 
     fn is_changed(&self) -> bool {
-        self.documents.changed().next().is_some() || !self.gone.is_empty()
+        self.documents.changed().next().is_some() || !self.gone.is_empty() || self.first_is_change
     }
 
     /// The description for the user, before or after the changes are made.

@@ -456,8 +456,9 @@ fn the_replaced_store_is_listed_or_imported() {
         crate::sandbox::script_file(
             &program,
             "#!/bin/sh\nread server\ncase $1 in\n\
-             list) echo '{\"quay.io\": \"bob\", \"https://index.docker.io/v1/\": \"bob\"}' ;;\n\
-             get) echo \"{\\\"ServerURL\\\":\\\"$server\\\",\\\"Username\\\":\\\"bob\\\",\
+             list) echo '{\"quay.io\": \"bob\", \"https://index.docker.io/v1/\": \"bob\", \
+             \"https://index.docker.io/v1/refresh-token\": \"x\"}' ;;\n\
+             get) [ -e \"$HOME/$server.gone\" ] && exit 1; echo \"{\\\"ServerURL\\\":\\\"$server\\\",\\\"Username\\\":\\\"bob\\\",\
              \\\"Secret\\\":\\\"xyzzy of $server\\\"}\" ;;\nesac\n",
         );
         fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
@@ -470,14 +471,35 @@ fn the_replaced_store_is_listed_or_imported() {
     assert!(outcome.succeeds().stdout.contains(words), "{outcome}");
     assert_eq!(get(&desk, "quay.io").code, Some(1));
 
-    let desk = with_store();
+    // The hint works although hallpass has replaced the store by now.
     let outcome = desk.setup(&["--default", "--import"]);
-    assert!(!outcome.succeeds().stdout.contains("xyzzy"), "{outcome}");
+    let words = "copies the passwords in the store other: https://index.docker.io/v1/, quay.io";
+    assert!(outcome.succeeds().stdout.contains(words), "{outcome}");
+    assert!(!outcome.stdout.contains("xyzzy"), "{outcome}");
     for server in ["quay.io", "https://index.docker.io/v1/"] {
         let secret = &get(&desk, server).json()["Secret"];
         assert_eq!(*secret, format!("xyzzy of {server}"));
     }
     desk.setup(&["--default", "--undo"]).succeeds();
+    assert_eq!(text(&desk.docker_file()), "{\"credsStore\": \"other\"}\n");
+
+    // A password that the store doesn't return is named, and the others are copied.
+    let desk = with_store();
+    fs::write(desk.sandbox.home().join("quay.io.gone"), "").unwrap();
+    let outcome = desk.setup(&["--default", "--import"]);
+    let words = "did not return the password for quay.io: run `docker login quay.io` again";
+    assert!(outcome.succeeds().stderr.contains(words), "{outcome}");
+    assert!(
+        outcome.stdout.contains("+ credsStore = \"hallpass\""),
+        "{outcome}"
+    );
+    assert_eq!(get(&desk, "https://index.docker.io/v1/").code, Some(0));
+
+    // If nothing can be stored, docker keeps its store.
+    let mut desk = with_store();
+    desk.sandbox.set("HALLPASS_STORE", "none");
+    let outcome = desk.setup(&["--default", "--import"]);
+    assert_eq!(outcome.code, Some(1), "{outcome}");
     assert_eq!(text(&desk.docker_file()), "{\"credsStore\": \"other\"}\n");
 
     // Without the program, the store can't be listed.
@@ -486,6 +508,11 @@ fn the_replaced_store_is_listed_or_imported() {
     let outcome = desk.setup(&["--default"]);
     let words = "its store ../x, which cannot be listed";
     assert!(outcome.succeeds().stdout.contains(words), "{outcome}");
+    desk.write_docker_file("{\"credsStore\": \"missing\"}");
+    let outcome = desk.setup(&["--default", "--import"]);
+    let words = "docker's credential store missing cannot be listed";
+    assert!(outcome.stderr.contains(words), "{outcome}");
+    assert_eq!(text(&desk.docker_file()), "{\"credsStore\": \"missing\"}");
 }
 
 #[test]

@@ -16,6 +16,8 @@ pub enum DockerError {
     },
     #[error("{folder} belongs to root, probably because of a `sudo docker` command")]
     OfRoot { folder: String },
+    #[error("docker's credential store {name} cannot be listed")]
+    StoreNotListed { name: String },
 }
 
 impl ToolError for DockerError {
@@ -33,6 +35,10 @@ impl ToolError for DockerError {
                 "run `sudo chown -R \"$(id -u):$(id -g)\" {}`, then this command again; nothing \
                  was changed",
                 quoted(folder)
+            ),
+            Self::StoreNotListed { name } => format!(
+                "check that `docker-credential-{name} list` works, or leave out `--import` and run \
+                 `docker login` again for your registries; nothing was changed"
             ),
         })
     }

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::arguments::{HELPER, NAME};
-use super::files::ClientFile;
+use super::arguments::NAME;
+use super::error::DockerError;
 use super::protocol::resource;
 use super::server::Server;
 use crate::child;
@@ -17,8 +17,10 @@ use crate::credential::StoredCredential;
 use crate::error::Error;
 use crate::provider::Config;
 use crate::secret::Secret;
+use crate::serving::prepared::Prepared;
 use crate::serving::stored_credentials::{StoreOutcome, StoredCredentials};
-use crate::store::{Store, StoreError};
+use crate::shell::quoted;
+use crate::store::StoreError;
 
 /// Long enough for the user to unlock a keychain.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -40,51 +42,48 @@ struct Entry {
 }
 
 impl FormerStore {
-    /// Lists the store that docker's file names; `None` if it names none or hallpass.
+    /// Lists the store of this name.
     ///
     /// # Errors
     ///
-    /// A warning, if the store can't be listed.
-    pub(super) fn of(docker: &ClientFile) -> Result<Option<Self>, String> {
-        let Some(name) = docker
-            .text_at(&["credsStore"])
-            .filter(|name| *name != HELPER)
-        else {
-            return Ok(None);
-        };
+    /// [`DockerError::StoreNotListed`].
+    pub(super) fn listed(name: &str) -> Result<Self, DockerError> {
         let listed = output(name, "list", b"unused");
         let listed = listed.and_then(|text| {
             serde_json::from_slice::<BTreeMap<String, String>>(text.expose()).ok()
         });
         let Some(listed) = listed else {
-            return Err(format!(
-                "docker no longer uses its store {name}, which cannot be listed: run `docker \
-                 login HOST` again for your registries"
-            ));
+            return Err(DockerError::StoreNotListed {
+                name: name.to_owned(),
+            });
         };
-        Ok(Some(Self {
+        // `docker login` to the Hub also stores its tokens, under keys that nobody logs in to.
+        let is_login = |key: &String| server(key).is_none_or(|server| !server.is_own_token());
+        Ok(Self {
             name: name.to_owned(),
-            keys: listed.into_keys().collect(),
-        }))
+            keys: listed.into_keys().filter(is_login).collect(),
+        })
     }
 
     /// Copies what the store has into hallpass's. Registries with a provider need no password.
-    pub(super) fn import(&self, config: &Config, store: &Store) -> Result<(), Error> {
+    pub(super) fn import(&self, prepared: &Prepared<'_>) -> Result<(), Error> {
         for key in &self.keys {
-            let Ok(Ok(server)) = resource(key).map(|resource| Server::of(&resource)) else {
+            let Some(server) = server(key) else {
                 continue;
             };
-            if has_provider(config, &server)? {
+            if has_provider(&prepared.config, &server)? {
                 continue;
             }
             let text = output(&self.name, "get", key.as_bytes());
             let entry = text.and_then(|text| serde_json::from_slice(text.expose()).ok());
             let Some(Entry { username, secret }) = entry else {
-                return Err(Error::Usage(format!(
-                    "the store {} did not return the password for {key}; leave out `--import` to \
-                     enter it again with `docker login`",
-                    self.name
-                )));
+                prepared.terminal.warn(&format!(
+                    "the store {} did not return the password for {key}: run `docker login {}` \
+                     again",
+                    self.name,
+                    quoted(key)
+                ));
+                continue;
             };
             let credential = StoredCredential {
                 path: Some(server.path),
@@ -93,13 +92,17 @@ impl FormerStore {
                 stored_as: Some(key.clone()),
                 ..StoredCredential::default()
             };
-            let kept = StoredCredentials::new(store, NAME, &server.realm).keep(credential)?;
-            if kept == StoreOutcome::NowhereToStore {
+            let stored = StoredCredentials::new(&prepared.store, NAME, &server.realm);
+            if stored.keep(credential)? == StoreOutcome::NowhereToStore {
                 return Err(StoreError::NotSaved.into());
             }
         }
         Ok(())
     }
+}
+
+fn server(key: &str) -> Option<Server> {
+    Server::of(&resource(key).ok()?).ok()
 }
 
 fn has_provider(config: &Config, server: &Server) -> Result<bool, Error> {

@@ -91,6 +91,11 @@ impl Server {
         self.shown() == HUB
     }
 
+    /// Whether `docker login` stores a token of its own sign-in there.
+    pub(crate) fn is_own_token(&self) -> bool {
+        self.realm == format!("https://{HUB_HOST}") && OWN_TOKENS.contains(&&*self.path)
+    }
+
     /// The name that docker uses.
     pub(crate) fn shown(&self) -> String {
         shown(&self.realm, &self.path)

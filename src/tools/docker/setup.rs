@@ -15,6 +15,7 @@ use std::process::ExitCode;
 use url::Url;
 
 use super::arguments::{HELPER, NAME, PROGRAM_NAME};
+use super::error::DockerError;
 use super::files::{
     AUTH_CONFIG, ClientFile, bare, docker_file, keys_of, logged_in, registry, server_of, whole,
 };
@@ -33,7 +34,7 @@ use crate::setup::binding::{BindingRequest, recipient, toml_text};
 use crate::setup::edit::Edit;
 use crate::setup::edit::link::{self, Place};
 use crate::setup::host::Host;
-use crate::setup::plan::{self, Part, Plan, Undo};
+use crate::setup::plan::{self, Part, Plan, Revert, Undo};
 use crate::setup::program;
 use crate::setup::record::Records;
 use crate::shell::quoted;
@@ -142,17 +143,30 @@ fn set_up<'a>(env: &'a Env, flags: &Flags, args: &'a Arguments) -> Result<Plan<'
             part.edits.push(podman_helpers(env, CREDENTIAL_HELPERS)?);
         }
         plan.parts.push(part);
-        let former = files.first().map_or(Ok(None), FormerStore::of);
-        match former {
-            Ok(Some(former)) if args.import => plan.last = Some(import(env, args, former)),
-            Ok(Some(former)) if !former.keys.is_empty() => warnings.push(format!(
+        let docker = files.first();
+        let former = docker.and_then(|docker| former_name(env, args, docker));
+        match former.as_deref().map(FormerStore::listed) {
+            Some(Ok(former)) if args.import => {
+                plan.notes.push(format!(
+                    "copies the passwords in the store {}: {}",
+                    former.name,
+                    former.keys.join(", ")
+                ));
+                plan.first_is_change = true;
+                plan.first = Some(import(env, args, former));
+            }
+            Some(Err(error)) if args.import => return Err(error.into()),
+            Some(Ok(former)) if !former.keys.is_empty() => warnings.push(format!(
                 "docker no longer uses its store {}: run `docker login` again for {}, or this \
                  command with `--import`",
                 former.name,
                 former.keys.join(", ")
             )),
-            Ok(_) => (),
-            Err(warning) => warnings.push(warning),
+            Some(Err(DockerError::StoreNotListed { name })) => warnings.push(format!(
+                "docker no longer uses its store {name}, which cannot be listed: run `docker \
+                 login HOST` again for your registries"
+            )),
+            Some(_) | None => (),
         }
     }
     warnings.extend(precedence_warnings(env, args, &hosts, &files)?);
@@ -160,15 +174,30 @@ fn set_up<'a>(env: &'a Env, flags: &Flags, args: &'a Arguments) -> Result<Plan<'
     Ok(plan)
 }
 
-/// Copies the passwords of docker's former store when its file names hallpass.
+/// The store that hallpass replaces in docker's file, or for `--import` has replaced.
+fn former_name(env: &Env, args: &Arguments, docker: &ClientFile) -> Option<String> {
+    let named = docker.text_at(&["credsStore"]);
+    if let Some(name) = named.filter(|name| *name != HELPER) {
+        return Some(name.to_owned());
+    }
+    let records = Records::read(env);
+    let record = records.find(NAME, DEFAULT).filter(|_| args.import)?;
+    let edit = Edit::member(&docker.path, &["credsStore"], HELPER);
+    let replaced = record.edits().filter(|done| done.edit == edit);
+    let mut names = replaced.filter_map(|done| done.replaced.as_ref()?.as_str());
+    names.next().map(str::to_owned)
+}
+
+/// Copies the passwords of docker's former store. They stay if a file can't be written afterwards:
+/// nothing uses them then.
 fn import<'a>(
     env: &'a Env,
     args: &'a Arguments,
     former: FormerStore,
-) -> Box<dyn FnOnce() -> Result<(), Error> + 'a> {
+) -> Box<dyn FnOnce() -> Result<Revert<'a>, Error> + 'a> {
     Box::new(move || {
-        let prepared = Prepared::new(env, &args.common, None)?;
-        former.import(&prepared.config, &prepared.store)
+        former.import(&Prepared::new(env, &args.common, None)?)?;
+        Ok(Box::new(|| ()))
     })
 }
 

@@ -148,6 +148,7 @@ fn set_up<'a>(env: &'a Env, flags: &Flags, args: &Arguments) -> Result<Plan<'a>,
         check: Some(Box::new(move |documents| {
             kubeconfig_file::check(documents, &target.path, &[&user], Some(&entry))
         })),
+        first_is_change: false,
         first: Some(Box::new(move || match recorded {
             Some(recorded) => recorded.write(store),
             None => Ok(Box::new(|| ())),
