@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use time::{Duration, OffsetDateTime};
 
 use crate::config::DockerAsk;
+use crate::env::Env;
 use crate::report::Exit;
 use crate::serving::prepared::Prepared;
 use crate::session;
@@ -156,7 +157,7 @@ impl<'p> Client<'p> {
 
     /// Whether the client's command line is that of `docker login HOST` or an equivalent.
     fn runs_login(&self) -> bool {
-        command_line(self.pid).is_some_and(|words| is_login(&words))
+        command_line(self.prepared.env, self.pid).is_some_and(|words| is_login(&words))
     }
 }
 
@@ -190,7 +191,7 @@ fn is_login(words: &[String]) -> bool {
 
 /// The arguments of a process, as `proc_pid_cmdline(5)` shows them.
 #[cfg(target_os = "linux")]
-fn command_line(pid: u32) -> Option<Vec<String>> {
+fn command_line(_env: &Env, pid: u32) -> Option<Vec<String>> {
     let bytes = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
     let words = bytes.split(|byte| *byte == 0);
     Some(
@@ -202,7 +203,7 @@ fn command_line(pid: u32) -> Option<Vec<String>> {
 
 /// The arguments of a process, as ps(1) shows them.
 #[cfg(all(unix, not(target_os = "linux")))]
-fn command_line(pid: u32) -> Option<Vec<String>> {
+fn command_line(_env: &Env, pid: u32) -> Option<Vec<String>> {
     let mut ps = std::process::Command::new("/bin/ps");
     ps.args(["-ww", "-o", "args=", "-p", &pid.to_string()]);
     let shown = crate::child::output(&mut ps, std::time::Duration::from_secs(2)).ok()?;
@@ -210,9 +211,40 @@ fn command_line(pid: u32) -> Option<Vec<String>> {
     Some(shown.split_whitespace().map(str::to_owned).collect())
 }
 
-#[cfg(not(unix))]
-fn command_line(_pid: u32) -> Option<Vec<String>> {
-    None
+/// The arguments of the process that started this one. Windows shows them through unsafe functions
+/// or WMI, and PowerShell can ask WMI:
+/// <https://learn.microsoft.com/windows/win32/cimwin32prov/win32-process>.
+#[cfg(windows)]
+fn command_line(env: &Env, _pid: u32) -> Option<Vec<String>> {
+    const PROGRAM: &str = r"System32\WindowsPowerShell\v1.0\powershell.exe";
+    let script = format!(
+        "$own = Get-CimInstance Win32_Process -Filter ProcessId={}; \
+         (Get-CimInstance Win32_Process -Filter ('ProcessId=' + $own.ParentProcessId)).CommandLine",
+        std::process::id()
+    );
+    let program = std::path::Path::new(env.var_os("SystemRoot")?).join(PROGRAM);
+    let mut powershell = std::process::Command::new(program);
+    powershell.args([
+        "-NoLogo",
+        "-NoProfile",
+        "-NonInteractive",
+        "-Command",
+        &script,
+    ]);
+    let shown = crate::child::output(&mut powershell, std::time::Duration::from_secs(10)).ok()?;
+    Some(words_of(&String::from_utf8_lossy(&shown.stdout)))
+}
+
+/// The words of a Windows command line. Quotes only matter around the program's path.
+#[cfg(any(windows, test))]
+fn words_of(line: &str) -> Vec<String> {
+    let line = line.trim();
+    let (program, rest) = match line.strip_prefix('"') {
+        Some(quoted) => quoted.split_once('"').unwrap_or((quoted, "")),
+        None => line.split_once(' ').unwrap_or((line, "")),
+    };
+    let rest = rest.split_whitespace().map(|word| word.replace('"', ""));
+    [program.to_owned()].into_iter().chain(rest).collect()
 }
 
 #[cfg(test)]
@@ -238,6 +270,22 @@ mod tests {
         ] {
             let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
             assert_eq!(is_login(&words), expected, "{line}");
+        }
+    }
+    #[test]
+    fn a_login_is_recognized_in_a_windows_command_line() {
+        for (line, expected) in [
+            (
+                r#""C:\Program Files\Docker\Docker\resources\bin\docker.exe" login ghcr.io"#,
+                true,
+            ),
+            (r#"docker  --context "remote" login"#, true),
+            ("C:\\docker.exe login\r\n", true),
+            (r#""C:\my login\docker.exe" pull ghcr.io/login"#, false),
+            (r#""C:\my login\docker.exe""#, false),
+            ("", false),
+        ] {
+            assert_eq!(is_login(&words_of(line)), expected, "{line}");
         }
     }
 }

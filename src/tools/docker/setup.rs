@@ -92,11 +92,9 @@ pub struct Arguments {
 }
 
 fn registry_exchange(text: &str) -> Result<RegistryExchange, String> {
-    let mut all = RegistryExchange::ALL.iter();
-    let found = all.find(|(name, _)| *name == text);
-    found
-        .map(|(_, exchange)| *exchange)
-        .ok_or_else(|| "acr, harbor or identity-token".to_owned())
+    let found = RegistryExchange::ALL.iter().find(|(name, _)| *name == text);
+    let names = || "acr, harbor or identity-token".to_owned();
+    found.map(|(_, exchange)| *exchange).ok_or_else(names)
 }
 
 pub(crate) fn run(env: &Env, args: &Arguments) -> Result<ExitCode, Error> {
@@ -115,7 +113,7 @@ fn set_up<'a>(env: &'a Env, flags: &Flags, args: &'a Arguments) -> Result<Plan<'
     };
     let mut given = args.provider_args.clone();
     for host in &hosts {
-        let mut part = part(host, &files);
+        let mut part = part_of(host, &files);
         part.edits.splice(0..0, link.clone());
         let provider_args = provider_args_of(&given, host, &config)?;
         let wanted = binding_request(args, host, &provider_args);
@@ -176,8 +174,8 @@ fn set_up<'a>(env: &'a Env, flags: &Flags, args: &'a Arguments) -> Result<Plan<'
 
 /// The store that hallpass replaces in docker's file, or for `--import` has replaced.
 fn former_name(env: &Env, args: &Arguments, docker: &ClientFile) -> Option<String> {
-    let named = docker.text_at(&["credsStore"]);
-    if let Some(name) = named.filter(|name| *name != HELPER) {
+    let current = docker.text_at(&["credsStore"]);
+    if let Some(name) = current.filter(|name| *name != HELPER) {
         return Some(name.to_owned());
     }
     let records = Records::read(env);
@@ -207,9 +205,9 @@ fn undo<'a>(env: &'a Env, _: &'a Flags, args: &Arguments) -> Result<Undo<'a>, Er
     let mut parts = Vec::new();
     for given in &args.hosts {
         let host = registry("HOST", given)?;
-        let mut part = part(&host, &files);
-        part.edits
-            .insert(0, Edit::block(file.path(), &title(&host.text), ""));
+        let mut part = part_of(&host, &files);
+        let block = Edit::block(file.path(), &title(&host.text), "");
+        part.edits.insert(0, block);
         parts.push(part);
     }
     if args.default {
@@ -219,7 +217,7 @@ fn undo<'a>(env: &'a Env, _: &'a Flags, args: &Arguments) -> Result<Undo<'a>, Er
     }
     let all = parts.is_empty();
     if all {
-        parts.push(recognizable_edits(env, &file)?);
+        parts.push(part("", recognizable_edits(env, &file)?));
     }
     Ok(Undo {
         parts,
@@ -228,36 +226,31 @@ fn undo<'a>(env: &'a Env, _: &'a Flags, args: &Arguments) -> Result<Undo<'a>, Er
     })
 }
 
-/// The edits that make hallpass the helper of a registry.
-fn part(host: &Host, files: &[ClientFile]) -> Part {
-    let what = bare(&host.text).to_owned();
-    let keys = keys_of(host);
-    let keys = keys.iter().map(|key| ["credHelpers", key]);
+/// A part of the set-up: a registry, or all of them.
+fn part(what: &str, edits: Vec<Edit>) -> Part {
     Part {
-        command: format!("{TITLE}{}", quoted(&what)),
-        edits: files
-            .iter()
-            .flat_map(|file| {
-                keys.clone()
-                    .map(|keys| Edit::member(&file.path, &keys, HELPER))
-            })
-            .collect(),
-        what,
+        what: what.to_owned(),
+        command: format!("{TITLE}{}", quoted(what)),
+        edits,
         ..Part::default()
     }
 }
 
-/// The edits that make hallpass the helper of every registry.
+/// The part that makes hallpass the helper of a registry.
+fn part_of(host: &Host, files: &[ClientFile]) -> Part {
+    let keys = keys_of(host);
+    let edits_of = |file: &ClientFile| {
+        let edit = |key: &String| Edit::member(&file.path, &["credHelpers", key], HELPER);
+        keys.iter().map(edit).collect::<Vec<_>>()
+    };
+    part(bare(&host.text), files.iter().flat_map(edits_of).collect())
+}
+
+/// The part that makes hallpass the helper of every registry. podman doesn't use docker's store.
 fn part_of_all(files: &[ClientFile]) -> Part {
     let docker = files.iter().take(1);
-    Part {
-        what: DEFAULT.to_owned(),
-        command: format!("{TITLE}{DEFAULT}"),
-        edits: docker
-            .map(|file| Edit::member(&file.path, &["credsStore"], HELPER))
-            .collect(),
-        ..Part::default()
-    }
+    let edit = |file: &ClientFile| Edit::member(&file.path, &["credsStore"], HELPER);
+    part(DEFAULT, docker.map(edit).collect())
 }
 
 /// Podman asks hallpass first, and then uses the passwords in its own files.
@@ -270,7 +263,7 @@ fn podman_helpers(env: &Env, lines: &str) -> Result<Edit, Error> {
 }
 
 /// Everything that earlier set-ups wrote, as far as it can be recognized without a record.
-fn recognizable_edits(env: &Env, file: &UserFile) -> Result<Part, Error> {
+fn recognizable_edits(env: &Env, file: &UserFile) -> Result<Vec<Edit>, Error> {
     let home = home(env)?;
     let mut edits = Vec::new();
     for title in file.titles(TITLE.trim_end()) {
@@ -293,10 +286,7 @@ fn recognizable_edits(env: &Env, file: &UserFile) -> Result<Part, Error> {
         }
         edits.push(Edit::member(&file.path, &["credsStore"], HELPER));
     }
-    Ok(Part {
-        edits,
-        ..Part::default()
-    })
+    Ok(edits)
 }
 
 /// The link through which docker finds this program, or a warning if none can be created.
@@ -438,18 +428,15 @@ pub(crate) fn is_gits_alone(records: &Records, file: &UserFile, host: &Host) -> 
 }
 
 fn command(args: &Arguments) -> String {
-    let mut line = TITLE.trim_end().to_owned();
-    for host in &args.hosts {
-        line.push(' ');
-        line.push_str(&quoted(host));
-    }
-    for (flag, is_given) in [(DEFAULT, args.default), ("--podman", args.podman)] {
-        if is_given {
-            line.push(' ');
-            line.push_str(flag);
-        }
-    }
-    line
+    let mut words: Vec<String> = args.hosts.iter().map(|host| quoted(host)).collect();
+    let flags = [(DEFAULT, args.default), ("--podman", args.podman)];
+    words.extend(
+        flags
+            .iter()
+            .filter(|(_, is_given)| *is_given)
+            .map(|(flag, _)| (*flag).to_owned()),
+    );
+    format!("{TITLE}{}", words.join(" ")).trim_end().to_owned()
 }
 
 // --- the files of docker and podman ---
@@ -467,46 +454,41 @@ fn files(env: &Env, args: &Arguments) -> Result<Vec<ClientFile>, Error> {
         .collect()
 }
 
-/// Credentials that clients use instead of the helper, as warnings.
+/// Warnings about credentials that clients use instead of the helper.
 fn precedence_warnings(
     env: &Env,
     args: &Arguments,
     hosts: &[Host],
     files: &[ClientFile],
 ) -> Result<Vec<String>, Error> {
-    let mut warnings = Vec::new();
     let home = home(env)?;
     let all = args.default;
     let keys: Vec<String> = hosts.iter().flat_map(keys_of).collect();
+    let warning = |file: &str, key: &str, effect: &str, fix: &str| {
+        format!("{file} has a password for {key}{effect}: `{fix}` removes it")
+    };
+    let mut warnings = Vec::new();
     match ClientFile::of_variable(env) {
         Ok(variable) => {
-            for key in variable.iter().flat_map(|file| logged_in(file, all, &keys)) {
-                warnings.push(format!(
-                    "{AUTH_CONFIG} has a password for {key}, which docker uses instead of \
-                     hallpass: `unset {AUTH_CONFIG}` removes it"
-                ));
-            }
+            let effect = ", which docker uses instead of hallpass";
+            let fix = format!("unset {AUTH_CONFIG}");
+            let shadowing = variable.iter().flat_map(|file| logged_in(file, all, &keys));
+            warnings.extend(shadowing.map(|key| warning(AUTH_CONFIG, &key, effect, &fix)));
         }
         Err(error) => warnings.push(error.to_string()),
     }
     let helped: &[String] = if args.podman { &keys } else { &[] };
-    for PrecedingPassword { file, key } in
-        preceding_passwords(&readable_podman_files(env, &home), all, &keys, helped)
-    {
-        warnings.push(format!(
-            "{file} has a password for {key}, which podman, skopeo and buildah use instead of \
-             hallpass: `podman logout {}` removes it",
-            quoted(&key)
-        ));
+    let podmans = readable_podman_files(env, &home);
+    for PrecedingPassword { file, key } in preceding_passwords(&podmans, all, &keys, helped) {
+        let effect = ", which podman, skopeo and buildah use instead of hallpass";
+        let fix = format!("podman logout {}", quoted(&key));
+        warnings.push(warning(&file, &key, effect, &fix));
     }
     for docker in files.iter().take(1) {
         for key in logged_in(docker, all, &keys) {
-            warnings.push(format!(
-                "{} has a password for {key} that docker no longer uses: `docker logout {}` \
-                 removes it",
-                docker.shown,
-                quoted(&key)
-            ));
+            let fix = format!("docker logout {}", quoted(&key));
+            let effect = " that docker no longer uses";
+            warnings.push(warning(&docker.shown, &key, effect, &fix));
         }
     }
     Ok(warnings)

@@ -78,9 +78,8 @@ fn set_up<'a>(env: &'a Env, flags: &Flags, args: &Arguments) -> Result<Plan<'a>,
         Some(_) | None => sign_in(env, flags, args, &config, &file, &target, &hosts)?,
     };
     let titles = titles(&user, &hosts, &target.path, &elsewhere);
-    let opening = hosts.iter().zip(&titles);
     let mut bound = Vec::new();
-    for (host, title) in opening {
+    for (host, title) in hosts.iter().zip(&titles) {
         let request = binding_request(&mut sign_in, &user, host, title);
         let binding = request.add(env, flags, &mut config, &mut file)?;
         bound.extend(binding.edits);
