@@ -1,4 +1,4 @@
-//! Several accounts at one provider, and sessions that the configuration no longer describes.
+//! Several accounts at one provider, and sessions whose configuration has been removed.
 
 use serde_json::json;
 
@@ -28,7 +28,7 @@ fn an_unknown_account_is_an_error_that_lists_known_accounts() {
         .get_token(&["--account", "wrok"])
         .fails_saying(2, &["no account wrok", "default, team, work", hint]);
     assert_eq!(scene.sandbox.opened().len(), tabs);
-    // An account of the configuration is known before anyone has signed in to it.
+    // A configured account is known before the first sign-in.
     scene.sandbox.person("carol");
     scene.get_token(&["--account", "team"]).token();
     assert_eq!(scene.sandbox.opened().len(), tabs + 1);
@@ -65,7 +65,7 @@ fn a_sign_in_to_a_second_account_requests_the_account_picker() {
         scene.add_account("work");
         let expected: Vec<&str> = expected.into_iter().chain(["consent"]).collect();
         assert_eq!(last_prompt(&scene), expected, "{lines}");
-        // The account is known now: the hint names the person, and no picker is needed.
+        // The person is known now, so hallpass sends a login hint and doesn't request the picker.
         scene.login(&["--account", "work"]).succeeds();
         assert_eq!(last_prompt(&scene), ["consent"], "{lines}");
     }

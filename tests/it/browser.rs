@@ -1,8 +1,8 @@
-//! A browser that fills in forms: the test executable itself, started anew by hallpass.
+//! A browser that fills in forms. hallpass starts the test executable itself as the browser.
 //!
-//! It follows redirects, keeps cookies, signs in or declines on the provider's page, ends where
-//! a person would end, and leaves notes for the test: `opened` has a line for each start,
-//! `page-<pid>.json` tells the whole way.
+//! It follows redirects, stores cookies, and signs in or declines on the provider's page. It writes
+//! two kinds of notes for the test: `opened` has a line for each start, and
+//! `page-<pid>.json` lists every page that was visited.
 
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
@@ -15,13 +15,13 @@ use url::Url;
 
 use crate::wire::{self, Reply};
 
-/// The arguments that make the test executable a browser; the URL comes after them. No colon is
-/// in it, for `$BROWSER` is a list that is parted by colons.
+/// The arguments that run the test executable as a browser, followed by the URL. They contain no
+/// colon, because `$BROWSER` is a colon-separated list.
 pub(crate) const ARGUMENTS: &[&str] = &["--ignored", "--exact", "form_browser"];
 
-/// Where the notes go.
+/// Where to write the notes.
 pub(crate) const NOTES: &str = "FORM_BROWSER_NOTES";
-/// `sign-in`, `decline`, `ignore` (notes the URL and ends) or `linger` (notes it and stays).
+/// `sign-in`, `decline`, `ignore` (notes the URL and exits) or `linger` (notes it and waits).
 pub(crate) const ACTION: &str = "HALLPASS_TEST_BROWSER_ACTION";
 /// Who signs in.
 pub(crate) const PERSON: &str = "HALLPASS_TEST_BROWSER_PERSON";
@@ -55,7 +55,7 @@ fn note_start(notes: &Path, given: &[String]) {
         .append(true)
         .open(notes.join("opened"))
         .expect("the log of started browsers");
-    // One write, so that parallel starts do not mix.
+    // A single write, so that concurrent starts don't interleave.
     log.write_all(line.as_bytes()).expect("a line in the log");
 }
 
@@ -84,7 +84,7 @@ fn linger(notes: &Path) {
 
 #[derive(Default)]
 struct Way {
-    /// Ports do not part cookies, but the fake provider's names are its own.
+    /// Cookies don't depend on the port, but the fake provider's cookie names are unique.
     cookies: BTreeMap<String, String>,
     hops: Vec<Value>,
 }
@@ -219,7 +219,7 @@ fn attribute(tag: &str, name: &str) -> Option<String> {
     )
 }
 
-/// Goes the whole way as a person would who signs in, and ends on the result page.
+/// Signs in as a person would, and returns the result page.
 #[cfg(unix)]
 pub(crate) fn sign_in(url: &str, person: &str) -> std::io::Result<Reply> {
     Way::default().go(url, "sign-in", person)

@@ -1,5 +1,5 @@
-//! What comes to the redirect URI (RFC 6749 §4.1.2, RFC 9207, RFC 8252 §8): only the genuine
-//! callback ends a login, whoever else calls.
+//! Requests to the redirect URI (RFC 6749 §4.1.2, RFC 9207, RFC 8252 §8). Only the real callback
+//! ends a sign-in.
 
 use std::io::Write as _;
 use std::net::{TcpListener, TcpStream};
@@ -13,7 +13,7 @@ use crate::sandbox::{Outcome, Running, wait_until_closed};
 use crate::scene::Scene;
 use crate::wire::{self, Reply};
 
-/// A login whose browser was opened and did nothing: the test plays its part.
+/// A sign-in whose browser does nothing, so that the test can send the callback itself.
 struct Pending {
     scene: Scene,
     running: Running,
@@ -58,7 +58,7 @@ impl Pending {
         provider.sign_in_by_hand(&self.authorization_url, "alice")
     }
 
-    /// The genuine callback comes now; the run's outcome.
+    /// Sends the real callback, and returns the outcome of the run.
     #[track_caller]
     fn finish(self) -> (Scene, Outcome) {
         wire::deliver(&self.genuine());
@@ -66,7 +66,7 @@ impl Pending {
         (scene, running.wait())
     }
 
-    /// Checks that a request is refused with one of the usual answers, and did not exchange.
+    /// Checks that a request is rejected and that no code is exchanged.
     #[track_caller]
     fn refuses(&self, what: &str, reply: std::io::Result<Reply>) {
         let reply = reply.unwrap_or_else(|error| panic!("{what}: {error}"));
@@ -221,7 +221,7 @@ fn a_different_iss_is_rejected() {
         assert_eq!(
             scene.provider.count(Endpoint::Code),
             0,
-            "the code went nowhere"
+            "the code was sent to the provider"
         );
         assert_ne!(scene.sandbox.page().status(), 200);
     }
@@ -299,7 +299,7 @@ fn non_http_connections_are_closed_and_the_sign_in_stays_pending() {
         let mut stream = wire::connect(&uri).unwrap();
         stream.write_all(bytes).unwrap();
         stream.shutdown(std::net::Shutdown::Write).unwrap();
-        // Whatever it says, it is not the redirect.
+        // Any response is fine except the redirect.
         if let Ok(reply) = wire::read(stream) {
             assert!(reply.status >= 400, "{bytes:?}: {}", reply.status);
         }
@@ -316,7 +316,7 @@ fn an_oversized_request_head_is_rejected_but_many_cookies_are_accepted() {
         assert!(reply.status >= 400, "{}", reply.status);
     }
     assert_eq!(pending.scene.provider.count(Endpoint::Code), 0);
-    // Ports do not part cookies, so those of other local servers come along.
+    // Cookies don't depend on the port, so a browser also sends those of other local servers.
     let many = "y".repeat(12 * 1024);
     let reply = wire::request("GET", &pending.genuine(), &[("Cookie", &many)], None).unwrap();
     assert_eq!(reply.status, 303);
@@ -369,7 +369,7 @@ fn a_repeated_callback_is_exchanged_once() {
     let genuine = pending.genuine();
     let first = wire::get(&genuine).unwrap();
     gate.wait_for_arrivals(1);
-    // A reload while the exchange goes on: its answer comes when that is over.
+    // A reload during the exchange gets its response when the exchange is complete.
     let again = genuine.clone();
     let second = std::thread::spawn(move || wire::get(&again).map(|reply| reply.status));
     gate.open();
@@ -435,7 +435,7 @@ fn the_port_closes_when_the_sign_in_times_out() {
     wait_until_closed(&uri);
 }
 
-/// The provider shows such a page instead of sending the browser back.
+/// Some providers show an error page instead of redirecting the browser.
 #[test]
 fn the_hint_about_provider_error_pages_is_shown_before_and_after_the_timeout() {
     for (line, with_fixed_port) in [
@@ -475,7 +475,7 @@ fn the_port_closes_after_an_interrupt() {
     assert_ne!(outcome.code, Some(0), "{outcome}");
     assert_eq!(outcome.stdout, "");
     wait_until_closed(&uri);
-    // Whoever comes next is not told to wait for the dead.
+    // The next caller isn't told to wait for the process that exited.
     let mut scene = pending.scene;
     scene.sandbox.browser_will("sign-in");
     scene.get_token(&[]).token();
@@ -511,7 +511,7 @@ fn a_fixed_port_in_use_is_reported_and_no_browser_opens() {
 
 #[test]
 fn a_fixed_port_and_path_are_used_as_registered() {
-    // A port that was free a moment ago; whoever took it meanwhile makes this fail, not lie.
+    // A port that was free a moment ago. If something else takes it now, the test fails.
     let port = TcpListener::bind("127.0.0.1:0")
         .unwrap()
         .local_addr()
@@ -550,7 +550,7 @@ fn a_callback_to_localhost_is_accepted_over_ipv4_and_ipv6() {
         let mut there = Url::parse(&pending.genuine()).unwrap();
         let host = there.authority().to_owned();
         there.set_host(Some(family)).unwrap();
-        // The browser resolves the name, and names it nevertheless.
+        // The browser resolves the name but still sends it in `Host`.
         let reply = wire::request("GET", there.as_str(), &[("Host", &host)], None).unwrap();
         assert_eq!(reply.status, 303, "{family}");
         pending.running.wait().token();
@@ -561,7 +561,7 @@ fn a_callback_to_localhost_is_accepted_over_ipv4_and_ipv6() {
 fn a_fixed_localhost_port_in_use_on_either_family_is_an_error() {
     for address in ["127.0.0.1:0", "[::1]:0"] {
         let Ok(taken) = TcpListener::bind(address) else {
-            continue; // A machine without IPv6.
+            continue; // This machine has no IPv6.
         };
         let port = taken.local_addr().unwrap().port();
         let mut scene = Scene::new();
@@ -576,7 +576,7 @@ fn a_fixed_localhost_port_in_use_on_either_family_is_an_error() {
 #[test]
 fn the_ipv6_loopback_address_can_be_configured() {
     if !has_ipv6() {
-        return; // A machine without it has nothing to test here.
+        return; // This machine has no IPv6.
     }
     let pending = Pending::with(Scene::new(), &["--redirect-uri", "http://[::1]/cb"]);
     assert_eq!(pending.redirect_uri().host_str(), Some("[::1]"));
@@ -609,7 +609,7 @@ fn hallpass_listens_on_loopback_only() {
     for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
         let text = std::fs::read_to_string(table).unwrap_or_default();
         for line in text.lines() {
-            // sl, local address, remote address, state; 0A is LISTEN.
+            // Fields: sl, local address, remote address, state. 0A is LISTEN.
             let mut words = line.split_whitespace().skip(1);
             let local = format!("{} ", words.next().unwrap_or_default());
             if local.ends_with(&wanted) && words.nth(1) == Some("0A") {
@@ -621,8 +621,8 @@ fn hallpass_listens_on_loopback_only() {
     pending.finish().1.token();
 }
 
-/// Another user of the host can read the URL in the browser's arguments, sign in as himself, and
-/// deliver his code.
+/// Another user of the machine can read the URL in the browser's arguments, sign in with another
+/// account, and deliver that code.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_callback_from_another_user_is_rejected() {
@@ -630,10 +630,10 @@ fn a_callback_from_another_user_is_rejected() {
     use std::os::unix::process::CommandExt as _;
 
     if !rustix::process::geteuid().is_root() {
-        return; // Only root can play another user.
+        return; // Only root can run a process as another user.
     }
     let pending = Pending::new();
-    // Somewhere that the other user can read and write.
+    // A folder that the other user can read and write.
     let other = crate::sandbox::TempDir::new();
     let open = std::fs::Permissions::from_mode(0o777);
     std::fs::set_permissions(other.path(), open).unwrap();

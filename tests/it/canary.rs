@@ -1,5 +1,5 @@
-//! At the highest verbosity, through each command and each failure: no token, code, verifier or
-//! client secret outside the reply.
+//! No command and no failure shows a token, code, verifier or client secret, even at the highest
+//! verbosity, except in the reply itself.
 
 use std::fs;
 
@@ -10,7 +10,7 @@ use crate::sandbox::{Outcome, files_below, leaks, private_file};
 use crate::scene::Scene;
 use crate::wire;
 
-/// A scene whose client has a secret, and where everything is explained.
+/// A scene with a confidential client and the highest verbosity.
 fn verbose() -> Scene {
     let mut scene = Scene::new();
     let secret = "canary-client-secret-0123456789".to_owned();
@@ -29,7 +29,7 @@ fn verbose() -> Scene {
     scene
 }
 
-/// Checks stderr, and stdout beyond the one token that was asked for.
+/// Checks stderr, and stdout apart from the requested token.
 #[track_caller]
 fn silent(scene: &Scene, outcome: &Outcome) {
     let reply = outcome.stdout.trim();
@@ -48,7 +48,7 @@ fn silent(scene: &Scene, outcome: &Outcome) {
     assert!(!outcome.stderr.contains("panicked"), "{outcome}");
 }
 
-/// Checks what is on disk, the browser's own notes apart.
+/// Checks every file except the browser's notes.
 #[track_caller]
 fn sealed(scene: &Scene) {
     for file in files_below(&scene.sandbox.home()) {
@@ -133,7 +133,7 @@ fn a_server_that_echoes_requests_leaks_no_secret() {
         Endpoint::PushedAuthorization,
     ] {
         for status in [400, 503] {
-            // A poll goes on while the server is in trouble.
+            // Polling continues during server errors.
             if endpoint == Endpoint::DevicePoll && status == 503 {
                 continue;
             }
@@ -274,7 +274,7 @@ fn the_result_page_and_the_browser_history_contain_no_code() {
     }
 }
 
-/// `ps` shows arguments to everybody, and some systems the environment.
+/// `ps` shows every user a process's arguments and, on some systems, its environment.
 #[cfg(target_os = "linux")]
 #[test]
 fn no_child_process_receives_a_secret() {
@@ -297,7 +297,7 @@ fn no_child_process_receives_a_secret() {
             assert!(!leaks(&environment, &secret), "{what} in the environment");
         }
     }
-    assert!(looked_at >= 1, "the browser at least");
+    assert!(looked_at >= 1, "expected at least the browser process");
     wire::deliver(&scene.provider.sign_in_by_hand(&url, "alice"));
     running.wait().token();
     scene.sandbox.dismiss_browser();

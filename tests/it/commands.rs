@@ -1,4 +1,4 @@
-//! What the commands print, where, and how they end.
+//! What the commands print, where they print it, and their exit codes.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -191,7 +191,7 @@ fn the_hint_for_an_ad_hoc_provider_is_a_complete_command() {
     let stderr = outcome.fails_with(3);
     let hint = stderr.split('`').nth(1).unwrap();
     assert!(hint.starts_with("hallpass login "), "{hint}");
-    // It is typed as it stands, and what it signs in to is what was asked for.
+    // The command works as printed, and signs in to the requested provider.
     let words: Vec<&str> = hint.split(' ').skip(1).collect();
     scene.sandbox.run(&words).succeeds();
     scene.sandbox.run(&arguments).token();
@@ -217,7 +217,7 @@ fn a_closed_pipe_does_not_cause_a_crash() {
     let mut shell = scene
         .sandbox
         .surround(std::process::Command::new("/bin/sh"));
-    // Nobody reads, and stderr is closed: no panic message, no signal.
+    // With both pipes closed, there is no panic message and no signal.
     shell
         .args([
             "-c",
@@ -236,7 +236,7 @@ fn login_signs_in_again_although_a_token_is_cached() {
     let (scene, old) = Scene::signed_in();
     let outcome = scene.login(&[]);
     outcome.succeeds();
-    assert_eq!(outcome.stdout, "", "a login answers nobody");
+    assert_eq!(outcome.stdout, "", "login prints no token");
     for word in ["corp", "alice"] {
         assert!(outcome.stderr.contains(word), "{outcome}");
     }
@@ -325,7 +325,7 @@ fn logout_all_removes_stored_credentials_and_logout_of_one_does_not() {
     );
     assert!(!status().contains("passwords"), "{}", status());
     assert_eq!(scene.sandbox.git("get", host).stdout, "");
-    // And the key may be kept in another place from now on.
+    // The key can be stored elsewhere from now on.
     let outcome = scene.sandbox.run(&["logout", "--all"]);
     assert!(
         outcome.stderr.contains("nothing to sign out of"),
@@ -396,7 +396,7 @@ fn logout_succeeds_without_a_revocation_endpoint() {
     assert!(scene.sessions().is_empty());
 }
 
-/// RFC 7009 §2.2: oidc-provider and better-auth answer so for an access token that is a JWT.
+/// RFC 7009 §2.2: oidc-provider and better-auth respond like this to a JWT access token.
 #[test]
 fn logout_succeeds_if_only_the_access_token_cannot_be_revoked() {
     let unsupported = json!({ "error": "unsupported_token_type" });
@@ -413,7 +413,7 @@ fn logout_succeeds_if_only_the_access_token_cannot_be_revoked() {
         assert_eq!(scene.provider.count(Endpoint::Revocation), 2);
         assert!(scene.sessions().is_empty());
     }
-    // There is no refresh token that could live on.
+    // There is no refresh token that would remain valid.
     let scene = Scene::new();
     let without = json!({ "refresh_token": null });
     scene.provider.behave(|b| b.token_response = patch(without));
@@ -425,7 +425,7 @@ fn logout_succeeds_if_only_the_access_token_cannot_be_revoked() {
     assert!(outcome.stderr.contains("warning: "), "{outcome}");
 }
 
-/// RFC 7009 §2.2 wants a 200 for them; Google, for one, answers so.
+/// RFC 7009 §2.2 requires a 200 in this case, but Google, for example, responds with an error.
 #[test]
 fn logout_succeeds_if_the_tokens_are_already_invalid() {
     let (scene, _) = Scene::signed_in();
@@ -479,7 +479,7 @@ fn logout_works_without_the_original_configuration_and_the_provider() {
     let (scene, _) = Scene::signed_in();
     let config = scene.sandbox.root().join("config.toml");
     std::fs::write(&config, "").unwrap();
-    // The session knows where it came from.
+    // The session records its provider.
     scene.sandbox.run(&["logout", "--all"]).succeeds();
     assert!(scene.sessions().is_empty());
     assert_eq!(scene.provider.count(Endpoint::Revocation), 2);
@@ -527,7 +527,7 @@ fn status_shows_who_is_signed_in_but_no_token() {
     assert_eq!(session["refreshable"], true);
     assert_eq!(session["expired"], true);
     assert!(session["expires_at"].as_str().unwrap().ends_with('Z'));
-    assert_eq!(scene.sandbox.opened().len(), 1, "to look is not to refresh");
+    assert_eq!(scene.sandbox.opened().len(), 1, "status must not sign in");
     assert_eq!(scene.provider.count(Endpoint::Refresh), 0);
 }
 

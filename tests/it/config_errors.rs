@@ -1,4 +1,4 @@
-//! Mistakes in the configuration: named with file, line and key, and never quoted.
+//! Configuration errors name the file, the line and the key, and never quote a value.
 
 use std::fs;
 
@@ -231,7 +231,7 @@ mod who_may_have_written_it {
     #[test]
     fn a_client_secret_readable_by_others_is_rejected_and_not_quoted() {
         if rustix::process::geteuid().is_root() {
-            return; // What root puts there may be for everybody: a company's client.
+            return; // Files of root's may be readable by everyone, such as a company-wide client secret.
         }
         let mut scene = Scene::new();
         let file = scene.sandbox.root().join("client-secret");
@@ -251,7 +251,7 @@ mod who_may_have_written_it {
     #[test]
     fn a_file_of_another_user_is_rejected() {
         if !rustix::process::geteuid().is_root() {
-            return; // Only root can give a file away.
+            return; // Only root can change a file's owner.
         }
         let scene = Scene::new();
         let path = scene.sandbox.root().join("config.toml");

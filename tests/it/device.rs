@@ -11,14 +11,14 @@ use crate::wire;
 
 const DEVICE: &[&str] = &["--flow", "device"];
 
-/// Starts the flow and waits until the provider was asked for a code.
+/// Starts the flow, and waits until hallpass has requested a device code.
 fn started(scene: &Scene) -> Running {
     let running = scene.start(DEVICE);
     scene.provider.wait_for(Endpoint::DeviceAuthorization, 1);
     running
 }
 
-/// Seconds between the polls, and before the first.
+/// The seconds before the first poll and between polls.
 fn pauses(scene: &Scene) -> Vec<f64> {
     let mut moments = vec![scene.provider.seen(Endpoint::DeviceAuthorization)[0].at];
     moments.extend(
@@ -59,7 +59,7 @@ fn entering_the_code_on_another_device_signs_in() {
         Some("alice")
     );
     assert_eq!(scene.sandbox.opened().len(), 0);
-    // It is kept and refreshed as any other.
+    // The session is stored and refreshed like any other.
     scene.get_token(&["--interactive", "never"]).token();
 }
 

@@ -1,4 +1,4 @@
-//! Discovery (RFC 8414, OpenID Connect Discovery 1.0), and whom one may talk to at all.
+//! Discovery (RFC 8414, OpenID Connect Discovery 1.0), and which servers hallpass may contact.
 
 use serde_json::{Value, json};
 
@@ -47,7 +47,7 @@ fn metadata_is_cached_for_its_lifetime() {
     let first = asked(&scene);
     scene.login(&[]).succeeds();
     assert_eq!(asked(&scene), first);
-    // The provider says an hour.
+    // The provider's cache lifetime is an hour.
     scene.advance(4000);
     scene.login(&[]).succeeds();
     assert!(asked(&scene) > first);
@@ -100,7 +100,7 @@ fn an_endpoint_that_is_neither_https_nor_loopback_is_rejected_and_no_browser_ope
             "calc.exe",
             "--help",
         ] {
-            // Both documents say so.
+            // Both documents contain the endpoint.
             scene
                 .provider
                 .behave(|b| b.metadata = patch(json!({ member: hostile })));
@@ -133,7 +133,7 @@ fn an_unusable_optional_endpoint_is_ignored_with_a_note() {
             .map_or_else(|| value.to_string(), str::to_owned);
         let note = format!("note: the metadata of corp has an unusable {member} ({shown})");
         assert!(first.stderr.contains(&note), "{first}");
-        // It is said to a person who signs in, and not to each tool.
+        // Only a sign-in prints the note, not every tool's call.
         let later = scene.get_token(&["--force-refresh"]);
         later.token();
         assert!(!later.stderr.contains("note:"), "{later}");
@@ -141,7 +141,7 @@ fn an_unusable_optional_endpoint_is_ignored_with_a_note() {
         logout.succeeds();
     }
 
-    // The error names it where it is needed.
+    // If the endpoint is needed, the error names it.
     let scene = Scene::new();
     let without = json!({ "device_authorization_endpoint": "calc.exe" });
     scene.provider.behave(|b| b.metadata = patch(without));
@@ -236,7 +236,7 @@ fn a_server_that_lists_no_challenge_methods_still_gets_s256() {
     let scene = Scene::new();
     let silent = json!({ "code_challenge_methods_supported": null });
     scene.provider.behave(|b| b.metadata = patch(silent));
-    // The provider checks the method and the verifier.
+    // The fake provider checks the method and the verifier.
     scene.get_token(&[]).token();
 }
 
@@ -268,7 +268,7 @@ fn a_server_that_is_down_is_an_error_and_opens_no_browser() {
     }
     gate.open();
     assert_eq!(scene.sandbox.opened().len(), 0);
-    // Nobody was bothered: no pause.
+    // No browser was opened, so there is no pause.
     scene.provider.heal(Endpoint::OpenidConfiguration);
     scene.get_token(&[]).token();
 }
@@ -331,12 +331,12 @@ fn an_untrusted_certificate_has_its_own_error() {
     assert_eq!(scene.provider.all_seen().len(), 0);
 }
 
-/// macOS and Windows have a say of their own in how long a private authority's certificate lasts.
+/// macOS and Windows limit the lifetime of a private CA's certificates.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_private_ca_is_trusted_if_it_is_configured() {
     let mut scene = Scene::with(Provider::start_tls());
-    // The browser speaks no TLS, so the person uses a device.
+    // The test browser doesn't support TLS, so use the device flow.
     scene.provider.behave(|b| b.device_polls.clear());
     let authority = scene.sandbox.root().join("ca.pem");
     private_file(&authority, TLS_AUTHORITY);
@@ -361,7 +361,7 @@ fn a_certificate_for_another_host_is_rejected() {
     let other = scene.provider.issuer().replace("localhost", "127.0.0.2");
     let head = format!("ca_file = {:?}\n", authority.to_str().unwrap());
     scene.configure_with_head(&head, &format!("issuer = {other:?}"));
-    // The certificate names 127.0.0.1 and ::1 only; 127.0.0.2 reaches nobody here, or is refused.
+    // The certificate is only valid for 127.0.0.1 and ::1.
     let outcome = scene.get_token(&[]);
     outcome.fails_with(1);
     assert_eq!(scene.sandbox.opened().len(), 0);

@@ -1,4 +1,4 @@
-//! The fake provider and the form browser hold together without hallpass.
+//! Tests of the fake provider and the form browser, without hallpass.
 
 use std::process::Command;
 
@@ -167,7 +167,7 @@ fn the_client_must_use_its_registered_authentication_method() {
     let url = provider.url("/token");
     let basic = base64::engine::general_purpose::STANDARD.encode("hallpass:a%3Ab%25c%2Bd+e");
     let header = [("Authorization", &*format!("Basic {basic}"))];
-    // Known, so that the complaint is about the token.
+    // A known client, so that the error is about the token.
     assert_eq!(
         wire::request("POST", &url, &header, Some(form))
             .unwrap()

@@ -1,4 +1,4 @@
-//! Help, completions, manual pages and the reference of commands: all made from one command tree.
+//! Help, completions, manual pages and the command reference, all generated from one command tree.
 
 use std::fs;
 use std::path::Path;
@@ -9,7 +9,7 @@ use crate::scene::Scene;
 
 const WIDTH: usize = 80;
 
-/// Every command, with its whole name.
+/// Every command, with its full name.
 fn commands() -> Vec<(String, clap::Command)> {
     fn add(all: &mut Vec<(String, clap::Command)>, name: &str, command: &clap::Command) {
         all.push((name.to_owned(), command.clone()));
@@ -22,7 +22,7 @@ fn commands() -> Vec<(String, clap::Command)> {
     all
 }
 
-/// The commands that do something by themselves, and those that people see.
+/// The visible commands that have no subcommands.
 fn leaves() -> impl Iterator<Item = (String, clap::Command)> {
     commands()
         .into_iter()
@@ -73,7 +73,7 @@ fn topics_are_shown_and_commands_keep_their_own_help() {
     assert!(setup.stdout.contains("--host"), "{setup}");
 }
 
-/// The variables that the program reads are those of the topic.
+/// The help topic lists exactly the variables that the program reads.
 #[test]
 fn every_variable_of_hallpass_is_in_the_help() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");

@@ -1,8 +1,8 @@
-//! Every hint works in the state that prints it.
+//! Every hint works in the state in which it is printed.
 //!
-//! `STATES` has a row for each variant of the error types that have hints. A variant without a row
-//! fails the first test. A row names the test that drives hallpass into the state, runs the command
-//! of the hint and is out of the state afterwards, or says why there is no such test.
+//! `STATES` has a row for each variant of every error type with hints. A variant without a row fails
+//! the first test. A row names the test that puts hallpass into the state, runs the hinted command
+//! and checks that the state is resolved, or gives the reason why there is no such test.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -19,24 +19,24 @@ use crate::scene::Scene;
 const NEVER: &[&str] = &["--interactive", "never"];
 
 enum Hint {
-    /// A test of this file runs it.
+    /// A test in this file runs the hinted command.
     Runs(&'static str),
-    /// A case of `tests/real/cases` runs it, with the real part that the state needs.
+    /// A case in `tests/real/cases` runs the hinted command, with the real part that the state needs.
     Real(&'static str, &'static str),
-    /// It names something to edit or to look at, and no command of ours that gets the user out.
+    /// The hint names something to edit or check, and no hallpass command.
     Check(&'static str),
-    /// There is nothing that the user could do here.
+    /// There is no hint, because the user can't do anything.
     None,
-    /// It is another type's, which has rows of its own or is listed in the reason.
+    /// The hint is another type's, which has its own rows or is covered by the reason.
     Of(&'static str),
-    /// The state cannot be reached from outside.
+    /// A test can't reach the state.
     Unreached(&'static str),
 }
 
-/// A variant's name and what becomes of its hint.
+/// A variant's name and how its hint is tested.
 type Row = (&'static str, Hint);
 
-/// The error types: their file, their name and a row for each variant.
+/// For each error type: its file, its name and a row for each variant.
 const STATES: &[(&str, &str, &[Row])] = &[
     (
         "src/error/mod.rs",
@@ -461,7 +461,7 @@ fn every_error_variant_has_a_row_with_a_test_or_a_reason() {
 }
 
 #[cfg(unix)]
-/// The commands in the hint of a failed command, without those that have placeholders.
+/// The commands in the hint of a failed command, except those with placeholders.
 #[track_caller]
 fn commands(failed: &Outcome) -> Vec<String> {
     let (_, hint) = failed
@@ -473,7 +473,7 @@ fn commands(failed: &Outcome) -> Vec<String> {
 }
 
 #[cfg(unix)]
-/// Runs the one command of the hint that begins like this, in a shell, as the user would.
+/// Runs the only hinted command that begins with `begin`, in a shell, as the user would.
 #[track_caller]
 fn run_hint(scene: &Scene, failed: &Outcome, begin: &str) -> Outcome {
     let commands = commands(failed);
@@ -577,7 +577,7 @@ fn the_hinted_variable_replaces_an_unusable_data_folder() {
         }),
     ];
     for (words, spoil) in states {
-        // Everything in /usr is root's own.
+        // Everything in /usr belongs to root.
         let is_root = rustix::process::geteuid().is_root();
         if words == "belongs to" && is_root {
             continue;
@@ -637,7 +637,11 @@ fn the_hinted_command_removes_an_unreadable_record() {
             scene.get_token(&["--account", "work", "--interactive", "never"]),
         ];
         let failed: Vec<_> = outcomes.iter().filter(|one| one.code != Some(0)).collect();
-        assert_eq!(failed.len(), 1, "one record is in the way of no other");
+        assert_eq!(
+            failed.len(),
+            1,
+            "one unreadable record must not affect others"
+        );
         run_hint(&scene, failed[0], "hallpass logout --unreadable").succeeds();
         assert!(!path.exists());
         assert_eq!(scene.sessions().len(), 1);
@@ -700,7 +704,7 @@ fn the_hinted_variable_replaces_a_missing_keyring() {
     scene.sandbox.set("HALLPASS_STORE", "file");
     scene.get_token(&[]).token();
 
-    // A keyring that had the key and is gone for good.
+    // As if the keyring with the key had been deleted.
     let path = scene.sandbox.data_dir().join("key.json");
     let text = fs::read_to_string(&path).unwrap();
     fs::write(&path, text.replace("\"file\"", "\"keyring\"")).unwrap();
@@ -718,7 +722,7 @@ fn the_hinted_kill_releases_a_held_lock() {
     let (mut scene, _) = Scene::signed_in();
     scene.sandbox.set("HALLPASS_HTTP_TIMEOUT", "1");
     let lock = record(&scene).with_extension("lock");
-    // Released with `flock` itself, and not with what it starts.
+    // The lock is released when `flock` exits, not when its child does.
     let mut holder = Command::new("flock")
         .args([
             "--close".as_ref(),

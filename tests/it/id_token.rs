@@ -1,11 +1,11 @@
-//! ID tokens (OpenID Connect Core §3.1.3.7): who signed, for whom, when.
+//! Validation of ID tokens (OpenID Connect Core §3.1.3.7): signature, issuer, audience and times.
 
 use serde_json::{Value, json};
 
 use crate::provider::{Endpoint, KeyName, Signature, patch};
 use crate::scene::Scene;
 
-/// Checks that a sign-in with the ID token as it is made now is refused, and nothing kept.
+/// Checks that a sign-in with the provider's current ID tokens is rejected and nothing is saved.
 #[track_caller]
 fn refused(scene: &Scene, what: &str) {
     let outcome = scene.login(&[]);
@@ -68,7 +68,7 @@ fn the_algorithm_none_is_rejected() {
 
 #[test]
 fn hs256_is_always_rejected() {
-    // With the public key as the HMAC's key, and with the client's own secret.
+    // With the public key as the HMAC key, and with the client's secret.
     let mut scene = Scene::new();
     scene
         .provider
@@ -87,7 +87,7 @@ fn hs256_is_always_rejected() {
     refused(&scene, "the client's secret");
 }
 
-/// One key for each algorithm, and one that is published as a certificate only.
+/// One key for each algorithm, and one that is only published as a certificate.
 const EACH: [KeyName; 10] = [
     KeyName::RsaFirst,
     KeyName::Rs384,
@@ -125,7 +125,7 @@ fn an_invalid_signature_is_rejected() {
 #[test]
 fn the_algorithm_must_match_the_key_type() {
     let scene = Scene::new();
-    // Signed by one key under the name of the other, and by a key under another algorithm.
+    // Signed by one key with the ID of another, and by a key with another algorithm.
     for header in [
         json!({ "kid": "ec-first" }),
         json!({ "alg": "ES256" }),
@@ -197,7 +197,7 @@ fn additional_audiences_need_azp_or_must_be_trusted() {
     let mut scene = Scene::new();
     let both = json!({ "aud": ["hallpass", "kubernetes"] });
     scene.provider.behave(|b| b.id_token.claims = patch(both));
-    // The hint names what to set, and setting it is enough.
+    // Following the hint is enough.
     let line = "trusted_audiences = [\"kubernetes\"]";
     scene.login(&[]).fails_saying(1, &["kubernetes", line]);
     scene.configure(line);
@@ -205,8 +205,8 @@ fn additional_audiences_need_azp_or_must_be_trusted() {
     scene.get_token(&["--token", "id"]).token();
 }
 
-/// Signs in with ID tokens that have these claims: the access token can be used, and the ID token
-/// is never handed out.
+/// Checks that after a sign-in with these claims, the access token can be used and the ID token is
+/// never returned.
 #[track_caller]
 fn only_the_access_token_can_be_used(changes: &[Value]) {
     for change in changes {
@@ -256,7 +256,7 @@ fn a_sign_in_with_a_wrong_clock_works_and_reports_the_clock() {
         let first = scene.get_token(&[]);
         first.token();
         assert!(first.stderr.contains(words), "{first}");
-        // A person who asks for the ID token itself gets an error, and no second tab.
+        // Requesting the ID token itself is an error and opens no second tab.
         let other = Scene::new();
         other.provider.behave(|b| b.tells_the_time = tells_the_time);
         let mut other = other;
@@ -361,7 +361,7 @@ fn after_a_key_is_replaced_under_its_id_the_keys_are_fetched_once() {
         scene.get_token(&[]).token();
         publish(&scene, second);
         scene.advance(4000);
-        // At a refresh: the successor of the refresh token is not lost for it, and no tab opens.
+        // At a refresh, the new refresh token isn't lost, and no tab opens.
         let never = &["--token", "id", "--interactive", "never"];
         scene.get_token(never).token();
         assert_eq!(scene.provider.count(Endpoint::Refresh), 1, "{second:?}");
@@ -388,7 +388,7 @@ fn repeated_invalid_signatures_do_not_refetch_the_keys_every_time() {
         }
         let fetched = scene.provider.seen(Endpoint::Jwks);
         for two in fetched.windows(2) {
-            // The times of what is cached are whole seconds.
+            // Cache times are in whole seconds.
             let apart = two[1].at - two[0].at;
             assert!(apart > std::time::Duration::from_secs(3), "{apart:?}");
         }
@@ -433,7 +433,7 @@ fn requesting_an_id_token_without_the_openid_scope_is_an_error() {
         0,
         "no sign-in would bring one"
     );
-    // A session that is there is not refreshed in vain either.
+    // An existing session isn't refreshed either.
     scene.get_token(&[]).token();
     scene.get_token(&["--token", "id"]).fails_with(2);
     assert_eq!(scene.provider.count(Endpoint::Refresh), 0);
@@ -452,7 +452,7 @@ fn a_malformed_but_readable_id_token_is_accepted() {
         .behave(|b| b.id_token.claims = patch(json!({ "sub": 4711 })));
     accepted(&scene, "a numeric sub");
     assert_eq!(scene.sessions()[0]["subject"], "4711");
-    // It is held against the pinned one as any other.
+    // It must match the pinned subject like any other.
     scene
         .provider
         .behave(|b| b.id_token.claims = patch(json!({ "sub": 4712 })));
@@ -479,7 +479,11 @@ fn a_refreshed_id_token_of_a_different_person_or_issuer_is_rejected() {
         scene.provider.behave(|b| b.id_token.claims = patch(change));
         scene.advance(4000);
         scene.get_token(&[]).fails_with(1);
-        assert_eq!(scene.sandbox.opened().len(), 1, "never a browser");
+        assert_eq!(
+            scene.sandbox.opened().len(),
+            1,
+            "a refresh must not open a browser"
+        );
         let sessions = scene.sessions();
         assert_eq!(sessions[0]["subject"], "sub-of-alice");
         assert_eq!(sessions[0]["expired"], true);

@@ -1,4 +1,4 @@
-//! A refresh whose response is lost on the way: it is requested once more, and once only.
+//! A refresh whose response is lost is retried exactly once.
 
 use serde_json::json;
 
@@ -8,7 +8,7 @@ use crate::scene::Scene;
 const NEVER: &[&str] = &["--interactive", "never"];
 const NOT_LOST: &[&str] = &["nothing was lost"];
 
-/// A scene whose token has expired, at a provider of this kind.
+/// A scene with an expired token, at a provider with this kind of rotation.
 fn expired(rotation: Rotation) -> Scene {
     let (mut scene, _) = Scene::signed_in();
     scene.provider.behave(|b| b.rotation = rotation);
@@ -16,7 +16,7 @@ fn expired(rotation: Rotation) -> Scene {
     scene
 }
 
-/// The refresh tokens that were sent.
+/// The refresh tokens that hallpass sent.
 fn sent(scene: &Scene) -> Vec<String> {
     let seen = scene.provider.seen(Endpoint::Refresh);
     seen.iter()
@@ -24,7 +24,7 @@ fn sent(scene: &Scene) -> Vec<String> {
         .collect()
 }
 
-/// What keeps a response of a provider from its client.
+/// The faults that keep a response from reaching the client.
 fn losses() -> Vec<Fault> {
     vec![
         Fault::LostAnswer,
@@ -51,7 +51,11 @@ fn a_refresh_is_retried_once_with_the_same_token_after_a_lost_response() {
         let sent = sent(&scene);
         assert_eq!(sent.len(), 2, "{loss:?}");
         assert_eq!(sent[0], sent[1], "{loss:?}");
-        assert_eq!(scene.get_token(NEVER).token(), token, "it was stored");
+        assert_eq!(
+            scene.get_token(NEVER).token(),
+            token,
+            "the token was not stored"
+        );
     }
 }
 
@@ -126,7 +130,7 @@ fn other_failures_are_not_retried() {
 #[test]
 fn an_unreachable_server_gets_one_attempt() {
     let scene = expired(Rotation::On);
-    // The metadata is cached; the listener behind it is gone.
+    // The metadata is cached, but nothing listens on this endpoint any more.
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let nowhere = format!("http://{}/token", port.local_addr().unwrap());
     drop(port);
@@ -145,7 +149,7 @@ fn without_a_grace_period_a_lost_response_costs_only_one_sign_in() {
     let scene = expired(Rotation::On);
     let once = Fault::LostAnswer.once();
     scene.provider.break_down(Endpoint::Refresh, once);
-    // The provider has rotated, and takes the old refresh token for stolen.
+    // The provider has rotated the refresh token, and treats the old one as stolen.
     scene.get_token(NEVER).fails_with(3);
     assert_eq!(scene.provider.count(Endpoint::Refresh), 2);
     assert_eq!(scene.provider.take_violations().len(), 1);

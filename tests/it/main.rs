@@ -1,7 +1,7 @@
-//! The integration tests: the real binary in a sandbox, against a provider that checks it.
+//! The integration tests run the real binary in a sandbox, against a fake provider that checks it.
 //!
-//! Hermetic: no root, no packages, no network but loopback, no fixed port. Which rule of which
-//! specification is tested where stands in `README.md`.
+//! They are hermetic: no root, no packages, no network except loopback, no fixed ports. `README.md`
+//! lists which rule of which specification is tested where.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -22,7 +22,7 @@ mod browser;
 mod outage;
 mod provider;
 mod registry;
-mod road;
+mod relay;
 mod sandbox;
 mod scene;
 mod wire;
@@ -78,13 +78,13 @@ fn form_browser() {
 }
 
 #[test]
-#[ignore = "a process of its own, in which a test counts"]
+#[ignore = "a helper process of another test"]
 fn two_runs_in_one_process() {
     help::play();
 }
 
 #[test]
-#[ignore = "the kubectl of the other tests, which starts hallpass"]
+#[ignore = "the fake kubectl that starts hallpass for other tests"]
 fn kubectl_parent() {
     kubectl::play();
 }

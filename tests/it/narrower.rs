@@ -1,4 +1,4 @@
-//! One sign-in for what one provider opens, and tokens with fewer scopes than it was for.
+//! One sign-in for all resources of a provider, and tokens with fewer scopes than the sign-in.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use crate::scene::Scene;
 
 const NEVER: &[&str] = &["--interactive", "never"];
 const GIT: &str = "https://git.corp.example";
-/// The scopes of `corp` itself.
+/// The scopes of the provider `corp`.
 const OWN: &str = "scopes = [\"openid\", \"offline_access\"]\n";
 const REGISTRY: &str = "https://registry.corp.example";
 
@@ -59,11 +59,11 @@ fn one_sign_in_covers_all_entries_and_each_gets_its_own_scopes() {
         ];
         let expected = expected.map(|scope| Some(scope.to_owned()));
         assert_eq!(refreshed_for(&scene), expected);
-        // They are stored: no other request.
+        // The tokens are cached, so there is no other request.
         assert_eq!(at(&scene, GIT, NEVER).token(), git);
         assert_eq!(at(&scene, REGISTRY, NEVER).token(), registry);
         assert_eq!(scene.provider.count(Endpoint::Refresh), 3);
-        // Each expired token is replaced with the session's current refresh token.
+        // Every expired token is refreshed with the session's current refresh token.
         scene.advance(4000);
         for url in [GIT, REGISTRY] {
             at(&scene, url, NEVER).token();
@@ -91,10 +91,10 @@ fn if_the_provider_does_not_narrow_only_its_own_entries_get_the_broader_token() 
         let git = at(&scene, GIT, &[]).token().to_owned();
         assert_eq!(at(&scene, REGISTRY, NEVER).token(), git, "{narrowing:?}");
         assert_eq!(at(&scene, GIT, NEVER).token(), git);
-        // That is remembered, and the session lives on.
+        // hallpass remembers this, and the session stays valid.
         assert_eq!(scene.provider.count(Endpoint::Refresh), 1);
         assert_eq!(scene.sandbox.opened().len(), 1);
-        // Fewer scopes by the command line are no entry's: they take a sign-in of their own.
+        // Scopes from the command line don't belong to an entry, so they need a separate sign-in.
         let scopes = ["--scope", "openid", "--scope", "git"];
         scene
             .get_token(&[&scopes[..], NEVER].concat())
@@ -113,7 +113,7 @@ fn a_provider_that_narrows_the_whole_session_costs_one_sign_in() {
     scene.provider.behave(|b| b.narrowing = Narrowing::ForGood);
     at(&scene, GIT, &[]).token();
     scene.advance(4000);
-    // The refresh token brings only `git` now, which is not what the user signed in for.
+    // The refresh token now only provides `git`, which isn't what the user signed in for.
     let lost = at(&scene, REGISTRY, NEVER);
     assert!(lost.fails_with(3).contains("lacks scopes"), "{lost}");
     let broad = at(&scene, REGISTRY, &[]).token().to_owned();
@@ -176,7 +176,7 @@ fn a_session_stays_usable_after_an_entry_needs_more_scopes() {
     scene.advance(4000);
     scene.get_token(NEVER).token();
     assert_eq!(refreshed_for(&scene), [None]);
-    // What needs more takes a sign-in, and logout removes both sessions.
+    // The entry that needs more requires a sign-in, and logout removes both sessions.
     at(&scene, GIT, NEVER).fails_with(3);
     at(&scene, GIT, &[]).token();
     scene.sandbox.run(&["logout", "corp"]).succeeds();
@@ -203,7 +203,7 @@ fn scopes_without_offline_access_use_the_same_session() {
     let narrower = scene.get_token(&["--scope", "openid", "--interactive", "never"]);
     assert_eq!(narrower.token(), token);
     assert_eq!(scene.provider.count(Endpoint::Refresh), 0);
-    // What the session does not cover is a sign-in of its own.
+    // Scopes that the session doesn't cover need a separate sign-in.
     let other = ["--scope", "openid", "--scope", "email"];
     scene.get_token(&[&other[..], NEVER].concat()).fails_with(3);
     assert_ne!(scene.get_token(&other).token(), token);

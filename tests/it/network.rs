@@ -1,21 +1,21 @@
-//! Networks that fail: each failure is named, ends in time, opens no browser, and loses nothing.
+//! Network failures: each one is reported by name, ends in time, opens no browser and loses nothing.
 
 use std::time::Duration;
 
 use serde_json::json;
 
 use crate::provider::{Endpoint, Fault, Gate, KeyName, Provider, Rotation, TLS_AUTHORITY, patch};
-use crate::road::{Road, Trouble};
+use crate::relay::{Relay, Trouble};
 use crate::sandbox::{Outcome, Sandbox, private_file};
 use crate::scene::Scene;
 
 const NEVER: &[&str] = &["--interactive", "never"];
 
-/// What one request may take, and what a busy machine takes for all around it.
+/// The time limit of one request, and what a busy machine needs in addition.
 const LIMIT: Duration = Duration::from_secs(2);
 const AROUND: Duration = Duration::from_secs(6);
 
-// Each says that its connection closes. Otherwise a second request could be sent on a connection
+// Each response closes its connection. Otherwise a second request could be sent on a connection
 // that is being closed, and would fail in a way that depends on timing.
 const PORTAL: &[u8] =
     b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: text/html\r\nContent-Length: 15\r\n\r\n<html>Hi</html>";
@@ -24,7 +24,7 @@ const PORTAL_302: &[u8] =
 const PORTAL_511: &[u8] =
     b"HTTP/1.1 511 Network Authentication Required\r\nConnection: close\r\nContent-Length: 2\r\n\r\nhi";
 
-/// Everything that can happen on a road, and the words for it.
+/// Everything that can happen on a connection, and the expected words in the error.
 fn troubles() -> Vec<(Trouble, &'static [&'static str])> {
     vec![
         (Trouble::Reset, &["127.0.0.1", "check the network"]),
@@ -48,23 +48,23 @@ fn troubles() -> Vec<(Trouble, &'static [&'static str])> {
     ]
 }
 
-/// A scene whose provider stands at the end of a road, as far as these endpoints are concerned.
-fn behind(road_to: &[(&str, &str)]) -> (Scene, Road) {
+/// A scene in which these endpoints of the provider are behind a relay.
+fn behind(endpoints: &[(&str, &str)]) -> (Scene, Relay) {
     let mut scene = Scene::new();
     scene
         .sandbox
         .set("HALLPASS_HTTP_TIMEOUT", LIMIT.as_secs().to_string());
-    let road = Road::to(scene.provider.base());
-    let metadata = road_to
+    let relay = Relay::to(scene.provider.base());
+    let metadata = endpoints
         .iter()
-        .map(|(member, path)| ((*member).to_owned(), json!(road.url(path))))
+        .map(|(member, path)| ((*member).to_owned(), json!(relay.url(path))))
         .collect();
     scene.provider.behave(|b| {
         b.metadata = metadata;
-        // What is lost on the way back must not cost the session: this is about the way.
+        // A lost response must not cost the session, because these tests are about the connection.
         b.rotation = Rotation::Off;
     });
-    (scene, road)
+    (scene, relay)
 }
 
 #[track_caller]
@@ -80,19 +80,19 @@ fn a_network_failure_during_discovery_is_reported_and_opens_no_tab() {
     scene
         .sandbox
         .set("HALLPASS_HTTP_TIMEOUT", LIMIT.as_secs().to_string());
-    let road = Road::to(scene.provider.base());
-    let issuer = road.url("");
+    let relay = Relay::to(scene.provider.base());
+    let issuer = relay.url("");
     scene.configure(&format!("issuer = {issuer:?}"));
     for (trouble, words) in troubles() {
-        road.meets(trouble.clone());
+        relay.fail_with(trouble.clone());
         let outcome = scene.get_token(&[]);
         outcome.fails_saying(1, words);
         in_time(&outcome, 1);
     }
     assert_eq!(scene.sandbox.opened().len(), 0);
 
-    // Nobody was bothered, so nobody has to wait before the next try.
-    road.meets(Trouble::None);
+    // No browser was opened, so there is no pause before the next attempt.
+    relay.fail_with(Trouble::None);
     scene.provider.behave(|b| {
         b.metadata = patch(json!({ "issuer": issuer }));
         b.callback = patch(json!({ "iss": issuer }));
@@ -104,13 +104,13 @@ fn a_network_failure_during_discovery_is_reported_and_opens_no_tab() {
 #[test]
 fn a_network_failure_during_the_exchange_is_reported_to_tool_and_browser() {
     for (trouble, words) in troubles() {
-        let (scene, road) = behind(&[("token_endpoint", "/token")]);
-        road.meets(trouble.clone());
+        let (scene, relay) = behind(&[("token_endpoint", "/token")]);
+        relay.fail_with(trouble.clone());
         let outcome = scene.get_token(&[]);
         outcome.fails_saying(1, words);
         in_time(&outcome, 1);
         let page = scene.sandbox.page();
-        // A portal did answer, only not with a token.
+        // A captive portal did respond, but not with a token.
         let expected = if matches!(trouble, Trouble::Answer(PORTAL)) {
             "did not issue a token"
         } else if matches!(trouble, Trouble::Hang | Trouble::Drip(_)) {
@@ -120,7 +120,7 @@ fn a_network_failure_during_the_exchange_is_reported_to_tool_and_browser() {
         };
         assert!(page.body().contains(expected), "{trouble:?}");
         assert!(scene.sessions().is_empty(), "{trouble:?}");
-        road.meets(Trouble::None);
+        relay.fail_with(Trouble::None);
         scene.login(&[]).succeeds();
         assert_eq!(scene.sandbox.opened().len(), 2, "{trouble:?}");
     }
@@ -128,8 +128,8 @@ fn a_network_failure_during_the_exchange_is_reported_to_tool_and_browser() {
 
 #[test]
 fn a_network_failure_while_fetching_keys_ends_the_sign_in_and_stores_nothing() {
-    let (scene, road) = behind(&[("jwks_uri", "/jwks")]);
-    road.meets(Trouble::Hang);
+    let (scene, relay) = behind(&[("jwks_uri", "/jwks")]);
+    relay.fail_with(Trouble::Hang);
     let outcome = scene.get_token(&[]);
     outcome.fails_saying(1, &["did not answer within 2 s"]);
     in_time(&outcome, 1);
@@ -139,20 +139,20 @@ fn a_network_failure_while_fetching_keys_ends_the_sign_in_and_stores_nothing() {
 
 #[test]
 fn a_network_failure_during_a_pushed_request_opens_no_tab() {
-    let (scene, road) = behind(&[("pushed_authorization_request_endpoint", "/par")]);
+    let (scene, relay) = behind(&[("pushed_authorization_request_endpoint", "/par")]);
     scene.provider.behave(|b| {
         b.metadata
             .insert("require_pushed_authorization_requests".into(), json!(true))
     });
     for (trouble, words) in troubles() {
-        road.meets(trouble);
+        relay.fail_with(trouble);
         let outcome = scene.get_token(&[]);
         let said = outcome.fails_saying(1, words);
         assert!(!said.contains("BROWSER"), "{said}");
         in_time(&outcome, 1);
     }
     assert_eq!(scene.sandbox.opened().len(), 0);
-    road.meets(Trouble::None);
+    relay.fail_with(Trouble::None);
     scene.get_token(&[]).token();
     assert!(scene.provider.count(Endpoint::PushedAuthorization) > 0);
 }
@@ -168,7 +168,7 @@ fn a_required_pushed_request_without_an_endpoint_opens_no_tab() {
     assert_eq!(scene.sandbox.opened().len(), 0);
 }
 
-// --- what every request has ---
+// --- every request ---
 
 #[test]
 fn requests_do_not_accept_compressed_responses() {
@@ -222,33 +222,33 @@ fn waiting_for_a_slow_server_is_reported() {
 
 #[test]
 fn after_a_network_failure_during_a_refresh_a_valid_token_is_still_returned() {
-    let (mut scene, road) = behind(&[("token_endpoint", "/token")]);
+    let (mut scene, relay) = behind(&[("token_endpoint", "/token")]);
     let token = scene.get_token(&[]).token().to_owned();
     scene.advance(3570);
     for (trouble, _) in troubles() {
-        road.meets(trouble.clone());
+        relay.fail_with(trouble.clone());
         let outcome = scene.get_token(&[]);
         assert_eq!(outcome.token(), token, "{trouble:?}");
         in_time(&outcome, 1);
         scene.end_pause();
     }
-    road.meets(Trouble::None);
+    relay.fail_with(Trouble::None);
     assert_ne!(scene.get_token(NEVER).token(), token);
     assert_eq!(scene.sandbox.opened().len(), 1);
 }
 
 #[test]
 fn a_network_failure_during_a_refresh_loses_nothing_and_opens_no_tab() {
-    let (mut scene, road) = behind(&[("token_endpoint", "/token")]);
+    let (mut scene, relay) = behind(&[("token_endpoint", "/token")]);
     scene.get_token(&[]).token();
     for (trouble, words) in troubles() {
         scene.advance(4000);
-        road.meets(trouble.clone());
+        relay.fail_with(trouble.clone());
         let outcome = scene.get_token(&[]);
         outcome.fails_saying(1, words);
         assert!(!outcome.stderr.contains("hallpass login"), "{outcome}");
         in_time(&outcome, 1);
-        road.meets(Trouble::None);
+        relay.fail_with(Trouble::None);
         scene.end_pause();
         scene.get_token(NEVER).token();
     }
@@ -257,15 +257,15 @@ fn a_network_failure_during_a_refresh_loses_nothing_and_opens_no_tab() {
 
 #[test]
 fn a_refresh_token_is_not_sent_while_the_keys_are_unavailable() {
-    let (mut scene, road) = behind(&[("jwks_uri", "/jwks")]);
+    let (mut scene, relay) = behind(&[("jwks_uri", "/jwks")]);
     scene.provider.behave(|b| b.rotation = Rotation::On);
     scene.get_token(&[]).token();
-    // Longer than any document is kept.
+    // Longer than any document is cached.
     scene.advance(25 * 3600);
-    road.meets(Trouble::Reset);
+    relay.fail_with(Trouble::Reset);
     scene.get_token(&[]).fails_saying(1, &["127.0.0.1"]);
     assert_eq!(scene.provider.count(Endpoint::Refresh), 0);
-    road.meets(Trouble::None);
+    relay.fail_with(Trouble::None);
     scene.end_pause();
     scene.get_token(NEVER).token();
     assert_eq!(scene.sandbox.opened().len(), 1);
@@ -274,24 +274,24 @@ fn a_refresh_token_is_not_sent_while_the_keys_are_unavailable() {
 #[test]
 fn an_unavailable_new_key_does_not_lose_the_new_refresh_token() {
     for forced in [false, true] {
-        let (mut scene, road) = behind(&[("jwks_uri", "/jwks")]);
+        let (mut scene, relay) = behind(&[("jwks_uri", "/jwks")]);
         scene.provider.behave(|b| {
             b.rotation = Rotation::On;
             b.lifetime = 120;
         });
         scene.get_token(&[]).token();
-        // The keys are still kept, and old enough to be asked for again.
+        // The keys are still cached, but old enough to be fetched again.
         scene.advance(if forced { 100 } else { 150 });
         scene.provider.behave(|b| {
             b.published_keys = vec![KeyName::RsaSecond];
             b.id_token.signed_by = KeyName::RsaSecond;
         });
-        road.meets(Trouble::Reset);
+        relay.fail_with(Trouble::Reset);
         let force: &[&str] = if forced { &["--force-refresh"] } else { &[] };
         scene.get_token(force).fails_saying(1, &["127.0.0.1"]);
-        road.meets(Trouble::None);
+        relay.fail_with(Trouble::None);
         scene.end_pause();
-        // The provider kills the family of a refresh token that comes a second time.
+        // The provider revokes the family of a refresh token that is used twice.
         scene.get_token(NEVER).token();
         assert_eq!(scene.provider.count(Endpoint::Refresh), 2);
         assert_eq!(scene.sandbox.opened().len(), 1);
@@ -304,17 +304,21 @@ fn an_unavailable_new_key_does_not_lose_the_new_refresh_token() {
 fn a_network_failure_during_revocation_is_reported_after_one_timeout() {
     for (trouble, words) in troubles() {
         if matches!(trouble, Trouble::Answer(PORTAL) | Trouble::CutAfter(180)) {
-            continue; // RFC 7009 §2.2: the body of a 200 is ignored, and the answer is short.
+            continue; // RFC 7009 §2.2: the body of a 200 is ignored.
         }
-        let (scene, road) = behind(&[("revocation_endpoint", "/revoke")]);
+        let (scene, relay) = behind(&[("revocation_endpoint", "/revoke")]);
         scene.get_token(&[]).token();
-        road.meets(trouble.clone());
+        relay.fail_with(trouble.clone());
         let outcome = scene.sandbox.run(&["logout", "corp"]);
         assert_eq!(outcome.code, Some(1), "{outcome}");
         assert!(outcome.stderr.contains("not revoked"), "{outcome}");
         if trouble == Trouble::Hang {
             assert!(outcome.stderr.contains(words[1]), "{outcome}");
-            assert_eq!(road.count(), 1, "a silent server is not waited for twice");
+            assert_eq!(
+                relay.count(),
+                1,
+                "hallpass waited for a silent server twice"
+            );
         }
         in_time(&outcome, 1);
         assert!(scene.sessions().is_empty(), "{trouble:?}");
@@ -323,26 +327,26 @@ fn a_network_failure_during_revocation_is_reported_after_one_timeout() {
 
 // --- TLS ---
 
-/// A scene that trusts the TLS provider's authority, and a road to it.
+/// A scene that trusts the TLS provider's CA, and a relay to the provider.
 #[cfg(target_os = "linux")]
-fn behind_tls() -> (Scene, Road) {
+fn behind_tls() -> (Scene, Relay) {
     let mut scene = Scene::with(Provider::start_tls());
     scene
         .sandbox
         .set("HALLPASS_HTTP_TIMEOUT", LIMIT.as_secs().to_string());
     let authority = scene.sandbox.root().join("ca.pem");
     private_file(&authority, TLS_AUTHORITY);
-    let road = Road::to(scene.provider.base());
+    let relay = Relay::to(scene.provider.base());
     let head = format!("ca_file = {:?}\n", authority.to_str().unwrap());
-    let issuer = format!("https://localhost:{}", road.port());
+    let issuer = format!("https://localhost:{}", relay.port());
     scene.configure_with_head(&head, &format!("issuer = {issuer:?}"));
-    (scene, road)
+    (scene, relay)
 }
 
 #[cfg(target_os = "linux")]
 #[test]
 fn a_server_without_tls_is_reported() {
-    let (scene, road) = behind_tls();
+    let (scene, relay) = behind_tls();
     for (trouble, words) in [
         (Trouble::Garble, &["localhost", "TLS", "intercepting proxy"]),
         (
@@ -350,7 +354,7 @@ fn a_server_without_tls_is_reported() {
             &["localhost", "TLS", "network's sign-in page"],
         ),
     ] {
-        road.meets(trouble);
+        relay.fail_with(trouble);
         let outcome = scene.get_token(&[]);
         outcome.fails_saying(1, words);
         in_time(&outcome, 1);
@@ -360,12 +364,12 @@ fn a_server_without_tls_is_reported() {
 
 // --- proxies ---
 
-/// hallpass asks for a host that only a proxy knows; here the proxy is a road that leads nowhere.
-fn through(proxy: &str, trouble: Trouble, road: &Road) -> Outcome {
+/// Contacts a host that only a proxy can resolve. The proxy is a relay that leads nowhere.
+fn through(proxy: &str, trouble: Trouble, relay: &Relay) -> Outcome {
     let mut sandbox = Sandbox::new();
     sandbox.set("HALLPASS_HTTP_TIMEOUT", LIMIT.as_secs().to_string());
     sandbox.set("HTTPS_PROXY", proxy);
-    road.meets(trouble);
+    relay.fail_with(trouble);
     let arguments = ["get-token", "--client-id", "x", "--scope", "openid"];
     let outcome =
         sandbox.run(&[&arguments[..], &["--issuer-url", "https://provider.test"]].concat());
@@ -377,8 +381,8 @@ fn through(proxy: &str, trouble: Trouble, road: &Road) -> Outcome {
 #[test]
 fn a_failing_proxy_is_named_without_its_password() {
     let provider = Provider::start();
-    let road = Road::to(provider.base());
-    let port = road.port();
+    let relay = Relay::to(provider.base());
+    let port = relay.port();
     let proxy = format!("http://somebody:proxy-canary@127.0.0.1:{port}");
     let name = format!("127.0.0.1:{port}");
     for (trouble, words) in [
@@ -415,12 +419,12 @@ fn a_failing_proxy_is_named_without_its_password() {
             &["provider.test", "did not answer within 2 s", "HTTPS_PROXY"],
         ),
     ] {
-        let outcome = through(&proxy, trouble, &road);
+        let outcome = through(&proxy, trouble, &relay);
         outcome.fails_saying(1, words);
         assert!(!outcome.stderr.contains("proxy-canary"), "{outcome}");
     }
-    assert_eq!(road.count(), 5);
-    drop(road);
-    let outcome = through(&proxy, Trouble::None, &Road::to(provider.base()));
+    assert_eq!(relay.count(), 5);
+    drop(relay);
+    let outcome = through(&proxy, Trouble::None, &Relay::to(provider.base()));
     outcome.fails_saying(1, &[&name, "refused", "NO_PROXY=provider.test"]);
 }

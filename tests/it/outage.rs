@@ -1,4 +1,4 @@
-//! A provider in trouble: callers don't queue up for it, and share what one of them was told.
+//! Provider outages: callers don't queue up, and share the failure that one of them received.
 
 use serde_json::json;
 
@@ -15,7 +15,7 @@ fn expired() -> Scene {
     scene
 }
 
-/// A scene whose token is still valid, but not for long enough to be used without trying.
+/// A scene whose token is still valid, but so close to expiry that hallpass tries to refresh it.
 fn in_its_last_minute() -> (Scene, String) {
     let (mut scene, token) = Scene::signed_in();
     scene.provider.behave(|b| b.rotation = Rotation::Replay);
@@ -38,7 +38,7 @@ fn a_valid_token_is_returned_while_another_process_refreshes_it() {
     scene.provider.break_down(Endpoint::Refresh, held);
     let refreshing = scene.start(NEVER);
     gate.wait_for_arrivals(1);
-    // The gate is closed: whoever waited for the refresh would wait for good.
+    // The gate is closed, so a caller that waited for the refresh would never return.
     for outcome in scene.at_once(5, NEVER) {
         assert_eq!(outcome.token(), token);
     }
@@ -96,7 +96,7 @@ fn twenty_callers_of_a_failing_provider_make_one_request() {
             requests,
             "{fault:?}"
         );
-        assert_eq!(scene.sandbox.opened().len(), 1, "no browser opens");
+        assert_eq!(scene.sandbox.opened().len(), 1, "a browser opened");
         let shared = outcomes
             .iter()
             .filter(|outcome| outcome.stderr.contains("will not try again"));
@@ -111,15 +111,16 @@ fn callers_waiting_for_a_refresh_share_its_failure() {
     let gate = Gate::default();
     let held = Fault::Held(gate.clone());
     scene.provider.break_down(Endpoint::Refresh, held);
-    // Two tries of two seconds each: the others have come long before they end.
+    // An attempt takes two requests of two seconds each, so all other callers arrive before it ends.
     let outcomes = scene.at_once(8, NEVER);
     all_fail(&outcomes);
     assert_eq!(scene.provider.count(Endpoint::Refresh), 2);
     let told = outcomes
         .iter()
         .filter(|outcome| outcome.stderr.contains("did not answer within 4 s"));
-    assert_eq!(told.count(), 8, "each is told what happened");
-    // Both tries are answered at the same moment now, which no provider could take for a replay.
+    assert_eq!(told.count(), 8, "every caller must report the failure");
+    // Both requests are answered at the same moment now, so no provider could mistake the second
+    // for a replay.
     scene.provider.behave(|b| b.rotation = Rotation::Off);
     gate.open();
 }
@@ -156,7 +157,8 @@ fn retries_back_off_and_a_valid_token_is_returned_meanwhile() {
     let (mut scene, token) = in_its_last_minute();
     let broken = Fault::json(500, &json!({ "error": "server_error" }));
     scene.provider.break_down(Endpoint::Refresh, broken);
-    // Pauses of 2, 4 and 8 seconds, looked at where some seconds of a busy machine don't matter.
+    // The pauses are 2, 4 and 8 seconds. Check at times where a delay of a few seconds on a busy
+    // machine doesn't matter.
     for (seconds, requests) in [(0, 1), (3, 2), (5, 3), (1, 3)] {
         scene.advance(seconds);
         assert_eq!(scene.get_token(&[]).token(), token);

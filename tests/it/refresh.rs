@@ -1,4 +1,4 @@
-//! One refresh, one tab, whatever runs.
+//! One refresh and one tab, however many calls run at the same time.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -12,14 +12,14 @@ use crate::wire;
 
 const NEVER: &[&str] = &["--interactive", "never"];
 
-/// A scene whose token has expired.
+/// A scene with an expired token.
 fn expired() -> Scene {
     let (mut scene, _) = Scene::signed_in();
     scene.advance(4000);
     scene
 }
 
-/// A scene whose token is still valid, but not for long enough to be used without trying.
+/// A scene whose token is still valid, but so close to expiry that hallpass tries to refresh it.
 fn in_its_last_minute() -> (Scene, String) {
     let (mut scene, token) = Scene::signed_in();
     scene.advance(3570);
@@ -80,21 +80,21 @@ fn a_slow_clock_does_not_cause_a_refresh_on_every_call() {
         scene.provider.behave(|b| b.token_response = none);
         scene.get_token(&[]).succeeds();
         scene.provider.behave(|b| b.token_response.clear());
-        // The clock was set back, so the token is stale, and the new ID token is from the future.
+        // The clock was set back, so the token is stale and the new ID token is from the future.
         scene.sandbox.set("HALLPASS_TEST_CLOCK", behind.to_string());
         let token = scene.get_token(NEVER).token().to_owned();
         assert_eq!(scene.provider.owner(&token).as_deref(), Some("alice"));
         assert_eq!(scene.get_token(NEVER).token(), token);
         assert_eq!(scene.provider.count(Endpoint::Refresh), 1);
 
-        // The ID token is never handed out.
+        // The ID token is never returned.
         for _ in 0..3 {
             let no_id_token = scene.get_token(&["--token", "id", "--interactive", "never"]);
             no_id_token.fails_saying(1, &["clock", words]);
         }
         assert_eq!(scene.provider.count(Endpoint::Refresh), 1);
 
-        // Once the clock is right, a refresh brings an ID token that can be used.
+        // Once the clock is right, a refresh provides a usable ID token.
         scene.sandbox.set("HALLPASS_TEST_CLOCK", "0");
         scene
             .get_token(&["--token", "id", "--interactive", "never"])
@@ -121,7 +121,7 @@ fn a_new_refresh_token_replaces_the_old() {
     let mut scene = expired();
     for count in 1..=3 {
         scene.get_token(NEVER).token();
-        // The provider kills the family where a used one comes again.
+        // The provider revokes the family if a used refresh token is sent again.
         assert_eq!(scene.provider.count(Endpoint::Refresh), count);
         scene.advance(4000);
     }
@@ -195,7 +195,7 @@ fn a_hanging_refresh_delays_other_callers_for_a_limited_time() {
         outcome.fails_with(1);
     }
     assert_eq!(scene.sandbox.opened().len(), 1);
-    // What was sent is spent now, as far as the provider is concerned.
+    // The provider considers the token used now.
     gate.open();
     scene.provider.take_violations();
 }
@@ -293,7 +293,7 @@ fn a_valid_access_token_survives_a_used_refresh_token() {
     assert_eq!(scene.get_token(NEVER).token(), token);
 }
 
-/// What servers say of a refresh token that they no longer accept, beside `invalid_grant`.
+/// The errors, besides `invalid_grant`, with which servers reject a refresh token.
 fn refusals() -> Vec<Fault> {
     let mut refusals = vec![Fault::Answer {
         status: 400,
@@ -337,7 +337,7 @@ fn every_definite_rejection_leads_to_a_sign_in_and_the_token_is_not_sent_again()
         scene.get_token(&[]).token();
         assert_eq!(scene.sandbox.opened().len(), 2, "{refusal:?}");
         assert_eq!(scene.sessions()[0]["refreshable"], true);
-        // The new session replaced it: nothing is left of the old one to revoke.
+        // The new session replaced the old one, which leaves nothing to revoke.
         scene.sandbox.run(&["logout", "corp"]).succeeds();
         for revoked in scene.provider.seen(Endpoint::Revocation) {
             assert_ne!(revoked.form("token"), Some(&*sent), "{refusal:?}");
@@ -434,12 +434,12 @@ fn a_crash_during_a_refresh_costs_at_most_one_sign_in() {
         .break_down(Endpoint::Refresh, Fault::Held(gate.clone()));
     let crashing = scene.start(NEVER);
     gate.wait_for_arrivals(1);
-    drop(crashing); // Killed.
+    drop(crashing); // Kills it.
     scene.provider.heal(Endpoint::Refresh);
-    // The provider has not rotated yet, as if it had a grace period: the kept token still works,
+    // The provider hasn't rotated yet, as if it had a grace period: the stored token still works,
     // and no lock is left behind.
     scene.get_token(NEVER).token();
-    // Now the first request is carried out, with a token that was used since.
+    // Now the provider handles the first request, whose token has been used in the meantime.
     gate.open();
     assert_eq!(scene.sandbox.opened().len(), 1);
     crate::sandbox::wait_for("the late request to be noticed", || {
@@ -447,7 +447,7 @@ fn a_crash_during_a_refresh_costs_at_most_one_sign_in() {
     });
 }
 
-/// A shell whose children may make files but put nothing into them: a full disk.
+/// Simulates a full disk with a shell whose children can create files but not write to them.
 #[cfg(unix)]
 fn on_a_full_disk(scene: &Scene, count: usize, arguments: &[&str]) -> Vec<Outcome> {
     let running: Vec<_> = (0..count)
@@ -477,7 +477,7 @@ fn twenty_concurrent_calls_on_a_full_disk_send_and_lose_nothing() {
         outcome.fails_with(1);
     }
     let sent = scene.provider.count(Endpoint::Refresh);
-    assert_eq!(sent, 0, "the room for the answer is reserved first");
+    assert_eq!(sent, 0, "space for the response must be reserved first");
     one_answer(&scene.at_once(20, NEVER));
     assert_eq!(scene.provider.count(Endpoint::Refresh), 1);
     assert_eq!(scene.sandbox.opened().len(), 1);
@@ -513,7 +513,7 @@ fn a_token_that_cannot_be_stored_is_still_returned_with_a_warning() {
         .break_down(Endpoint::Refresh, Fault::Held(gate.clone()));
     let running = scene.start(NEVER);
     gate.wait_for_arrivals(1);
-    // What was reserved for the answer goes away under it, and nothing new can be made.
+    // The space reserved for the response disappears, and no new files can be created.
     let reserved: Vec<_> = files_below(&scene.sandbox.data_dir())
         .into_iter()
         .filter(|path| path.extension().is_some_and(|extension| extension == "tmp"))
@@ -531,7 +531,7 @@ fn a_token_that_cannot_be_stored_is_still_returned_with_a_warning() {
     let token = outcome.token();
     assert!(scene.provider.owner(token).is_some());
     assert!(outcome.stderr.contains("warning"), "{outcome}");
-    // The old refresh token is still the one that is kept; the provider takes it for stolen.
+    // The old refresh token is still stored, and the provider treats it as stolen.
     scene.get_token(NEVER).fails_with(3);
     assert_eq!(scene.provider.take_violations().len(), 1);
 }
@@ -569,7 +569,7 @@ fn a_failed_forced_refresh_does_not_withhold_the_token_from_others() {
     scene
         .provider
         .break_down(Endpoint::Refresh, Fault::status(503));
-    // Who refused it never gets it again; the others do.
+    // The resource that rejected the token never gets it again, but others do.
     let refused = scene.get_token(&["--force-refresh"]);
     refused.fails_with(1);
     assert_eq!(scene.get_token(&[]).token(), old);
@@ -579,7 +579,7 @@ fn a_failed_forced_refresh_does_not_withhold_the_token_from_others() {
     assert_eq!(scene.sandbox.opened().len(), 1);
 }
 
-/// A session that cannot be refreshed, its token, and how often the provider was asked about it.
+/// A session that can't be refreshed, and its token.
 fn unrefreshable() -> (Scene, String) {
     let scene = Scene::new();
     scene
@@ -612,7 +612,7 @@ fn a_rejected_token_without_a_refresh_token_leads_to_a_sign_in_if_the_provider_r
     scene.provider.revoke_everything();
     let never = ["--force-refresh", "--interactive", "never"];
     scene.get_token(&never).fails_with(3);
-    // The provider itself has refused it, so no one gets it.
+    // The provider itself rejected the token, so no resource gets it.
     scene.get_token(NEVER).fails_with(3);
     assert_ne!(scene.get_token(&[]).token(), token);
     assert_eq!(scene.provider.count(Endpoint::UserInfo), 1);
@@ -628,7 +628,7 @@ fn a_rejected_token_that_the_provider_cannot_check_leads_to_one_sign_in() {
     scene.sandbox.browser_will("decline");
     scene.get_token(&["--force-refresh"]).fails_with(4);
     assert_eq!(scene.sandbox.opened().len(), 2);
-    // Long after the cool-down it is still the same token.
+    // Long after the pause, it is still the same token.
     scene.advance(1000);
     scene.get_token(&["--force-refresh"]).fails_with(3);
     assert_eq!(scene.sandbox.opened().len(), 2);
@@ -663,7 +663,7 @@ fn without_userinfo_introspection_identifies_the_person() {
     scene.get_token(NEVER).fails_with(3);
     assert_eq!(introspection(&scene), 1);
 
-    // A public client is often not allowed to ask: that says nothing about the token.
+    // A public client often may not introspect tokens, so an error says nothing about the token.
     let (scene, token) = start();
     let fault = Fault::json(401, &json!({ "error": "invalid_client" }));
     scene.provider.break_down(Endpoint::Introspection, fault);
@@ -750,7 +750,7 @@ fn a_caller_that_dies_leaves_the_sign_in_to_the_waiting_callers() {
     let url = scene.sandbox.wait_for_browser(1);
     let mut second = scene.start(&[]);
     second.wait_for_line(|line| line.contains("waiting"));
-    drop(first); // Killed.
+    drop(first); // Kills it.
     wire::deliver(&scene.provider.sign_in_by_hand(&url, "alice"));
     second.wait().token();
     assert_eq!(scene.sandbox.opened().len(), 1);
@@ -810,7 +810,7 @@ fn a_sign_in_that_timed_out_is_offered_again_after_a_minute() {
     scene.advance(15);
     scene.get_token(&[]).fails_with(4);
     assert_eq!(scene.sandbox.opened().len(), 2);
-    // Two in a row: from now on the user has to ask for it.
+    // After two in a row, the user has to start the sign-in.
     scene.advance(30 * 24 * 3600);
     scene.get_token(&[]).fails_saying(
         4,
@@ -828,7 +828,7 @@ fn after_two_sign_ins_that_timed_out_a_login_ends_the_pause() {
         scene.get_token(&[]).fails_with(4);
         scene.advance(3600);
     }
-    // Even one that is not answered: the user is there.
+    // Even an unanswered `login` shows that the user is present.
     scene.login(&[]).fails_with(4);
     scene.advance(3600);
     scene.sandbox.browser_will("sign-in");
@@ -906,7 +906,7 @@ fn a_logout_waits_for_a_running_refresh_and_removes_everything() {
     let refreshed = refreshing.wait();
     logout.wait().succeeds();
     assert!(scene.sessions().is_empty());
-    // Whichever came first: no token outlives the logout.
+    // Whichever came first, no token survives the logout.
     if refreshed.code == Some(0) {
         assert_eq!(scene.provider.owner(refreshed.token()), None);
     }
@@ -952,9 +952,9 @@ fn only_records_and_locks_are_left_behind() {
     assert_eq!(json!(scene.sessions().len()), expected);
 }
 
-// --- what may fail at the end without taking the token with it ---
+// --- failures after the token was issued ---
 
-/// The lock of the one session that is kept.
+/// Holds the lock of the only stored session.
 fn held(scene: &Scene, ending: &str) -> fs::File {
     let locks: Vec<_> = files_below(&scene.sandbox.data_dir())
         .into_iter()
@@ -974,13 +974,13 @@ fn a_waiting_caller_does_not_use_the_result_of_an_older_sign_in() {
     scene.configure("scopes = [\"openid\"]");
     let old = scene.get_token(&[]).token().to_owned();
     scene.advance(4000);
-    // Another process that has the lock, and gives up before it asks anybody.
+    // Another process that holds the lock, and exits before it opens a browser.
     let lock = held(&scene, ".login.lock");
     let mut waiting = scene.start(&[]);
     waiting.wait_for_line(|line| line.contains("waiting for another hallpass"));
     drop(lock);
     let outcome = waiting.wait();
-    assert_ne!(outcome.token(), old, "it has expired");
+    assert_ne!(outcome.token(), old, "the expired token was returned");
     assert_eq!(scene.sandbox.opened().len(), 2);
 }
 

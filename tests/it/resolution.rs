@@ -1,9 +1,9 @@
-//! What a question came to is remembered; whatever decided it and is no longer the same makes it
-//! another question.
+//! hallpass remembers how it resolved a request, and forgets the answer when anything that
+//! determined it changes.
 //!
-//! In most of these tests the remembered resolution is a planted one: it leads to another
-//! account's token, which the configuration would never answer. Where that token comes, the
-//! question was not worked out again; where it must not have been believed, it does not come.
+//! Most of these tests plant a wrong resolution that leads to another account's token, which the
+//! configuration would never select. If hallpass returns that token, it used the remembered
+//! resolution. If hallpass must not use the resolution, it must not return that token.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -22,36 +22,36 @@ use crate::scene::Scene;
 const NEVER: &[&str] = &["--interactive", "never"];
 const GIT: &str = "protocol=https\nhost=git.corp.example\n";
 
-/// Two accounts, and under the question for the first the second one's record.
+/// Two accounts. The resolution for the first account's request names the second account's record.
 struct Planted {
     scene: Scene,
-    /// What the configuration comes to.
+    /// The token that the configuration selects.
     right: String,
-    /// What was planted.
+    /// The token of the planted resolution.
     wrong: String,
     file: PathBuf,
     bytes: Vec<u8>,
 }
 
-/// A comment, whose text no setting hangs on.
+/// A comment, which changes the file but no setting.
 const HEAD: &str = "# one\n";
 
 impl Planted {
-    /// Under the question of `get-token corp`.
+    /// For the request `get-token corp`.
     fn new() -> Self {
         Self::under(|scene| scene.get_token(&[]).token().to_owned())
     }
 
-    /// Under git's question.
+    /// For a request from git.
     fn of_git() -> Self {
         Self::under(|scene| git(scene, GIT))
     }
 
     fn under(ask: impl Fn(&Scene) -> String) -> Self {
-        // Two questions may meet in one place, and then the later one stays.
+        // Two requests may hash to the same slot, in which case the later one wins.
         (0..5)
             .find_map(|_| Self::once(&ask))
-            .expect("two questions in two places")
+            .expect("two requests in different slots")
     }
 
     fn once(ask: impl Fn(&Scene) -> String) -> Option<Self> {
@@ -77,7 +77,7 @@ impl Planted {
         };
         let sealed = changed.encode();
         store(&scene).remember(slot, &question, sealed).unwrap();
-        assert_eq!(ask(&scene), wrong, "the positive control");
+        assert_eq!(ask(&scene), wrong, "the planted resolution was not used");
         Some(Self {
             right,
             wrong,
@@ -87,7 +87,7 @@ impl Planted {
         })
     }
 
-    /// Again, for another question may have come to the same place.
+    /// Plants the resolution again, because another request may have used the same slot.
     fn plant(&self) {
         drop(fs::remove_file(&self.file));
         drop(fs::remove_dir_all(&self.file));
@@ -122,7 +122,7 @@ fn store(scene: &Scene) -> Store {
     })
 }
 
-/// Where something is remembered, oldest slot first.
+/// The files with remembered resolutions, oldest slot first.
 fn remembered(scene: &Scene) -> Vec<(u8, PathBuf)> {
     let files = files_below(&scene.sandbox.data_dir().join("resolutions"));
     let slot = |path: &Path| u8::from_str_radix(path.file_name()?.to_str()?, 16).ok();
@@ -132,7 +132,7 @@ fn remembered(scene: &Scene) -> Vec<(u8, PathBuf)> {
         .collect()
 }
 
-/// A question and what it came to.
+/// The request and the resolution in a slot.
 fn at(scene: &Scene, slot: u8) -> Option<(Vec<u8>, Resolution)> {
     let data = AtHand::open(&scene.sandbox.data_dir()).ok()??;
     let remembered = data.remembered(slot).ok()??;
@@ -200,7 +200,7 @@ fn any_change_to_the_configuration_invalidates_remembered_answers() {
         let sandbox = &planted.scene.sandbox;
         let times = fs::metadata(&config).unwrap();
         crate::sandbox::private_file(&config, &text);
-        // Whoever sets its time back changes nothing of that.
+        // Resetting the modification time makes no difference.
         let file = fs::File::options().write(true).open(&config).unwrap();
         file.set_modified(times.modified().unwrap()).unwrap();
         planted.is_not_believed(why);
@@ -242,7 +242,7 @@ fn changing_a_relevant_variable_invalidates_remembered_answers() {
             _ => planted.scene.sandbox.unset(name),
         }
     }
-    // One that decides nothing does not.
+    // An irrelevant variable doesn't.
     planted.scene.sandbox.set("LANG", "C");
     planted.is_believed();
 }
@@ -332,7 +332,7 @@ fn a_changed_or_truncated_answer_is_computed_again_and_replaced() {
         vec![0; good.len()],
         b"garbage".to_vec(),
         [&good[..], b"x"].concat(),
-        // The length before the question: the first bytes behind the header.
+        // The length of the request: the first bytes after the header.
         changed(good.len() - question.len()),
     ];
     bad.extend((0..good.len()).step_by(41).map(changed));
@@ -355,7 +355,7 @@ fn answers_of_another_version_are_ignored() {
     let planted = Planted::new();
     let slot = remembered_slot(&planted.file);
     let (question, resolution) = at(&planted.scene, slot).unwrap();
-    // Behind the length of the first part: the form, the presets, the version.
+    // After the length of the first part: the format, the presets and the version.
     for place in 4..4 + 1 + 8 + 5 {
         let mut other = question.clone();
         other[place] ^= 1;
@@ -373,7 +373,7 @@ fn an_answer_with_another_name_or_key_is_not_used() {
     let slot = remembered_slot(&planted.file);
     let (question, resolution) = at(&planted.scene, slot).unwrap();
 
-    // The same question, sealed for the next place, and copied over.
+    // The same request, encrypted for the next slot and copied over.
     let next = slot.wrapping_add(1);
     let store_of = store(&planted.scene);
     store_of
@@ -383,7 +383,7 @@ fn an_answer_with_another_name_or_key_is_not_used() {
     fs::copy(folder.join(format!("{next:02x}")), &planted.file).unwrap();
     planted.is_not_believed("another name");
 
-    // A folder's key is its own.
+    // Every data folder has its own key.
     let (other, _) = Scene::signed_in();
     let foreign = store(&other);
     foreign
@@ -465,7 +465,7 @@ fn a_removed_session_is_not_answered_from_memory() {
 fn a_stale_or_rejected_token_is_replaced() {
     let mut planted = Planted::of_git();
     assert_eq!(git(&planted.scene, GIT), planted.wrong);
-    // The planted record's token is refreshed by whoever asks for that account.
+    // A request for the planted record's account refreshes its token.
     planted.scene.advance(4000);
     let first = git(&planted.scene, GIT);
     assert!(first != planted.wrong && first != planted.right);
@@ -495,7 +495,7 @@ fn a_token_that_git_reports_as_rejected_is_not_answered_from_memory() {
     assert_ne!(second, token);
     assert_eq!(git(&scene, GIT), second);
 
-    // git 2.46 says it within the same fetch.
+    // git 2.46 reports it within the same fetch.
     let (mut scene, _) = Scene::signed_in();
     scene.configure(resource);
     let token = git(&scene, GIT);
@@ -536,7 +536,7 @@ fn the_tools_request_is_part_of_the_question() {
     planted.plant();
     assert_eq!(git(scene, GIT), planted.wrong);
 
-    // What git is told fits what it offered, whichever offer came first.
+    // The reply matches the capabilities that git offered, whichever request came first.
     let capable = format!("capability[]=authtype\ncapability[]=state\n{GIT}");
     let reply = scene
         .sandbox
@@ -602,7 +602,7 @@ fn every_home_remembers_its_own_answers() {
     assert!(fresh != planted.right && fresh != planted.wrong);
 }
 
-/// kubectl's question holds its whole request, and is not for whoever repeats it.
+/// kubectl's entire request is part of the key, and a repeated request isn't answered from memory.
 #[test]
 fn kubectls_request_is_part_of_its_question() {
     const ASK: &[&str] = &["kubectl", "--token", "access"];
@@ -627,7 +627,11 @@ fn kubectls_request_is_part_of_its_question() {
         planted.plant();
         assert_eq!(ask(scene, &other), *right, "{other}");
         planted.plant();
-        assert_eq!(ask(scene, &here), *wrong, "the positive control");
+        assert_eq!(
+            ask(scene, &here),
+            *wrong,
+            "the planted resolution was not used"
+        );
     }
     let evil = kubectl::at("https://evil.example", &Value::Null);
     let refused = Parent::new(scene).run(scene, &evil, ASK);

@@ -1,5 +1,5 @@
-//! A machine with nothing on it but one person's empty home and a browser, where the real binary
-//! runs; every wait has an end.
+//! Runs the real binary in an isolated environment with an empty home and a browser. Every wait has
+//! a time limit.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use crate::browser;
 
-/// What no run of the binary should need, even on a busy machine.
+/// A time limit that no run should exceed, even on a busy machine.
 const LIMIT: Duration = Duration::from_secs(60);
 
 pub(crate) struct Sandbox {
@@ -35,19 +35,19 @@ impl Sandbox {
         private_dir(&home);
         sandbox.set("HOME", &home);
         sandbox.set("HALLPASS_STORE", "file");
-        // Without these, the machine's own git configuration and its user's own keyring come in.
+        // Otherwise the machine's git configuration and the user's keyring would be used.
         sandbox.set("GIT_CONFIG_NOSYSTEM", "1");
         let no_bus = sandbox.root.path().join("no-bus");
         let mut address = OsString::from("unix:path=");
         address.push(no_bus);
         sandbox.set("DBUS_SESSION_BUS_ADDRESS", address);
-        // No test waits for the product's own patience, which is a person's.
+        // Shorter than the default time limit, which is meant for people.
         sandbox.set("HALLPASS_SIGN_IN_TIMEOUT", "20");
         sandbox.set("HALLPASS_HTTP_TIMEOUT", "10");
         sandbox.set("BROWSER", browser_command());
-        // Where a parent's environment cannot be read, this browser counts all the same.
+        // This browser also applies where hallpass can't read a parent's environment.
         sandbox.set("HALLPASS_TEST_CALLER", "any");
-        // As root, podman's own would be the machine's.
+        // For root, podman's default location would be the machine's.
         let run = sandbox.root.path().join("run-containers");
         sandbox.set("HALLPASS_TEST_RUN_CONTAINERS", run);
         sandbox.set(browser::NOTES, sandbox.notes());
@@ -75,7 +75,7 @@ impl Sandbox {
         self.variables.remove(OsStr::new(name));
     }
 
-    /// What the browser does when it is opened; see [`browser::ACTION`].
+    /// Sets what the browser does when it is opened; see [`browser::ACTION`].
     pub(crate) fn browser_will(&mut self, action: &str) {
         self.set(browser::ACTION, action);
     }
@@ -107,13 +107,13 @@ impl Sandbox {
         path
     }
 
-    /// Runs the binary to its end.
+    /// Runs the binary until it exits.
     #[track_caller]
     pub(crate) fn run(&self, arguments: &[&str]) -> Outcome {
         self.start(arguments).wait()
     }
 
-    /// Runs the binary so many times at once.
+    /// Runs the binary `count` times concurrently.
     #[track_caller]
     pub(crate) fn run_at_once(&self, count: usize, arguments: &[&str]) -> Vec<Outcome> {
         let running: Vec<_> = (0..count).map(|_| self.start(arguments)).collect();
@@ -127,7 +127,7 @@ impl Sandbox {
         Running::new(command, arguments)
     }
 
-    /// Runs the binary to its end, with something to read.
+    /// Runs the binary until it exits, with input on stdin.
     #[track_caller]
     pub(crate) fn run_with_input(&self, arguments: &[&str], input: &[u8]) -> Outcome {
         let mut command = self.command();
@@ -135,19 +135,19 @@ impl Sandbox {
         Running::with_input(command, arguments, input).wait()
     }
 
-    /// The binary in this sandbox, for a test that needs more than arguments.
+    /// A command that runs the binary in this sandbox, for tests that need more than arguments.
     pub(crate) fn command(&self) -> Command {
         #[cfg(unix)]
         signals::reset_in_children();
         self.surround(Command::new(env!("CARGO_BIN_EXE_hallpass")))
     }
 
-    /// All that the environment holds here.
+    /// The sandbox's environment.
     pub(crate) fn variables(&self) -> &BTreeMap<OsString, OsString> {
         &self.variables
     }
 
-    /// Gives a command this sandbox's environment and nothing else.
+    /// Replaces a command's environment with this sandbox's.
     pub(crate) fn surround(&self, mut command: Command) -> Command {
         command
             .env_clear()
@@ -156,7 +156,7 @@ impl Sandbox {
         command
     }
 
-    /// The arguments of each browser that was started: one URL each, if all is well.
+    /// The arguments of each browser that was started, which should be one URL each.
     pub(crate) fn opened(&self) -> Vec<Vec<String>> {
         let log = fs::read_to_string(self.notes().join("opened")).unwrap_or_default();
         log.lines()
@@ -164,7 +164,7 @@ impl Sandbox {
             .collect()
     }
 
-    /// Waits until `count` browsers were started; the last one's URL.
+    /// Waits until `count` browsers were started, and returns the last one's URL.
     #[track_caller]
     pub(crate) fn wait_for_browser(&self, count: usize) -> String {
         let opened = wait_for("a browser", || {
@@ -173,18 +173,18 @@ impl Sandbox {
         opened[count - 1].last().expect("a URL").clone()
     }
 
-    /// Waits for what a browser ended with, and forgets it.
+    /// Waits for a browser's final page, and removes it from the notes.
     #[track_caller]
     pub(crate) fn page(&self) -> Page {
         page_in(&self.notes())
     }
 
-    /// Whether a browser has come to its end.
+    /// Whether a browser has reached its final page.
     pub(crate) fn has_page(&self) -> bool {
         finished_page(&self.notes()).is_some()
     }
 
-    /// Sends a browser that lingers home.
+    /// Makes a lingering browser exit.
     pub(crate) fn dismiss_browser(&self) {
         fs::write(self.notes().join("leave"), "").expect("the browser's notes");
     }
@@ -194,7 +194,7 @@ impl Sandbox {
     }
 }
 
-/// Where a browser went.
+/// The pages that a browser visited.
 pub(crate) struct Page(Value);
 
 impl Page {
@@ -206,7 +206,7 @@ impl Page {
         self.0["last"]["body"].as_str().unwrap_or_default()
     }
 
-    /// Every URL on the way.
+    /// Every URL that was visited.
     pub(crate) fn urls(&self) -> Vec<&str> {
         let hops = self.0["hops"].as_array().expect("the hops");
         hops.iter().filter_map(|hop| hop["url"].as_str()).collect()
@@ -225,7 +225,7 @@ impl Page {
     }
 }
 
-/// As [`Sandbox::page`], of a browser that keeps its notes elsewhere.
+/// Like [`Sandbox::page`], for a browser that writes its notes elsewhere.
 #[track_caller]
 pub(crate) fn page_in(notes: &Path) -> Page {
     wait_for("the browser's last page", || {
@@ -243,7 +243,7 @@ fn finished_page(notes: &Path) -> Option<PathBuf> {
         .find(|path| path.extension() == Some(OsStr::new("json")))
 }
 
-/// One run that has not ended.
+/// A run of the binary that hasn't exited yet.
 pub(crate) struct Running {
     child: Option<Child>,
     what: String,
@@ -273,7 +273,7 @@ impl Running {
         let mut child = command.spawn().expect("the binary");
         if let Some(mut stdin) = child.stdin.take() {
             let input = input.to_vec();
-            // It may end without having read all of it.
+            // The binary may exit without reading all of its input.
             std::thread::spawn(move || drop(stdin.write_all(&input)));
         }
         Self {
@@ -344,7 +344,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // A test that failed leaves nobody behind.
+        // A failed test must not leave a process running.
         if let Some(mut child) = self.child.take() {
             drop(child.kill());
             drop(child.wait());
@@ -352,7 +352,7 @@ impl Drop for Running {
     }
 }
 
-/// How a run ended.
+/// The result of a run.
 #[derive(Debug)]
 pub(crate) struct Outcome {
     pub(crate) what: String,
@@ -363,7 +363,7 @@ pub(crate) struct Outcome {
 }
 
 impl Outcome {
-    /// The token of an answer in the format `raw`: one line, and nothing else.
+    /// The token of a reply in the format `raw`, which is a single line.
     #[track_caller]
     pub(crate) fn token(&self) -> &str {
         self.succeeds();
@@ -387,7 +387,7 @@ impl Outcome {
         self
     }
 
-    /// Checks the exit code, that stdout is empty, and that stderr says what happened; stderr.
+    /// Checks the exit code, that stdout is empty and that stderr has an error, and returns stderr.
     #[track_caller]
     pub(crate) fn fails_with(&self, code: i32) -> &str {
         assert_eq!(self.code, Some(code), "{self}");
@@ -395,7 +395,7 @@ impl Outcome {
         assert!(
             self.stderr
                 .lines()
-                // A mistake in the command line is reported in clap's own words.
+                // clap words usage errors itself.
                 .any(|line| line.starts_with("hallpass: error: ")
                     || (code == 2 && line.starts_with("error: "))),
             "no error line: {self}"
@@ -403,7 +403,7 @@ impl Outcome {
         &self.stderr
     }
 
-    /// As [`Self::fails_with`], and stderr holds these words.
+    /// Like [`Self::fails_with`], and checks that stderr contains these words.
     #[track_caller]
     pub(crate) fn fails_saying(&self, code: i32, words: &[&str]) -> &str {
         let stderr = self.fails_with(code);
@@ -431,7 +431,7 @@ impl std::fmt::Display for Outcome {
     }
 }
 
-/// Looks again every few milliseconds, to a deadline.
+/// Polls every few milliseconds until a deadline.
 #[track_caller]
 pub(crate) fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + Duration::from_secs(30);
@@ -444,7 +444,7 @@ pub(crate) fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T 
     }
 }
 
-/// Waits until nothing listens there any more: the process of a sign-in ends a little after its
+/// Waits until nothing listens at the URL, because a sign-in process exits a little later than its
 /// callers.
 #[track_caller]
 pub(crate) fn wait_until_closed(url: &url::Url) {
@@ -453,14 +453,14 @@ pub(crate) fn wait_until_closed(url: &url::Url) {
     });
 }
 
-/// Whether a secret is somewhere in a text or a file, as it is or in the encodings in which
-/// secrets travel.
+/// Whether a text or file contains a secret, as it is or in an encoding in which secrets are
+/// sent.
 pub(crate) fn leaks(haystack: &[u8], secret: &str) -> bool {
     use base64::engine::general_purpose::STANDARD_NO_PAD;
     let percent: String = url::form_urlencoded::byte_serialize(secret.as_bytes()).collect();
     let mut forms = vec![secret.to_owned(), percent];
-    // In base64 a text looks different by where it starts; the first and last characters of
-    // each form depend on the neighbours.
+    // The base64 form of a text depends on its offset, and the first and last characters of each
+    // form also depend on the adjacent bytes.
     for shift in 0..3 {
         let padded = [&b"xx"[..shift], secret.as_bytes()].concat();
         let encoded = STANDARD_NO_PAD.encode(padded);
@@ -474,7 +474,7 @@ pub(crate) fn leaks(haystack: &[u8], secret: &str) -> bool {
     })
 }
 
-/// Every regular file below a folder.
+/// Every regular file in a folder and its subfolders.
 pub(crate) fn files_below(folder: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     let mut folders = vec![folder.to_owned()];
@@ -492,7 +492,7 @@ pub(crate) fn files_below(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// What `$BROWSER` is set to.
+/// The value of `$BROWSER`.
 pub(crate) fn browser_command() -> OsString {
     let executable = std::env::current_exe().expect("the test executable");
     let mut command = executable.into_os_string();
@@ -510,7 +510,7 @@ impl TempDir {
         let name = format!("hallpass-it-{:016x}", rand::random::<u64>());
         let path = std::env::temp_dir().join(name);
         private_dir(&path);
-        // macOS's is a link.
+        // On macOS, it is a symlink.
         Self(fs::canonicalize(path).expect("the temporary folder"))
     }
 
@@ -525,7 +525,7 @@ impl Drop for TempDir {
     }
 }
 
-/// Writes a file that nobody else can read.
+/// Writes a file that only the owner can read.
 pub(crate) fn private_file(path: &Path, text: &str) {
     let mut options = fs::OpenOptions::new();
     options.write(true).create(true).truncate(true);
@@ -555,7 +555,7 @@ fn drain(mut pipe: impl Read + Send + 'static) -> mpsc::Receiver<Vec<u8>> {
     receive
 }
 
-/// What a pipe gave until it was closed; a grandchild that keeps it open is a failure.
+/// Reads a pipe until it is closed, and fails if a grandchild keeps it open.
 #[track_caller]
 fn collect(pipe: &mpsc::Receiver<Vec<u8>>, mut all: Vec<u8>) -> String {
     let deadline = Instant::now() + Duration::from_secs(5);
@@ -573,11 +573,11 @@ fn collect(pipe: &mpsc::Receiver<Vec<u8>>, mut all: Vec<u8>) -> String {
     String::from_utf8_lossy(&all).into_owned()
 }
 
-/// Writes a shell script that can be run.
+/// Writes an executable shell script.
 ///
-/// A process of its own writes it: while another thread starts a program, that program's process
-/// has a copy of every file that is open for writing here, and until it runs, the kernel refuses to
-/// run the script ("Text file busy").
+/// A separate process writes it. If this process did, a program that another thread starts at the
+/// same time would briefly inherit the file while it is open for writing, and the kernel would
+/// refuse to run the script ("Text file busy").
 #[cfg(unix)]
 pub(crate) fn script_file(path: &Path, text: &str) {
     let mut writer = Command::new("sh")
@@ -592,7 +592,7 @@ pub(crate) fn script_file(path: &Path, text: &str) {
     assert!(writer.wait().unwrap().success());
 }
 
-/// The signals that end a process.
+/// The signals that terminate a process.
 #[cfg(unix)]
 mod signals {
     use std::sync::Arc;
@@ -602,21 +602,21 @@ mod signals {
     use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
     use signal_hook::flag::register_conditional_shutdown;
 
-    /// A shell ignores SIGINT and SIGQUIT in what it runs in the background, and `nohup` ignores
-    /// SIGHUP. Programs inherit that, and a test that interrupts one would fail. A signal that the
+    /// A shell makes background commands ignore SIGINT and SIGQUIT, and `nohup` makes them ignore
+    /// SIGHUP. Programs inherit this, and a test that interrupts one would fail. A signal that the
     /// test process handles has its default effect in the programs that it starts.
     pub(super) fn reset_in_children() {
         static ONCE: Once = Once::new();
         ONCE.call_once(|| {
             for signal in [SIGHUP, SIGINT, SIGQUIT, SIGTERM] {
-                // What was ignored before stays without effect here.
+                // A signal that was ignored still has no effect on this process.
                 let ends_the_tests = Arc::new(AtomicBool::new(!is_ignored(signal)));
                 register_conditional_shutdown(signal, 128 + signal, ends_the_tests).unwrap();
             }
         });
     }
 
-    /// Whether this process ignores a signal, where the system says so (proc(5)).
+    /// Whether this process ignores a signal, on systems that report it (proc(5)).
     fn is_ignored(signal: i32) -> bool {
         let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
         let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));

@@ -1,4 +1,4 @@
-//! A provider and a sandbox that knows it as `corp`: where most tests begin.
+//! The starting point of most tests: a provider, and a sandbox that is configured to use it as
 
 use crate::provider::Provider;
 use crate::sandbox::{Outcome, Running, Sandbox};
@@ -23,7 +23,7 @@ impl Scene {
         scene
     }
 
-    /// A scene in which somebody has signed in already; the access token as well.
+    /// A scene in which the user has signed in, and the access token.
     #[track_caller]
     pub(crate) fn signed_in() -> (Self, String) {
         let scene = Self::new();
@@ -36,7 +36,7 @@ impl Scene {
         self.configure_with_head("", lines);
     }
 
-    /// The same, with lines that stand before every table.
+    /// Like [`Self::configure`], with lines before the first table.
     pub(crate) fn configure_with_head(&mut self, head: &str, lines: &str) {
         let has = |key: &str| {
             lines
@@ -69,7 +69,7 @@ impl Scene {
         self.sandbox.start(&[&["get-token", "corp"], more].concat())
     }
 
-    /// So many of [`Self::get_token`] at once.
+    /// Runs [`Self::get_token`] `count` times concurrently.
     #[track_caller]
     pub(crate) fn at_once(&self, count: usize, more: &[&str]) -> Vec<Outcome> {
         self.sandbox
@@ -82,7 +82,7 @@ impl Scene {
         self.sandbox.run(&[&["login", "corp"], more].concat())
     }
 
-    /// Signs in to another account; its token.
+    /// Signs in to another account, and returns its token.
     #[track_caller]
     pub(crate) fn add_account(&self, account: &str) -> String {
         self.login(&["--account", account]).succeeds();
@@ -90,14 +90,14 @@ impl Scene {
         self.get_token(&arguments).token().to_owned()
     }
 
-    /// What `hallpass status` shows of the sessions.
+    /// The sessions according to `hallpass status`.
     #[track_caller]
     pub(crate) fn sessions(&self) -> Vec<serde_json::Value> {
         let status = self.sandbox.run(&["status", "--json"]).json();
         status["sessions"].as_array().expect("the sessions").clone()
     }
 
-    /// Lets the pause after a failed refresh pass, and no time beside it.
+    /// Ends the pause after a failed refresh without advancing the clock.
     pub(crate) fn end_pause(&self) {
         let folder = self.sandbox.data_dir().join("refreshes");
         if folder.exists() {
@@ -105,7 +105,7 @@ impl Scene {
         }
     }
 
-    /// Lets time pass, on the host and at the provider.
+    /// Advances the clocks of hallpass and the provider.
     pub(crate) fn advance(&mut self, seconds: i64) {
         let clock = self.provider.behave(|b| {
             b.clock += seconds;

@@ -1,4 +1,4 @@
-//! The authorization code grant from the command line to the token (RFC 6749 §4.1, RFC 7636,
+//! The authorization code grant, from the command line to the token (RFC 6749 §4.1, RFC 7636,
 //! RFC 8252).
 
 use std::collections::BTreeSet;
@@ -88,7 +88,7 @@ fn an_issuer_alone_requests_the_default_scopes_it_supports() {
                 provider.approve_devices("alice");
             }
             running.wait().succeeds();
-            // The same session, for what names it is what was asked for by default.
+            // The same session, because a session is identified by the requested scopes.
             sandbox
                 .run(&[&["get-token", "--interactive", "never"], &named[..]].concat())
                 .token();
@@ -101,7 +101,7 @@ fn an_issuer_alone_requests_the_default_scopes_it_supports() {
         assert_eq!(provider.violations(), [""; 0]);
     }
 
-    // Scopes that somebody chose are sent as they are.
+    // Explicitly chosen scopes are sent unchanged.
     let provider = Provider::start();
     let sandbox = Sandbox::new();
     let issuer = provider.issuer();
@@ -176,7 +176,7 @@ fn hallpass_does_not_wait_for_the_browser_or_share_its_output() {
     let running = scene.start(&[]);
     let url = scene.sandbox.wait_for_browser(1);
     wire::deliver(&scene.provider.sign_in_by_hand(&url, "alice"));
-    // `wait` fails where somebody else still holds stdout or stderr.
+    // `wait` fails if another process still holds stdout or stderr open.
     running.wait().token();
     scene.sandbox.dismiss_browser();
 }
@@ -192,7 +192,7 @@ fn verifier_state_and_nonce_are_new_for_every_sign_in() {
         let values: BTreeSet<_> = asked.iter().map(|seen| seen.query(name).unwrap()).collect();
         assert_eq!(values.len(), 2, "{name}");
     }
-    // The provider checks their lengths, that the method is S256, and that both fit together.
+    // The provider checks their lengths, the method S256, and that verifier and challenge match.
     let exchanged = scene.provider.seen(Endpoint::Code);
     let verifiers: BTreeSet<_> = exchanged
         .iter()
@@ -329,7 +329,7 @@ fn with_secret(secret: &str, auth: impl Fn(String) -> ClientAuth, line: &str) {
         file.to_str().unwrap()
     ));
     scene.get_token(&[]).token();
-    // The provider checks it at refreshing and revoking too.
+    // The provider also checks it for refreshes and revocations.
     scene.advance(4000);
     scene.get_token(&[]).token();
     scene.sandbox.run(&["logout", "corp"]).succeeds();
@@ -366,7 +366,7 @@ fn a_pushed_request_is_sent_if_the_metadata_requires_it() {
     });
     scene.provider.behave(|b| b.metadata = patch(demand));
     scene.get_token(&[]).token();
-    // The provider checks that nothing but client_id and request_uri went through the browser.
+    // The provider checks that only client_id and request_uri went through the browser.
     assert_eq!(scene.provider.count(Endpoint::PushedAuthorization), 1);
 }
 
@@ -378,7 +378,7 @@ fn a_request_is_pushed_if_the_client_is_registered_for_it() {
         b.metadata = patch(offer);
         b.client_must_push = true;
     });
-    // Endpoints that are set by hand do not hide where to push.
+    // Manually configured endpoints don't hide the endpoint for pushed requests.
     let mut by_hand = String::new();
     for (key, path) in [
         ("authorization_endpoint", "/authorize"),
@@ -430,7 +430,10 @@ fn the_result_page_reports_success_only_after_the_token_is_stored() {
         .break_down(Endpoint::Code, Fault::Held(gate.clone()));
     let running = scene.start(&[]);
     gate.wait_for_arrivals(1);
-    assert!(!scene.sandbox.has_page(), "nobody may say anything yet");
+    assert!(
+        !scene.sandbox.has_page(),
+        "the result page was shown too early"
+    );
     gate.open();
     running.wait().token();
     assert_eq!(scene.sandbox.page().status(), 200);
@@ -455,7 +458,7 @@ fn the_result_page_is_not_cached_and_sends_no_referrer_and_runs_no_script() {
     let scene = Scene::new();
     scene.get_token(&[]).token();
     let page = scene.sandbox.page();
-    // The result page, and the redirect before it.
+    // The result page and the redirect before it.
     for hop in [0, 1] {
         assert_eq!(page.header(hop, "Cache-Control"), Some("no-store"));
         assert_eq!(page.header(hop, "Referrer-Policy"), Some("no-referrer"));
@@ -476,7 +479,7 @@ fn a_different_person_cannot_sign_in_to_the_same_account() {
         .fails_saying(1, &["alice", "mallory"])
         .to_owned();
     assert!(stderr.contains("--account"), "{stderr}");
-    scene.sandbox.page(); // The first sign-in's.
+    scene.sandbox.page(); // Of the first sign-in.
     assert_eq!(scene.get_token(&[]).token(), token);
     assert_eq!(scene.sessions()[0]["subject"], "sub-of-alice");
 }
@@ -614,7 +617,7 @@ fn if_the_browser_cannot_start_flow_browser_is_an_error() {
         .get_token(&["--flow", "browser"])
         .fails_saying(1, &["browser", "--flow device"]);
     assert_eq!(scene.provider.count(Endpoint::DeviceAuthorization), 0);
-    // Nobody was bothered, so nobody is spared: no pause.
+    // No browser was opened, so there is no pause.
     scene.sandbox.set("BROWSER", browser_command());
     scene.get_token(&[]).token();
 }
@@ -625,7 +628,7 @@ fn only_the_authorization_page_is_opened() {
     scene.get_token(&[]).token();
     let opened = scene.sandbox.opened();
     assert!(opened[0][0].starts_with(&scene.provider.url("/authorize?")));
-    // A stranger who asks the port learns nothing of it.
+    // A request to the port doesn't reveal the URL.
     let port = scene.provider.seen(Endpoint::Authorize)[0]
         .query("redirect_uri")
         .unwrap()

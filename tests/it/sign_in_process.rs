@@ -1,4 +1,4 @@
-//! A sign-in belongs to the account: its process outlives the callers that wait for it.
+//! A sign-in belongs to the account: its process outlives the callers that are waiting for it.
 
 use std::fs;
 use std::io::Read as _;
@@ -17,7 +17,7 @@ use crate::wire;
 
 const GET_TOKEN: &[&str] = &["get-token", "corp"];
 
-/// A scene whose browser shows the page, and no one answers it.
+/// A scene in which the browser opens the sign-in page but the user does nothing.
 fn unanswered() -> Scene {
     let mut scene = Scene::new();
     scene.sandbox.browser_will("ignore");
@@ -28,14 +28,14 @@ fn pid(raw: u32) -> Pid {
     Pid::from_raw(i32::try_from(raw).unwrap()).unwrap()
 }
 
-/// Starts a caller as the leader of its own process group, as a tool's shell does.
+/// Starts a caller as the leader of its own process group, like a shell does.
 fn in_own_group(sandbox: &Sandbox) -> Running {
     let mut command = sandbox.command();
     command.args(GET_TOKEN).process_group(0);
     Running::new(command, GET_TOKEN)
 }
 
-/// The process of the sign-in that is under way.
+/// The process of the running sign-in.
 fn process(scene: &Scene) -> u32 {
     let attempts = scene.sandbox.data_dir().join("attempts");
     wait_for("the trace of a sign-in", || {
@@ -57,7 +57,7 @@ fn wait_until_gone(process: u32) {
     });
 }
 
-/// Every socket below a folder.
+/// Every socket in a folder and its subfolders.
 fn sockets_below(folder: &Path) -> Vec<String> {
     let mut found = Vec::new();
     let mut folders = vec![folder.to_owned()];
@@ -128,11 +128,11 @@ fn a_sign_in_without_callers_still_times_out_and_cleans_up() {
     let caller = in_own_group(&scene.sandbox);
     let url = scene.sandbox.wait_for_browser(1);
     let process = process(&scene);
-    drop(caller); // Killed.
+    drop(caller); // Kills it.
     wait_until_gone(process);
     wait_until_closed(&redirect_uri(&url));
     assert_eq!(sockets_below(scene.sandbox.root()), [""; 0]);
-    // It was noted how it ended.
+    // The result was recorded.
     scene
         .get_token(&[])
         .fails_saying(4, &["timed out", "hallpass login corp"]);
@@ -160,7 +160,7 @@ fn a_later_caller_shows_the_url_immediately() {
     let scene = unanswered();
     let first = scene.start(&[]);
     let url = scene.sandbox.wait_for_browser(1);
-    drop(first); // Killed: no one waits now.
+    drop(first); // Kills it, so no caller is waiting now.
     let mut login = scene.sandbox.start(&["login", "corp"]);
     login.wait_for_line(|line| line.contains(&url));
     wire::deliver(&scene.provider.sign_in_by_hand(&url, "alice"));
@@ -262,7 +262,7 @@ fn a_waiting_caller_starts_a_new_sign_in_if_the_process_dies() {
     scene.sandbox.wait_for_browser(1);
     let died = process(&scene);
     kill_process(pid(died), Signal::KILL).unwrap();
-    // The socket of the dead one is still there.
+    // The dead process's socket still exists.
     let url = scene.sandbox.wait_for_browser(2);
     let second = wait_for("a new process", || {
         Some(process(&scene)).filter(|new| *new != died)
@@ -290,7 +290,7 @@ fn a_process_that_keeps_dying_is_not_restarted_forever() {
     assert_eq!(scene.sandbox.opened().len(), 3);
 }
 
-/// A script may read a pipe that its tools inherit until all of them have ended.
+/// A script may read from a pipe, inherited by its tools, until all of them have exited.
 #[test]
 fn the_process_does_not_hold_its_callers_inherited_files_open() {
     let scene = unanswered();
@@ -311,8 +311,9 @@ fn the_process_does_not_hold_its_callers_inherited_files_open() {
     caller.kill().unwrap();
     caller.wait().unwrap();
     let read = receiver.recv_timeout(std::time::Duration::from_secs(10));
-    assert!(is_running(process), "the sign-in is over");
-    read.expect("the sign-in holds its caller's pipe").unwrap();
+    assert!(is_running(process), "the sign-in process has exited");
+    read.expect("the sign-in process holds its caller's pipe open")
+        .unwrap();
     wire::deliver(&scene.provider.sign_in_by_hand(&url, "alice"));
     wait_until_gone(process);
     scene
@@ -336,11 +337,11 @@ fn the_process_has_no_terminal_and_no_secret_in_its_arguments_or_environment() {
     let stat = fs::read_to_string(proc.join("stat")).unwrap();
     let (_, fields) = stat.rsplit_once(") ").unwrap();
     let fields: Vec<_> = fields.split(' ').collect();
-    // Its group and session are its own, and it has no controlling terminal (proc(5)).
+    // It has its own process group and session, and no controlling terminal (proc(5)).
     assert_eq!(fields[2], process.to_string());
     assert_eq!(fields[3], process.to_string());
     assert_eq!(fields[4], "0");
-    // The kernel shows these to root alone, for its memory is private.
+    // Only root can read these, because the process's memory is private.
     if let Ok(environment) = fs::read(proc.join("environ")) {
         let authorization_url = url::Url::parse(&url).unwrap();
         let (_, state) = authorization_url
@@ -355,7 +356,11 @@ fn the_process_has_no_terminal_and_no_secret_in_its_arguments_or_environment() {
         let variables = environment
             .split(|byte| *byte == 0)
             .filter(|it| !it.is_empty());
-        assert_eq!(variables.count(), of_sandbox, "nothing was added");
+        assert_eq!(
+            variables.count(),
+            of_sandbox,
+            "the environment has additional variables"
+        );
         for stream in ["fd/0", "fd/1", "fd/2"] {
             let target = fs::read_link(proc.join(stream)).unwrap();
             assert_eq!(target, Path::new("/dev/null"), "{stream}");
@@ -399,7 +404,7 @@ fn callers_with_different_data_folders_do_not_share_a_sign_in() {
 }
 
 #[test]
-fn a_data_folder_with_a_path_too_long_for_a_socket_uses_another_one() {
+fn a_data_folder_with_a_path_too_long_for_a_socket_puts_the_socket_elsewhere() {
     let mut scene = unanswered();
     let data = scene.sandbox.root().join("x".repeat(120));
     let runtime = scene.sandbox.root().join("runtime");
@@ -411,7 +416,7 @@ fn a_data_folder_with_a_path_too_long_for_a_socket_uses_another_one() {
     let process = process(&scene);
     drop(first);
     assert_eq!(sockets_below(&runtime).len(), 1);
-    // Another terminal, another runtime folder: the data folder says where it is.
+    // From another terminal with another runtime folder, the data folder tells where the socket is.
     scene.sandbox.unset("XDG_RUNTIME_DIR");
     let mut second = scene.start(&[]);
     second.wait_for_line(|line| line.contains(&url));
@@ -424,7 +429,7 @@ fn a_data_folder_with_a_path_too_long_for_a_socket_uses_another_one() {
 
 #[test]
 fn if_no_process_can_be_started_the_caller_signs_in_itself() {
-    // A socket can be bound nowhere: its folder is a file.
+    // No socket can be bound, because its folder is a file.
     let mut scene = Scene::new();
     fs::create_dir_all(scene.sandbox.data_dir()).unwrap();
     let data = scene.sandbox.data_dir();
@@ -445,7 +450,7 @@ fn a_sign_in_can_be_restarted_after_an_upgrade() {
     command.args(GET_TOKEN);
     let caller = Running::new(command, GET_TOKEN);
     scene.sandbox.wait_for_browser(1);
-    // An upgrade, and then the process dies: the caller starts it again.
+    // After an upgrade, the process dies and the caller starts it again.
     fs::remove_file(&program).unwrap();
     fs::write(&program, "#!/bin/false\n").unwrap();
     kill_process(pid(process(&scene)), Signal::KILL).unwrap();

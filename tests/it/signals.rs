@@ -1,4 +1,4 @@
-//! A signal that ends the process never separates a refresh token from its successor.
+//! A signal that terminates the process never loses a new refresh token.
 
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
@@ -28,8 +28,8 @@ fn was_ended_by_a_signal(outcome: &Outcome, signal: Signal) {
     assert_eq!(outcome.stdout, "", "{signal:?}: {outcome}");
 }
 
-/// The session lives, and the successor is what was stored: the provider of a scene takes an old
-/// refresh token for stolen.
+/// Checks that the new refresh token was stored, because the provider treats an old refresh token as
+/// stolen.
 #[track_caller]
 fn the_session_lives(scene: &mut Scene, refreshes: usize) {
     let token = scene.get_token(NEVER).token().to_owned();
@@ -107,7 +107,7 @@ fn a_signal_waits_no_longer_than_http_timeout() {
     let running = scene.start(NEVER);
     gate.wait_for_arrivals(1);
     kill_process(pid(&running), Signal::TERM).unwrap();
-    // It ends although no response ever comes, and says nothing of it.
+    // It exits silently although no response ever arrives.
     was_ended_by_a_signal(&running.wait(), Signal::TERM);
     gate.open();
 }
@@ -134,7 +134,7 @@ fn an_ignored_signal_stays_ignored() {
 #[test]
 fn a_signal_before_the_refresh_token_is_sent_ends_the_process_immediately() {
     let (mut scene, _) = Scene::signed_in();
-    // The metadata and the keys have to be fetched again.
+    // The metadata and the keys must be fetched again.
     scene.advance(2 * 24 * 3600);
     let gate = Gate::default();
     let held = Fault::Held(gate.clone());

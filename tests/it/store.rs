@@ -1,4 +1,4 @@
-//! What is kept on disk: sealed, whole, and in nobody else's reach.
+//! Files on disk are encrypted, complete and inaccessible to other users.
 
 use std::fs;
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use crate::scene::Scene;
 
 const NEVER: &[&str] = &["--interactive", "never"];
 
-/// The files of the sealed sessions.
+/// The files of the encrypted sessions.
 fn records(scene: &Scene) -> Vec<PathBuf> {
     let sessions = scene.sandbox.data_dir().join("sessions");
     files_below(&sessions)
@@ -81,7 +81,7 @@ fn a_relative_home_or_folder_is_never_used() {
 #[test]
 fn an_empty_home_does_not_mean_the_working_directory() {
     let mut scene = Scene::new();
-    // The user database would name the real home: only what is asked for is looked at there.
+    // The user database would name the real home, so only check what the command would create there.
     scene
         .sandbox
         .set("HALLPASS_DATA_DIR", scene.sandbox.root().join("data"));
@@ -89,7 +89,7 @@ fn an_empty_home_does_not_mean_the_working_directory() {
     let before = fs::read_dir(scene.sandbox.root()).unwrap().count();
     scene.get_token(&[]).token();
     let after = fs::read_dir(scene.sandbox.root()).unwrap().count();
-    assert_eq!(after, before + 1, "the data folder, and nothing else");
+    assert_eq!(after, before + 1, "only the data folder may be created");
     assert!(scene.sandbox.root().join("data/sessions").exists());
 }
 
@@ -107,7 +107,7 @@ fn an_edited_cache_never_decides_where_the_refresh_token_goes() {
     }
     let hostile = br#"{"version":1,"value":{"document":{"token_endpoint":"http://127.0.0.1:9/"}}}"#;
     let mut edits = vec![vec![hostile.to_vec(); cached.len()]];
-    // Each in the place of another one.
+    // Each file in the place of another.
     edits.push(contents.iter().rev().cloned().collect());
     for edit in edits {
         for (path, content) in cached.iter().zip(edit) {
@@ -155,7 +155,7 @@ fn an_unknown_record_format_is_an_error_and_is_not_deleted() {
     let (scene, _) = Scene::signed_in();
     let record = &records(&scene)[0];
     let mut bytes = fs::read(record).unwrap();
-    // The format's version stands in the first bytes; whichever it is, it is not this one.
+    // The first bytes are the format version, and this version doesn't exist.
     for byte in bytes.iter_mut().take(8) {
         *byte = 0xfe;
     }
@@ -176,7 +176,7 @@ fn a_record_under_another_records_name_is_rejected() {
         .filter(|path| !first.contains(path))
         .collect();
     assert_eq!((first.len(), second.len()), (1, 1));
-    // Bob's tokens under alice's name.
+    // Bob's tokens under Alice's name.
     fs::copy(&second[0], &first[0]).unwrap();
     scene.get_token(NEVER).fails_with(1);
     scene.get_token(&["--account", "work"]).token();
@@ -196,7 +196,7 @@ fn a_record_whose_key_is_lost_is_an_error_and_is_not_deleted() {
     let aside = scene.sandbox.root().join("aside");
     fs::rename(&path, &aside).unwrap();
     scene.get_token(&[]).fails_with(1);
-    assert!(!path.exists(), "no other key is made over it");
+    assert!(!path.exists(), "a new key was created");
     fs::rename(&aside, &path).unwrap();
     assert_eq!(before, contents());
     scene.get_token(NEVER).token();
@@ -284,7 +284,7 @@ fn one_unreadable_record_blocks_no_others_and_can_be_removed() {
         assert_eq!(scene.get_token(NEVER).token(), token, "{what}");
         scene.add_account("work");
 
-        // The other one can be signed out of beside it, and everything too.
+        // Logging out of the other session still works, and so does `--all`.
         fs::write(&second[0], spoil(&good)).unwrap();
         let outcome = scene.sandbox.run(&["logout", "corp"]);
         assert!(
@@ -321,12 +321,12 @@ fn a_conflicting_store_setting_suggests_moving_the_key() {
     scene
         .get_token(NEVER)
         .fails_saying(1, &["hallpass store move --to keyring", "store = \"file\""]);
-    // And the move says first where the setting has to be changed.
+    // The move first says which setting to change.
     scene
         .sandbox
         .run(&["store", "move", "--to", "file"])
         .fails_saying(2, &["store = \"file\"", "HALLPASS_STORE=file"]);
-    // Signing out needs no setting.
+    // Signing out works with any setting.
     scene.sandbox.set("HALLPASS_STORE", "file");
     let moved = scene.sandbox.run(&["store", "move", "--to", "file"]);
     assert!(moved.succeeds().stderr.contains("already"), "{moved}");
@@ -349,7 +349,7 @@ fn a_conflicting_store_setting_suggests_moving_the_key() {
 #[test]
 fn the_location_of_the_key_is_remembered() {
     let (mut scene, _) = Scene::signed_in();
-    // Whoever asks for another place now is told, and nothing is forgotten or signed in anew.
+    // Requesting another store is an error that loses nothing and causes no sign-in.
     scene.sandbox.set("HALLPASS_STORE", "keyring");
     scene.get_token(&[]).fails_with(1);
     scene.sandbox.set("HALLPASS_STORE", "auto");
@@ -523,7 +523,7 @@ mod whose_folder {
         if rustix::process::geteuid().is_root() {
             std::os::unix::fs::chown(&data, Some(65534), None).unwrap();
         } else {
-            // A folder of root's, which everybody has.
+            // A folder of root's that exists on every system.
             fs::remove_dir(&data).unwrap();
             let mut command = scene.sandbox.command();
             command
@@ -544,7 +544,7 @@ mod whose_folder {
         let scene = Scene::new();
         let data = scene.sandbox.data_dir();
         fs::create_dir_all(data.parent().unwrap()).unwrap();
-        // A file in the folder's place stops root too.
+        // A file in place of the folder stops even root.
         fs::write(&data, "in the way").unwrap();
         scene.get_token(&[]).fails_with(1);
         assert_eq!(scene.sandbox.opened().len(), 0);
@@ -552,12 +552,12 @@ mod whose_folder {
     }
 }
 
-/// Neither a bus nor a kernel keyring of this sandbox's own: nothing can be saved.
+/// A scene without a session bus or a private kernel keyring, so that nothing can be saved.
 #[cfg(target_os = "linux")]
 fn nowhere() -> Scene {
     let mut scene = Scene::new();
     scene.sandbox.unset("HALLPASS_STORE");
-    // As in a container, where the kernel keyring is not its own.
+    // Like a container, whose kernel keyring is shared.
     scene.sandbox.set("container", "podman");
     scene
 }
@@ -601,7 +601,7 @@ fn if_nothing_can_be_saved_setup_tool_and_page_say_so_and_the_hint_works() {
         }
         assert_eq!(config(), before);
     }
-    // The tool's message is one line, and says the same.
+    // The tool's message says the same on one line.
     let outcome = scene.get_token(&[]);
     outcome.token();
     let said: Vec<_> = outcome
@@ -636,7 +636,7 @@ fn if_nothing_can_be_saved_setup_tool_and_page_say_so_and_the_hint_works() {
 #[test]
 fn a_read_only_home_is_reported_before_anything_is_set_up() {
     use std::os::unix::fs::PermissionsExt as _;
-    // A mode stops everybody but root, for whom there is a case with a read-only file system.
+    // Permissions don't stop root, for whom there is a case with a read-only file system.
     if rustix::process::geteuid().is_root() {
         return;
     }

@@ -1,7 +1,7 @@
-//! A refresh whose response must not be served: its refresh token is stored all the same.
+//! If the response to a refresh is unusable, its new refresh token is stored all the same.
 //!
-//! The provider rotates and kills the family when an old refresh token comes again, and a scene
-//! fails when that happens: each test proves that the successor was sent, and not the old one.
+//! The provider rotates refresh tokens and revokes the family if an old one is sent again, which fails
+//! the scene. So each test proves that the new refresh token was sent and not the old one.
 
 use serde_json::{Value, json};
 
@@ -11,7 +11,7 @@ use crate::scene::Scene;
 
 const NEVER: &[&str] = &["--interactive", "never"];
 
-/// What makes a response unfit to be served.
+/// A change that makes a response unusable.
 type Change = Box<dyn Fn(&mut Behaviour)>;
 
 fn response(change: Value) -> Change {
@@ -22,7 +22,7 @@ fn claims(change: Value) -> Change {
     Box::new(move |b| b.id_token.claims = patch(change.clone()))
 }
 
-/// Everything that can be wrong with a response whose refresh token is readable.
+/// Everything that can be wrong with a response that has a readable refresh token.
 fn unfit_responses() -> Vec<(&'static str, Change)> {
     vec![
         ("no access token", response(json!({ "access_token": null }))),
@@ -131,7 +131,7 @@ fn a_readable_new_refresh_token_is_stored_despite_other_faults() {
 fn two_unusable_responses_in_a_row_lead_to_a_sign_in() {
     for (what, change) in unfit_responses() {
         if what == "the error of a server" {
-            continue; // A failure, however often it comes.
+            continue; // Always a failure, however often it happens.
         }
         let (mut scene, _) = Scene::signed_in();
         scene.advance(4000);
@@ -185,7 +185,7 @@ fn after_an_unusable_id_token_userinfo_may_identify_the_person() {
             Some(Fault::json(401, &json!({ "error": "invalid_token" }))),
             3,
         ),
-        // Not to be told is a failure: no sign-in, and nothing is lost.
+        // No response from userinfo is a failure that causes no sign-in and loses nothing.
         (Some(Fault::status(503)), 1),
         (Some(Fault::NoAnswer), 1),
     ] {
@@ -237,7 +237,7 @@ fn a_new_refresh_token_is_on_disk_before_the_keys_are_fetched_again() {
         .break_down(Endpoint::Jwks, Fault::Held(gate.clone()));
     let running = scene.start(&["--force-refresh", "--interactive", "never"]);
     gate.wait_for_arrivals(1);
-    drop(running); // Killed.
+    drop(running); // Kills it.
     gate.open();
     scene.provider.heal(Endpoint::Jwks);
     assert_eq!(scene.sessions()[0]["unverified"], true);
@@ -245,7 +245,7 @@ fn a_new_refresh_token_is_on_disk_before_the_keys_are_fetched_again() {
         .into_iter()
         .filter(|path| path.extension().is_some_and(|extension| extension == "tmp"))
         .count();
-    assert_eq!(temporary, 0, "the room that was reserved is used");
+    assert_eq!(temporary, 0, "the reserved space must be used");
     scene.get_token(NEVER).token();
     assert_eq!(sent(&scene).len(), 2);
 }

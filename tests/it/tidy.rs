@@ -1,4 +1,4 @@
-//! The rules of the house that a compiler does not check.
+//! Project rules that the compiler doesn't check.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -18,7 +18,7 @@ fn sources() -> Vec<(PathBuf, String)> {
         .collect()
 }
 
-/// What ships: comments and the tests beside the code left out.
+/// The shipped code, without comments and unit tests.
 fn code(text: &str) -> String {
     let shipped = text.split("#[cfg(test)]\nmod ").next().unwrap_or_default();
     let lines: Vec<_> = shipped
@@ -46,7 +46,7 @@ fn top(path: &Path) -> String {
     first.trim_end_matches(".rs").to_owned()
 }
 
-/// The modules that a file names behind `crate::`.
+/// The modules that a file refers to with `crate::`.
 fn imported(code: &str) -> BTreeSet<String> {
     let name = |text: &str| -> String {
         text.chars()
@@ -55,7 +55,7 @@ fn imported(code: &str) -> BTreeSet<String> {
     };
     let mut found = BTreeSet::new();
     for (at, prefix) in code.match_indices("crate::") {
-        // `$crate::` and `other_crate::` are somebody else's.
+        // `$crate::` and `other_crate::` don't count.
         if code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_') {
             continue;
         }
@@ -71,7 +71,7 @@ fn imported(code: &str) -> BTreeSet<String> {
     found
 }
 
-/// Who may import whom. Words that everybody shares need no permission.
+/// Which modules may import which. Shared basic modules need no permission.
 const SHARED: &[&str] = &["credential", "env", "report", "secret"];
 
 const MAY_IMPORT: &[(&str, &[&str])] = &[
@@ -187,7 +187,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("held_open", &[]),
 ];
 
-/// A thread that can receive a signal would end the process while signals are held back.
+/// A thread without blocked signals could receive one that the main thread blocks.
 #[test]
 fn threads_start_only_with_signals_blocked() {
     let starts = ["thread::spawn(", "thread::Builder"];
@@ -254,7 +254,7 @@ fn oauth_does_not_read_the_clock_or_open_connections() {
 #[test]
 fn the_clock_and_the_environment_are_each_read_in_one_place() {
     for (path, text) in sources() {
-        // A file's age is by the file system's clock.
+        // A file's age depends on the file system's clock.
         if is_test_file(&path)
             || path == Path::new("store/sweep.rs")
             || path == Path::new("store/keyring.rs")
@@ -294,8 +294,8 @@ fn only_permitted_modules_print() {
     }
 }
 
-/// Where a secret leaves its wrapping: each of these was looked at. Whoever adds one is looked at
-/// too.
+/// The reviewed places where a secret is exposed. A new one must be reviewed and
+/// added.
 #[test]
 fn secrets_are_exposed_only_where_listed() {
     const MAY_EXPOSE: &[&str] = &[
@@ -353,8 +353,8 @@ fn there_is_no_unsafe_or_unfinished_code() {
     }
 }
 
-/// The tables in this folder's README name a test for each rule; a test that is renamed must be
-/// renamed there.
+/// The tables in this folder's README name tests for each rule. Rename a test there as
+/// well.
 #[test]
 fn the_tables_of_rules_name_existing_tests() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));

@@ -1,4 +1,4 @@
-//! What the token endpoint answers (RFC 6749 §5), well and badly.
+//! Valid and invalid responses of the token endpoint (RFC 6749 §5).
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::scene::Scene;
 
 const DECADE: i64 = 10 * 365 * 24 * 3600;
 
-/// Signs in at a provider whose token response is patched so.
+/// Signs in at a provider whose token response has this patch.
 fn signed_in_with(response: Value) -> Scene {
     let scene = Scene::new();
     scene
@@ -19,7 +19,7 @@ fn signed_in_with(response: Value) -> Scene {
     scene
 }
 
-/// Checks that a sign-in ends with an error, that no token is printed, and that nothing is kept.
+/// Checks that a sign-in fails, that no token is printed and that nothing is saved.
 #[track_caller]
 fn refused(scene: &Scene, words: &[&str]) {
     let outcome = scene.get_token(&[]);
@@ -120,7 +120,7 @@ fn a_lifetime_of_a_refreshed_token_may_be_a_string_too() {
     assert_eq!(scene.provider.count(Endpoint::Refresh), 2);
 }
 
-/// GitLab says when it made a token, by a clock that is its own.
+/// GitLab reports when a token was created, according to its own clock.
 #[test]
 fn the_local_clock_decides_when_a_token_was_issued() {
     for created_at in [0_i64, 4_000_000_000] {
@@ -134,7 +134,7 @@ fn the_local_clock_decides_when_a_token_was_issued() {
     }
 }
 
-/// Bitbucket's have more than 2,500 characters, Entra's with many groups more than that.
+/// Bitbucket's tokens have more than 2,500 characters, and Entra's with many groups have even more.
 #[test]
 fn a_long_token_is_stored_and_returned_whole() {
     let long = "x".repeat(40_000);
@@ -212,7 +212,7 @@ fn a_narrowed_scope_is_the_granted_scope() {
     let scene = signed_in_with(json!({ "scope": "openid" }));
     let reply = scene.get_token(&["--format", "json"]).json();
     assert_eq!(reply["scopes"], json!(["openid"]));
-    // It is the same session, though: what was asked for names it.
+    // It is still the same session, which is identified by the requested scopes.
     assert_eq!(scene.sandbox.opened().len(), 1);
 }
 
@@ -359,7 +359,7 @@ fn the_providers_message_is_shown_for_every_rejection() {
         }
     }
 
-    // A refusal to refresh leads to a sign-in, which says why.
+    // A rejected refresh leads to a sign-in that says why.
     for (arguments, code) in [(&["--interactive", "never"][..], 3), (&[], 0)] {
         let (mut scene, _) = Scene::signed_in();
         scene.advance(4000);
@@ -376,7 +376,7 @@ fn the_providers_message_is_shown_for_every_rejection() {
         );
     }
 
-    // One who waits for another process's sign-in hears it too.
+    // A process that waits for another's sign-in reports it too.
     let scene = Scene::new();
     let gate = crate::provider::Gate::default();
     scene

@@ -1,4 +1,4 @@
-//! An HTTP/1.1 client of a few lines, for loopback only: it sends exactly what it is told to.
+//! A minimal HTTP/1.1 client for loopback that sends exactly the given bytes.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{TcpStream, ToSocketAddrs as _};
@@ -49,7 +49,7 @@ pub(crate) fn get(url: &str) -> io::Result<Reply> {
     request("GET", url, &[], None)
 }
 
-/// Brings a callback as a browser does: follows the redirect to the result page.
+/// Delivers a callback like a browser, following the redirect to the result page.
 #[track_caller]
 pub(crate) fn deliver(callback: &str) -> Reply {
     let reply = get(callback).expect("an answer to the callback");
@@ -67,7 +67,7 @@ pub(crate) fn follow(from: &str, reply: &Reply) -> Reply {
     get(to.as_str()).expect("the result page")
 }
 
-/// Sends one request; a header that is given replaces the usual one.
+/// Sends one request. Given headers replace the default ones.
 pub(crate) fn request(
     method: &str,
     url: &str,
@@ -94,7 +94,7 @@ pub(crate) fn request(
     raw(&url, text.as_bytes())
 }
 
-/// Sends bytes as they are, and reads until the other side closes.
+/// Sends raw bytes, and reads until the other side closes the connection.
 pub(crate) fn raw(url: &Url, bytes: &[u8]) -> io::Result<Reply> {
     let mut stream = connect(url)?;
     stream.write_all(bytes)?;
@@ -128,7 +128,7 @@ pub(crate) fn connect(url: &Url) -> io::Result<TcpStream> {
 pub(crate) fn read(mut stream: TcpStream) -> io::Result<Reply> {
     let mut bytes = Vec::new();
     match stream.read_to_end(&mut bytes) {
-        // A server that closes with something unread resets the connection after its answer.
+        // A server that closes with unread data resets the connection after its response.
         Err(_) if bytes.is_empty() => Err(io::Error::other("closed without an answer")),
         Ok(_) | Err(_) => Reply::parse(&bytes),
     }

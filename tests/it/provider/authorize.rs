@@ -7,12 +7,12 @@ use serde_json::Value;
 use super::server::{Pairs, Request, Response, first};
 use super::{Provider, State, lock, page, random};
 
-/// 128 bits in base64url: what a value that must not be guessed has at least.
+/// 128 bits in base64url: the minimum length of an unguessable value.
 const UNGUESSABLE: usize = 22;
 
 impl Provider {
-    /// Does what a browser in front of the sign-in page does, up to the redirect, whose URL it
-    /// returns: a test delivers it by hand.
+    /// Signs in like a browser, without following the final redirect, and returns that redirect's
+    /// URL for the test to deliver.
     pub(crate) fn sign_in_by_hand(&self, authorization_url: &str, person: &str) -> String {
         let asked = self.asked(authorization_url);
         self.state.approve(person, &asked)
@@ -50,7 +50,7 @@ impl State {
         )
     }
 
-    /// What the form of the sign-in page sends.
+    /// Handles the form of the sign-in page.
     pub(super) fn sign_in(&self, request: &Request) -> Response {
         let id = first(&request.form, "request").unwrap_or_default();
         let cookie = format!("fake_provider={id}");
@@ -86,7 +86,7 @@ impl State {
         Response::json(201, &body)
     }
 
-    /// The parameters of an authorization request, wherever they are.
+    /// The parameters of an authorization request, pushed or not.
     fn asked(&self, query: Pairs) -> Result<Pairs, &'static str> {
         let (client_id, pushed_only) = {
             let behaviour = lock(&self.behaviour);
@@ -134,7 +134,7 @@ impl State {
         let mut wrong: Vec<String> = Vec::new();
         let mut names = BTreeSet::new();
         for (name, _) in asked {
-            // RFC 8707 §2: `resource` is the one that may be repeated.
+            // RFC 8707 §2: only `resource` may be repeated.
             if !names.insert(name) && name != "resource" {
                 wrong.push(format!("{name} is repeated (RFC 6749 §3.1)"));
             }
@@ -183,7 +183,7 @@ impl State {
         self.redirect(asked, vec![pair("code", &code)])
     }
 
-    /// The authorization response, as the URL to which the browser is sent.
+    /// The authorization response, as the URL to redirect the browser to.
     fn redirect(&self, asked: &Pairs, mut parameters: Pairs) -> String {
         if let Some(state) = first(asked, "state") {
             parameters.push(pair("state", state));

@@ -1,4 +1,4 @@
-//! What a test can tell the fake provider to do, at any time.
+//! The fake provider's behaviour, which a test can change at any time.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::gate::Gate;
 use super::keys::KeyName;
 
-/// A JSON object laid over what the provider would have said; `null` takes a member away.
+/// A JSON object merged into the provider's response. `null` removes a member.
 pub(crate) type Patch = Map<String, Value>;
 
 /// Makes a [`Patch`] of `json!({…})`.
@@ -23,50 +23,50 @@ pub(crate) fn patch(value: Value) -> Patch {
 #[derive(Debug, Clone)]
 #[expect(clippy::struct_excessive_bools, reason = "independent switches")]
 pub(crate) struct Behaviour {
-    /// The one registered client.
+    /// The only registered client.
     pub(crate) client_id: String,
     pub(crate) client_auth: ClientAuth,
-    /// The client is registered to push its requests (RFC 9126 §6), though the metadata does not
-    /// demand it of all.
+    /// The client is registered to push its requests (RFC 9126 §6), although the metadata doesn't
+    /// require it of all clients.
     pub(crate) client_must_push: bool,
-    /// Who signs in where the page is not asked: at an automatic approval and at a device.
+    /// Who signs in without the sign-in page: on automatic approval and in the device flow.
     pub(crate) person: String,
-    /// `/authorize` redirects at once instead of showing its page.
+    /// `/authorize` redirects immediately instead of showing its page.
     pub(crate) approve_at_once: bool,
     /// `offline_access` is granted only with `prompt=consent` (Core §11).
     pub(crate) offline_needs_consent: bool,
-    /// A refresh token comes along even where `offline_access` was not asked for.
+    /// A refresh token is issued even if `offline_access` wasn't requested.
     pub(crate) always_refresh_token: bool,
     pub(crate) rotation: Rotation,
     pub(crate) narrowing: Narrowing,
-    /// Seconds that an access token and an ID token live.
+    /// The lifetime of access tokens and ID tokens, in seconds.
     pub(crate) lifetime: i64,
-    /// Seconds by which the provider's clock is ahead of the host's.
+    /// How far the provider's clock is ahead of the host's, in seconds.
     pub(crate) clock: i64,
-    /// Responses have a `Date`.
+    /// Responses have a `Date` header.
     pub(crate) tells_the_time: bool,
 
-    /// Laid over the metadata.
+    /// Patches the metadata.
     pub(crate) metadata: Patch,
-    /// Laid over every token response that succeeds.
+    /// Patches every successful token response.
     pub(crate) token_response: Patch,
-    /// Laid over the device authorization response.
+    /// Patches the device authorization response.
     pub(crate) device_response: Patch,
-    /// Laid over the parameters of the authorization response.
+    /// Patches the parameters of the authorization response.
     pub(crate) callback: Patch,
     pub(crate) id_token: IdToken,
 
-    /// The keys that `/jwks` shows.
+    /// The keys that `/jwks` publishes.
     pub(crate) published_keys: Vec<KeyName>,
-    /// The published keys carry no `kid`.
+    /// The published keys have no `kid`.
     pub(crate) keys_without_kid: bool,
-    /// Each key goes by this `kid`, so that one may be replaced under it.
+    /// Every key has this `kid`, so that a key can be replaced under the same ID.
     pub(crate) one_kid: Option<&'static str>,
 
-    /// The errors that the next polls of the device grant get, before the honest answer.
+    /// The errors for the next polls of the device grant, before the real response.
     pub(crate) device_polls: Vec<&'static str>,
     pub(crate) faults: BTreeMap<Endpoint, Fault>,
-    /// What the revocation endpoint answers for an access token, in place of revoking it.
+    /// The revocation endpoint's response to an access token, instead of revoking it.
     pub(crate) access_token_revocation: Option<Fault>,
 }
 
@@ -120,40 +120,40 @@ pub(crate) enum ClientAuth {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Rotation {
-    /// Each refresh gives a new refresh token; the use of an old one kills the family.
+    /// Each refresh issues a new refresh token, and using an old one revokes the family.
     On,
-    /// As `On`, but an old refresh token gets the response to its first use again, as in the grace
+    /// Like `On`, but an old refresh token gets the response to its first use again, like in the grace
     /// period of a real provider.
     Replay,
-    /// The refresh token stays, and the response does not repeat it.
+    /// The refresh token stays valid, and the response doesn't repeat it.
     Off,
 }
 
-/// What a refresh with a `scope` brings (RFC 6749 §6).
+/// The result of a refresh with a `scope` (RFC 6749 §6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Narrowing {
     /// A token with these scopes.
     Honored,
-    /// A token with all the scopes that were granted.
+    /// A token with all granted scopes.
     Ignored,
     /// `invalid_scope`
     Refused,
-    /// A token with these scopes, and so is every later one of the grant.
+    /// A token with these scopes, and the grant is narrowed to them.
     ForGood,
 }
 
-/// How ID tokens are made.
+/// How ID tokens are created.
 #[derive(Debug, Clone)]
 pub(crate) struct IdToken {
     pub(crate) signed_by: KeyName,
-    /// Laid over the header.
+    /// Patches the header.
     pub(crate) header: Patch,
-    /// Laid over the claims.
+    /// Patches the claims.
     pub(crate) claims: Patch,
     pub(crate) signature: Signature,
-    /// A refresh gives an ID token too.
+    /// A refresh also issues an ID token.
     pub(crate) on_refresh: bool,
-    /// One that a refresh gives has the `nonce` of the sign-in.
+    /// An ID token issued by a refresh has the `nonce` of the sign-in.
     pub(crate) nonce_on_refresh: bool,
 }
 
@@ -177,7 +177,7 @@ pub(crate) enum Signature {
     Broken,
     /// `alg: none`, and nothing after the last dot.
     None,
-    /// `alg: HS256` with the client's secret, or with the published key where it has none.
+    /// `alg: HS256` with the client's secret, or with the published key if there is none.
     Hs256,
 }
 
@@ -198,32 +198,32 @@ pub(crate) enum Endpoint {
     DeviceAuthorization,
     Revocation,
     UserInfo,
-    /// Not in the metadata unless a test puts it there.
+    /// Not in the metadata unless a test adds it.
     Introspection,
     PushedAuthorization,
 }
 
 #[derive(Debug, Clone)]
 pub(crate) enum Fault {
-    /// This answer, in place of the honest one.
+    /// This response instead of the real one.
     Answer {
         status: u16,
         content_type: &'static str,
         body: String,
     },
-    /// This status, with a `Retry-After` of so many seconds.
+    /// This status, with a `Retry-After` of this many seconds.
     RetryAfter { status: u16, seconds: u64 },
-    /// A refusal whose description quotes all that was sent, as a careless server's does.
+    /// An error whose description echoes the entire request, like a careless server's.
     Quoting { status: u16 },
     /// A 302 or 307 to somewhere else.
     Redirect { status: u16, to: String },
-    /// The connection ends without an answer.
+    /// The connection is closed without a response.
     NoAnswer,
-    /// The request is carried out, and the connection cut in the middle of the response.
+    /// The request is handled, but the connection is cut in the middle of the response.
     LostAnswer,
-    /// The request waits at the gate, then goes its usual way.
+    /// The request waits at the gate and is then handled normally.
     Held(Gate),
-    /// This fault, and none from then on.
+    /// This fault once, and none afterwards.
     Once(Box<Fault>),
 }
 

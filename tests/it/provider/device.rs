@@ -1,4 +1,4 @@
-//! The device authorization endpoint (RFC 8628) and the page where a person enters the code.
+//! The device authorization endpoint (RFC 8628) and the page where the user enters the code.
 
 use std::sync::PoisonError;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use super::server::{Request, Response, first};
 use super::{Provider, State, lock, page, random};
 
 impl Provider {
-    /// Approves every device that waits, as soon as there is one.
+    /// Waits for a pending device, and approves all of them.
     pub(crate) fn approve_devices(&self, person: &str) {
         self.decide_devices(|| Decision::Approved {
             person: person.to_owned(),

@@ -1,9 +1,9 @@
-//! A gate at which requests wait until a test lets them through, so that no test sleeps for luck.
+//! A gate at which requests wait until a test opens it, so that no test has to sleep.
 
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-/// Longer than any test should take; nothing waits for ever.
+/// Longer than any test should take, so that nothing waits forever.
 const LIMIT: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Clone, Default)]
@@ -16,12 +16,12 @@ struct State {
 }
 
 impl Gate {
-    /// Lets through everything that waits and everything that will come.
+    /// Lets through all waiting and all future requests.
     pub(crate) fn open(&self) {
         self.change(|state| state.open = true);
     }
 
-    /// Waits until `count` requests have come to the gate.
+    /// Waits until `count` requests have arrived at the gate.
     pub(crate) fn wait_for_arrivals(&self, count: usize) {
         self.wait_while(
             |state| state.arrived < count,

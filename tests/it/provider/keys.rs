@@ -17,7 +17,7 @@ pub(crate) enum KeyName {
     RsaSecond,
     EcFirst,
     EcSecond,
-    /// RSA too, but for RSASSA-PSS.
+    /// Also an RSA key, but for RSASSA-PSS.
     Pss,
     Ed25519,
     Rs384,
@@ -25,7 +25,7 @@ pub(crate) enum KeyName {
     Ps384,
     Ps512,
     Ec384,
-    /// Published as a certificate only.
+    /// Only published as a certificate.
     Certified,
 }
 
@@ -148,7 +148,7 @@ impl Keys {
         let signature = match how {
             Signature::None => Vec::new(),
             Signature::Hs256 => {
-                // The classic: the public key, which everybody has, as the HMAC's secret.
+                // The classic attack: the public key as the HMAC secret.
                 let public = self.jwk(name, true).to_string();
                 let key = hmac_key.unwrap_or(public.as_bytes());
                 let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, key);

@@ -1,4 +1,4 @@
-//! What the provider remembers: what it saw, what it issued, and what was wrong.
+//! The provider's records: requests, issued codes and tokens, and violations.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::behaviour::Endpoint;
 use super::server::{Pairs, Request, Response};
 
-/// One request as it came.
+/// One request as it was received.
 #[derive(Debug, Clone)]
 pub(crate) struct Seen {
     pub(crate) at: Instant,
@@ -29,19 +29,19 @@ pub(super) struct Ledger {
     pub(super) seen: Vec<Seen>,
     pub(super) violations: Vec<String>,
     pub(super) secrets: Vec<(&'static str, String)>,
-    /// Authorization requests whose page is being shown, by the id in the page's form.
+    /// Authorization requests whose sign-in page is open, by the ID in the page's form.
     pub(super) open_requests: BTreeMap<String, Pairs>,
     pub(super) pushed_requests: BTreeMap<String, Pairs>,
     pub(super) codes: BTreeMap<String, Code>,
     pub(super) devices: Vec<Device>,
     pub(super) refresh_tokens: BTreeMap<String, RefreshToken>,
     pub(super) access_tokens: BTreeMap<String, AccessToken>,
-    /// Grants whose tokens are dead.
+    /// Revoked grants.
     pub(super) dead: BTreeSet<u64>,
     grants: u64,
 }
 
-/// Who allowed what; every token of it dies with it.
+/// The person and the authorization request. Revoking a grant revokes all of its tokens.
 #[derive(Debug, Clone)]
 pub(super) struct Grant {
     pub(super) id: u64,
@@ -72,7 +72,7 @@ pub(super) enum Decision {
 pub(super) struct RefreshToken {
     pub(super) grant: Grant,
     pub(super) used: bool,
-    /// The response to its first use.
+    /// The response to the first use.
     pub(super) response: Option<Response>,
 }
 
@@ -133,7 +133,7 @@ impl Ledger {
         token
     }
 
-    /// Forgets a token of either kind (RFC 7009 §2.1: with a refresh token goes its grant).
+    /// Revokes a token of either kind (RFC 7009 §2.1: a refresh token along with its grant).
     pub(super) fn revoke(&mut self, token: &str) {
         if let Some(refresh) = self.refresh_tokens.get(token) {
             self.dead.insert(refresh.grant.id);

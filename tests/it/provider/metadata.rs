@@ -1,4 +1,4 @@
-//! Discovery (RFC 8414, OpenID Connect Discovery 1.0), the keys, and who a token belongs to.
+//! Discovery (RFC 8414, OpenID Connect Discovery 1.0), the keys, and userinfo.
 
 use serde_json::{Value, json};
 
@@ -71,7 +71,7 @@ impl State {
     }
 }
 
-/// What the provider says of a person.
+/// The claims about a person.
 pub(super) fn claims_of(person: &str) -> Value {
     json!({
         "sub": format!("sub-of-{person}"),

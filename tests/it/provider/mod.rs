@@ -1,10 +1,10 @@
 //! An OAuth 2.0 authorization server and OpenID Provider on loopback, for tests and the demo.
 //!
-//! It checks what it is sent and keeps a list of violations; it answers by a [`Behaviour`] that
-//! may be changed while it runs, into every misbehaviour that a client has to survive. It is no
-//! model of a safe server: it keeps everything in memory, and in the clear.
+//! It checks every request and keeps a list of violations. Tests can change its [`Behaviour`] while
+//! it runs, to simulate every misbehaviour that a client has to handle. It is not a model of a
+//! secure server: it keeps everything unencrypted in memory.
 //!
-//! It uses nothing of hallpass, so that an example can include it too.
+//! It doesn't depend on hallpass, so an example can include it too.
 
 mod authorize;
 mod behaviour;
@@ -31,24 +31,24 @@ use ledger::Ledger;
 pub(crate) use ledger::Seen;
 pub(crate) use server::{Pairs, Request, Response, Server, first};
 
-/// The authority that issued the certificate of [`Provider::start_tls`].
+/// The CA that issued the certificate of [`Provider::start_tls`].
 #[cfg_attr(
     not(target_os = "linux"),
     expect(dead_code, reason = "it is trusted on Linux only")
 )]
 pub(crate) const TLS_AUTHORITY: &str = include_str!("keys/tls-authority.pem");
 
-/// A running provider; it stops when it is dropped.
+/// A running provider, which stops when dropped.
 pub(crate) struct Provider {
     state: Arc<State>,
-    // Dropped after the gates were opened, see `drop`.
+    // Dropped after the gates are opened, see `drop`.
     _server: server::Server,
 }
 
 struct State {
     /// Scheme, host and port.
     base: String,
-    /// What follows them in the issuer: empty, or a path.
+    /// The rest of the issuer: empty or a path.
     issuer_path: String,
     behaviour: Mutex<Behaviour>,
     ledger: Mutex<Ledger>,
@@ -61,7 +61,7 @@ impl Provider {
         Self::start_at("", false)
     }
 
-    /// Starts a provider whose issuer has a path, as each tenant of a big one has.
+    /// Starts a provider whose issuer has a path, like each tenant of a multi-tenant provider.
     pub(crate) fn start_with_path(path: &str) -> Self {
         Self::start_at(path, false)
     }
@@ -106,12 +106,12 @@ impl Provider {
         self.state.issuer()
     }
 
-    /// An URL below [`Self::base`].
+    /// The URL of a path at [`Self::base`].
     pub(crate) fn url(&self, path: &str) -> String {
         format!("{}{path}", self.state.base)
     }
 
-    /// Changes what the provider does from here on.
+    /// Changes the provider's behaviour from now on.
     pub(crate) fn behave<T>(&self, change: impl FnOnce(&mut Behaviour) -> T) -> T {
         change(&mut lock(&self.state.behaviour))
     }
@@ -133,7 +133,7 @@ impl Provider {
             .collect()
     }
 
-    /// Every request that came, whatever it asked for.
+    /// Every request to any endpoint.
     pub(crate) fn all_seen(&self) -> Vec<Seen> {
         lock(&self.state.ledger).seen.clone()
     }
@@ -142,7 +142,7 @@ impl Provider {
         lock(&self.state.ledger).seen_at(endpoint).count()
     }
 
-    /// Waits until an endpoint was asked `count` times.
+    /// Waits until an endpoint has received `count` requests.
     pub(crate) fn wait_for(&self, endpoint: Endpoint, count: usize) {
         let ledger = lock(&self.state.ledger);
         let (ledger, _) = self
@@ -159,18 +159,18 @@ impl Provider {
         );
     }
 
-    /// What clients did that no client may do.
+    /// The clients' protocol violations.
     pub(crate) fn violations(&self) -> Vec<String> {
         lock(&self.state.ledger).violations.clone()
     }
 
-    /// Takes the violations out, for a test that expects some.
+    /// Removes and returns the violations, for a test that expects some.
     pub(crate) fn take_violations(&self) -> Vec<String> {
         std::mem::take(&mut lock(&self.state.ledger).violations)
     }
 
-    /// Everything issued or received that must stay between client and provider, each with what
-    /// it is: tokens, codes, verifiers, the client's secret.
+    /// Everything issued or received that must stay secret, with a description: tokens, codes,
+    /// verifiers and the client's secret.
     pub(crate) fn secrets(&self) -> Vec<(&'static str, String)> {
         let mut secrets = lock(&self.state.ledger).secrets.clone();
         match self.behave(|b| b.client_auth.clone()) {
@@ -187,7 +187,7 @@ impl Provider {
         lock(&self.state.ledger).revoke_everything();
     }
 
-    /// Whose access token this is, if it is a live one.
+    /// The owner of an access token, if it is active.
     pub(crate) fn owner(&self, access_token: &str) -> Option<String> {
         let now = self.state.now();
         lock(&self.state.ledger).owner(access_token, now)
@@ -209,7 +209,7 @@ impl State {
         format!("{}{}", self.base, self.issuer_path)
     }
 
-    /// Seconds since 1970, by the provider's own clock.
+    /// Seconds since 1970, according to the provider's clock.
     fn now(&self) -> i64 {
         let since = SystemTime::now()
             .duration_since(UNIX_EPOCH)
@@ -226,7 +226,7 @@ impl State {
         Some(response)
     }
 
-    /// RFC 9110 §5.6.7, by the provider's own clock.
+    /// The `Date` header (RFC 9110 §5.6.7), according to the provider's clock.
     fn date(&self) -> String {
         let now = time::OffsetDateTime::from_unix_timestamp(self.now()).expect("a time");
         let date = now.format(&time::format_description::well_known::Rfc2822);
@@ -235,7 +235,7 @@ impl State {
 
     fn answer_without_date(&self, request: &Request) -> Option<Response> {
         let endpoint = self.route(request);
-        // Whoever has seen a request arrive may heal the endpoint: this one has its fault.
+        // A test that has seen the request arrive may heal the endpoint, but this request keeps its fault.
         let mut fault = endpoint.and_then(|e| lock(&self.behaviour).faults.get(&e).cloned());
         if let (Some(Fault::Once(once)), Some(endpoint)) = (&fault, endpoint) {
             lock(&self.behaviour).faults.remove(&endpoint);
@@ -268,7 +268,7 @@ impl State {
                 let body = String::from_utf8_lossy(&request.body);
                 let values: Vec<&str> = request.form.iter().map(|(_, v)| v.as_str()).collect();
                 let header = request.header("Authorization").unwrap_or_default();
-                // What the client is known by stands in front, for a description is cut.
+                // The credentials come first, because hallpass truncates descriptions.
                 let description = format!("QUOTED {header} {} {body}", values.join(" "));
                 let body = json!({ "error": "invalid_grant", "error_description": description });
                 Some(Response::json(status, &body))
@@ -301,7 +301,7 @@ impl State {
             "/token" => match first(&request.form, "grant_type") {
                 Some("refresh_token") => Some(Endpoint::Refresh),
                 Some("urn:ietf:params:oauth:grant-type:device_code") => Some(Endpoint::DevicePoll),
-                // Whatever else is asked is told so there.
+                // The token endpoint rejects other grant types.
                 Some(_) | None => Some(Endpoint::Code),
             },
             "/device_authorization" => Some(Endpoint::DeviceAuthorization),
@@ -334,7 +334,7 @@ impl State {
     }
 }
 
-/// A mutex whose holder panicked is still good enough for a test that fails anyway.
+/// Ignores poisoning, because a test whose thread panicked fails anyway.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,4 @@
-//! The pages of the sign-in: plain HTML, no script.
+//! The sign-in pages: plain HTML without scripts.
 
 use super::server::{Pairs, first};
 

@@ -1,8 +1,8 @@
-//! As much of HTTP/1.1 as the fake provider needs, over plain TCP or TLS.
+//! The parts of HTTP/1.1 that the fake provider needs, over plain TCP or TLS.
 //!
-//! Every connection has a thread and carries one request, so that one that hangs holds up no
-//! other. Written here because a test must be able to cut a connection in the middle of a body,
-//! which a polite server library does not do.
+//! Every connection has its own thread and carries one request, so that a hanging request delays no
+//! other. Tests must be able to cut a connection in the middle of a body, which server libraries
+//! don't support.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -13,10 +13,10 @@ use std::time::Duration;
 
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 
-/// Longer than any honest client takes; a browser's speculative connection ends with it.
+/// Longer than any client takes. It ends a browser's speculative connections.
 const READ_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Name and value pairs in the order in which they came, repeats included.
+/// Name and value pairs in their original order, including duplicates.
 pub(crate) type Pairs = Vec<(String, String)>;
 
 #[derive(Debug, Clone)]
@@ -26,7 +26,7 @@ pub(crate) struct Request {
     pub(crate) query: Pairs,
     pub(crate) headers: Pairs,
     pub(crate) body: Vec<u8>,
-    /// The body, where it is a form.
+    /// The body, if it is a form.
     pub(crate) form: Pairs,
     pub(crate) tls: bool,
 }
@@ -52,7 +52,7 @@ pub(crate) struct Response {
     pub(crate) status: u16,
     pub(crate) headers: Pairs,
     pub(crate) body: Vec<u8>,
-    /// Stops after the half of the body, as a dying proxy does.
+    /// Stops after half of the body, like a crashing proxy.
     pub(crate) cut: bool,
 }
 
@@ -106,7 +106,7 @@ impl Response {
     }
 }
 
-/// A listener on a free loopback port; dropping it stops it.
+/// A listener on a free loopback port, which stops when dropped.
 pub(crate) struct Server {
     address: SocketAddr,
     stop: Arc<AtomicBool>,
@@ -139,7 +139,7 @@ impl Server {
                 }
                 let answer = Arc::clone(&answer);
                 let tls = tls.clone();
-                // A client that goes away in the middle is its own business.
+                // A client may disconnect at any time.
                 std::thread::spawn(move || drop(converse(stream, tls, &*answer)));
             }
         });
@@ -154,7 +154,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::SeqCst);
-        // Wakes the acceptor.
+        // Wake the accepting thread.
         drop(TcpStream::connect(self.address));
         if let Some(acceptor) = self.acceptor.take() {
             drop(acceptor.join());

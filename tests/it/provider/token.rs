@@ -1,4 +1,4 @@
-//! The token endpoint (RFC 6749 §3.2), revocation (RFC 7009), and who the client is.
+//! The token endpoint (RFC 6749 §3.2), revocation (RFC 7009), and client authentication.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -126,7 +126,7 @@ impl State {
                 return response;
             }
             if used {
-                // RFC 9700 §4.14.2: nobody can tell who is the thief, so all of them are out.
+                // RFC 9700 §4.14.2: the server can't tell who the thief is, so it revokes the whole family.
                 ledger.violation("token: a refresh token was used again after its rotation");
                 ledger.dead.insert(grant.id);
                 return error("invalid_grant");
@@ -184,7 +184,7 @@ impl State {
         self.issue(grant, occasion, granted, None)
     }
 
-    /// Tokens with these scopes, which the response may name.
+    /// Issues tokens with these scopes, which the response may list.
     fn issue(
         &self,
         grant: &Grant,
@@ -295,7 +295,7 @@ impl State {
         }
     }
 
-    /// RFC 6749 §2.3: exactly the method that is registered.
+    /// Requires exactly the registered method (RFC 6749 §2.3).
     pub(super) fn authenticate_client(&self, request: &Request) -> Result<(), Response> {
         let (client_id, registered) = {
             let behaviour = lock(&self.behaviour);
@@ -316,7 +316,7 @@ impl State {
     }
 }
 
-/// At what an issue of tokens comes about.
+/// The reason why tokens are issued.
 #[derive(Clone, Copy)]
 enum Occasion {
     SignIn,
@@ -344,7 +344,7 @@ fn sent_client(request: &Request) -> Option<SentClient> {
                 secret,
             }),
         },
-        // Two methods in one request are forbidden.
+        // A request must not use two methods.
         Some(_) if secret.is_some() => None,
         Some(header) => {
             let decoded = STANDARD.decode(header.strip_prefix("Basic ")?).ok()?;
@@ -360,7 +360,7 @@ fn sent_client(request: &Request) -> Option<SentClient> {
 
 /// RFC 6749 §2.3.1: both halves are form-urlencoded before they are joined.
 fn form_decoded(encoded: &str) -> Option<String> {
-    // A `&` or `=` that stands for itself would have been encoded.
+    // A literal `&` or `=` would have been encoded.
     if encoded.contains(['&', '=']) {
         return None;
     }

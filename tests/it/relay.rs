@@ -1,4 +1,4 @@
-//! The road between hallpass and a provider, on loopback, with whatever goes wrong on it.
+//! A loopback relay between hallpass and a provider that simulates network failures.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -6,49 +6,49 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// What happens to a connection.
+/// What the relay does to a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Trouble {
-    /// None: it is passed on.
+    /// Nothing: it is forwarded.
     None,
-    /// Closed at once, with what was sent unread: the peer sees a reset.
+    /// Closed immediately without reading, so that the peer sees a reset.
     Reset,
-    /// Accepted, and never answered.
+    /// Accepted but never answered.
     Hang,
-    /// What comes back ends after so many bytes.
+    /// The response ends after this many bytes.
     CutAfter(usize),
-    /// What comes back has a bit flipped in each byte.
+    /// Every byte of the response has a flipped bit.
     Garble,
-    /// What comes back comes a byte at a time, with a pause after each.
+    /// The response arrives one byte at a time, with a pause after each byte.
     Drip(Duration),
-    /// Answered by somebody else with these bytes, in whatever protocol they are.
+    /// Answered with these bytes instead of being forwarded.
     Answer(&'static [u8]),
 }
 
-/// A TCP relay in front of one server; it stops when it is dropped.
-pub(crate) struct Road {
+/// A TCP relay in front of one server, which stops when dropped.
+pub(crate) struct Relay {
     address: SocketAddr,
     trouble: Arc<Mutex<Trouble>>,
     count: Arc<AtomicUsize>,
     stop: Arc<AtomicBool>,
 }
 
-impl Road {
-    /// A road to the server of this URL.
+impl Relay {
+    /// Starts a relay to the server of this URL.
     pub(crate) fn to(url: &str) -> Self {
         let url = url::Url::parse(url).expect("a URL");
         let port = url.port().expect("a port");
         let listener = TcpListener::bind("127.0.0.1:0").expect("a loopback port");
-        let road = Self {
+        let relay = Self {
             address: listener.local_addr().expect("its address"),
             trouble: Arc::new(Mutex::new(Trouble::None)),
             count: Arc::default(),
             stop: Arc::default(),
         };
         let (trouble, count, stop) = (
-            Arc::clone(&road.trouble),
-            Arc::clone(&road.count),
-            Arc::clone(&road.stop),
+            Arc::clone(&relay.trouble),
+            Arc::clone(&relay.count),
+            Arc::clone(&relay.stop),
         );
         std::thread::spawn(move || {
             while let Ok((stream, _)) = listener.accept() {
@@ -61,41 +61,41 @@ impl Road {
                     .unwrap_or_else(PoisonError::into_inner)
                     .clone();
                 let stop = Arc::clone(&stop);
-                // A peer that goes away in the middle is what this is about.
-                std::thread::spawn(move || drop(travel(stream, port, &trouble, &stop)));
+                // Broken connections are the purpose of this relay.
+                std::thread::spawn(move || drop(relay_connection(stream, port, &trouble, &stop)));
             }
         });
-        road
+        relay
     }
 
     pub(crate) fn port(&self) -> u16 {
         self.address.port()
     }
 
-    /// A URL below this road's end.
+    /// The URL of a path at this relay.
     pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
 
-    pub(crate) fn meets(&self, trouble: Trouble) {
+    pub(crate) fn fail_with(&self, trouble: Trouble) {
         *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
     }
 
-    /// How many connections came.
+    /// The number of connections so far.
     pub(crate) fn count(&self) -> usize {
         self.count.load(Ordering::SeqCst)
     }
 }
 
-impl Drop for Road {
+impl Drop for Relay {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::SeqCst);
-        // Wakes the acceptor.
+        // Wake the accepting thread.
         drop(TcpStream::connect(self.address));
     }
 }
 
-fn travel(
+fn relay_connection(
     mut client: TcpStream,
     port: u16,
     trouble: &Trouble,
@@ -103,7 +103,7 @@ fn travel(
 ) -> std::io::Result<()> {
     match trouble {
         Trouble::Reset => {
-            // Something has to be there that is not read.
+            // Wait for data, so that there is something unread.
             client.peek(&mut [0])?;
             return Ok(());
         }
@@ -117,8 +117,8 @@ fn travel(
             let _ = client.read(&mut [0; 8192])?;
             client.write_all(bytes)?;
             client.shutdown(Shutdown::Write)?;
-            // Closing with a part of the request unread would reset the connection, and the client
-            // might lose the answer.
+            // Closing with part of the request unread would reset the connection, and the client might
+            // lose the response.
             client.set_read_timeout(Some(Duration::from_secs(5)))?;
             let _ = std::io::copy(&mut client, &mut std::io::sink());
             return Ok(());
