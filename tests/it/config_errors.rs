@@ -231,7 +231,7 @@ mod who_may_have_written_it {
     #[test]
     fn a_client_secret_readable_by_others_is_rejected_and_not_quoted() {
         if rustix::process::geteuid().is_root() {
-            return; // Files of root's may be readable by everyone, such as a company-wide client secret.
+            return; // Root's files may be readable by everyone, such as a company-wide client secret.
         }
         let mut scene = Scene::new();
         let file = scene.sandbox.root().join("client-secret");

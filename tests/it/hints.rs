@@ -21,7 +21,7 @@ const NEVER: &[&str] = &["--interactive", "never"];
 enum Hint {
     /// A test in this file runs the hinted command.
     Runs(&'static str),
-    /// A case in `tests/real/cases` runs the hinted command, with the real part that the state needs.
+    /// A case in `tests/real/cases` runs the hinted command, with the real part it needs.
     Real(&'static str, &'static str),
     /// The hint names something to edit or check, and no hallpass command.
     Check(&'static str),

@@ -117,8 +117,8 @@ fn relay_connection(
             let _ = client.read(&mut [0; 8192])?;
             client.write_all(bytes)?;
             client.shutdown(Shutdown::Write)?;
-            // Closing with part of the request unread would reset the connection, and the client might
-            // lose the response.
+            // Closing with part of the request unread would reset the connection, and the client
+            // might lose the response.
             client.set_read_timeout(Some(Duration::from_secs(5)))?;
             let _ = std::io::copy(&mut client, &mut std::io::sink());
             return Ok(());

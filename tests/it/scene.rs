@@ -1,4 +1,4 @@
-//! The starting point of most tests: a provider, and a sandbox that is configured to use it as
+//! The starting point of most tests: a provider, and a sandbox configured to use it as `corp`.
 
 use crate::provider::Provider;
 use crate::sandbox::{Outcome, Running, Sandbox};

@@ -71,9 +71,10 @@ fn imported(code: &str) -> BTreeSet<String> {
     found
 }
 
-/// Which modules may import which. Shared basic modules need no permission.
+/// Basic modules that every module may import.
 const SHARED: &[&str] = &["credential", "env", "report", "secret"];
 
+/// The other modules that each module may import.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("main", &[]),
     ("lib", &["commands", "hardening"]),
@@ -294,8 +295,7 @@ fn only_permitted_modules_print() {
     }
 }
 
-/// The reviewed places where a secret is exposed. A new one must be reviewed and
-/// added.
+/// The reviewed places where a secret is exposed. A new place must be reviewed and added.
 #[test]
 fn secrets_are_exposed_only_where_listed() {
     const MAY_EXPOSE: &[&str] = &[
@@ -353,8 +353,7 @@ fn there_is_no_unsafe_or_unfinished_code() {
     }
 }
 
-/// The tables in this folder's README name tests for each rule. Rename a test there as
-/// well.
+/// The tables in this folder's README name tests for each rule. Rename a test there as well.
 #[test]
 fn the_tables_of_rules_name_existing_tests() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));

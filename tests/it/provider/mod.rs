@@ -235,7 +235,7 @@ impl State {
 
     fn answer_without_date(&self, request: &Request) -> Option<Response> {
         let endpoint = self.route(request);
-        // A test that has seen the request arrive may heal the endpoint, but this request keeps its fault.
+        // If a test heals the endpoint while the request is held, this request keeps its fault.
         let mut fault = endpoint.and_then(|e| lock(&self.behaviour).faults.get(&e).cloned());
         if let (Some(Fault::Once(once)), Some(endpoint)) = (&fault, endpoint) {
             lock(&self.behaviour).faults.remove(&endpoint);

@@ -126,7 +126,7 @@ impl State {
                 return response;
             }
             if used {
-                // RFC 9700 §4.14.2: the server can't tell who the thief is, so it revokes the whole family.
+                // RFC 9700 §4.14.2: nobody knows who the thief is, so the whole family is revoked.
                 ledger.violation("token: a refresh token was used again after its rotation");
                 ledger.dead.insert(grant.id);
                 return error("invalid_grant");
