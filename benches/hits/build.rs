@@ -1,5 +1,5 @@
-//! The programs that are measured: the release profile for each target that builds, and the
-//! floors, built the same way.
+//! Builds the measured programs: hallpass with the release profile for each available target, and the
+//! floors (minimal programs for comparison) in the same way.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -9,13 +9,13 @@ use crate::sandbox::Sandbox;
 
 const MUSL: &str = "x86_64-unknown-linux-musl";
 
-/// hallpass for one target.
+/// hallpass built for one target.
 pub(crate) struct Build {
-    /// `None`: the default one.
+    /// `None` for the default target.
     pub(crate) target: Option<&'static str>,
     pub(crate) program: PathBuf,
     pub(crate) bytes: u64,
-    /// Crates that the program is made of, without itself.
+    /// The number of dependencies.
     pub(crate) dependencies: usize,
     pub(crate) from_nothing: Option<Duration>,
 }
@@ -26,12 +26,12 @@ impl Build {
     }
 }
 
-/// The programs that start and print, and the one that weighs others.
+/// The programs that only start and print, and the one that measures the memory of others.
 pub(crate) struct Floors {
     pub(crate) c: PathBuf,
-    /// In the order of the builds.
+    /// In the same order as the builds.
     pub(crate) rust: Vec<(&'static str, PathBuf)>,
-    /// As the default build is linked, with the unwinder in it; see the package's `build.rs`.
+    /// Linked like the default build, with a static unwinder; see the package's `build.rs`.
     pub(crate) rust_with_unwinder: Option<PathBuf>,
     pub(crate) peak: PathBuf,
 }
@@ -51,7 +51,9 @@ fn one(target: Option<&'static str>, clean_build: bool) -> Option<Build> {
     );
     if !cargo_build(target, &folder) {
         assert!(target.is_some(), "the default build failed");
-        eprintln!("hits: no build for {MUSL}: it takes `rustup target add {MUSL}` and musl-tools");
+        eprintln!(
+            "hits: could not build for {MUSL}: install musl-tools and run `rustup target add {MUSL}`"
+        );
         return None;
     }
     let from_nothing = clean_build.then(|| {
@@ -80,13 +82,13 @@ fn one(target: Option<&'static str>, clean_build: bool) -> Option<Build> {
     })
 }
 
-/// Copies a program to where it is measured, as an installation does. What a linker has written
-/// lies in the page cache in small pieces, and costs each start more page faults than the same
-/// bytes that were written one after the other.
+/// Copies a program to where it is measured, as an installation does. A file written by a linker is
+/// fragmented in the page cache, and causes more page faults at each start than a file written
+/// sequentially.
 fn installed(built: &Path, folder: &Path) -> PathBuf {
     let program = folder.join(built.file_name().expect("a program"));
     std::fs::create_dir_all(folder).expect("a folder");
-    // Written over, it would keep the pieces that it has.
+    // An overwritten file would stay fragmented.
     let _ = std::fs::remove_file(&program);
     std::fs::copy(built, &program).expect("a copy");
     program
@@ -139,7 +141,7 @@ fn dependencies(target: Option<&str>) -> usize {
     crates.len() - 1
 }
 
-/// Where cargo builds: the folder above `release/`, where this benchmark's program lies too.
+/// Cargo's target folder, which also contains this benchmark's program.
 fn target_folder() -> PathBuf {
     Path::new(env!("CARGO_BIN_EXE_hallpass"))
         .ancestors()
@@ -148,7 +150,7 @@ fn target_folder() -> PathBuf {
         .to_owned()
 }
 
-/// Builds the floors into the sandbox: they print what a hit prints.
+/// Builds the floors in the sandbox. They print the same reply as a hit.
 pub(crate) fn floors(sandbox: &Sandbox, builds: &[Build]) -> Floors {
     let source = |name: &str| {
         Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -175,7 +177,7 @@ pub(crate) fn floors(sandbox: &Sandbox, builds: &[Build]) -> Floors {
     let rustc = |name: &str, flags: &[&str]| {
         let program = sandbox.root().join(name);
         let mut rustc = Command::new("rustc");
-        // The release profile of Cargo.toml.
+        // As in the release profile in Cargo.toml.
         rustc.args([
             "--edition=2024",
             "-Copt-level=3",
@@ -216,7 +218,7 @@ pub(crate) fn floors(sandbox: &Sandbox, builds: &[Build]) -> Floors {
     }
 }
 
-/// Where the C compiler has the unwinder as an archive.
+/// The folder of the C compiler that has the unwinder as a static library.
 fn unwinders_folder() -> Option<String> {
     let said = Command::new("cc")
         .arg("-print-file-name=libgcc_eh.a")

@@ -1,7 +1,7 @@
 //! Measures `get-token` for a valid token while another process refreshes it at a provider that
 //! does not answer.
 //!
-//! The token is due for a refresh, so without that other process each call would start one.
+//! The token is due for a refresh, so without the other process every call would start one.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -13,17 +13,17 @@ use crate::sandbox::Sandbox;
 
 const PROVIDER: &str = "hanging";
 
-/// The time of one build, before and during the refresh.
+/// The times of one build before and during the refresh.
 pub(crate) struct Hang {
     pub(crate) name: String,
     pub(crate) idle: [Duration; 3],
     pub(crate) hanging: [Duration; 3],
-    /// How many rounds ran during the refresh.
+    /// The number of rounds during the refresh.
     pub(crate) rounds: usize,
 }
 
 impl Hang {
-    /// The median during the refresh, as a multiple of the idle one.
+    /// The median during the refresh divided by the idle median.
     pub(crate) fn ratio(&self) -> f64 {
         self.hanging[1].as_secs_f64() / self.idle[1].as_secs_f64()
     }
@@ -35,7 +35,7 @@ pub(crate) fn hits(
     provider: &Provider,
     rounds: usize,
 ) -> Vec<Hang> {
-    eprintln!("hits: a provider that hangs, {rounds} rounds");
+    eprintln!("hits: a hanging provider, {rounds} rounds");
     let config = sandbox.root().join("hanging.toml");
     let text = format!(
         "{}\n[providers.{PROVIDER}]\nissuer = \"{}\"\nclient_id = \"{HANGING_CLIENT}\"\n\
@@ -75,7 +75,7 @@ pub(crate) fn hits(
         })
         .collect();
 
-    // The two measurements follow each other closely, so that the machine's load is the same.
+    // Run the two measurements in quick succession, so that the machine's load is the same.
     let due = signed_in + HANGING_LIFETIME * 9 / 10;
     sleep_until(signed_in + HANGING_LIFETIME * 8 / 10);
     let idle = interleaved(&programs, rounds, signed_in + HANGING_LIFETIME * 88 / 100);
@@ -85,14 +85,14 @@ pub(crate) fn hits(
     let mut refresh = programs[0].start();
     while provider.held() == before {
         let ended = refresh.try_wait().expect("the refresh");
-        assert!(ended.is_none(), "there was no refresh that hangs");
+        assert!(ended.is_none(), "no refresh was hanging");
         std::thread::sleep(Duration::from_millis(1));
     }
-    // The token has to outlive the last round, which is far shorter than what is left then.
+    // The token must still be valid in the last round, which takes far less than the remaining time.
     let last = signed_in + HANGING_LIFETIME * 98 / 100;
     let hanging = interleaved(&programs, rounds, last);
     let ended = refresh.try_wait().expect("the refresh");
-    assert!(ended.is_none(), "the refresh ended before the rounds did");
+    assert!(ended.is_none(), "the refresh ended before the rounds");
     assert_eq!(provider.held(), before + 1, "a round started a refresh");
     refresh.kill().expect("the refresh");
     refresh.wait().expect("the refresh");
@@ -109,9 +109,9 @@ pub(crate) fn hits(
         .collect()
 }
 
-/// Runs each program once a round, and no round after the deadline.
+/// Runs each program once per round until the deadline.
 fn interleaved(programs: &[Program], rounds: usize, deadline: Instant) -> Vec<Vec<Duration>> {
-    // What the first run remembers is there for the others.
+    // The first run stores the remembered answer that the others use.
     for program in programs {
         program.timed_reply();
     }

@@ -1,17 +1,18 @@
-//! What a hit costs: whole processes, measured beside their floors and beside what users run today.
+//! Measures the cost of a cache hit as a whole process, and compares it with minimal programs and
+//! with other credential helpers.
 //!
 //! ```text
-//! cargo bench --bench hits                  the table, in Markdown
-//! cargo bench --bench hits -- --json        the same for programs
-//! cargo bench --bench hits -- --rounds 500  more than the 200 that each program runs
-//! cargo bench --bench hits -- --clean-build also how long a build from nothing takes (minutes)
+//! cargo bench --bench hits                  prints a table in Markdown
+//! cargo bench --bench hits -- --json        prints JSON
+//! cargo bench --bench hits -- --rounds 500  runs each program 500 times instead of 200
+//! cargo bench --bench hits -- --clean-build also measures a clean build (takes minutes)
 //! ```
 //!
-//! It needs Linux, a C compiler and no root. What else is there is used: `valgrind` counts
-//! instructions, `strace` system calls, the musl target is measured where it builds, a Secret
-//! Service runs where `dbus-run-session` and `gnome-keyring-daemon` are, and each peer that is
-//! installed is measured. What is missing is said, and its cells stay empty.
-#![expect(clippy::print_stderr, reason = "a benchmark says what it does")]
+//! It needs Linux and a C compiler, but not root. It uses optional tools if they are installed:
+//! `valgrind` counts instructions, `strace` counts system calls, the musl target is measured if it
+//! builds, a Secret Service needs `dbus-run-session` and `gnome-keyring-daemon`, and each installed
+//! peer is measured. Missing tools are reported, and their cells stay empty.
+#![expect(clippy::print_stderr, reason = "a benchmark reports its progress")]
 #![cfg_attr(
     target_os = "linux",
     expect(
@@ -42,7 +43,7 @@ mod scenes;
 
 #[cfg(not(target_os = "linux"))]
 fn main() {
-    eprintln!("hits: this benchmark measures with Linux's tools");
+    eprintln!("hits: this benchmark needs Linux");
 }
 
 #[cfg(target_os = "linux")]

@@ -1,4 +1,4 @@
-//! Measures whole processes: their time interleaved, and what else they cost one by one.
+//! Measures whole processes: their times in interleaved runs, and other costs one by one.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -10,22 +10,22 @@ use rand::seq::SliceRandom as _;
 use crate::build::Floors;
 use crate::programs::which;
 
-/// One command line that is measured.
+/// One measured command line.
 pub(crate) struct Program {
     pub(crate) name: String,
     pub(crate) words: Vec<String>,
     pub(crate) env: Vec<(String, String)>,
-    /// A file, for a program that is asked on stdin.
+    /// A file for stdin, if the program reads a request from it.
     pub(crate) stdin: Option<PathBuf>,
-    /// What must stand in its reply; nothing is measured that does not answer.
+    /// Text that the reply must contain. Only successful replies are measured.
     pub(crate) answers: Option<String>,
-    /// It ends with an error, as `git credential fill` does without an answer.
+    /// The program exits with an error, as `git credential fill` does without credentials.
     pub(crate) fails: bool,
-    /// A file that each run is to find like this, whatever the one before has written.
+    /// A file to restore to this content before each run.
     pub(crate) finds: Option<(PathBuf, Vec<u8>)>,
 }
 
-/// What one run costs.
+/// The cost of one run.
 pub(crate) struct Cost {
     pub(crate) name: String,
     pub(crate) quartiles: [Duration; 3],
@@ -40,7 +40,7 @@ impl Cost {
     }
 }
 
-/// What `strace -f` saw.
+/// The results of `strace -f`.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Calls {
     pub(crate) all: usize,
@@ -54,7 +54,7 @@ impl Program {
         self.under(&[])
     }
 
-    /// The same command line, run by another program.
+    /// The same command line with another program.
     fn under(&self, tool: &[&str]) -> Command {
         if let Some((path, bytes)) = &self.finds {
             std::fs::write(path, bytes).expect("what is to be found");
@@ -98,7 +98,7 @@ impl Program {
         );
     }
 
-    /// One run, from before the process is there to after it is gone.
+    /// Times one run, from before the process starts until after it exits.
     pub(crate) fn timed(&self) -> Duration {
         let mut command = self.command();
         let started = Instant::now();
@@ -108,7 +108,7 @@ impl Program {
         took
     }
 
-    /// One run like [`Self::timed`], which also checks the reply. Reading it is part of the time.
+    /// Like [`Self::timed`], but also checks the reply. The time includes reading it.
     pub(crate) fn timed_reply(&self) -> Duration {
         let mut command = self.command();
         command.stdout(Stdio::piped());
@@ -129,7 +129,7 @@ impl Program {
         took
     }
 
-    /// Starts a run and does not wait for it.
+    /// Starts a run without waiting for it.
     pub(crate) fn start(&self) -> Child {
         self.command().spawn().expect("the program")
     }
@@ -198,7 +198,7 @@ impl Calls {
     }
 }
 
-/// Runs each program once a round, so that what else the machine does meets all of them alike.
+/// Runs each program once per round, so that other load on the machine affects all of them equally.
 pub(crate) fn all(programs: &[Program], floors: &Floors, rounds: usize) -> Vec<Cost> {
     eprintln!("hits: {} programs, {rounds} rounds", programs.len());
     for program in programs {
@@ -207,7 +207,7 @@ pub(crate) fn all(programs: &[Program], floors: &Floors, rounds: usize) -> Vec<C
     let mut times = vec![Vec::with_capacity(rounds); programs.len()];
     let mut order: Vec<usize> = (0..programs.len()).collect();
     for _ in 0..rounds {
-        // What ran just before has warmed the caches for its like.
+        // The previous program warms the caches for similar ones.
         order.shuffle(&mut rand::rng());
         for at in &order {
             times[*at].push(programs[*at].timed());

@@ -1,4 +1,4 @@
-//! What users run today, as far as it is installed: each is given a secret first, and then asked.
+//! Other credential helpers, if installed. Each one stores a secret first and is then queried.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -28,14 +28,14 @@ struct Peer {
 
 /// A running oidc-agent.
 struct Agent {
-    /// How its clients find it.
+    /// The environment variable through which clients find it.
     env: Vec<(String, String)>,
 }
 
 pub(crate) fn installed(sandbox: &Sandbox, has_keyring: bool) -> Peers<'_> {
     let mut peers = Peers {
         sandbox,
-        // As long as the token of a hit.
+        // The same length as the token of a hit.
         secret: "s".repeat(1200),
         found: Vec::new(),
         cache: None,
@@ -45,7 +45,7 @@ pub(crate) fn installed(sandbox: &Sandbox, has_keyring: bool) -> Peers<'_> {
     if has_keyring {
         peers.add_those_of_the_keyring();
     } else {
-        eprintln!("hits: without a Secret Service its clients are not measured");
+        eprintln!("hits: no Secret Service, so its clients are not measured");
     }
     peers.add_oidc_agent();
     peers.add_git_credential_oauth();
@@ -81,7 +81,7 @@ impl Peers<'_> {
                 .collect::<Vec<_>>()
         };
         if let Some(program) = of_git("git-credential-libsecret") {
-            // It reads lines of up to 1,024 characters.
+            // It only reads lines of up to 1,024 characters.
             let secret = "s".repeat(900);
             if self.give(&words(&[&program, "store"]), &git_secret(&secret)) {
                 let get = words(&[&program, "get"]);
@@ -144,7 +144,7 @@ impl Peers<'_> {
         }
     }
 
-    /// It keeps nothing itself, and stands before a keeper: what it costs is its start.
+    /// It only wraps another helper and stores nothing itself, so its cost is its start.
     fn add_git_credential_oauth(&mut self) {
         if let Some(program) = of_git("git-credential-oauth") {
             let question = "protocol=https\nhost=unknown.invalid\n\n".to_owned();
@@ -186,7 +186,7 @@ impl Peers<'_> {
             });
         let taken = given.is_ok_and(|status| status.success());
         if !taken {
-            eprintln!("hits: {} takes no secret here", words[0]);
+            eprintln!("hits: {} cannot store a secret here", words[0]);
         }
         taken
     }
@@ -233,7 +233,7 @@ impl Drop for Peers<'_> {
 }
 
 impl Agent {
-    /// It goes to the background by itself, and prints how to find it, for a shell.
+    /// It daemonizes, and prints shell commands that tell clients how to find it.
     fn start(sandbox: &Sandbox, program: &str) -> Option<Self> {
         let said = Command::new(program)
             .env_clear()
@@ -268,7 +268,7 @@ pub(crate) fn git_question() -> String {
     format!("protocol=https\nhost={HOST}\n\n")
 }
 
-/// One of git's own programs, without the cost of `git` before it.
+/// One of git's own programs, without the cost of starting `git` first.
 fn of_git(name: &str) -> Option<String> {
     let folder = Command::new("git").arg("--exec-path").output().ok()?;
     let folder = String::from_utf8(folder.stdout).ok()?;
@@ -282,7 +282,7 @@ fn of_git(name: &str) -> Option<String> {
 fn installed_program(name: &str) -> Option<String> {
     let found = which(name);
     if found.is_none() {
-        eprintln!("hits: not measured, for it is not installed: {name}");
+        eprintln!("hits: {name} is not installed and is not measured");
     }
     found
 }

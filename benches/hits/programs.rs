@@ -1,6 +1,6 @@
 //! The programs that the benchmark runs beside hallpass.
 
-/// Where a program is, if it is installed.
+/// The path of a program, if it is installed.
 pub(crate) fn which(name: &str) -> Option<String> {
     let path = std::env::var("PATH").unwrap_or_default();
     std::env::split_paths(&path)

@@ -1,7 +1,7 @@
-//! A provider on loopback, over TLS: discovery, keys, and a token endpoint that always says yes.
+//! A provider on loopback over TLS: discovery, keys, and a token endpoint that accepts everything.
 //!
-//! A code is the nonce of its request, so that nobody has to be remembered. It counts what it was
-//! asked, and the processor time that its answers took.
+//! A code is the nonce of its request, so the provider stores no state. It counts requests and the
+//! processor time that its responses took.
 
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -16,19 +16,19 @@ use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as 
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use serde_json::{Value, json};
 
-/// Whose tokens live a day.
+/// The client whose tokens are valid for a day.
 pub(crate) const CLIENT: &str = "hits";
-/// The access token of each answer: as long as a JSON Web Token with the usual claims and groups.
+/// The access token in each response, as long as a JWT with typical claims and groups.
 pub(crate) fn token() -> String {
     "t".repeat(1200)
 }
 
-/// Whose tokens are stale as soon as they are issued: each call is a miss.
+/// The client whose tokens are stale when they are issued, so that every call is a miss.
 pub(crate) const STALE_CLIENT: &str = "hits-stale";
 
-/// The provider does not answer this client's refreshes. Its tokens live for [`HANGING_LIFETIME`].
+/// The client whose refreshes are never answered. Its tokens are valid for [`HANGING_LIFETIME`].
 pub(crate) const HANGING_CLIENT: &str = "hits-hanging";
-/// hallpass refreshes such a token when a tenth of this is left.
+/// hallpass refreshes such a token when a tenth of this lifetime is left.
 pub(crate) const HANGING_LIFETIME: Duration = Duration::from_secs(40);
 
 pub(crate) struct Provider {
@@ -76,7 +76,7 @@ impl Provider {
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let before = processor_time();
-                // A client that goes away is its own business.
+                // A client may disconnect at any time.
                 if server.converse(stream, &seen.held).is_ok() {
                     seen.requests.fetch_add(1, Ordering::SeqCst);
                 }
@@ -91,12 +91,12 @@ impl Provider {
         &self.issuer
     }
 
-    /// How many refreshes it has left without an answer.
+    /// The number of refreshes left unanswered.
     pub(crate) fn held(&self) -> u64 {
         self.seen.held.load(Ordering::SeqCst)
     }
 
-    /// How many requests there were since the last time, and what they cost the server.
+    /// The number of requests since the last call, and the server's processor time for them.
     pub(crate) fn seen(&self) -> (u64, Duration) {
         (
             self.seen.requests.swap(0, Ordering::SeqCst),
@@ -130,7 +130,7 @@ impl Server {
         if is_held(&form) {
             held.fetch_add(1, Ordering::SeqCst);
             reader.get_ref().sock.set_read_timeout(None)?;
-            // Ends when the client gives up.
+            // Returns when the client disconnects.
             io::copy(&mut reader, &mut io::sink())?;
             return Err(io::ErrorKind::ConnectionAborted.into());
         }
@@ -223,13 +223,13 @@ fn field(form: &[u8], name: &str) -> Option<String> {
         .map(|(_, value)| value.into_owned())
 }
 
-/// Whether the provider leaves this request without an answer.
+/// Whether the provider leaves this request unanswered.
 fn is_held(form: &[u8]) -> bool {
     field(form, "client_id").as_deref() == Some(HANGING_CLIENT)
         && field(form, "grant_type").as_deref() == Some("refresh_token")
 }
 
-/// What this thread has had of the processor, in nanoseconds: proc(5), schedstat.
+/// This thread's processor time in nanoseconds (schedstat in proc(5)).
 fn processor_time() -> u64 {
     std::fs::read_to_string("/proc/thread-self/schedstat")
         .ok()

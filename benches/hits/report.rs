@@ -1,4 +1,4 @@
-//! The tables, for people and for programs, and the goals beside them.
+//! The report in Markdown or JSON, with the goals.
 
 use std::fmt;
 use std::time::Duration;
@@ -19,7 +19,7 @@ pub(crate) struct Report<'a> {
     pub(crate) rounds: usize,
 }
 
-/// A goal, and what came of it.
+/// A goal and whether it was met.
 struct Goal {
     what: String,
     limit: String,
@@ -293,7 +293,7 @@ impl fmt::Display for Report<'_> {
 }
 
 impl Miss {
-    /// Whatever is not the server's: our start, the handshake, the request, the store.
+    /// The time not spent in the server: start, handshake, request and store.
     fn own(&self) -> Duration {
         self.quartiles[1].saturating_sub(self.server)
     }

@@ -1,4 +1,4 @@
-//! A HOME for the length of the benchmark: configuration, keyring, a sign-in.
+//! A temporary HOME for the benchmark, with a configuration, a keyring and sessions.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -11,17 +11,17 @@ use std::process::{Command, Stdio};
 use crate::programs::which;
 use crate::provider::{CLIENT, STALE_CLIENT};
 
-/// Makes this program the browser: the URL follows it.
+/// Runs this program as the browser. The URL follows.
 pub(crate) const BROWSE: &str = "browse";
 
-/// Unlocks a keyring on a bus of its own, and goes on as the program that follows.
+/// Unlocks a keyring on its own bus, and then runs the program that follows.
 const INSIDE: &str = "printf hits | gnome-keyring-daemon --unlock --components=secrets >&2
     exec \"$0\" \"$@\"";
 
-/// The git server that a resource of every configuration opens.
+/// The git server that is a resource in every configuration.
 pub(crate) const HOST: &str = "git.corp.example";
 
-/// Who issued the provider's certificate.
+/// The CA that issued the provider's certificate.
 pub(crate) const AUTHORITY: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),
     "/tests/it/provider/keys/tls-authority.pem"
@@ -29,26 +29,26 @@ pub(crate) const AUTHORITY: &str = concat!(
 
 const BUS: &str = "DBUS_SESSION_BUS_ADDRESS";
 
-/// Before somebody has signed in.
+/// Where the data key is stored before the first sign-in.
 const NO_PLACE: &str = "none";
 
-/// Names the sandbox's two folders, for the process that measures in it.
+/// Passes the sandbox's two folders to the process that measures in it.
 const FOLDERS: [&str; 2] = ["HITS_ROOT", "HITS_RUNTIME"];
 
-/// Runs this program again with the environment of a new sandbox, for `hallpass kubectl` takes no
-/// other configuration than its parent's. `None` in the process that is run so.
+/// Runs this program again in the environment of a new sandbox, because `hallpass kubectl` only
+/// accepts its parent's configuration. Returns `None` in that process.
 pub(crate) fn outside() -> Option<i32> {
     if FOLDERS.iter().all(|name| std::env::var_os(name).is_some()) {
         return None;
     }
     let root = tempfile::TempDir::with_prefix("hits-").expect("a folder");
-    // In memory, as a login's is.
+    // In memory, like the runtime folder of a login session.
     let runtime = tempfile::TempDir::with_prefix_in("hits-", "/dev/shm")
         .or_else(|_| tempfile::TempDir::with_prefix("hits-"))
         .expect("a folder");
     let own_home = PathBuf::from(std::env::var_os("HOME").unwrap_or_default());
     let this = std::env::current_exe().expect("this program");
-    // A real Secret Service on a bus of its own, where the parts are installed.
+    // A real Secret Service on its own bus, if the programs are installed.
     let has_keyring = which("dbus-run-session")
         .and(which("gnome-keyring-daemon"))
         .is_some();
@@ -70,7 +70,7 @@ pub(crate) fn outside() -> Option<i32> {
         .env("XDG_RUNTIME_DIR", runtime.path().join("run"))
         .env("HOME", root.path().join("home"))
         .envs([(FOLDERS[0], root.path()), (FOLDERS[1], runtime.path())]);
-    // Builds still find what they need.
+    // Builds still need these.
     for (name, folder) in [("CARGO_HOME", ".cargo"), ("RUSTUP_HOME", ".rustup")] {
         if std::env::var_os(name).is_none() {
             inside.env(name, own_home.join(folder));
@@ -142,7 +142,7 @@ impl Sandbox {
         &self.root
     }
 
-    /// Where runtime folders are.
+    /// The parent of the runtime folders.
     pub(crate) fn runtime(&self) -> &Path {
         &self.runtime
     }
@@ -159,12 +159,12 @@ impl Sandbox {
         &self.issuer
     }
 
-    /// Where the data key is.
+    /// Where the data key is stored.
     pub(crate) fn place(&self) -> &'static str {
         self.place
     }
 
-    /// A configuration with so many resources.
+    /// A configuration with this many resources.
     pub(crate) fn config(&self, resources: usize) -> String {
         let ca =
             Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/provider/keys/tls-authority.pem");
@@ -194,7 +194,7 @@ impl Sandbox {
         text
     }
 
-    /// Signs in to both providers, with the data key in the best place that there is.
+    /// Signs in to both providers, with the data key in the best available store.
     pub(crate) fn sign_in(&mut self, program: &Path) {
         let has_bus = self.has_keyring();
         let places = ["keyring", "kernel", "file"];
@@ -210,7 +210,7 @@ impl Sandbox {
         self.run(program, &["login", "stale"]).expect("a sign-in");
     }
 
-    /// What a hit prints.
+    /// The output of a hit.
     pub(crate) fn reply(&self, program: &Path) -> Vec<u8> {
         self.run(program, &["get-token", "corp"]).expect("a token")
     }
@@ -248,7 +248,7 @@ pub(crate) fn private_folder(path: &Path) {
     fs::set_permissions(path, fs::Permissions::from_mode(0o700)).expect("a folder's mode");
 }
 
-/// Brings the code straight to the loopback listener; see `provider` for what a code is.
+/// Delivers the code directly to the loopback listener. See `provider` for the form of a code.
 pub(crate) fn browse(url: &str) {
     let url = url::Url::parse(url).expect("a URL");
     let field = |name: &str| {

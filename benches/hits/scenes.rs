@@ -1,4 +1,4 @@
-//! The command lines of hallpass that are measured, and of its floors.
+//! The measured command lines of hallpass and the floors.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use crate::programs::which;
 use crate::provider::Provider;
 use crate::sandbox::{Sandbox, private_folder};
 
-/// How many records, and how many resources, must not be felt.
+/// The numbers of records and resources that must not slow down a hit.
 const MANY_RECORDS: usize = 10_000;
 const MANY_RESOURCES: usize = 100;
 
@@ -44,18 +44,17 @@ pub(crate) fn floors(floors: &Floors) -> Vec<Program> {
     programs
 }
 
-/// A tool's hit: what it says on the command line, in the environment and on stdin. A tool more is
-/// a row more.
+/// A tool's hit: its arguments, environment and stdin. To add a tool, add a row.
 pub(crate) struct Tool {
     pub(crate) name: &'static str,
     words: &'static [&'static str],
     env: &'static [(&'static str, &'static str)],
     stdin: Option<&'static str>,
-    /// What it may cost at most, in hits of `get-token`, where there is such a goal.
+    /// The maximum cost as a multiple of `get-token`'s, if there is such a goal.
     pub(crate) goal: Option<f64>,
 }
 
-/// The first is what the others are measured against.
+/// The others are compared with the first.
 pub(crate) const TOOLS: &[Tool] = &[
     Tool {
         name: "get-token",
@@ -88,7 +87,7 @@ pub(crate) const TOOLS: &[Tool] = &[
     },
 ];
 
-/// The one request of a kubectl: a journal has no line of it, and many of others.
+/// The first request of a kubectl, with a journal that only has lines of others.
 const KUBECTL: Tool = Tool {
     name: "kubectl",
     words: &["kubectl", "--provider", "corp", "--token", "access"],
@@ -101,10 +100,10 @@ const KUBECTL: Tool = Tool {
     goal: Some(1.0),
 };
 
-/// A journal of hand-outs to many other parents, in a new runtime folder.
+/// A journal of tokens returned to many other parents, in a new runtime folder.
 fn journal_of_others(sandbox: &Sandbox, run: &Path) -> (PathBuf, Vec<u8>) {
     let own = fs::read(sandbox.runtime().join("run/hallpass/kubectl")).expect("a journal");
-    // The first of its three notes, which begin with whom and what they are of.
+    // The first of its three notes, which begin with the parent and the request.
     let (key, note) = own[..own.len() / 3].split_at(8);
     let others = (1..=64).flat_map(|number| {
         let mut other = key.to_vec();
@@ -124,8 +123,8 @@ fn journal_of_others(sandbox: &Sandbox, run: &Path) -> (PathBuf, Vec<u8>) {
 }
 
 pub(crate) fn hits(sandbox: &Sandbox, builds: &[Build]) -> Vec<Program> {
-    // All runs have one parent. The second request of a parent is taken for a refusal, and brings
-    // another token; the third shows that it keeps nothing.
+    // All runs have the same parent. hallpass treats a parent's second request as a rejection, and
+    // returns another token. The third request shows that the client caches nothing.
     for _ in 0..3 {
         let run = sandbox.run_with(&builds[0].program, KUBECTL.words, KUBECTL.env);
         run.expect("a reply to kubectl");
@@ -156,7 +155,7 @@ pub(crate) fn hits(sandbox: &Sandbox, builds: &[Build]) -> Vec<Program> {
                         .collect(),
                     env: all,
                     stdin,
-                    // git is handed a header.
+                    // git gets a header.
                     answers: Some(match tool {
                         "git get" => STANDARD.encode(format!("oauth2:{token}")),
                         _ => token.clone(),
@@ -200,10 +199,10 @@ pub(crate) fn hits(sandbox: &Sandbox, builds: &[Build]) -> Vec<Program> {
     programs
 }
 
-/// What only a late one of many resources opens.
+/// A URL that only matches one of the last of many resources.
 const FAR_DOWN: &str = "https://git77.corp.example/team/a.git";
 
-/// A file with what a tool says on stdin.
+/// A file with a tool's request on stdin.
 fn said(sandbox: &Sandbox, name: &str, text: &str) -> PathBuf {
     let path = sandbox
         .root()
@@ -212,8 +211,8 @@ fn said(sandbox: &Sandbox, name: &str, text: &str) -> PathBuf {
     path
 }
 
-/// `git credential fill` from start to end, with one helper after the other in its configuration,
-/// each as its users write it.
+/// A complete run of `git credential fill` with each helper in turn, configured as its users would
+/// configure it.
 pub(crate) fn fills(sandbox: &Sandbox, builds: &[Build], has_cache: bool) -> Vec<Program> {
     let Some(git) = which("git") else {
         return Vec::new();
@@ -259,10 +258,10 @@ pub(crate) fn fills(sandbox: &Sandbox, builds: &[Build], has_cache: bool) -> Vec
     helpers.into_iter().enumerate().map(fill).collect()
 }
 
-/// What these rows begin with; the helper's name follows.
+/// The beginning of these rows' names. The helper's name follows.
 pub(crate) const FILL: &str = "git credential fill:";
 
-/// The data folder with many more records in it, which are copies under other names.
+/// A data folder with many more records, which are copies under other names.
 fn crowded_folder(sandbox: &Sandbox) -> PathBuf {
     let crowded = sandbox.root().join("crowded");
     private_folder(&crowded);
@@ -274,7 +273,7 @@ fn crowded_folder(sandbox: &Sandbox) -> PathBuf {
     crowded
 }
 
-/// Copies the data folder into a new one; where one of its records is.
+/// Copies the data folder, and returns the path of one of the records in the copy.
 fn copy_data(sandbox: &Sandbox, to: &Path) -> PathBuf {
     let from = sandbox.home().join(".local/share/hallpass");
     let mut record = None;
@@ -296,11 +295,11 @@ fn copy_data(sandbox: &Sandbox, to: &Path) -> PathBuf {
     record.expect("a record")
 }
 
-/// What a miss costs: a token that is stale, metadata that is known.
+/// The cost of a miss with a stale token and cached metadata.
 pub(crate) struct Miss {
     pub(crate) name: String,
     pub(crate) quartiles: [Duration; 3],
-    /// What the server's thread had of the processor, a miss.
+    /// The server thread's processor time per miss.
     pub(crate) server: Duration,
     pub(crate) requests: f64,
 }
@@ -312,7 +311,7 @@ pub(crate) fn misses(
     rounds: usize,
 ) -> Vec<Miss> {
     eprintln!("hits: misses, {rounds} rounds");
-    // What a disk takes to keep what it is given says nothing of the program.
+    // The time a disk takes to store data says nothing about the program.
     let memory = tempfile::TempDir::with_prefix_in("hits-", "/dev/shm").ok();
     if let Some(memory) = &memory {
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);

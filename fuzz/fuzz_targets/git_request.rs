@@ -1,5 +1,5 @@
-//! Whatever bytes come, git's request is refused or taken, and nothing panics; what is taken reads
-//! the same with CRLF line ends, and asks for a host that stands on a line of its own.
+//! git's request is either rejected or accepted, whatever the bytes are, and nothing panics. An
+//! accepted request reads the same with CRLF line endings, and its host fits on one line.
 #![no_main]
 
 use hallpass::credential::{Call, Refusal, Request};
@@ -17,7 +17,7 @@ fn reads_the_same_with_crlf(bytes: &[u8]) {
     let Ok(input) = Input::parse(bytes) else {
         return;
     };
-    // The parser's own reading ends at the empty line; whatever follows is nobody's.
+    // The parser stops at the empty line and ignores the rest.
     let with_crlf: Vec<u8> = bytes
         .split_inclusive(|byte| *byte == b'\n')
         .flat_map(|line| match line {
@@ -48,7 +48,7 @@ fn asks_for_what_a_line_says(bytes: &[u8]) {
     assert!(stdout.is_empty());
     let said = String::from_utf8(stderr).expect("text");
     assert!(said.lines().count() <= 1 && !said.trim_end_matches('\n').contains(char::is_control));
-    // Refused or asked for, and never both.
+    // Either rejected or accepted, never both.
     assert!(hosts.len() + said.lines().count() <= 1);
     let lines = || bytes.split(|byte| *byte == b'\n');
     let line = |line: &[u8]| line.strip_suffix(b"\r").unwrap_or(line).to_vec();

@@ -1,4 +1,4 @@
-/* The floor in C: a process that starts and prints, and does nothing else. */
+/* The floor in C: a process that only starts and prints. */
 #include <unistd.h>
 
 int main(void) {

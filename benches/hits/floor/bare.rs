@@ -1,4 +1,4 @@
-//! The floor: a process that starts and prints, and does nothing else.
+//! The floor: a process that only starts and prints.
 
 use std::io::Write as _;
 

@@ -1,5 +1,5 @@
-/* Runs a program to its end and writes its peak memory in kB to stderr.
-   Small and static on purpose: what the parent holds at fork counts as the child's peak. */
+/* Runs a program until it exits, and writes its peak memory in kB to stderr.
+   It is small and static because the parent's memory at fork counts towards the child's peak. */
 #include <stdio.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
