@@ -890,6 +890,30 @@ fn a_bearer_host_can_use_a_configured_provider() {
 }
 
 #[test]
+fn doctor_says_if_libgit2_ignores_the_section() {
+    let desk = Desk::new();
+    for (own, expected) in [
+        ("", false),
+        (
+            "[credential \"https://codeberg.org\"]\n\tusername = me\n",
+            true,
+        ),
+    ] {
+        let path = desk.sandbox.home().join(".gitconfig");
+        fs::write(&path, format!("{own}{GIT_CONFIG}")).unwrap();
+        desk.setup(&["--host", "codeberg.org"]).succeeds();
+        assert_eq!(
+            desk.git_config().contains("https://codeberg.org/"),
+            expected
+        );
+        let doctor = desk.sandbox.run(&["doctor", "git", "codeberg.org"]);
+        let words = "libgit2 ignore sections with a port, a path or a trailing slash";
+        assert_eq!(doctor.stdout.contains(words), expected, "{doctor}");
+        desk.setup(&["--undo"]).succeeds();
+    }
+}
+
+#[test]
 fn plain_http_hosts_are_added_on_request_and_undone() {
     let mut desk = Desk::new();
     let config = desk.config_path();

@@ -13,6 +13,7 @@ use super::arguments::NAME;
 use super::explanation::{Explained, explained};
 use super::git_config::{self, Entry};
 use super::large_pushes::Advice;
+use super::order::Helpers;
 use super::repository::Repository;
 use super::resolver::Resolver;
 use super::target::Target;
@@ -101,15 +102,15 @@ fn check_server(
             &format!("git remote set-url origin {}", quoted(&server.host.text)),
         );
     }
-    check_helpers(env, host, findings)?;
+    let helpers = check_helpers(env, host, findings)?;
     if is_mail(host) {
         check_mail(host, findings)?;
     } else {
         surroundings.check_host(host, findings);
-        if host.url.port().is_some() || host.has_path {
+        if host.url.port().is_some() || host.has_path || helpers.has_slash {
             findings.note(&format!(
-                "{name}: cargo and other programs that use libgit2 ignore settings for a host with \
-                 a port or a path; for cargo, run `git config --global net.git-fetch-with-cli true`"
+                "{name}: cargo and other programs that use libgit2 ignore sections with a port, a \
+                 path or a trailing slash; for cargo, run `git config --global net.git-fetch-with-cli true`"
             ));
         }
     }
@@ -145,7 +146,7 @@ fn check_server(
 }
 
 /// Checks which helpers git asks, in their order.
-fn check_helpers(env: &Env, host: &Host, findings: &mut Findings) -> Result<(), Error> {
+fn check_helpers(env: &Env, host: &Host, findings: &mut Findings) -> Result<Helpers, Error> {
     let name = &host.text;
     let helpers = setup::helpers(host, env)?;
     let set_up = format!("hallpass setup git --host {}", quoted(name));
@@ -177,7 +178,7 @@ fn check_helpers(env: &Env, host: &Host, findings: &mut Findings) -> Result<(), 
             "{name}: not asked, because an empty helper comes after it: {helper}"
         ));
     }
-    Ok(())
+    Ok(helpers)
 }
 
 fn is_mail(host: &Host) -> bool {

@@ -230,6 +230,8 @@ pub(crate) struct Helpers {
     pub(crate) removed: Vec<String>,
     /// The place of hallpass among those that are asked, also if the user configured it by hand.
     pub(crate) hallpass: Option<usize>,
+    /// The section that names hallpass ends with a slash, which libgit2 doesn't read.
+    pub(crate) has_slash: bool,
 }
 
 impl Helpers {
@@ -242,6 +244,7 @@ impl Helpers {
             } else {
                 if runs_hallpass(&entry.value) {
                     helpers.hallpass = Some(helpers.asked.len());
+                    helpers.has_slash = entry.section().ends_with('/');
                 }
                 let helper = format!("{} ({})", named(&entry.value), entry.origin);
                 helpers.asked.push(helper);
