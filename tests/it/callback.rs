@@ -36,14 +36,14 @@ impl Pending {
         }
     }
 
-    fn asked(&self, name: &str) -> String {
+    fn parameter(&self, name: &str) -> String {
         let url = Url::parse(&self.authorization_url).unwrap();
         let (_, value) = url.query_pairs().find(|(n, _)| n == name).unwrap();
         value.into_owned()
     }
 
     fn redirect_uri(&self) -> Url {
-        Url::parse(&self.asked("redirect_uri")).unwrap()
+        Url::parse(&self.parameter("redirect_uri")).unwrap()
     }
 
     /// The redirect URI with these parameters.
@@ -78,7 +78,7 @@ impl Pending {
 #[test]
 fn a_wrong_or_missing_state_is_rejected_and_the_real_callback_still_works() {
     let pending = Pending::new();
-    let state = pending.asked("state");
+    let state = pending.parameter("state");
     let issuer = pending.scene.provider.issuer();
     for parameters in [
         &[("code", "stolen"), ("iss", &issuer)][..],
@@ -115,7 +115,7 @@ fn an_error_without_the_state_is_ignored() {
 #[test]
 fn an_error_with_the_state_ends_the_sign_in_with_that_error() {
     let pending = Pending::new();
-    let (state, issuer) = (pending.asked("state"), pending.scene.provider.issuer());
+    let (state, issuer) = (pending.parameter("state"), pending.scene.provider.issuer());
     let callback = pending.callback(&[
         ("error", "temporarily_unavailable"),
         ("error_description", "<b>down</b>\u{1b}[2J"),
@@ -138,7 +138,7 @@ fn an_error_with_the_state_ends_the_sign_in_with_that_error() {
 fn the_providers_error_description_is_shown() {
     for (error, code) in [("access_denied", 4), ("invalid_scope", 1)] {
         let pending = Pending::new();
-        let (state, issuer) = (pending.asked("state"), pending.scene.provider.issuer());
+        let (state, issuer) = (pending.parameter("state"), pending.scene.provider.issuer());
         let callback = pending.callback(&[
             ("error", error),
             (
@@ -177,7 +177,7 @@ fn declining_exits_with_4() {
 #[test]
 fn repeated_parameters_are_rejected_and_the_sign_in_stays_pending() {
     let pending = Pending::new();
-    let state = pending.asked("state");
+    let state = pending.parameter("state");
     for parameters in [
         &[("code", "one"), ("code", "two"), ("state", &state)][..],
         &[("code", "one"), ("state", &state), ("state", &state)],
@@ -198,7 +198,7 @@ fn repeated_parameters_are_rejected_and_the_sign_in_stays_pending() {
 #[test]
 fn a_callback_without_a_code_or_with_both_code_and_error_is_rejected() {
     let pending = Pending::new();
-    let (state, issuer) = (pending.asked("state"), pending.scene.provider.issuer());
+    let (state, issuer) = (pending.parameter("state"), pending.scene.provider.issuer());
     let base = [("state", state.as_str()), ("iss", issuer.as_str())];
     for more in [&[][..], &[("code", "")], &[("code", "x"), ("error", "y")]] {
         let parameters = [&base[..], more].concat();
@@ -484,7 +484,7 @@ fn the_port_closes_after_an_interrupt() {
 #[test]
 fn requests_to_the_port_do_not_reveal_the_sign_in_url() {
     let pending = Pending::new();
-    let state = pending.asked("state");
+    let state = pending.parameter("state");
     for path in ["/", "/callback", "/authorize", "/login"] {
         let url = pending.redirect_uri().join(path).unwrap();
         let reply = wire::get(url.as_str()).unwrap();
@@ -521,8 +521,8 @@ fn a_fixed_port_and_path_are_used_as_registered() {
     let uri = format!("http://127.0.0.1:{port}/a/b");
     scene.configure(&format!("redirect_uri = {uri:?}"));
     scene.get_token(&[]).token();
-    let asked = &scene.provider.seen(Endpoint::Authorize)[0];
-    assert_eq!(asked.query("redirect_uri"), Some(uri.as_str()));
+    let request = &scene.provider.seen(Endpoint::Authorize)[0];
+    assert_eq!(request.query("redirect_uri"), Some(uri.as_str()));
 }
 
 #[test]

@@ -31,7 +31,7 @@ fn verbose() -> Scene {
 
 /// Checks stderr, and stdout apart from the requested token.
 #[track_caller]
-fn silent(scene: &Scene, outcome: &Outcome) {
+fn assert_no_leak_in_output(scene: &Scene, outcome: &Outcome) {
     let reply = outcome.stdout.trim();
     for (what, secret) in scene.provider.secrets() {
         assert!(
@@ -50,7 +50,7 @@ fn silent(scene: &Scene, outcome: &Outcome) {
 
 /// Checks every file except the browser's notes.
 #[track_caller]
-fn sealed(scene: &Scene) {
+fn assert_no_leak_on_disk(scene: &Scene) {
     for file in files_below(&scene.sandbox.home()) {
         let bytes = fs::read(&file).unwrap();
         for (what, secret) in scene.provider.secrets() {
@@ -76,8 +76,8 @@ fn no_command_leaks_a_secret() {
     ];
     for arguments in commands {
         let outcome = scene.sandbox.run(arguments);
-        silent(&scene, &outcome);
-        sealed(&scene);
+        assert_no_leak_in_output(&scene, &outcome);
+        assert_no_leak_on_disk(&scene);
         scene.advance(100);
     }
     assert!(scene.provider.secrets().len() > 8);
@@ -114,12 +114,12 @@ fn no_failed_sign_in_leaks_a_secret() {
         scene.provider.break_down(Endpoint::Code, fault.clone());
         let outcome = scene.get_token(&["-vvv"]);
         outcome.fails_with(1);
-        silent(&scene, &outcome);
+        assert_no_leak_in_output(&scene, &outcome);
         assert!(
             !outcome.stderr.contains("-canary-in-"),
             "{fault:?}: {outcome}"
         );
-        sealed(&scene);
+        assert_no_leak_on_disk(&scene);
     }
 }
 
@@ -169,8 +169,8 @@ fn a_server_that_echoes_requests_leaks_no_secret() {
             let outcome = scene.get_token(more);
             assert_ne!(outcome.code, Some(0), "{outcome}");
             assert!(outcome.stderr.contains("QUOTED"), "{endpoint:?}: {outcome}");
-            silent(&scene, &outcome);
-            sealed(&scene);
+            assert_no_leak_in_output(&scene, &outcome);
+            assert_no_leak_on_disk(&scene);
         }
     }
 }
@@ -191,8 +191,8 @@ fn an_invalid_id_token_is_not_shown() {
         });
         let outcome = scene.get_token(&["-vvv"]);
         outcome.fails_with(1);
-        silent(&scene, &outcome);
-        sealed(&scene);
+        assert_no_leak_in_output(&scene, &outcome);
+        assert_no_leak_on_disk(&scene);
     }
 }
 
@@ -212,8 +212,8 @@ fn no_failed_refresh_leaks_a_secret() {
         scene.provider.break_down(Endpoint::Refresh, fault);
         let outcome = scene.get_token(&["-vvv", "--interactive", "never"]);
         assert_ne!(outcome.code, Some(0), "{outcome}");
-        silent(&scene, &outcome);
-        sealed(&scene);
+        assert_no_leak_in_output(&scene, &outcome);
+        assert_no_leak_on_disk(&scene);
     }
 }
 
@@ -225,7 +225,7 @@ fn a_failed_revocation_shows_no_token() {
         .provider
         .break_down(Endpoint::Revocation, Fault::status(503));
     let outcome = scene.sandbox.run(&["logout", "corp", "-vvv"]);
-    silent(&scene, &outcome);
+    assert_no_leak_in_output(&scene, &outcome);
 }
 
 #[test]
@@ -234,7 +234,7 @@ fn a_declined_sign_in_and_a_wrong_callback_show_no_secret() {
     scene.sandbox.browser_will("decline");
     let outcome = scene.get_token(&["-vvv"]);
     outcome.fails_with(4);
-    silent(&scene, &outcome);
+    assert_no_leak_in_output(&scene, &outcome);
 
     let scene = verbose();
     scene
@@ -242,7 +242,7 @@ fn a_declined_sign_in_and_a_wrong_callback_show_no_secret() {
         .behave(|b| b.callback = patch(json!({ "iss": "https://evil.example" })));
     let outcome = scene.get_token(&["-vvv"]);
     outcome.fails_with(1);
-    silent(&scene, &outcome);
+    assert_no_leak_in_output(&scene, &outcome);
 }
 
 #[test]
@@ -255,7 +255,7 @@ fn an_error_about_a_damaged_record_shows_no_secret() {
     let outcome = scene.get_token(&["-vvv", "--interactive", "never"]);
     outcome.fails_with(1);
     assert!(!outcome.stderr.contains("canary-in-a-record"), "{outcome}");
-    silent(&scene, &outcome);
+    assert_no_leak_in_output(&scene, &outcome);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use crate::scene::Scene;
 
 /// Checks that a sign-in with the provider's current ID tokens is rejected and nothing is saved.
 #[track_caller]
-fn refused(scene: &Scene, what: &str) {
+fn assert_rejected(scene: &Scene, what: &str) {
     let outcome = scene.login(&[]);
     assert_eq!(outcome.code, Some(1), "{what}: {outcome}");
     outcome.fails_saying(1, &["id token"]);
@@ -16,31 +16,31 @@ fn refused(scene: &Scene, what: &str) {
 }
 
 #[track_caller]
-fn accepted(scene: &Scene, what: &str) {
+fn assert_accepted(scene: &Scene, what: &str) {
     let outcome = scene.login(&[]);
     assert_eq!(outcome.code, Some(0), "{what}: {outcome}");
     assert_eq!(scene.sessions().len(), 1, "{what}");
 }
 
 #[track_caller]
-fn claims_are_refused(changes: &[Value]) {
+fn assert_claims_rejected(changes: &[Value]) {
     let scene = Scene::new();
     for change in changes {
         scene
             .provider
             .behave(|b| b.id_token.claims = patch(change.clone()));
-        refused(&scene, &change.to_string());
+        assert_rejected(&scene, &change.to_string());
     }
 }
 
 #[track_caller]
-fn claims_are_accepted(changes: &[Value]) {
+fn assert_claims_accepted(changes: &[Value]) {
     let scene = Scene::new();
     for change in changes {
         scene
             .provider
             .behave(|b| b.id_token.claims = patch(change.clone()));
-        accepted(&scene, &change.to_string());
+        assert_accepted(&scene, &change.to_string());
     }
 }
 
@@ -57,12 +57,12 @@ fn the_algorithm_none_is_rejected() {
     scene
         .provider
         .behave(|b| b.id_token.signature = Signature::None);
-    refused(&scene, "none");
+    assert_rejected(&scene, "none");
     for spelled in ["None", "NONE", "nOnE"] {
         scene
             .provider
             .behave(|b| b.id_token.header = patch(json!({ "alg": spelled })));
-        refused(&scene, spelled);
+        assert_rejected(&scene, spelled);
     }
 }
 
@@ -73,7 +73,7 @@ fn hs256_is_always_rejected() {
     scene
         .provider
         .behave(|b| b.id_token.signature = Signature::Hs256);
-    refused(&scene, "the public key");
+    assert_rejected(&scene, "the public key");
     let secret = "a secret of this client".to_owned();
     let file = scene.sandbox.root().join("secret");
     crate::sandbox::private_file(&file, &secret);
@@ -84,7 +84,7 @@ fn hs256_is_always_rejected() {
     scene
         .provider
         .behave(|b| b.client_auth = crate::provider::ClientAuth::Basic { secret });
-    refused(&scene, "the client's secret");
+    assert_rejected(&scene, "the client's secret");
 }
 
 /// One key for each algorithm, and one that is only published as a certificate.
@@ -106,7 +106,7 @@ fn a_valid_signature_is_accepted() {
     let scene = Scene::new();
     for key in EACH {
         scene.provider.behave(|b| b.id_token.signed_by = key);
-        accepted(&scene, key.kid());
+        assert_accepted(&scene, key.kid());
     }
 }
 
@@ -118,7 +118,7 @@ fn an_invalid_signature_is_rejected() {
             b.id_token.signed_by = key;
             b.id_token.signature = Signature::Broken;
         });
-        refused(&scene, key.kid());
+        assert_rejected(&scene, key.kid());
     }
 }
 
@@ -139,13 +139,13 @@ fn the_algorithm_must_match_the_key_type() {
         scene
             .provider
             .behave(|b| b.id_token.header = patch(header.clone()));
-        refused(&scene, &header.to_string());
+        assert_rejected(&scene, &header.to_string());
     }
 }
 
 #[test]
 fn another_issuer_is_rejected() {
-    claims_are_refused(&[
+    assert_claims_rejected(&[
         json!({ "iss": "https://evil.example" }),
         json!({ "iss": null }),
         json!({ "iss": "" }),
@@ -156,12 +156,12 @@ fn another_issuer_is_rejected() {
     scene
         .provider
         .behave(|b| b.id_token.claims = patch(json!({ "iss": with_slash })));
-    refused(&scene, "a slash more");
+    assert_rejected(&scene, "a slash more");
 }
 
 #[test]
 fn a_missing_claim_is_rejected() {
-    claims_are_refused(&[
+    assert_claims_rejected(&[
         json!({ "sub": null }),
         json!({ "sub": "" }),
         json!({ "sub": false }),
@@ -173,7 +173,7 @@ fn a_missing_claim_is_rejected() {
 
 #[test]
 fn another_audience_is_rejected() {
-    claims_are_refused(&[
+    assert_claims_rejected(&[
         json!({ "aud": "another" }),
         json!({ "aud": [] }),
         json!({ "aud": ["another"] }),
@@ -187,12 +187,12 @@ fn another_audience_is_rejected() {
 
 #[test]
 fn the_audience_may_be_a_list_with_only_this_client() {
-    claims_are_accepted(&[json!({ "aud": ["hallpass"] }), json!({ "azp": "hallpass" })]);
+    assert_claims_accepted(&[json!({ "aud": ["hallpass"] }), json!({ "azp": "hallpass" })]);
 }
 
 #[test]
 fn additional_audiences_need_azp_or_must_be_trusted() {
-    claims_are_accepted(&[json!({ "aud": ["hallpass", "project-7"], "azp": "hallpass" })]);
+    assert_claims_accepted(&[json!({ "aud": ["hallpass", "project-7"], "azp": "hallpass" })]);
 
     let mut scene = Scene::new();
     let both = json!({ "aud": ["hallpass", "kubernetes"] });
@@ -201,7 +201,7 @@ fn additional_audiences_need_azp_or_must_be_trusted() {
     let line = "trusted_audiences = [\"kubernetes\"]";
     scene.login(&[]).fails_saying(1, &["kubernetes", line]);
     scene.configure(line);
-    accepted(&scene, line);
+    assert_accepted(&scene, line);
     scene.get_token(&["--token", "id"]).token();
 }
 
@@ -230,8 +230,8 @@ fn only_the_access_token_can_be_used(changes: &[Value]) {
 #[test]
 fn an_id_token_expired_for_over_a_minute_is_not_used() {
     only_the_access_token_can_be_used(&[json!({ "exp": now() - 120 }), json!({ "exp": 0 })]);
-    claims_are_refused(&[json!({ "exp": "x" })]);
-    claims_are_accepted(&[json!({ "exp": now() - 20 })]);
+    assert_claims_rejected(&[json!({ "exp": "x" })]);
+    assert_claims_accepted(&[json!({ "exp": now() - 20 })]);
 }
 
 #[test]
@@ -240,7 +240,7 @@ fn an_id_token_more_than_five_minutes_in_the_future_is_not_used() {
         json!({ "iat": now() + 3600 }),
         json!({ "nbf": now() + 400 }),
     ]);
-    claims_are_accepted(&[json!({ "iat": now() + 270 }), json!({ "nbf": now() + 270 })]);
+    assert_claims_accepted(&[json!({ "iat": now() + 270 }), json!({ "nbf": now() + 270 })]);
 }
 
 #[test]
@@ -274,7 +274,7 @@ fn a_sign_in_with_a_wrong_clock_works_and_reports_the_clock() {
 
 #[test]
 fn the_nonce_must_match_the_request() {
-    claims_are_refused(&[
+    assert_claims_rejected(&[
         json!({ "nonce": "another" }),
         json!({ "nonce": null }),
         json!({ "nonce": "" }),
@@ -283,11 +283,11 @@ fn the_nonce_must_match_the_request() {
 
 #[test]
 fn at_hash_must_match_if_present() {
-    claims_are_refused(&[
+    assert_claims_rejected(&[
         json!({ "at_hash": "AAAAAAAAAAAAAAAAAAAAAA" }),
         json!({ "at_hash": "" }),
     ]);
-    claims_are_accepted(&[json!({ "at_hash": null })]);
+    assert_claims_accepted(&[json!({ "at_hash": null })]);
 }
 
 #[test]
@@ -299,7 +299,7 @@ fn without_a_key_id_the_only_key_is_used() {
             b.published_keys = vec![key];
             b.id_token.signed_by = key;
         });
-        accepted(&scene, key.kid());
+        assert_accepted(&scene, key.kid());
     }
 }
 
@@ -318,7 +318,7 @@ fn without_a_key_id_any_key_that_verifies_is_accepted() {
             b.published_keys = all.to_vec();
             b.id_token.signed_by = key;
         });
-        accepted(&scene, key.kid());
+        assert_accepted(&scene, key.kid());
     }
     scene
         .provider
@@ -329,16 +329,16 @@ fn without_a_key_id_any_key_that_verifies_is_accepted() {
 #[test]
 fn after_a_key_rotation_the_keys_are_fetched_once() {
     let mut scene = Scene::new();
-    accepted(&scene, "the first key");
+    assert_accepted(&scene, "the first key");
     assert_eq!(scene.provider.count(Endpoint::Jwks), 1);
     scene.provider.behave(|b| {
         b.published_keys = vec![KeyName::RsaSecond];
         b.id_token.signed_by = KeyName::RsaSecond;
     });
     scene.advance(6);
-    accepted(&scene, "the second key");
+    assert_accepted(&scene, "the second key");
     assert_eq!(scene.provider.count(Endpoint::Jwks), 2);
-    accepted(&scene, "the second key, which is cached");
+    assert_accepted(&scene, "the second key, which is cached");
     assert_eq!(scene.provider.count(Endpoint::Jwks), 2);
 }
 
@@ -384,7 +384,7 @@ fn repeated_invalid_signatures_do_not_refetch_the_keys_every_time() {
         let scene = Scene::new();
         spoil(&scene);
         for _ in 0..3 {
-            refused(&scene, "not verified");
+            assert_rejected(&scene, "not verified");
         }
         let fetched = scene.provider.seen(Endpoint::Jwks);
         for two in fetched.windows(2) {
@@ -442,7 +442,7 @@ fn requesting_an_id_token_without_the_openid_scope_is_an_error() {
 
 #[test]
 fn a_malformed_but_readable_id_token_is_accepted() {
-    claims_are_accepted(&[
+    assert_claims_accepted(&[
         json!({ "exp": (now() + 600).to_string(), "iat": now().to_string() }),
         json!({ "sub": "sub-of-alice" }),
     ]);
@@ -450,7 +450,7 @@ fn a_malformed_but_readable_id_token_is_accepted() {
     scene
         .provider
         .behave(|b| b.id_token.claims = patch(json!({ "sub": 4711 })));
-    accepted(&scene, "a numeric sub");
+    assert_accepted(&scene, "a numeric sub");
     assert_eq!(scene.sessions()[0]["subject"], "4711");
     // It must match the pinned subject like any other.
     scene

@@ -27,7 +27,7 @@ fn in_its_last_minute() -> (Scene, String) {
 }
 
 #[track_caller]
-fn one_answer(outcomes: &[Outcome]) -> String {
+fn common_token(outcomes: &[Outcome]) -> String {
     let tokens: BTreeSet<_> = outcomes.iter().map(Outcome::token).collect();
     assert_eq!(tokens.len(), 1, "{tokens:?}");
     (*tokens.first().unwrap()).to_owned()
@@ -151,7 +151,7 @@ fn without_a_new_refresh_token_the_old_one_is_kept() {
 fn twenty_concurrent_processes_share_one_refresh() {
     let scene = expired();
     let outcomes = scene.at_once(20, NEVER);
-    let token = one_answer(&outcomes);
+    let token = common_token(&outcomes);
     assert_eq!(scene.provider.count(Endpoint::Refresh), 1);
     assert_eq!(scene.provider.owner(&token).as_deref(), Some("alice"));
 }
@@ -169,16 +169,16 @@ fn callers_wait_for_a_running_refresh() {
     gate.open();
     let mut outcomes = vec![first.wait()];
     outcomes.extend(others.into_iter().map(|other| other.wait()));
-    one_answer(&outcomes);
+    common_token(&outcomes);
     assert_eq!(scene.provider.count(Endpoint::Refresh), 1);
 }
 
 #[test]
 fn a_session_survives_twenty_concurrent_refreshes() {
     let mut scene = expired();
-    one_answer(&scene.at_once(20, NEVER));
+    common_token(&scene.at_once(20, NEVER));
     scene.advance(4000);
-    one_answer(&scene.at_once(20, NEVER));
+    common_token(&scene.at_once(20, NEVER));
     assert_eq!(scene.provider.count(Endpoint::Refresh), 2);
     assert_eq!(scene.sandbox.opened().len(), 1);
 }
@@ -478,7 +478,7 @@ fn twenty_concurrent_calls_on_a_full_disk_send_and_lose_nothing() {
     }
     let sent = scene.provider.count(Endpoint::Refresh);
     assert_eq!(sent, 0, "space for the response must be reserved first");
-    one_answer(&scene.at_once(20, NEVER));
+    common_token(&scene.at_once(20, NEVER));
     assert_eq!(scene.provider.count(Endpoint::Refresh), 1);
     assert_eq!(scene.sandbox.opened().len(), 1);
 }
@@ -558,7 +558,7 @@ fn a_forced_refresh_happens_once_in_five_minutes() {
 #[test]
 fn twenty_concurrent_forced_refreshes_make_one_request() {
     let (scene, old) = Scene::signed_in();
-    let new = one_answer(&scene.at_once(20, &["--force-refresh", "--interactive", "never"]));
+    let new = common_token(&scene.at_once(20, &["--force-refresh", "--interactive", "never"]));
     assert_ne!(new, old);
     assert_eq!(scene.provider.count(Endpoint::Refresh), 1);
 }
@@ -702,7 +702,7 @@ fn an_outage_does_not_cause_a_sign_in() {
 #[test]
 fn twenty_callers_without_a_session_share_one_sign_in() {
     let scene = Scene::new();
-    one_answer(&scene.at_once(20, &[]));
+    common_token(&scene.at_once(20, &[]));
     assert_eq!(scene.sandbox.opened().len(), 1);
     assert_eq!(scene.provider.count(Endpoint::Code), 1);
 }

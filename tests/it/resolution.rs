@@ -43,7 +43,7 @@ impl Planted {
     }
 
     /// For a request from git.
-    fn of_git() -> Self {
+    fn for_git() -> Self {
         Self::under(|scene| git(scene, GIT))
     }
 
@@ -96,13 +96,13 @@ impl Planted {
     }
 
     #[track_caller]
-    fn is_believed(&self) {
+    fn is_used(&self) {
         self.plant();
         assert_eq!(self.scene.get_token(&[]).token(), self.wrong);
     }
 
     #[track_caller]
-    fn is_not_believed(&self, why: &str) {
+    fn is_not_used(&self, why: &str) {
         let outcome = self.scene.get_token(NEVER);
         let again = self.scene.get_token(&[]);
         assert_eq!(again.token(), self.right, "{why}: {again}");
@@ -190,7 +190,7 @@ fn any_change_to_the_configuration_invalidates_remembered_answers() {
     let planted = Planted::new();
     let config = planted.scene.sandbox.root().join("config.toml");
     let good = fs::read_to_string(&config).unwrap();
-    planted.is_believed();
+    planted.is_used();
     for (why, text) in [
         ("as long as before", good.replace("# one", "# two")),
         ("longer", format!("{good}\n")),
@@ -203,7 +203,7 @@ fn any_change_to_the_configuration_invalidates_remembered_answers() {
         // Resetting the modification time makes no difference.
         let file = fs::File::options().write(true).open(&config).unwrap();
         file.set_modified(times.modified().unwrap()).unwrap();
-        planted.is_not_believed(why);
+        planted.is_not_used(why);
         assert_eq!(sandbox.opened().len(), 2);
     }
 }
@@ -233,9 +233,9 @@ fn changing_a_relevant_variable_invalidates_remembered_answers() {
         ("container", "yes"),
         ("KUBERNETES_SERVICE_HOST", "10.0.0.1"),
     ] {
-        planted.is_believed();
+        planted.is_used();
         planted.scene.sandbox.set(name, value);
-        planted.is_not_believed(name);
+        planted.is_not_used(name);
         match name {
             "HALLPASS_STORE" => planted.scene.sandbox.set(name, "file"),
             "HALLPASS_HTTP_TIMEOUT" => planted.scene.sandbox.set(name, "10"),
@@ -244,7 +244,7 @@ fn changing_a_relevant_variable_invalidates_remembered_answers() {
     }
     // An irrelevant variable doesn't.
     planted.scene.sandbox.set("LANG", "C");
-    planted.is_believed();
+    planted.is_used();
 }
 
 #[test]
@@ -271,7 +271,7 @@ fn other_arguments_are_not_answered_from_memory() {
     let forced = planted.scene.get_token(&["--force-refresh"]);
     assert_ne!(forced.token(), planted.right);
     assert_ne!(forced.token(), planted.wrong);
-    planted.is_believed();
+    planted.is_used();
 }
 
 #[test]
@@ -305,14 +305,14 @@ fn a_configuration_writable_by_others_is_still_rejected() {
 
     let planted = Planted::new();
     let config = planted.scene.sandbox.root().join("config.toml");
-    planted.is_believed();
+    planted.is_used();
     fs::set_permissions(&config, fs::Permissions::from_mode(0o620)).unwrap();
     planted
         .scene
         .get_token(&[])
         .fails_saying(2, &["can be written by others"]);
     fs::set_permissions(&config, fs::Permissions::from_mode(0o600)).unwrap();
-    planted.is_believed();
+    planted.is_used();
 }
 
 #[test]
@@ -340,10 +340,10 @@ fn a_changed_or_truncated_answer_is_computed_again_and_replaced() {
     bad.push(changed(good.len() - 1));
     for bytes in bad {
         fs::write(&planted.file, &bytes).unwrap();
-        planted.is_not_believed(&format!("{} bytes", bytes.len()));
+        planted.is_not_used(&format!("{} bytes", bytes.len()));
         assert_ne!(fs::read(&planted.file).unwrap(), bytes);
     }
-    planted.is_believed();
+    planted.is_used();
 }
 
 fn remembered_slot(file: &Path) -> u8 {
@@ -363,7 +363,7 @@ fn answers_of_another_version_are_ignored() {
         store(&planted.scene)
             .remember(slot, &other, sealed)
             .unwrap();
-        planted.is_not_believed(&format!("byte {place}"));
+        planted.is_not_used(&format!("byte {place}"));
     }
 }
 
@@ -381,7 +381,7 @@ fn an_answer_with_another_name_or_key_is_not_used() {
         .unwrap();
     let folder = planted.file.parent().unwrap();
     fs::copy(folder.join(format!("{next:02x}")), &planted.file).unwrap();
-    planted.is_not_believed("another name");
+    planted.is_not_used("another name");
 
     // Every data folder has its own key.
     let (other, _) = Scene::signed_in();
@@ -391,7 +391,7 @@ fn an_answer_with_another_name_or_key_is_not_used() {
         .unwrap();
     let foreign = other.sandbox.data_dir().join("resolutions");
     fs::copy(foreign.join(format!("{slot:02x}")), &planted.file).unwrap();
-    planted.is_not_believed("another key");
+    planted.is_not_used("another key");
 }
 
 #[cfg(unix)]
@@ -402,14 +402,14 @@ fn an_answer_in_a_file_writable_by_others_is_not_used() {
     let planted = Planted::new();
     let good = fs::read(&planted.file).unwrap();
     let aside = planted.scene.sandbox.root().join("aside");
-    planted.is_believed();
+    planted.is_used();
     fs::set_permissions(&planted.file, fs::Permissions::from_mode(0o640)).unwrap();
-    planted.is_not_believed("others may read it");
+    planted.is_not_used("others may read it");
 
-    planted.is_believed();
+    planted.is_used();
     fs::rename(&planted.file, &aside).unwrap();
     symlink(&aside, &planted.file).unwrap();
-    planted.is_not_believed("a link");
+    planted.is_not_used("a link");
     assert_eq!(
         fs::read(&aside).unwrap(),
         good,
@@ -419,12 +419,12 @@ fn an_answer_in_a_file_writable_by_others_is_not_used() {
     planted.plant();
     fs::remove_file(&planted.file).unwrap();
     fs::create_dir(&planted.file).unwrap();
-    planted.is_not_believed("a folder");
+    planted.is_not_used("a folder");
 
     if rustix::process::geteuid().is_root() {
-        planted.is_believed();
+        planted.is_used();
         std::os::unix::fs::chown(&planted.file, Some(65_534), None).unwrap();
-        planted.is_not_believed("somebody else's");
+        planted.is_not_used("somebody else's");
     }
 }
 
@@ -437,15 +437,15 @@ fn an_answer_that_cannot_be_remembered_is_still_returned() {
     let folder = planted.file.parent().unwrap();
     let aside = planted.scene.sandbox.root().join("aside");
     fs::set_permissions(folder, fs::Permissions::from_mode(0o750)).unwrap();
-    planted.is_not_believed("a folder that others may read");
+    planted.is_not_used("a folder that others may read");
     fs::rename(folder, &aside).unwrap();
     symlink(&aside, folder).unwrap();
-    planted.is_not_believed("a link");
+    planted.is_not_used("a link");
     fs::remove_file(folder).unwrap();
     crate::sandbox::private_file(folder, "");
-    planted.is_not_believed("a file in the folder's place");
+    planted.is_not_used("a file in the folder's place");
     fs::remove_file(folder).unwrap();
-    planted.is_not_believed("no folder");
+    planted.is_not_used("no folder");
     assert!(!remembered(&planted.scene).is_empty());
 }
 
@@ -463,7 +463,7 @@ fn a_removed_session_is_not_answered_from_memory() {
 
 #[test]
 fn a_stale_or_rejected_token_is_replaced() {
-    let mut planted = Planted::of_git();
+    let mut planted = Planted::for_git();
     assert_eq!(git(&planted.scene, GIT), planted.wrong);
     // A request for the planted record's account refreshes its token.
     planted.scene.advance(4000);
@@ -506,7 +506,7 @@ fn a_token_that_git_reports_as_rejected_is_not_answered_from_memory() {
 
 #[test]
 fn the_tools_request_is_part_of_the_question() {
-    let planted = Planted::of_git();
+    let planted = Planted::for_git();
     let scene = &planted.scene;
     for (why, input) in [
         ("a path", format!("{GIT}path=team/a.git\n")),
@@ -547,7 +547,7 @@ fn the_tools_request_is_part_of_the_question() {
 
 #[test]
 fn the_account_of_a_repository_overrides_remembered_answers() {
-    let mut planted = Planted::of_git();
+    let mut planted = Planted::for_git();
     let git_dir = planted.scene.sandbox.root().join("repository");
     fs::create_dir(&git_dir).unwrap();
     fs::write(git_dir.join("HEAD"), "ref: refs/heads/main\n").unwrap();

@@ -21,7 +21,7 @@ fn signed_in_with(response: Value) -> Scene {
 
 /// Checks that a sign-in fails, that no token is printed and that nothing is saved.
 #[track_caller]
-fn refused(scene: &Scene, words: &[&str]) {
+fn assert_rejected(scene: &Scene, words: &[&str]) {
     let outcome = scene.get_token(&[]);
     outcome.fails_saying(1, words);
     for (what, secret) in scene.provider.secrets() {
@@ -54,7 +54,7 @@ fn a_token_of_another_type_is_rejected() {
         scene
             .provider
             .behave(|b| b.token_response = patch(json!({ "token_type": kind })));
-        refused(&scene, words);
+        assert_rejected(&scene, words);
     }
 }
 
@@ -78,7 +78,7 @@ fn an_error_object_is_reported() {
     scene
         .provider
         .break_down(Endpoint::Code, Fault::json(401, &body));
-    refused(
+    assert_rejected(
         &scene,
         &["error object instead of a code: 401, who are you?"],
     );
@@ -231,14 +231,14 @@ fn an_error_with_status_200_is_an_error() {
     scene
         .provider
         .break_down(Endpoint::Code, Fault::json(200, &body));
-    refused(&scene, &["incorrect_client_credentials"]);
+    assert_rejected(&scene, &["incorrect_client_credentials"]);
 }
 
 #[test]
 fn html_with_status_200_is_an_error() {
     let scene = Scene::new();
     scene.provider.break_down(Endpoint::Code, Fault::html(200));
-    refused(&scene, &["not a json object"]);
+    assert_rejected(&scene, &["not a json object"]);
 }
 
 #[test]
@@ -247,7 +247,7 @@ fn a_response_without_an_access_token_is_an_error() {
     scene
         .provider
         .behave(|b| b.token_response = patch(json!({ "access_token": null })));
-    refused(&scene, &["access_token"]);
+    assert_rejected(&scene, &["access_token"]);
 }
 
 #[test]
@@ -257,7 +257,7 @@ fn a_token_with_a_line_break_is_an_error() {
         scene
             .provider
             .behave(|b| b.token_response = patch(json!({ "access_token": token })));
-        refused(&scene, &["access_token"]);
+        assert_rejected(&scene, &["access_token"]);
     }
 }
 
@@ -268,7 +268,7 @@ fn a_body_of_10_megabytes_is_not_read() {
     scene
         .provider
         .break_down(Endpoint::Code, Fault::json(200, &body));
-    refused(&scene, &["larger"]);
+    assert_rejected(&scene, &["larger"]);
 }
 
 #[test]
@@ -280,7 +280,7 @@ fn a_redirect_is_never_followed_with_credentials() {
         scene
             .provider
             .break_down(Endpoint::Code, Fault::Redirect { status, to });
-        refused(&scene, &["redirect"]);
+        assert_rejected(&scene, &["redirect"]);
         assert_eq!(elsewhere.all_seen().len(), 0, "{status}");
     }
 }
@@ -290,7 +290,7 @@ fn a_truncated_response_is_an_error() {
     for fault in [Fault::LostAnswer, Fault::NoAnswer] {
         let scene = Scene::new();
         scene.provider.break_down(Endpoint::Code, fault);
-        refused(&scene, &[]);
+        assert_rejected(&scene, &[]);
         assert_eq!(
             scene.provider.count(Endpoint::Code),
             1,
@@ -326,7 +326,7 @@ fn token_endpoint_errors_are_reported() {
         scene
             .provider
             .break_down(Endpoint::Code, Fault::json(400, &body));
-        refused(&scene, &[error]);
+        assert_rejected(&scene, &[error]);
     }
 }
 

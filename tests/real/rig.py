@@ -128,7 +128,7 @@ class Rig:
         return "\n".join(lines)
 
 
-def asks(provider, client="hallpass"):
+def provider_flags(provider, client="hallpass"):
     """The options that select a provider without a configuration file, as in the README."""
     return ["--issuer-url", provider.issuer, "--client-id", client,
             "--scope", "openid", "--scope", "offline_access"]  # fmt: skip

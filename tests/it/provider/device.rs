@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::ledger::{Decision, Device};
-use super::metadata::lay_over;
+use super::metadata::apply_patch;
 use super::server::{Request, Response, first};
 use super::{Provider, State, lock, page, random};
 
@@ -54,7 +54,7 @@ impl State {
             "expires_in": 600,
             "interval": 1,
         });
-        lay_over(&mut body, &lock(&self.behaviour).device_response);
+        apply_patch(&mut body, &lock(&self.behaviour).device_response);
         let mut ledger = lock(&self.ledger);
         ledger.secrets.push(("device code", device_code.clone()));
         ledger.devices.push(Device {

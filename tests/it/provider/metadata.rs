@@ -37,7 +37,7 @@ impl State {
             "code_challenge_methods_supported": ["S256"],
             "authorization_response_iss_parameter_supported": true,
         });
-        lay_over(&mut document, &behaviour.metadata);
+        apply_patch(&mut document, &behaviour.metadata);
         Response::json(200, &document).header("Cache-Control", "max-age=3600")
     }
 
@@ -82,7 +82,7 @@ pub(super) fn claims_of(person: &str) -> Value {
     })
 }
 
-pub(super) fn lay_over(object: &mut Value, patch: &Patch) {
+pub(super) fn apply_patch(object: &mut Value, patch: &Patch) {
     let Some(members) = object.as_object_mut() else {
         return;
     };

@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 use super::behaviour::{Behaviour, ClientAuth, Fault, Narrowing, Rotation, Signature};
 use super::keys::base64url;
 use super::ledger::{Decision, Grant};
-use super::metadata::{claims_of, lay_over};
+use super::metadata::{apply_patch, claims_of};
 use super::server::{Request, Response, first, pairs};
 use super::{State, lock};
 
@@ -224,7 +224,7 @@ impl State {
             ledger.secrets.push(("id token", id_token.clone()));
             body["id_token"] = json!(id_token);
         }
-        lay_over(&mut body, &behaviour.token_response);
+        apply_patch(&mut body, &behaviour.token_response);
         Response::json(200, &body).header("Pragma", "no-cache")
     }
 
@@ -246,7 +246,7 @@ impl State {
         if !behaviour.keys_without_kid {
             header["kid"] = json!(behaviour.one_kid.unwrap_or(making.signed_by.kid()));
         }
-        lay_over(&mut header, &making.header);
+        apply_patch(&mut header, &making.header);
 
         let mut claims = claims_of(&grant.person);
         claims["iss"] = json!(self.issuer());
@@ -259,7 +259,7 @@ impl State {
         if let (Some(nonce), true) = (first(&grant.asked, "nonce"), repeats_nonce) {
             claims["nonce"] = json!(nonce);
         }
-        lay_over(&mut claims, &making.claims);
+        apply_patch(&mut claims, &making.claims);
 
         let secret = match &behaviour.client_auth {
             ClientAuth::None => None,

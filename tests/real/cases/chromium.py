@@ -5,7 +5,7 @@ import sqlite3
 import time
 import urllib.parse
 
-from rig import asks, case
+from rig import case, provider_flags
 from sandbox import wait_for
 
 
@@ -34,7 +34,7 @@ def says_how_to_retry(page, provider, *more):
 @case
 def chromium_keeps_the_code_out_of_its_address_bar_history_and_referrer(rig):
     provider, chromium = rig.provider(), rig.chromium()
-    rig.sandbox.hallpass("get-token", *asks(provider)).token
+    rig.sandbox.hallpass("get-token", *provider_flags(provider)).token
     page = chromium.page()
     shows_signed_in(page, provider)
     chromium.screenshots("signed-in")
@@ -70,7 +70,7 @@ def redirect_targets_in_history(chromium):
 @case
 def reloading_the_result_page_fails_and_does_not_repeat_the_exchange(rig):
     provider, chromium = rig.provider(), rig.chromium()
-    person = rig.sandbox.at_a_terminal("get-token", *asks(provider))
+    person = rig.sandbox.at_a_terminal("get-token", *provider_flags(provider))
     wait_for(rig.sandbox.tabs, 20, "no tab was opened")
     shows_signed_in(chromium.page(), provider)
     shows(chromium.order("reload"), "ERR_CONNECTION_REFUSED")
@@ -81,7 +81,7 @@ def reloading_the_result_page_fails_and_does_not_repeat_the_exchange(rig):
 @case
 def a_repeated_callback_shows_the_result_and_exchanges_the_code_once(rig):
     provider, chromium = rig.provider(token=1500, hold=True), rig.chromium()
-    person = rig.sandbox.at_a_terminal("get-token", *asks(provider))
+    person = rig.sandbox.at_a_terminal("get-token", *provider_flags(provider))
     callback = provider.held()
     shows(chromium.page(), "Go on to the application")
     chromium.person(do="leave")
@@ -99,7 +99,7 @@ def a_repeated_callback_shows_the_result_and_exchanges_the_code_once(rig):
 @case
 def favicons_frames_and_prefetches_do_not_use_up_the_code(rig):
     provider, chromium = rig.provider(hold=True), rig.chromium()
-    person = rig.sandbox.at_a_terminal("get-token", *asks(provider))
+    person = rig.sandbox.at_a_terminal("get-token", *provider_flags(provider))
     callback = provider.held()
     shows(chromium.page(), "Go on to the application")
     chromium.order("goto", url=f"{provider.issuer}/ahead?{urllib.parse.urlencode({'of': callback})}")
@@ -123,7 +123,7 @@ def closing_the_tab_leaves_the_sign_in_pending_until_it_times_out(rig):
     provider, chromium = rig.provider(), rig.chromium()
     chromium.person(do="leave")
     rig.sandbox.env["HALLPASS_SIGN_IN_TIMEOUT"] = "5s"
-    person = rig.sandbox.at_a_terminal("get-token", *asks(provider))
+    person = rig.sandbox.at_a_terminal("get-token", *provider_flags(provider))
     wait_for(lambda: chromium.order("opened")["url"].startswith(provider.issuer), 20, "no tab was opened")
     chromium.order("close")
     time.sleep(1)
@@ -141,7 +141,7 @@ def a_request_head_full_of_cookies_is_accepted_up_to_16_kib(rig):
     expected = {}
     for cookies, least, most in ((6_000, 6_500, 8_192), (14_900, 15_900, 16_384)):
         provider.set(cookies=cookies)
-        rig.sandbox.hallpass("login", *asks(provider)).ended(0)
+        rig.sandbox.hallpass("login", *provider_flags(provider)).ended(0)
         shows_signed_in(chromium.page(), provider)
         expected[redirect(rig).netloc] = least, most
         chromium.order("forget_cookies")
@@ -153,7 +153,7 @@ def a_request_head_full_of_cookies_is_accepted_up_to_16_kib(rig):
 @case
 def a_larger_request_head_is_rejected_and_the_sign_in_continues(rig):
     provider, chromium = rig.provider(cookies=17_000), rig.chromium()
-    person = rig.sandbox.at_a_terminal("get-token", *asks(provider))
+    person = rig.sandbox.at_a_terminal("get-token", *provider_flags(provider))
     wait_for(rig.sandbox.tabs, 20, "no tab was opened")
     page = chromium.page()
     assert page["status"] == 431, page
@@ -181,7 +181,7 @@ def a_larger_request_head_is_rejected_and_the_sign_in_continues(rig):
 def declining_in_chromium_shows_a_page_that_says_how_to_retry(rig):
     provider, chromium = rig.provider(), rig.chromium()
     chromium.person(do="decline")
-    rig.sandbox.hallpass("get-token", *asks(provider)).ended(4)
+    rig.sandbox.hallpass("get-token", *provider_flags(provider)).ended(4)
     page = chromium.page()
     chromium.screenshots("declined")
     assert page["status"] == 400, page
@@ -200,7 +200,7 @@ def a_failed_exchange_never_shows_the_success_page(rig):
         ("hang", "timed-out", "The provider took too long"),
     ):
         provider = rig.provider(token=token)
-        rig.sandbox.hallpass("get-token", *asks(provider)).ended(1)
+        rig.sandbox.hallpass("get-token", *provider_flags(provider)).ended(1)
         page = chromium.page()
         chromium.screenshots(name)
         assert page["status"] == 400, page
@@ -211,17 +211,17 @@ def a_failed_exchange_never_shows_the_success_page(rig):
 @case
 def a_different_person_is_told_whose_account_it_is(rig):
     provider, chromium = rig.provider(), rig.chromium()
-    first = rig.sandbox.hallpass("get-token", *asks(provider)).token
+    first = rig.sandbox.hallpass("get-token", *provider_flags(provider)).token
     shows_signed_in(chromium.page(), provider)
     chromium.order("forget_cookies")
     chromium.person(user="mallory")
-    rig.sandbox.hallpass("login", *asks(provider)).ended(1).said("alice", "mallory", "--account OTHER")
+    rig.sandbox.hallpass("login", *provider_flags(provider)).ended(1).said("alice", "mallory", "--account OTHER")
     page = chromium.page()
     chromium.screenshots("other-person")
     assert page["status"] == 400, page
     shows(page, "A different person signed in", "Belongs to", "alice", "Signed in now", "mallory", "unchanged")
     says_how_to_retry(page, provider, "--account OTHER")
-    assert rig.sandbox.hallpass("get-token", *asks(provider)).token == first
+    assert rig.sandbox.hallpass("get-token", *provider_flags(provider)).token == first
 
 
 @case

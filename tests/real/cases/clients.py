@@ -1,6 +1,6 @@
 """Confidential clients, and providers in the configuration file."""
 
-from rig import asks, case
+from rig import case, provider_flags
 
 
 def secret_file(rig, provider):
@@ -20,7 +20,7 @@ def configure(rig, text):
 @case
 def a_confidential_client_signs_in_and_refreshes_with_basic(rig):
     provider = rig.provider()
-    flags = [*asks(provider, "hallpass-basic"), "--client-secret-file", secret_file(rig, provider)]
+    flags = [*provider_flags(provider, "hallpass-basic"), "--client-secret-file", secret_file(rig, provider)]
     first = rig.sandbox.hallpass("get-token", *flags).token
     second = rig.sandbox.hallpass("get-token", "--force-refresh", *flags).token
     assert second != first
@@ -64,6 +64,6 @@ def a_wrong_secret_is_an_error_that_does_not_show_it(rig):
     wrong = rig.sandbox.root / "wrong"
     wrong.write_text("not-this-one-at-all\n", encoding="utf-8")
     wrong.chmod(0o600)
-    failed = rig.sandbox.hallpass("get-token", *asks(provider, "hallpass-basic"), "--client-secret-file", wrong)
+    failed = rig.sandbox.hallpass("get-token", *provider_flags(provider, "hallpass-basic"), "--client-secret-file", wrong)
     failed.ended(1).said("hallpass: error:")
     assert "not-this-one" not in failed.stderr

@@ -3,7 +3,7 @@
 import re
 
 from browser import Browser
-from rig import asks, case
+from rig import case, provider_flags
 
 # This provider's user codes look like XXXX-XXXX.
 USER_CODE = re.compile(r"\b([A-Z]{4}-[A-Z]{4})\b")
@@ -17,7 +17,7 @@ def address(provider):
 def a_code_entered_in_another_browser_signs_in(rig):
     provider = rig.provider()
     rig.sandbox.no_browser()
-    person = rig.sandbox.at_a_terminal("get-token", "--flow", "device", *asks(provider))
+    person = rig.sandbox.at_a_terminal("get-token", "--flow", "device", *provider_flags(provider))
     code = person.wait_for(USER_CODE).group(1)
     page = person.wait_for(address(provider)).group(0)
     last = Browser().visit(page.split("?")[0], code=code)
@@ -29,8 +29,8 @@ def a_code_entered_in_another_browser_signs_in(rig):
     assert asked[-1]["status"] == 200
     assert all(r["error"] == "authorization_pending" for r in asked[:-1])
 
-    assert rig.sandbox.hallpass("get-token", *asks(provider)).token == token
-    refreshed = rig.sandbox.hallpass("get-token", "--force-refresh", *asks(provider)).token
+    assert rig.sandbox.hallpass("get-token", *provider_flags(provider)).token == token
+    refreshed = rig.sandbox.hallpass("get-token", "--force-refresh", *provider_flags(provider)).token
     assert refreshed != token
 
 
@@ -38,7 +38,7 @@ def a_code_entered_in_another_browser_signs_in(rig):
 def declining_the_code_exits_with_4(rig):
     provider = rig.provider()
     rig.sandbox.no_browser()
-    person = rig.sandbox.at_a_terminal("get-token", "--flow", "device", *asks(provider))
+    person = rig.sandbox.at_a_terminal("get-token", "--flow", "device", *provider_flags(provider))
     code = person.wait_for(USER_CODE).group(1)
     page = person.wait_for(address(provider)).group(0)
     Browser().visit(page.split("?")[0], do="decline", code=code)
@@ -51,7 +51,7 @@ def declining_the_code_exits_with_4(rig):
 def a_code_that_is_never_entered_expires_and_exits_with_4(rig):
     provider = rig.provider(deviceCodeTtl=7)
     rig.sandbox.no_browser()
-    person = rig.sandbox.at_a_terminal("get-token", "--flow", "device", *asks(provider))
+    person = rig.sandbox.at_a_terminal("get-token", "--flow", "device", *provider_flags(provider))
     person.wait_for(USER_CODE)
     ended = person.end()
     assert ended.code == 4, ended.stderr
@@ -62,7 +62,7 @@ def a_code_that_is_never_entered_expires_and_exits_with_4(rig):
 def a_terminal_without_a_browser_uses_the_device_grant_automatically(rig):
     provider = rig.provider()
     rig.sandbox.no_browser()
-    person = rig.sandbox.at_a_terminal("get-token", *asks(provider))
+    person = rig.sandbox.at_a_terminal("get-token", *provider_flags(provider))
     code = person.wait_for(USER_CODE).group(1)
     Browser().visit(f"{provider.issuer}/device", code=code)
     person.end().token

@@ -2,7 +2,7 @@
 
 import re
 
-from rig import asks, case
+from rig import case, provider_flags
 
 # Anything that opens a connection or starts a thread or a process.
 FORBIDDEN = ("socket", "socketpair", "connect", "clone", "clone3", "fork", "vfork")
@@ -29,13 +29,13 @@ def only_uses_files(rig, *args):
 @case
 def a_cache_hit_is_a_single_process_that_only_opens_files(rig):
     provider = rig.provider()
-    calls = only_uses_files(rig, "get-token", *asks(provider))
+    calls = only_uses_files(rig, "get-token", *provider_flags(provider))
     provider.new_requests()
-    rig.sandbox.hallpass("get-token", *asks(provider)).ended(0)
+    rig.sandbox.hallpass("get-token", *provider_flags(provider)).ended(0)
     assert provider.new_requests() == []
 
     # Check the measurement itself: a miss does open a socket.
-    _, miss = system_calls(rig, "get-token", "--force-refresh", *asks(provider))
+    _, miss = system_calls(rig, "get-token", "--force-refresh", *provider_flags(provider))
     assert "socket" in miss
 
     # The number of files a hit opens doesn't depend on the number of records.
@@ -45,6 +45,6 @@ def a_cache_hit_is_a_single_process_that_only_opens_files(rig):
         copy = sessions / f"{number:064x}"
         copy.write_bytes(record.read_bytes())
         copy.chmod(0o600)
-    crowded = only_uses_files(rig, "get-token", *asks(provider))
+    crowded = only_uses_files(rig, "get-token", *provider_flags(provider))
     assert crowded.count("openat") == calls.count("openat")
     assert "getdents64" not in crowded, "a cache hit listed a directory"

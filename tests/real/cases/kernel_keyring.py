@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 
-from rig import asks, case
+from rig import case, provider_flags
 from sandbox import HERE, SECONDS_A_COMMAND, end, wait_for
 
 NEVER = ("--interactive", "never")
@@ -36,7 +36,7 @@ def kernel_keyring(rig):
 
 
 def cached_token(rig, provider, before=()):
-    return rig.sandbox.hallpass("get-token", *NEVER, *asks(provider), before=before).token
+    return rig.sandbox.hallpass("get-token", *NEVER, *provider_flags(provider), before=before).token
 
 
 @contextlib.contextmanager
@@ -63,7 +63,7 @@ def forget_in_kernel(rig, key_id):
 def a_cache_hit_opens_no_socket_and_starts_no_thread_or_process(rig):
     provider = rig.provider()
     in_keyring(rig)
-    token = rig.sandbox.hallpass("get-token", *asks(provider)).token
+    token = rig.sandbox.hallpass("get-token", *provider_flags(provider)).token
     trace = rig.sandbox.root / "trace"
     calls = "socket,connect,sendto,sendmsg,clone,clone3,fork,vfork,execve"
     assert cached_token(rig, provider, before=("strace", "-f", "-qq", "-o", trace, "-e", f"trace={calls}")) == token
@@ -82,7 +82,7 @@ def a_cache_hit_opens_no_socket_and_starts_no_thread_or_process(rig):
 def another_session_of_the_same_user_finds_the_cached_key(rig):
     provider = rig.provider()
     in_keyring(rig)
-    token = rig.sandbox.hallpass("get-token", *asks(provider)).token
+    token = rig.sandbox.hallpass("get-token", *provider_flags(provider)).token
     with without_session_bus(rig):
         assert cached_token(rig, provider, before=OTHER_SESSION) == token
         assert cached_token(rig, provider) == token
@@ -92,7 +92,7 @@ def another_session_of_the_same_user_finds_the_cached_key(rig):
 def a_session_not_linked_to_the_user_keyring_can_cache_the_key_too(rig):
     provider = rig.provider()
     in_keyring(rig)
-    token = rig.sandbox.hallpass("get-token", *asks(provider), before=OTHER_SESSION).token
+    token = rig.sandbox.hallpass("get-token", *provider_flags(provider), before=OTHER_SESSION).token
     assert kernel_keyring(rig) == "holds the unlocked key"
     rig.sandbox.hallpass("lock", before=OTHER_SESSION).ended(0).said("locked")
     assert kernel_keyring(rig) == "holds no key"
@@ -105,13 +105,13 @@ def a_session_not_linked_to_the_user_keyring_can_cache_the_key_too(rig):
 def the_cached_key_expires_after_its_timeout(rig):
     provider = rig.provider()
     in_keyring(rig, HALLPASS_KERNEL_KEYRING_TIMEOUT="2")
-    token = rig.sandbox.hallpass("get-token", *asks(provider)).token
+    token = rig.sandbox.hallpass("get-token", *provider_flags(provider)).token
     rig.sandbox.hallpass("lock").ended(0)
     assert cached_token(rig, provider) == token
     with without_session_bus(rig):
         assert cached_token(rig, provider) == token
         time.sleep(2.2)  # the kernel counts whole seconds; there is nothing else to wait for
-        rig.sandbox.hallpass("get-token", *NEVER, *asks(provider)).ended(1).said("OS keyring", "hint:")
+        rig.sandbox.hallpass("get-token", *NEVER, *provider_flags(provider)).ended(1).said("OS keyring", "hint:")
     assert kernel_keyring(rig) == "holds no key"
     assert cached_token(rig, provider) == token
     assert len(rig.sandbox.tabs()) == 1
@@ -121,10 +121,10 @@ def the_cached_key_expires_after_its_timeout(rig):
 def lock_removes_the_cached_key_immediately(rig):
     provider = rig.provider()
     in_keyring(rig)
-    token = rig.sandbox.hallpass("get-token", *asks(provider)).token
+    token = rig.sandbox.hallpass("get-token", *provider_flags(provider)).token
     rig.sandbox.hallpass("lock").ended(0).said("locked")
     with without_session_bus(rig):
-        rig.sandbox.hallpass("get-token", *NEVER, *asks(provider)).ended(1).said("OS keyring", "hint:")
+        rig.sandbox.hallpass("get-token", *NEVER, *provider_flags(provider)).ended(1).said("OS keyring", "hint:")
         rig.sandbox.hallpass("lock").ended(0).said("the key was not unlocked")
     assert cached_token(rig, provider) == token
 
@@ -133,7 +133,7 @@ def lock_removes_the_cached_key_immediately(rig):
 def a_timeout_of_0_disables_the_kernel_keyring(rig):
     provider = rig.provider()
     in_keyring(rig, HALLPASS_KERNEL_KEYRING_TIMEOUT="0")
-    token = rig.sandbox.hallpass("get-token", *asks(provider)).token
+    token = rig.sandbox.hallpass("get-token", *provider_flags(provider)).token
     trace = rig.sandbox.root / "trace"
     before = ("strace", "-f", "-qq", "-o", trace, "-e", "trace=keyctl,add_key,request_key")
     assert cached_token(rig, provider, before=before) == token
@@ -146,9 +146,9 @@ def works_without_kernel_keyring(rig, error):
     provider = rig.provider()
     in_keyring(rig)
     behind = (sys.executable, "-B", str(HERE / "without_keyctl.py"), error)
-    token = rig.sandbox.hallpass("get-token", *asks(provider), before=behind).token
+    token = rig.sandbox.hallpass("get-token", *provider_flags(provider), before=behind).token
     assert cached_token(rig, provider, before=behind) == token
-    assert rig.sandbox.hallpass("get-token", "--force-refresh", *asks(provider), before=behind).token != token
+    assert rig.sandbox.hallpass("get-token", "--force-refresh", *provider_flags(provider), before=behind).token != token
     status = rig.sandbox.hallpass("status", before=behind).ended(0)
     assert f"kernel keyring: unavailable: {words_for(error)}" in status.stdout, status.stdout
     rig.sandbox.hallpass("lock", before=behind).ended(0)
@@ -157,11 +157,11 @@ def works_without_kernel_keyring(rig, error):
     only = rig.another_sandbox()
     only.browser()
     only.env["HALLPASS_STORE"] = "kernel"
-    failed = only.hallpass("get-token", *asks(provider), before=behind).ended(1)
+    failed = only.hallpass("get-token", *provider_flags(provider), before=behind).ended(1)
     failed.said("the kernel keyring cannot be used", error, "hint:")
     assert only.tabs() == [], "hallpass asked for a token that it could not save"
     failed.said("HALLPASS_STORE=file")
-    only.hallpass("get-token", *asks(provider), before=behind, HALLPASS_STORE="file").token
+    only.hallpass("get-token", *provider_flags(provider), before=behind, HALLPASS_STORE="file").token
 
 
 def words_for(error):
@@ -211,12 +211,12 @@ def hallpass_works_when_the_key_quota_is_used_up(rig):
     provider = rig.provider()
     in_keyring(rig)
     with quota_used_up(rig):
-        token = rig.sandbox.hallpass("get-token", *asks(provider)).token
+        token = rig.sandbox.hallpass("get-token", *provider_flags(provider)).token
         assert cached_token(rig, provider) == token
         assert "EDQUOT" in kernel_keyring(rig), kernel_keyring(rig)
         rig.sandbox.env["HALLPASS_STORE"] = "kernel"
         rig.sandbox.env["HALLPASS_DATA_DIR"] = str(rig.sandbox.home / "another")
-        rig.sandbox.hallpass("get-token", *asks(provider)).ended(1).said("EDQUOT", "hint:")
+        rig.sandbox.hallpass("get-token", *provider_flags(provider)).ended(1).said("EDQUOT", "hint:")
         rig.sandbox.env["HALLPASS_STORE"] = "keyring"
         del rig.sandbox.env["HALLPASS_DATA_DIR"]
     # The kernel frees unreferenced keys with a delay.
@@ -232,10 +232,10 @@ def hallpass_works_when_the_key_quota_is_used_up(rig):
 def as_the_only_store_it_works_in_every_session_of_the_user(rig):
     provider = rig.provider()
     with only_in_the_kernel(rig):
-        token = rig.sandbox.hallpass("get-token", *asks(provider)).token
+        token = rig.sandbox.hallpass("get-token", *provider_flags(provider)).token
         assert cached_token(rig, provider) == token
         assert cached_token(rig, provider, before=OTHER_SESSION) == token
-        fresh = rig.sandbox.hallpass("get-token", "--force-refresh", *asks(provider), before=OTHER_SESSION).token
+        fresh = rig.sandbox.hallpass("get-token", "--force-refresh", *provider_flags(provider), before=OTHER_SESSION).token
         assert fresh != token
         status = json.loads(rig.sandbox.hallpass("status", "--json").ended(0).stdout)["store"]
         assert (status["place"], status["error"]) == ("kernel", None), status
@@ -243,18 +243,18 @@ def as_the_only_store_it_works_in_every_session_of_the_user(rig):
         assert cached_token(rig, provider) == fresh
         assert len(rig.sandbox.tabs()) == 1
         rig.sandbox.hallpass("logout", "--all").ended(0).said("signed out")
-        assert rig.sandbox.hallpass("get-token", *asks(provider)).token != fresh
+        assert rig.sandbox.hallpass("get-token", *provider_flags(provider)).token != fresh
 
 
 @case(alone=True)
 def after_losing_a_key_stored_only_in_the_kernel_logout_lets_you_start_over(rig):
     provider = rig.provider()
     with only_in_the_kernel(rig):
-        first = rig.sandbox.hallpass("get-token", *asks(provider)).token
+        first = rig.sandbox.hallpass("get-token", *provider_flags(provider)).token
         (file,) = rig.sandbox.home.rglob("key.json")
         forget_in_kernel(rig, json.loads(file.read_text(encoding="utf-8"))["id"])
-        lost = rig.sandbox.hallpass("get-token", *asks(provider)).ended(1)
+        lost = rig.sandbox.hallpass("get-token", *provider_flags(provider)).ended(1)
         lost.said("not found in the kernel keyring", "hallpass logout --all")
         assert len(rig.sandbox.tabs()) == 1
         rig.sandbox.hallpass("logout", "--all").said("without revoking")
-        assert rig.sandbox.hallpass("get-token", *asks(provider)).token != first
+        assert rig.sandbox.hallpass("get-token", *provider_flags(provider)).token != first

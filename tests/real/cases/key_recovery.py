@@ -6,7 +6,7 @@ import shutil
 import subprocess
 
 from cases.keyrings import NEVER, in_each_keyring
-from rig import asks, case, kernel_keyring
+from rig import case, kernel_keyring, provider_flags
 
 HOST = "protocol=https\nhost=else.example\n"
 TYPED = f"{HOST}username=me\npassword=typed\n"
@@ -23,7 +23,7 @@ def git(rig, operation, stdin):
 
 def save_session_and_password(rig):
     provider = rig.provider()
-    token = rig.sandbox.hallpass("get-token", *asks(provider)).token
+    token = rig.sandbox.hallpass("get-token", *provider_flags(provider)).token
     git(rig, "store", TYPED)
     return provider, token
 
@@ -41,7 +41,7 @@ def records(rig):
 
 
 def still_works(rig, provider, token):
-    assert rig.sandbox.hallpass("get-token", *NEVER, *asks(provider)).token == token
+    assert rig.sandbox.hallpass("get-token", *NEVER, *provider_flags(provider)).token == token
     assert "password=typed" in git(rig, "get", HOST)
 
 
@@ -52,14 +52,14 @@ def commands_in_hint(failed):
 
 def is_lost_and_the_hint_recovers(rig, provider):
     tabs = len(rig.sandbox.tabs())
-    stuck = rig.sandbox.hallpass("get-token", *asks(provider)).ended(1)
+    stuck = rig.sandbox.hallpass("get-token", *provider_flags(provider)).ended(1)
     assert len(rig.sandbox.tabs()) == tabs, "an error opened a browser"
     assert "hallpass logout --all" in commands_in_hint(stuck), stuck.stderr
     # `--all` carries on although the first session can't be revoked.
     done = rig.sandbox.hallpass("logout", "--all").ended(0)
     done.said("removed 1 session without revoking", "removed the passwords")
     assert records(rig) == []
-    token = rig.sandbox.hallpass("get-token", *asks(provider)).token
+    token = rig.sandbox.hallpass("get-token", *provider_flags(provider)).token
     git(rig, "store", TYPED)
     still_works(rig, provider, token)
 
@@ -84,7 +84,7 @@ def a_replaced_keyring_counts_as_a_lost_key(rig):
     aside = rig.sandbox.root / "aside"
     shutil.move(mine, aside)
     other = rig.secret_service()
-    stuck = rig.sandbox.hallpass("get-token", *NEVER, *asks(provider)).ended(1)
+    stuck = rig.sandbox.hallpass("get-token", *NEVER, *provider_flags(provider)).ended(1)
     stuck.said("if the key is in another keyring, unlock that one")
     assert len(records(rig)) == 2
     # The first half of the hint works too.
@@ -108,7 +108,7 @@ def an_invalid_keyring_item_counts_as_a_lost_key(rig):
     for secret in ("hunter2", ""):
         (item,) = set(keyring.items()) - before
         keyring.overwrite(item, secret)
-        stuck = rig.sandbox.hallpass("get-token", *NEVER, *asks(provider)).ended(1)
+        stuck = rig.sandbox.hallpass("get-token", *NEVER, *provider_flags(provider)).ended(1)
         stuck.said("is not a data key")
         assert "hunter2" not in stuck.stderr
         is_lost_and_the_hint_recovers(rig, provider)
@@ -123,7 +123,7 @@ def current_item(keyring, rig):
 def logout_fails_while_the_keyring_is_locked(rig, keyring):
     provider, token = save_session_and_password(rig)
     keyring.lock()
-    for line in (("logout", "--all"), ("logout", *asks(provider)), ("logout", "--unreadable"), ("store", "move", "--to", "keyring")):
+    for line in (("logout", "--all"), ("logout", *provider_flags(provider)), ("logout", "--unreadable"), ("store", "move", "--to", "keyring")):
         rig.sandbox.hallpass(*line).ended(1).said("locked")
         assert len(records(rig)) == 2, line
     keyring.unlock()
@@ -142,7 +142,7 @@ def a_damaged_key_json_is_rebuilt_from_the_keyring(rig, keyring):
     good = file.read_bytes()
     file.write_text("{", encoding="utf-8")
     keyring.lock()
-    rig.sandbox.hallpass("get-token", *NEVER, *asks(provider)).ended(1).said("locked")
+    rig.sandbox.hallpass("get-token", *NEVER, *provider_flags(provider)).ended(1).said("locked")
     assert file.read_text(encoding="utf-8") == "{"
     keyring.unlock()
     still_works(rig, provider, token)
@@ -184,7 +184,7 @@ def the_key_can_be_moved_between_all_stores(rig, keyring):
         rig.sandbox.env["HALLPASS_STORE"] = place
         still_works(rig, provider, token)
         rig.sandbox.env["HALLPASS_STORE"] = "auto"
-    fresh = rig.sandbox.hallpass("get-token", "--force-refresh", *asks(provider)).token
+    fresh = rig.sandbox.hallpass("get-token", "--force-refresh", *provider_flags(provider)).token
     assert fresh != token
     assert len(rig.sandbox.tabs()) == 1
 
@@ -205,7 +205,7 @@ def tools_get_tokens_while_the_key_is_being_moved(rig):
     for place in ("file", "keyring") * 2:
         processes = [
             subprocess.Popen(
-                [rig.sandbox.program, "get-token", *NEVER, *asks(provider)],
+                [rig.sandbox.program, "get-token", *NEVER, *provider_flags(provider)],
                 env=rig.sandbox.env, cwd=rig.sandbox.home, stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
             )
@@ -223,7 +223,7 @@ def changing_the_store_setting_suggests_moving_the_key(rig):
     rig.secret_service()
     provider, token = save_session_and_password(rig)
     rig.sandbox.env["HALLPASS_STORE"] = "file"
-    stuck = rig.sandbox.hallpass("get-token", *NEVER, *asks(provider)).ended(1)
+    stuck = rig.sandbox.hallpass("get-token", *NEVER, *provider_flags(provider)).ended(1)
     (command,) = commands_in_hint(stuck)
     rig.sandbox.hallpass(*command.split()[1:]).ended(0)
     still_works(rig, provider, token)

@@ -4,7 +4,7 @@ import re
 import socket
 import time
 
-from rig import asks, case
+from rig import case, provider_flags
 
 WAITING = re.compile("hallpass: waiting for the OS keyring to be unlocked…")
 NEVER = ("--interactive", "never")
@@ -34,7 +34,7 @@ def in_each_keyring(function):
 def signed_in(rig):
     """Signs in, and returns the provider, the token and every saved file."""
     provider = rig.provider()
-    token = rig.sandbox.hallpass("get-token", *asks(provider)).token
+    token = rig.sandbox.hallpass("get-token", *provider_flags(provider)).token
     return provider, token, saved_files(rig)
 
 
@@ -46,7 +46,7 @@ def saved_files(rig):
 def fails(rig, provider, *words, within, how=NEVER):
     """Checks that get-token fails in time with a single error and a hint, and opens no browser."""
     tabs = len(rig.sandbox.tabs())
-    failed = rig.sandbox.hallpass("get-token", *how, *asks(provider), limit=within + 10).ended(1)
+    failed = rig.sandbox.hallpass("get-token", *how, *provider_flags(provider), limit=within + 10).ended(1)
     is_one_error(failed, *words)
     assert failed.seconds < within, f"it took {failed.seconds:.1f} s, more than {within} s"
     assert len(rig.sandbox.tabs()) == tabs, "a keyring failure opened a browser"
@@ -61,7 +61,7 @@ def is_one_error(failed, *words):
 
 def still_answers(rig, provider, token):
     tabs = len(rig.sandbox.tabs())
-    assert rig.sandbox.hallpass("get-token", *NEVER, *asks(provider)).token == token
+    assert rig.sandbox.hallpass("get-token", *NEVER, *provider_flags(provider)).token == token
     assert len(rig.sandbox.tabs()) == tabs
 
 
@@ -71,11 +71,11 @@ def only_the_key_is_stored(rig, keyring):
     provider, token, _ = signed_in(rig)
     assert len(set(keyring.items()) - before) == 1
     still_answers(rig, provider, token)
-    fresh = rig.sandbox.hallpass("get-token", "--force-refresh", *asks(provider)).token
+    fresh = rig.sandbox.hallpass("get-token", "--force-refresh", *provider_flags(provider)).token
     assert fresh != token
     assert len(set(keyring.items()) - before) == 1, "a refresh added an item to the keyring"
     assert '"open"' in rig.sandbox.hallpass("status", "--json").ended(0).stdout
-    rig.sandbox.hallpass("logout", *asks(provider)).ended(0)
+    rig.sandbox.hallpass("logout", *provider_flags(provider)).ended(0)
 
 
 @in_each_keyring
@@ -120,7 +120,7 @@ def a_stopped_keyring_fails_after_two_seconds_and_loses_nothing(rig, keyring):
 def a_terminal_shows_what_hallpass_waits_for_until_the_keyring_answers(rig, keyring):
     provider, token, _ = signed_in(rig)
     keyring.stop()
-    waiting = rig.sandbox.at_a_terminal("get-token", *asks(provider))
+    waiting = rig.sandbox.at_a_terminal("get-token", *provider_flags(provider))
     waiting.wait_for(WAITING, 10)
     assert 2 <= time.monotonic() - waiting.started < 2 + SLACK
     keyring.go_on()
@@ -137,7 +137,7 @@ def a_locked_keyring_without_a_display_is_reported_at_the_terminal(rig):
     keyring = rig.secret_service()
     provider, token, before = signed_in(rig)
     keyring.lock()
-    told = rig.sandbox.at_a_terminal("get-token", *asks(provider)).end(limit=10)
+    told = rig.sandbox.at_a_terminal("get-token", *provider_flags(provider)).end(limit=10)
     is_one_error(told.ended(1), "locked")
     assert saved_files(rig).items() >= before.items()
     assert len(rig.sandbox.tabs()) == 1
@@ -152,7 +152,7 @@ def hallpass_waits_for_an_unlock_for_one_minute(rig):
     keyring = rig.secret_service()
     provider, token, before = signed_in(rig)
     keyring.stop()
-    asked = rig.sandbox.at_a_terminal("get-token", *asks(provider))
+    asked = rig.sandbox.at_a_terminal("get-token", *provider_flags(provider))
     asked.wait_for(WAITING, 10)
     told = asked.end(limit=60 + SLACK).ended(1)
     is_one_error(told, "did not answer within 60 s")
@@ -167,7 +167,7 @@ def killing_the_keyring_during_a_call_loses_nothing(rig, keyring):
     provider, token, before = signed_in(rig)
     keyring.wait_until_on_disk()
     keyring.stop()
-    asked = rig.sandbox.at_a_terminal("get-token", *asks(provider))
+    asked = rig.sandbox.at_a_terminal("get-token", *provider_flags(provider))
     asked.wait_for(WAITING, 10)
     keyring.kill()
     is_one_error(asked.end(limit=15).ended(1), "keyring")
@@ -181,13 +181,13 @@ def killing_the_keyring_during_a_call_loses_nothing(rig, keyring):
 def killing_the_keyring_during_key_creation_does_not_break_the_next_sign_in(rig, keyring):
     provider = rig.provider()
     keyring.stop()
-    asked = rig.sandbox.at_a_terminal("get-token", *asks(provider))
+    asked = rig.sandbox.at_a_terminal("get-token", *provider_flags(provider))
     asked.wait_for(WAITING, 10)
     keyring.kill()
     is_one_error(asked.end(limit=15).ended(1), "keyring")
     assert rig.sandbox.tabs() == [], "hallpass asked for a token that it could not save"
     keyring.unlock()
-    token = rig.sandbox.hallpass("get-token", *asks(provider)).token
+    token = rig.sandbox.hallpass("get-token", *provider_flags(provider)).token
     still_answers(rig, provider, token)
 
 
@@ -195,7 +195,7 @@ def killing_the_keyring_during_key_creation_does_not_break_the_next_sign_in(rig,
 def twenty_concurrent_calls_leave_the_keyring_running_and_unlocked(rig, keyring):
     provider, token, _ = signed_in(rig)
     pid = keyring.pid()
-    answers = rig.sandbox.hallpass_all(20, "get-token", *asks(provider), limit=60)
+    answers = rig.sandbox.hallpass_all(20, "get-token", *provider_flags(provider), limit=60)
     assert {answer.token for answer in answers} == {token}
     assert keyring.pid() == pid, "the keyring was restarted"
     assert keyring.is_open()

@@ -18,7 +18,7 @@ import subprocess
 
 import faults
 from cases.sign_in_process import finish, leave_the_tab_open, sign_in_processes
-from rig import asks, case
+from rig import case, provider_flags
 from sandbox import Blocked, Result, end, wait_for
 
 WORKERS = 2
@@ -44,7 +44,7 @@ class Worker:
 
     def run(self, *args, before=()):
         verb, *rest = args
-        return self.sandbox.hallpass(verb, *rest, *asks(self.provider), before=before)
+        return self.sandbox.hallpass(verb, *rest, *provider_flags(self.provider), before=before)
 
     def run_tracing_sign_in_process(self, *args, before):
         """Like `run`, but attaches `before` (strace) to the sign-in process just before the person
@@ -55,7 +55,7 @@ class Worker:
         out, err = self.sandbox.root / "out", self.sandbox.root / "err"
         with open(out, "w") as stdout, open(err, "w") as stderr:
             caller = subprocess.Popen(
-                [self.sandbox.program, verb, *rest, *asks(self.provider)], env=self.sandbox.env, cwd=self.sandbox.home,
+                [self.sandbox.program, verb, *rest, *provider_flags(self.provider)], env=self.sandbox.env, cwd=self.sandbox.home,
                 stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr, start_new_session=True,
             )  # fmt: skip
         self.sandbox._running.append(caller)
@@ -278,15 +278,15 @@ def fill(folder):
 def a_full_disk_keeps_the_session_and_sends_no_refresh_token(rig):
     provider = rig.provider()
     with small_disk(rig) as folder:
-        token = rig.sandbox.hallpass("get-token", *asks(provider)).token
+        token = rig.sandbox.hallpass("get-token", *provider_flags(provider)).token
         provider.new_requests()
         filler = fill(folder)
-        for failed in rig.sandbox.hallpass_all(20, "get-token", "--force-refresh", *asks(provider), limit=60):
+        for failed in rig.sandbox.hallpass_all(20, "get-token", "--force-refresh", *provider_flags(provider), limit=60):
             failed.ended(1).said("No space left", "hint:", "df ")
         assert provider.new_grants() == [], "a refresh token was sent without space to store its successor"
-        assert rig.sandbox.hallpass("get-token", *asks(provider)).token == token
+        assert rig.sandbox.hallpass("get-token", *provider_flags(provider)).token == token
         filler.unlink()
-        fresh = rig.sandbox.hallpass("get-token", "--force-refresh", *asks(provider)).token
+        fresh = rig.sandbox.hallpass("get-token", "--force-refresh", *provider_flags(provider)).token
         assert fresh != token
         assert provider.introspect(fresh)["active"]
         assert provider.new_grants() == [("refresh_token", 200)]
@@ -302,9 +302,9 @@ def a_full_disk_prevents_prompts_and_does_not_fill_the_keyring(rig):
     with small_disk(rig) as folder:
         filler = fill(folder)
         for _ in range(3):
-            rig.sandbox.hallpass("get-token", *asks(provider)).ended(1).said("No space left", "hint:")
+            rig.sandbox.hallpass("get-token", *provider_flags(provider)).ended(1).said("No space left", "hint:")
         assert rig.sandbox.tabs() == []
         assert set(keyring.items()) == before, "orphaned keys were left in the keyring"
         filler.unlink()
-        rig.sandbox.hallpass("get-token", *asks(provider)).token
+        rig.sandbox.hallpass("get-token", *provider_flags(provider)).token
         assert len(set(keyring.items()) - before) == 1

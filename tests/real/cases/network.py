@@ -5,7 +5,7 @@ import sys
 import time
 
 from certificates import SelfSigned
-from rig import asks, case
+from rig import case, provider_flags
 from sandbox import HERE, Blocked
 
 NEVER = ["--interactive", "never"]
@@ -41,9 +41,9 @@ def a_private_ca_is_trusted_if_it_is_configured(rig):
     provider = behind_tls(rig, authority)
     rig.sandbox.browser(ca=authority.ca_file)
     trusting(rig, authority)
-    first = rig.sandbox.hallpass("get-token", *asks(provider)).token
+    first = rig.sandbox.hallpass("get-token", *provider_flags(provider)).token
     expire()
-    second = rig.sandbox.hallpass("get-token", *NEVER, *asks(provider)).token
+    second = rig.sandbox.hallpass("get-token", *NEVER, *provider_flags(provider)).token
     assert second != first
     provider.new_requests()
     rig.sandbox.hallpass("logout", "--all").ended(0)
@@ -59,11 +59,11 @@ def a_self_signed_certificate_is_trusted_if_it_is_configured(rig):
     for known in (None, another):
         if known:
             trusting(rig, known)
-        told = rig.sandbox.hallpass("get-token", *asks(provider)).ended(1)
+        told = rig.sandbox.hallpass("get-token", *provider_flags(provider)).ended(1)
         told.said("certificate of localhost", "ca_file")
         assert "UsedAs" not in told.stderr and "Other" not in told.stderr, told.stderr
     trusting(rig, own)
-    assert rig.sandbox.hallpass("get-token", *asks(provider)).token
+    assert rig.sandbox.hallpass("get-token", *provider_flags(provider)).token
 
 
 @case
@@ -81,23 +81,23 @@ def a_bad_certificate_is_reported_opens_no_tab_and_loses_nothing(rig):
 
     for certificate, words in bad:
         provider.set(tls=certificate)
-        failed = rig.sandbox.hallpass("get-token", *asks(provider))
+        failed = rig.sandbox.hallpass("get-token", *provider_flags(provider))
         failed.ended(1).said(*words)
         assert failed.seconds < 5
     assert rig.sandbox.tabs() == [] and provider.new_requests() == []
 
     provider.set(tls=good)
-    token = rig.sandbox.hallpass("get-token", *asks(provider)).token
+    token = rig.sandbox.hallpass("get-token", *provider_flags(provider)).token
     provider.new_requests()
     for certificate, words in bad:
         expire()
         provider.set(tls=certificate)
-        failed = rig.sandbox.hallpass("get-token", *asks(provider))
+        failed = rig.sandbox.hallpass("get-token", *provider_flags(provider))
         failed.ended(1).said(*words)
         assert "hallpass login" not in failed.stderr
         assert provider.new_requests() == []
         provider.set(tls=good)
-        token, old = rig.sandbox.hallpass("get-token", *NEVER, *asks(provider)).token, token
+        token, old = rig.sandbox.hallpass("get-token", *NEVER, *provider_flags(provider)).token, token
         assert token != old
         provider.new_requests()
     assert len(rig.sandbox.tabs()) == 1
@@ -107,9 +107,9 @@ def a_bad_certificate_is_reported_opens_no_tab_and_loses_nothing(rig):
 def an_unknown_ca_is_not_trusted(rig):
     authority, other = rig.authority(), rig.authority("other")
     provider = behind_tls(rig, authority)
-    rig.sandbox.hallpass("get-token", *asks(provider)).ended(1).said("certificate of localhost", "ca_file")
+    rig.sandbox.hallpass("get-token", *provider_flags(provider)).ended(1).said("certificate of localhost", "ca_file")
     trusting(rig, other)
-    rig.sandbox.hallpass("get-token", *asks(provider)).ended(1).said("certificate of localhost", "ca_file")
+    rig.sandbox.hallpass("get-token", *provider_flags(provider)).ended(1).said("certificate of localhost", "ca_file")
     assert rig.sandbox.tabs() == []
 
 
@@ -123,13 +123,13 @@ def the_proxy_is_used_for_everything_but_loopback(rig):
 
     # Only the proxy can resolve this name.
     for past in ({}, *({"HTTPS_PROXY": proxy.url, "NO_PROXY": name} for name in ("provider.test", ".test", "*"))):
-        rig.sandbox.hallpass("get-token", *asks(provider), **past).ended(1).said(f"{host} cannot be reached")
+        rig.sandbox.hallpass("get-token", *provider_flags(provider), **past).ended(1).said(f"{host} cannot be reached")
     assert proxy.asked == []
     for variable in ("HTTPS_PROXY", "https_proxy"):
         through = {variable: proxy.url}
-        first = rig.sandbox.hallpass("get-token", *asks(provider), **through).token
+        first = rig.sandbox.hallpass("get-token", *provider_flags(provider), **through).token
         expire()
-        assert rig.sandbox.hallpass("get-token", *NEVER, *asks(provider), **through).token != first
+        assert rig.sandbox.hallpass("get-token", *NEVER, *provider_flags(provider), **through).token != first
         rig.sandbox.hallpass("logout", "--all", **through).ended(0)
         assert set(proxy.asked) == {(f"CONNECT {host}", 200)}, proxy.asked
 
@@ -137,7 +137,7 @@ def the_proxy_is_used_for_everything_but_loopback(rig):
     direct = rig.provider()
     plain = {name: proxy.url for name in ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "http_proxy", "all_proxy")}
     rig.sandbox.browser()
-    rig.sandbox.hallpass("get-token", *asks(direct), **plain).token
+    rig.sandbox.hallpass("get-token", *provider_flags(direct), **plain).token
     assert len(proxy.asked) == before, proxy.asked[before:]
 
 
@@ -148,11 +148,11 @@ def a_proxy_password_is_taken_from_the_proxy_url(rig):
     rig.sandbox.browser(ca=authority.ca_file, proxy=proxy.url)
     trusting(rig, authority)
     for url in (f"http://127.0.0.1:{proxy.port}", f"http://somebody:wrong-canary@127.0.0.1:{proxy.port}"):
-        refused = rig.sandbox.hallpass("get-token", "-v", *asks(provider), HTTPS_PROXY=url)
+        refused = rig.sandbox.hallpass("get-token", "-v", *provider_flags(provider), HTTPS_PROXY=url)
         refused.ended(1).said(f"the proxy 127.0.0.1:{proxy.port} requires a user name and password")
         refused.said(f"HTTPS_PROXY=http://USER:PASSWORD@127.0.0.1:{proxy.port}")
         assert "canary" not in refused.stderr
-    good = rig.sandbox.hallpass("get-token", "-v", *asks(provider), HTTPS_PROXY=proxy.url)
+    good = rig.sandbox.hallpass("get-token", "-v", *provider_flags(provider), HTTPS_PROXY=proxy.url)
     assert good.token and "canary" not in good.stderr
 
 
@@ -162,14 +162,14 @@ def a_dead_proxy_is_reported_and_loses_nothing(rig):
     provider = behind_tls(rig, authority, name="provider.test")
     rig.sandbox.browser(ca=authority.ca_file, proxy=proxy.url)
     trusting(rig, authority)
-    first = rig.sandbox.hallpass("get-token", *asks(provider), HTTPS_PROXY=proxy.url).token
+    first = rig.sandbox.hallpass("get-token", *provider_flags(provider), HTTPS_PROXY=proxy.url).token
     expire()
     proxy.close()
-    dead = rig.sandbox.hallpass("get-token", *asks(provider), HTTPS_PROXY=proxy.url)
+    dead = rig.sandbox.hallpass("get-token", *provider_flags(provider), HTTPS_PROXY=proxy.url)
     dead.ended(1).said(f"the proxy 127.0.0.1:{proxy.port} could not connect to provider.test", "NO_PROXY=provider.test")
     assert "hallpass login" not in dead.stderr
     again = rig.proxy()
-    assert rig.sandbox.hallpass("get-token", *NEVER, *asks(provider), HTTPS_PROXY=again.url).token != first
+    assert rig.sandbox.hallpass("get-token", *NEVER, *provider_flags(provider), HTTPS_PROXY=again.url).token != first
     assert len(rig.sandbox.tabs()) == 1
 
 

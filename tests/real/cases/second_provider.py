@@ -18,7 +18,7 @@ USER_CODE = re.compile(r"with the code (\w{8})\b")
 DEVICE_CODE = "urn:ietf:params:oauth:grant-type:device_code"
 
 
-def asks(toolkit, client="hallpass"):
+def provider_flags(toolkit, client="hallpass"):
     return ["--issuer-url", toolkit.issuer, "--client-id", client, "--scope", "openid", "--scope", "read"]
 
 
@@ -40,7 +40,7 @@ def the_second_provider_differs_from_the_first(rig):
 @case
 def the_second_provider_signs_in_caches_refreshes_and_revokes(rig):
     toolkit = rig.toolkit()
-    first = rig.sandbox.hallpass("get-token", *asks(toolkit)).token
+    first = rig.sandbox.hallpass("get-token", *provider_flags(toolkit)).token
     assert toolkit.introspect(first)["username"] == "alice"
     assert toolkit.new_grants() == [("authorization_code", 200)]
     (callback,) = [r for r in toolkit.all_requests() if "code" in r.get("sent_to", ())]
@@ -48,24 +48,24 @@ def the_second_provider_signs_in_caches_refreshes_and_revokes(rig):
     page = rig.sandbox.page()
     assert page["status"] == 200 and toolkit.issuer.rsplit("/", 1)[0] in " ".join(page["words"]), page
 
-    assert rig.sandbox.hallpass("get-token", *asks(toolkit)).token == first
+    assert rig.sandbox.hallpass("get-token", *provider_flags(toolkit)).token == first
     assert toolkit.new_requests() == []
 
-    second = rig.sandbox.hallpass("get-token", "--force-refresh", *asks(toolkit)).token
+    second = rig.sandbox.hallpass("get-token", "--force-refresh", *provider_flags(toolkit)).token
     assert second != first
     assert toolkit.new_grants() == [("refresh_token", 200)]
     assert toolkit.honours(second) and not toolkit.honours(first)
     *spent, refresh = toolkit.issued("refresh_token")
     assert len(spent) == 1
 
-    rig.sandbox.hallpass("logout", *asks(toolkit)).ended(0)
+    rig.sandbox.hallpass("logout", *provider_flags(toolkit)).ended(0)
     asked = toolkit.new_requests()
     assert {r["status"] for r in asked if r["path"] == "/o/revoke_token/"} == {200}, asked
     assert not toolkit.introspect(second)["active"]
     # This provider only introspects access tokens, so try to use the refresh token.
     form = {"grant_type": "refresh_token", "refresh_token": refresh, "client_id": "hallpass"}
     assert fetch_form(f"{toolkit.issuer}/token/", form)["error"] == "invalid_grant"
-    rig.sandbox.hallpass("get-token", "--interactive", "never", *asks(toolkit)).ended(3)
+    rig.sandbox.hallpass("get-token", "--interactive", "never", *provider_flags(toolkit)).ended(3)
     assert len(rig.sandbox.tabs()) == 1
 
 
@@ -88,7 +88,7 @@ def default_scopes_that_the_second_provider_does_not_support_are_left_out(rig):
 @case
 def get_token_returns_the_second_providers_id_token(rig):
     toolkit = rig.toolkit()
-    claims = claims_of(rig.sandbox.hallpass("get-token", "--token", "id", *asks(toolkit)).token)
+    claims = claims_of(rig.sandbox.hallpass("get-token", "--token", "id", *provider_flags(toolkit)).token)
     assert claims["iss"] == toolkit.issuer
     assert claims["aud"] in ("hallpass", ["hallpass"])
     assert claims["sub"]
@@ -100,7 +100,7 @@ def get_token_returns_the_second_providers_id_token(rig):
 def declining_at_the_second_provider_exits_with_4(rig):
     toolkit = rig.toolkit()
     rig.sandbox.browser(do="decline")
-    declined = rig.sandbox.hallpass("get-token", *asks(toolkit)).ended(4).said("hallpass: error:", "hint:")
+    declined = rig.sandbox.hallpass("get-token", *provider_flags(toolkit)).ended(4).said("hallpass: error:", "hint:")
     assert declined.stdout == ""
     assert "declined" in " ".join(rig.sandbox.page()["words"])
     assert toolkit.new_grants() == []
@@ -109,17 +109,17 @@ def declining_at_the_second_provider_exits_with_4(rig):
 @case
 def a_different_person_at_the_second_provider_is_rejected(rig):
     toolkit = rig.toolkit()
-    first = rig.sandbox.hallpass("get-token", *asks(toolkit)).token
+    first = rig.sandbox.hallpass("get-token", *provider_flags(toolkit)).token
     rig.sandbox.browser(user="mallory")
-    rig.sandbox.hallpass("login", *asks(toolkit)).ended(1).said("hallpass: error:", "hint:")
-    assert rig.sandbox.hallpass("get-token", *asks(toolkit)).token == first
+    rig.sandbox.hallpass("login", *provider_flags(toolkit)).ended(1).said("hallpass: error:", "hint:")
+    assert rig.sandbox.hallpass("get-token", *provider_flags(toolkit)).token == first
 
 
 @case
 def twenty_concurrent_calls_sign_in_and_refresh_once_at_the_second_provider(rig):
     toolkit = rig.toolkit(accessTokenTtl=1)
     # Every call gets the token that one of them fetched, however soon it expires.
-    answers = rig.sandbox.hallpass_all(20, "get-token", *asks(toolkit), limit=60)
+    answers = rig.sandbox.hallpass_all(20, "get-token", *provider_flags(toolkit), limit=60)
     assert all(answer.token for answer in answers)
     assert len(rig.sandbox.tabs()) == 1
     assert [grant for grant in toolkit.new_grants() if grant[0] == "authorization_code"] == [
@@ -128,7 +128,7 @@ def twenty_concurrent_calls_sign_in_and_refresh_once_at_the_second_provider(rig)
 
     time.sleep(1.2)  # the toolkit counts whole seconds; there is nothing else to wait for
     toolkit.set(accessTokenTtl=3600)
-    answers = rig.sandbox.hallpass_all(20, "get-token", *asks(toolkit), limit=60)
+    answers = rig.sandbox.hallpass_all(20, "get-token", *provider_flags(toolkit), limit=60)
     assert len({answer.token for answer in answers}) == 1
     assert toolkit.new_grants() == [("refresh_token", 200)]
     assert toolkit.introspect(answers[0].token)["active"]

@@ -2,7 +2,7 @@
 
 import json
 
-from rig import asks, case
+from rig import case, provider_flags
 
 
 @case
@@ -10,7 +10,7 @@ def status_shows_who_is_signed_in_but_no_token(rig):
     provider = rig.provider()
     empty = rig.sandbox.hallpass("status", "--json").ended(0)
     json.loads(empty.stdout)
-    token = rig.sandbox.hallpass("get-token", *asks(provider)).token
+    token = rig.sandbox.hallpass("get-token", *provider_flags(provider)).token
     for how in ([], ["--json"]):
         told = rig.sandbox.hallpass("status", *how).ended(0)
         for kind, secret in provider.secrets():
@@ -24,47 +24,47 @@ def status_shows_who_is_signed_in_but_no_token(rig):
 @case
 def logout_revokes_the_tokens_and_removes_the_session(rig):
     provider = rig.provider()
-    token = rig.sandbox.hallpass("get-token", *asks(provider)).token
+    token = rig.sandbox.hallpass("get-token", *provider_flags(provider)).token
     (refresh,) = provider.issued("refresh_token")
     assert provider.introspect(refresh)["active"]
     rig.sandbox.hallpass("logout", "--all").ended(0)
     assert not provider.introspect(refresh)["active"]
     assert not provider.introspect(token)["active"]
-    rig.sandbox.hallpass("get-token", "--interactive", "never", *asks(provider)).ended(3)
+    rig.sandbox.hallpass("get-token", "--interactive", "never", *provider_flags(provider)).ended(3)
     assert "alice" not in rig.sandbox.hallpass("status", "--json").stdout
 
 
 @case
 def logout_of_one_session_does_not_affect_another(rig):
     one, other = rig.provider(), rig.provider()
-    first = rig.sandbox.hallpass("get-token", *asks(one)).token
-    second = rig.sandbox.hallpass("get-token", *asks(other)).token
-    rig.sandbox.hallpass("logout", *asks(one)).ended(0)
+    first = rig.sandbox.hallpass("get-token", *provider_flags(one)).token
+    second = rig.sandbox.hallpass("get-token", *provider_flags(other)).token
+    rig.sandbox.hallpass("logout", *provider_flags(one)).ended(0)
     assert not one.introspect(first)["active"]
     assert other.introspect(second)["active"]
-    assert rig.sandbox.hallpass("get-token", *asks(other)).token == second
+    assert rig.sandbox.hallpass("get-token", *provider_flags(other)).token == second
 
 
 @case
 def logout_removes_the_session_although_the_provider_is_down(rig):
     provider = rig.provider()
-    rig.sandbox.hallpass("get-token", *asks(provider)).token
+    rig.sandbox.hallpass("get-token", *provider_flags(provider)).token
     provider.pause()
     told = rig.sandbox.hallpass("logout", "--all")
     assert "revoke" in told.stderr, told.stderr
     provider.resume()
-    rig.sandbox.hallpass("get-token", "--interactive", "never", *asks(provider)).ended(3)
+    rig.sandbox.hallpass("get-token", "--interactive", "never", *provider_flags(provider)).ended(3)
 
 
 @case
 def logout_succeeds_without_a_revocation_endpoint(rig):
     provider = rig.provider(revocation=False)
-    rig.sandbox.hallpass("get-token", *asks(provider)).token
+    rig.sandbox.hallpass("get-token", *provider_flags(provider)).token
     rig.sandbox.hallpass("logout", "--all").ended(0).said("note: ", "has no revocation endpoint")
 
     # This provider responds with 400 to the revocation of a JWT access token (RFC 7009 §2.2).
     provider = rig.provider_beside(2, jwtAccessTokens=True)
-    token = rig.sandbox.hallpass("get-token", *asks(provider)).token
+    token = rig.sandbox.hallpass("get-token", *provider_flags(provider)).token
     assert token.count(".") == 2, "the token is not a JWT"
     (refresh,) = provider.issued("refresh_token")
     provider.new_requests()
@@ -100,8 +100,8 @@ def an_unknown_key_in_the_system_configuration_is_a_warning(rig):
 @case
 def login_signs_in_again_although_a_token_is_cached(rig):
     provider = rig.provider()
-    first = rig.sandbox.hallpass("get-token", *asks(provider)).token
-    signed_in = rig.sandbox.hallpass("login", *asks(provider)).ended(0)
+    first = rig.sandbox.hallpass("get-token", *provider_flags(provider)).token
+    signed_in = rig.sandbox.hallpass("login", *provider_flags(provider)).ended(0)
     assert signed_in.stdout == "" or first not in signed_in.stdout
-    assert rig.sandbox.hallpass("get-token", *asks(provider)).token != first
+    assert rig.sandbox.hallpass("get-token", *provider_flags(provider)).token != first
     assert len(rig.sandbox.tabs()) == 2

@@ -8,19 +8,19 @@ import sys
 import urllib.parse
 import urllib.request
 
-from rig import asks, case
+from rig import case, provider_flags
 from sandbox import HERE, Blocked, wait_for
 
 
 @case
 def the_first_call_signs_in_and_the_second_uses_the_cache(rig):
     provider = rig.provider()
-    first = rig.sandbox.hallpass("get-token", *asks(provider)).token
+    first = rig.sandbox.hallpass("get-token", *provider_flags(provider)).token
     assert provider.honours(first)
     assert len(rig.sandbox.tabs()) == 1
     provider.new_requests()
 
-    second = rig.sandbox.hallpass("get-token", *asks(provider)).token
+    second = rig.sandbox.hallpass("get-token", *provider_flags(provider)).token
     assert second == first
     assert provider.new_requests() == []
     assert len(rig.sandbox.tabs()) == 1
@@ -29,7 +29,7 @@ def the_first_call_signs_in_and_the_second_uses_the_cache(rig):
 @case
 def the_authorization_request_follows_the_rfcs(rig):
     provider = rig.provider()
-    said = rig.sandbox.hallpass("get-token", *asks(provider)).stderr
+    said = rig.sandbox.hallpass("get-token", *provider_flags(provider)).stderr
     (url,) = rig.sandbox.tabs()
     assert url in said, "the URL is not printed on stderr"
     asked = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(url).query))
@@ -49,7 +49,7 @@ def the_authorization_request_follows_the_rfcs(rig):
 @case
 def the_result_pages_url_has_no_code_and_the_listener_closes(rig):
     provider = rig.provider()
-    rig.sandbox.hallpass("get-token", *asks(provider)).token
+    rig.sandbox.hallpass("get-token", *provider_flags(provider)).token
     page = rig.sandbox.page()
     assert page["status"] == 200
     (code,) = provider.issued("authorization_code")
@@ -69,10 +69,10 @@ def the_result_pages_url_has_no_code_and_the_listener_closes(rig):
 @case
 def a_provider_with_default_settings_works(rig):
     provider = rig.stock_provider()
-    first = rig.sandbox.hallpass("get-token", *asks(provider)).token
+    first = rig.sandbox.hallpass("get-token", *provider_flags(provider)).token
     assert provider.honours(first)
-    assert rig.sandbox.hallpass("get-token", *asks(provider)).token == first
-    refreshed = rig.sandbox.hallpass("get-token", "--force-refresh", *asks(provider)).token
+    assert rig.sandbox.hallpass("get-token", *provider_flags(provider)).token == first
+    refreshed = rig.sandbox.hallpass("get-token", "--force-refresh", *provider_flags(provider)).token
     assert refreshed != first
     assert provider.honours(refreshed)
     assert len(rig.sandbox.tabs()) == 1
@@ -83,7 +83,7 @@ def one_sign_in_provides_every_format_and_the_id_token(rig):
     provider = rig.provider()
 
     def reply(*how):
-        return rig.sandbox.hallpass("get-token", *how, *asks(provider)).ended(0).stdout
+        return rig.sandbox.hallpass("get-token", *how, *provider_flags(provider)).ended(0).stdout
 
     token = reply().strip()
     provider.new_requests()
@@ -106,7 +106,7 @@ def one_sign_in_provides_every_format_and_the_id_token(rig):
 @case
 def twenty_concurrent_calls_share_one_sign_in(rig):
     provider = rig.provider()
-    answers = rig.sandbox.hallpass_all(20, "get-token", *asks(provider), limit=60)
+    answers = rig.sandbox.hallpass_all(20, "get-token", *provider_flags(provider), limit=60)
     assert len({answer.token for answer in answers}) == 1
     assert len(rig.sandbox.tabs()) == 1
     assert provider.new_grants() == [("authorization_code", 200)]
@@ -116,15 +116,15 @@ def twenty_concurrent_calls_share_one_sign_in(rig):
 def declining_exits_with_4_and_opens_no_second_tab(rig):
     provider = rig.provider()
     rig.sandbox.browser(do="decline")
-    declined = rig.sandbox.hallpass("get-token", *asks(provider)).ended(4).said("hallpass: error:", "hint:")
+    declined = rig.sandbox.hallpass("get-token", *provider_flags(provider)).ended(4).said("hallpass: error:", "hint:")
     assert declined.stdout == ""
-    again = rig.sandbox.hallpass("get-token", *asks(provider)).ended(4)
+    again = rig.sandbox.hallpass("get-token", *provider_flags(provider)).ended(4)
     assert again.seconds < 5, "a call during the pause waited for a sign-in"
     assert len(rig.sandbox.tabs()) == 1
 
     rig.sandbox.browser()
-    rig.sandbox.hallpass("login", *asks(provider)).ended(0)
-    rig.sandbox.hallpass("get-token", *asks(provider)).token
+    rig.sandbox.hallpass("login", *provider_flags(provider)).ended(0)
+    rig.sandbox.hallpass("get-token", *provider_flags(provider)).token
     assert len(rig.sandbox.tabs()) == 2
 
 
@@ -132,7 +132,7 @@ def declining_exits_with_4_and_opens_no_second_tab(rig):
 def declining_fails_twenty_concurrent_calls_at_once(rig):
     provider = rig.provider()
     rig.sandbox.browser(do="decline")
-    for answer in rig.sandbox.hallpass_all(20, "get-token", *asks(provider), limit=60):
+    for answer in rig.sandbox.hallpass_all(20, "get-token", *provider_flags(provider), limit=60):
         answer.ended(4)
         assert answer.stdout == ""
     assert len(rig.sandbox.tabs()) == 1
@@ -143,11 +143,11 @@ def with_prompting_disabled_get_token_exits_with_3_immediately(rig):
     provider = rig.provider()
     for how in (["--interactive", "never"], []):
         env = {} if how else {"HALLPASS_INTERACTIVE": "never"}
-        told = rig.sandbox.hallpass("get-token", *how, *asks(provider), **env).ended(3)
+        told = rig.sandbox.hallpass("get-token", *how, *provider_flags(provider), **env).ended(3)
         assert told.seconds < 5
         told.said("hint:", "hallpass login")
     rig.sandbox.no_browser()
-    rig.sandbox.hallpass("get-token", *asks(provider)).ended(3).said("hint:")
+    rig.sandbox.hallpass("get-token", *provider_flags(provider)).ended(3).said("hint:")
     assert rig.sandbox.tabs() == []
 
 
@@ -160,15 +160,15 @@ def a_usage_error_exits_with_2(rig):
 @case
 def a_different_person_cannot_sign_in_to_the_same_account(rig):
     provider = rig.provider()
-    first = rig.sandbox.hallpass("get-token", *asks(provider)).token
+    first = rig.sandbox.hallpass("get-token", *provider_flags(provider)).token
     rig.sandbox.browser(user="mallory")
-    rejected = rig.sandbox.hallpass("login", *asks(provider))
+    rejected = rig.sandbox.hallpass("login", *provider_flags(provider))
     assert rejected.code in (1, 4), rejected.code
     rejected.said("hallpass: error:", "mallory")
-    assert rig.sandbox.hallpass("get-token", *asks(provider)).token == first
+    assert rig.sandbox.hallpass("get-token", *provider_flags(provider)).token == first
 
-    rig.sandbox.hallpass("login", "--account", "other", *asks(provider)).ended(0)
-    other = rig.sandbox.hallpass("get-token", "--account", "other", *asks(provider)).token
+    rig.sandbox.hallpass("login", "--account", "other", *provider_flags(provider)).ended(0)
+    other = rig.sandbox.hallpass("get-token", "--account", "other", *provider_flags(provider)).token
     assert provider.introspect(other)["sub"] == "mallory"
     assert provider.introspect(first)["sub"] == "alice"
 
@@ -177,12 +177,12 @@ def a_different_person_cannot_sign_in_to_the_same_account(rig):
 def the_most_verbose_output_shows_no_secret(rig):
     provider = rig.provider(accessTokenTtl=2)
     rig.sandbox.env["HALLPASS_VERBOSE"] = "3"
-    rig.sandbox.hallpass("get-token", *asks(provider)).said("/token")
-    rig.sandbox.hallpass("get-token", "-vvv", "--force-refresh", *asks(provider)).token
+    rig.sandbox.hallpass("get-token", *provider_flags(provider)).said("/token")
+    rig.sandbox.hallpass("get-token", "-vvv", "--force-refresh", *provider_flags(provider)).token
     rig.sandbox.hallpass("status", "-vvv").ended(0)
     rig.sandbox.hallpass("logout", "-vvv", "--all").ended(0)
     rig.sandbox.browser(do="decline")
-    rig.sandbox.hallpass("get-token", "-vvv", *asks(provider)).ended(4)
+    rig.sandbox.hallpass("get-token", "-vvv", *provider_flags(provider)).ended(4)
     # Every case ends with a check that no output contains a token or a code.
 
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 
 from cases.git import Desk
-from rig import asks, case
+from rig import case, provider_flags
 from sandbox import HERE, wait_for
 
 CTRL_C = "\x03"
@@ -91,14 +91,14 @@ def a_waiting_git_gets_the_token_of_a_sign_in_that_another_git_started(rig):
 def ctrl_c_in_the_only_caller_cancels_the_sign_in(rig):
     provider = rig.provider()
     leave_the_tab_open(rig.sandbox)
-    terminal = rig.sandbox.at_a_terminal("get-token", *asks(provider))
+    terminal = rig.sandbox.at_a_terminal("get-token", *provider_flags(provider))
     the_tab(rig.sandbox)
     (process,) = sign_in_processes(rig.sandbox)
     terminal.type(CTRL_C)
     assert terminal.end(10).code != 0
     wait_for(lambda: not pathlib.Path(f"/proc/{process}").exists(), 10, "the sign-in process is still running")
     rig.sandbox.browser()
-    rig.sandbox.hallpass("login", *asks(provider)).ended(0)
+    rig.sandbox.hallpass("login", *provider_flags(provider)).ended(0)
     assert provider.new_grants() == [("authorization_code", 200)]
 
 
@@ -106,9 +106,9 @@ def ctrl_c_in_the_only_caller_cancels_the_sign_in(rig):
 def ctrl_c_in_one_of_two_callers_does_not_cancel_the_sign_in(rig):
     provider = rig.provider()
     leave_the_tab_open(rig.sandbox)
-    first = rig.sandbox.at_a_terminal("get-token", *asks(provider))
+    first = rig.sandbox.at_a_terminal("get-token", *provider_flags(provider))
     url = the_tab(rig.sandbox)
-    second = rig.sandbox.at_a_terminal("get-token", *asks(provider))
+    second = rig.sandbox.at_a_terminal("get-token", *provider_flags(provider))
     second.wait_for(re.compile(re.escape(url)))  # it has joined the sign-in
     first.type(CTRL_C)
     assert first.end(10).code != 0
@@ -122,7 +122,7 @@ def ctrl_c_in_one_of_two_callers_does_not_cancel_the_sign_in(rig):
 def the_sign_in_process_shows_no_secret_and_has_no_terminal(rig):
     provider = rig.provider()
     leave_the_tab_open(rig.sandbox)
-    terminal = rig.sandbox.at_a_terminal("get-token", *asks(provider))
+    terminal = rig.sandbox.at_a_terminal("get-token", *provider_flags(provider))
     url = the_tab(rig.sandbox)
     (process,) = sign_in_processes(rig.sandbox)
     folder = pathlib.Path(f"/proc/{process}")
@@ -139,7 +139,7 @@ def the_sign_in_process_shows_no_secret_and_has_no_terminal(rig):
 @case
 def a_hundred_callers_share_one_sign_in(rig):
     provider = rig.provider()
-    results = rig.sandbox.hallpass_all(CALLERS, "get-token", *asks(provider), limit=80)
+    results = rig.sandbox.hallpass_all(CALLERS, "get-token", *provider_flags(provider), limit=80)
     assert len({result.token for result in results}) == 1
     assert len(rig.sandbox.tabs()) == 1
     assert provider.new_grants() == [("authorization_code", 200)]
@@ -152,7 +152,7 @@ def the_sign_in_process_does_not_hold_its_callers_pipes_open(rig):
     leave_the_tab_open(rig.sandbox)
     reader, writer = os.pipe()
     caller = subprocess.Popen(
-        [rig.sandbox.program, "get-token", *asks(provider)], env=rig.sandbox.env, cwd=rig.sandbox.home,
+        [rig.sandbox.program, "get-token", *provider_flags(provider)], env=rig.sandbox.env, cwd=rig.sandbox.home,
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         pass_fds=[writer], start_new_session=True,
     )  # fmt: skip
@@ -165,7 +165,7 @@ def the_sign_in_process_does_not_hold_its_callers_pipes_open(rig):
         os.set_blocking(pipe.fileno(), False)
         wait_for(lambda: pipe.read() == b"", 10, "the sign-in process holds its caller's pipe open")
     finish(rig.sandbox, url)
-    signed_in(rig.sandbox, *asks(provider))
+    signed_in(rig.sandbox, *provider_flags(provider))
 
 
 @case
@@ -173,19 +173,19 @@ def locking_the_keyring_during_a_sign_in_loses_no_session(rig):
     keyring = rig.secret_service()
     rig.sandbox.env.update(HALLPASS_STORE="keyring", HALLPASS_KERNEL_KEYRING_TIMEOUT="0")
     provider = rig.provider()
-    rig.sandbox.hallpass("get-token", *asks(provider), "--account", "default").token
+    rig.sandbox.hallpass("get-token", *provider_flags(provider), "--account", "default").token
     leave_the_tab_open(rig.sandbox)
-    terminal = rig.sandbox.at_a_terminal("login", *asks(provider), "--account", "second")
+    terminal = rig.sandbox.at_a_terminal("login", *provider_flags(provider), "--account", "second")
     url = wait_for(lambda: rig.sandbox.tabs()[1:], 20, "no tab was opened")[0]
     keyring.lock()
     finish(rig.sandbox, url)
     ended = terminal.end(30)
     keyring.unlock()
-    token = signed_in(rig.sandbox, *asks(provider), "--account", "default")
+    token = signed_in(rig.sandbox, *provider_flags(provider), "--account", "default")
     assert provider.introspect(token)["active"]
     if ended.code == 0:
-        signed_in(rig.sandbox, *asks(provider), "--account", "second")
+        signed_in(rig.sandbox, *provider_flags(provider), "--account", "second")
     else:
         assert "locked" in ended.stderr, ended.stderr
         rig.sandbox.browser()
-        rig.sandbox.hallpass("login", *asks(provider), "--account", "second").ended(0)
+        rig.sandbox.hallpass("login", *provider_flags(provider), "--account", "second").ended(0)

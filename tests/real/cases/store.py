@@ -1,6 +1,6 @@
 """Where the data key is stored: in a real Secret Service, in a file, or nowhere."""
 
-from rig import asks, case, kernel_keyring
+from rig import case, kernel_keyring, provider_flags
 
 
 @case
@@ -9,10 +9,10 @@ def the_secret_service_stores_the_data_key_and_no_token_is_stored_unencrypted(ri
     keyring = rig.secret_service()
     before = set(keyring.items())
     rig.sandbox.env["HALLPASS_STORE"] = "keyring"
-    first = rig.sandbox.hallpass("get-token", *asks(provider)).token
+    first = rig.sandbox.hallpass("get-token", *provider_flags(provider)).token
     assert len(set(keyring.items()) - before) == 1, "exactly one item must be added to the keyring"
-    assert rig.sandbox.hallpass("get-token", *asks(provider)).token == first
-    second = rig.sandbox.hallpass("get-token", "--force-refresh", *asks(provider)).token
+    assert rig.sandbox.hallpass("get-token", *provider_flags(provider)).token == first
+    second = rig.sandbox.hallpass("get-token", "--force-refresh", *provider_flags(provider)).token
     assert second != first
     assert len(set(keyring.items()) - before) == 1
     assert len(rig.sandbox.tabs()) == 1
@@ -24,9 +24,9 @@ def after_lock_the_data_key_is_read_from_the_keyring_again(rig):
     provider = rig.provider()
     rig.secret_service()
     rig.sandbox.env["HALLPASS_STORE"] = "keyring"
-    first = rig.sandbox.hallpass("get-token", *asks(provider)).token
+    first = rig.sandbox.hallpass("get-token", *provider_flags(provider)).token
     rig.sandbox.hallpass("lock").ended(0)
-    assert rig.sandbox.hallpass("get-token", *asks(provider)).token == first
+    assert rig.sandbox.hallpass("get-token", *provider_flags(provider)).token == first
 
 
 @case
@@ -35,11 +35,11 @@ def a_cache_hit_uses_the_kernel_keyring_instead_of_the_os_keyring(rig):
     provider = rig.provider()
     keyring = rig.secret_service()
     rig.sandbox.env["HALLPASS_STORE"] = "keyring"
-    first = rig.sandbox.hallpass("get-token", *asks(provider)).token
+    first = rig.sandbox.hallpass("get-token", *provider_flags(provider)).token
     keyring.close()
-    assert rig.sandbox.hallpass("get-token", *asks(provider)).token == first
+    assert rig.sandbox.hallpass("get-token", *provider_flags(provider)).token == first
     rig.sandbox.hallpass("lock").ended(0)
-    rig.sandbox.hallpass("get-token", *asks(provider)).ended(1)
+    rig.sandbox.hallpass("get-token", *provider_flags(provider)).ended(1)
 
 
 @case
@@ -47,16 +47,16 @@ def a_missing_keyring_is_an_error_and_loses_nothing(rig):
     provider = rig.provider()
     keyring = rig.secret_service()
     rig.sandbox.env["HALLPASS_STORE"] = "keyring"
-    first = rig.sandbox.hallpass("get-token", *asks(provider)).token
+    first = rig.sandbox.hallpass("get-token", *provider_flags(provider)).token
     rig.sandbox.hallpass("lock").ended(0)
     keyring.close()
 
-    gone = rig.sandbox.hallpass("get-token", *asks(provider)).ended(1).said("hallpass: error:", "hint:")
+    gone = rig.sandbox.hallpass("get-token", *provider_flags(provider)).ended(1).said("hallpass: error:", "hint:")
     assert gone.seconds < 65
     assert len(rig.sandbox.tabs()) == 1, "a missing keyring opened a browser"
 
     rig.secret_service()
-    assert rig.sandbox.hallpass("get-token", *asks(provider)).token == first
+    assert rig.sandbox.hallpass("get-token", *provider_flags(provider)).token == first
     assert len(rig.sandbox.tabs()) == 1
 
 
@@ -66,7 +66,7 @@ def twenty_concurrent_calls_share_one_data_key(rig):
     keyring = rig.secret_service()
     rig.sandbox.env["HALLPASS_STORE"] = "keyring"
     before = set(keyring.items())
-    answers = rig.sandbox.hallpass_all(20, "get-token", *asks(provider), limit=60)
+    answers = rig.sandbox.hallpass_all(20, "get-token", *provider_flags(provider), limit=60)
     assert len({answer.token for answer in answers}) == 1
     assert len(set(keyring.items()) - before) == 1
     assert len(rig.sandbox.tabs()) == 1
@@ -76,25 +76,25 @@ def twenty_concurrent_calls_share_one_data_key(rig):
 def a_missing_keyring_that_the_setting_requires_is_an_error(rig):
     provider = rig.provider()
     rig.sandbox.env["HALLPASS_STORE"] = "keyring"
-    rig.sandbox.hallpass("get-token", *asks(provider)).ended(1).said("hallpass: error:", "hint:")
+    rig.sandbox.hallpass("get-token", *provider_flags(provider)).ended(1).said("hallpass: error:", "hint:")
 
 
 @case
 def two_home_directories_share_nothing(rig):
     provider = rig.provider()
-    first = rig.sandbox.hallpass("get-token", *asks(provider)).token
+    first = rig.sandbox.hallpass("get-token", *provider_flags(provider)).token
     other = rig.another_sandbox()
     other.browser(user="bob")
-    second = other.hallpass("get-token", *asks(provider)).token
+    second = other.hallpass("get-token", *provider_flags(provider)).token
     assert second != first
     assert provider.introspect(second)["sub"] == "bob"
-    assert rig.sandbox.hallpass("get-token", *asks(provider)).token == first
+    assert rig.sandbox.hallpass("get-token", *provider_flags(provider)).token == first
 
 
 @case
 def only_the_owner_can_access_files_and_folders(rig):
     provider = rig.provider()
-    rig.sandbox.hallpass("get-token", *asks(provider)).token
+    rig.sandbox.hallpass("get-token", *provider_flags(provider)).token
     created = [path for path in rig.sandbox.home.rglob("*") if "hallpass" in str(path.relative_to(rig.sandbox.home))]
     assert created, "hallpass created no files"
     for path in created:
@@ -106,6 +106,6 @@ def only_the_owner_can_access_files_and_folders(rig):
 def without_a_store_hallpass_works_and_requests_no_refresh_token(rig):
     provider = rig.provider()
     rig.sandbox.env["HALLPASS_STORE"] = "none"
-    token = rig.sandbox.hallpass("get-token", *asks(provider)).token
+    token = rig.sandbox.hallpass("get-token", *provider_flags(provider)).token
     assert provider.introspect(token)["active"]
     assert provider.issued("refresh_token") == []
