@@ -1,4 +1,4 @@
-"""Real gits against a real git server whose tokens a real provider has issued.
+"""Real versions of git with a real git server, whose tokens come from a real provider.
 
 A git since 2.46 can have a refused token replaced within one command; an older one cannot, and
 Debian 12's knows nothing of capabilities.
@@ -24,7 +24,7 @@ SECONDS_A_GIT = 60
 
 
 def gits():
-    """A git of each version here, the oldest first: (version, path). `tests/run` has seen to two."""
+    """Each version of git on this machine, oldest first: (version, path). `tests/run` provides them."""
     found = {}
     built = sorted(str(folder) for folder in HERE.glob("gits/*/bin"))
     for folder in ("/usr/local/bin", "/usr/bin", *built):
@@ -46,7 +46,7 @@ MIB = 1 << 20
 
 
 def healing_git():
-    """The newest one, which knows `state[]`."""
+    """The newest git, which supports `state[]`."""
     return gits()[-1][1]
 
 
@@ -54,7 +54,7 @@ LARGE = b"one" * 1000
 
 
 class Desk:
-    """A person with git, hallpass and a provider, and a git server with one repository."""
+    """A user with git, hallpass and a provider, and a git server with one repository."""
 
     def __init__(self, rig, git=None, bearer=False, configured=True, served=None, **settings):
         self.rig, self.sandbox = rig, rig.sandbox
@@ -91,7 +91,7 @@ class Desk:
         )
 
     def make(self, name):
-        """A served repository with one commit."""
+        """Creates a repository with one commit on the server."""
         bare = self.server.root / name
         self.git("init", "--quiet", "--bare", "--initial-branch=main", bare)
         self.git("-C", bare, "config", "http.receivepack", "true")
@@ -134,7 +134,7 @@ class Desk:
         return self.sandbox.home / to
 
     def with_submodules(self, count):
-        """Makes the served repository one with submodules, each with a commit."""
+        """Adds submodules to the repository on the server, each with a commit."""
         work = pathlib.Path(tempfile.mkdtemp(dir=self.sandbox.root))
         self.git("clone", "--quiet", self.server.root / "one.git", work)
         for n in range(count):
@@ -151,7 +151,7 @@ class Desk:
         self.git("-C", work, "push", "--quiet", "origin", "main")
 
     def with_a_large_file(self, work):
-        """A commit that git-lfs has to bring to the server."""
+        """Commits a file that git-lfs has to upload."""
         self.git("lfs", "install", "--skip-repo")
         self.git("config", "--global", "lfs.locksverify", "false")
         self.git("-C", work, "lfs", "track", "*.bin")
@@ -165,7 +165,7 @@ class Desk:
         return work
 
     def kill(self, *tokens):
-        """The access tokens die; the grant that they came from lives on."""
+        """Revokes access tokens; the grant that they came from stays valid."""
         self.provider.set(dead=tokens)
         assert not any(self.provider.introspect(token)["active"] for token in tokens)
 
@@ -174,14 +174,14 @@ class Desk:
         self.provider.new_requests()
 
     def end_the_session(self):
-        """As an administrator does it: the refresh token is spent too."""
+        """Ends the session as an administrator would: the refresh token is revoked too."""
         for token in self.provider.issued("refresh_token"):
             form = urllib.parse.urlencode({"token": token, "client_id": "hallpass"}).encode()
             urllib.request.urlopen(f"{self.provider.issuer}/token/revocation", form, timeout=10).close()
         self.provider.new_requests()
 
     def kill_before(self, method, service):
-        """The token dies just before the server looks at it in such a request, once."""
+        """Revokes the token once, just before the server checks it in such a request."""
         done = []
 
         def before(seen_method, seen_service, token):
@@ -218,7 +218,7 @@ def every_git_clones_fetches_and_pushes_after_one_sign_in(rig):
 
 
 class Other:
-    """The same rig with another person's sandbox."""
+    """The same rig with another user's sandbox."""
 
     def __init__(self, rig):
         self._rig, self.sandbox = rig, rig.another_sandbox()
@@ -232,7 +232,7 @@ class Other:
 def no_other_helper_stores_a_token_and_a_bearer_token_goes_out_as_one(rig):
     for bearer in (False, True):
         desk = Desk(Other(rig), bearer=bearer)
-        # A helper that a person had before, and which would keep whatever worked.
+        # A helper that the user had before, which would store every credential that worked.
         desk.git("config", "--global", "--unset-all", f"credential.{desk.server.url}.helper")
         desk.git("config", "--global", "credential.helper", "store")
         desk.sandbox.hallpass("setup", "git", "--host", desk.server.url).ended(0)
@@ -245,7 +245,7 @@ def no_other_helper_stores_a_token_and_a_bearer_token_goes_out_as_one(rig):
 
 
 @case(limit=240)
-def no_helper_that_keeps_what_worked_is_handed_a_token_wherever_it_stands(rig):
+def no_other_helper_gets_a_token_wherever_it_is_configured(rig):
     keeps = "[credential]\n\thelper = store\n"
     for version, path in gits():
         for own in (
@@ -347,7 +347,7 @@ def large_files_of_git_lfs_come_and_go_with_the_same_sign_in(rig):
     desk.git("-C", work, "push", "--quiet")
     assert len(list((desk.server.root / "one.git.lfs").iterdir())) == len(contents)
     assert len([seen for seen in desk.server.new_seen() if seen[4] == 200]) > len(contents)
-    # Revoked between a push and a clone: git replaces the token, and git-lfs has the new one.
+    # The token is revoked between a push and a clone: git replaces it, and git-lfs gets the new one.
     desk.kill_all()
     again = desk.clone(to="again")
     for name, content in contents.items():
@@ -357,7 +357,7 @@ def large_files_of_git_lfs_come_and_go_with_the_same_sign_in(rig):
 
 @case
 def git_lfs_itself_gets_another_token_for_one_that_was_revoked(rig):
-    """It knows no `state[]`: it erases what was refused, and asks once more."""
+    """git-lfs doesn't support `state[]`: it erases the refused token and asks once more."""
     desk = Desk(rig)
     work = desk.clone()
     desk.with_a_large_file(work)
@@ -375,7 +375,7 @@ def a_private_authority_and_a_proxy_are_honoured_from_the_first_clone_on(rig):
     for number, (_, path) in enumerate(gits()):
         one = Other(rig)
         authority, proxy = rig.authority(f"authority-{number}"), rig.proxy()
-        # Both names are known to the proxy alone.
+        # Only the proxy can resolve the two names.
         served = {"tls": authority.certificate(["git.test"]), "name": "git.test"}
         desk = Desk(one, path, configured=False, served=served,
                     tls=authority.certificate(["provider.test"]), name="provider.test")  # fmt: skip
@@ -404,7 +404,7 @@ def a_private_authority_and_a_proxy_are_honoured_from_the_first_clone_on(rig):
 
 
 def commit_random_bytes(desk, work, *sizes):
-    """A commit for each size, each in a pack of its own: nothing compresses random bytes."""
+    """Commits a file of each size, each in its own pack. Random bytes can't be compressed."""
     for number, size in enumerate(sizes):
         (work / f"random-{number}.bin").write_bytes(os.urandom(size))
         desk.git("-C", work, "add", ".")
@@ -431,9 +431,9 @@ def every_git_pushes_more_than_its_post_buffer_holds(rig):
             desk.git("-C", work, "push", "--quiet")
             arrived(desk, work)
             posts = [seen for seen in desk.server.new_seen() if seen[0] == "POST"]
-            # The probe and the push itself; neither is refused.
+            # The probe and the push itself: neither is refused.
             assert [seen[4] for seen in posts] == [200, 200], (version, sizes, posts)
-        # The limit that makes nearly every push a chunked one.
+        # With this limit, nearly every push is chunked.
         commit_random_bytes(desk, work, 300_000)
         desk.git("-C", work, "-c", "http.postBuffer=65536", "push", "--quiet")
         arrived(desk, work)
@@ -450,12 +450,12 @@ def every_git_pushes_a_repository_of_100_mb(rig):
             desk = Desk(Other(rig), path, bearer=bearer)
             if not source.exists():
                 desk.git("init", "--quiet", "--initial-branch=main", source)
-                # Nothing compresses random bytes, so nobody tries.
+                # Random bytes can't be compressed.
                 desk.git("-C", source, "config", "core.compression", "0")
                 (source / "random.bin").write_bytes(os.urandom(100_000_000))
                 desk.commit(source, "large")
                 desk.git("-C", source, "repack", "--quiet", "-d")
-            # The server keeps the pack as it comes.
+            # The server stores the pack as it is.
             desk.git("-C", desk.server.root / "one.git", "config", "receive.unpackLimit", "1")
             if bearer and version < BEARER_IN_PROBE:  # as setup says
                 desk.git("config", "--global", f"http.{desk.server.url}.postBuffer", "500m")
@@ -565,12 +565,12 @@ def a_revoked_token_is_replaced_within_the_fetch_or_push_wherever_it_is_refused(
 
 
 @case
-def a_session_that_was_ended_is_signed_in_anew_within_the_fetch(rig):
+def a_fetch_signs_in_again_after_the_session_ended(rig):
     desk = Desk(rig)
     work = desk.clone()
     desk.new_commit_on_the_server()
     desk.end_the_session()
-    # Not where nobody may be asked: then it ends, and says what to run.
+    # If prompting is disabled, git fails, and the message says what to run.
     code, _, err = desk.ran("-C", work, "fetch", GIT_TERMINAL_PROMPT="0")
     assert code == 128 and "hallpass login corp" in err, err
     assert len(desk.sandbox.tabs()) == 1
@@ -582,7 +582,7 @@ def a_session_that_was_ended_is_signed_in_anew_within_the_fetch(rig):
 
 
 @case
-def a_server_that_refuses_every_token_ends_it_and_nobody_is_asked(rig):
+def a_server_that_refuses_every_token_ends_the_command_without_a_prompt(rig):
     desk = Desk(rig)
     work = desk.clone()
     desk.provider.new_requests()
@@ -598,7 +598,7 @@ def a_server_that_refuses_every_token_ends_it_and_nobody_is_asked(rig):
 
 @case(limit=240)
 def a_repository_without_permission_withholds_the_token_from_no_other_one(rig):
-    """With `credential.useHttpPath` git names the repository, which is then told no by itself."""
+    """With `credential.useHttpPath`, git names the repository, and only that repository gets no token."""
     for version, path in gits():
         for names_path in (False, True):
             desk = Desk(Other(rig), path)
@@ -610,7 +610,7 @@ def a_repository_without_permission_withholds_the_token_from_no_other_one(rig):
             for _ in range(3):
                 code, _, err = desk.ran("ls-remote", f"{desk.server.url}/closed.git")
                 assert code != 0, (version, names_path)
-                # Each other repository and each other tool goes on, without a refresh of its own.
+                # All other repositories and tools still work, without another refresh.
                 desk.git("-C", work, "fetch", "--quiet")
                 desk.sandbox.hallpass("get-token", "corp", "--interactive", "never").ended(0)
             if names_path or version >= HEALING:
@@ -623,7 +623,7 @@ def a_repository_without_permission_withholds_the_token_from_no_other_one(rig):
 
 
 @case
-def two_rejects_leave_the_token_to_everyone(rig):
+def two_rejects_do_not_withhold_the_token(rig):
     desk = Desk(rig)
     work = desk.clone()
     desk.provider.new_requests()
@@ -641,7 +641,7 @@ def two_rejects_leave_the_token_to_everyone(rig):
 
 
 @case
-def an_older_git_dies_once_and_its_next_command_works_without_a_sign_in(rig):
+def an_older_git_fails_once_and_its_next_command_works_without_a_sign_in(rig):
     version, path = gits()[0]
     desk = Desk(rig, path)
     work = desk.clone()
@@ -673,7 +673,7 @@ def the_repository_names_the_account_and_so_may_a_command(rig):
     desk.git("-C", work, "config", "hallpass.account", "work")
     desk.git("-C", work, "fetch")
     assert who() == {"bob"}
-    # A linked work tree has the configuration of its repository.
+    # A linked work tree uses the configuration of its repository.
     desk.git("-C", work, "worktree", "add", "--quiet", "../linked")
     desk.git("-C", desk.sandbox.home / "linked", "fetch")
     assert who() == {"bob"}
@@ -728,7 +728,7 @@ def one_entry_and_an_include_choose_the_account_of_a_folder(rig):
         desk.server.new_seen()
         desk.git("-C", desk.sandbox.home / folder, "fetch")
         assert {who for _, _, _, who, status in desk.server.new_seen() if status == 200} == {person}, folder
-    # Without the second entry too.
+    # It also works without the second entry.
     desk.sandbox.hallpass("setup", "git", "--host", desk.server.url, "--account", "work", "--undo").ended(0)
     desk.server.new_seen()
     desk.git("-C", desk.sandbox.home / "at-work", "fetch")
@@ -736,8 +736,8 @@ def one_entry_and_an_include_choose_the_account_of_a_folder(rig):
 
 
 @case(limit=240)
-def a_push_as_another_account_goes_on_with_that_accounts_own_new_token(rig):
-    """The user name that goes with a token is anybody's: whose it was, the token itself says."""
+def a_push_as_another_account_continues_with_a_new_token_of_that_account(rig):
+    """The user name in a reply is the same for all accounts, so only the token identifies its account."""
     for version, path in gits():
         for at in ("GET", "POST"):
             desk = Desk(Other(rig), path)
@@ -783,7 +783,7 @@ def git_lfs_as_another_account_asks_once_more_and_does_not_loop(rig):
 
 
 @case(limit=120)
-def large_files_go_as_the_account_that_the_repository_names(rig):
+def git_lfs_uses_the_account_that_the_repository_names(rig):
     for _, path in gits():
         desk = Desk(Other(rig), path)
         work = desk.with_work_account(desk.clone())
@@ -797,12 +797,12 @@ def large_files_go_as_the_account_that_the_repository_names(rig):
 
 
 @case(limit=180)
-def whoever_signs_in_next_is_who_the_next_command_is(rig):
+def after_a_new_sign_in_the_next_command_uses_that_person(rig):
     for _, path in gits():
         desk = Desk(Other(rig), path)
         work = desk.clone()
         desk.sandbox.browser(user="bob")
-        # The same account is the same person; another one takes its place only after a logout.
+        # An account belongs to one person; another person can use it only after a logout.
         desk.sandbox.hallpass("login", "corp").ended(1).said("alice", "bob")
         desk.git("-C", work, "fetch")
         desk.sandbox.hallpass("logout", "corp").ended(0)
@@ -814,7 +814,7 @@ def whoever_signs_in_next_is_who_the_next_command_is(rig):
 
 
 @case
-def a_no_ends_git_and_it_asks_for_no_user_name(rig):
+def a_declined_sign_in_ends_git_without_a_question(rig):
     desk = Desk(rig)
     desk.sandbox.browser(do="decline")
     for _ in range(2):
@@ -825,7 +825,7 @@ def a_no_ends_git_and_it_asks_for_no_user_name(rig):
 
 
 @case
-def where_nobody_may_be_asked_no_browser_opens(rig):
+def no_browser_opens_if_prompting_is_disabled(rig):
     desk = Desk(rig)
     for env in ({"GIT_TERMINAL_PROMPT": "0"}, {"GCM_INTERACTIVE": "never"}):
         code, _, err = desk.ran("clone", f"{desk.server.url}/one.git", "work", **env)
@@ -1022,12 +1022,12 @@ def a_latin1_path_is_answered_with_use_http_path(rig):
 
 
 @case(limit=180)
-def a_password_that_git_was_told_is_kept_and_an_unknown_host_is_sent_nothing(rig):
+def a_typed_password_is_stored_and_an_unknown_host_gets_nothing(rig):
     for _, path in gits():
         desk = Desk(Other(rig), path, configured=False)
         desk.sandbox.hallpass("setup", "git", "--default").ended(0)
         desk.server.passwords["me"] = "pass word"
-        # Nothing is known, nothing is sent but the request itself, and git asks its user.
+        # Nothing is stored, so git sends no credential and asks the user.
         code, _, _ = desk.ran("clone", f"{desk.server.url}/one.git", "work")
         assert code == 128 and desk.asked.exists()
         assert [seen[2] for seen in desk.server.new_seen()] == [None]
@@ -1039,7 +1039,7 @@ def a_password_that_git_was_told_is_kept_and_an_unknown_host_is_sent_nothing(rig
         desk.asked.unlink()
         desk.git("-C", work, "fetch")
         assert not desk.asked.exists()
-        # Changed at the server: git erases it, and asks again the next time.
+        # The password is changed on the server: git erases it, and asks again the next time.
         desk.server.passwords["me"] = "another"
         code, _, _ = desk.ran("-C", work, "fetch")
         assert code == 128
@@ -1050,8 +1050,8 @@ def a_password_that_git_was_told_is_kept_and_an_unknown_host_is_sent_nothing(rig
 
 @case(limit=180)
 def fill_approve_and_reject_are_what_git_defines(rig):
-    """What git's own suite for external helpers expects: a password comes back as it was stored, for
-    that protocol, host, path and user and for no other; and nothing is said that git does not say."""
+    """As git's own tests for external helpers: a password is returned as it was stored, only for that
+    protocol, host, path and user, and hallpass prints no messages."""
     for version, path in gits():
         desk = Desk(Other(rig), path, configured=False)
         desk.sandbox.hallpass("setup", "git", "--default").ended(0)
@@ -1059,7 +1059,7 @@ def fill_approve_and_reject_are_what_git_defines(rig):
         def credential(operation, *lines):
             code, out, err = desk.ran("credential", operation, stdin="\n".join(lines) + "\n\n")
             if operation == "approve" and "protocol=http" in lines:
-                # Another case checks what is said about plain http.
+                # Another case checks the message about plain http.
                 assert "plain http is not encrypted" in err, (version, lines, err)
                 err = ""
             assert "hallpass" not in err and (code == 0 or operation == "fill"), (version, lines, err)
@@ -1111,7 +1111,7 @@ def fill_approve_and_reject_are_what_git_defines(rig):
         fills([*https, "username=user2"], ["password=user2-pass"])
         credential("approve", "protocol=https", "host=sso.tld", "username=", "password=")
         fills(["protocol=https", "host=sso.tld"], ["username=", "password="])
-        # A challenge that is long enough to leave a piece of itself behind in a reader's buffer.
+        # A challenge so long that part of it could be left in a reader's buffer.
         credential("approve", "protocol=https", "host=victim.example", "username=user", "password=to-be-stolen")
         for length in (1001, 4073, 60_000):
             asks(["protocol=https", "host=other.example", f"wwwauth[]=basic realm={'a' * length}host=victim.example"])
@@ -1128,7 +1128,7 @@ def fill_approve_and_reject_are_what_git_defines(rig):
                   ["password=q", "password_expiry_utc=9999999998", "oauth_refresh_token=abcde"])  # fmt: skip
             credential("reject", "protocol=https", "host=timeout.tld", "username=u", "password=q")
             asks(["protocol=https", "host=timeout.tld", "username=u"])
-            # Over: git drops the password, and keeps the name for its question.
+            # Expired: git drops the password, and asks with the user name.
             credential("approve", "protocol=https", "host=over.tld", "username=u", "password=p", "password_expiry_utc=1")
             asks(["protocol=https", "host=over.tld"])
         if version >= (2, 46):
@@ -1149,7 +1149,7 @@ def fill_approve_and_reject_are_what_git_defines(rig):
 
 
 @case(limit=180)
-def undoing_the_setup_gives_both_files_back(rig):
+def undo_restores_both_files(rig):
     for _, path in gits():
         desk = Desk(Other(rig), path, configured=False)
         files = [desk.sandbox.home / ".gitconfig", desk.sandbox.home / ".config/hallpass/config.toml"]
@@ -1194,7 +1194,7 @@ def a_hit_starts_nothing_and_a_repository_that_names_an_account_one_git_config(r
     request = f"capability[]=authtype\ncapability[]=state\nprotocol=http\nhost={desk.server.url.split('//')[1]}\n\n"
 
     def started(**env):
-        """The programs that one `get` starts, itself left out; one trace for each process and thread."""
+        """The programs that one `get` starts, without hallpass; there is one trace per process and thread."""
         folder = pathlib.Path(tempfile.mkdtemp(dir=desk.sandbox.root))
         command = ["strace", "-ff", "-qq", "-e", "trace=execve,socket", "-o", folder / "trace", helper, "git", "get"]
         done = subprocess.run(
@@ -1205,7 +1205,7 @@ def a_hit_starts_nothing_and_a_repository_that_names_an_account_one_git_config(r
         assert not any("socket(" in trace for trace in traces), traces
         programs = [re.findall(r'execve\("([^"]*)".*= 0$', trace, re.MULTILINE) for trace in traces]
         names = sorted(path.rsplit("/", 1)[-1] for paths in programs for path in paths)
-        # A process or thread that starts nothing is one too many, but for the time limit of `git config`.
+        # Every process and thread must start a program, except the one that limits the time of `git config`.
         assert all(programs) or "git" in names, traces
         assert names.count("hallpass") == 1, traces
         return [name for name in names if name != "hallpass"]
@@ -1216,7 +1216,7 @@ def a_hit_starts_nothing_and_a_repository_that_names_an_account_one_git_config(r
     desk.git("-C", work, "config", "hallpass.account", "work")
     assert started(**git_dir) == ["git"]
     assert started() == ["git"]  # it runs in the top of the work tree
-    # Also where the configuration itself has several accounts.
+    # The same if the configuration has several accounts.
     desk.git("-C", work, "config", "--unset", "hallpass.account")
     config = desk.sandbox.home / ".config/hallpass/config.toml"
     for account in ("default", "work"):
