@@ -99,7 +99,11 @@ impl BindingRequest<'_> {
             && self.host_keys().next().is_none()
             && let Some(found) = config.resource(&self.host.url, self.tool)?
         {
-            return Ok(self.existing(env, flags, file, found));
+            return Ok(Binding {
+                edits: blocks_of(env, flags, file, self.host, self.tool, &found),
+                provider: found.provider.name,
+                companions: Vec::new(),
+            });
         }
         // The block of an earlier run is written again.
         let mut gone = Vec::new();
@@ -142,23 +146,6 @@ impl BindingRequest<'_> {
                 retry: self.retry_command(&name, unregistered.secret_wanted),
             }),
             Err(error) => Err(error.into()),
-        }
-    }
-
-    /// The blocks without which the host would not be bound like this. They may be another tool's.
-    fn existing(&self, env: &Env, flags: &Flags, file: &UserFile, found: Match) -> Binding {
-        let mut titles = file.titles(ANY);
-        titles.retain(|title| {
-            let mut without = file.clone();
-            without.remove(title);
-            let config = Config::load_edited(env, flags, &without);
-            let bound = config.and_then(|config| config.resource(&self.host.url, self.tool));
-            !bound.is_ok_and(|bound| bound.as_ref() == Some(&found))
-        });
-        Binding {
-            edits: edits_of(file, &titles),
-            provider: found.provider.name,
-            companions: Vec::new(),
         }
     }
 
@@ -380,6 +367,26 @@ impl BindingRequest<'_> {
         }
         line
     }
+}
+
+/// The blocks that bind a host like this, by whatever set-up they were written.
+pub(crate) fn blocks_of(
+    env: &Env,
+    flags: &Flags,
+    file: &UserFile,
+    host: &Host,
+    tool: &str,
+    bound: &Match,
+) -> Vec<Edit> {
+    let mut titles = file.titles(ANY);
+    titles.retain(|title| {
+        let mut without = file.clone();
+        without.remove(title);
+        let config = Config::load_edited(env, flags, &without);
+        let found = config.and_then(|config| config.resource(&host.url, tool));
+        !found.is_ok_and(|found| found.as_ref() == Some(bound))
+    });
+    edits_of(file, &titles)
 }
 
 /// The keys of a provider's section from the command's options, with their values in TOML.

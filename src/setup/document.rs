@@ -110,8 +110,8 @@ impl Document {
         .into())
     }
 
-    fn stage(&self) -> io::Result<Ready> {
-        match (&self.program, self.bytes()) {
+    fn stage(&self, content: &Content) -> io::Result<Ready> {
+        match (&self.program, content) {
             (Some(program), Some(_)) => Ok(Ready::Link(program.clone(), self.path.clone())),
             (None, Some(bytes)) => Staged::of(&self.path, bytes).map(Ready::File),
             (_, None) => Ok(Ready::Gone(self.target.clone())),
@@ -119,18 +119,8 @@ impl Document {
     }
 
     fn put_back(&self) {
-        let previous = Self {
-            path: self.path.clone(),
-            shown: String::new(),
-            target: self.target.clone(),
-            program: self.program.clone(),
-            before: None,
-            now: self.before.clone(),
-            lines: Vec::new(),
-            lock: None,
-        };
         // The first error is the one to report.
-        let _ = previous.stage().and_then(Ready::commit);
+        let _ = self.stage(&self.before).and_then(Ready::commit);
     }
 }
 
@@ -231,11 +221,9 @@ impl Documents {
         };
         let mut ready = Vec::new();
         for document in self.changed() {
-            let staged = document.stage();
-            ready.push((
-                document,
-                staged.map_err(|cause| unwritable(document, cause))?,
-            ));
+            let staged = document.stage(&document.now);
+            let staged = staged.map_err(|cause| unwritable(document, cause))?;
+            ready.push((document, staged));
         }
         let mut written = Vec::new();
         for (document, ready) in ready {

@@ -65,7 +65,7 @@ pub(crate) struct Plan<'a> {
     pub(crate) notes: Vec<String>,
     /// Printed in any case.
     pub(crate) warnings: Vec<String>,
-    /// The command as it was typed, without `--undo`.
+    /// The command as it was typed, without `--undo`. Empty for an undo.
     pub(crate) command: String,
     pub(crate) check: Option<Check<'a>>,
     /// Runs under the locks before the first file is written.
@@ -204,12 +204,7 @@ impl Engine<'_> {
             records: Records::read(self.env),
             saved: Vec::new(),
             gone: Vec::new(),
-            notes: Vec::new(),
-            warnings: Vec::new(),
-            command: None,
-            first: None,
-            first_is_change: false,
-            last: None,
+            plan: Plan::default(),
         };
         match request {
             Request::SetUp(plan) => self.set_up(&mut draft, plan)?,
@@ -218,8 +213,8 @@ impl Engine<'_> {
         Ok(draft)
     }
 
-    fn set_up<'a>(&self, draft: &mut Draft<'a>, plan: Plan<'a>) -> Result<(), Error> {
-        for part in plan.parts {
+    fn set_up<'a>(&self, draft: &mut Draft<'a>, mut plan: Plan<'a>) -> Result<(), Error> {
+        for part in std::mem::take(&mut plan.parts) {
             let step = self.step(draft, &part)?;
             if step.edits.is_empty() {
                 continue;
@@ -229,15 +224,10 @@ impl Engine<'_> {
             let before = draft.records.put(record.clone());
             draft.save(record, before);
         }
-        if let Some(check) = plan.check {
+        if let Some(check) = &plan.check {
             check(&draft.documents)?;
         }
-        draft.notes = plan.notes;
-        draft.warnings = plan.warnings;
-        draft.command = Some(plan.command);
-        draft.first = plan.first;
-        draft.first_is_change = plan.first_is_change;
-        draft.last = plan.last;
+        draft.plan = plan;
         Ok(())
     }
 
@@ -286,7 +276,7 @@ impl Engine<'_> {
             let document = draft.documents.of(edit)?;
             let kind = edit.kind();
             if !kind.is_ours(document.bytes()) && !kind.view(document.bytes()).is_empty() {
-                draft.warnings.push(format!(
+                draft.plan.warnings.push(format!(
                     "{} has been changed since the set-up, so this part of it stays: {}",
                     document.shown,
                     kind.place()
@@ -315,7 +305,7 @@ impl Engine<'_> {
         let steps = selected.iter().flat_map(|record| &record.steps);
         let data: Vec<Value> = steps.map(|step| step.data.clone()).collect();
         if let Some(forget) = undo.forget {
-            draft.last = Some(Box::new(move || {
+            draft.plan.last = Some(Box::new(move || {
                 let mut data = data.iter().filter(|data| !data.is_null());
                 data.try_for_each(forget)
             }));
@@ -333,13 +323,8 @@ struct Draft<'a> {
     /// The records to write, each with the one that it replaces.
     saved: Vec<(Record, Option<Record>)>,
     gone: Vec<Record>,
-    notes: Vec<String>,
-    warnings: Vec<String>,
-    /// `None` for an undo.
-    command: Option<String>,
-    first: Option<First<'a>>,
-    first_is_change: bool,
-    last: Option<Action<'a>>,
+    /// What remains of the plan; of an undo, its warnings and its last action.
+    plan: Plan<'a>,
 }
 
 impl Draft<'_> {
@@ -348,7 +333,7 @@ impl Draft<'_> {
     }
 
     fn is_changed(&self) -> bool {
-        self.documents.changed().next().is_some() || !self.gone.is_empty() || self.first_is_change
+        self.documents.changed().next().is_some() || !self.gone.is_empty() || self.plan.first_is_change
     }
 
     /// The description for the user, before or after the changes are made.
@@ -363,9 +348,9 @@ impl Draft<'_> {
         if !self.is_changed() {
             lines.push("nothing to change".to_owned());
         }
-        lines.extend(self.warnings.iter().cloned());
+        lines.extend(self.plan.warnings.iter().cloned());
         if self.is_changed() {
-            lines.extend(self.notes.iter().cloned());
+            lines.extend(self.plan.notes.iter().cloned());
             lines.extend(self.undo_hint().filter(|_| is_done));
         }
         printable_lines(&lines)
@@ -381,8 +366,8 @@ impl Draft<'_> {
     }
 
     fn undo_hint(&self) -> Option<String> {
-        let command = self.command.as_ref()?;
-        Some(format!("To undo this, run `{command} --undo`"))
+        let command = &self.plan.command;
+        (!command.is_empty()).then(|| format!("To undo this, run `{command} --undo`"))
     }
 
     fn apply(self) -> Result<(), Error> {
@@ -391,12 +376,10 @@ impl Draft<'_> {
             records,
             saved,
             gone,
-            first,
-            last,
-            ..
+            plan,
         } = self;
         documents.check()?;
-        let revert = first.map(|first| first()).transpose()?;
+        let revert = plan.first.map(|first| first()).transpose()?;
         // Records come first, so that an interrupted set-up can be undone.
         let mut records_to_write = saved.iter().map(|(record, _)| record);
         let written = records_to_write.try_for_each(|record| records.write(record));
@@ -416,7 +399,7 @@ impl Draft<'_> {
         for record in &gone {
             records.remove(record);
         }
-        last.map_or(Ok(()), |last| last())
+        plan.last.map_or(Ok(()), |last| last())
     }
 }
 

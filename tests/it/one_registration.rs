@@ -246,6 +246,19 @@ fn two_accounts_and_a_registry_on_the_same_host_keep_what_they_share() {
 }
 
 #[test]
+fn a_set_up_for_every_host_keeps_the_entries_of_other_tools() {
+    let desk = Desk::new("# mine\n", TOOLS, ISSUER);
+    let untouched = desk.state();
+    desk.set_up(1).succeeds();
+    desk.sandbox.run(&["setup", "git"]).succeeds();
+    let text = desk.text();
+    desk.undo(1, &[]).succeeds();
+    assert_eq!(desk.text(), text);
+    desk.undo(0, &[]).succeeds();
+    assert_eq!(desk.state(), untouched);
+}
+
+#[test]
 fn an_entry_of_the_users_own_keeps_the_provider() {
     let desk = Desk::new("# mine\n", TOOLS, ISSUER);
     desk.set_up(0).succeeds();

@@ -18,7 +18,7 @@ use crate::env::program_name;
 /// Longer than git takes for one file, even on a slow disk.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// Values of a key, after all values that it already has.
+/// Values of a key, after all values that it already has, or no values of ours.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct KeyValues {
     pub(super) key: String,
@@ -26,13 +26,9 @@ pub(crate) struct KeyValues {
     /// The helper in these values, if there is one. Every helper that runs this program by any path is
     /// ours, and so is the empty value before it.
     pub(super) helper: Option<String>,
-}
-
-/// Removes our helper from a section, and everything else that a set-up wrote there.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct NoHelper {
-    pub(super) section: String,
-    pub(super) helper: String,
+    /// Whether they are removed instead of added.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) is_removal: bool,
 }
 
 impl KeyValues {
@@ -65,8 +61,10 @@ impl Kind for KeyValues {
     fn apply(&self, bytes: Bytes<'_>) -> Result<Option<Vec<u8>>, Unfit> {
         let copy = Copy::of(bytes)?;
         let (ours, others) = self.split(copy.values(&self.key)?);
-        if ours != self.values {
+        if self.is_removal || ours != self.values {
             copy.remove(&self.key, &ours, &others)?;
+        }
+        if !self.is_removal && ours != self.values {
             for value in &self.values {
                 copy.run(&["--add", &self.key, value])?;
             }
@@ -75,11 +73,16 @@ impl Kind for KeyValues {
     }
 
     fn is_in_place(&self, bytes: Bytes<'_>) -> bool {
-        self.ours(bytes) == self.values
+        let ours = self.ours(bytes);
+        if self.is_removal {
+            ours.is_empty()
+        } else {
+            ours == self.values
+        }
     }
 
     fn is_ours(&self, bytes: Bytes<'_>) -> bool {
-        !self.ours(bytes).is_empty()
+        self.is_removal == self.ours(bytes).is_empty()
     }
 
     /// Whether the section is new; `None` if that makes no difference.
@@ -94,7 +97,12 @@ impl Kind for KeyValues {
 
     fn remove(&self, bytes: Bytes<'_>, replaced: Option<&Value>) -> Result<Option<Vec<u8>>, Unfit> {
         let copy = Copy::of(bytes)?;
-        copy.remove_ours(self)?;
+        if self.is_removal {
+            // The helper has moved to another place, which is undone separately.
+            return copy.bytes();
+        }
+        let (ours, others) = self.split(copy.values(&self.key)?);
+        copy.remove(&self.key, &ours, &others)?;
         match replaced.and_then(Value::as_bool) {
             Some(true) => copy.remove_heading_if_unused(&self.key)?,
             Some(false) => copy.keep_heading(&self.key, bytes)?,
@@ -111,58 +119,6 @@ impl Kind for KeyValues {
         let ours = self.ours(bytes).into_iter();
         ours.map(|value| format!("{} = {value:?}", self.key))
             .collect()
-    }
-
-    fn lock(&self, _: &Path, target: &Path) -> Option<PathBuf> {
-        Some(lock_of(target))
-    }
-}
-
-impl NoHelper {
-    /// Everything that a set-up may have written into the section, the last first.
-    fn all(&self) -> [KeyValues; 2] {
-        [
-            KeyValues {
-                key: path_key(&self.section),
-                values: vec![YES.to_owned()],
-                helper: None,
-            },
-            KeyValues {
-                key: format!("{}.helper", self.section),
-                values: Vec::new(),
-                helper: Some(self.helper.clone()),
-            },
-        ]
-    }
-}
-
-impl Kind for NoHelper {
-    fn apply(&self, bytes: Bytes<'_>) -> Result<Option<Vec<u8>>, Unfit> {
-        let copy = Copy::of(bytes)?;
-        for values in self.all() {
-            copy.remove_ours(&values)?;
-        }
-        copy.bytes()
-    }
-
-    fn is_in_place(&self, bytes: Bytes<'_>) -> bool {
-        let [_, helper] = self.all();
-        !helper.is_ours(bytes)
-    }
-
-    /// The helper has moved to another place, which is undone separately.
-    fn remove(&self, bytes: Bytes<'_>, _: Option<&Value>) -> Result<Option<Vec<u8>>, Unfit> {
-        Ok(bytes.map(<[u8]>::to_vec))
-    }
-
-    fn place(&self) -> String {
-        let [_, helper] = self.all();
-        helper.key
-    }
-
-    fn view(&self, bytes: Bytes<'_>) -> Vec<String> {
-        let [path, helper] = self.all();
-        [helper.view(bytes), path.view(bytes)].concat()
     }
 
     fn lock(&self, _: &Path, target: &Path) -> Option<PathBuf> {
@@ -250,12 +206,8 @@ impl Copy {
         Ok(text.split_terminator('\0').map(str::to_owned).collect())
     }
 
-    /// Removes the values that a set-up wrote, and the section if nothing else is in it.
-    fn remove_ours(&self, values: &KeyValues) -> Result<(), Unfit> {
-        let (ours, others) = values.split(self.values(&values.key)?);
-        self.remove(&values.key, &ours, &others)
-    }
-
+    /// Removes these values, and the section if nothing else is in it.
+    ///
     /// git changes no other line, unless a remaining value equals a removed one. Then all remaining
     /// values are written again.
     fn remove(&self, key: &str, removed: &[String], rest: &[String]) -> Result<(), Unfit> {
@@ -410,6 +362,7 @@ mod tests {
             key: key.to_owned(),
             values: vec![String::new(), HELPER.to_owned()],
             helper: Some(HELPER.to_owned()),
+            is_removal: false,
         }
     }
 
@@ -482,11 +435,12 @@ mod tests {
                 "credential.helper = \"/usr/bin/hallpass git\""
             ]
         );
-        let none = NoHelper {
-            section: "credential".to_owned(),
-            helper: HELPER.to_owned(),
+        let none = KeyValues {
+            is_removal: true,
+            ..edit
         };
         assert_eq!(none.apply(Some(&after)).unwrap(), None);
+        assert!(none.is_in_place(None) && none.is_ours(None));
     }
 
     #[test]
@@ -495,6 +449,7 @@ mod tests {
             key: path_key("credential.https://a.example"),
             values: vec![YES.to_owned()],
             helper: None,
+            is_removal: false,
         };
         let own = b"[credential \"https://a.example\"]\n\tuseHttpPath = true\n";
         let after = edit.apply(Some(own)).unwrap();

@@ -23,7 +23,7 @@ use serde_json::Value;
 use crate::error::Error;
 
 use block::Block;
-use git_config::{KeyValues, NoHelper};
+use git_config::KeyValues;
 use json::Member;
 use kind::Kind;
 pub(crate) use kind::Unfit;
@@ -43,7 +43,6 @@ pub(crate) struct Edit {
 #[serde(rename_all = "kebab-case")]
 enum Change {
     Block(Block),
-    GitNoHelper(NoHelper),
     GitValues(KeyValues),
     Item(Item),
     Link(Link),
@@ -84,6 +83,7 @@ impl Edit {
             key: format!("{section}.helper"),
             values: vec![String::new(), helper.to_owned()],
             helper: Some(helper.to_owned()),
+            is_removal: false,
         };
         Self::new(path, Change::GitValues(values))
     }
@@ -94,17 +94,23 @@ impl Edit {
             key: git_config::path_key(section),
             values: vec![git_config::YES.to_owned()],
             helper: None,
+            is_removal: false,
         };
         Self::new(path, Change::GitValues(values))
     }
 
-    /// Removes everything that a set-up wrote into a section of a git configuration.
-    pub(crate) fn no_git_helper(path: &Path, section: &str, helper: &str) -> Self {
-        let none = NoHelper {
-            section: section.to_owned(),
-            helper: helper.to_owned(),
-        };
-        Self::new(path, Change::GitNoHelper(none))
+    /// Removes what the set-up wrote into a section of a git configuration, the last part first.
+    pub(crate) fn no_git_helper(path: &Path, section: &str, helper: &str) -> [Self; 2] {
+        let all = [
+            Self::git_path(path, section),
+            Self::git_helper(path, section, helper),
+        ];
+        all.map(|mut edit| {
+            if let Change::GitValues(values) = &mut edit.change {
+                values.is_removal = true;
+            }
+            edit
+        })
     }
 
     /// Creates a link to this program.
@@ -174,7 +180,6 @@ impl Edit {
     pub(super) fn kind(&self) -> &dyn Kind {
         match &self.change {
             Change::Block(block) => block,
-            Change::GitNoHelper(none) => none,
             Change::GitValues(values) => values,
             Change::Item(item) => item,
             Change::Link(link) => link,

@@ -141,12 +141,14 @@ fn undo_of_git_values_keeps_every_other_change() {
             key: format!("{section}.helper"),
             values: vec![String::new(), helper.clone()],
             helper: Some(helper),
+            is_removal: false,
         })
     };
     let path = Change::GitValues(KeyValues {
         key: git_config::path_key("credential.https://a.example/x"),
         values: vec![git_config::YES.to_owned()],
         helper: None,
+        is_removal: false,
     });
     check(
         vec![Case {

@@ -23,7 +23,7 @@ use crate::config::{Flags, UserFile};
 use crate::env::Env;
 use crate::error::Error;
 use crate::provider::{Config, Provider};
-use crate::setup::binding::{BindingRequest, is_home_of, recipient, toml_text};
+use crate::setup::binding::{BindingRequest, blocks_of, is_home_of, recipient, toml_text};
 use crate::setup::edit::Edit;
 use crate::setup::edit::git_config::split_ours;
 use crate::setup::host::Host;
@@ -119,6 +119,8 @@ fn set_up<'a>(env: &'a Env, flags: &Flags, args: &Arguments) -> Result<Plan<'a>,
                 edits = binding.edits;
                 companions = binding.companions;
             }
+        } else if let Some(bound) = config.resource(&host.url, NAME)? {
+            edits = blocks_of(env, flags, &file, &host, NAME, &bound);
         }
         edits.extend(git.edits(Some(&host), &mut others));
         for companion in &companions {
@@ -458,9 +460,9 @@ impl Git {
             let (same, elsewhere): (Vec<_>, Vec<_>) = found
                 .iter()
                 .partition(|(path, section, _)| path == file && *section == place.section);
-            edits.extend(same.into_iter().map(absent));
+            edits.extend(same.into_iter().flat_map(absent));
             edits.extend(there(file, &place.section));
-            edits.extend(elsewhere.into_iter().map(absent));
+            edits.extend(elsewhere.into_iter().flat_map(absent));
         }
         others.add(entries, &place, host, helper);
         edits
