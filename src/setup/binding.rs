@@ -383,8 +383,11 @@ pub(crate) fn blocks_of(
         let mut without = file.clone();
         without.remove(title);
         let config = Config::load_edited(env, flags, &without);
-        let found = config.and_then(|config| config.resource(&host.url, tool));
-        !found.is_ok_and(|found| found.as_ref() == Some(bound))
+        match config.and_then(|config| config.resource(&host.url, tool)) {
+            Ok(found) => found.as_ref() != Some(bound),
+            // An entry names a provider that is missing now: this host's or another one.
+            Err(_) => *title == title_of(&bound.provider.name),
+        }
     });
     edits_of(file, &titles)
 }

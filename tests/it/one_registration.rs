@@ -182,7 +182,7 @@ fn a_tool_undone_and_set_up_again_shares_the_provider_again() {
     assert_eq!(desk.state(), untouched);
 }
 
-/// With a preset, an entry is valid without the provider's block, but nobody could sign in.
+/// With a preset, an entry is valid without the provider's block, but its provider couldn't sign in.
 #[test]
 fn a_presets_registration_stays_as_long_as_a_tool_needs_it() {
     let tools = [
@@ -246,14 +246,74 @@ fn two_accounts_and_a_registry_on_the_same_host_keep_what_they_share() {
 }
 
 #[test]
+fn another_client_id_is_another_provider_only_while_the_first_one_is_shared() {
+    let desk = Desk::new("# mine\n", TOOLS, ISSUER);
+    let untouched = desk.state();
+    let again = || {
+        let words = [&["setup"], TOOLS[0].0, &ISSUER[..3], &["three"]].concat();
+        desk.sandbox.run(&words).succeeds();
+        desk.text()
+    };
+    desk.set_up(0).succeeds();
+    let text = again();
+    assert!(!text.contains("client_id = \"two\""), "{text}");
+    assert_eq!(text.matches("[providers.").count(), 1, "{text}");
+    desk.undo(0, &[]).succeeds();
+    assert_eq!(desk.state(), untouched);
+
+    desk.set_up(0).succeeds();
+    desk.set_up(1).succeeds();
+    let text = again();
+    assert_eq!(text.matches("[providers.").count(), 2, "{text}");
+    // git's set-up made both providers, so its undo removes both.
+    for (undos, providers) in [([0, 1], [1, 0]), ([1, 0], [2, 0])] {
+        let all = desk.state();
+        for (tool, providers) in undos.into_iter().zip(providers) {
+            desk.undo(tool, &[]).succeeds();
+            let text = desk.text();
+            assert_eq!(text.matches("[providers.").count(), providers, "{text}");
+        }
+        assert_eq!(desk.state(), untouched);
+        desk.restore(&all);
+    }
+}
+
+#[test]
+fn a_provider_is_removed_with_its_last_entry_even_if_the_records_are_lost() {
+    for undos in [[0, 1], [1, 0]] {
+        let desk = Desk::new("# mine\n", TOOLS, ISSUER);
+        desk.set_up(0).succeeds();
+        desk.set_up(1).succeeds();
+        fs::remove_dir_all(desk.sandbox.data_dir().join("setups")).unwrap();
+        desk.undo(undos[0], &[]).succeeds();
+        desk.has(&undos[1..]);
+        desk.undo(undos[1], &[]).succeeds();
+        assert_eq!(desk.text(), "# mine\n");
+    }
+}
+
+#[test]
 fn a_set_up_for_every_host_keeps_the_entries_of_other_tools() {
     let desk = Desk::new("# mine\n", TOOLS, ISSUER);
     let untouched = desk.state();
     desk.set_up(1).succeeds();
+    let other = [
+        "--issuer-url",
+        "https://login.other.example",
+        "--client-id",
+        "o",
+    ];
+    desk.sandbox
+        .run(&[&["setup", "docker", "r.other.example"], &other[..]].concat())
+        .succeeds();
     desk.sandbox.run(&["setup", "git"]).succeeds();
     let text = desk.text();
     desk.undo(1, &[]).succeeds();
     assert_eq!(desk.text(), text);
+    // Each host keeps only its own provider.
+    let host = ["--host", "r.other.example"];
+    desk.undo(0, &host).succeeds();
+    desk.has(&[1]);
     desk.undo(0, &[]).succeeds();
     assert_eq!(desk.state(), untouched);
 }

@@ -1,4 +1,4 @@
-//! Who opens a host, as the set-up of docker writes it; git's goes the same way.
+//! How a set-up assigns a host to a provider. Tested with docker's set-up; git's uses the same code.
 
 use crate::setup_docker::Desk;
 
@@ -6,7 +6,7 @@ const CORP: &str = "[providers.corp]\nissuer = \"https://login.corp.example\"\n\
     client_id = \"hallpass\"\n";
 
 #[test]
-fn a_forge_that_is_named_is_the_one_at_that_host_and_never_the_one_that_is_configured() {
+fn a_forges_name_means_the_instance_at_the_host_not_the_configured_one() {
     for configured in [
         "[providers.gitea]\npreset = \"gitea\"\nbase = \"https://gitea.com\"\nclient_id = \"1\"\n",
         "[providers.gitea]\npreset = \"gitea\"\nbase = \"https://other.example\"\nclient_id = \"1\"\n",
@@ -24,7 +24,7 @@ fn a_forge_that_is_named_is_the_one_at_that_host_and_never_the_one_that_is_confi
         assert!(own.contains("provider = \"git.corp.example\"\n"), "{own}");
         assert!(!own.contains("provider = \"gitea\"\n"), "{own}");
     }
-    // The one that is configured has its home there.
+    // The configured provider is the one at that host.
     let here = "[providers.gitea]\npreset = \"gitea\"\nbase = \"https://git.corp.example\"\n\
         client_id = \"1\"\n";
     let desk = Desk::with(here);
@@ -41,14 +41,14 @@ fn settings_of_a_host_are_written_even_if_its_provider_is_known() {
         .succeeds();
     assert!(desk.config().contains("username = \"bot\"\n"));
     assert_eq!(desk.config().matches("[[resources]]").count(), 1);
-    // Never dropped without a word: the block that named the provider is made anew.
+    // The new block would replace the one that named the provider, so this is an error.
     let alone = desk.setup(&["a.example", "--username", "robot"]);
     alone.fails_saying(2, &["which provider opens https://a.example"]);
     assert!(desk.config().contains("username = \"bot\"\n"));
 }
 
 #[test]
-fn an_entry_that_would_not_count_is_no_success() {
+fn an_entry_that_would_have_no_effect_is_an_error() {
     let own = format!("{CORP}[[resources]]\nmatch = \"https://c.example\"\nprovider = \"corp\"\n");
     let desk = Desk::with(&own);
     for more in [
@@ -62,7 +62,7 @@ fn an_entry_that_would_not_count_is_no_success() {
         );
         assert_eq!(desk.config(), own);
     }
-    // What it says already needs no second one.
+    // The user's entry is enough.
     desk.setup(&["c.example"]).succeeds();
     assert_eq!(desk.config().matches("[[resources]]").count(), 1);
 }
@@ -85,7 +85,7 @@ fn two_registries_of_one_issuer_can_be_set_up_again() {
 }
 
 #[test]
-fn a_registration_that_is_configured_is_not_configured_again() {
+fn a_configured_registration_is_reused() {
     let desk = Desk::with(CORP);
     let issuer = ["--issuer-url", "https://login.corp.example", "--client-id"];
     desk.setup(&[&["a.example"], &issuer[..], &["hallpass"]].concat())
@@ -93,7 +93,7 @@ fn a_registration_that_is_configured_is_not_configured_again() {
     let config = desk.config();
     assert_eq!(config.matches("[providers.").count(), 1, "{config}");
     assert!(config.contains("match = \"https://a.example\"\nprovider = \"corp\"\n"));
-    // Another client is another provider, whatever has the host's name already.
+    // Another client is another provider, even if a provider has the host's name already.
     let taken = format!(
         "{CORP}[providers.\"b.example\"]\nissuer = \"https://other.example\"\nclient_id = \"1\"\n"
     );

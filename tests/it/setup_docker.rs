@@ -94,7 +94,7 @@ fn setup_writes_the_helper_the_provider_and_a_link_on_path() {
             .stdout
             .contains("hallpass setup docker Registry.corp.example:5000 --undo")
     );
-    // What was set up is what docker asks for.
+    // docker asks hallpass for this registry.
     let mut command = desk
         .sandbox
         .surround(std::process::Command::new(desk.link()));
@@ -145,7 +145,7 @@ fn undo_restores_every_set_up_byte_for_byte() {
     }
 }
 
-/// Neither in the user's file nor on the screen, whoever may read these; and the way back is exact.
+/// It appears neither in the configuration nor on the screen, and undo restores the file exactly.
 #[test]
 fn a_password_in_a_clients_file_is_never_copied() {
     const CANARY: &str = "Y2FuYXJ5Om9mIHF1YXkuaW8=";
@@ -606,7 +606,7 @@ fn setup_ignores_empty_entries_and_passwords_behind_a_helper() {
         &["use the password for a.example/team in"],
     );
     assert_eq!(said.matches("the password for").count(), 1, "{said}");
-    // A helper in the same file goes before the password there.
+    // A helper in the same file takes precedence over its password.
     for dry_run in [&["--podman", "--dry-run"][..], &["--podman"]] {
         let outcome = desk.setup(&[&all, dry_run].concat());
         assert!(
@@ -868,14 +868,14 @@ fn undo_restores_an_empty_file() {
 fn a_docker_folder_that_root_owns_is_explained() {
     use std::os::unix::fs::{PermissionsExt as _, chown};
     const USER: u32 = 65534;
-    // Only root can give a folder away.
+    // Only root can change a folder's owner.
     if !rustix::process::geteuid().is_root() {
         return;
     }
     let desk = Desk::new();
     desk.write_docker_file("{}");
     for folder in desk.sandbox.root().ancestors() {
-        // Others may pass through the folders of the tests, whose names are random.
+        // Other users may enter the tests' folders; their names are random.
         let mode = fs::metadata(folder).unwrap().permissions().mode();
         if mode & 0o1 == 0 {
             fs::set_permissions(folder, fs::Permissions::from_mode(mode | 0o11)).unwrap();
@@ -931,7 +931,7 @@ fn repeating_a_set_up_changes_nothing() {
         assert!(!said.contains("Changed"), "{again}");
         assert_eq!((desk.config(), text(&desk.docker_file())), done);
     }
-    // What is said anew is added anew.
+    // Another option is another entry.
     let desk = Desk::new();
     let line = ["a.example", "--provider", "corp"];
     desk.setup(&line).succeeds();
@@ -1026,7 +1026,7 @@ fn if_one_file_cannot_be_written_none_is_changed() {
     for name in ["DOCKER_CONFIG", "REGISTRY_AUTH_FILE"] {
         let mut desk = Desk::new();
         desk.write_docker_file(DOCKER);
-        // Beneath a file nothing can be made, whoever tries.
+        // Even root can't create anything below a file.
         let beneath = desk.sandbox.root().join("file");
         private_file(&beneath, "");
         desk.sandbox.set(name, beneath.join("beneath"));
@@ -1145,7 +1145,7 @@ fn doctor_reports_problems_and_their_fixes() {
         "      hallpass setup docker HOST, or hallpass setup docker --default\n",
     ];
     let said = doctor(&desk.sandbox, 1, &nothing);
-    // Without a host, and with none configured, it would say only that one has to be named.
+    // Without a host, and with none configured, it would only ask for one.
     assert!(!said.contains("hallpass setup docker\n"), "{said}");
     desk.setup(&["a.example", "--provider", "corp"]).succeeds();
     let signed_out = [
@@ -1210,7 +1210,7 @@ fn doctor_reports_credentials_that_take_precedence() {
         !said.contains("hunter2") && !said.contains("aHVudGVyMg"),
         "{said}"
     );
-    // One for another registry makes no difference.
+    // A password for another registry makes no difference.
     scene.sandbox.set(
         "DOCKER_AUTH_CONFIG",
         "{\"auths\": {\"b.example\": {\"auth\": \"aHVudGVyMg==\"}}}",
@@ -1236,7 +1236,7 @@ fn doctor_distinguishes_ended_sessions_from_refreshable_ones() {
         0,
         &["ok    a.example: signed in as alice to corp"],
     );
-    // Without a refresh token the end of the token is the end of the session.
+    // Without a refresh token, the session ends with the token.
     scene.configure(&format!("scopes = [\"openid\"]\n{resource}"));
     scene.login(&[]).succeeds();
     doctor(
@@ -1357,7 +1357,7 @@ fn a_host_of_git_is_no_registry_until_it_is_set_up_as_one() {
     assert!(!said.contains("error git.corp.example"), "{said}");
     desk.setup(&[]).succeeds();
     assert!(!text(&desk.docker_file()).contains("git.corp.example"));
-    // Once it is set up it is a registry, also to the command without a host.
+    // Once it is set up, the command without a host includes it.
     desk.setup(&["git.corp.example"]).succeeds();
     assert!(text(&desk.docker_file()).contains("git.corp.example"));
     doctor(

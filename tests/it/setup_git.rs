@@ -1,4 +1,4 @@
-//! `hallpass setup git`, with the installed git: what it writes, and that it takes it back.
+//! `hallpass setup git` and its undo, with the installed git.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::process::Command;
 
 use crate::sandbox::{Outcome, Sandbox, files_below};
 
-/// A sandbox with git in it, a git configuration of the user's own, and none of the system's.
+/// A sandbox with git and a git configuration of the user's, but none of the system's.
 struct Desk {
     sandbox: Sandbox,
 }
@@ -43,7 +43,7 @@ impl Desk {
         fs::read_to_string(self.sandbox.home().join(".gitconfig")).unwrap()
     }
 
-    /// Where the configuration is on Linux; elsewhere it is named.
+    /// The path of the configuration, which `HALLPASS_CONFIG` names.
     fn config_path(&mut self) -> PathBuf {
         let path = self.sandbox.home().join("config.toml");
         if !path.exists() {
@@ -54,7 +54,8 @@ impl Desk {
     }
 }
 
-/// This program at another path, without a file that is written while others are started.
+/// Makes this program available at another path. A link, because a file that is being written can't
+/// be started.
 fn another_name(program: &std::path::Path) {
     fs::hard_link(env!("CARGO_BIN_EXE_hallpass"), program)
         .or_else(|_| fs::copy(env!("CARGO_BIN_EXE_hallpass"), program).map(drop))
@@ -93,7 +94,7 @@ fn a_host_gets_an_empty_helper_then_ours_and_a_provider() {
     ] {
         assert!(text.contains(line), "{line} {text}");
     }
-    // What was set up is what git asks for.
+    // git asks hallpass for this host.
     let reply = desk.sandbox.run_with_input(
         &["git", "--interactive", "never", "get"],
         b"protocol=https\nhost=git.corp.example\n",
@@ -103,7 +104,7 @@ fn a_host_gets_an_empty_helper_then_ours_and_a_provider() {
         "{reply}"
     );
 
-    // Once more changes nothing.
+    // A second run changes nothing.
     let before = (desk.git_config(), text);
     desk.setup(&arguments).succeeds();
     assert_eq!(
@@ -262,9 +263,9 @@ fn git_finds_a_program_whose_path_has_a_space() {
     assert_eq!(desk.git_config(), GIT_CONFIG);
 }
 
-// --- taking it back ---
+// --- undo ---
 
-/// As people have it: comments in and after sections, a helper with a note, no order.
+/// A lived-in file: comments in and after sections, a helper with a note, no order.
 const LIVED_IN: &str = "# top\n[credential] ; all of them\n\thelper = store # why\n\
     \tuseHttpPath = false\n\n# about me\n[user]\n  name = Me\n\n\
     [credential \"https://codeberg.org\"]\n\tusername = me\n\
@@ -349,7 +350,7 @@ fn undo_with_a_host_reverts_only_that_host() {
     desk.setup(&[&other[..], &["--provider", "gitea"]].concat())
         .succeeds();
     desk.setup(&["--default"]).succeeds();
-    // What somebody writes behind it stays.
+    // Lines that the user adds after ours stay.
     let more = "\n[user]\n\temail = me@people.example # late\n";
     fs::write(
         desk.sandbox.home().join(".gitconfig"),
@@ -376,13 +377,13 @@ fn undo_removes_files_that_the_setup_created() {
     assert_eq!(files_below(&desk.sandbox.home()), before);
 }
 
-// --- in what order git asks ---
+// --- the order of helpers ---
 
-/// A helper that tells that it was asked, and answers nothing.
+/// A helper that notes that git asked it, and answers nothing.
 const OTHER: &str = "\thelper = \"!echo asked >>asked;:\"\n";
 
 impl Desk {
-    /// Whether git asks somebody else than hallpass for the host.
+    /// Whether git asks another helper than hallpass for the host.
     fn asks_another(&self, host: &str) -> bool {
         let asked = self.sandbox.root().join("asked");
         let mut command = self.sandbox.surround(Command::new("git"));
@@ -399,7 +400,7 @@ impl Desk {
 #[test]
 fn hallpass_is_the_last_helper_whatever_the_order_of_sections() {
     for (own, is_asked) in [
-        // A section of the host's own that stands before the other's.
+        // The host's own section comes before the other helper's.
         (
             "[credential \"HOST\"]\n\tusername = oauth2\n[credential]\nOTHER",
             true,
@@ -529,7 +530,7 @@ fn setup_names_a_repositorys_own_helper_that_git_also_asks() {
     );
 }
 
-// --- set-ups that went wrong ---
+// --- set-ups that fail ---
 
 #[test]
 fn undo_of_default_keeps_the_hosts() {
@@ -599,7 +600,7 @@ fn an_edit_that_git_refuses_changes_nothing() {
     let mut desk = Desk::new();
     let config = desk.config_path();
     let path = desk.sandbox.home().join(".gitconfig");
-    // A git that fails where a word stands in its command.
+    // This git fails if its command contains a certain word.
     let real = desk.sandbox.variables()[std::ffi::OsStr::new("PATH")].clone();
     let bin = desk.sandbox.root().join("bin");
     fs::create_dir(&bin).unwrap();
@@ -618,7 +619,7 @@ fn an_edit_that_git_refuses_changes_nothing() {
     let words = ["--add", "--add credential.https://codeberg.org/team"];
     let path_word = "useHttpPath yes";
     for later in ["", "[credential]\n\thelper = cache\n"] {
-        // The second time there is something to move.
+        // The second run has something to move.
         let before = desk.git_config() + later;
         fs::write(&path, &before).unwrap();
         let config_before = fs::read_to_string(&config).unwrap();
@@ -657,7 +658,7 @@ fn a_renamed_program_recognizes_its_own_setup() {
     assert_eq!(desk.git_config(), GIT_CONFIG);
 }
 
-/// A git of another version: it says so, and is the installed one otherwise.
+/// The installed git, which claims to be another version.
 #[cfg(unix)]
 fn git_of_version(sandbox: &mut Sandbox, version: &str) {
     let path = std::env::var_os("PATH").unwrap_or_default();
@@ -705,14 +706,14 @@ fn setup_explains_large_pushes_to_a_server_that_accepts_only_bearer_tokens() {
         assert!(outcome.stdout.contains(expected), "{version}: {outcome}");
         let has_note = outcome.stdout.contains("only Bearer");
         assert_eq!(has_note, !expected.is_empty(), "{version}: {outcome}");
-        // A set-up without arguments, later, says the same.
+        // A later set-up without arguments prints the same.
         let again = desk.setup(&[]);
         again.succeeds();
         assert_eq!(again.stdout.contains("only Bearer"), has_note, "{again}");
     }
 }
 
-/// What such a provider's tokens are for is not known, so the host gets a provider of its own.
+/// It isn't known which host that provider's tokens are for, so this host gets its own provider.
 #[test]
 fn a_forges_name_never_means_a_configured_provider_whose_home_is_not_this_host() {
     for configured in [
@@ -804,7 +805,7 @@ fn an_account_is_added_beside_the_entry_that_is_there() {
     assert_eq!(text.matches("[providers.").count(), 1, "{text}");
     assert_eq!(desk.setup(&work).stdout, "nothing to change\n");
 
-    // Each is undone alone, and git asks hallpass as long as one is left.
+    // Each is undone separately. git asks hallpass until the last one is undone.
     desk.setup(&[&work[..], &["--undo"]].concat()).succeeds();
     assert_eq!(
         (fs::read_to_string(&config).unwrap(), desk.git_config()),
@@ -1066,7 +1067,7 @@ fn doctor_names_helpers_accounts_scopes_refusals_and_passwords_in_urls() {
         "{stranger}"
     );
 
-    // A refusal, which another request has not answered yet.
+    // A refused token, which no later request has replaced yet.
     let refused = format!("protocol=https\nhost=git.corp.example\npassword={token}\n");
     scene
         .sandbox
@@ -1371,7 +1372,7 @@ fn a_helper_that_the_user_wrote_stays() {
     fs::write(&path, own).unwrap();
     desk.setup(&["--default"]).succeeds();
     assert!(desk.git_config().contains("helper = !hallpass git\n"));
-    // Also if the file changed since, or the record is lost.
+    // The same if the file has changed since, or the record is lost.
     fs::write(&path, desk.git_config() + "[core]\n\teditor = vi\n").unwrap();
     desk.setup(&["--undo"]).succeeds();
     assert_eq!(desk.git_config(), format!("{own}[core]\n\teditor = vi\n"));

@@ -1,5 +1,5 @@
-//! `hallpass setup kubectl`: what it writes, and that it takes it back. The kubectl is one that
-//! reads kubeconfigs of JSON, which is YAML too; the real one has its cases in `tests/real`.
+//! `hallpass setup kubectl` and its undo. This kubectl is a script that reads only JSON, which is YAML
+//! too; `tests/real` uses the real one.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -11,7 +11,7 @@ use crate::kubectl::{Parent, token};
 use crate::sandbox::{Outcome, Sandbox, files_below, leaks, private_file, script_file};
 use crate::scene::Scene;
 
-/// It prints the file, wherever a real one would read it.
+/// Prints the file that a real kubectl would read.
 const KUBECTL: &str = r#"#!/bin/sh
 file=$KUBECONFIG
 for word; do
@@ -41,7 +41,7 @@ pub(crate) fn kubeconfig(server: &str, user: &Value) -> Value {
     })
 }
 
-/// Puts that kubectl on the sandbox's PATH, and this kubeconfig where it looks; where that is.
+/// Puts that kubectl on the sandbox's PATH, and writes the kubeconfig that it reads. Returns its path.
 pub(crate) fn with_kubectl(sandbox: &mut Sandbox, kubeconfig: &str) -> PathBuf {
     let tools = sandbox.root().join("tools");
     fs::create_dir_all(&tools).unwrap();
@@ -68,7 +68,7 @@ const CONFIG: &str = "# mine\n[providers.corp]\nissuer = \"https://login.corp.ex
                       client_id = \"kube\"\nscopes = [\"openid\"]\n";
 
 impl Desk {
-    /// The text is laid out as nobody would, for every byte of it has to stay.
+    /// The layout is unusual, so that a test notices every byte that changes.
     fn new(user: &Value) -> Self {
         let mut sandbox = Sandbox::new();
         let config = sandbox.config(CONFIG);
@@ -138,7 +138,7 @@ pub(crate) fn entry_of(user: &Value) -> String {
 }
 
 #[test]
-fn a_users_entry_is_ours_and_comes_back_to_the_byte() {
+fn a_users_entry_is_replaced_and_restored_byte_for_byte() {
     let desk = Desk::new(&json!({"token": "hush", "as": "boss"}));
     let before = desk.state();
     let arguments = [
@@ -180,7 +180,7 @@ fn a_users_entry_is_ours_and_comes_back_to_the_byte() {
     );
     assert!(!outcome.stdout.contains("hush"), "{outcome}");
 
-    // Once more changes nothing.
+    // A second run changes nothing.
     let after = desk.state();
     let again = desk.setup(&arguments);
     assert_eq!(again.succeeds().stdout, "nothing to change\n");
@@ -279,7 +279,7 @@ fn a_kubelogin_entry_is_converted_and_its_secret_moves_to_its_own_file() {
     ] {
         assert!(config.contains(&line), "{line} {config}");
     }
-    // The other places that hold it are for their owner alone, too.
+    // The other files that contain the secret are for their owner alone, too.
     for path in files_below(root) {
         let mode = fs::metadata(&path).unwrap().permissions().mode();
         let is_private = mode.trailing_zeros() >= 6;
@@ -338,7 +338,7 @@ fn one_provider_is_enough_for_two_users_of_one_kubelogin() {
         .succeeds();
     let written = fs::read_to_string(&desk.config).unwrap();
     assert_eq!(written.matches("[providers.").count(), 2, "{written}");
-    // What the other one needs stays, with the file of its client secret.
+    // The other user still needs the provider and the file of its client secret.
     desk.setup(&["--context", "here", "--undo"]).succeeds();
     let rest = fs::read_to_string(&desk.config).unwrap();
     assert_eq!(rest.matches("[providers.").count(), 2, "{rest}");
@@ -383,7 +383,7 @@ fn a_second_cluster_of_one_issuer_shares_its_provider() {
     assert_eq!(written.matches(name).count(), 1, "{written}");
     let named = "provider = \"login.two.example\"\n";
     assert_eq!(written.matches(named).count(), 2, "{written}");
-    // Each can be repeated, also the one whose block has the provider.
+    // Each set-up can be repeated.
     let after = desk.state();
     for arguments in [&here, &there] {
         let again = desk.setup(arguments);
@@ -412,13 +412,13 @@ fn a_provider_of_the_configuration_with_the_same_registration_is_used() {
         desk.setup(&[&corp, more].concat()).succeeds();
         assert_eq!(named(&desk), expected, "{more:?}");
     }
-    // The name that it would have is taken by another client.
+    // Another client already has the name that the provider would get.
     let desk = with_second_cluster("https://k2.corp.example");
     desk.setup(&[&["--context", "there"], &corp[..], &["other"]].concat())
         .succeeds();
     desk.setup(&[&corp[..], &["third"]].concat()).succeeds();
     assert_eq!(named(&desk), "login.corp.example-2");
-    // A name that was given is never another registration.
+    // A provider named on the command line is never replaced by another registration.
     let wanted = ["--provider", "corp"];
     desk.setup(&[&wanted, &corp[..], &["fourth"]].concat())
         .fails_saying(2, &["corp is configured with other settings"]);
@@ -475,7 +475,7 @@ fn two_accounts_and_two_providers_can_be_set_up_for_one_server() {
 }
 
 #[test]
-fn a_repeated_setup_needs_none_of_what_the_first_one_was_told() {
+fn a_repeated_setup_needs_none_of_the_first_ones_options() {
     let secret = kubelogin(&[
         "--oidc-client-secret=hush",
         "--oidc-use-access-token",
@@ -499,7 +499,7 @@ fn a_repeated_setup_needs_none_of_what_the_first_one_was_told() {
             assert_eq!(again.succeeds().stdout, "nothing to change\n");
             assert_eq!(desk.state(), after);
         }
-        // The store is lost: the clients and the doctor name this command.
+        // If the store is lost, clients and the doctor show this command.
         fs::remove_dir_all(desk.sandbox.data_dir().join("entries")).unwrap();
         desk.setup(&["--context", "here"]).succeeds();
         let new = entry_of(&desk.user());
@@ -567,7 +567,7 @@ fn a_password_in_a_servers_url_is_shown_nowhere() {
 #[test]
 fn users_of_the_same_name_in_two_kubeconfigs_are_set_up_and_undone_apart() {
     let second = "https://k2.corp.example";
-    // The second one has another server, or the same server and another provider.
+    // The second kubeconfig has another server, or the same server and another provider.
     for (server, provider) in [(second, "two"), (second, "corp"), (SERVER, "two")] {
         let mut desk = Desk::new(&json!({}));
         desk.config = desk.sandbox.config(&format!(
@@ -604,11 +604,11 @@ fn users_of_the_same_name_in_two_kubeconfigs_are_set_up_and_undone_apart() {
 }
 
 #[test]
-fn what_was_changed_since_stays_and_the_entry_comes_back() {
+fn undo_after_a_change_keeps_the_change_and_restores_the_entry() {
     let user = kubelogin(&[]);
     let desk = Desk::new(&user);
     desk.setup(&["--from-kubelogin"]).succeeds();
-    // As kubectl does it: everything is written anew, in another order and layout.
+    // kubectl rewrites the whole file, in another order and layout.
     let mut config: Value = serde_json::from_str(&desk.text()).unwrap();
     config["current-context"] = json!("elsewhere");
     private_file(&desk.kubeconfig, &format!("{config:#}"));
@@ -617,7 +617,7 @@ fn what_was_changed_since_stays_and_the_entry_comes_back() {
     let found: Value = serde_json::from_str(&desk.text()).unwrap();
     assert_eq!(found, config);
 
-    // One that runs something else by now is somebody else's.
+    // An entry that now runs another program isn't ours.
     desk.setup(&["--user", "me.exec.you", "--from-kubelogin"])
         .succeeds();
     config["users"][1]["user"] = json!({"token": "new"});
@@ -634,7 +634,7 @@ fn what_was_changed_since_stays_and_the_entry_comes_back() {
 }
 
 #[test]
-fn a_new_user_is_added_and_taken_out_again() {
+fn a_new_user_is_added_and_removed_again() {
     let mut desk = Desk::new(&json!({}));
     let mut config: Value = serde_json::from_str(&desk.text()).unwrap();
     config["users"] = Value::Null;
@@ -647,7 +647,7 @@ fn a_new_user_is_added_and_taken_out_again() {
     assert_eq!(found["users"][0]["user"]["exec"]["args"][2], "new.example");
     desk.setup(&["--undo"]).succeeds();
     assert_eq!(desk.state(), before);
-    // One whom no context names could send its token anywhere.
+    // A user that no context names could send its token anywhere.
     desk.setup(&["--user", "nobody", "--provider", "corp"])
         .fails_saying(2, &["no context uses the user nobody", "set-context"]);
 }
@@ -720,7 +720,7 @@ fn a_link_stays_a_link_and_the_mode_of_what_it_leads_to_stays() {
     );
 }
 
-/// kubectl itself would wait for it, or read it without an end.
+/// kubectl itself would wait for such a file, or read it forever.
 #[test]
 fn a_kubeconfig_that_is_no_regular_file_is_named_and_read_by_nothing() {
     let desk = Desk::new(&json!({"token": "x"}));

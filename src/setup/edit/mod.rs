@@ -12,9 +12,6 @@ pub(crate) mod link;
 pub(crate) mod whole_file;
 pub(crate) mod yaml;
 
-#[cfg(test)]
-mod tests;
-
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -197,3 +194,6 @@ impl Edit {
         None
     }
 }
+
+#[cfg(test)]
+mod tests;

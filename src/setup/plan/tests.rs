@@ -42,7 +42,7 @@ impl Desk {
         fs::read_to_string(self.at(name)).ok()
     }
 
-    /// What the files that a set-up changes hold.
+    /// The content of the files that a set-up changes.
     fn all(&self) -> [Option<String>; 3] {
         ["config.toml", "tool.json", "new.json"].map(|name| self.text(name))
     }
@@ -95,7 +95,7 @@ impl Desk {
         self.run(&mut compute, None)
     }
 
-    /// Without any name, all of it.
+    /// Without a name, undoes everything.
     fn undo(&self, whats: &[&str]) -> Result<bool, Error> {
         let mut compute = || {
             let parts = whats.iter().map(|what| self.part(what));
@@ -252,7 +252,7 @@ fn a_record_of_a_newer_version_blocks_only_its_own_set_up() {
         .unwrap()
         .replacen("\"version\":1", "\"version\":2", 1);
     fs::write(record, &newer).unwrap();
-    // What is in place needs no record.
+    // Edits that are in place need no record.
     desk.set_up(&["x"]).unwrap();
     desk.set_up(&["y"]).unwrap();
     desk.undo(&["y"]).unwrap();
@@ -286,7 +286,7 @@ fn a_record_holds_only_the_replaced_values() {
         .flat_map(|splice| splice["removed"].as_array().unwrap())
         .map(|byte| u8::try_from(byte.as_u64().unwrap()).unwrap())
         .collect();
-    // The last letter is the same in both.
+    // The last letter is the same in both values, so it isn't in the record.
     assert_eq!(String::from_utf8(removed).unwrap(), "their");
     assert!(!record.to_string().contains("canary"));
     #[cfg(unix)]
@@ -303,7 +303,7 @@ fn a_record_holds_only_the_replaced_values() {
 #[cfg(unix)]
 #[test]
 fn all_files_are_changed_or_none() {
-    // Each of the files in turn cannot be replaced: its folder is gone when its turn comes.
+    // Each file in turn can't be replaced, because its folder is gone by then.
     for name in ["config.toml", "tool.json", "new.json"] {
         let desk = Desk::new();
         let mut part = desk.part("x");
@@ -343,7 +343,7 @@ fn if_one_file_fails_at_the_last_moment_the_others_are_restored() {
             .change(edit, |bytes| edit.kind().apply(bytes))
             .unwrap();
     }
-    // A rename onto a folder fails when the other two are in place already.
+    // The last rename fails, because its target is a folder, after the other two files are written.
     fs::create_dir(desk.at("new.json")).unwrap();
     assert!(documents.write().is_err());
     fs::remove_dir(desk.at("new.json")).unwrap();
@@ -550,7 +550,7 @@ fn an_interrupted_set_up_can_be_completed_or_undone() {
 fn an_interrupted_undo_can_be_completed() {
     let desk = Desk::new();
     desk.set_up(&["x"]).unwrap();
-    // The last file is taken back first, and the record goes at the end.
+    // The last file is restored first, and the record is removed at the end.
     fs::remove_file(desk.at("new.json")).unwrap();
     desk.undo(&[]).unwrap();
     assert_eq!(desk.all(), Desk::untouched());

@@ -116,6 +116,33 @@ def a_disk_that_fails_is_not_called_a_mistake_in_the_configuration(rig):
 
 
 @case
+def an_undo_that_a_full_disk_stops_changes_nothing_and_works_later(rig):
+    configured(rig)
+    issuer = ("--issuer-url", "https://login.two.example", "--client-id", "two")
+    before = contents(rig)
+    rig.sandbox.hallpass("setup", "docker", "r.two.example", *issuer).ended(0)
+    rig.sandbox.hallpass("setup", "git", "--host", "git.two.example", *issuer).ended(0)
+    done = contents(rig)
+    for error, call in CALLS.items():
+        trace = rig.sandbox.root / "trace"
+        # The record of git's set-up, which stays, and the two files that docker's set-up changed.
+        for when in (1, 2, 3):
+            inject = f"inject={call}:error={error}:when={when}"
+            strace = ("strace", "-qq", "-o", trace, "-e", f"trace={call}", "-e", inject)
+            failed = rig.sandbox.hallpass("setup", "docker", "--undo", before=strace)
+            failed.ended(1).said("cannot write", "nothing was changed")
+            assert "(INJECTED)" in trace.read_text(encoding="utf-8")
+            assert contents(rig) == done, (call, when)
+    rig.sandbox.hallpass("setup", "docker", "--undo").ended(0)
+    rig.sandbox.hallpass("setup", "git", "--undo").ended(0)
+    assert contents(rig) == before
+
+
+def contents(rig):
+    return {path: path.read_bytes() for path in rig.sandbox.files() if not path.is_symlink()}
+
+
+@case
 def a_read_only_home_is_named_before_anything_is_set_up_and_the_way_out_works(rig):
     provider = rig.provider()
     configured(rig, f'[providers.corp]\nissuer = "{provider.issuer}"\nclient_id = "hallpass"\nscopes = ["openid", "offline_access"]\n')
