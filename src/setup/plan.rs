@@ -333,7 +333,9 @@ impl Draft<'_> {
     }
 
     fn is_changed(&self) -> bool {
-        self.documents.changed().next().is_some() || !self.gone.is_empty() || self.plan.first_is_change
+        self.documents.changed().next().is_some()
+            || !self.gone.is_empty()
+            || self.plan.first_is_change
     }
 
     /// The description for the user, before or after the changes are made.
