@@ -307,6 +307,27 @@ impl<'s, 'i> Section<'s, 'i> {
         Ok(Some(list))
     }
 
+    /// A string or a list of strings, which `parse` gets as a list.
+    pub(crate) fn one_or_more<T>(
+        &mut self,
+        key: &'static str,
+        parse: impl FnOnce(&[&str]) -> Result<T, What>,
+    ) -> Result<Option<T>, ConfigError> {
+        self.value(key, |value| {
+            let list = value.as_array();
+            let texts: Option<Vec<&str>> = match list {
+                Some(list) => list.iter().map(|one| one.get_ref().as_str()).collect(),
+                None => value.as_str().map(|text| vec![text]),
+            };
+            let texts = texts.filter(|texts| !texts.is_empty());
+            let texts = texts.ok_or(What::Is("a string or a list of strings"))?;
+            texts
+                .iter()
+                .try_for_each(|text| printable(text).map(drop))?;
+            parse(&texts)
+        })
+    }
+
     /// A table of strings whose names `check` accepts.
     pub(crate) fn map(
         &mut self,

@@ -86,9 +86,16 @@ const CONNECTION_LIMIT: usize = 16;
 const ANY: Token = Token(0);
 
 impl Listener {
-    /// Binds the redirect URI's loopback address and port.
+    /// Binds the redirect URI's loopback address and the first of its ports that is free.
     pub fn bind(redirect: &RedirectUri) -> Result<Self, ListenerError> {
-        let bound = bind(redirect)?;
+        let mut bound = Err(ListenerError::NoLoopback(ErrorKind::InvalidInput));
+        for port in redirect.ports() {
+            bound = bind(redirect.host, port);
+            if !matches!(bound, Err(ListenerError::PortTaken { .. })) {
+                break;
+            }
+        }
+        let bound = bound?;
         let Some(port) = bound.first().map(Socket::local_addr).transpose()? else {
             return Err(ListenerError::NoLoopback(ErrorKind::AddrNotAvailable));
         };
@@ -453,13 +460,13 @@ fn is_transient(kind: ErrorKind) -> bool {
 const PORT_TRIES: usize = 16;
 
 /// Binds without `SO_REUSEPORT`, so another process can't receive some of the connections.
-fn bind(redirect: &RedirectUri) -> Result<Vec<Socket>, ListenerError> {
-    let failed = |error: io::Error| match (redirect.port, error.kind()) {
+fn bind(host: LoopbackHost, fixed: Option<u16>) -> Result<Vec<Socket>, ListenerError> {
+    let failed = |error: io::Error| match (fixed, error.kind()) {
         (Some(port), ErrorKind::AddrInUse) => ListenerError::PortTaken { port },
         (_, kind) => ListenerError::NoLoopback(kind),
     };
-    let port = redirect.port.unwrap_or(0);
-    match redirect.host {
+    let port = fixed.unwrap_or(0);
+    match host {
         LoopbackHost::V4 => Ok(vec![
             Socket::bind((Ipv4Addr::LOCALHOST, port)).map_err(failed)?,
         ]),
@@ -467,11 +474,7 @@ fn bind(redirect: &RedirectUri) -> Result<Vec<Socket>, ListenerError> {
             Socket::bind((Ipv6Addr::LOCALHOST, port)).map_err(failed)?,
         ]),
         LoopbackHost::Localhost => {
-            let tries = if redirect.port.is_some() {
-                1
-            } else {
-                PORT_TRIES
-            };
+            let tries = if fixed.is_some() { 1 } else { PORT_TRIES };
             let mut last = ErrorKind::AddrInUse;
             for _ in 0..tries {
                 let v4 = Socket::bind((Ipv4Addr::LOCALHOST, port)).map_err(failed)?;

@@ -15,6 +15,9 @@ pub struct RedirectUri {
     /// Starts with `/`, or is empty for a URI such as `http://localhost:8000`. Servers compare the URI
     /// with the registered one character by character (RFC 9700 §2.1).
     pub path: String,
+    /// Other registered ports, to try in this order if another program uses `port`.
+    #[serde(default)]
+    pub other_ports: Vec<u16>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +38,8 @@ pub enum InvalidRedirectUri {
     NotLoopback,
     #[error("it must not have a user name, query or fragment")]
     Extra,
+    #[error("several addresses must each have a port, and be otherwise the same")]
+    Different,
 }
 
 impl Default for RedirectUri {
@@ -43,6 +48,7 @@ impl Default for RedirectUri {
             host: LoopbackHost::V4,
             port: None,
             path: "/callback".to_owned(),
+            other_ports: Vec::new(),
         }
     }
 }
@@ -74,7 +80,32 @@ impl RedirectUri {
             } else {
                 url.path().to_owned()
             },
+            other_ports: Vec::new(),
         })
+    }
+
+    /// Parses URIs that differ only in their ports. The first free port is used.
+    pub fn parse_all<'t>(
+        texts: impl IntoIterator<Item = &'t str>,
+    ) -> Result<Self, InvalidRedirectUri> {
+        let mut texts = texts.into_iter();
+        let mut first = Self::parse(texts.next().unwrap_or_default())?;
+        for text in texts {
+            let other = Self::parse(text)?;
+            match (first.port, other.port) {
+                (Some(_), Some(port)) if other.host == first.host && other.path == first.path => {
+                    first.other_ports.push(port);
+                }
+                _ => return Err(InvalidRedirectUri::Different),
+            }
+        }
+        Ok(first)
+    }
+
+    /// The ports to try. `None` is any free port.
+    pub fn ports(&self) -> impl Iterator<Item = Option<u16>> {
+        let others = self.other_ports.iter().copied().map(Some);
+        std::iter::once(self.port).chain(others)
     }
 
     /// The URI with this port. Both requests must send exactly this.
@@ -139,5 +170,21 @@ mod tests {
                 .map(|uri| (uri.host, uri.port, uri.path.as_str()));
             assert_eq!(parsed, expected.as_ref().copied(), "{text}");
         }
+    }
+
+    #[test]
+    fn several_uris_differ_only_in_their_ports() {
+        let one = "http://localhost:8000";
+        let both = RedirectUri::parse_all([one, "http://localhost:18000"]).unwrap();
+        let ports: Vec<_> = both.ports().collect();
+        assert_eq!(ports, [Some(8000), Some(18000)]);
+        for other in ["http://localhost", "http://localhost:1/", "http://[::1]:1"] {
+            for texts in [[one, other], [other, one]] {
+                let parsed = RedirectUri::parse_all(texts);
+                assert_eq!(parsed, Err(InvalidRedirectUri::Different), "{texts:?}");
+            }
+        }
+        let invalid = RedirectUri::parse_all([one, "https://localhost:1"]);
+        assert_eq!(invalid, Err(InvalidRedirectUri::NotHttp));
     }
 }

@@ -11,7 +11,7 @@ use url::Url;
 
 use super::definition::{ACCOUNT_PROMPTS, Identity, Origin, Provider, RegistryExchange};
 use super::values::{
-    base, endpoint, endpoint_with_fragment, extra_param, host, issuer, preset, redirect_uri,
+    base, endpoint, endpoint_with_fragment, extra_param, host, issuer, preset, redirect_uris,
     resource_indicator, scope, tenant,
 };
 use crate::config::error::{ConfigError, What};
@@ -112,7 +112,7 @@ impl ProviderLayer {
             client_secret_file: section.path("client_secret_file")?,
             client_auth: section.parsed("client_auth", |text| choice(text, CLIENT_AUTHS))?,
             scopes: section.list("scopes", scope)?,
-            redirect_uri: section.parsed("redirect_uri", redirect_uri)?,
+            redirect_uri: section.one_or_more("redirect_uri", redirect_uris)?,
             resources: section.list("resources", resource_indicator)?,
             audience: section.text("audience")?,
             extra_params: section

@@ -81,7 +81,13 @@ pub(super) fn scope(text: &str) -> Result<String, What> {
 }
 
 pub(super) fn redirect_uri(text: &str) -> Result<RedirectUri, What> {
-    RedirectUri::parse(text).map_err(|error| What::RedirectUri(error.to_string()))
+    redirect_uris(&[text])
+}
+
+/// Addresses that differ only in their ports.
+pub(super) fn redirect_uris(texts: &[&str]) -> Result<RedirectUri, What> {
+    let parsed = RedirectUri::parse_all(texts.iter().copied());
+    parsed.map_err(|error| What::RedirectUri(error.to_string()))
 }
 
 /// RFC 8707 §2: an absolute URI without a fragment, sent as written.

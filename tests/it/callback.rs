@@ -510,6 +510,30 @@ fn a_fixed_port_in_use_is_reported_and_no_browser_opens() {
 }
 
 #[test]
+fn the_next_registered_port_is_used_if_the_first_is_in_use() {
+    let mut scene = Scene::new();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    // A port that was free a moment ago.
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr();
+    let uri = |port: u16| format!("http://127.0.0.1:{port}/cb");
+    let [first, second] = [taken.local_addr(), free].map(|address| uri(address.unwrap().port()));
+    scene.configure(&format!("redirect_uri = [{first:?}, {second:?}]"));
+    scene.get_token(&[]).token();
+    let asked = &scene.provider.seen(Endpoint::Authorize)[0];
+    assert_eq!(asked.query("redirect_uri"), Some(second.as_str()));
+
+    scene.configure(&format!("redirect_uri = [{first:?}, {first:?}]"));
+    let failed = scene.get_token(&["--scope", "openid", "--scope", "other"]);
+    failed.fails_saying(1, &[&first[17..22], "redirect_uri"]);
+    scene.configure(&format!(
+        "redirect_uri = [{first:?}, \"http://127.0.0.1/cb\"]"
+    ));
+    scene
+        .get_token(&[])
+        .fails_saying(2, &["must each have a port"]);
+}
+
+#[test]
 fn a_fixed_port_and_path_are_used_as_registered() {
     // A port that was free a moment ago. If something else takes it now, the test fails.
     let port = TcpListener::bind("127.0.0.1:0")

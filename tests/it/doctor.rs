@@ -484,22 +484,58 @@ fn a_403_is_a_problem_and_names_the_user_that_the_server_names() {
 }
 
 #[test]
-fn without_subject_reviews_the_api_server_is_asked_for_its_versions() {
-    for (status, code, words) in [
+fn without_subject_reviews_the_api_server_is_asked_for_permissions() {
+    let forbidden = |user: &str| {
+        let review = "selfsubjectreviews.authentication.k8s.io is forbidden";
+        json!({"message": format!("{review}: User \"{user}\" cannot create resource")})
+    };
+    let reviewed = |rules| (201, json!({"status": {"resourceRules": rules}}));
+    for (subject_review, rules_review, code, words) in [
+        // To a user who may do everything, it says that it has none.
         (
-            200,
+            (404, json!({})),
+            reviewed(rules()),
             0,
-            "accepts the token; it is too old to say who you are",
+            &[
+                "accepts the token; it is too old to say who you are",
+                "has permissions in the namespace default",
+            ][..],
         ),
-        (401, 1, "rejects the token (401)"),
+        (
+            (404, json!({})),
+            (401, json!({})),
+            1,
+            &["rejects the token (401)"],
+        ),
+        // To any other user, it says that it is forbidden.
+        (
+            (403, forbidden("https://login.corp.example#7")),
+            reviewed(rules()),
+            0,
+            &[
+                "to it you are https://login.corp.example#7",
+                "has permissions in the namespace default",
+            ],
+        ),
+        (
+            (403, forbidden("oidc:7")),
+            reviewed(basic_rules()),
+            1,
+            &[
+                "to it you are oidc:7",
+                "no permissions in the namespace default (403)",
+                "--user=oidc:7",
+            ],
+        ),
+        ((404, json!({})), (404, json!({})), 0, &["answers 404"]),
     ] {
         let server = ApiServer::serving("", move |path| match path {
-            "/api" => (status, json!({})),
-            _ => (404, json!({})),
+            RULES_REVIEWS => rules_review.clone(),
+            _ => subject_review.clone(),
         });
         let scene = scene(&server.url, &our_entry(&[]));
         scene.get_token(&[]).succeeds();
-        says(&doctor(&scene, &["--ask-server"]), code, &[words]);
+        says(&doctor(&scene, &["--ask-server"]), code, words);
     }
 }
 
@@ -542,5 +578,24 @@ fn the_flags_and_the_role_binding_that_fit_are_printed() {
             "--oidc-groups-claim=groups\n",
             &format!("--user='{issuer}#7' --namespace=default"),
         ],
+    );
+}
+
+#[test]
+fn a_relative_command_is_resolved_from_the_kubeconfigs_folder() {
+    let mut entry = our_entry(&[]);
+    entry["exec"]["command"] = json!("./bin/hallpass");
+    let scene = scene(SERVER, &entry);
+    let missing = "runs ./bin/hallpass, which does not exist";
+    says(&doctor(&scene, &[]), 1, &[missing]);
+    let bin = scene.sandbox.root().join("bin");
+    fs::create_dir(&bin).unwrap();
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_hallpass"), bin.join("hallpass")).unwrap();
+    let found = doctor(&scene, &[]);
+    assert!(
+        found
+            .stdout
+            .contains("the exec entry runs ./bin/hallpass\n"),
+        "{found}"
     );
 }

@@ -6,7 +6,7 @@
 // the run that started it. Tests control it through a separate port, so that its main port behaves
 // like a deployed provider's.
 
-import { generateKeyPairSync } from 'node:crypto';
+import { createPublicKey, generateKeyPairSync } from 'node:crypto';
 import { createServer } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import { Provider } from 'oidc-provider';
@@ -25,6 +25,8 @@ const settings = {
   token: 'answer', // 'refuse' | 'cut' | 'hang' | a number: delay the response by this many milliseconds
   hold: false, // show a page instead of redirecting to the client
   exactUri: null, // the redirect URI of the client `exact`, which must match including its port
+  groups: undefined, // the claim `groups` of ID tokens
+  rotated: false, // publish a different key instead of the signing keys
   cookies: 0, // bytes of cookies to set for this host, as if its other servers had set them
   ...JSON.parse(process.argv[2] ?? '{}'),
 };
@@ -94,12 +96,15 @@ const keys = [
   ...generateKeyPairSync(type, options).privateKey.export({ format: 'jwk' }), alg, use: 'sig', kid: `the ${alg} one`,
 }));
 
+const another = { ...createPublicKey(generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey)
+  .export({ format: 'jwk' }), alg: 'RS256', use: 'sig', kid: 'another one' };
+
 const provider = new Provider(issuer, {
   clients,
   jwks: { keys },
   enabledJWA: { idTokenSigningAlgValues: keys.map((key) => key.alg) },
   claims: {
-    openid: ['sub'],
+    openid: ['sub', 'groups'],
     email: ['email', 'email_verified'],
     profile: ['name', 'preferred_username'],
   },
@@ -136,6 +141,7 @@ const provider = new Provider(issuer, {
       preferred_username: sub,
       email: `${sub}@people.example`,
       email_verified: true,
+      groups: settings.groups,
     }),
   }),
 });
@@ -172,7 +178,9 @@ server.on('request', (request, response) => {
   const atToken = pathname === '/token' ? settings.token : 'answer';
   if (pathname === '/auth' && settings.cookies) response.setHeader('set-cookie', manyCookies(settings.cookies));
 
-  if (settings.down || atToken === 'cut') {
+  if (settings.rotated && pathname === '/jwks') {
+    response.setHeader('content-type', 'application/json').end(JSON.stringify({ keys: [another] }));
+  } else if (settings.down || atToken === 'cut') {
     request.socket.destroy();
   } else if (pathname === '/ahead') {
     response.setHeader('content-type', 'text/html').end(pageAhead(searchParams.get('of')));

@@ -106,7 +106,7 @@ fn check_context(
         findings.problem(&format!("the user {} {runs}", context.user), &setup);
         return Ok(());
     };
-    exec_entry::check(env, user, &setup, findings);
+    exec_entry::check(env, context.user, user, &setup, findings);
     for name in not_for_exec_entries(kubeconfig::variables(user)) {
         findings.problem(
             &format!("the exec entry's `env` sets {name}, which hallpass does not accept from an exec entry"),

@@ -31,6 +31,8 @@ pub(crate) enum State {
     KeepsNothing,
     /// A sign-in for this parent failed.
     InVain,
+    /// An error was shown.
+    Shown,
 }
 
 const STATES: &[(u8, State)] = &[
@@ -38,6 +40,7 @@ const STATES: &[(u8, State)] = &[
     (b'r', State::Replaced),
     (b'k', State::KeepsNothing),
     (b'v', State::InVain),
+    (b's', State::Shown),
 ];
 
 /// How to treat a request.
@@ -119,6 +122,42 @@ impl Entry {
     fn is_alive(&self) -> bool {
         was_there(self.pid, self.at)
     }
+}
+
+/// How long an error for a request stands for the errors of its repeats, in milliseconds. kubectl
+/// repeats a failed request four times at once.
+const ONE_COMMAND: std::ops::Range<Moment> = 0..10_000;
+
+/// Notes that this parent is shown an error for this request. Returns false if it was shown the same
+/// one a moment ago. `None` for an error that only follows from another one.
+pub(crate) fn is_new_error(env: &Env, request: &[&[u8]], error: Option<&[u8]>) -> bool {
+    let journal = Journal::of_user(env, NAME, |_| ());
+    let (Some(parent), Ok(journal)) = (Parent::of_process(), journal) else {
+        return true;
+    };
+    // How many seconds are left to wait is no difference.
+    let mut text = error.unwrap_or_default().to_vec();
+    text.retain(|byte| !byte.is_ascii_digit());
+    let shown = Entry {
+        key: parent.key(&[&[b"error".as_slice()], request].concat()),
+        pid: parent.pid,
+        at: moment(),
+        until: i64::MAX,
+        // Not a token's, but the error's.
+        generation: parent.key(&[&text]),
+        state: State::Shown,
+    };
+    let last = last_of(journal.notes(), shown.key).filter(Entry::is_alive);
+    let is_repeated = |last: Entry| {
+        let is_same = error.is_none() || last.generation == shown.generation;
+        is_same && ONE_COMMAND.contains(&(shown.at - last.at))
+    };
+    if last.is_some_and(is_repeated) {
+        return false;
+    }
+    // Without the note, the error is shown again.
+    let _ = journal.append(&shown.note(), notes_to_keep(Entry::is_alive));
+    true
 }
 
 fn next<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
@@ -255,7 +294,7 @@ fn turn(last: &Entry, now: OffsetDateTime) -> Turn {
         State::KeepsNothing => Turn::Again { is_noted: true },
         State::HandedOut if !has_expired => Turn::Repeat(last.generation),
         State::Replaced if !has_expired => Turn::Again { is_noted: false },
-        State::HandedOut | State::Replaced | State::InVain => Turn::First,
+        State::HandedOut | State::Replaced | State::InVain | State::Shown => Turn::First,
     }
 }
 

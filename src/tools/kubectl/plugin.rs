@@ -2,6 +2,7 @@
 //! exec entry, and `handouts` tells a repeated request from a new one.
 
 use std::ffi::OsString;
+use std::io;
 use std::process::ExitCode;
 
 use time::{Duration, OffsetDateTime};
@@ -11,10 +12,10 @@ use super::caller::Caller;
 use super::cluster::{self, ClusterLogin};
 use super::entry;
 use super::error::refusal;
-use super::handouts::{Handouts, Turn};
+use super::handouts::{self, Handouts, Turn};
 use super::protocol::{self, ExecPlugin};
 use crate::config::Settings;
-use crate::credential::{Credential, Refusal, Reply, Request, TokenKind, Want};
+use crate::credential::{Answer, Call, Credential, Refusal, Reply, Request, TokenKind, Want};
 use crate::env::Env;
 use crate::error::Error;
 use crate::report::{Exit, Report};
@@ -28,7 +29,7 @@ use crate::session::record::Session;
 use crate::session::{self, Account, Context};
 use crate::store::{self, AtHand, Place, RecordName, StoreError, Versioned};
 use crate::terminal::Terminal;
-use crate::wire::Protocol as _;
+use crate::wire::Protocol;
 
 /// Answers a remembered request while its token is valid, without parsing the command line.
 pub(crate) fn replay<'e>(env: &'e Env, words: &'e [OsString]) -> Option<Result<ExitCode, Error>> {
@@ -43,13 +44,17 @@ pub(crate) fn replay<'e>(env: &'e Env, words: &'e [OsString]) -> Option<Result<E
 /// `words` are what `args` was parsed from.
 pub(crate) fn run(env: &Env, args: &Arguments, words: &[OsString]) -> Result<ExitCode, Error> {
     let version = args.api_version.as_ref().map(OsString::from);
+    let once = ErrorsOnce {
+        words,
+        repeats: args.common.verbose > 0,
+    };
     let caller = match Caller::of(env) {
         Ok(caller) => caller,
         Err(stop) => {
             let mut refusal = Some(Refusal::from(stop));
             let mut refused = |_: &_| Err(refusal.take().unwrap_or(Refusal::NotMine));
             return answer::call(env, version.as_slice(), |call| {
-                ExecPlugin.serve(call, &mut refused)
+                once.serve(call, &mut refused)
             });
         }
     };
@@ -57,7 +62,7 @@ pub(crate) fn run(env: &Env, args: &Arguments, words: &[OsString]) -> Result<Exi
     serve::serve(
         env,
         NAME,
-        &ExecPlugin,
+        &once,
         version.as_ref(),
         |_| Some(question(env, words)),
         |_| {
@@ -71,6 +76,43 @@ pub(crate) fn run(env: &Env, args: &Arguments, words: &[OsString]) -> Result<Exi
             Ok(credential.map(Reply::Credential)?)
         },
     )
+}
+
+/// The protocol, showing the errors of one command of kubectl's once: kubectl starts its plugin up to
+/// six times for it.
+struct ErrorsOnce<'w> {
+    words: &'w [OsString],
+    /// Shows each of them nevertheless.
+    repeats: bool,
+}
+
+impl Protocol for ErrorsOnce<'_> {
+    fn serve(&self, call: &mut Call<'_>, answer: Answer<'_>) -> io::Result<ExitCode> {
+        let mut error = Vec::new();
+        let code = ExecPlugin.serve(
+            &mut Call {
+                args: call.args,
+                env: call.env,
+                stdin: &mut *call.stdin,
+                stdout: &mut *call.stdout,
+                stderr: &mut error,
+            },
+            answer,
+        );
+        // Without it, a person is running hallpass.
+        let info = protocol::info(call.env).filter(|_| !self.repeats && !error.is_empty());
+        let is_new = info.is_none_or(|info| {
+            let words = self.words.iter().map(|word| word.as_encoded_bytes());
+            let request: Vec<&[u8]> = std::iter::once(info.as_bytes()).chain(words).collect();
+            let follows = String::from_utf8_lossy(&error).contains(FAILED_BEFORE);
+            handouts::is_new_error(call.env, &request, (!follows).then_some(&error))
+        });
+        if is_new {
+            // A closed stderr is no reason to fail.
+            let _ = call.stderr.write_all(&error);
+        }
+        code
+    }
 }
 
 /// The lookup of a request among the remembered ones. The token is returned unless the request is a
@@ -283,12 +325,13 @@ fn is_heard_from_another(error: &session::Error) -> bool {
     )
 }
 
+const FAILED_BEFORE: &str =
+    "a sign-in for the same program has already failed, so hallpass won't ask again";
+
 /// The error if a sign-in is needed but one for this parent has already failed.
 fn not_again(error: session::Error) -> ServeError {
     let mut report = Error::from(error).report();
-    report.causes.push(
-        "a sign-in for the same program has already failed, so hallpass won't ask again".to_owned(),
-    );
+    report.causes.push(FAILED_BEFORE.to_owned());
     ServeError::refused(Refusal::NotSignedIn(report))
 }
 

@@ -254,6 +254,7 @@ def a_declined_sign_in_is_asked_for_once_by_all_the_tries_of_one_command(rig):
     failed = desk.ran()
     assert failed.code != 0
     failed.said("declined", "hallpass login corp")
+    assert failed.stderr.count("hallpass login corp") == 1, failed.stderr
     assert 2 <= desk.runs() <= MOST_RUNS
     assert len(rig.sandbox.tabs()) == 1
     # Nor by the commands that come within the pause.
@@ -300,6 +301,7 @@ def without_a_browser_and_a_terminal_one_line_says_what_to_run(rig):
     rig.sandbox.browser()
     failed = desk.ran(HALLPASS_INTERACTIVE="never")
     failed.said("hallpass login corp", "prompting is disabled")
+    assert failed.stderr.count("prompting is disabled") == 1, failed.stderr
     assert rig.sandbox.tabs() == []
 
 

@@ -257,13 +257,14 @@ def free_port():
 
 
 def with_cluster(rig, client="kubelogin"):
-    """A person whose kubelogin signs in to a cluster that is there."""
+    """A person whose kubelogin signs in to a cluster that is there. Another program has its first port."""
+    busy = rig.with_part(socket.create_server(("127.0.0.1", 0))).getsockname()[1]
     provider, authority = rig.provider(), rig.authority()
     server = rig.with_part(ApiServer(provider, authority, rig.sandbox.root))
     server.client = client
     args = (
         f"--oidc-issuer-url={provider.issuer}", f"--oidc-client-id={client}", "--oidc-client-secret", provider.secret,
-        "--oidc-extra-scope=offline_access", f"--listen-address=127.0.0.1:{free_port()}", "-v1",
+        "--oidc-extra-scope=offline_access", f"--listen-address=127.0.0.1:{busy},127.0.0.1:{free_port()}", "-v1",
     )  # fmt: skip
     person = Person(rig, server=server.url, command="kubelogin", args=args)
     (person.folder / "pki/ca.pem").write_bytes(authority.ca_file.read_bytes())

@@ -80,8 +80,10 @@ impl ApiServer<'_> {
         Url::parse(&format!("{}{path}", self.url)).ok()
     }
 
-    fn get(&self, path: &str) -> Option<Result<Response, crate::http::HttpError>> {
-        Some(self.http.get(&self.url(path)?, Some(self.token)))
+    /// What RBAC lets the user do in a namespace.
+    fn rules(&self, namespace: &str) -> Option<Result<Response, crate::http::HttpError>> {
+        let spec = json!({ "namespace": namespace });
+        self.create("authorization.k8s.io", "SelfSubjectRulesReview", &spec)
     }
 
     fn create(
@@ -130,47 +132,47 @@ pub(super) fn ask(
         None => return Verdict::Unknown,
     };
     check_clock(&response, checks, findings);
-    // Before 1.28, an API server cannot say who the user is.
-    let is_old = matches!(response.status, 404 | 405);
-    let asked_again = is_old.then(|| server.get("/api")).flatten();
-    let response = match asked_again {
-        Some(Ok(response)) => response,
-        Some(Err(_)) | None => response,
-    };
-    match response.status {
+    let user = match response.status {
         401 => {
-            findings.problem(
-                "the API server rejects the token (401)",
-                "compare the flags below with the API server's, and look for `Unable to \
-                 authenticate the request` in its log; a server that has just started may not have \
-                 reached the issuer yet",
-            );
-            identity::check_rejected(read, findings);
-            Verdict::Rejects
+            rejected(read, findings);
+            return Verdict::Rejects;
         }
         200..=299 => {
-            match parsed::<Reviewed<SubjectReview>>(&response) {
-                Some(review) => {
-                    let user = review.status.user_info;
-                    if identity::check(&user, read, findings) {
-                        check_rules(&server, &user, namespace, findings);
-                    } else {
-                        return Verdict::Rejects;
-                    }
-                }
-                None => findings
-                    .ok("the API server accepts the token; it is too old to say who you are to it"),
-            }
-            Verdict::Accepts
+            let review = parsed::<Reviewed<SubjectReview>>(&response);
+            review.map(|review| review.status.user_info)
         }
-        403 => check_forbidden(&response, namespace, findings),
-        status => {
-            findings.note(&format!(
-                "the API server answers {status}, which says nothing about the token"
-            ));
-            Verdict::Unknown
+        // An API server before 1.28 has no such review: it forbids it to most users.
+        403..=405 => {
+            return check_without_review(&server, &response, read, namespace, findings);
         }
+        status => return unclear(status, findings),
+    };
+    let Some(user) = user else {
+        return unclear(response.status, findings);
+    };
+    if !identity::check(&user, read, findings) {
+        return Verdict::Rejects;
     }
+    if let Some(Ok(response)) = server.rules(namespace) {
+        check_rules(&response, Some(&user.username), namespace, findings);
+    }
+    Verdict::Accepts
+}
+
+fn rejected(read: &Unverified, findings: &mut Findings) {
+    findings.problem(
+        "the API server rejects the token (401)",
+        "compare the flags below with the API server's, and look for `Unable to authenticate the \
+         request` in its log; a server that has just started may not have reached the issuer yet",
+    );
+    identity::check_rejected(read, findings);
+}
+
+fn unclear(status: u16, findings: &mut Findings) -> Verdict {
+    findings.note(&format!(
+        "the API server answers {status}, which says nothing about the token"
+    ));
+    Verdict::Unknown
 }
 
 /// Why the API server cannot be asked.
@@ -232,27 +234,45 @@ fn check_clock(response: &Response, checks: &Checks<'_>, findings: &mut Findings
     }
 }
 
-/// A server that forbids even these requests names the user in its message.
-fn check_forbidden(response: &Response, namespace: &str, findings: &mut Findings) -> Verdict {
-    let body: Value = parsed(response).unwrap_or_default();
-    let message = body.get("message").and_then(Value::as_str);
-    let user = message.and_then(|message| {
-        let (_, rest) = message.split_once("User \"")?;
-        Some(rest.split_once("\" cannot")?.0)
-    });
-    match user {
-        Some(ANONYMOUS) => {
-            identity::ignored(findings);
+/// Checks a server that doesn't review the user. A 403 names the user nevertheless.
+fn check_without_review(
+    server: &ApiServer<'_>,
+    refused: &Response,
+    read: &Unverified,
+    namespace: &str,
+    findings: &mut Findings,
+) -> Verdict {
+    let user = forbidden_user(refused);
+    if user.as_deref() == Some(ANONYMOUS) {
+        identity::ignored(findings);
+        return Verdict::Rejects;
+    }
+    let Some(Ok(rules)) = server.rules(namespace) else {
+        return unclear(refused.status, findings);
+    };
+    let user = user.or_else(|| forbidden_user(&rules));
+    match (rules.status, user) {
+        (401, _) => {
+            rejected(read, findings);
             Verdict::Rejects
         }
-        Some(user) => {
+        (200..=299, user) => {
+            match &user {
+                Some(user) => identity::check_name(user, read, findings),
+                None => findings
+                    .ok("the API server accepts the token; it is too old to say who you are to it"),
+            }
+            check_rules(&rules, user.as_deref(), namespace, findings);
+            Verdict::Accepts
+        }
+        (403, Some(user)) => {
             findings.problem(
                 &format!("the API server accepts the token, but {user} has no access (403)"),
-                &binding(user, namespace),
+                &binding(&user, namespace),
             );
             Verdict::Accepts
         }
-        None => {
+        (403, None) => {
             findings.problem(
                 "the API server answers 403, and doesn't say for which user",
                 "check whether a proxy in front of the API server answered; run `kubectl auth \
@@ -260,17 +280,21 @@ fn check_forbidden(response: &Response, namespace: &str, findings: &mut Findings
             );
             Verdict::Unknown
         }
+        (status, _) => unclear(status, findings),
     }
 }
 
+/// The user that the message of a 403 names.
+fn forbidden_user(response: &Response) -> Option<String> {
+    let body: Value = parsed(response)?;
+    let message = body.get("message")?.as_str()?;
+    let (_, rest) = message.split_once("User \"")?;
+    Some(rest.split_once("\" cannot")?.0.to_owned())
+}
+
 /// Whether RBAC lets the user do anything in the namespace.
-fn check_rules(server: &ApiServer<'_>, user: &UserInfo, namespace: &str, findings: &mut Findings) {
-    let spec = json!({ "namespace": namespace });
-    let asked = server.create("authorization.k8s.io", "SelfSubjectRulesReview", &spec);
-    let Some(Ok(response)) = asked else {
-        return;
-    };
-    let Some(Reviewed { status }) = parsed::<Reviewed<RulesReview>>(&response) else {
+fn check_rules(response: &Response, user: Option<&str>, namespace: &str, findings: &mut Findings) {
+    let Some(Reviewed { status }) = parsed::<Reviewed<RulesReview>>(response) else {
         return;
     };
     let is_for_reviews = |group: &String| GROUPS_OF_REVIEWS.contains(&group.as_str());
@@ -284,7 +308,7 @@ fn check_rules(server: &ApiServer<'_>, user: &UserInfo, namespace: &str, finding
     } else if !status.incomplete {
         findings.problem(
             &format!("this user has no permissions in the namespace {namespace} (403)"),
-            &binding(&user.username, namespace),
+            &binding(user.unwrap_or("USER"), namespace),
         );
     }
 }

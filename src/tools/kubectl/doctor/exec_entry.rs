@@ -1,10 +1,12 @@
 //! Checks the exec entry of a kubeconfig user, and how the cluster describes itself to it.
 
+use std::path::Path;
+
 use serde_json::{Map, Value};
 
 use super::super::arguments::Arguments;
 use super::super::entry::Entry;
-use super::super::kubeconfig::Cluster;
+use super::super::kubeconfig::{self, Cluster};
 use super::super::protocol::cluster_of;
 use super::super::setup::kuberc::{self, FIRST_WITH_POLICY, Rule};
 use crate::credential;
@@ -18,7 +20,7 @@ use crate::tools::tool::Findings;
 /// The name of the cluster extension that kubectl passes to a plugin.
 const EXTENSION: &str = "client.authentication.k8s.io/exec";
 
-pub(super) fn check(env: &Env, user: &Value, setup: &str, findings: &mut Findings) {
+pub(super) fn check(env: &Env, name: &str, user: &Value, setup: &str, findings: &mut Findings) {
     let text = |key: &str| {
         user.pointer(key)
             .and_then(Value::as_str)
@@ -60,7 +62,7 @@ pub(super) fn check(env: &Env, user: &Value, setup: &str, findings: &mut Finding
     }
     let command = text("/exec/command");
     check_kuberc(env, command, setup, findings);
-    if is_found(env, command) {
+    if is_found(env, name, command) {
         findings.ok(&format!("the exec entry runs {command}"));
     } else {
         findings.problem(
@@ -94,9 +96,16 @@ fn check_kuberc(env: &Env, command: &str, setup: &str, findings: &mut Findings) 
     }
 }
 
-fn is_found(env: &Env, command: &str) -> bool {
+/// A relative path begins at the folder of the kubeconfig file that has the user, as kubectl
+/// resolves it.
+fn is_found(env: &Env, user: &str, command: &str) -> bool {
     if command.contains(['/', '\\']) {
-        return std::path::Path::new(command).is_file();
+        if Path::new(command).is_absolute() {
+            return Path::new(command).is_file();
+        }
+        let file = kubeconfig::files(env).and_then(|files| kubeconfig::file_of(&files, user));
+        let file = file.ok().flatten().unwrap_or_default();
+        return file.with_file_name(command).is_file();
     }
     program::on_path(env, command).is_some()
 }

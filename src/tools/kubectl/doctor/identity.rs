@@ -57,6 +57,13 @@ pub(super) fn check(user: &UserInfo, read: &Unverified, findings: &mut Findings)
         ignored(findings);
         return false;
     }
+    check_name(username, read, findings);
+    check_groups(user, read, findings);
+    true
+}
+
+/// Says what the user name of an accepted token is made of.
+pub(super) fn check_name(username: &str, read: &Unverified, findings: &mut Findings) {
     let made_of = match source(username, read) {
         Some((claim, prefix)) if prefix.is_empty() => format!(" (the token's {claim})"),
         Some((claim, prefix)) => format!(" (the prefix {prefix} and the token's {claim})"),
@@ -66,8 +73,6 @@ pub(super) fn check(user: &UserInfo, read: &Unverified, findings: &mut Findings)
         "the API server accepts the token: to it you are {username}{made_of}. A role binding must \
          name exactly this user"
     ));
-    check_groups(user, read, findings);
-    true
 }
 
 fn check_groups(user: &UserInfo, read: &Unverified, findings: &mut Findings) {

@@ -20,8 +20,8 @@ use crate::secret::Secret;
 use options::Options;
 pub(crate) use options::{Unconverted, arguments};
 
-/// kubelogin's default.
-const LISTENS_AT: &str = "127.0.0.1:8000";
+/// kubelogin's default addresses: it uses the first whose port is free.
+const LISTENS_AT: [&str; 2] = ["127.0.0.1:8000", "127.0.0.1:18000"];
 
 const BROWSER: &str = "BROWSER";
 const SIGN_IN_TIMEOUT: &str = "HALLPASS_SIGN_IN_TIMEOUT";
@@ -36,8 +36,8 @@ pub(crate) struct Converted {
     pub(crate) client_id: String,
     pub(crate) client_secret: Option<Secret<String>>,
     pub(crate) scopes: Vec<String>,
-    /// `None` if no browser is used.
-    pub(crate) redirect_uri: Option<String>,
+    /// Empty if no browser is used. Otherwise, they differ only in their ports.
+    pub(crate) redirect_uris: Vec<String>,
     pub(crate) extra_params: Vec<(String, String)>,
     pub(crate) audience: Option<String>,
     pub(crate) resources: Vec<String>,
@@ -82,8 +82,8 @@ pub(crate) fn converted(command: &str, args: &[String]) -> Result<Converted, Unc
     };
     unsupported::check(&given)?;
     let mut notes = unsupported::notes(&given);
-    let redirect_uri = match grant {
-        "device-code" => None,
+    let redirect_uris = match grant {
+        "device-code" => Vec::new(),
         "authcode-keyboard" => {
             notes.push(
                 "--grant-type=authcode-keyboard: hallpass doesn't support codes typed by hand. The \
@@ -91,9 +91,9 @@ pub(crate) fn converted(command: &str, args: &[String]) -> Result<Converted, Unc
                  the provider; without a browser, hallpass uses a device code (--flow device)"
                     .to_owned(),
             );
-            None
+            Vec::new()
         }
-        _ => Some(redirect_uri(&given, &mut notes)?),
+        _ => redirect_uris(&given, &mut notes)?,
     };
     let mut extra_params = Vec::new();
     let (mut audience, mut resources) = (None, Vec::new());
@@ -136,7 +136,7 @@ pub(crate) fn converted(command: &str, args: &[String]) -> Result<Converted, Unc
             .filter(|secret| !secret.is_empty())
             .map(Secret::from),
         scopes,
-        redirect_uri,
+        redirect_uris,
         extra_params,
         audience,
         resources,
@@ -164,70 +164,68 @@ fn password() -> Unconverted {
     )
 }
 
-/// The redirect URI. kubelogin's default has no path: `http://localhost:8000`.
-fn redirect_uri(given: &Options<'_>, notes: &mut Vec<String>) -> Result<String, Unconverted> {
-    let listens: Vec<String> = if given.has("listen-port") {
+/// The redirect URIs. kubelogin's defaults have no path: `http://localhost:8000`.
+fn redirect_uris(given: &Options<'_>, notes: &mut Vec<String>) -> Result<Vec<String>, Unconverted> {
+    let mut listens: Vec<String> = if given.has("listen-port") {
         let ports = given.all("listen-port");
         ports.map(|port| format!("127.0.0.1:{port}")).collect()
     } else {
         given.list("listen-address")
     };
-    if let [first, _, ..] = listens.as_slice() {
-        notes.push(format!(
-            "--listen-address: only the first address, {first}, is used"
-        ));
+    let has_default = listens.is_empty();
+    if has_default {
+        listens = LISTENS_AT.map(str::to_owned).to_vec();
     }
-    let first = listens.first().map_or(LISTENS_AT, String::as_str);
-    let bad_address = || {
-        Unconverted::Impossible(
-            "--listen-address",
-            "is not an address with a port".to_owned(),
-        )
-    };
-    let (host, port) = first.rsplit_once(':').ok_or_else(bad_address)?;
-    let port: u16 = port.parse().map_err(|_| bad_address())?;
-    if !["127.0.0.1", "localhost", "[::1]"].contains(&host) {
-        notes.push(format!(
-            "--listen-address={first}: hallpass listens only on the loopback address"
-        ));
-    }
-    let flag = if given.has("oidc-redirect-url") {
-        "--oidc-redirect-url"
-    } else {
-        "--oidc-redirect-url-hostname"
-    };
-    let text = if let Some(text) = given.last("oidc-redirect-url") {
-        text.to_owned()
-    } else {
-        let host = given.last("oidc-redirect-url-hostname");
-        let host = host.unwrap_or("localhost");
-        if port == 0 {
-            format!("http://{host}")
-        } else {
-            format!("http://{host}:{port}")
-        }
-    };
-    let parsed = RedirectUri::parse(&text)
-        .map_err(|why| Unconverted::Impossible(flag, format!("is not supported: {why}")))?;
-    match parsed.port {
-        _ if !given.has("oidc-redirect-url") => (),
-        Some(redirected) if listens.is_empty() || redirected == port || port == 0 => (),
-        Some(_) => {
+    let mut ports: Vec<u16> = Vec::new();
+    for address in &listens {
+        let split = address.rsplit_once(':');
+        let split = split.and_then(|(host, port)| Some((host, port.parse().ok()?)));
+        let Some((host, port)) = split else {
             return Err(Unconverted::Impossible(
-                flag,
+                "--listen-address",
+                "is not an address with a port".to_owned(),
+            ));
+        };
+        if !["127.0.0.1", "localhost", "[::1]"].contains(&host) {
+            notes.push(format!(
+                "--listen-address={address}: hallpass listens only on the loopback address"
+            ));
+        }
+        if !ports.contains(&port) {
+            ports.push(port);
+        }
+    }
+    let parsed = |flag, text: &str| {
+        RedirectUri::parse(text)
+            .map_err(|why| Unconverted::Impossible(flag, format!("is not supported: {why}")))
+    };
+    if let Some(text) = given.last("oidc-redirect-url") {
+        const FLAG: &str = "--oidc-redirect-url";
+        return match parsed(FLAG, text)?.port {
+            Some(port) if has_default || ports.contains(&port) || ports.contains(&0) => {
+                Ok(vec![text.to_owned()])
+            }
+            Some(_) => Err(Unconverted::Impossible(
+                FLAG,
                 "has a different port than --listen-address: hallpass listens on the port that the \
                  browser is redirected to"
                     .to_owned(),
-            ));
-        }
-        None => {
-            return Err(Unconverted::Impossible(
-                flag,
+            )),
+            None => Err(Unconverted::Impossible(
+                FLAG,
                 "has no port, which means port 80; hallpass would use any free port".to_owned(),
-            ));
-        }
+            )),
+        };
     }
-    Ok(text)
+    let host = given.last("oidc-redirect-url-hostname");
+    let host = host.unwrap_or("localhost");
+    parsed("--oidc-redirect-url-hostname", &format!("http://{host}"))?;
+    // Port 0 is any free one, so nothing after it is needed.
+    if ports.first() == Some(&0) {
+        return Ok(vec![format!("http://{host}")]);
+    }
+    let fixed = ports.iter().take_while(|port| **port != 0);
+    Ok(fixed.map(|port| format!("http://{host}:{port}")).collect())
 }
 
 fn certificates(given: &Options<'_>) -> Result<Vec<u8>, Unconverted> {
@@ -246,7 +244,8 @@ fn certificates(given: &Options<'_>) -> Result<Vec<u8>, Unconverted> {
 
 /// A kubeconfig may be someone else's, so it must not choose a command to run.
 const NO_COMMAND: &str = "--browser-command left out: an exec entry can't choose the browser. Set \
-                          `browser` in config.toml instead";
+                          `browser` in config.toml instead. If the command contains a space, quote \
+                          it: `browser = \"'/opt/my browser/run'\"`";
 
 /// The variables for the exec entry.
 fn environment(given: &Options<'_>) -> Result<Vec<(&'static str, String)>, Unconverted> {

@@ -221,8 +221,10 @@ fn made_of(
         }
     };
     let mut keys = Vec::new();
-    if let Some(uri) = &converted.redirect_uri {
-        keys.push(("redirect_uri", toml_text(uri)));
+    match converted.redirect_uris.as_slice() {
+        [] => (),
+        [uri] => keys.push(("redirect_uri", toml_text(uri))),
+        uris => keys.push(("redirect_uri", toml_list(uris))),
     }
     if converted.pkce {
         keys.push(("pkce", toml_text("S256")));
@@ -234,12 +236,7 @@ fn made_of(
         keys.push(("audience", toml_text(audience)));
     }
     if !converted.resources.is_empty() {
-        let all: Vec<_> = converted
-            .resources
-            .iter()
-            .map(|one| toml_text(one))
-            .collect();
-        keys.push(("resources", format!("[{}]", all.join(", "))));
+        keys.push(("resources", toml_list(&converted.resources)));
     }
     if !converted.extra_params.is_empty() {
         let pairs = converted.extra_params.iter();
@@ -278,6 +275,11 @@ fn made_of(
         notes,
         ..SignIn::of(name.to_owned(), provider_args)
     })
+}
+
+fn toml_list(texts: &[String]) -> String {
+    let texts: Vec<_> = texts.iter().map(|text| toml_text(text)).collect();
+    format!("[{}]", texts.join(", "))
 }
 
 fn bundle(paths: &[PathBuf], data: &[u8]) -> Result<Vec<u8>, Error> {

@@ -19,7 +19,7 @@ fn plain() -> Converted {
         client_id: "kube".to_owned(),
         client_secret: None,
         scopes: vec!["openid".to_owned()],
-        redirect_uri: Some("http://localhost:8000".to_owned()),
+        redirect_uris: texts(&["http://localhost:8000", "http://localhost:18000"]),
         extra_params: Vec::new(),
         audience: None,
         resources: Vec::new(),
@@ -86,28 +86,28 @@ fn each_option_is_converted() {
         }),
         (&["--oidc-use-access-token=false"], |_| ()),
         (&["--oidc-redirect-url=http://127.0.0.1:9000/cb"], |c| {
-            c.redirect_uri = Some("http://127.0.0.1:9000/cb".to_owned());
+            c.redirect_uris = texts(&["http://127.0.0.1:9000/cb"]);
         }),
         (&["--listen-address", "127.0.0.1:9000"], |c| {
-            c.redirect_uri = Some("http://localhost:9000".to_owned());
+            c.redirect_uris = texts(&["http://localhost:9000"]);
         }),
         (&["--listen-address=127.0.0.1:0"], |c| {
-            c.redirect_uri = Some("http://localhost".to_owned());
+            c.redirect_uris = texts(&["http://localhost"]);
         }),
         (&["--listen-port=9001"], |c| {
-            c.redirect_uri = Some("http://localhost:9001".to_owned());
+            c.redirect_uris = texts(&["http://localhost:9001"]);
         }),
         (&["--listen-address=127.0.0.1:9000,127.0.0.1:9001"], |c| {
-            c.redirect_uri = Some("http://localhost:9000".to_owned());
-            c.notes = texts(&["--listen-address: only the first address, 127.0.0.1:9000, is used"]);
+            c.redirect_uris = texts(&["http://localhost:9000", "http://localhost:9001"]);
         }),
         (&["--listen-address=0.0.0.0:8000"], |c| {
+            c.redirect_uris = texts(&["http://localhost:8000"]);
             c.notes = texts(&[
                 "--listen-address=0.0.0.0:8000: hallpass listens only on the loopback address",
             ]);
         }),
         (&["--oidc-redirect-url-hostname=127.0.0.1"], |c| {
-            c.redirect_uri = Some("http://127.0.0.1:8000".to_owned());
+            c.redirect_uris = texts(&["http://127.0.0.1:8000", "http://127.0.0.1:18000"]);
         }),
         (
             &[
@@ -124,7 +124,7 @@ fn each_option_is_converted() {
         (&["--grant-type=authcode"], |c| c.flow = Some(Flow::Browser)),
         (&["--grant-type", "device-code"], |c| {
             c.flow = Some(Flow::Device);
-            c.redirect_uri = None;
+            c.redirect_uris = Vec::new();
         }),
         (
             &[
@@ -184,7 +184,10 @@ fn each_option_is_converted() {
 #[test]
 fn the_keyboard_grant_is_replaced_with_a_note() {
     let converted = convert(&["--grant-type=authcode-keyboard"]).unwrap();
-    assert_eq!((converted.flow, converted.redirect_uri), (None, None));
+    assert_eq!(
+        (converted.flow, converted.redirect_uris),
+        (None, Vec::new())
+    );
     assert!(converted.notes[0].contains("http://127.0.0.1/callback"));
 }
 
