@@ -175,7 +175,7 @@ fn a_users_entry_is_replaced_and_restored_byte_for_byte() {
         "{config}"
     );
     assert!(
-        outcome.stdout.contains("what was there: as, token"),
+        outcome.stdout.contains("previous entry: as, token"),
         "{outcome}"
     );
     assert!(!outcome.stdout.contains("hush"), "{outcome}");
@@ -676,9 +676,9 @@ fn a_user_of_several_clusters_is_bound_to_each_that_may_have_the_token() {
     let outcome = desk.setup(&["--provider", "corp"]);
     for words in [
         "c3",
-        "hands it no token",
+        "gives it no token",
         "c4 has insecure-skip-tls-verify",
-        "give each cluster a user of its own",
+        "a separate user for each cluster",
     ] {
         assert!(
             outcome.succeeds().stdout.contains(words),
@@ -759,10 +759,10 @@ fn the_allow_list_grows_only_where_it_is_one() {
     let before = desk.state();
     for (text, words, after) in [
         (None, "kubectl runs every plugin", None),
-        (Some("kind: Preference\n"), "restricts nothing", None),
+        (Some("kind: Preference\n"), "has no allowlist", None),
         (
             Some("credentialPluginPolicy: AllowAll\n"),
-            "restricts nothing",
+            "has no allowlist",
             None,
         ),
         (Some("credentialPluginPolicy: DenyAll\n"), "DenyAll", None),
@@ -782,7 +782,7 @@ fn the_allow_list_grows_only_where_it_is_one() {
         ),
         (
             Some(&*LIST.replace("FIELD: x", "command: hallpass")),
-            "allows it already",
+            "already allows hallpass",
             None,
         ),
         (

@@ -41,7 +41,7 @@ impl Named {
 
     /// The value that a file has at this place.
     pub(crate) fn found(&self, bytes: Bytes<'_>) -> Option<Value> {
-        let root = parse(text(bytes).ok()?).ok()??;
+        let root = yaml::parse(text(bytes).ok()?).ok()??;
         self.item(&root)?.value(&self.key)?.to_value()
     }
 
@@ -50,20 +50,17 @@ impl Named {
         marks.all(|mark| found.pointer(mark) == self.value.pointer(mark))
     }
 
-    fn replacement(&self, text: &str) -> Result<Replacement, Unfit> {
-        let root = parse(text)?;
+    fn replacement(&self, text: &str) -> Result<Replacement, yaml::Unfit> {
+        let root = yaml::parse(text)?;
         if let Some(item) = root.as_ref().and_then(|root| self.item(root)) {
-            if item
-                .value(&self.key)
-                .is_some_and(|node| node.to_value().is_none())
-            {
-                return Err(unfit(&yaml::Unfit::Alias));
+            let value = item.value(&self.key);
+            if value.is_some_and(|node| node.to_value().is_none()) {
+                return Err(yaml::Unfit::Alias);
             }
-            let replacement = yaml::replaced(text, item, &self.key, &self.value);
-            return replacement.map_err(|why| unfit(&why));
+            return yaml::replaced(text, item, &self.key, &self.value);
         }
         let item = json!({ "name": self.name, &self.key: self.value });
-        let mut replacement = yaml::appended(text, &self.list, &item).map_err(|why| unfit(&why))?;
+        let mut replacement = yaml::appended(text, &self.list, &item)?;
         if root.is_none() {
             replacement.new = format!("{}{}", self.top, replacement.new.trim_start());
         }
@@ -77,7 +74,7 @@ impl Kind for Named {
             return Ok(bytes.map(<[u8]>::to_vec));
         }
         let text = text(bytes)?;
-        applied(text, &self.replacement(text)?)
+        Ok(applied(text, &self.replacement(text)?))
     }
 
     fn is_in_place(&self, bytes: Bytes<'_>) -> bool {
@@ -90,7 +87,7 @@ impl Kind for Named {
     }
 
     fn replaced(&self, bytes: Bytes<'_>) -> Option<Value> {
-        let root = parse(text(bytes).ok()?).ok()??;
+        let root = yaml::parse(text(bytes).ok()?).ok()??;
         // A key that the item lacks is one without a value to kubectl.
         let node = self.item(&root)?.value(&self.key);
         let value = node.map_or(Some(Value::Null), Node::to_value)?;
@@ -100,7 +97,7 @@ impl Kind for Named {
 
     fn remove(&self, bytes: Bytes<'_>, replaced: Option<&Value>) -> Result<Option<Vec<u8>>, Unfit> {
         let text = text(bytes)?;
-        let root = parse(text)?;
+        let root = yaml::parse(text)?;
         let root = root.as_ref();
         let Some((item, list)) =
             root.and_then(|root| Some((self.item(root)?, root.value(&self.list)?)))
@@ -109,14 +106,14 @@ impl Kind for Named {
         };
         let replaced = replaced.map(Replaced::deserialize).and_then(Result::ok);
         let Some(Replaced { value, old, new }) = replaced else {
-            return without(text, list, item);
+            return Ok(without(text, list, item));
         };
         // With its comments, if it still is laid out as it was written.
         if let Some(before) = yaml::put_back(text, item, &self.key, &old, &new) {
             return Ok(Some(before.into_bytes()));
         }
-        let before = yaml::replaced(text, item, &self.key, &value).map_err(|why| unfit(&why))?;
-        applied(text, &before)
+        let before = yaml::replaced(text, item, &self.key, &value)?;
+        Ok(applied(text, &before))
     }
 
     fn place(&self) -> String {
@@ -143,7 +140,7 @@ impl Kind for Named {
         if names.is_empty() {
             return names;
         }
-        vec![format!("(what was there: {})", names.join(", "))]
+        vec![format!("(previous entry: {})", names.join(", "))]
     }
 
     fn lock(&self, path: &Path, _target: &Path) -> Option<PathBuf> {
@@ -167,12 +164,12 @@ impl Kind for Item {
             return Ok(bytes.map(<[u8]>::to_vec));
         }
         let text = text(bytes)?;
-        let replacement = yaml::appended(text, &self.list, &self.item);
-        applied(text, &replacement.map_err(|why| unfit(&why))?)
+        let replacement = yaml::appended(text, &self.list, &self.item)?;
+        Ok(applied(text, &replacement))
     }
 
     fn is_in_place(&self, bytes: Bytes<'_>) -> bool {
-        let root = text(bytes).and_then(parse).ok().flatten();
+        let root = text(bytes).ok().and_then(|text| yaml::parse(text).ok()?);
         let list = root.as_ref().and_then(|root| root.value(&self.list));
         list.is_some_and(|list| {
             list.items()
@@ -187,7 +184,7 @@ impl Kind for Item {
         _replaced: Option<&Value>,
     ) -> Result<Option<Vec<u8>>, Unfit> {
         let text = text(bytes)?;
-        let root = parse(text)?;
+        let root = yaml::parse(text)?;
         let list = root.as_ref().and_then(|root| root.value(&self.list));
         let found = list.and_then(|list| {
             let mut items = list.items().iter();
@@ -197,7 +194,7 @@ impl Kind for Item {
             ))
         });
         match found {
-            Some((list, item)) => without(text, list, item),
+            Some((list, item)) => Ok(without(text, list, item)),
             None => Ok(bytes.map(<[u8]>::to_vec)),
         }
     }
@@ -215,25 +212,24 @@ impl Kind for Item {
     }
 }
 
-fn parse(text: &str) -> Result<Option<Node>, Unfit> {
-    yaml::parse(text).map_err(|why| unfit(&why))
-}
-
-fn unfit(why: &yaml::Unfit) -> Unfit {
-    Unfit(format!("cannot be edited: {why}"))
-}
-
-#[expect(clippy::unnecessary_wraps, reason = "as an edit returns it")]
-fn applied(text: &str, replacement: &Replacement) -> Result<Option<Vec<u8>>, Unfit> {
-    Ok(Some(replacement.applied(text).into_bytes()))
-}
-
-fn without(text: &str, list: &Node, item: &Node) -> Result<Option<Vec<u8>>, Unfit> {
-    let index = list.items().iter().position(|one| one == item);
-    match index.and_then(|index| yaml::removed(text, list, index)) {
-        Some(replacement) => applied(text, &replacement),
-        None => Ok(Some(text.as_bytes().to_vec())),
+impl From<yaml::Unfit> for Unfit {
+    fn from(why: yaml::Unfit) -> Self {
+        Self(format!("cannot be edited: {why}"))
     }
+}
+
+fn applied(text: &str, replacement: &Replacement) -> Option<Vec<u8>> {
+    Some(replacement.applied(text).into_bytes())
+}
+
+fn without(text: &str, list: &Node, item: &Node) -> Option<Vec<u8>> {
+    let index = list.items().iter().position(|one| one == item);
+    let removed = index.and_then(|index| yaml::removed(text, list, index));
+    Some(
+        removed
+            .map_or_else(|| text.to_owned(), |removed| removed.applied(text))
+            .into_bytes(),
+    )
 }
 
 fn hide(value: &mut Value, hidden: &str) {
@@ -273,7 +269,7 @@ mod tests {
         let me = me();
         let before = Some(FILE.as_bytes());
         let replaced = me.replaced(before);
-        assert_eq!(me.view(before), ["(what was there: as, token)"]);
+        assert_eq!(me.view(before), ["(previous entry: as, token)"]);
         let after = me.apply(before).unwrap();
         assert!(me.is_in_place(after.as_deref()));
         let shown = me.view(after.as_deref()).join("\n");

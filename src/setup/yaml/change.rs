@@ -54,16 +54,17 @@ fn added(text: &str, mapping: &Node, key: &str, value: &Value) -> Result<Replace
         return Err(Unfit::NotAMapping);
     };
     if mapping.flow {
-        let comma = if pairs.is_empty() { "" } else { ", " };
-        let at = mapping.end - 1;
-        let new = format!("{comma}{}: {value}", Value::from(key));
-        return Ok(edit(text, at, at, new));
+        let new = format!("{}: {value}", Value::from(key));
+        return Ok(added_in_flow(text, mapping, &new));
     }
     let (first, _) = pairs.first().ok_or(Unfit::NotAMapping)?;
     let indent = column(text, first.start);
-    let at = line_end(text, mapping.end);
-    let new = format!("\n{}{}", " ".repeat(indent), member(key, value, indent));
-    Ok(edit(text, at, at, new))
+    Ok(added_line(
+        text,
+        mapping,
+        indent,
+        &member(key, value, indent),
+    ))
 }
 
 /// Restores `old` where [`replaced`] put `new`, or returns `None` if the file no longer has that.
@@ -83,26 +84,16 @@ pub(crate) fn put_back(
 /// Appends an item to a top-level list, which is created if it doesn't exist.
 pub(crate) fn appended(text: &str, list: &str, item: &Value) -> Result<Replacement, Unfit> {
     let Some(root) = parse(text)? else {
-        return Ok(edit(
-            text,
-            text.len(),
-            text.len(),
-            new_list(text, list, item),
-        ));
+        let new = new_list(text, list, item);
+        return Ok(edit(text, text.len(), text.len(), new));
     };
-    let Kind::Mapping(pairs) = &root.kind else {
+    let Kind::Mapping(_) = &root.kind else {
         return Err(Unfit::NotAMapping);
     };
     let Some((key, node)) = root.pair(list) else {
         if root.flow {
-            let comma = if pairs.is_empty() { "" } else { ", " };
-            let at = root.end - 1;
-            return Ok(edit(
-                text,
-                at,
-                at,
-                format!("{comma}{}: [{item}]", Value::from(list)),
-            ));
+            let new = format!("{}: [{item}]", Value::from(list));
+            return Ok(added_in_flow(text, &root, &new));
         }
         // The last line of a document may be a comment, or `...`.
         let at = line_end(text, root.end);
@@ -110,31 +101,41 @@ pub(crate) fn appended(text: &str, list: &str, item: &Value) -> Result<Replaceme
     };
     match &node.kind {
         Kind::Alias => Err(Unfit::Alias),
-        Kind::Sequence(items) if node.flow => {
-            let comma = if items.is_empty() { "" } else { ", " };
-            let at = node.end - 1;
-            Ok(edit(text, at, at, format!("{comma}{item}")))
-        }
+        Kind::Sequence(_) if node.flow => Ok(added_in_flow(text, node, &item.to_string())),
         Kind::Sequence(items) => {
             let first = items.first().ok_or(Unfit::NotAList(list.to_owned()))?;
             let indent = column(text, dash(text, first));
-            let at = line_end(text, node.end);
-            let new = format!("\n{}{}", " ".repeat(indent), listed(item, indent));
-            Ok(edit(text, at, at, new))
+            Ok(added_line(text, node, indent, &listed(item, indent)))
         }
-        Kind::Scalar(..) if node.is_null() && root.flow => Ok(edit(
-            text,
-            behind_colon(text, key),
-            node.end,
-            format!(" [{item}]"),
-        )),
         Kind::Scalar(..) if node.is_null() => {
             let indent = column(text, key.start);
-            let new = format!("\n{}{}", " ".repeat(indent), listed(item, indent));
+            let new = if root.flow {
+                format!(" [{item}]")
+            } else {
+                format!("\n{}{}", " ".repeat(indent), listed(item, indent))
+            };
             Ok(edit(text, behind_colon(text, key), node.end, new))
         }
         Kind::Scalar(..) | Kind::Mapping(_) => Err(Unfit::NotAList(list.to_owned())),
     }
+}
+
+/// Adds an element at the end of a collection in flow style.
+fn added_in_flow(text: &str, collection: &Node, new: &str) -> Replacement {
+    let is_empty = match &collection.kind {
+        Kind::Sequence(items) => items.is_empty(),
+        Kind::Mapping(pairs) => pairs.is_empty(),
+        Kind::Scalar(..) | Kind::Alias => true,
+    };
+    let comma = if is_empty { "" } else { ", " };
+    let at = collection.end - 1;
+    edit(text, at, at, format!("{comma}{new}"))
+}
+
+/// Adds lines after the last one of a node.
+fn added_line(text: &str, node: &Node, indent: usize, new: &str) -> Replacement {
+    let at = line_end(text, node.end);
+    edit(text, at, at, format!("\n{}{new}", " ".repeat(indent)))
 }
 
 /// Removes an item from a list.

@@ -51,7 +51,7 @@ pub(crate) fn parse(text: &str) -> Result<Option<Node>, Unfit> {
 fn parsed(text: &str) -> Result<Option<Node>, Unfit> {
     let mut events = Events::of(text)?;
     let mut root = None;
-    while let Some((event, span)) = events.next() {
+    while let Some((event, span)) = events.rest.next() {
         match event {
             Event::DocumentStart(_) if root.is_some() => return Err(Unfit::SeveralDocuments),
             Event::StreamStart
@@ -93,10 +93,6 @@ impl<'t> Events<'t> {
         })
     }
 
-    fn next(&mut self) -> Option<(Event<'t>, Span)> {
-        self.rest.next()
-    }
-
     fn byte(&self, character: usize) -> usize {
         let last = self.text.len();
         self.bytes.get(character).copied().unwrap_or(last)
@@ -106,6 +102,7 @@ impl<'t> Events<'t> {
     fn node(&mut self, event: Event<'t>, span: Span) -> Node {
         let start = self.byte(span.start.index());
         let flow = self.text[start..].starts_with(['{', '[']);
+        let is_mapping = matches!(event, Event::MappingStart(..));
         match event {
             Event::Scalar(value, style, ..) => Node {
                 start,
@@ -113,42 +110,25 @@ impl<'t> Events<'t> {
                 kind: Kind::Scalar(value.into_owned(), style == ScalarStyle::Plain),
                 flow: false,
             },
-            Event::SequenceStart(..) => {
-                let mut items = Vec::new();
+            Event::SequenceStart(..) | Event::MappingStart(..) => {
+                let mut children = Vec::new();
                 let mut end = self.byte(span.end.index());
-                while let Some((event, span)) = self.next() {
-                    if event == Event::SequenceEnd {
-                        end = self.end_of(flow, span, items.last()).unwrap_or(end);
+                while let Some((event, span)) = self.rest.next() {
+                    if matches!(event, Event::SequenceEnd | Event::MappingEnd) {
+                        end = self.end_of(flow, span, children.last()).unwrap_or(end);
                         break;
                     }
-                    items.push(self.node(event, span));
+                    children.push(self.node(event, span));
                 }
+                let kind = if is_mapping {
+                    Kind::Mapping(pairs_of(children))
+                } else {
+                    Kind::Sequence(children)
+                };
                 Node {
                     start,
                     end,
-                    kind: Kind::Sequence(items),
-                    flow,
-                }
-            }
-            Event::MappingStart(..) => {
-                let mut pairs: Vec<(Node, Node)> = Vec::new();
-                let mut end = self.byte(span.end.index());
-                while let Some((event, span)) = self.next() {
-                    if event == Event::MappingEnd {
-                        let last = pairs.last().map(|(_, value)| value);
-                        end = self.end_of(flow, span, last).unwrap_or(end);
-                        break;
-                    }
-                    let key = self.node(event, span);
-                    let Some((event, span)) = self.next() else {
-                        break;
-                    };
-                    pairs.push((key, self.node(event, span)));
-                }
-                Node {
-                    start,
-                    end,
-                    kind: Kind::Mapping(pairs),
+                    kind,
                     flow,
                 }
             }
@@ -190,6 +170,13 @@ impl<'t> Events<'t> {
         };
         start + length.unwrap_or(text.len())
     }
+}
+
+/// Keys and values in turn.
+fn pairs_of(children: Vec<Node>) -> Vec<(Node, Node)> {
+    let mut children = children.into_iter();
+    let pairs = std::iter::from_fn(|| Some((children.next()?, children.next()?)));
+    pairs.collect()
 }
 
 /// Returns the length of a quoted scalar, including its quotes.

@@ -1,5 +1,5 @@
-//! The kubeconfig, as kubectl itself reads it: one file, several that `KUBECONFIG` names, or the
-//! usual one. What is written to it is none of this module's business.
+//! The kubeconfig as kubectl reads it: `~/.kube/config`, or the files in `KUBECONFIG`. This module
+//! writes nothing.
 //!
 //! <https://kubernetes.io/docs/concepts/configuration/organize-cluster-access-kubeconfig/>
 
@@ -18,10 +18,10 @@ use crate::error::Error;
 use crate::files as regular;
 use crate::report::printable;
 
-/// What `kubectl config view --raw` says. It holds whatever secrets the files hold.
+/// The output of `kubectl config view --raw`. It contains the secrets of the files.
 pub(crate) struct Kubeconfig(Value);
 
-/// Which cluster, as which user.
+/// A context: a cluster, a user and a namespace.
 pub(crate) struct Context<'a> {
     pub(crate) name: &'a str,
     pub(crate) cluster: &'a str,
@@ -30,7 +30,7 @@ pub(crate) struct Context<'a> {
     pub(crate) namespace: Option<&'a str>,
 }
 
-/// How a cluster is reached.
+/// The entry of a cluster.
 pub(crate) struct Cluster<'a> {
     pub(crate) server: &'a str,
     pub(crate) insecure: bool,
@@ -38,7 +38,7 @@ pub(crate) struct Cluster<'a> {
 }
 
 impl Kubeconfig {
-    /// All files together, as a command of kubectl's sees them.
+    /// All files, merged by kubectl.
     pub(crate) fn load(env: &Env) -> Result<Self, Error> {
         for file in files(env)? {
             readable(&file)?;
@@ -46,13 +46,13 @@ impl Kubeconfig {
         Self::view(&[])
     }
 
-    /// One context alone, with what its files hold in the place of their paths.
+    /// One context, with the contents of files instead of their paths.
     pub(crate) fn of_context(name: &str) -> Result<Self, Error> {
         let flag = format!("--context={name}");
         Self::view(&["--minify".into(), "--flatten".into(), flag.into()])
     }
 
-    /// One file by itself.
+    /// A single file.
     pub(crate) fn of_file(path: &Path) -> Result<Self, Error> {
         readable(path)?;
         let mut flag = std::ffi::OsString::from("--kubeconfig=");
@@ -72,7 +72,7 @@ impl Kubeconfig {
             let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
             return Err(failed(io::Error::other(said)).into());
         }
-        // What serde_json says of it may quote a secret.
+        // The message of serde_json could quote a secret.
         let config = serde_json::from_slice(&output.stdout)
             .map_err(|_| failed(io::Error::other("what it printed is not JSON")))?;
         Ok(Self(config))
@@ -100,7 +100,7 @@ impl Kubeconfig {
     ///
     /// # Errors
     ///
-    /// An error of usage that names those that there are.
+    /// A usage error that lists the contexts.
     pub(crate) fn context(&self, name: &str) -> Result<Context<'_>, Error> {
         let found = self.contexts().find(|context| context.name == name);
         found.ok_or_else(|| {
@@ -126,7 +126,7 @@ impl Kubeconfig {
         })
     }
 
-    /// What stands under a user's name.
+    /// The entry of a user.
     pub(crate) fn user(&self, name: &str) -> Option<&Value> {
         self.named("users", name)?.get("user")
     }
@@ -136,7 +136,7 @@ impl Kubeconfig {
         names.filter_map(Value::as_str).collect()
     }
 
-    /// Everything, but what stands under the names of these users.
+    /// Everything except the entries of these users.
     pub(crate) fn without_users(&self, names: &[&str]) -> Value {
         let mut rest = self.0.clone();
         if let Some(users) = rest.get_mut("users").and_then(Value::as_array_mut) {
@@ -145,7 +145,7 @@ impl Kubeconfig {
                 name.is_none_or(|name| !names.contains(&name))
             });
         }
-        // No list and an empty one are the same.
+        // A missing list equals an empty one.
         if let Some(members) = rest.as_object_mut() {
             members.retain(|_, value| !value.is_null() && value.as_array() != Some(&Vec::new()));
         }
@@ -164,13 +164,13 @@ impl Kubeconfig {
 }
 
 impl<'a> Cluster<'a> {
-    /// A setting of the cluster's entry that is text.
+    /// A text in the cluster's entry.
     pub(crate) fn text(&self, key: &str) -> Option<&'a str> {
         let text = self.entry.get(key)?.as_str()?;
         (!text.is_empty()).then_some(text)
     }
 
-    /// What one of the cluster's extensions holds.
+    /// The content of an extension of the cluster.
     pub(crate) fn extension(&self, name: &str) -> Option<&'a Value> {
         let mut all = self.entry.get("extensions")?.as_array()?.iter();
         let named = |one: &&Value| one.get("name").and_then(Value::as_str) == Some(name);
@@ -178,10 +178,10 @@ impl<'a> Cluster<'a> {
     }
 }
 
-/// Longer than kubectl takes to read a few files, wherever they are.
+/// The time limit for kubectl, which reads only a few files.
 pub(crate) const LIMIT: Duration = Duration::from_secs(30);
 
-/// kubectl would wait for the writer of a named pipe, and read a device without an end.
+/// Refuses named pipes and devices, on which kubectl would hang.
 fn readable(path: &Path) -> Result<(), Error> {
     match regular::check(path, regular::LARGEST) {
         Err(cause) if cause.kind() != io::ErrorKind::NotFound => Err(ConfigError::Unreadable {
@@ -193,7 +193,7 @@ fn readable(path: &Path) -> Result<(), Error> {
     }
 }
 
-/// What a user's entry runs: its command and its arguments.
+/// The command of a user's exec entry, and its arguments.
 pub(crate) fn exec(user: &Value) -> Option<(&str, Vec<String>)> {
     let exec = user.get("exec")?;
     let args = exec.get("args").and_then(Value::as_array);
@@ -204,7 +204,7 @@ pub(crate) fn exec(user: &Value) -> Option<(&str, Vec<String>)> {
     ))
 }
 
-/// The variables that a user's entry sets for what it runs.
+/// The variables that a user's exec entry sets.
 pub(crate) fn variables(user: &Value) -> impl Iterator<Item = (&str, &str)> {
     let all = user.pointer("/exec/env").and_then(Value::as_array);
     all.into_iter().flatten().filter_map(|one| {
@@ -213,7 +213,7 @@ pub(crate) fn variables(user: &Value) -> impl Iterator<Item = (&str, &str)> {
     })
 }
 
-/// What hallpass is told in a user's entry, where that runs hallpass: what follows the verb.
+/// The arguments after `hallpass kubectl`, if the user's exec entry runs it.
 pub(crate) fn own_arguments(user: &Value) -> Option<Vec<String>> {
     let (command, args) = exec(user)?;
     match (
@@ -226,7 +226,7 @@ pub(crate) fn own_arguments(user: &Value) -> Option<Vec<String>> {
     }
 }
 
-/// The files that kubectl reads, the strongest first; they need not exist.
+/// The files that kubectl reads, in order of precedence. Some may not exist.
 pub(crate) fn files(env: &Env) -> Result<Vec<PathBuf>, Error> {
     let mut files = Vec::new();
     if let Some(list) = env.var_os("KUBECONFIG") {
@@ -243,8 +243,8 @@ pub(crate) fn files(env: &Env) -> Result<Vec<PathBuf>, Error> {
     Ok(files)
 }
 
-/// The file in which kubectl would change a user's entry: the first that has it, else the first
-/// that is there, else the last one.
+/// The file in which kubectl would change a user's entry: the first that has the user, else the first
+/// that exists, else the last.
 pub(crate) fn file_of(files: &[PathBuf], user: &str) -> Result<Option<PathBuf>, Error> {
     let there: Vec<&PathBuf> = files.iter().filter(|file| file.exists()).collect();
     for file in &there {
@@ -255,7 +255,7 @@ pub(crate) fn file_of(files: &[PathBuf], user: &str) -> Result<Option<PathBuf>, 
     Ok(there.first().copied().or(files.last()).cloned())
 }
 
-/// Names in a line, or that there are none.
+/// The names, separated by commas, or `none`.
 pub(crate) fn or_none(names: &[&str]) -> String {
     if names.is_empty() {
         "none".to_owned()
@@ -271,7 +271,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn our_own_entry_is_known_however_it_is_written() {
+    fn an_exec_entry_that_runs_hallpass_is_recognized() {
         for (exec, expected) in [
             (
                 json!({"command": "hallpass", "args": ["kubectl", "-v"]}),
@@ -306,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn a_user_apart_nothing_is_left_out() {
+    fn everything_but_the_given_users_is_compared() {
         let config = json!({
             "users": [{"name": "a", "user": {"token": "x"}}, {"name": "b", "user": {}}],
             "contexts": [{"name": "c", "context": {"cluster": "k", "user": "a"}}],

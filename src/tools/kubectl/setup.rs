@@ -1,9 +1,9 @@
-//! `hallpass setup kubectl`: makes hallpass the credential plugin of a user in the kubeconfig, and
-//! a provider the one that opens the user's clusters.
+//! `hallpass setup kubectl`: makes hallpass the credential plugin of a kubeconfig user, and adds a
+//! `[[resources]]` entry for each of the user's clusters.
 //!
-//! kubectl reads the kubeconfig for us and judges what we would write; the entry itself is put into
-//! the file here, so that comments and every other byte stay, that a user's name may be any, and
-//! that an earlier entry's secret is on no command line when it is put back.
+//! kubectl reads the kubeconfig, and checks the edited file. hallpass itself writes the entry:
+//! `kubectl config` would drop comments, restrict the names of users, and need the secret of a
+//! restored entry on its command line.
 
 mod arguments;
 mod earlier;
@@ -40,7 +40,6 @@ use crate::setup::record::{Record, Records};
 use crate::shell::quoted;
 use arguments::ADVICE;
 pub(crate) use arguments::Arguments;
-use earlier::EarlierSetup;
 use kubeconfig_file::{Data, KubeconfigFile};
 use labels::{TITLE, command, title, what};
 use recorded::{Recorded, one_server};
@@ -66,15 +65,15 @@ fn set_up<'a>(env: &'a Env, flags: &Flags, args: &Arguments) -> Result<Plan<'a>,
     let elsewhere = blocks_of(&records, |data| {
         data.user == user && data.file != target.path
     });
-    let again = EarlierSetup::of(args, &target, kubeconfig.user(&user));
-    let wanted = again.as_ref().map(|again| &*again.provider);
+    let again = earlier::sign_in(args, &target, kubeconfig.user(&user));
+    let wanted = again.as_ref().map(|again| &*again.name);
     let wanted = wanted.filter(|_| !hosts.is_empty());
     let mut earlier = file.titles(&title(&user, ""));
     earlier.retain(|title| !elsewhere.contains(title));
     let earlier = take_out(env, &mut file, earlier, wanted);
     let mut config = Config::load_edited(env, flags, &file)?;
     let mut sign_in = match again {
-        Some(again) if args.provider_args.provider.is_none() => again.sign_in(),
+        Some(again) if args.provider_args.provider.is_none() => again,
         Some(_) | None => sign_in(env, flags, args, &config, &file, &target, &hosts)?,
     };
     let titles = titles(&user, &hosts, &target.path, &elsewhere);
@@ -111,7 +110,7 @@ fn set_up<'a>(env: &'a Env, flags: &Flags, args: &Arguments) -> Result<Plan<'a>,
     );
     let id = recorded.as_ref().map(|recorded| recorded.id.clone());
     notes.append(&mut sign_in.notes);
-    let mut edits = sign_in.files();
+    let mut edits = std::mem::take(&mut sign_in.files);
     edits.extend(removals(&file, &earlier));
     edits.extend(bound);
     let mut warnings = Vec::new();
@@ -120,7 +119,7 @@ fn set_up<'a>(env: &'a Env, flags: &Flags, args: &Arguments) -> Result<Plan<'a>,
         edits.extend(edit);
         warnings = told;
     }
-    // Last what makes kubectl ask.
+    // Last: from then on, kubectl starts hallpass.
     edits.push(target.edit(&entry, id.as_deref())?);
 
     let mut told = Vec::new();
@@ -152,7 +151,7 @@ fn set_up<'a>(env: &'a Env, flags: &Flags, args: &Arguments) -> Result<Plan<'a>,
             Some(recorded) => recorded.write(store),
             None => Ok(Box::new(|| ())),
         })),
-        // Only then does no kubeconfig name the earlier ID any more.
+        // Last: only now has the kubeconfig no longer the earlier ID.
         last: Some(Box::new(move || {
             match earlier_entry.filter(|own| Some(own) != id.as_ref()) {
                 Some(earlier) => Ok(Entry::remove(&last_store, &earlier)?),
@@ -173,7 +172,7 @@ fn blocks_of(records: &Records, of: impl Fn(&Data) -> bool) -> Vec<String> {
         .collect()
 }
 
-/// A user that no context leads to may only be given a provider that is configured.
+/// A user without a context can only be set up for a configured provider.
 fn check_without_hosts(
     kubeconfig: &Kubeconfig,
     user: &str,
@@ -183,8 +182,8 @@ fn check_without_hosts(
     let is_there = config.providers().any(|name| name == sign_in.name);
     if !is_there || kubeconfig.user(user).is_none() {
         return Err(Error::Usage(format!(
-            "no context uses the user {}, so nothing says which server may have the token: \
-             make one first, with `kubectl config set-context NAME --cluster CLUSTER --user {}`",
+            "no context uses the user {}, so hallpass can't tell which server may receive the token. \
+             Create one first: `kubectl config set-context NAME --cluster CLUSTER --user {}`",
             printable(user),
             quoted(user)
         )));
@@ -216,7 +215,7 @@ fn binding_request<'a>(
     }
 }
 
-/// Whose entry it is: the one that is named, the context's, or the current context's.
+/// The user to set up: the given one, or that of the given or current context.
 fn user(kubeconfig: &Kubeconfig, args: &Arguments) -> Result<String, Error> {
     if let Some(user) = &args.user {
         return Ok(user.clone());
@@ -240,7 +239,7 @@ fn user(kubeconfig: &Kubeconfig, args: &Arguments) -> Result<String, Error> {
     Ok(found.user.to_owned())
 }
 
-/// The servers that this user is sent to, each once.
+/// The servers of the user's clusters, each once.
 fn hosts(kubeconfig: &Kubeconfig, user: &str, notes: &mut Vec<String>) -> Result<Vec<Host>, Error> {
     let mut hosts: Vec<Host> = Vec::new();
     let mut refused = None;
@@ -253,21 +252,21 @@ fn hosts(kubeconfig: &Kubeconfig, user: &str, notes: &mut Vec<String>) -> Result
             Ok(host) if hosts.iter().any(|known| known.text == host.text) => continue,
             Ok(host) => hosts.push(host),
             Err(error) => {
-                notes.push(format!("{error}; hallpass hands it no token"));
+                notes.push(format!("{error}; hallpass gives it no token"));
                 refused = Some(error);
                 continue;
             }
         }
         if cluster.insecure {
             notes.push(format!(
-                "cluster {name} has insecure-skip-tls-verify, so hallpass hands it no token: \
-                 give it its certificate-authority"
+                "cluster {name} has insecure-skip-tls-verify, so hallpass gives it no token: \
+                 configure its certificate-authority instead"
             ));
         }
         if cluster.text("proxy-url").is_some() {
             notes.push(format!(
-                "cluster {name} has a proxy-url: hallpass goes to the provider through it only \
-                 where the provider says so in config.toml"
+                "cluster {name} has a proxy-url: hallpass connects to the provider through it only \
+                 if the provider has `use_cluster_proxy = true` in config.toml"
             ));
         }
     }
@@ -275,7 +274,7 @@ fn hosts(kubeconfig: &Kubeconfig, user: &str, notes: &mut Vec<String>) -> Result
         (true, Some(error)) => Err(error),
         (true, None) => {
             notes.push(format!(
-                "no context uses the user {}: nothing says which server may have the token",
+                "no context uses the user {}, so the provider isn't bound to a server",
                 printable(user)
             ));
             Ok(hosts)
@@ -298,66 +297,56 @@ fn titles(user: &str, hosts: &[Host], kubeconfig: &Path, elsewhere: &[String]) -
     titles.collect()
 }
 
-// --- taking it back ---
+// --- undo ---
 
 fn undo<'a>(env: &'a Env, _: &Flags, args: &Arguments) -> Result<Undo<'a>, Error> {
     let file = UserFile::read(env)?;
     let records = Records::read(env);
     let all = args.user.is_none() && args.context.is_none();
-    // Each user whose entry changes, and in which file.
+    // Each user whose entry changes, and its file.
     let mut users: Vec<Data> = records.of(NAME).filter_map(Data::of).collect();
-    let mut parts = Vec::new();
-    let recorded = blocks_of(&records, |_| true);
-    let unrecorded = |begin: &str| {
-        let mut titles = file.titles(begin);
-        titles.retain(|title| !recorded.contains(title));
-        titles
-    };
-    if all {
-        let titles = unrecorded(TITLE);
-        if !titles.is_empty() {
-            let mut lost = Vec::new();
-            for title in &titles {
-                lost.push(Edit::block(file.path(), title, ""));
-            }
-            // Without kubectl, or its file, there is no entry to be found.
-            if let Ok(kubeconfig) = Kubeconfig::load(env) {
-                for user in kubeconfig.users() {
-                    if !unrecorded(&title(user, "")).is_empty() {
-                        lost.extend(lost_entry(env, &kubeconfig, user, &records, &mut users)?);
-                    }
-                }
-            }
-            parts.push(Part {
-                edits: lost,
-                ..Part::default()
-            });
-        }
+    let chosen = if all {
+        None
     } else {
         let kubeconfig = Kubeconfig::load(env)?;
         let user = user(&kubeconfig, args)?;
         let files = kubeconfig::files(env)?;
         users.retain(|data| data.user == user && files.contains(&data.file));
-        if users.is_empty() {
-            let titles = unrecorded(&title(&user, ""));
-            let mut edits: Vec<Edit> = Vec::new();
-            edits.extend(
-                titles
-                    .iter()
-                    .map(|title| Edit::block(file.path(), title, "")),
-            );
-            if !titles.is_empty() {
-                edits.extend(lost_entry(env, &kubeconfig, &user, &records, &mut users)?);
+        Some(user)
+    };
+    let mut parts: Vec<Part> = Vec::new();
+    if chosen.is_some() {
+        parts.extend(users.iter().map(|data| Part {
+            what: what(&data.user, &data.file),
+            ..Part::default()
+        }));
+    }
+    if parts.is_empty() {
+        let recorded = blocks_of(&records, |_| true);
+        let unrecorded = |begin: &str| {
+            let mut titles = file.titles(begin);
+            titles.retain(|title| !recorded.contains(title));
+            titles
+        };
+        let begin = chosen.as_deref().map(|user| title(user, ""));
+        let titles = unrecorded(begin.as_deref().unwrap_or(TITLE));
+        let blocks = titles.iter();
+        let blocks = blocks.map(|title| Edit::block(file.path(), title, ""));
+        let mut edits: Vec<Edit> = blocks.collect();
+        // Without kubectl or a kubeconfig, there is no entry to remove.
+        if let (false, Ok(kubeconfig)) = (titles.is_empty(), Kubeconfig::load(env)) {
+            for user in kubeconfig.users() {
+                let is_chosen = chosen.as_deref().is_none_or(|chosen| chosen == user);
+                if is_chosen && !unrecorded(&title(user, "")).is_empty() {
+                    edits.extend(lost_entry(env, &kubeconfig, user, &records, &mut users)?);
+                }
             }
+        }
+        if chosen.is_some() || !edits.is_empty() {
             parts.push(Part {
                 edits,
                 ..Part::default()
             });
-        } else {
-            parts.extend(users.iter().map(|data| Part {
-                what: what(&data.user, &data.file),
-                ..Part::default()
-            }));
         }
     }
     let store = Prepared::new(env, &args.common, None)?.store;
@@ -384,7 +373,7 @@ fn undo<'a>(env: &'a Env, _: &Flags, args: &Arguments) -> Result<Undo<'a>, Error
     })
 }
 
-/// A user's entry that runs hallpass, of which nothing is recorded.
+/// The removal of an entry that runs hallpass but has no record.
 fn lost_entry(
     env: &Env,
     kubeconfig: &Kubeconfig,

@@ -1,5 +1,5 @@
-//! The one kubeconfig file that has a user, with that user's entry changed and nothing else; and
-//! that kubectl reads it so.
+//! The kubeconfig file that has a user. Changes that user's entry and nothing else, and checks that
+//! kubectl reads the result as intended.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ use crate::setup::edit::Edit;
 use crate::setup::edit::yaml::Named;
 use crate::setup::record::{Record, Records};
 
-/// What a set-up notes in its record.
+/// What the record of a set-up contains.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Data {
     /// The kubeconfig that has the user.
@@ -39,9 +39,9 @@ impl Data {
 pub(crate) struct KubeconfigFile {
     pub(crate) path: PathBuf,
     pub(crate) user: String,
-    /// What the user's entry was before we came, as kubectl reads it.
+    /// The user's entry before the first set-up, as kubectl reads it.
     pub(crate) before: Option<Value>,
-    /// What an earlier run noted.
+    /// The data of an earlier run.
     earlier: Option<Data>,
 }
 
@@ -70,7 +70,7 @@ impl KubeconfigFile {
         Ok(target)
     }
 
-    /// What a set-up replaced that was no earlier set-up's.
+    /// The value that the first set-up replaced.
     fn replaced(&self, record: &Record) -> Option<Value> {
         let place = self.named(Value::Null, None);
         let done: Vec<_> = record.edits().collect();
@@ -112,11 +112,11 @@ impl KubeconfigFile {
         Edit::named(&self.path, named)
     }
 
-    /// Gives the user this entry. `id` must stay in the kubeconfig, and is not shown.
+    /// Gives the user this entry. `id` is written to the kubeconfig but never shown.
     ///
     /// # Errors
     ///
-    /// [`KubectlError::KubeconfigUnfit`] if the file is not laid out so that this can be done.
+    /// [`KubectlError::KubeconfigUnfit`] if the layout of the file doesn't allow it.
     pub(crate) fn edit(&self, entry: &Value, id: Option<&str>) -> Result<Edit, Error> {
         let edit = self.named(entry.clone(), id);
         match edit.unfit()? {
@@ -126,8 +126,8 @@ impl KubeconfigFile {
     }
 }
 
-/// Has kubectl read the file as it would be: these users' entries are what they should be, and
-/// everything else what it was.
+/// Lets kubectl read the edited file: these users' entries must be as expected, and everything else
+/// must be unchanged.
 pub(crate) fn check(
     documents: &Documents,
     path: &Path,
@@ -154,7 +154,7 @@ pub(crate) fn check(
         unfit(
             path,
             user,
-            &format!("kubectl would refuse it: {}", causes.join(", ")),
+            &format!("kubectl would reject it: {}", causes.join(", ")),
         )
     })?;
     let rest_is_the_same =
@@ -170,7 +170,7 @@ pub(crate) fn check(
         Err(unfit(
             path,
             user,
-            "kubectl would read something else than was meant",
+            "kubectl would read the result differently",
         ))
     }
 }
@@ -184,8 +184,8 @@ fn unfit(path: &Path, user: &str, why: &str) -> Error {
     .into()
 }
 
-/// Whether kubectl read all that was meant. It adds what it takes for granted, and an old one
-/// leaves out what it does not know of `exec`.
+/// Whether kubectl read the whole entry. It adds defaults, and an old kubectl omits the members of
+/// `exec` that it doesn't know.
 fn says(found: &Value, expected: &Value) -> bool {
     match (found, expected) {
         (Value::Object(found), Value::Object(expected)) => {
@@ -202,7 +202,7 @@ fn says(found: &Value, expected: &Value) -> bool {
     }
 }
 
-/// A file that kubectl reads once, beside the real one so that relative paths mean the same.
+/// A temporary file for kubectl, beside the real one so that relative paths have the same meaning.
 struct Trial(PathBuf);
 
 impl Trial {

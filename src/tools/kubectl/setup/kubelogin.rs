@@ -8,7 +8,6 @@
 mod options;
 #[cfg(test)]
 mod tests;
-mod unsupported;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -17,7 +16,7 @@ use crate::config::Flow;
 use crate::credential::TokenKind;
 use crate::oauth::RedirectUri;
 use crate::secret::Secret;
-use options::Options;
+use options::{Options, impossible};
 pub(crate) use options::{Unconverted, arguments};
 
 /// kubelogin's default addresses: it uses the first whose port is free.
@@ -60,28 +59,22 @@ pub(crate) fn converted(command: &str, args: &[String]) -> Result<Converted, Unc
     let given = Options::read(args)?;
     let grant = given.last("grant-type").unwrap_or("auto");
     let flow = match grant {
-        "auto" if given.last("username").is_some_and(|name| !name.is_empty()) => {
-            return Err(password());
-        }
+        "auto" if given.filled("username").is_some() => return Err(password()),
         "password" => return Err(password()),
         "auto" | "authcode-keyboard" => None,
         "authcode" => Some(Flow::Browser),
         "device-code" => Some(Flow::Device),
         "client-credentials" | "token-exchange" => {
-            return Err(Unconverted::Impossible(
+            return Err(impossible(
                 "--grant-type",
                 format!("is {grant}, which signs in a program; hallpass signs in people"),
             ));
         }
         _ => {
-            return Err(Unconverted::Impossible(
-                "--grant-type",
-                "is unknown".to_owned(),
-            ));
+            return Err(impossible("--grant-type", "is unknown"));
         }
     };
-    unsupported::check(&given)?;
-    let mut notes = unsupported::notes(&given);
+    let mut notes = given.notes()?;
     let redirect_uris = match grant {
         "device-code" => Vec::new(),
         "authcode-keyboard" => {
@@ -111,30 +104,22 @@ pub(crate) fn converted(command: &str, args: &[String]) -> Result<Converted, Unc
             scopes.push(scope);
         }
     }
-    let pkce = match given.last("oidc-pkce-method") {
-        _ if given.is_on("oidc-use-pkce") => true,
-        Some("S256") => true,
-        Some("no") => {
-            notes.push("--oidc-pkce-method=no left out: hallpass always uses PKCE".to_owned());
-            false
-        }
-        Some(_) | None => false,
-    };
-    let command = given.last("browser-command");
-    if command.is_some_and(|command| !command.is_empty()) && !given.is_on("skip-open-browser") {
+    let method = given.last("oidc-pkce-method");
+    let pkce = given.is_on("oidc-use-pkce") || method == Some("S256");
+    if !pkce && method == Some("no") {
+        notes.push("--oidc-pkce-method=no left out: hallpass always uses PKCE".to_owned());
+    }
+    if given.filled("browser-command").is_some() && !given.is_on("skip-open-browser") {
         notes.push(NO_COMMAND.to_owned());
     }
     let needed = |name: &str, shown| {
-        let value = given.last(name).filter(|value| !value.is_empty());
-        value.map(str::to_owned).ok_or(Unconverted::Missing(shown))
+        let value = given.filled(name).map(str::to_owned);
+        value.ok_or(Unconverted::Missing(shown))
     };
     Ok(Converted {
         issuer: needed("oidc-issuer-url", "--oidc-issuer-url")?,
         client_id: needed("oidc-client-id", "--oidc-client-id")?,
-        client_secret: given
-            .last("oidc-client-secret")
-            .filter(|secret| !secret.is_empty())
-            .map(Secret::from),
+        client_secret: given.filled("oidc-client-secret").map(Secret::from),
         scopes,
         redirect_uris,
         extra_params,
@@ -158,9 +143,9 @@ pub(crate) fn converted(command: &str, args: &[String]) -> Result<Converted, Unc
 }
 
 fn password() -> Unconverted {
-    Unconverted::Impossible(
+    impossible(
         "--grant-type=password (or --username)",
-        "is not supported: hallpass has no password grant (RFC 9700 section 2.4)".to_owned(),
+        "is not supported: hallpass has no password grant (RFC 9700 section 2.4)",
     )
 }
 
@@ -181,9 +166,9 @@ fn redirect_uris(given: &Options<'_>, notes: &mut Vec<String>) -> Result<Vec<Str
         let split = address.rsplit_once(':');
         let split = split.and_then(|(host, port)| Some((host, port.parse().ok()?)));
         let Some((host, port)) = split else {
-            return Err(Unconverted::Impossible(
+            return Err(impossible(
                 "--listen-address",
-                "is not an address with a port".to_owned(),
+                "is not an address with a port",
             ));
         };
         if !["127.0.0.1", "localhost", "[::1]"].contains(&host) {
@@ -196,8 +181,7 @@ fn redirect_uris(given: &Options<'_>, notes: &mut Vec<String>) -> Result<Vec<Str
         }
     }
     let parsed = |flag, text: &str| {
-        RedirectUri::parse(text)
-            .map_err(|why| Unconverted::Impossible(flag, format!("is not supported: {why}")))
+        RedirectUri::parse(text).map_err(|why| impossible(flag, format!("is not supported: {why}")))
     };
     if let Some(text) = given.last("oidc-redirect-url") {
         const FLAG: &str = "--oidc-redirect-url";
@@ -205,15 +189,14 @@ fn redirect_uris(given: &Options<'_>, notes: &mut Vec<String>) -> Result<Vec<Str
             Some(port) if has_default || ports.contains(&port) || ports.contains(&0) => {
                 Ok(vec![text.to_owned()])
             }
-            Some(_) => Err(Unconverted::Impossible(
+            Some(_) => Err(impossible(
                 FLAG,
                 "has a different port than --listen-address: hallpass listens on the port that the \
-                 browser is redirected to"
-                    .to_owned(),
+                 browser is redirected to",
             )),
-            None => Err(Unconverted::Impossible(
+            None => Err(impossible(
                 FLAG,
-                "has no port, which means port 80; hallpass would use any free port".to_owned(),
+                "has no port, which means port 80; hallpass would use any free port",
             )),
         };
     }
@@ -231,9 +214,9 @@ fn redirect_uris(given: &Options<'_>, notes: &mut Vec<String>) -> Result<Vec<Str
 fn certificates(given: &Options<'_>) -> Result<Vec<u8>, Unconverted> {
     let mut all = Vec::new();
     for data in given.all("certificate-authority-data") {
-        let pem = STANDARD.decode(data.trim()).map_err(|_| {
-            Unconverted::Impossible("--certificate-authority-data", "is not base64".to_owned())
-        })?;
+        let pem = STANDARD
+            .decode(data.trim())
+            .map_err(|_| impossible("--certificate-authority-data", "is not base64"))?;
         all.extend_from_slice(&pem);
         if !all.ends_with(b"\n") {
             all.push(b'\n');
@@ -255,10 +238,7 @@ fn environment(given: &Options<'_>) -> Result<Vec<(&'static str, String)>, Uncon
     }
     if let Some(seconds) = given.last("authentication-timeout-sec") {
         let seconds: u32 = seconds.parse().map_err(|_| {
-            Unconverted::Impossible(
-                "--authentication-timeout-sec",
-                "is not a number of seconds".to_owned(),
-            )
+            impossible("--authentication-timeout-sec", "is not a number of seconds")
         })?;
         env.push((SIGN_IN_TIMEOUT, seconds.to_string()));
     }

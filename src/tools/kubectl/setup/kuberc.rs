@@ -1,7 +1,7 @@
-//! kubectl's own rule about which plugins may run: the allow-list in kuberc (kubectl 1.35).
+//! kubectl's policy about which plugins may run: the allowlist in kuberc (kubectl 1.35).
 //!
-//! A line is added only where the policy is `Allowlist` already: under any other one a list is an
-//! error that stops every plugin. Otherwise the lines are shown, and the file is left alone.
+//! An item is added only if the policy is `Allowlist` already: with any other policy, a list is an
+//! error that stops every plugin. Otherwise, the lines are shown and the file doesn't change.
 //!
 //! <https://kubernetes.io/docs/reference/kubectl/kuberc/#credential-plugin-policy>
 
@@ -24,14 +24,14 @@ use crate::setup::yaml;
 const POLICY: &str = "credentialPluginPolicy";
 const LIST: &str = "credentialPluginAllowlist";
 
-/// The first kubectl that has such a rule.
+/// The minor version of the first kubectl with this policy.
 pub(crate) const FIRST_WITH_POLICY: u32 = 35;
 
-/// What the file says of a command.
+/// What the policy says about a command.
 pub(crate) enum Rule {
-    /// kubectl runs every plugin; why that is so.
+    /// kubectl runs every plugin, and why.
     Unrestricted(String),
-    /// kubectl runs none.
+    /// kubectl runs no plugin, and why.
     Denied(String),
     Listed(List),
     Unlisted(List),
@@ -39,14 +39,14 @@ pub(crate) enum Rule {
     Unknown(String),
 }
 
-/// An allow-list.
+/// An allowlist.
 pub(crate) struct List {
     file: PathBuf,
-    /// What its entries call the command.
+    /// The key of the command in its items.
     field: &'static str,
 }
 
-/// The edit that allows kubectl to run this command, and what a person is told of it.
+/// The edit that allows kubectl to run this command, and messages for the user.
 pub(crate) fn allow(env: &Env, command: &str) -> Result<(Option<Edit>, Vec<String>), Error> {
     let told = |why: String| {
         let field = field_of_this_kubectl();
@@ -57,9 +57,7 @@ pub(crate) fn allow(env: &Env, command: &str) -> Result<(Option<Edit>, Vec<Strin
             format!("{LIST}:"),
             format!("- {field}: {command}"),
         ];
-        let mut told = vec![format!(
-            "{why}. To allow hallpass alone, this would stand there:"
-        )];
+        let mut told = vec![format!("{why}. To allow only hallpass, use these lines:")];
         told.extend(lines.map(|line| format!("    {line}")));
         (None, told)
     };
@@ -72,16 +70,16 @@ pub(crate) fn allow(env: &Env, command: &str) -> Result<(Option<Edit>, Vec<Strin
     if let Some(why) = edit.unfit()? {
         return Ok(told(format!("{} {why}", crate::config::shown(&list.file))));
     }
-    let told = is_listed.then(|| "kuberc allows it already".to_owned());
-    // One that also says something else is the user's.
+    let told = is_listed.then(|| "kuberc already allows hallpass".to_owned());
+    // An item with other keys is the user's own.
     let edit = Some(edit).filter(|edit| !is_listed || edit.is_there());
     Ok((edit, told.into_iter().collect()))
 }
 
-/// Reads what kubectl would go by.
+/// Reads the policy for this command.
 pub(crate) fn rule(env: &Env, command: &str) -> Result<Rule, Error> {
     let Some(file) = path(env)? else {
-        let why = "KUBERC=off: kubectl reads no kuberc, and runs every plugin";
+        let why = "KUBERC=off: kubectl doesn't read kuberc, and runs every plugin";
         return Ok(Rule::Unrestricted(why.to_owned()));
     };
     let shown = crate::config::shown(&file);
@@ -99,7 +97,7 @@ pub(crate) fn rule(env: &Env, command: &str) -> Result<Rule, Error> {
             let why = format!("{shown} is empty, so kubectl runs every plugin");
             return Ok(Rule::Unrestricted(why));
         }
-        Err(why) => return Ok(Rule::Unknown(format!("{shown} is left alone: {why}"))),
+        Err(why) => return Ok(Rule::Unknown(format!("{shown} was not changed: {why}"))),
     };
     match root.value(POLICY).and_then(yaml::Node::text) {
         Some("Allowlist") => (),
@@ -108,7 +106,7 @@ pub(crate) fn rule(env: &Env, command: &str) -> Result<Rule, Error> {
             return Ok(Rule::Denied(why));
         }
         Some(_) | None => {
-            let why = format!("{shown} restricts nothing, so kubectl runs every plugin");
+            let why = format!("{shown} has no allowlist, so kubectl runs every plugin");
             return Ok(Rule::Unrestricted(why));
         }
     }
@@ -132,7 +130,7 @@ pub(crate) fn rule(env: &Env, command: &str) -> Result<Rule, Error> {
     Ok(Rule::Unlisted(List { file, field }))
 }
 
-/// `None` where it is switched off.
+/// `None` if kuberc is turned off.
 fn path(env: &Env) -> Result<Option<PathBuf>, Error> {
     match env.var_os("KUBERC") {
         Some(value) if value == "off" => Ok(None),
@@ -152,7 +150,7 @@ fn field_of_this_kubectl() -> &'static str {
     }
 }
 
-/// The 32 of kubectl 1.32; `None` where kubectl does not say.
+/// The minor version of kubectl, such as 32. `None` if kubectl doesn't report it.
 pub(crate) fn client_minor() -> Option<u32> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]

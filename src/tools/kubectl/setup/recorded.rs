@@ -25,11 +25,11 @@ pub(crate) fn one_server<'h>(
     let why = match hosts {
         [host] if is_plain => return Some(host),
         [] => return None,
-        [_] => "its cluster has settings that these clients do not pass on",
-        [_, ..] => "it has several clusters: give each cluster a user of its own",
+        [_] => "these clients don't pass on the settings of its cluster",
+        [_, ..] => "it has several clusters. Use a separate user for each cluster",
     };
     notes.push(format!(
-        "clients that do not say which cluster they talk to get no token for the user {}: {why}",
+        "clients that don't say which cluster they connect to get no token for the user {}: {why}",
         printable(user)
     ));
     None
@@ -53,8 +53,8 @@ impl Recorded {
     ) -> Result<Option<Self>, Error> {
         if !store.saves()? {
             notes.push(
-                "nothing is stored on this machine (store: none), so clients that do not say which \
-                 cluster they talk to get no token"
+                "sessions are not saved on this machine (store: none), so clients that don't say \
+                 which cluster they connect to get no token"
                     .to_owned(),
             );
             return Ok(None);

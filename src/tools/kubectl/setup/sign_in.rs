@@ -1,5 +1,5 @@
-//! What signs a kubeconfig's user in: a provider of the configuration, one that is described on the
-//! command line, or the one that kubelogin was told about.
+//! The provider that signs in a kubeconfig user: a configured one, one that the command line
+//! describes, or the one from kubelogin's options.
 
 use std::path::{Path, PathBuf};
 
@@ -24,18 +24,18 @@ use crate::setup::binding::{keys_of, name_of, provider_with_keys, toml_text};
 use crate::setup::edit::Edit;
 use crate::setup::host::Host;
 
-/// What signs the user in, and what has to be written for it.
+/// How the user signs in, and what has to be written for that.
 pub(super) struct SignIn {
     /// The provider's name.
     pub(super) name: String,
     pub(super) provider_args: ProviderArgs,
-    /// More keys of a provider that is made here.
+    /// Other keys of the new provider.
     pub(super) keys: Vec<(&'static str, String)>,
     pub(super) token: Option<TokenKind>,
     pub(super) flow: Option<Flow>,
     pub(super) env: Vec<(&'static str, String)>,
-    pub(super) secret: Option<(PathBuf, Secret<String>)>,
-    pub(super) authorities: Option<(PathBuf, Vec<u8>)>,
+    /// The files that have to be written for the provider.
+    pub(super) files: Vec<Edit>,
     pub(super) notes: Vec<String>,
 }
 
@@ -48,8 +48,7 @@ impl SignIn {
             token: None,
             flow: None,
             env: Vec::new(),
-            secret: None,
-            authorities: None,
+            files: Vec::new(),
             notes: Vec::new(),
         }
     }
@@ -63,25 +62,9 @@ impl SignIn {
         };
         self.name = provider;
     }
-
-    /// The files that have to be written for the provider.
-    pub(super) fn files(&self) -> Vec<Edit> {
-        let secret = self.secret.iter().map(|(path, secret)| {
-            let line = format!("{}\n", secret.expose()).into_bytes();
-            Edit::whole_file(
-                path,
-                "the client secret, for you alone to read (0600)",
-                line,
-            )
-        });
-        let authorities = self.authorities.iter().map(|(path, certificates)| {
-            Edit::whole_file(path, "the provider's authorities", certificates.clone())
-        });
-        secret.chain(authorities).collect()
-    }
 }
 
-/// Decides who signs the user in.
+/// Selects the provider.
 pub(super) fn sign_in(
     env: &Env,
     flags: &Flags,
@@ -105,7 +88,7 @@ pub(super) fn sign_in(
     if let Some(name) = provider_args.provider.clone() {
         return Ok(SignIn::of(name, provider_args));
     }
-    // What the configuration says of these servers, or the one provider that it has.
+    // The provider that the configuration has for these servers, or its only one.
     let mut names: Vec<String> = Vec::new();
     for host in hosts {
         if let Some(found) = config.resource(&host.url, NAME)?
@@ -121,7 +104,7 @@ pub(super) fn sign_in(
             Ok(provider) => provider.name,
             Err(ConfigError::NoProvider { .. } | ConfigError::SeveralProviders { .. }) => {
                 return Err(Error::Usage(format!(
-                    "which provider signs in {}? add {ADVICE}",
+                    "no provider is selected for the user {}: add {ADVICE}",
                     printable(&target.user)
                 )));
             }
@@ -139,8 +122,7 @@ pub(super) fn sign_in(
     Ok(SignIn::of(name, provider_args))
 }
 
-/// A provider out of what kubelogin was told: one that is configured like that already, else a new
-/// one.
+/// The provider from kubelogin's options: a configured one with the same settings, or a new one.
 fn converted(
     env: &Env,
     flags: &Flags,
@@ -169,7 +151,8 @@ fn converted(
         if !config.providers().any(|known| known == name) {
             return Ok(made);
         }
-        if is_same(env, flags, config.provider(&name)?, file, &made)? {
+        let secret = converted.client_secret.as_ref();
+        if is_same(env, flags, config.provider(&name)?, file, &made, secret)? {
             let provider_args = ProviderArgs {
                 provider: Some(name),
                 account: args.provider_args.account.clone(),
@@ -178,22 +161,21 @@ fn converted(
             return Ok(SignIn {
                 provider_args,
                 keys: Vec::new(),
-                secret: None,
-                authorities: None,
+                files: Vec::new(),
                 ..made
             });
         }
         if wanted.is_some() {
             return Err(Error::Usage(format!(
-                "the provider {name} is configured otherwise than this kubelogin: name another \
-                 one with `--provider NAME`"
+                "the provider {name} is configured differently from this kubelogin: choose another \
+                 name with `--provider NAME`"
             )));
         }
         number += 1;
     }
 }
 
-/// What would be written for a provider of this name.
+/// A new provider of this name.
 fn made_of(
     env: &Env,
     converted: &Converted,
@@ -201,85 +183,94 @@ fn made_of(
     args: &Arguments,
     file: &UserFile,
 ) -> Result<SignIn, Error> {
-    let folder = file.folder();
-    let secret = converted.client_secret.clone();
-    let secret = secret.map(|secret| (folder.join(format!("{name}.client-secret")), secret));
+    let mut files = Vec::new();
+    let mut client_secret_file = None;
+    if let Some(secret) = &converted.client_secret {
+        let path = file.folder().join(format!("{name}.client-secret"));
+        let what = "the client secret (mode 0600)";
+        let line = format!("{}\n", secret.expose()).into_bytes();
+        files.push(Edit::whole_file(&path, what, line));
+        client_secret_file = Some(path);
+    }
     let home = crate::config::home(env).ok();
     let paths = converted.ca_files.iter();
-    let paths: Vec<PathBuf> = paths
-        .map(|path| expanded(path, home.as_deref()))
-        .map(|path| std::path::absolute(&path).unwrap_or(path))
-        .collect();
-    let mut authorities = None;
+    let paths = paths.map(|path| expanded(path, home.as_deref()));
+    let paths = paths.map(|path| std::path::absolute(&path).unwrap_or(path));
+    let paths: Vec<PathBuf> = paths.collect();
     let ca_file = match (paths.as_slice(), converted.ca_certificates.as_slice()) {
         ([], []) => None,
         ([path], []) => Some(path.clone()),
         (paths, data) => {
-            let path = folder.join(format!("{name}.ca.pem"));
-            authorities = Some((path.clone(), bundle(paths, data)?));
+            let path = file.folder().join(format!("{name}.ca.pem"));
+            let all = bundle(paths, data)?;
+            files.push(Edit::whole_file(
+                &path,
+                "the CA certificates of the provider",
+                all,
+            ));
             Some(path)
         }
     };
-    let mut keys = Vec::new();
-    match converted.redirect_uris.as_slice() {
-        [] => (),
-        [uri] => keys.push(("redirect_uri", toml_text(uri))),
-        uris => keys.push(("redirect_uri", toml_list(uris))),
-    }
-    if converted.pkce {
-        keys.push(("pkce", toml_text("S256")));
-    }
-    if let Some(path) = &ca_file {
-        keys.push(("ca_file", toml_text(&path.to_string_lossy())));
-    }
-    if let Some(audience) = &converted.audience {
-        keys.push(("audience", toml_text(audience)));
-    }
-    if !converted.resources.is_empty() {
-        keys.push(("resources", toml_list(&converted.resources)));
-    }
-    if !converted.extra_params.is_empty() {
-        let pairs = converted.extra_params.iter();
-        let pairs: Vec<_> = pairs
-            .map(|(key, value)| format!("{} = {}", toml_text(key), toml_text(value)))
-            .collect();
-        keys.push(("extra_params", format!("{{ {} }}", pairs.join(", "))));
-    }
+    let keys = [
+        (
+            "redirect_uri",
+            match converted.redirect_uris.as_slice() {
+                [uri] => Some(toml_text(uri)),
+                uris => toml_list(uris),
+            },
+        ),
+        ("pkce", converted.pkce.then(|| toml_text("S256"))),
+        (
+            "ca_file",
+            ca_file.map(|path| toml_text(&path.to_string_lossy())),
+        ),
+        ("audience", converted.audience.as_deref().map(toml_text)),
+        ("resources", toml_list(&converted.resources)),
+        ("extra_params", toml_table(&converted.extra_params)),
+    ];
     let provider_args = ProviderArgs {
         provider: Some(name.to_owned()),
         issuer_url: Some(converted.issuer.clone()),
         client_id: Some(converted.client_id.clone()),
-        client_secret_file: secret.as_ref().map(|(path, _)| path.clone()),
+        client_secret_file,
         scopes: converted.scopes.clone(),
         account: args.provider_args.account.clone(),
     };
     let mut notes = converted.notes.clone();
-    if !converted
-        .scopes
-        .iter()
-        .any(|scope| scope == "offline_access")
-    {
+    if !converted.scopes.contains(&"offline_access".to_owned()) {
         notes.push(
-            "this kubelogin does not ask for `offline_access`: where the provider wants it, add it \
-             to `scopes` in config.toml, and the session is refreshed without you"
+            "this kubelogin doesn't request `offline_access`. If the provider requires that scope for \
+             refresh tokens, add it to `scopes` in config.toml; otherwise you sign in again when \
+             the token expires"
                 .to_owned(),
         );
     }
+    let keys = keys.into_iter();
     Ok(SignIn {
-        keys,
+        keys: keys
+            .filter_map(|(key, value)| Some((key, value?)))
+            .collect(),
         token: (converted.token == TokenKind::Access).then_some(TokenKind::Access),
         flow: converted.flow,
         env: converted.env.clone(),
-        secret,
-        authorities,
+        files,
         notes,
         ..SignIn::of(name.to_owned(), provider_args)
     })
 }
 
-fn toml_list(texts: &[String]) -> String {
-    let texts: Vec<_> = texts.iter().map(|text| toml_text(text)).collect();
-    format!("[{}]", texts.join(", "))
+/// `None` if there is nothing in it.
+fn toml_list(texts: &[String]) -> Option<String> {
+    let all: Vec<_> = texts.iter().map(|text| toml_text(text)).collect();
+    (!all.is_empty()).then(|| format!("[{}]", all.join(", ")))
+}
+
+/// `None` if there is nothing in it.
+fn toml_table(pairs: &[(String, String)]) -> Option<String> {
+    let pair =
+        |(key, value): &(String, String)| format!("{} = {}", toml_text(key), toml_text(value));
+    let all: Vec<_> = pairs.iter().map(pair).collect();
+    (!all.is_empty()).then(|| format!("{{ {} }}", all.join(", ")))
 }
 
 fn bundle(paths: &[PathBuf], data: &[u8]) -> Result<Vec<u8>, Error> {
@@ -300,19 +291,20 @@ fn bundle(paths: &[PathBuf], data: &[u8]) -> Result<Vec<u8>, Error> {
     Ok(all)
 }
 
-/// Whether the configuration has this provider, to the last setting.
+/// Whether the configured provider has the same settings as the new one.
 fn is_same(
     env: &Env,
     flags: &Flags,
     there: Provider,
     file: &UserFile,
     made: &SignIn,
+    secret: Option<&Secret<String>>,
 ) -> Result<bool, Error> {
     let mut keys = keys_of(&made.provider_args);
     keys.extend(made.keys.iter().cloned());
     let tried = provider_with_keys(env, flags, file, &keys)?;
-    let has_same_secret = match &made.secret {
-        Some((_, secret)) => there.client_secret().ok().flatten().as_ref() == Some(secret),
+    let has_same_secret = match secret {
+        Some(secret) => there.client_secret().ok().flatten().as_ref() == Some(secret),
         None => there.client_secret_file.is_none(),
     };
     let mut scopes = there.scopes.clone();
@@ -330,7 +322,7 @@ fn is_same(
     Ok(has_same_secret && scopes == wanted && comparable == tried)
 }
 
-/// What a path of kubelogin's means: `~` is the home.
+/// Expands `~`, as kubelogin does.
 fn expanded(path: &str, home: Option<&Path>) -> PathBuf {
     match (path.strip_prefix('~'), home) {
         (Some(rest), Some(home)) => home.join(rest.trim_start_matches(['/', '\\'])),

@@ -17,76 +17,105 @@ pub(crate) enum Unconverted {
     #[error("its kubelogin lacks {0}")]
     Missing(&'static str),
     #[error("its kubelogin's {0} {1}")]
-    Impossible(&'static str, String),
+    Impossible(String, String),
 }
 
-/// How an option takes its value.
+/// The error for an option that can't be converted.
+pub(super) fn impossible(option: impl Into<String>, why: impl Into<String>) -> Unconverted {
+    Unconverted::Impossible(option.into(), why.into())
+}
+
+/// What the conversion does with an option.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Takes {
-    Value,
-    /// `--flag`, or `--flag=false`; never the next word.
-    Switch,
+enum Use {
+    Read,
+    /// Nothing: another option says it all.
+    Ignored,
+    /// Leaves it out, with a note that says why.
+    LeftOut(&'static str),
+    /// Fails: without it, the user could not sign in as before.
+    Refused(&'static str),
 }
 
-use Takes::{Switch, Value};
-
-/// Every option that kubelogin has had since 1.10.
-const OPTIONS: &[(&str, Takes)] = &[
-    ("oidc-issuer-url", Value),
-    ("oidc-client-id", Value),
-    ("oidc-client-secret", Value),
-    ("oidc-redirect-url", Value),
-    ("oidc-extra-scope", Value),
-    ("oidc-use-access-token", Switch),
-    ("oidc-request-header", Value),
-    ("force-refresh", Switch),
-    ("token-cache-dir", Value),
-    ("token-cache-storage", Value),
-    ("force-keyring", Switch),
-    ("no-keyring", Switch),
-    ("certificate-authority", Value),
-    ("certificate-authority-data", Value),
-    ("insecure-skip-tls-verify", Switch),
-    ("tls-renegotiation-once", Switch),
-    ("tls-renegotiation-freely", Switch),
-    ("oidc-pkce-method", Value),
-    ("oidc-use-pkce", Switch),
-    ("grant-type", Value),
-    ("listen-address", Value),
-    ("listen-port", Value),
-    ("skip-open-browser", Switch),
-    ("browser-command", Value),
-    ("authentication-timeout-sec", Value),
-    ("local-server-cert", Value),
-    ("local-server-key", Value),
-    ("open-url-after-authentication", Value),
-    ("oidc-redirect-url-hostname", Value),
-    ("oidc-redirect-url-authcode-keyboard", Value),
-    ("oidc-auth-request-extra-params", Value),
-    ("username", Value),
-    ("password", Value),
-    ("token-exchange-resource", Value),
-    ("token-exchange-audience", Value),
-    ("token-exchange-requested-token-type", Value),
-    ("token-exchange-subject-token", Value),
-    ("token-exchange-subject-token-type", Value),
-    ("token-exchange-actor-token", Value),
-    ("token-exchange-actor-token-type", Value),
-    // Options of its log.
-    ("v", Value),
-    ("vmodule", Value),
-    ("add_dir_header", Switch),
-    ("alsologtostderr", Switch),
-    ("log_backtrace_at", Value),
-    ("log_dir", Value),
-    ("log_file", Value),
-    ("log_file_max_size", Value),
-    ("logtostderr", Switch),
-    ("one_output", Switch),
-    ("skip_headers", Switch),
-    ("skip_log_headers", Switch),
-    ("stderrthreshold", Value),
+/// Every option that kubelogin has had since 1.10. One that ends with `=` takes a value, which may
+/// be the next word. The others are switches: `--flag`, or `--flag=false`.
+const OPTIONS: &[(Use, &str)] = &[
+    (
+        Use::Read,
+        "oidc-issuer-url= oidc-client-id= oidc-client-secret= oidc-redirect-url= oidc-extra-scope= \
+         oidc-use-access-token certificate-authority= certificate-authority-data= \
+         oidc-pkce-method= oidc-use-pkce grant-type= listen-address= listen-port= \
+         skip-open-browser browser-command= authentication-timeout-sec= \
+         oidc-redirect-url-hostname= oidc-auth-request-extra-params= username=",
+    ),
+    (
+        Use::Ignored,
+        "local-server-key= token-exchange-requested-token-type= token-exchange-subject-token= \
+         token-exchange-subject-token-type= token-exchange-actor-token= \
+         token-exchange-actor-token-type=",
+    ),
+    (
+        Use::Refused(
+            "is not supported: hallpass verifies every certificate. Set `ca_file` to the \
+             provider's CA (kubelogin: --certificate-authority)",
+        ),
+        "insecure-skip-tls-verify",
+    ),
+    (
+        Use::Refused(
+            "is not supported: hallpass listens with http on the loopback address (RFC 8252 \
+             section 7.3). Register http://localhost:8000 at the provider",
+        ),
+        "local-server-cert=",
+    ),
+    (
+        Use::Refused("is not supported: hallpass sends no custom headers"),
+        "oidc-request-header=",
+    ),
+    (
+        Use::Refused("is not supported: hallpass has no password grant"),
+        "password=",
+    ),
+    (
+        Use::LeftOut("hallpass encrypts its tokens and saves them where `store` says"),
+        "token-cache-dir= token-cache-storage= force-keyring no-keyring",
+    ),
+    (
+        Use::LeftOut("hallpass never renegotiates TLS"),
+        "tls-renegotiation-once tls-renegotiation-freely",
+    ),
+    (
+        Use::LeftOut("hallpass refreshes a token that has expired or was rejected"),
+        "force-refresh",
+    ),
+    (
+        Use::LeftOut("hallpass shows its own page"),
+        "open-url-after-authentication=",
+    ),
+    (
+        Use::LeftOut("hallpass doesn't support codes typed by hand"),
+        "oidc-redirect-url-authcode-keyboard=",
+    ),
+    (
+        Use::LeftOut("use `hallpass -v` to see what it does"),
+        "v= vmodule= add_dir_header alsologtostderr log_backtrace_at= log_dir= log_file= \
+         log_file_max_size= logtostderr one_output skip_headers skip_log_headers stderrthreshold=",
+    ),
+    (
+        Use::LeftOut("it belongs to another grant"),
+        "token-exchange-resource= token-exchange-audience=",
+    ),
 ];
+
+/// An option's name, and whether it takes a value.
+fn option(name: &str) -> Option<(&'static str, bool)> {
+    let all = OPTIONS.iter().flat_map(|(_, names)| names.split(' '));
+    let mut all = all.map(|known| match known.strip_suffix('=') {
+        Some(known) => (known, true),
+        None => (known, false),
+    });
+    all.find(|(known, _)| *known == name)
+}
 
 /// The arguments after `get-token`, if this command line runs kubelogin.
 pub(crate) fn arguments<'a>(command: &str, args: &'a [String]) -> Option<&'a [String]> {
@@ -121,30 +150,65 @@ impl<'a> Options<'a> {
                     None => (word, None),
                 },
             };
-            let Some((name, takes)) = OPTIONS.iter().find(|(known, _)| *known == name) else {
-                // The value may be a secret.
-                unknown.push(word.split('=').next().unwrap_or(word).to_owned());
+            let Some((name, takes_value)) = option(name) else {
+                // A value, or another word, may be a secret.
+                let name = word.split('=').next().unwrap_or(word);
+                unknown.push(if name.starts_with('-') {
+                    name.to_owned()
+                } else {
+                    "an argument that is not an option".to_owned()
+                });
                 continue;
             };
-            let value = match (takes, value) {
-                (_, Some(value)) => value,
-                (Switch, None) => "true",
-                (Value, None) => words
-                    .next()
-                    .ok_or_else(|| Unconverted::NoValue(format!("--{name}")))?,
+            let value = match value {
+                Some(value) => value,
+                None if takes_value => {
+                    let value = words.next();
+                    value.ok_or_else(|| Unconverted::NoValue(format!("--{name}")))?
+                }
+                None => "true",
             };
-            options.push((*name, value));
+            options.push((name, value));
         }
         if unknown.iter().any(|option| option == "--server-id") {
             return Err(Unconverted::Azure);
         }
-        if unknown.is_empty() {
-            Ok(Self(options))
-        } else {
-            Err(Unconverted::Unknown(
-                unknown.iter().map(|o| shown(o)).collect(),
-            ))
+        if !unknown.is_empty() {
+            return Err(Unconverted::Unknown(unknown));
         }
+        Ok(Self(options))
+    }
+
+    /// Notes about the options that are left out.
+    ///
+    /// # Errors
+    ///
+    /// If an option is set that can't be left out.
+    pub(super) fn notes(&self) -> Result<Vec<String>, Unconverted> {
+        let mut notes = Vec::new();
+        for (what, names) in OPTIONS {
+            let names = names.split(' ').map(|name| name.trim_end_matches('='));
+            let mut given = names.filter(|name| self.has(name));
+            match what {
+                Use::Read | Use::Ignored => (),
+                Use::Refused(why) => {
+                    if let Some(name) = given.find(|name| self.is_set(name)) {
+                        return Err(impossible(format!("--{name}"), *why));
+                    }
+                }
+                Use::LeftOut(why) => {
+                    let shown = given.map(|name| match name {
+                        "v" => "-v".to_owned(),
+                        long => format!("--{long}"),
+                    });
+                    let shown: Vec<String> = shown.collect();
+                    if !shown.is_empty() {
+                        notes.push(format!("{} left out: {why}", shown.join(", ")));
+                    }
+                }
+            }
+        }
+        Ok(notes)
     }
 
     pub(super) fn all(&self, name: &str) -> impl Iterator<Item = &'a str> {
@@ -160,11 +224,16 @@ impl<'a> Options<'a> {
         self.last(name).is_some()
     }
 
+    /// The last value, if it isn't empty.
+    pub(super) fn filled(&self, name: &str) -> Option<&'a str> {
+        self.last(name).filter(|value| !value.is_empty())
+    }
+
     /// Whether a switch is on, or another option has a value.
-    pub(super) fn is_set(&self, name: &str) -> bool {
-        match OPTIONS.iter().find(|(known, _)| *known == name) {
-            Some((_, Switch)) => self.is_on(name),
-            _ => self.last(name).is_some_and(|value| !value.is_empty()),
+    fn is_set(&self, name: &str) -> bool {
+        match option(name) {
+            Some((_, false)) => self.is_on(name),
+            _ => self.filled(name).is_some(),
         }
     }
 
@@ -189,12 +258,9 @@ impl<'a> Options<'a> {
                 comma_separated(text)
             };
             for pair in several {
-                let (key, value) = pair.split_once('=').ok_or_else(|| {
-                    Unconverted::Impossible(
-                        "--oidc-auth-request-extra-params",
-                        "is not NAME=VALUE".to_owned(),
-                    )
-                })?;
+                let Some((key, value)) = pair.split_once('=') else {
+                    return Err(impossible(format!("--{name}"), "is not NAME=VALUE"));
+                };
                 pairs.retain(|(earlier, _)| earlier != key);
                 pairs.push((key.to_owned(), value.to_owned()));
             }
@@ -205,35 +271,19 @@ impl<'a> Options<'a> {
 
 /// Splits one record of comma-separated values (RFC 4180), as Go's flags do.
 pub(super) fn comma_separated(text: &str) -> Vec<String> {
-    let mut fields = vec![String::new()];
+    let mut fields = Vec::new();
+    let mut field = String::new();
     let mut quoted = false;
     let mut characters = text.chars().peekable();
     while let Some(character) = characters.next() {
         match character {
-            '"' if quoted && characters.peek() == Some(&'"') => {
-                characters.next();
-                if let Some(field) = fields.last_mut() {
-                    field.push('"');
-                }
-            }
+            '"' if quoted && characters.next_if_eq(&'"').is_some() => field.push('"'),
             '"' => quoted = !quoted,
-            ',' if !quoted => fields.push(String::new()),
-            _ => {
-                if let Some(field) = fields.last_mut() {
-                    field.push(character);
-                }
-            }
+            ',' if !quoted => fields.push(std::mem::take(&mut field)),
+            _ => field.push(character),
         }
     }
+    fields.push(field);
     fields.retain(|field| !field.is_empty());
     fields
-}
-
-/// An option's name. Any other word may be a secret and is not shown.
-fn shown(option: &str) -> String {
-    if option.starts_with('-') {
-        option.to_owned()
-    } else {
-        "an argument that is not an option".to_owned()
-    }
 }
