@@ -74,7 +74,7 @@ impl Kind for Named {
             return Ok(bytes.map(<[u8]>::to_vec));
         }
         let text = text(bytes)?;
-        Ok(applied(text, &self.replacement(text)?))
+        Ok(Some(applied(text, &self.replacement(text)?)))
     }
 
     fn is_in_place(&self, bytes: Bytes<'_>) -> bool {
@@ -106,14 +106,14 @@ impl Kind for Named {
         };
         let replaced = replaced.map(Replaced::deserialize).and_then(Result::ok);
         let Some(Replaced { value, old, new }) = replaced else {
-            return Ok(without(text, list, item));
+            return Ok(Some(without(text, list, item)));
         };
         // With its comments, if it still is laid out as it was written.
         if let Some(before) = yaml::put_back(text, item, &self.key, &old, &new) {
             return Ok(Some(before.into_bytes()));
         }
         let before = yaml::replaced(text, item, &self.key, &value)?;
-        Ok(applied(text, &before))
+        Ok(Some(applied(text, &before)))
     }
 
     fn place(&self) -> String {
@@ -165,7 +165,7 @@ impl Kind for Item {
         }
         let text = text(bytes)?;
         let replacement = yaml::appended(text, &self.list, &self.item)?;
-        Ok(applied(text, &replacement))
+        Ok(Some(applied(text, &replacement)))
     }
 
     fn is_in_place(&self, bytes: Bytes<'_>) -> bool {
@@ -194,7 +194,7 @@ impl Kind for Item {
             ))
         });
         match found {
-            Some((list, item)) => Ok(without(text, list, item)),
+            Some((list, item)) => Ok(Some(without(text, list, item))),
             None => Ok(bytes.map(<[u8]>::to_vec)),
         }
     }
@@ -218,18 +218,14 @@ impl From<yaml::Unfit> for Unfit {
     }
 }
 
-fn applied(text: &str, replacement: &Replacement) -> Option<Vec<u8>> {
-    Some(replacement.applied(text).into_bytes())
+fn applied(text: &str, replacement: &Replacement) -> Vec<u8> {
+    replacement.applied(text).into_bytes()
 }
 
-fn without(text: &str, list: &Node, item: &Node) -> Option<Vec<u8>> {
+fn without(text: &str, list: &Node, item: &Node) -> Vec<u8> {
     let index = list.items().iter().position(|one| one == item);
     let removed = index.and_then(|index| yaml::removed(text, list, index));
-    Some(
-        removed
-            .map_or_else(|| text.to_owned(), |removed| removed.applied(text))
-            .into_bytes(),
-    )
+    removed.map_or_else(|| text.into(), |removed| applied(text, &removed))
 }
 
 fn hide(value: &mut Value, hidden: &str) {

@@ -8,6 +8,7 @@ import subprocess
 from cases.kubectl import NEW, OLD, kubectl_of
 from kube_apiserver import ADMIN, KubeApiServer
 from rig import case
+from sandbox import wait_for
 
 SECONDS_A_KUBECTL = 60
 
@@ -59,6 +60,9 @@ class Cluster:
         fits = {"issuer_url": self.provider.issuer, "client_id": "hallpass", "ca_file": self.ca.ca_file}
         self.provider.new_requests()
         self.server.start(**{**fits, **oidc})
+        # The controller manager, which isn't running here, would collect the rules of this role.
+        rules = [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]}]
+        self.admin("patch", "clusterrole", "view", "--type=merge", f"--patch={json.dumps({'rules': rules})}")
 
     def kubectl(self, *args, **env):
         self.caches += 1
@@ -88,6 +92,8 @@ class Cluster:
         return looked.stdout
 
     def is_let_in(self):
+        # RBAC learns of a new binding a moment later.
+        wait_for(lambda: self.kubectl("get", "pods").returncode == 0, 20, "kubectl is not let in")
         for suite in (OLD, NEW):
             self.uses(suite)
             got = self.kubectl("get", "pods")
