@@ -202,7 +202,7 @@ fn an_unknown_registry_is_not_found_and_writes_nothing() {
 
 #[test]
 fn a_token_is_refreshed_early_enough_for_a_long_push() {
-    // Half an hour, or nine tenths of a short life.
+    // Valid for at least 30 minutes, or for nine tenths of a shorter lifetime.
     for (life, fresh, stale) in [(7200, 5390, 5410), (3600, 1790, 1810), (600, 50, 70)] {
         let mut scene = scene();
         scene.provider.behave(|b| b.lifetime = life);
@@ -401,7 +401,7 @@ fn a_setting_restricts_sign_ins_to_docker_login() {
     scene.sandbox.set("HALLPASS_DOCKER_ASK", "login");
     let only_login = ["`docker.ask = \"login\"`", "run `hallpass login corp`"];
     not_found_because(&scene.sandbox.docker("get", HOST), &only_login);
-    // As a client would run it. The command after the helper stops the shell from becoming it.
+    // Started by a shell, as by a client. Because of the command after it, the shell can't exec the helper.
     let under = |word: &str| {
         let script = format!("\"{}\" docker get; exit $?", env!("CARGO_BIN_EXE_hallpass"));
         let mut command = std::process::Command::new("/bin/sh");
@@ -490,7 +490,7 @@ fn each_preset_uses_the_user_name_that_its_registry_expects() {
 #[test]
 fn list_shows_the_user_that_get_answers_with() {
     let sandbox = Sandbox::new();
-    // Also who comes back with the password that is kept already.
+    // The same user, with the password that is already stored.
     for names in [["zoe", "adam"], ["adam", "zoe"], ["zoe", "adam"]] {
         for name in names {
             silent(&sandbox.store("two.example", name, name));
@@ -620,7 +620,7 @@ fn a_registrys_token_is_removed_with_its_session() {
     assert_eq!(scene.sandbox.opened().len(), 2);
 }
 
-/// What is left behind of a session that is gone, and its files.
+/// The records that remain after a session was removed, and their files.
 fn left_behind(scene: &Scene) -> Vec<(PathBuf, Vec<u8>)> {
     let files = files_below(&scene.sandbox.data_dir().join("exchanged"));
     let records = files.into_iter().filter(|path| path.extension().is_none());
@@ -652,7 +652,7 @@ fn an_orphaned_registry_token_is_never_served() {
         .run_with_input(&never, registry.host.as_bytes());
     assert!(!reply.stdout.contains(&secret), "{reply}");
     assert_eq!(reply.code, Some(1), "{reply}");
-    // Nor is it of whoever signs in next.
+    // It doesn't belong to the next person who signs in either.
     scene.sandbox.person("bob");
     scene.login(&[]).succeeds();
     put_back();
@@ -672,7 +672,7 @@ fn removing_an_unreadable_session_removes_its_registry_tokens() {
         }
     }
     let ended = scene.sandbox.run(&["logout", "--all"]);
-    // Nothing more could be done, and it says so.
+    // That is all it could do, and it says so.
     assert!(
         ended.succeeds().stderr.contains("without revoking"),
         "{ended}"
@@ -980,7 +980,7 @@ fn a_remembered_answer_is_not_reused_after_a_change() {
     let mut scene = scene();
     let get = |scene: &Scene| answered(&scene.sandbox.docker("get", HOST), HOST);
     let first = get(&scene);
-    // From the remembered answer.
+    // The remembered answer.
     assert_eq!(get(&scene), first);
     succeeds_with_a_note(&scene.sandbox.store(HOST, "bob", "typed"));
     assert_eq!(get(&scene), ("bob".to_owned(), "typed".to_owned()));
@@ -993,7 +993,7 @@ fn a_remembered_answer_is_not_reused_after_a_change() {
     let (username, token) = get(&scene);
     assert_eq!(username, "carol");
     assert_eq!(get(&scene), (username, token.clone()));
-    // Less than half an hour is left.
+    // The token is valid for less than 30 minutes.
     scene.advance(1810);
     assert_ne!(get(&scene).1, token);
 }
@@ -1174,7 +1174,7 @@ fn list_omits_unavailable_credentials_instead_of_failing() {
     scene.login(&[]).succeeds();
     let all = json!({ "quay.io": "bob", HOST: "alice" });
     assert_eq!(listed(&scene.sandbox), all);
-    // An expired token is refreshed, because clients then get each listed one.
+    // An expired token is refreshed, because clients request the credential of each listed registry.
     scene.advance(4000);
     assert_eq!(listed(&scene.sandbox), all);
     assert_eq!(scene.provider.count(Endpoint::Refresh), 1);

@@ -324,7 +324,7 @@ fn docker_hub_can_be_set_up_and_undone_under_any_of_its_names() {
         assert!(!desk.docker_file().exists());
         assert_eq!(desk.config(), CONFIG);
     }
-    // Configured under another of its names, it needs no provider to be named.
+    // If it is configured under another name, no provider has to be named.
     let desk = Desk::new();
     let configured = format!(
         "{CONFIG}[[resources]]\nmatch = \"https://index.docker.io\"\nprovider = \"corp\"\n"
@@ -382,7 +382,7 @@ fn podmans_files_are_changed_with_podman_and_restored() {
         .succeeds();
     assert_eq!(value(&auth)["credHelpers"]["a.example"], "hallpass");
     assert_eq!(value(&lasting)["credHelpers"]["a.example"], "hallpass");
-    // Also from another session, whose file is another one.
+    // The undo also works in another login session, which has its own file.
     desk.sandbox.unset("XDG_RUNTIME_DIR");
     desk.setup(&["--undo"]).succeeds();
     assert_eq!(text(&auth), "{}\n");
@@ -582,7 +582,7 @@ fn setup_warns_about_credentials_that_take_precedence() {
 #[test]
 fn setup_ignores_empty_entries_and_passwords_behind_a_helper() {
     let desk = Desk::new();
-    // As `docker login` leaves it where a helper keeps the password.
+    // `docker login` leaves an empty entry if a helper stores the password.
     desk.write_docker_file(
         "{\"auths\": {\"a.example\": {}, \"b.example\": {\"auth\": \"\"}, \
          \"c.example\": {\"identitytoken\": \"x\"}}}",
@@ -681,7 +681,7 @@ fn a_well_known_registry_needs_only_a_client_id() {
         .fails_saying(2, &["needs exact hosts"]);
     assert!(!desk.docker_file().exists());
     assert_eq!(desk.config(), CONFIG);
-    // The provider that another tool was set up with needs nothing more.
+    // A provider that was configured for another tool needs no more options.
     let with_github =
         format!("{CONFIG}[providers.github]\npreset = \"github\"\nclient_id = \"Iv0\"\n");
     private_file(&desk.config, &with_github);
@@ -967,7 +967,7 @@ fn concurrent_set_ups_all_succeed_and_can_be_undone() {
     assert_eq!(text(&desk.docker_file()), DOCKER);
     assert_eq!(desk.config(), CONFIG);
     assert!(!desk.link().exists());
-    // The lock is beside the configuration, so it needs no data folder, and it leaves nothing.
+    // The lock is beside the configuration, so it needs no data folder. It is removed afterwards.
     assert!(!desk.sandbox.data_dir().exists());
     let lock = desk.config.with_file_name("config.toml.lock");
     assert!(!lock.exists() || cfg!(windows));

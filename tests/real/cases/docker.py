@@ -30,7 +30,7 @@ class Desk:
         self.host = self.registry.host
         self.image = image(self.sandbox.root / "image")
         self.config = self.sandbox.home / ".docker/config.json"
-        # The program under its own name on PATH, as an installation has it.
+        # On PATH under its own name, as after an installation.
         program = self.sandbox.tools / "hallpass"
         program.symlink_to(self.sandbox.program)
         self.sandbox.env["PATH"] = f"{self.sandbox.tools}:{self.sandbox.env['PATH']}"
@@ -41,7 +41,7 @@ class Desk:
             'scopes = ["openid", "offline_access"]\n',
             encoding="utf-8",
         )
-        # Without a policy nothing is pulled, and the system's may be anybody's.
+        # The clients pull nothing without a policy, and the machine's own may forbid anything.
         containers = self.sandbox.home / ".config/containers"
         containers.mkdir(parents=True)
         (containers / "policy.json").write_text('{"default": [{"type": "insecureAcceptAnything"}]}', encoding="utf-8")
@@ -50,7 +50,7 @@ class Desk:
 
     @property
     def url(self):
-        """As it is named where plain http has to be said."""
+        """The registry's URL, for commands that need the scheme."""
         return f"http://{self.host}"
 
     def hallpass(self, *args, **env):
@@ -121,7 +121,7 @@ class Desk:
         assert "Login Succeeded" in out, out
 
     def push_for_docker(self):
-        """An older docker knows no manifest but its own."""
+        """Pushes an image with docker's own kind of manifest: older versions know no other one."""
         self.push("docker", "v2s2")
 
     def inspect(self):
@@ -138,7 +138,7 @@ class Desk:
     # --- the provider ---
 
     def kill_all(self):
-        """The access tokens die; the grants that they came from live on."""
+        """Makes the access tokens invalid, but not the grants that they belong to."""
         self.provider.set(dead=self.provider.issued("access_token"))
         self.provider.new_requests()
 
@@ -150,13 +150,13 @@ class Desk:
 
 
 def storage(desk):
-    """Where podman and buildah keep what they pull, without a right that a container lacks."""
+    """The options that make podman and buildah store images without special privileges."""
     root = desk.sandbox.root
     return ["--root", root / "storage", "--runroot", root / "runroot", "--storage-driver", "vfs"]
 
 
 def pulled_by(desk, program, *pull):
-    """Pulls with podman or buildah; what the kernel forbids them is no word about us."""
+    """Pulls with podman or buildah. If the kernel forbids them to unpack an image, the case is blocked."""
     code, out, err = desk.ran(program, *storage(desk), *pull, "--tls-verify=false", f"{desk.host}/one:latest")
     forbidden = ("operation not permitted", "newuidmap", "permission denied", "cannot clone", "user namespaces")
     if code and any(word in (out + err).lower() for word in forbidden) and "unauthorized" not in (out + err).lower():
@@ -219,13 +219,13 @@ def oras_pulls_with_the_same_sign_in(rig):
     desk.registry.tokens.new_seen()
     pulled = desk.sandbox.home / "pulled"
     desk.run(HERE / "venv/bin/python", "-B", "-c", ORAS, f"{desk.host}/one:latest", pulled)
-    # It unpacks a layer of this kind, whatever its title.
+    # It unpacks the layer, so the file isn't named after the layer's title.
     assert [path for path in pulled.rglob("*") if path.is_file()], "nothing was pulled"
     assert desk.tabs() == 1
     assert desk.users() == {("alice", "alice")}
 
 
-# The ORAS project's library for Python, as a program. It cannot push to a registry that wants another token for it.
+# A program that uses the ORAS project's library for Python. It can't push if that needs another token.
 ORAS = """
 import sys
 import oras.client
@@ -351,7 +351,7 @@ def docker_logout_refreshes_the_token_at_the_next_request(rig):
     desk.provider.new_requests()
     first = desk.get()["Secret"]
     desk.run("docker", "logout", desk.host)
-    # Another tool has nothing to do with it.
+    # Other tools keep their token.
     assert desk.hallpass("get-token", "corp", "--interactive", "never").ended(0).stdout.strip() == first
     second = desk.get()["Secret"]
     assert second != first
@@ -537,7 +537,7 @@ def docker_py_asks_every_helper_and_signs_in_only_where_it_must(rig):
     asks_every_helper(rig, build)
 
 
-# Docker's library for Python, as a program.
+# A program that uses docker's library for Python.
 DOCKER_PY = """
 import sys
 import docker
