@@ -18,6 +18,10 @@
 )]
 
 mod accounts;
+#[cfg_attr(
+    windows,
+    expect(dead_code, reason = "one of its ways is for tests on Unix")
+)]
 mod browser;
 mod outage;
 mod provider;
