@@ -118,6 +118,9 @@ def a_disk_that_fails_is_not_called_a_mistake_in_the_configuration(rig):
 @case
 def an_undo_that_a_full_disk_stops_changes_nothing_and_works_later(rig):
     configured(rig)
+    docker = rig.sandbox.home / ".docker/config.json"
+    docker.parent.mkdir()
+    docker.write_text('{"auths": {}}', encoding="utf-8")
     issuer = ("--issuer-url", "https://login.two.example", "--client-id", "two")
     before = contents(rig)
     rig.sandbox.hallpass("setup", "docker", "r.two.example", *issuer).ended(0)
