@@ -403,6 +403,13 @@ impl Outcome {
         &self.stderr
     }
 
+    /// Checks the exit code, and that nothing is written.
+    #[track_caller]
+    pub(crate) fn fails_silently(&self, code: i32) {
+        assert_eq!(self.code, Some(code), "{self}");
+        assert_eq!((&*self.stdout, &*self.stderr), ("", ""), "{self}");
+    }
+
     /// Like [`Self::fails_with`], and checks that stderr contains these words.
     #[track_caller]
     pub(crate) fn fails_saying(&self, code: i32, words: &[&str]) -> &str {
