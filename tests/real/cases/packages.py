@@ -38,7 +38,7 @@ def packages(rig, *kinds):
 
 @case(full=True, limit=SECONDS_TO_BUILD)
 def the_deb_has_no_fault_that_lintian_knows_and_all_packages_hold_the_same(rig):
-    deb, rpm, archive = packages(rig, "deb", "rpm", "archive")
+    archive, deb, rpm = packages(rig, "archive", "deb", "rpm")
     ran("lintian", "--fail-on", "error,warning", "--allow-root", deb)
     root = rig.sandbox.root
     ran("dpkg-deb", "-x", deb, root / "deb")
