@@ -13,6 +13,7 @@ use crate::env::Env;
 use crate::error::Error;
 use crate::report::{Exit, printable};
 use crate::serving::prepared::Prepared;
+use crate::setup::error::SetupError;
 use crate::setup::record::Records;
 use crate::store;
 use crate::terminal::{confirm, is_attended, print};
@@ -39,6 +40,10 @@ pub(super) fn run(env: &Env, words: &[OsString]) -> Result<ExitCode, Error> {
     let folder = store::data_dir(env)?;
     let shown_folder = shown_at_home(&folder, home(env).ok().as_deref());
     let records = Records::read(env);
+    if let Some(path) = records.unreadable.first() {
+        // Only another version knows how to undo it, and removing the data folder would lose that.
+        return Err(SetupError::NewerRecord { path: path.clone() }.into());
+    }
     let is_set_up = |tool: &&&dyn Tool| records.of(tool.name()).next().is_some();
     let set_up: Vec<_> = tools::ALL.iter().filter(is_set_up).collect();
     let Caution { dry_run, yes } = args.caution;
@@ -51,7 +56,7 @@ pub(super) fn run(env: &Env, words: &[OsString]) -> Result<ExitCode, Error> {
             text.push_str(&printable(&format!("Would remove {shown_folder}")));
             text.push('\n');
         }
-        text.push_str("Would remove the key from the keyring\n");
+        text.push_str("Would remove the key that encrypts saved sessions\n");
         if dry_run {
             print(&text);
             return Ok(Exit::Answered.into());

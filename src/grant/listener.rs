@@ -463,6 +463,10 @@ const PORT_TRIES: usize = 16;
 fn bind(host: LoopbackHost, fixed: Option<u16>) -> Result<Vec<Socket>, ListenerError> {
     let failed = |error: io::Error| match (fixed, error.kind()) {
         (Some(port), ErrorKind::AddrInUse) => ListenerError::PortTaken { port },
+        // On Unix, this means a privileged port.
+        (Some(port), kind) if cfg!(windows) && is_occupied(kind) => {
+            ListenerError::PortTaken { port }
+        }
         (_, kind) => ListenerError::NoLoopback(kind),
     };
     let port = fixed.unwrap_or(0);

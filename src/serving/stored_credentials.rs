@@ -108,6 +108,15 @@ impl<'a> StoredCredentials<'a> {
         Ok(StoreOutcome::Stored)
     }
 
+    /// Whether a credential with exactly this path is stored.
+    pub fn has_password_at(&self, path: &str) -> Result<bool, StoreError> {
+        let kept = self.list()?;
+        Ok(kept.is_some_and(|kept| {
+            let mut items = kept.value.items.iter();
+            items.any(|item| item.path.as_deref() == Some(path))
+        }))
+    }
+
     /// Removes all credentials that match `refused`, including its password: a refused old password
     /// never removes a newer one.
     pub fn forget(&self, refused: &StoredCredential) -> Result<(), StoreError> {

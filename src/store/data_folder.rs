@@ -300,11 +300,14 @@ impl Store {
         }
     }
 
-    /// Removes the data folder, for good. Call this once every record has been removed. Returns the
-    /// files in it that are not hallpass's. They stay, and so does the folder.
+    /// Removes the key and the data folder, for good. Call this once every record has been removed.
+    /// Returns the files in it that are not hallpass's. They stay, and so does the folder.
     pub fn remove_data_folder(&self) -> Result<Vec<PathBuf>, StoreError> {
         match self.folder()? {
-            Some(data) => removal::remove(&data),
+            Some(data) => {
+                removal::remove_key(&self.options, &data)?;
+                removal::remove(&data)
+            }
             None => Ok(Vec::new()),
         }
     }

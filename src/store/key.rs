@@ -39,7 +39,7 @@ pub(super) struct Keys {
 /// The key itself, in hexadecimal. Only with `store = "file"`.
 pub(super) const KEY: &str = "key";
 /// The lock for creating a key.
-const KEY_LOCK: &str = "key.lock";
+pub(super) const KEY_LOCK: &str = "key.lock";
 pub(super) const KEYRING_LOCK: &str = "keyring.lock";
 /// How long another process may take to create the key, in addition to its wait for the keyring.
 const MAKING: Duration = Duration::from_secs(10);

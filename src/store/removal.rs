@@ -4,9 +4,11 @@ use std::path::PathBuf;
 
 use super::error::StoreError;
 use super::folder::{Folder, TEMP};
-use super::key::KEY;
+use super::key::{KEY, KEY_LOCK, KEYRING_LOCK};
 use super::key_file::KeyFile;
-use super::name;
+use super::options::Options;
+use super::setting::Place;
+use super::{kernel, key, keyring, name};
 
 /// The subfolders. Those of `crate::setup` and of the journals are here too, because they are deleted
 /// with the rest.
@@ -23,6 +25,22 @@ const FOLDERS: &[&str] = &[
     "sign-in",
 ];
 
+/// Removes the key from the OS keyring and from the kernel's. Only key.json names it, so this comes
+/// before the folder is removed.
+pub(super) fn remove_key(options: &Options, data: &Folder) -> Result<(), StoreError> {
+    let _turn = key::turn(options, data)?;
+    let Some(file) = KeyFile::read(data)? else {
+        return Ok(());
+    };
+    if file.place == Place::Keyring {
+        let turn = data.open_lock(KEYRING_LOCK)?;
+        keyring::remove(file.id, options.terms(), turn)?;
+    }
+    // Without a kernel keyring, there is nothing to forget.
+    let _ = kernel::forget(file.id);
+    Ok(())
+}
+
 /// Removes what hallpass wrote, and the folder itself if nothing else is in it. Returns the files that
 /// hallpass doesn't know. They stay: the user may have chosen a folder with other files in it.
 pub(super) fn remove(data: &Folder) -> Result<Vec<PathBuf>, StoreError> {
@@ -38,9 +56,13 @@ pub(super) fn remove(data: &Folder) -> Result<Vec<PathBuf>, StoreError> {
         let is_known = if is_folder {
             FOLDERS.contains(&&*name)
         } else {
-            [KEY, KeyFile::NAME].contains(&&*name)
-                || name.ends_with(".lock")
-                || name.ends_with(TEMP)
+            let written = |known: &&str| {
+                name.strip_prefix(*known)
+                    .is_some_and(|rest| rest.is_empty() || rest.ends_with(TEMP))
+            };
+            [KEY, KeyFile::NAME, KEY_LOCK, KEYRING_LOCK]
+                .iter()
+                .any(written)
         };
         if !is_known {
             unknown.push(path);

@@ -483,6 +483,21 @@ fn the_replaced_store_is_listed_or_imported() {
     desk.setup(&["--default", "--undo"]).succeeds();
     assert_eq!(text(&desk.docker_file()), "{\"credsStore\": \"other\"}\n");
 
+    // A repeat keeps the newer password, and a registry that gets a provider gets no old password.
+    let desk = with_store();
+    desk.setup(&["--default", "--import"]).succeeds();
+    let newer = "{\"ServerURL\":\"quay.io\",\"Username\":\"bob\",\"Secret\":\"newer\"}";
+    let stored = desk
+        .sandbox
+        .run_with_input(&["docker", "store"], newer.as_bytes());
+    stored.succeeds();
+    desk.setup(&["--default", "--import"]).succeeds();
+    assert_eq!(get(&desk, "quay.io").json()["Secret"], "newer");
+    let desk = with_store();
+    desk.setup(&["quay.io", "--provider", "corp", "--default", "--import"])
+        .succeeds();
+    assert!(!get(&desk, "quay.io").stdout.contains("xyzzy"));
+
     // A password that the store doesn't return is named, and the others are copied.
     let desk = with_store();
     fs::write(desk.sandbox.home().join("quay.io.gone"), "").unwrap();

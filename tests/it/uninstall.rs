@@ -68,7 +68,7 @@ fn uninstall_revokes_undoes_and_removes_everything_and_dry_run_shows_it() {
         "Would remove the passwords that tools have stored",
         "Would change ~/.gitconfig:",
         "Would change ~/.docker/config.json:",
-        "Would remove the key from the keyring",
+        "Would remove the key that encrypts saved sessions",
     ] {
         assert!(dry.succeeds().stdout.contains(line), "{line}\n{dry}");
     }
@@ -104,8 +104,10 @@ fn uninstall_continues_when_a_token_cannot_be_revoked_and_says_so() {
 #[test]
 fn uninstall_leaves_files_that_hallpass_did_not_write() {
     let (scene, _) = installed();
-    let own = scene.sandbox.data_dir().join("letters.txt");
-    fs::write(&own, "mine").unwrap();
+    let own = ["Cargo.lock", "letters.txt"].map(|name| scene.sandbox.data_dir().join(name));
+    for path in &own {
+        fs::write(path, "mine").unwrap();
+    }
     let outcome = uninstall(&scene, &[]);
     outcome.succeeds();
     assert!(
@@ -114,5 +116,18 @@ fn uninstall_leaves_files_that_hallpass_did_not_write() {
             .contains("letters.txt was not written by hallpass"),
         "{outcome}"
     );
-    assert_eq!(files_below(&scene.sandbox.data_dir()), [own]);
+    let mut left = files_below(&scene.sandbox.data_dir());
+    left.sort();
+    assert_eq!(left, own);
+}
+
+#[test]
+fn uninstall_refuses_if_it_cannot_read_how_to_undo_a_set_up() {
+    let (scene, _) = installed();
+    let setups = scene.sandbox.data_dir().join("setups");
+    private_file(&setups.join("docker-0123456789abcdef.json"), "{}");
+    let installed = files(&scene);
+    uninstall(&scene, &["--yes"]).fails_saying(1, &["newer hallpass", "nothing was changed"]);
+    assert_eq!(files(&scene), installed);
+    assert_eq!(scene.provider.seen(Endpoint::Revocation).len(), 0);
 }

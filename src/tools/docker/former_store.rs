@@ -65,13 +65,15 @@ impl FormerStore {
         })
     }
 
-    /// Copies what the store has into hallpass's. Registries with a provider need no password.
-    pub(super) fn import(&self, prepared: &Prepared<'_>) -> Result<(), Error> {
+    /// Copies what the store has into hallpass's. Registries with a provider need no password, and a
+    /// password that hallpass already has is newer.
+    pub(super) fn import(&self, prepared: &Prepared<'_>, config: &Config) -> Result<(), Error> {
         for key in &self.keys {
             let Some(server) = server(key) else {
                 continue;
             };
-            if has_provider(&prepared.config, &server)? {
+            let stored = StoredCredentials::new(&prepared.store, NAME, &server.realm);
+            if has_provider(config, &server)? || stored.has_password_at(&server.path)? {
                 continue;
             }
             let text = output(&self.name, "get", key.as_bytes());
@@ -92,7 +94,6 @@ impl FormerStore {
                 stored_as: Some(key.clone()),
                 ..StoredCredential::default()
             };
-            let stored = StoredCredentials::new(&prepared.store, NAME, &server.realm);
             if stored.keep(credential)? == StoreOutcome::NowhereToStore {
                 return Err(StoreError::NotSaved.into());
             }

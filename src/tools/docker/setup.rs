@@ -151,7 +151,7 @@ fn set_up<'a>(env: &'a Env, flags: &Flags, args: &'a Arguments) -> Result<Plan<'
                     former.keys.join(", ")
                 ));
                 plan.first_is_change = true;
-                plan.first = Some(import(env, args, former));
+                plan.first = Some(import(env, args, config, former));
             }
             Some(Err(error)) if args.import => return Err(error.into()),
             Some(Ok(former)) if !former.keys.is_empty() => warnings.push(format!(
@@ -186,15 +186,17 @@ fn former_name(env: &Env, args: &Arguments, docker: &ClientFile) -> Option<Strin
     names.next().map(str::to_owned)
 }
 
-/// Copies the passwords of docker's former store. They stay if a file can't be written afterwards:
+/// Copies the passwords of docker's former store. `config` already has the providers of this set-up,
+/// whose registries need no password. The passwords stay if a file can't be written afterwards:
 /// nothing uses them then.
 fn import<'a>(
     env: &'a Env,
     args: &'a Arguments,
+    config: Config,
     former: FormerStore,
 ) -> Box<dyn FnOnce() -> Result<Revert<'a>, Error> + 'a> {
     Box::new(move || {
-        former.import(&Prepared::new(env, &args.common, None)?)?;
+        former.import(&Prepared::new(env, &args.common, None)?, &config)?;
         Ok(Box::new(|| ()))
     })
 }

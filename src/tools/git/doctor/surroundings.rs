@@ -100,13 +100,20 @@ impl Surroundings {
             let header = entry.value.trim_start().to_ascii_lowercase();
             let fits = of.is_empty() || overlap(of, &host.url);
             if fits && header.starts_with("authorization:") {
+                // A key may contain a password too. Other headers of the same key stay.
+                let hint = if without_password(of).is_some() {
+                    "remove it from that file".to_owned()
+                } else {
+                    let command = git_config_at(entry, "--unset-all ");
+                    format!("{command} '^ *[Aa][Uu][Tt][Hh]'")
+                };
                 findings.problem(
                     &format!(
                         "{name}: `http.extraHeader` contains an Authorization header, which git \
                          sends in place of a token ({})",
                         entry.origin
                     ),
-                    &git_config_at(entry, "--unset-all "),
+                    &hint,
                 );
             }
         }
