@@ -79,6 +79,16 @@ def only_the_key_is_stored(rig, keyring):
 
 
 @in_each_keyring
+def uninstall_removes_the_key_from_the_keyring(rig, keyring):
+    before = set(keyring.items())
+    signed_in(rig)
+    assert len(set(keyring.items()) - before) == 1
+    rig.sandbox.hallpass("uninstall", "--yes").ended(0)
+    assert set(keyring.items()) == before, "the key is still in the keyring"
+    assert not saved_files(rig)
+
+
+@in_each_keyring
 def a_locked_keyring_fails_immediately_and_loses_nothing(rig, keyring):
     provider, token, before = signed_in(rig)
     keyring.lock()
