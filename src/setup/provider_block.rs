@@ -30,8 +30,13 @@ pub(crate) fn is_named(text: &str, title: &str) -> bool {
     let Some(name) = title.strip_prefix(TITLE) else {
         return false;
     };
-    let mut lines = text.lines().map(|line| line.replace([' ', '\t'], ""));
-    let texts = [format!("provider=\"{name}\""), format!("provider='{name}'")];
+    // TOML allows either kind of quotes, around the key too.
+    let plain = |line: &str| line.replace([' ', '\t'], "").replace('\'', "\"");
+    let texts = [
+        format!("provider=\"{name}\""),
+        format!("provider\"=\"{name}\""),
+    ];
+    let mut lines = text.lines().map(plain);
     lines.any(|line| !line.starts_with('#') && texts.iter().any(|text| line.contains(text)))
 }
 
@@ -76,4 +81,27 @@ pub(crate) fn edits_of<'t>(
     blocks
         .map(|(title, lines)| Edit::block(file.path(), title, lines))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_provider_is_named_however_toml_writes_it() {
+        for (text, expected) in [
+            ("provider = \"corp\"", true),
+            ("provider='corp'", true),
+            ("\"provider\" = 'corp' # mine", true),
+            (
+                "resources = [{ match = \"x\", 'provider' = \"corp\" }]",
+                true,
+            ),
+            ("# provider = \"corp\"", false),
+            ("provider = \"corp2\"", false),
+            ("[providers.corp]", false),
+        ] {
+            assert_eq!(is_named(text, &title_of("corp")), expected, "{text}");
+        }
+    }
 }

@@ -69,7 +69,8 @@ pub(crate) fn revert(
     Ok(updated)
 }
 
-/// Whether a remaining set-up needs the edit too. A block counts by its title, whoever has changed it.
+/// Whether a remaining set-up needs the edit too. A block is identified by its title,
+/// even if it has been changed since.
 fn is_needed(edit: &Edit, rest: &[Record]) -> bool {
     let mut needed = rest.iter().flat_map(Record::edits);
     needed.any(|done| {

@@ -1,6 +1,6 @@
 //! Removes the data folder when hallpass is uninstalled.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::error::StoreError;
 use super::folder::{Folder, TEMP};
@@ -9,6 +9,7 @@ use super::key_file::KeyFile;
 use super::options::Options;
 use super::setting::Place;
 use super::{kernel, key, keyring, name};
+use crate::held_open::{Use, retry};
 
 /// The subfolders. Those of `crate::setup` and of the journals are here too, because they are deleted
 /// with the rest.
@@ -46,6 +47,9 @@ pub(super) fn remove_key(options: &Options, data: &Folder) -> Result<(), StoreEr
 pub(super) fn remove(data: &Folder) -> Result<Vec<PathBuf>, StoreError> {
     let folder = data.path();
     let mut unknown = Vec::new();
+    let removed = |path: &Path, remove: fn(&Path) -> std::io::Result<()>| {
+        retry(Use::Replace, || remove(path)).map_err(StoreError::io("remove", path))
+    };
     let entries = std::fs::read_dir(folder).map_err(StoreError::io("read", folder))?;
     for entry in entries {
         let entry = entry.map_err(StoreError::io("read", folder))?;
@@ -67,13 +71,13 @@ pub(super) fn remove(data: &Folder) -> Result<Vec<PathBuf>, StoreError> {
         if !is_known {
             unknown.push(path);
         } else if is_folder {
-            std::fs::remove_dir_all(&path).map_err(StoreError::io("remove", &path))?;
+            removed(&path, |path| std::fs::remove_dir_all(path))?;
         } else {
-            std::fs::remove_file(&path).map_err(StoreError::io("remove", &path))?;
+            removed(&path, |path| std::fs::remove_file(path))?;
         }
     }
     if unknown.is_empty() {
-        std::fs::remove_dir(folder).map_err(StoreError::io("remove", folder))?;
+        removed(folder, |path| std::fs::remove_dir(path))?;
     }
     Ok(unknown)
 }

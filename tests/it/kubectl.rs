@@ -54,6 +54,9 @@ pub(crate) struct Parent {
     process: Child,
     orders: ChildStdin,
     results: BufReader<ChildStdout>,
+    /// Some client libraries read the plugin's stderr for their own error. kubectl shares its own.
+    captures_stderr: bool,
+    _errors: tempfile::NamedTempFile,
 }
 
 impl Parent {
@@ -64,6 +67,7 @@ impl Parent {
     /// One whose environment is the sandbox's, as it is now.
     pub(crate) fn of(sandbox: &Sandbox) -> Self {
         let this = std::env::current_exe().unwrap();
+        let errors = tempfile::NamedTempFile::new().unwrap();
         let mut command = sandbox.surround(Command::new(this));
         let mut process = command
             .args([
@@ -73,16 +77,18 @@ impl Parent {
                 "--nocapture",
                 "--quiet",
             ])
-            .env(PARENT, "1")
+            .env(PARENT, errors.path())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(errors.reopen().unwrap())
             .spawn()
             .unwrap();
         Self {
             orders: process.stdin.take().unwrap(),
             results: BufReader::new(process.stdout.take().unwrap()),
             process,
+            captures_stderr: false,
+            _errors: errors,
         }
     }
 
@@ -93,7 +99,8 @@ impl Parent {
             .map(|(name, value)| (name.to_str().unwrap(), value.to_str().unwrap()))
             .collect();
         variables.insert(INFO, info);
-        let order = json!({ "program": program, "arguments": arguments, "variables": variables });
+        let order = json!({ "program": program, "arguments": arguments, "variables": variables,
+            "captures": self.captures_stderr });
         writeln!(self.orders, "{order}").unwrap();
     }
 
@@ -151,13 +158,14 @@ const PARENT: &str = "KUBECTL_PARENT";
 
 /// What a [`Parent`]'s process does.
 pub(crate) fn play() {
-    if std::env::var_os(PARENT).is_none() {
+    let Some(errors) = std::env::var_os(PARENT) else {
         return; // Not started by a test.
-    }
+    };
     for order in std::io::stdin().lines() {
         let order: Value = serde_json::from_str(&order.unwrap()).unwrap();
         let words = order["arguments"].as_array().unwrap();
         let variables = order["variables"].as_object().unwrap();
+        let before = std::fs::read(&errors).unwrap().len();
         let output = Command::new(order["program"].as_str().unwrap())
             .args(words.iter().map(|word| word.as_str().unwrap()))
             .env_clear()
@@ -167,12 +175,22 @@ pub(crate) fn play() {
                     .map(|(name, value)| (name, value.as_str().unwrap())),
             )
             .stdin(Stdio::null())
-            .output()
+            .stdout(Stdio::piped())
+            .stderr(if order["captures"] == true {
+                Stdio::piped()
+            } else {
+                Stdio::inherit()
+            })
+            .spawn()
+            .unwrap()
+            .wait_with_output()
             .unwrap();
+        let written = std::fs::read(&errors).unwrap();
+        let stderr = [&output.stderr, &written[before..]].concat();
         let result = json!({
             "code": output.status.code(),
             "stdout": String::from_utf8(output.stdout).unwrap(),
-            "stderr": String::from_utf8(output.stderr).unwrap(),
+            "stderr": String::from_utf8(stderr).unwrap(),
         });
         let mut out = std::io::stdout().lock();
         writeln!(out, "\n{MARK}{result}").unwrap();
@@ -327,6 +345,17 @@ fn an_entry_whose_provider_issues_no_id_token_fails_before_a_browser_opens() {
         .asks(&scene)
         .fails_saying(2, &["openid", "--token access"]);
     assert_eq!(scene.sandbox.opened().len(), 0);
+}
+
+#[test]
+fn a_client_that_captures_stderr_gets_the_error_at_each_call() {
+    let mut scene = Scene::new();
+    scene.configure("scopes = [\"offline_access\"]");
+    let mut client = Parent::new(&scene);
+    client.captures_stderr = true;
+    for _ in 0..3 {
+        client.asks(&scene).fails_saying(2, &["--token access"]);
+    }
 }
 
 #[cfg(target_os = "linux")]

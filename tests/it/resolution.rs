@@ -424,7 +424,7 @@ fn an_answer_in_a_file_writable_by_others_is_not_used() {
     if rustix::process::geteuid().is_root() {
         planted.is_used();
         std::os::unix::fs::chown(&planted.file, Some(65_534), None).unwrap();
-        planted.is_not_used("somebody else's");
+        planted.is_not_used("another user's");
     }
 }
 

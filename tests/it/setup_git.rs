@@ -1150,6 +1150,11 @@ fn doctor_fixes_what_keeps_git_from_asking() {
     let place = Workplace::new();
     assert!(!place.doctor().contains("error "));
     let leaky = "https://alice:hunter2@git.corp.example/a.git";
+    // Values beside those that a hint removes.
+    let replacement = "url.git@git.corp.example:.insteadOf";
+    place.config(&["--global", replacement, "corp:"]);
+    let headers = "http.https://git.corp.example.extraHeader";
+    place.config(&[headers, "X-Team: one"]);
     for (line, problem) in [
         (
             &["remote.origin.url", leaky][..],
@@ -1166,16 +1171,14 @@ fn doctor_fixes_what_keeps_git_from_asking() {
         (
             &[
                 "--global",
-                "url.git@git.corp.example:.insteadOf",
+                "--add",
+                replacement,
                 "https://git.corp.example/",
             ],
             "git uses git@git.corp.example: instead",
         ),
         (
-            &[
-                "http.https://git.corp.example.extraHeader",
-                "Authorization: Basic eA==",
-            ],
+            &["--add", headers, "Authorization: Basic eA=="],
             "`http.extraHeader` contains an Authorization header",
         ),
     ] {
@@ -1194,6 +1197,19 @@ fn doctor_fixes_what_keeps_git_from_asking() {
         let said = place.doctor();
         assert!(!said.contains("error "), "{fix}: {said}");
     }
+    for (key, value) in [(replacement, "corp:"), (headers, "X-Team: one")] {
+        let mut git = place.scene.sandbox.surround(Command::new("git"));
+        git.args(["config", "--get-all", key])
+            .current_dir(&place.work);
+        let output = git.output().unwrap().stdout;
+        assert_eq!(String::from_utf8(output).unwrap().trim(), value);
+    }
+    // A key may contain a password too.
+    let leaky = "http.https://me:hunter2@git.corp.example.extraHeader";
+    place.config(&[leaky, "Authorization: Basic eA=="]);
+    let said = place.doctor();
+    assert!(said.contains("Authorization header"), "{said}");
+    assert!(!said.contains("hunter2"), "{said}");
 }
 
 #[cfg(unix)]

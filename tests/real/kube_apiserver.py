@@ -17,7 +17,7 @@ ADMIN = "the-token-of-the-administrator"
 
 
 class KubeApiServer:
-    """A cluster without nodes. `start` begins it anew with other settings for OIDC."""
+    """A cluster without nodes. `start` restarts it with other OIDC settings."""
 
     def __init__(self, folder, authority):
         build = subprocess.run([HERE / "build-kube-apiserver.sh"], capture_output=True, text=True)

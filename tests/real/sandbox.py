@@ -98,7 +98,7 @@ class Sandbox:
         return path
 
     def become_nobody(self):
-        """Runs programs as `nobody` instead of root, because quotas don't apply to root."""
+        """Runs programs as the user `nobody` from now on: quotas don't apply to root."""
         if os.geteuid() != 0:
             return
         nobody = 65534

@@ -198,6 +198,8 @@ fn undo_of_yaml_nodes_keeps_every_other_change() {
                 "users:\n- name: me\n  user:\n    token: x  # old\n- name: you\n  user: {}\nkind: Config\nallowed:\n- command: y\n",
                 "# mine\nkind: Config\nusers:\n  - name: you\n    user: {token: y}\nallowed:\n- command: x\n",
                 "allowed:\n- command: x\nusers:\n- user:\n    as: boss\n  name: me\n\n# end\n",
+                "kind: Config\nusers: # none yet\n# end\n",
+                "kind: Config\nallowed:\nusers:\n",
             ],
             edits: vec![named("me"), named("new"), item],
             inserted: &[

@@ -88,8 +88,11 @@ impl Kind for Named {
 
     fn replaced(&self, bytes: Bytes<'_>) -> Option<Value> {
         let root = yaml::parse(text(bytes).ok()?).ok()??;
+        let Some(item) = self.item(&root) else {
+            return list_before(Some(&root), &self.list);
+        };
         // A key that the item lacks is one without a value to kubectl.
-        let node = self.item(&root)?.value(&self.key);
+        let node = item.value(&self.key);
         let value = node.map_or(Some(Value::Null), Node::to_value)?;
         let Replacement { old, new, .. } = self.replacement(text(bytes).ok()?).ok()?;
         serde_json::to_value(Replaced { value, old, new }).ok()
@@ -99,14 +102,12 @@ impl Kind for Named {
         let text = text(bytes)?;
         let root = yaml::parse(text)?;
         let root = root.as_ref();
-        let Some((item, list)) =
-            root.and_then(|root| Some((self.item(root)?, root.value(&self.list)?)))
-        else {
+        let Some((root, item)) = root.and_then(|root| Some((root, self.item(root)?))) else {
             return Ok(bytes.map(<[u8]>::to_vec));
         };
-        let replaced = replaced.map(Replaced::deserialize).and_then(Result::ok);
-        let Some(Replaced { value, old, new }) = replaced else {
-            return Ok(Some(without(text, list, item)));
+        let value = replaced.map(Replaced::deserialize).and_then(Result::ok);
+        let Some(Replaced { value, old, new }) = value else {
+            return Ok(Some(without(text, root, &self.list, item, replaced)));
         };
         // With its comments, if it still is laid out as it was written.
         if let Some(before) = yaml::put_back(text, item, &self.key, &old, &new) {
@@ -178,23 +179,21 @@ impl Kind for Item {
         })
     }
 
-    fn remove(
-        &self,
-        bytes: Bytes<'_>,
-        _replaced: Option<&Value>,
-    ) -> Result<Option<Vec<u8>>, Unfit> {
+    fn replaced(&self, bytes: Bytes<'_>) -> Option<Value> {
+        let root = yaml::parse(text(bytes).ok()?).ok()?;
+        list_before(root.as_ref(), &self.list)
+    }
+
+    fn remove(&self, bytes: Bytes<'_>, replaced: Option<&Value>) -> Result<Option<Vec<u8>>, Unfit> {
         let text = text(bytes)?;
         let root = yaml::parse(text)?;
-        let list = root.as_ref().and_then(|root| root.value(&self.list));
-        let found = list.and_then(|list| {
-            let mut items = list.items().iter();
-            Some((
-                list,
-                items.find(|one| one.to_value().as_ref() == Some(&self.item))?,
-            ))
+        let found = root.as_ref().and_then(|root| {
+            let mut items = root.value(&self.list)?.items().iter();
+            let item = items.find(|one| one.to_value().as_ref() == Some(&self.item))?;
+            Some((root, item))
         });
         match found {
-            Some((list, item)) => Ok(Some(without(text, list, item))),
+            Some((root, item)) => Ok(Some(without(text, root, &self.list, item, replaced))),
             None => Ok(bytes.map(<[u8]>::to_vec)),
         }
     }
@@ -222,9 +221,20 @@ fn applied(text: &str, replacement: &Replacement) -> Vec<u8> {
     replacement.applied(text).into_bytes()
 }
 
-fn without(text: &str, list: &Node, item: &Node) -> Vec<u8> {
-    let index = list.items().iter().position(|one| one == item);
-    let removed = index.and_then(|index| yaml::removed(text, list, index));
+/// What a list is that gets its first item, for [`without`].
+fn list_before(root: Option<&Node>, list: &str) -> Option<Value> {
+    serde_json::to_value(yaml::Without::of(root, list)?).ok()
+}
+
+/// The text without an item, and without the list if only the edit made it one.
+fn without(text: &str, root: &Node, list: &str, item: &Node, before: Option<&Value>) -> Vec<u8> {
+    let before = before.map(yaml::Without::deserialize).and_then(Result::ok);
+    let restored = before.and_then(|before| before.restored(text, root, list));
+    let removed = restored.or_else(|| {
+        let list = root.value(list)?;
+        let index = list.items().iter().position(|one| one == item)?;
+        yaml::removed(text, list, index)
+    });
     removed.map_or_else(|| text.into(), |removed| applied(text, &removed))
 }
 

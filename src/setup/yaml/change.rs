@@ -1,5 +1,6 @@
 //! Changes of one node. Every other byte of the file stays the same.
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::block::{block, listed, member};
@@ -161,6 +162,49 @@ pub(crate) fn removed(text: &str, list: &Node, index: usize) -> Option<Replaceme
     let break_ = text[item.end..].find('\n');
     let to = break_.map_or(text.len(), |at| item.end + at + 1);
     Some(edit(text, from, to, String::new()))
+}
+
+/// What a top-level list was before [`appended`] added its first item.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Without {
+    Key,
+    Value,
+}
+
+impl Without {
+    /// `None` if removing the item again is enough.
+    pub(crate) fn of(root: Option<&Node>, list: &str) -> Option<Self> {
+        let root = root.filter(|root| !root.flow)?;
+        match root.pair(list) {
+            None => Some(Self::Key),
+            Some((_, node)) => node.is_null().then_some(Self::Value),
+        }
+    }
+
+    /// Removes a list with its only item.
+    pub(crate) fn restored(self, text: &str, root: &Node, list: &str) -> Option<Replacement> {
+        let (key, list) = root.pair(list).filter(|_| !root.flow)?;
+        let [item] = list.items() else {
+            return None;
+        };
+        // Comments around the item may be the user's.
+        let before = text[..dash(text, item)].rfind('\n')?;
+        Some(match self {
+            Self::Key => {
+                let from = text[..key.start].rfind('\n').map_or(0, |at| at + 1);
+                let key_end = text[key.end..].find('\n')? + key.end + 1;
+                let between = text.get(key_end..=before).unwrap_or_default();
+                let line_break = text[item.end..].find('\n');
+                let to = line_break.map_or(text.len(), |at| item.end + at + 1);
+                edit(text, from, to, between.replace("\r\n", "\n"))
+            }
+            Self::Value => {
+                let is_crlf = text[..before].ends_with('\r');
+                edit(text, before - usize::from(is_crlf), item.end, String::new())
+            }
+        })
+    }
 }
 
 /// New text with the line breaks that the file has.

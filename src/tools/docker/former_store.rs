@@ -57,7 +57,8 @@ impl FormerStore {
                 name: name.to_owned(),
             });
         };
-        // `docker login` to the Hub also stores its tokens, under keys that nobody logs in to.
+        // `docker login` to Docker Hub also stores the tokens that it receives, under keys of their own.
+        // They can't be used to log in.
         let is_login = |key: &String| server(key).is_none_or(|server| !server.is_own_token());
         Ok(Self {
             name: name.to_owned(),

@@ -79,6 +79,26 @@ impl ProcMount {
     }
 }
 
+/// Whether the parent's own stderr is this process's too, so that the parent's user sees what this
+/// process writes. Otherwise the parent may read each message for itself.
+#[cfg(target_os = "linux")]
+pub(crate) fn shares_stderr() -> bool {
+    use rustix::fs::{fstat, stat};
+
+    let parent = std::os::unix::process::parent_id();
+    let theirs = stat(format!("/proc/{parent}/fd/2"));
+    let own = fstat(rustix::stdio::stderr());
+    let (Ok(theirs), Ok(own)) = (theirs, own) else {
+        return false;
+    };
+    (theirs.st_dev, theirs.st_ino) == (own.st_dev, own.st_ino)
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn shares_stderr() -> bool {
+    false
+}
+
 pub(crate) fn moment() -> Moment {
     let since = std::time::UNIX_EPOCH.elapsed().unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(Moment::MAX)

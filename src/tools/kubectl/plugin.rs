@@ -13,6 +13,7 @@ use super::cluster::{self, ClusterLogin};
 use super::entry;
 use super::error::refusal;
 use super::handouts::{self, Handouts, Turn};
+use super::parent::shares_stderr;
 use super::protocol::{self, ExecPlugin};
 use crate::config::Settings;
 use crate::credential::{Answer, Call, Credential, Refusal, Reply, Request, TokenKind, Want};
@@ -78,8 +79,8 @@ pub(crate) fn run(env: &Env, args: &Arguments, words: &[OsString]) -> Result<Exi
     )
 }
 
-/// The protocol, showing the errors of one command of kubectl's once: kubectl starts its plugin up to
-/// six times for it.
+/// The protocol, showing the errors of one kubectl command once: kubectl starts its plugin up to six
+/// times for it, with its own stderr. A client that captures stderr gets each error.
 struct ErrorsOnce<'w> {
     words: &'w [OsString],
     /// Shows each of them nevertheless.
@@ -100,7 +101,8 @@ impl Protocol for ErrorsOnce<'_> {
             answer,
         );
         // Without it, a person is running hallpass.
-        let info = protocol::info(call.env).filter(|_| !self.repeats && !error.is_empty());
+        let info = protocol::info(call.env)
+            .filter(|_| !self.repeats && !error.is_empty() && shares_stderr());
         let is_new = info.is_none_or(|info| {
             let words = self.words.iter().map(|word| word.as_encoded_bytes());
             let request: Vec<&[u8]> = std::iter::once(info.as_bytes()).chain(words).collect();

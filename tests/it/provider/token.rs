@@ -126,7 +126,7 @@ impl State {
                 return response;
             }
             if used {
-                // RFC 9700 §4.14.2: nobody knows who the thief is, so the whole family is revoked.
+                // RFC 9700 §4.14.2: the server cannot tell who used the stolen token, so it revokes the whole family.
                 ledger.violation("token: a refresh token was used again after its rotation");
                 ledger.dead.insert(grant.id);
                 return error("invalid_grant");

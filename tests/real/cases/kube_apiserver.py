@@ -124,7 +124,7 @@ def the_doctor_is_right_about_a_real_api_server(rig):
     cluster.is_let_in()
     cluster.doctor(0, "has permissions in the namespace default")
 
-    # Another prefix, so that the binding is to somebody else.
+    # With another prefix, the binding names another user.
     cluster.starts(username_prefix="oidc:")
     cluster.is_kept_out("orbidden")
     told = cluster.doctor(1, "to it you are oidc:", "(the prefix oidc: and the token's sub)", "no permissions")

@@ -145,7 +145,12 @@ impl Surroundings {
                     "{}: {what}git uses {base} instead, so it may not ask hallpass ({})",
                     host.text, entry.origin
                 ),
-                &git_config_at(entry, "--unset-all "),
+                // Other replacements by the same base stay.
+                &format!(
+                    "{} {}",
+                    git_config_at(entry, "--unset-all "),
+                    quoted(&pattern_of(&entry.value))
+                ),
             );
         }
     }
@@ -171,6 +176,16 @@ fn git_config_at(entry: &Entry, option: &str) -> String {
     let file = entry.file().map(|file| file.to_string_lossy().into_owned());
     let file = file.map_or_else(String::new, |file| format!("--file {} ", quoted(&file)));
     format!("git config {file}{option}{}", quoted(&entry.key))
+}
+
+/// The extended regular expression that matches this value alone.
+fn pattern_of(value: &str) -> String {
+    let special = |c: char| "\\.[]*+?{}()|^$".contains(c);
+    let escaped = value.chars().flat_map(|c| {
+        let backslash = special(c).then_some('\\');
+        backslash.into_iter().chain([c])
+    });
+    format!("^{}$", escaped.collect::<String>())
 }
 
 /// The host of a remote that uses SSH: `ssh://git@HOST:22/path` or `git@HOST:path`.
