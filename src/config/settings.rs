@@ -18,6 +18,8 @@ pub struct Settings {
     /// The command that opens a URL, with the conventions of `$BROWSER`.
     pub browser: Option<String>,
     pub interactive: Interactive,
+    /// The environment or a file disables prompting, so that a sign-in needs a flag.
+    pub needs_interactive_flag: bool,
     pub flow: Flow,
     /// How long the kernel keyring caches the unlocked key; `None` disables the cache.
     pub kernel_cache: Option<Duration>,
@@ -248,6 +250,10 @@ impl SettingsLayer {
         }
     }
 
+    pub(crate) fn disables_prompts(&self) -> bool {
+        self.interactive == Some(Interactive::Never)
+    }
+
     pub(crate) fn with_defaults(self) -> Settings {
         let Self {
             store,
@@ -267,6 +273,7 @@ impl SettingsLayer {
             store: store.unwrap_or(store::Setting::Auto),
             browser,
             interactive: interactive.unwrap_or(Interactive::Auto),
+            needs_interactive_flag: false,
             flow: flow.unwrap_or(Flow::Auto),
             kernel_cache: kernel_cache.unwrap_or(OrOff::On(KERNEL_CACHE)).on(),
             sign_in_timeout: sign_in_timeout.unwrap_or(SIGN_IN_TIMEOUT),

@@ -72,10 +72,14 @@ impl Config {
         } = user_layer
             .unwrap_or_default()
             .over(system_layer.unwrap_or_default());
-        let settings = SettingsLayer::of_flags(flags)
-            .over(SettingsLayer::of_env(env)?)
-            .over(settings)
-            .with_defaults();
+        let settings = SettingsLayer::of_env(env)?.over(settings);
+        let needs_interactive_flag = settings.disables_prompts();
+        let settings = Settings {
+            needs_interactive_flag,
+            ..SettingsLayer::of_flags(flags)
+                .over(settings)
+                .with_defaults()
+        };
         let resources = resources
             .into_iter()
             .map(|entry| entry.checked(&providers))

@@ -110,13 +110,17 @@ impl Account<'_> {
     }
 
     fn sign_in_needed(&self, reason: Reason, why: &'static str) -> Error {
+        let mut login = self.login.this.clone();
+        if self.context.settings.needs_interactive_flag {
+            login.push_str(" --interactive auto");
+        }
         Error::SignInNeeded {
             provider: self.provider.name.clone(),
             account: self.identity.account.clone(),
             reason,
             why,
             refusal: self.refresh_refusal.borrow().clone().map(Box::new),
-            login: self.login.this.clone(),
+            login,
         }
     }
 

@@ -105,17 +105,26 @@ impl BindingRequest<'_> {
                 companions: Vec::new(),
             });
         }
-        // The block of an earlier run is written again.
+        // The block of an earlier run is written again, for the same provider unless the command names
+        // another one.
         let mut gone = Vec::new();
+        let mut earlier = None;
         if file.block(&self.title).is_some() {
-            gone = take_out(env, file, vec![self.title.clone()], None);
+            if !names_provider {
+                let found = config.resource_of(&self.host.url, self.tool, account.as_deref())?;
+                earlier = found.map(|found| found.provider.name);
+            }
+            gone = take_out(env, file, vec![self.title.clone()], earlier.as_deref());
             *config = Config::load_edited(env, flags, file)?;
         }
         let found = config.resource(&self.host.url, self.tool)?;
         let (name, section) = match found {
             // Another account of the same provider.
             Some(found) if !names_provider => (found.provider.name, None),
-            Some(_) | None => self.provider(env, flags, config, file)?,
+            Some(_) | None => match earlier {
+                Some(earlier) => (earlier, None),
+                None => self.provider(env, flags, config, file)?,
+            },
         };
         let of_provider = title_of(&name);
         if let Some(section) = section {

@@ -253,6 +253,21 @@ fn login_without_prompting_exits_with_3() {
 }
 
 #[test]
+fn the_hinted_login_works_although_the_environment_disables_prompting() {
+    let mut scene = Scene::new();
+    scene.sandbox.set("HALLPASS_INTERACTIVE", "never");
+    for words in [["get-token", "corp"], ["login", "corp"]] {
+        let hint = "run `hallpass login corp --interactive auto`";
+        scene.sandbox.run(&words).fails_saying(3, &[hint]);
+    }
+    scene
+        .sandbox
+        .run(&["login", "corp", "--interactive", "auto"])
+        .succeeds();
+    scene.sandbox.run(&["get-token", "corp"]).token();
+}
+
+#[test]
 fn login_to_one_account_does_not_affect_others() {
     let (mut scene, token) = Scene::signed_in();
     scene.sandbox.person("bob");

@@ -314,7 +314,7 @@ fn if_hallpass_cannot_prompt_the_registry_has_no_credentials() {
     scene.sandbox.set("HALLPASS_INTERACTIVE", "never");
     not_found_because(
         &scene.sandbox.docker("get", HOST),
-        &["hallpass: hint: run `hallpass login corp`"],
+        &["hallpass: hint: run `hallpass login corp --interactive auto`"],
     );
     assert!(scene.sandbox.opened().is_empty());
     // Without a store, each request would open a tab.

@@ -41,10 +41,37 @@ fn settings_of_a_host_are_written_even_if_its_provider_is_known() {
         .succeeds();
     assert!(desk.config().contains("username = \"bot\"\n"));
     assert_eq!(desk.config().matches("[[resources]]").count(), 1);
-    // The new block would replace the one that named the provider, so this is an error.
-    let alone = desk.setup(&["a.example", "--username", "robot"]);
-    alone.fails_saying(2, &["which provider opens https://a.example"]);
-    assert!(desk.config().contains("username = \"bot\"\n"));
+    // Without a provider, the entry keeps its own.
+    desk.setup(&["a.example", "--username", "robot"]).succeeds();
+    assert!(
+        desk.config()
+            .contains("provider = \"corp\"\nusername = \"robot\"\n")
+    );
+    assert_eq!(desk.config().matches("[[resources]]").count(), 1);
+    desk.setup(&["a.example", "--undo"]).succeeds();
+    assert_eq!(desk.config(), CORP);
+    // That also holds for a provider that a set-up made.
+    let desk = Desk::with("");
+    let issuer = [
+        "--issuer-url",
+        "https://login.corp.example",
+        "--client-id",
+        "x",
+    ];
+    desk.setup(&[&["a.example"], &issuer[..]].concat())
+        .succeeds();
+    desk.setup(&["a.example", "--exchange", "identity-token"])
+        .succeeds();
+    assert!(
+        desk.config()
+            .contains("issuer = \"https://login.corp.example\"\n")
+    );
+    assert!(
+        desk.config()
+            .contains("registry_exchange = \"identity-token\"\n")
+    );
+    desk.setup(&["a.example", "--undo"]).succeeds();
+    assert_eq!(desk.config(), "");
 }
 
 #[test]

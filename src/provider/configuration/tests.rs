@@ -110,6 +110,7 @@ fn without_configuration_the_defaults_apply() {
         store,
         browser,
         interactive,
+        needs_interactive_flag: _,
         flow,
         kernel_cache,
         sign_in_timeout,
