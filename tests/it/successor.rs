@@ -1,4 +1,4 @@
-//! If the response to a refresh is unusable, its new refresh token is stored all the same.
+//! If the response to a refresh is unusable, its new refresh token is still stored.
 //!
 //! The provider rotates refresh tokens and revokes the family if an old one is sent again, which fails
 //! the scene. So each test proves that the new refresh token was sent and not the old one.

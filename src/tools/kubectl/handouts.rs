@@ -124,7 +124,7 @@ impl Entry {
     }
 }
 
-/// How long an error for a request stands for the errors of its repeats, in milliseconds. kubectl
+/// For how long the same error of the same request is not shown again, in milliseconds. kubectl
 /// repeats a failed request four times at once.
 const ONE_COMMAND: std::ops::Range<Moment> = 0..10_000;
 

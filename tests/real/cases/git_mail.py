@@ -45,7 +45,7 @@ class MailDesk(Desk):
         self.patch = next((self.work / "patches").glob("*.patch"))
 
     def sends(self, *command):
-        """Sends the patch; returns its exit code and all that it said."""
+        """Sends the patch; returns its exit code and all of its output."""
         done = subprocess.run(
             [*knowing(self.sandbox, NAME), *map(str, command)],
             env={**self.sandbox.env, "PERL5LIB": f"{NEWEST}/share/perl5"},
