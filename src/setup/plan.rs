@@ -252,15 +252,10 @@ impl Engine<'_> {
                 }
                 continue;
             }
-            let replaced = edit.kind().replaced(document.bytes());
             let before = document.now.clone();
             document.change(edit, |bytes| edit.kind().apply(bytes))?;
             let before = before.as_deref().map(Vec::as_slice);
-            step.add_change(&edit.path, before, document.bytes());
-            step.edits.push(Done {
-                edit: edit.clone(),
-                replaced,
-            });
+            step.add(edit.clone(), before, document.bytes());
         }
         Ok(step)
     }
@@ -291,13 +286,14 @@ impl Engine<'_> {
             let is_recorded = selected.iter().any(|record| record.what == part.what);
             let edits = part.edits.iter().rev();
             for edit in edits.filter(|_| undo.all || !is_recorded) {
-                remove(draft.documents.of(edit)?, edit, None, &rest)?;
+                let done = Done::unrecorded(edit.clone());
+                remove(draft.documents.of(edit)?, &done, &rest)?;
             }
         }
         let file = UserFile::read(self.env)?;
         for title in provider_block::titles(&file) {
-            let edit = Edit::block(file.path(), &title, "");
-            remove(draft.documents.of(&edit)?, &edit, None, &rest)?;
+            let done = Done::unrecorded(Edit::block(file.path(), &title, ""));
+            remove(draft.documents.of(&done.edit)?, &done, &rest)?;
         }
         if let Some(check) = undo.check {
             check(&draft.documents)?;

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::content::fingerprint;
-use super::edit::Edit;
+use super::edit::{Bytes, Edit, Unfit};
 use super::error::SetupError;
 use crate::config::file::{self, Kind};
 use crate::config::{ConfigError, shown};
@@ -17,7 +17,7 @@ use crate::env::Env;
 use crate::error::Error;
 use crate::store::data_dir;
 
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// The folder of the records, in the data folder.
 const FOLDER: &str = "setups";
@@ -46,40 +46,79 @@ pub(crate) struct Step {
     pub(crate) data: Value,
 }
 
+/// An edit, and how to undo it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Done {
     pub(crate) edit: Edit,
     pub(crate) replaced: Option<Value>,
+    /// The change of the text; `None` if the edit is the whole file, or isn't recorded.
+    splice: Option<Splice>,
+    /// Whether the step of another set-up made the change.
+    is_shared: bool,
 }
 
-/// How to restore a file's bytes from before a step.
+/// A file that a step changed.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Written {
     pub(crate) path: PathBuf,
     pub(crate) is_new: bool,
     /// The fingerprint of the bytes that the step wrote.
     pub(crate) fingerprint: String,
-    /// In the order in which the edits were made.
-    pub(crate) splices: Vec<Splice>,
+}
+
+impl Done {
+    /// An edit of which nothing is recorded.
+    pub(crate) fn unrecorded(edit: Edit) -> Self {
+        Self {
+            edit,
+            replaced: None,
+            splice: None,
+            is_shared: true,
+        }
+    }
+
+    pub(crate) fn new(edit: Edit, before: Bytes<'_>, after: Bytes<'_>) -> Self {
+        let kind = edit.kind();
+        let bytes = (before.unwrap_or_default(), after.unwrap_or_default());
+        Self {
+            replaced: kind.replaced(before),
+            splice: (!kind.place().is_empty()).then(|| Splice::between(bytes.0, bytes.1)),
+            is_shared: false,
+            edit,
+        }
+    }
+
+    /// The bytes without the edit. Restores the text that the edit replaced, if the file still contains
+    /// what it wrote; otherwise, another program has laid out the file anew.
+    pub(crate) fn removed(&self, bytes: Bytes<'_>) -> Result<Option<Vec<u8>>, Unfit> {
+        let kind = self.edit.kind();
+        let is_before = |bytes: &[u8]| {
+            !kind.is_ours(Some(bytes))
+                && kind.replaced(Some(bytes)) == self.replaced
+                && kind.apply(Some(bytes)).is_ok()
+        };
+        let splice = self.splice.iter().filter(|_| !kind.is_removal());
+        let mut texts = splice.flat_map(|splice| splice.taken_out(bytes.unwrap_or_default()));
+        match texts.find(|bytes| is_before(bytes)) {
+            Some(before) => Ok(Some(before)),
+            None => kind.remove(bytes, self.replaced.as_ref()),
+        }
+    }
 }
 
 impl Step {
-    /// Adds an edit's change of a file.
-    pub(crate) fn add_change(&mut self, path: &Path, before: Option<&[u8]>, after: Option<&[u8]>) {
-        let splice = Splice::between(before.unwrap_or_default(), after.unwrap_or_default());
+    /// Adds an edit, and its change of the file.
+    pub(crate) fn add(&mut self, edit: Edit, before: Bytes<'_>, after: Bytes<'_>) {
         let fingerprint = fingerprint(after);
-        match self.files.iter_mut().find(|file| file.path == path) {
-            Some(file) => {
-                file.splices.push(splice);
-                file.fingerprint = fingerprint;
-            }
+        match self.files.iter_mut().find(|file| file.path == edit.path) {
+            Some(file) => file.fingerprint = fingerprint,
             None => self.files.push(Written {
-                path: path.to_owned(),
+                path: edit.path.clone(),
                 is_new: before.is_none(),
                 fingerprint,
-                splices: vec![splice],
             }),
         }
+        self.edits.push(Done::new(edit, before, after));
     }
 
     fn written(&self, path: &Path) -> Option<&Written> {
@@ -112,7 +151,9 @@ impl Step {
             return Ok(None);
         }
         let mut bytes = bytes.unwrap_or_default();
-        for splice in written.splices.iter().rev() {
+        let made = self.edits.iter().rev();
+        let made = made.filter(|done| done.edit.path == path && !done.is_shared);
+        for splice in made.filter_map(|done| done.splice.as_ref()) {
             splice.reverse(&mut bytes).ok_or(ChangedSince)?;
         }
         Ok(Some(bytes))
@@ -125,17 +166,18 @@ impl Step {
         mut now: Option<Vec<u8>>,
     ) -> Result<Option<Vec<u8>>, ChangedSince> {
         self.files.retain(|file| file.path != path);
-        let mut edits = std::mem::take(&mut self.edits);
-        for Done { edit, replaced } in edits.iter_mut().filter(|done| done.edit.path == path) {
-            let kind = edit.kind();
-            if !kind.is_in_place(now.as_deref()) {
-                *replaced = kind.replaced(now.as_deref());
+        for mut done in std::mem::take(&mut self.edits) {
+            let kind = done.edit.kind();
+            let is_here = done.edit.path == path;
+            if is_here && !kind.is_in_place(now.as_deref()) {
                 let after = kind.apply(now.as_deref()).map_err(|_| ChangedSince)?;
-                self.add_change(path, now.as_deref(), after.as_deref());
+                self.add(done.edit, now.as_deref(), after.as_deref());
                 now = after;
+            } else {
+                done.is_shared |= is_here;
+                self.edits.push(done);
             }
         }
-        self.edits = edits;
         Ok(now)
     }
 }
@@ -144,12 +186,12 @@ impl Step {
 #[derive(Debug)]
 pub(crate) struct ChangedSince;
 
-/// The bytes that one edit removed, and the number of bytes that replaced them.
+/// The bytes that one edit removed, and those that replaced them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Splice {
     at: usize,
     removed: Vec<u8>,
-    added: usize,
+    added: Vec<u8>,
 }
 
 impl Splice {
@@ -158,18 +200,46 @@ impl Splice {
         let same = before.iter().zip(after).take_while(|(a, b)| a == b).count();
         let ends = before[same..].iter().rev().zip(after[same..].iter().rev());
         let end = ends.take_while(|(a, b)| a == b).count();
+        let (removed, mut to) = (&before[same..before.len() - end], after.len() - end);
+        let mut at = same;
+        // Of equal splices, the one that inserts whole lines: others may be inserted around it.
+        let line = before[..at].iter().rposition(|byte| *byte == b'\n');
+        let begin = line.map_or(0, |line| line + 1);
+        if removed.is_empty() && after[..to].ends_with(&before[begin..at]) {
+            to -= at - begin;
+            at = begin;
+        }
         Self {
-            at: same,
-            removed: before[same..before.len() - end].to_vec(),
-            added: after.len() - end - same,
+            at,
+            removed: removed.to_vec(),
+            added: after.get(at..to).unwrap_or_default().to_vec(),
         }
     }
 
     fn reverse(&self, bytes: &mut Vec<u8>) -> Option<()> {
-        let end = self.at.checked_add(self.added)?;
-        bytes.get(self.at..end)?;
-        bytes.splice(self.at..end, self.removed.iter().copied());
-        Some(())
+        let end = self.at.checked_add(self.added.len())?;
+        let found = bytes.get(self.at..end)?;
+        (found == self.added)
+            .then(|| drop(bytes.splice(self.at..end, self.removed.iter().copied())))
+    }
+
+    /// The bytes without the splice, for each place where it may be now.
+    fn taken_out(&self, bytes: &[u8]) -> impl Iterator<Item = Vec<u8>> {
+        let length = self.added.len();
+        let places = bytes.windows(length.max(1)).enumerate();
+        let places = places.filter(|(_, found)| *found == self.added);
+        places.map(move |(at, _)| {
+            let (before, after) = (&bytes[..at], &bytes[at + length..]);
+            // What follows was added since, and is on a line of its own.
+            let ends_line = [before, &self.removed].concat().ends_with(b"\n") || before.is_empty();
+            let line_break: &[u8] =
+                if self.added.ends_with(b"\n") && !ends_line && !after.is_empty() {
+                    b"\n"
+                } else {
+                    b""
+                };
+            [before, &self.removed, line_break, after].concat()
+        })
     }
 }
 
@@ -229,7 +299,12 @@ impl Records {
         let found = steps.find_map(|step| {
             let done = step.edits.iter().find(|done| done.edit == *edit)?;
             let named = step.edits.iter().filter(|file| edit.names(&file.edit));
-            Some(named.chain([done]).cloned().collect())
+            let shared = named.chain([done]).cloned();
+            let shared = shared.map(|done| Done {
+                is_shared: true,
+                ..done
+            });
+            Some(shared.collect())
         });
         found.unwrap_or_default()
     }
@@ -375,15 +450,15 @@ mod tests {
             ("same", "same", ""),
         ] {
             let splice = Splice::between(before.as_bytes(), after.as_bytes());
-            assert_eq!(splice.removed, removed.as_bytes());
+            assert_eq!(splice.removed, removed.as_bytes(), "{before} {after}");
             let mut bytes = after.as_bytes().to_vec();
             splice.reverse(&mut bytes).unwrap();
             assert_eq!(bytes, before.as_bytes());
         }
         let beyond = Splice {
-            at: 3,
+            at: usize::MAX,
             removed: Vec::new(),
-            added: usize::MAX,
+            added: vec![0],
         };
         assert_eq!(beyond.reverse(&mut vec![0; 8]), None);
     }
@@ -406,7 +481,7 @@ mod tests {
         let record = records.with_step("t", "a", "c", step()).unwrap();
         assert!(records.write(&record).is_ok());
         let path = records.path("t", "b").unwrap();
-        file::replace(&path, br#"{"version": 2, "tool": "t", "what": "b"}"#).unwrap();
+        file::replace(&path, br#"{"version": 3, "tool": "t", "what": "b"}"#).unwrap();
         let records = Records::read(&env);
         assert_eq!(records.all.len(), 1);
         assert_eq!(records.next(), 1);

@@ -7,8 +7,6 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use serde_json::Value;
-
 use super::document::{Document, Documents};
 use super::edit::Edit;
 use super::provider_block::is_named;
@@ -54,8 +52,8 @@ pub(crate) fn revert(
             }
             continue;
         }
-        for Done { edit, replaced } in here {
-            remove(document, edit, replaced.as_ref(), rest)?;
+        for done in here {
+            remove(document, done, rest)?;
         }
         let is_new = steps.iter().any(|step| step.created(path));
         if is_new
@@ -81,16 +79,12 @@ fn is_needed(edit: &Edit, rest: &[Record]) -> bool {
 
 /// Removes an edit, if the file still contains what it wrote, and no remaining set-up or entry of the
 /// file needs it.
-pub(crate) fn remove(
-    document: &mut Document,
-    edit: &Edit,
-    replaced: Option<&Value>,
-    rest: &[Record],
-) -> Result<(), Error> {
+pub(crate) fn remove(document: &mut Document, done: &Done, rest: &[Record]) -> Result<(), Error> {
+    let edit = &done.edit;
     let text = String::from_utf8_lossy(document.bytes().unwrap_or_default());
     let is_named = edit.title().is_some_and(|title| is_named(&text, title));
     if edit.kind().is_ours(document.bytes()) && !is_named && !is_needed(edit, rest) {
-        document.change(edit, |bytes| edit.kind().remove(bytes, replaced))?;
+        document.change(edit, |bytes| done.removed(bytes))?;
     }
     Ok(())
 }

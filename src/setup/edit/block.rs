@@ -45,6 +45,10 @@ impl Kind for Block {
         self.found(bytes).is_some() == self.lines.is_some()
     }
 
+    fn is_removal(&self) -> bool {
+        self.lines.is_none()
+    }
+
     fn replaced(&self, bytes: Bytes<'_>) -> Option<serde_json::Value> {
         self.found(bytes).map(Into::into)
     }

@@ -85,17 +85,11 @@ impl Kind for KeyValues {
         self.is_removal == self.ours(bytes).is_empty()
     }
 
-    /// Whether the section is new; `None` if that makes no difference.
-    fn replaced(&self, bytes: Bytes<'_>) -> Option<Value> {
-        let text = String::from_utf8_lossy(bytes.unwrap_or_default());
-        let heading = heading_of(&self.key)?;
-        let is_new = !text.lines().any(|line| line == heading);
-        // Only the first edit of a section knows whose heading it is.
-        let is_users = self.helper.is_some() && self.found(bytes).is_empty();
-        (is_new || is_users).then_some(Value::Bool(is_new))
+    fn is_removal(&self) -> bool {
+        self.is_removal
     }
 
-    fn remove(&self, bytes: Bytes<'_>, replaced: Option<&Value>) -> Result<Option<Vec<u8>>, Unfit> {
+    fn remove(&self, bytes: Bytes<'_>, _: Option<&Value>) -> Result<Option<Vec<u8>>, Unfit> {
         let copy = Copy::of(bytes)?;
         if self.is_removal {
             // The helper has moved to another place, which is undone separately.
@@ -103,11 +97,6 @@ impl Kind for KeyValues {
         }
         let (ours, others) = self.split(copy.values(&self.key)?);
         copy.remove(&self.key, &ours, &others)?;
-        match replaced.and_then(Value::as_bool) {
-            Some(true) => copy.remove_heading_if_unused(&self.key)?,
-            Some(false) => copy.keep_heading(&self.key, bytes)?,
-            None => (),
-        }
         copy.bytes()
     }
 
@@ -246,51 +235,6 @@ impl Copy {
         self.run(&["--remove-section", section]).map(drop)
     }
 
-    /// Removes the heading of a section that only a set-up has used. Comments that the user has
-    /// written there since stay.
-    fn remove_heading_if_unused(&self, key: &str) -> Result<(), Unfit> {
-        let (Some((section, _)), Some(heading)) = (key.rsplit_once('.'), heading_of(key)) else {
-            return Ok(());
-        };
-        let text = self.bytes()?.unwrap_or_default();
-        let mut lines: Vec<&[u8]> = text.split_inclusive(|byte| *byte == b'\n').collect();
-        let is_heading = |line: &&[u8]| line.trim_ascii_end() == heading.as_bytes();
-        if lines.iter().filter(|line| is_heading(line)).count() == 1 && self.is_unused(section)? {
-            lines.retain(|line| !is_heading(line));
-            let written = std::fs::write(&self.0, lines.concat());
-            written.map_err(|error| cannot_edit(&error.to_string()))?;
-        }
-        Ok(())
-    }
-
-    /// Writes the user's own heading again if git has removed it, because nothing else was in its
-    /// section.
-    fn keep_heading(&self, key: &str, before: Bytes<'_>) -> Result<(), Unfit> {
-        let Some(heading) = heading_of(key) else {
-            return Ok(());
-        };
-        let is_heading = |line: &&[u8]| line.trim_ascii_end() == heading.as_bytes();
-        let lines = |text: &'_ [u8]| -> Vec<Vec<u8>> {
-            let lines = text.split_inclusive(|byte| *byte == b'\n');
-            lines.map(<[u8]>::to_vec).collect()
-        };
-        let after = self.bytes()?.unwrap_or_default();
-        let mut after = lines(&after);
-        let before = lines(before.unwrap_or_default());
-        let place = before.iter().position(|line| is_heading(&line.as_slice()));
-        let is_there = after.iter().any(|line| is_heading(&line.as_slice()));
-        // git has changed nothing before it.
-        if let Some(place) = place
-            && !is_there
-            && before.get(..place) == after.get(..place)
-        {
-            after.insert(place, before[place].clone());
-            let written = std::fs::write(&self.0, after.concat());
-            written.map_err(|error| cannot_edit(&error.to_string()))?;
-        }
-        Ok(())
-    }
-
     /// Whether a section has no keys.
     fn is_unused(&self, section: &str) -> Result<bool, Unfit> {
         // Without the keys of its subsections.
@@ -363,23 +307,6 @@ mod tests {
             values: vec![String::new(), HELPER.to_owned()],
             helper: Some(HELPER.to_owned()),
             is_removal: false,
-        }
-    }
-
-    #[test]
-    fn an_empty_heading_of_the_users_own_stays() {
-        let edit = helper("credential.https://a.example.helper");
-        for before in [
-            "[credential \"https://a.example\"]\n[user]\n\tname = a\n",
-            "[user]\n\tname = a\n[credential \"https://a.example\"]\n",
-        ] {
-            let before = Some(before.as_bytes());
-            let replaced = edit.replaced(before);
-            let after = edit.apply(before).unwrap();
-            let undone = edit.remove(after.as_deref(), replaced.as_ref()).unwrap();
-            assert_eq!(undone.as_deref(), before);
-            // If a set-up was repeated, whose heading it is was recorded the first time.
-            assert_eq!(edit.replaced(after.as_deref()), None);
         }
     }
 

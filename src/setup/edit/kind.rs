@@ -31,7 +31,13 @@ pub(crate) trait Kind {
         None
     }
 
-    /// The bytes without the edit, and with the value that it replaced. Called if [`Self::is_ours`].
+    /// Whether the edit removes what another set-up wrote.
+    fn is_removal(&self) -> bool {
+        false
+    }
+
+    /// The bytes without the edit, and with the value that it replaced. Called if [`Self::is_ours`], and
+    /// if the text that it wrote is gone, because another program has laid out the file anew.
     fn remove(&self, bytes: Bytes<'_>, replaced: Option<&Value>) -> Result<Option<Vec<u8>>, Unfit> {
         let _ = (bytes, replaced);
         Ok(None)

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::*;
+use crate::setup::record::Done;
 
 /// A small generator, so that a seed repeats a case.
 struct Random(u64);
@@ -85,8 +86,9 @@ fn check(mut cases: Vec<Case>, count: u64) {
         let mut done = Vec::new();
         for edit in &edits {
             if !edit.kind().is_in_place(now.as_deref()) {
-                done.push((edit, edit.kind().replaced(now.as_deref())));
-                now = edit.kind().apply(now.as_deref()).unwrap();
+                let after = edit.kind().apply(now.as_deref()).unwrap();
+                done.push(Done::new(edit.clone(), now.as_deref(), after.as_deref()));
+                now = after;
             }
         }
         let after = String::from_utf8(now.unwrap_or_default()).unwrap();
@@ -95,15 +97,12 @@ fn check(mut cases: Vec<Case>, count: u64) {
             (expected, changed) = change(&mut random, case, &expected, &changed);
         }
         let mut now = Some(changed.clone().into_bytes());
-        for (edit, replaced) in done.iter().rev() {
+        for done in done.iter().rev() {
             assert!(
-                edit.kind().is_ours(now.as_deref()),
+                done.edit.kind().is_ours(now.as_deref()),
                 "seed {seed}:\n{changed}"
             );
-            now = edit
-                .kind()
-                .remove(now.as_deref(), replaced.as_ref())
-                .unwrap();
+            now = done.removed(now.as_deref()).unwrap();
         }
         let undone = String::from_utf8(now.unwrap_or_default()).unwrap();
         // Only a line break at the end may differ.
@@ -131,6 +130,28 @@ fn undo_of_a_block_keeps_every_other_change() {
         }],
         2000,
     );
+}
+
+#[test]
+fn an_empty_heading_of_the_users_own_stays_in_git_configuration() {
+    let edit = Edit::git_helper(
+        Path::new("file"),
+        "credential.https://a.example",
+        "/usr/bin/hallpass git",
+    );
+    for before in [
+        "[credential \"https://a.example\"]\n[user]\n\tname = a\n",
+        "[user]\n\tname = a\n[credential \"https://a.example\"]\n",
+        "[user]\n\tname = a",
+    ] {
+        let after = edit.kind().apply(Some(before.as_bytes())).unwrap();
+        let done = Done::new(edit.clone(), Some(before.as_bytes()), after.as_deref());
+        let more = "[alias]\n\tx = y\n";
+        let changed = [after.unwrap(), more.into()].concat();
+        let undone = String::from_utf8(done.removed(Some(&changed)).unwrap().unwrap()).unwrap();
+        let expected = format!("{}\n{more}", before.trim_end());
+        assert_eq!(undone, expected);
+    }
 }
 
 #[test]

@@ -24,14 +24,6 @@ pub(crate) struct Named {
     pub(crate) top: String,
 }
 
-/// What [`Named::replaced`] holds: the value, and the text before and after.
-#[derive(Serialize, Deserialize)]
-struct Replaced {
-    value: Value,
-    old: String,
-    new: String,
-}
-
 impl Named {
     /// The item of this name: the last one, as kubectl has it.
     fn item<'n>(&self, root: &'n Node) -> Option<&'n Node> {
@@ -88,14 +80,9 @@ impl Kind for Named {
 
     fn replaced(&self, bytes: Bytes<'_>) -> Option<Value> {
         let root = yaml::parse(text(bytes).ok()?).ok()??;
-        let Some(item) = self.item(&root) else {
-            return list_before(Some(&root), &self.list);
-        };
         // A key that the item lacks is one without a value to kubectl.
-        let node = item.value(&self.key);
-        let value = node.map_or(Some(Value::Null), Node::to_value)?;
-        let Replacement { old, new, .. } = self.replacement(text(bytes).ok()?).ok()?;
-        serde_json::to_value(Replaced { value, old, new }).ok()
+        let node = self.item(&root)?.value(&self.key);
+        node.map_or(Some(Value::Null), Node::to_value)
     }
 
     fn remove(&self, bytes: Bytes<'_>, replaced: Option<&Value>) -> Result<Option<Vec<u8>>, Unfit> {
@@ -105,16 +92,10 @@ impl Kind for Named {
         let Some((root, item)) = root.and_then(|root| Some((root, self.item(root)?))) else {
             return Ok(bytes.map(<[u8]>::to_vec));
         };
-        let value = replaced.map(Replaced::deserialize).and_then(Result::ok);
-        let Some(Replaced { value, old, new }) = value else {
-            return Ok(Some(without(text, root, &self.list, item, replaced)));
-        };
-        // With its comments, if it still is laid out as it was written.
-        if let Some(before) = yaml::put_back(text, item, &self.key, &old, &new) {
-            return Ok(Some(before.into_bytes()));
-        }
-        let before = yaml::replaced(text, item, &self.key, &value)?;
-        Ok(Some(applied(text, &before)))
+        Ok(Some(match replaced {
+            Some(value) => applied(text, &yaml::replaced(text, item, &self.key, value)?),
+            None => without(text, root, &self.list, item),
+        }))
     }
 
     fn place(&self) -> String {
@@ -179,12 +160,7 @@ impl Kind for Item {
         })
     }
 
-    fn replaced(&self, bytes: Bytes<'_>) -> Option<Value> {
-        let root = yaml::parse(text(bytes).ok()?).ok()?;
-        list_before(root.as_ref(), &self.list)
-    }
-
-    fn remove(&self, bytes: Bytes<'_>, replaced: Option<&Value>) -> Result<Option<Vec<u8>>, Unfit> {
+    fn remove(&self, bytes: Bytes<'_>, _: Option<&Value>) -> Result<Option<Vec<u8>>, Unfit> {
         let text = text(bytes)?;
         let root = yaml::parse(text)?;
         let found = root.as_ref().and_then(|root| {
@@ -193,7 +169,7 @@ impl Kind for Item {
             Some((root, item))
         });
         match found {
-            Some((root, item)) => Ok(Some(without(text, root, &self.list, item, replaced))),
+            Some((root, item)) => Ok(Some(without(text, root, &self.list, item))),
             None => Ok(bytes.map(<[u8]>::to_vec)),
         }
     }
@@ -221,17 +197,9 @@ fn applied(text: &str, replacement: &Replacement) -> Vec<u8> {
     replacement.applied(text).into_bytes()
 }
 
-/// What a list is that gets its first item, for [`without`].
-fn list_before(root: Option<&Node>, list: &str) -> Option<Value> {
-    serde_json::to_value(yaml::Without::of(root, list)?).ok()
-}
-
-/// The text without an item, and without the list if only the edit made it one.
-fn without(text: &str, root: &Node, list: &str, item: &Node, before: Option<&Value>) -> Vec<u8> {
-    let before = before.map(yaml::Without::deserialize).and_then(Result::ok);
-    let restored = before.and_then(|before| before.restored(text, root, list));
-    let removed = restored.or_else(|| {
-        let list = root.value(list)?;
+/// The text without an item.
+fn without(text: &str, root: &Node, list: &str, item: &Node) -> Vec<u8> {
+    let removed = root.value(list).and_then(|list| {
         let index = list.items().iter().position(|one| one == item)?;
         yaml::removed(text, list, index)
     });
@@ -250,6 +218,8 @@ fn hide(value: &mut Value, hidden: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::setup::edit::Edit;
+    use crate::setup::record::Done;
 
     const FILE: &str = "# mine\nusers:\n- name: other\n  user: {token: theirs}\n- name: me  # it\n  \
                         user:\n    token: hush   # old\n    as: 7\n\n# end\n";
@@ -274,9 +244,10 @@ mod tests {
     fn a_users_entry_is_replaced_and_comes_back_with_its_comments() {
         let me = me();
         let before = Some(FILE.as_bytes());
-        let replaced = me.replaced(before);
+        let edit = Edit::named(Path::new("file"), me.clone());
         assert_eq!(me.view(before), ["(previous entry: as, token)"]);
         let after = me.apply(before).unwrap();
+        let done = Done::new(edit, before, after.as_deref());
         assert!(me.is_in_place(after.as_deref()));
         let shown = me.view(after.as_deref()).join("\n");
         assert!(
@@ -285,14 +256,12 @@ mod tests {
         );
         // Another place was changed since.
         let changed = string(after).replace("# mine", "# yours");
-        let undone = me
-            .remove(Some(changed.as_bytes()), replaced.as_ref())
-            .unwrap();
+        let undone = done.removed(Some(changed.as_bytes())).unwrap();
         assert_eq!(string(undone), FILE.replace("# mine", "# yours"));
         // Another program has rewritten the file.
         let anew = json!({"users": [{"name": "me", "user": me.value}]}).to_string();
         assert!(me.is_in_place(Some(anew.as_bytes())));
-        let undone = me.remove(Some(anew.as_bytes()), replaced.as_ref()).unwrap();
+        let undone = done.removed(Some(anew.as_bytes())).unwrap();
         let undone: Value = serde_json::from_str(&string(undone)).unwrap();
         assert_eq!(
             undone["users"][0]["user"],
@@ -306,10 +275,11 @@ mod tests {
     fn an_item_without_the_key_comes_back_without_it() {
         let me = me();
         let before = "users:\n- name: me # it\n- name: other\n";
-        let replaced = me.replaced(Some(before.as_bytes()));
         let after = me.apply(Some(before.as_bytes())).unwrap();
         assert!(me.is_in_place(after.as_deref()));
-        let undone = me.remove(after.as_deref(), replaced.as_ref()).unwrap();
+        let edit = Edit::named(Path::new("file"), me);
+        let done = Done::new(edit, Some(before.as_bytes()), after.as_deref());
+        let undone = done.removed(after.as_deref()).unwrap();
         assert_eq!(string(undone), before);
     }
 

@@ -250,7 +250,7 @@ fn a_record_of_a_newer_version_blocks_only_its_own_set_up() {
     };
     let newer = fs::read_to_string(record)
         .unwrap()
-        .replacen("\"version\":1", "\"version\":2", 1);
+        .replacen("\"version\":2", "\"version\":3", 1);
     fs::write(record, &newer).unwrap();
     // Edits that are in place need no record.
     desk.set_up(&["x"]).unwrap();
@@ -277,13 +277,12 @@ fn a_record_holds_only_the_replaced_values() {
     let record = fs::read_to_string(&desk.records()[0]).unwrap();
     let record: Value = serde_json::from_str(&record).unwrap();
     let removed: Vec<u8> = record
-        .pointer("/steps/0/files")
+        .pointer("/steps/0/edits")
         .unwrap()
         .as_array()
         .unwrap()
         .iter()
-        .flat_map(|file| file["splices"].as_array().unwrap())
-        .flat_map(|splice| splice["removed"].as_array().unwrap())
+        .flat_map(|done| done["splice"]["removed"].as_array().unwrap())
         .map(|byte| u8::try_from(byte.as_u64().unwrap()).unwrap())
         .collect();
     // The last letter is the same in both values, so it isn't in the record.

@@ -1,6 +1,5 @@
 //! Changes of one node. Every other byte of the file stays the same.
 
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::block::{block, listed, member};
@@ -66,20 +65,6 @@ fn added(text: &str, mapping: &Node, key: &str, value: &Value) -> Result<Replace
         indent,
         &member(key, value, indent),
     ))
-}
-
-/// Restores `old` where [`replaced`] put `new`, or returns `None` if the file no longer has that.
-pub(crate) fn put_back(
-    text: &str,
-    mapping: &Node,
-    key: &str,
-    old: &str,
-    new: &str,
-) -> Option<String> {
-    let (_, node) = mapping.pair(key)?;
-    let from = node.end.checked_sub(new.len())?;
-    let is_unchanged = text.get(from..node.end)? == new;
-    is_unchanged.then(|| edit(text, from, node.end, old.to_owned()).applied(text))
 }
 
 /// Appends an item to a top-level list, which is created if it doesn't exist.
@@ -162,49 +147,6 @@ pub(crate) fn removed(text: &str, list: &Node, index: usize) -> Option<Replaceme
     let break_ = text[item.end..].find('\n');
     let to = break_.map_or(text.len(), |at| item.end + at + 1);
     Some(edit(text, from, to, String::new()))
-}
-
-/// What a top-level list was before [`appended`] added its first item.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Without {
-    Key,
-    Value,
-}
-
-impl Without {
-    /// `None` if removing the item again is enough.
-    pub(crate) fn of(root: Option<&Node>, list: &str) -> Option<Self> {
-        let root = root.filter(|root| !root.flow)?;
-        match root.pair(list) {
-            None => Some(Self::Key),
-            Some((_, node)) => node.is_null().then_some(Self::Value),
-        }
-    }
-
-    /// Removes a list with its only item.
-    pub(crate) fn restored(self, text: &str, root: &Node, list: &str) -> Option<Replacement> {
-        let (key, list) = root.pair(list).filter(|_| !root.flow)?;
-        let [item] = list.items() else {
-            return None;
-        };
-        // Comments around the item may be the user's.
-        let before = text[..dash(text, item)].rfind('\n')?;
-        Some(match self {
-            Self::Key => {
-                let from = text[..key.start].rfind('\n').map_or(0, |at| at + 1);
-                let key_end = text[key.end..].find('\n')? + key.end + 1;
-                let between = text.get(key_end..=before).unwrap_or_default();
-                let line_break = text[item.end..].find('\n');
-                let to = line_break.map_or(text.len(), |at| item.end + at + 1);
-                edit(text, from, to, between.replace("\r\n", "\n"))
-            }
-            Self::Value => {
-                let is_crlf = text[..before].ends_with('\r');
-                edit(text, before - usize::from(is_crlf), item.end, String::new())
-            }
-        })
-    }
 }
 
 /// New text with the line breaks that the file has.

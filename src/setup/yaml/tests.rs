@@ -3,20 +3,12 @@ use serde_json::{Value, json};
 use super::block::scalar;
 use super::*;
 
-/// Replaces the user's value, and checks that it can be restored.
-#[track_caller]
+/// Replaces the user's value.
 fn replace(text: &str, value: &Value) -> String {
     let root = parse(text).unwrap().unwrap();
     let item = &root.value("users").unwrap().items()[0];
     let edit = replaced(text, item, "user", value).unwrap();
-    let edited = edit.applied(text);
-    let root = parse(&edited).unwrap().unwrap();
-    let item = &root.value("users").unwrap().items()[0];
-    assert_eq!(
-        put_back(&edited, item, "user", &edit.old, &edit.new).as_deref(),
-        Some(text)
-    );
-    edited
+    edit.applied(text)
 }
 
 #[test]

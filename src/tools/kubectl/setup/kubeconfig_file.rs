@@ -76,7 +76,7 @@ impl KubeconfigFile {
         let done: Vec<_> = record.edits().collect();
         let mut done = done.iter().rev();
         let done = done.find_map(|done| {
-            let replaced = done.replaced.as_ref().and_then(|one| one.get("value"));
+            let replaced = done.replaced.as_ref();
             let is_ours = replaced.is_some_and(|one| kubeconfig::own_arguments(one).is_some());
             (done.edit.is_same_place(&place) && !is_ours).then(|| replaced.cloned())
         });
