@@ -405,6 +405,9 @@ def a_private_authority_and_a_proxy_are_honoured_from_the_first_clone_on(rig):
 
 def commit_random_bytes(desk, work, *sizes):
     """Commits a file of each size, each in its own pack. Random bytes can't be compressed."""
+    # A new git repacks in the background after a commit, and would combine these packs.
+    desk.git("-C", work, "config", "maintenance.auto", "false")
+    desk.git("-C", work, "config", "gc.auto", "0")
     for number, size in enumerate(sizes):
         (work / f"random-{number}.bin").write_bytes(os.urandom(size))
         desk.git("-C", work, "add", ".")
