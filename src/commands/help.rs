@@ -50,7 +50,7 @@ pub const VARIABLES: &[(&str, &str)] = &[
     ("HALLPASS_SIGN_IN_TIMEOUT", "the time limit of a sign-in"),
     (
         "HALLPASS_KERNEL_KEYRING_TIMEOUT",
-        "how long the kernel keyring caches the unlocked key",
+        "how long the kernel keyring (on macOS: shared memory) caches the unlocked key",
     ),
     (
         "HALLPASS_DOCKER_ASK",

@@ -1,4 +1,4 @@
-//! `hallpass lock`: removes the unlocked data key from the kernel keyring.
+//! `hallpass lock`: removes the unlocked data key from the key cache.
 
 use std::ffi::OsString;
 

@@ -19,7 +19,7 @@ use crate::report::Exit;
 use crate::serving::prepared::Prepared;
 use crate::session::record::Session;
 use crate::shell::quoted;
-use crate::store::{KernelCache, KeyringState, Listed, Report, Versioned};
+use crate::store::{KEY_CACHE, KernelCache, KeyringState, Listed, Report, Versioned};
 use crate::terminal::print;
 
 /// Show sessions and where they are stored, but never a token
@@ -121,7 +121,7 @@ fn store_text(report: &Report) -> String {
         Err(error) => format!("unavailable: {error}"),
     };
     format!(
-        "store: {place} (store = \"{}\")\n  folder: {}\n  OS keyring: {}\n  kernel keyring: {}\n",
+        "store: {place} (store = \"{}\")\n  folder: {}\n  OS keyring: {}\n  {KEY_CACHE}: {}\n",
         report.setting,
         report.folder.display(),
         keyring(report),

@@ -85,11 +85,10 @@ fn absolute(env: &Env, name: &'static str) -> Result<Option<PathBuf>, ConfigErro
     }
 }
 
-#[cfg(all(test, unix))]
+#[cfg(all(test, unix, not(target_os = "macos")))]
 mod tests {
     use super::*;
 
-    #[cfg(not(target_os = "macos"))]
     #[test]
     fn the_environment_decides_where_the_users_file_is() {
         for (vars, expected) in [

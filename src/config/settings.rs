@@ -21,7 +21,7 @@ pub struct Settings {
     /// The environment or a file disables prompting, so that a sign-in needs a flag.
     pub needs_interactive_flag: bool,
     pub flow: Flow,
-    /// How long the kernel keyring caches the unlocked key; `None` disables the cache.
+    /// How long the key cache (the kernel keyring; shared memory on macOS) keeps the unlocked key; `None` disables the cache.
     pub kernel_cache: Option<Duration>,
     /// How long the user has to sign in.
     pub sign_in_timeout: Duration,

@@ -23,7 +23,7 @@ use super::setting::{Place, Setting};
 #[cfg(unix)]
 use super::socket;
 use super::sweep::sweep;
-use super::{at_hand, kernel, removal, rescue};
+use super::{at_hand, key_cache, removal, rescue};
 
 /// A data folder and its key. Creating this value does no I/O.
 #[derive(Debug)]
@@ -430,7 +430,7 @@ impl Store {
         at_hand::remember(&data, slot, question, answer)
     }
 
-    /// Removes the key from the kernel keyring if that is only a cache. Returns whether it was
+    /// Removes the key from the key cache, unless that is its only place. Returns whether it was
     /// there.
     pub fn drop_cached_key(&self) -> Result<bool, StoreError> {
         let Some(file) = self.key_file()? else {
@@ -438,7 +438,7 @@ impl Store {
         };
         match file.place {
             Place::Kernel => Err(StoreError::OnlyPlace),
-            Place::Keyring => match kernel::forget(file.id) {
+            Place::Keyring => match key_cache::forget(file.id) {
                 Ok(dropped) => Ok(dropped),
                 // An unusable keyring has no key.
                 Err(KernelError::NoSuchThing | KernelError::Blocked | KernelError::Absent) => {

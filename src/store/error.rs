@@ -163,6 +163,8 @@ impl From<KeyringError> for StoreError {
             KeyringError::NotAKey => Self::KeyDamaged {
                 place: Place::Keyring,
             },
+            #[cfg(target_os = "macos")]
+            KeyringError::DialogNeeded => Self::Keyring(error),
             other @ (KeyringError::NoService
             | KeyringError::Locked
             | KeyringError::TimedOut { .. }
@@ -203,6 +205,10 @@ pub enum KeyringError {
     NoService,
     #[error("it is locked")]
     Locked,
+    /// macOS: it is locked, or its entry belongs to a differently signed hallpass.
+    #[cfg(target_os = "macos")]
+    #[error("it would open a dialog, and prompting is disabled")]
+    DialogNeeded,
     #[error("it did not answer within {} s", after.as_secs())]
     TimedOut { after: Duration },
     #[error("it has no such entry")]

@@ -9,8 +9,10 @@
 
 #[cfg(target_os = "linux")]
 pub(super) use linux::{boot_id, forget, keep, probe, read};
+#[cfg(not(any(target_os = "linux", target_os = "macos")))]
+pub(super) use nowhere::forget;
 #[cfg(not(target_os = "linux"))]
-pub(super) use nowhere::{boot_id, forget, keep, probe, read};
+pub(super) use nowhere::{boot_id, keep, probe, read};
 
 #[cfg(target_os = "linux")]
 mod linux {
@@ -282,6 +284,7 @@ mod nowhere {
         Err(KernelError::NoSuchThing)
     }
 
+    #[cfg(not(target_os = "macos"))]
     pub(in crate::store) fn forget(_id: KeyId) -> Result<bool, KernelError> {
         Err(KernelError::NoSuchThing)
     }

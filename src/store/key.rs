@@ -18,7 +18,7 @@ use super::lock::{self, Lock};
 use super::name::{SESSIONS, STORED_CREDENTIALS, is_record};
 use super::options::Options;
 use super::setting::Place;
-use super::{data_dir, hex, kernel, keyring, record};
+use super::{data_dir, hex, kernel, key_cache, keyring, record};
 use crate::secret::Secret;
 
 /// The state of a key that was created earlier.
@@ -96,14 +96,14 @@ impl Keys {
             let turn = folder.open_lock(KEYRING_LOCK)?;
             return Ok(keyring::read(id, options.terms(), turn, || None)?);
         };
-        match kernel::read(id) {
+        match key_cache::read(id) {
             Ok(Some(secret)) => return Ok(secret),
             Ok(None) => (),
             Err(error) => self.note(error),
         }
         let turn = folder.open_lock(KEYRING_LOCK)?;
         let secret = keyring::read(id, options.terms(), turn, move || {
-            kernel::read(id).ok().flatten()
+            key_cache::read(id).ok().flatten()
         })?;
         self.cache(id, &secret, timeout);
         Ok(secret)
@@ -122,7 +122,7 @@ impl Keys {
 
     // Without a cache, hallpass still works, and `status` says why there is none.
     fn cache(&self, id: KeyId, secret: &Secret<[u8; KEY_LEN]>, timeout: Duration) {
-        if let Err(error) = kernel::keep(id, secret, Some(timeout)) {
+        if let Err(error) = key_cache::keep(id, secret, timeout) {
             self.note(error);
         }
     }
@@ -304,7 +304,8 @@ fn automatic_place(
 pub(super) fn at_hand(folder: &Folder, file: &KeyFile) -> Option<DataKey> {
     let secret = match file.place {
         Place::File => from_file(folder).ok(),
-        Place::Kernel | Place::Keyring => kernel::read(file.id).ok().flatten(),
+        Place::Kernel => kernel::read(file.id).ok().flatten(),
+        Place::Keyring => key_cache::read(file.id).ok().flatten(),
         Place::None => None,
     }?;
     Some(DataKey {
@@ -367,7 +368,7 @@ pub(super) fn for_each_record(
 /// Removes a key that encrypted nothing. It stays in the OS keyring, which may be unavailable.
 fn retire(folder: &Folder, old: Option<&KeyFile>, new: &KeyFile) {
     let Some(old) = old else { return };
-    let _ = kernel::forget(old.id);
+    let _ = key_cache::forget(old.id);
     if old.place == Place::File && new.place != Place::File {
         let _ = folder.remove(KEY);
     }

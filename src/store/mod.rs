@@ -32,6 +32,7 @@ mod hex;
 mod journal;
 mod kernel;
 mod key;
+mod key_cache;
 mod key_file;
 mod keyring;
 mod lock;
@@ -44,6 +45,9 @@ mod removal;
 mod rescue;
 mod seal;
 mod setting;
+// Linux runs its tests.
+#[cfg(any(target_os = "macos", all(test, target_os = "linux")))]
+mod shared_memory;
 #[cfg(unix)]
 mod socket;
 mod status;
@@ -56,6 +60,7 @@ pub use data_key::random_id;
 pub(crate) use error::by;
 pub use error::{KernelError, KeyringError, StoreError};
 pub use journal::{Journal, NOTE_LEN, Note};
+pub use key_cache::NAME as KEY_CACHE;
 pub use keyring::UNATTENDED;
 pub use lock::{Holder, Lock, LockKind};
 pub use name::RecordName;

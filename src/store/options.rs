@@ -11,7 +11,7 @@ use super::setting::Setting;
 pub struct Options {
     pub setting: Setting,
     pub data_dir: PathBuf,
-    /// How long the kernel keyring caches the OS keyring's key; `None` disables the cache.
+    /// How long the key cache keeps the OS keyring's key; `None` disables the cache.
     pub kernel_cache: Option<Duration>,
     /// How long the OS keyring may take. With [`keyring::UNATTENDED`] or less, no unlock dialog is opened.
     pub keyring_wait: Duration,

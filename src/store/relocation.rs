@@ -7,7 +7,7 @@ use super::key;
 use super::key_file::KeyFile;
 use super::options::Options;
 use super::setting::{Place, Setting};
-use super::{kernel, keyring};
+use super::{key_cache, keyring};
 
 /// The result of moving the key.
 #[derive(Debug)]
@@ -66,10 +66,10 @@ impl Store {
             }),
             Place::Kernel | Place::None => Ok(()),
         };
-        // The kernel keyring is an old place too, unless it now caches the OS keyring's key.
+        // The key cache is an old place too, unless it now caches the OS keyring's key.
         let is_cache = to == Place::Keyring && options.kernel_cache.is_some();
         if to != Place::Kernel && !is_cache {
-            let _ = kernel::forget(file.id);
+            let _ = key_cache::forget(file.id);
         }
         Ok(Moved::From {
             place: file.place,

@@ -8,7 +8,7 @@ use super::key::{KEY, KEY_LOCK, KEYRING_LOCK};
 use super::key_file::KeyFile;
 use super::options::Options;
 use super::setting::Place;
-use super::{kernel, key, keyring, name};
+use super::{key, key_cache, keyring, name};
 use crate::held_open::{Use, retry};
 
 /// The subfolders. Those of `crate::setup` and of the journals are here too, because they are deleted
@@ -37,8 +37,8 @@ pub(super) fn remove_key(options: &Options, data: &Folder) -> Result<(), StoreEr
         let turn = data.open_lock(KEYRING_LOCK)?;
         keyring::remove(file.id, options.terms(), turn)?;
     }
-    // Without a kernel keyring, there is nothing to forget.
-    let _ = kernel::forget(file.id);
+    // Without a key cache, there is nothing to forget.
+    let _ = key_cache::forget(file.id);
     Ok(())
 }
 

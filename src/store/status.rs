@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::data_folder::Store;
 use super::error::{KernelError, KeyringError, StoreError};
-use super::kernel;
+use super::key_cache;
 use super::key_file::KeyFile;
 use super::keyring::{self, UNATTENDED};
 use super::setting::{Place, Setting};
@@ -20,7 +20,7 @@ pub struct Report {
     pub keyring: Result<KeyringState, KeyringError>,
 }
 
-/// The kernel keyring as a cache of the OS keyring's key.
+/// The state of the key cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KernelCache {
     /// Disabled by the configuration.
@@ -70,7 +70,7 @@ impl Store {
             return KernelCache::Unavailable(error);
         }
         let held = match file {
-            Some(file) => kernel::read(file.id).map(|secret| secret.is_some()),
+            Some(file) => key_cache::read(file.id).map(|secret| secret.is_some()),
             None => Ok(false),
         };
         // A readable keyring may not be writable: the quota is used up, or a sandbox forbids it.
@@ -78,7 +78,7 @@ impl Store {
             if held {
                 Ok(true)
             } else {
-                kernel::probe().map(|()| false)
+                key_cache::probe().map(|()| false)
             }
         }) {
             Ok(true) => KernelCache::Holds,

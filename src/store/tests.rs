@@ -409,7 +409,7 @@ fn the_place_is_remembered_and_changes_only_while_nothing_is_encrypted() {
             assert_eq!(place, Place::Kernel);
             assert_eq!(automatic.place().unwrap(), Place::Kernel);
             assert!(!data.join("key").exists(), "the old key is not left behind");
-            kernel::forget(id_in(&data)).unwrap();
+            key_cache::forget(id_in(&data)).unwrap();
         }
         Err(error) => {
             assert!(matches!(error, StoreError::Kernel(_)), "{error}");

@@ -1,15 +1,43 @@
 //! Keychain and Credential Manager: part of the system, and unlocked with the user's session.
 
+#[cfg(target_os = "macos")]
+use security_framework::os::macos::keychain::{KeychainUserInteractionLock, SecKeychain};
 use zeroize::Zeroizing;
 
 use crate::store::data_key::{KeyId, SERVICE};
 use crate::store::error::KeyringError;
 
-pub(super) struct Service;
+#[derive(Default)]
+pub(super) struct Service {
+    /// While it exists, macOS opens no dialog for this process and returns an error instead.
+    #[cfg(target_os = "macos")]
+    quiet: std::cell::Cell<Option<KeychainUserInteractionLock>>,
+}
 
 #[expect(clippy::unnecessary_wraps, reason = "as with the Secret Service")]
 pub(super) fn connect() -> Result<Service, KeyringError> {
-    Ok(Service)
+    Ok(Service::default())
+}
+
+impl Service {
+    /// Checks that a call may go ahead. If the user can't be prompted, disables dialogs first:
+    /// macOS asks before it unlocks the Keychain, and before it gives an entry to a program whose
+    /// signature has changed.
+    #[cfg(target_os = "macos")]
+    fn may_be_used(&self, attended: bool) -> Result<(), KeyringError> {
+        if !attended {
+            let quiet = SecKeychain::disable_user_interaction()
+                .map_err(|error| KeyringError::Other(error.to_string()))?;
+            self.quiet.set(Some(quiet));
+        }
+        Ok(())
+    }
+
+    #[cfg(not(target_os = "macos"))]
+    #[expect(clippy::unnecessary_wraps, clippy::unused_self, reason = "as on macOS")]
+    fn may_be_used(&self, _attended: bool) -> Result<(), KeyringError> {
+        Ok(())
+    }
 }
 
 #[expect(
@@ -22,12 +50,12 @@ impl Service {
         Ok(false)
     }
 
-    pub(super) fn may_be_read(&self, _id: KeyId, _attended: bool) -> Result<(), KeyringError> {
-        Ok(())
+    pub(super) fn may_be_read(&self, _id: KeyId, attended: bool) -> Result<(), KeyringError> {
+        self.may_be_used(attended)
     }
 
-    pub(super) fn may_be_written(&self, _attended: bool) -> Result<(), KeyringError> {
-        Ok(())
+    pub(super) fn may_be_written(&self, attended: bool) -> Result<(), KeyringError> {
+        self.may_be_used(attended)
     }
 
     pub(super) fn read(&self, id: KeyId) -> Result<Zeroizing<String>, KeyringError> {
@@ -69,6 +97,12 @@ fn reason(error: keyring::Error) -> KeyringError {
 
     match error {
         Error::NoEntry => KeyringError::NotFound,
+        #[cfg(target_os = "macos")]
+        Error::NoStorageAccess(cause) | Error::PlatformFailure(cause)
+            if needs_dialog(cause.as_ref()) =>
+        {
+            KeyringError::DialogNeeded
+        }
         Error::NoStorageAccess(cause) | Error::PlatformFailure(cause) => {
             KeyringError::Other(cause.to_string())
         }
@@ -85,6 +119,20 @@ fn reason(error: keyring::Error) -> KeyringError {
         | Error::NotSupportedByStore(_)
         | _ => KeyringError::Other("it refused the entry".to_owned()),
     }
+}
+
+/// Whether macOS refused a call because it would have opened a dialog.
+/// <https://developer.apple.com/documentation/security/security-framework-result-codes>
+#[cfg(target_os = "macos")]
+fn needs_dialog(cause: &(dyn std::error::Error + Send + Sync + 'static)) -> bool {
+    const INTERACTION_NOT_ALLOWED: i32 = -25308;
+    const INTERACTION_REQUIRED: i32 = -25315;
+
+    cause
+        .downcast_ref::<security_framework::base::Error>()
+        .is_some_and(|error| {
+            [INTERACTION_NOT_ALLOWED, INTERACTION_REQUIRED].contains(&error.code())
+        })
 }
 
 #[cfg(test)]
@@ -112,13 +160,23 @@ mod tests {
     #[test]
     fn a_key_does_not_roam_to_other_machines() {
         let id = KeyId::random().unwrap();
-        Service.write(id, "text").unwrap();
+        let service = Service::default();
+        service.write(id, "text").unwrap();
         let attributes = entry(id).unwrap().inner.get_attributes();
-        let read = Service.read(id);
-        Service.remove(id).unwrap();
+        let read = service.read(id);
+        service.remove(id).unwrap();
         assert_eq!(attributes.unwrap()["persistence"], "Local");
         assert_eq!(read.unwrap().as_str(), "text");
-        assert_eq!(Service.read(id).unwrap_err(), KeyringError::NotFound);
+        assert_eq!(service.read(id).unwrap_err(), KeyringError::NotFound);
+    }
+
+    #[cfg(target_os = "macos")]
+    #[test]
+    fn a_refused_dialog_is_named() {
+        for (code, expected) in [(-25308, true), (-25315, true), (-25300, false)] {
+            let error = security_framework::base::Error::from_code(code);
+            assert_eq!(needs_dialog(&error), expected, "{code}");
+        }
     }
 
     #[test]
