@@ -14,5 +14,5 @@ mod node;
 mod tests;
 
 pub(crate) use block::lines;
-pub(crate) use change::{Replacement, appended, removed, replaced};
+pub(crate) use change::{appended, removed, replaced};
 pub(crate) use node::{Node, Unfit, parse};

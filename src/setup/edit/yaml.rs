@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::super::yaml::{self, Node, Replacement};
+use super::super::yaml::{self, Node};
 use super::kind::{Bytes, Kind, Unfit, text};
 
 /// In a list of items that have names, the one of this name has this value under this key.
@@ -42,7 +42,7 @@ impl Named {
         marks.all(|mark| found.pointer(mark) == self.value.pointer(mark))
     }
 
-    fn replacement(&self, text: &str) -> Result<Replacement, yaml::Unfit> {
+    fn put(&self, text: &str) -> Result<String, yaml::Unfit> {
         let root = yaml::parse(text)?;
         if let Some(item) = root.as_ref().and_then(|root| self.item(root)) {
             let value = item.value(&self.key);
@@ -52,11 +52,10 @@ impl Named {
             return yaml::replaced(text, item, &self.key, &self.value);
         }
         let item = json!({ "name": self.name, &self.key: self.value });
-        let mut replacement = yaml::appended(text, &self.list, &item)?;
-        if root.is_none() {
-            replacement.new = format!("{}{}", self.top, replacement.new.trim_start());
+        match root {
+            Some(_) => yaml::appended(text, &self.list, &item),
+            None => yaml::appended(&format!("{text}{}", self.top), &self.list, &item),
         }
-        Ok(replacement)
     }
 }
 
@@ -65,8 +64,7 @@ impl Kind for Named {
         if self.is_in_place(bytes) {
             return Ok(bytes.map(<[u8]>::to_vec));
         }
-        let text = text(bytes)?;
-        Ok(Some(applied(text, &self.replacement(text)?)))
+        Ok(Some(self.put(text(bytes)?)?.into_bytes()))
     }
 
     fn is_in_place(&self, bytes: Bytes<'_>) -> bool {
@@ -88,14 +86,14 @@ impl Kind for Named {
     fn remove(&self, bytes: Bytes<'_>, replaced: Option<&Value>) -> Result<Option<Vec<u8>>, Unfit> {
         let text = text(bytes)?;
         let root = yaml::parse(text)?;
-        let root = root.as_ref();
-        let Some((root, item)) = root.and_then(|root| Some((root, self.item(root)?))) else {
-            return Ok(bytes.map(<[u8]>::to_vec));
+        let list = root.as_ref().and_then(|root| root.value(&self.list));
+        let item = root.as_ref().and_then(|root| self.item(root));
+        let without = match (list, item, replaced) {
+            (_, Some(item), Some(value)) => yaml::replaced(text, item, &self.key, value)?,
+            (Some(list), Some(item), None) => yaml::removed(text, list, item),
+            (_, None, _) | (None, ..) => text.to_owned(),
         };
-        Ok(Some(match replaced {
-            Some(value) => applied(text, &yaml::replaced(text, item, &self.key, value)?),
-            None => without(text, root, &self.list, item),
-        }))
+        Ok(Some(without.into_bytes()))
     }
 
     fn place(&self) -> String {
@@ -140,38 +138,37 @@ pub(crate) struct Item {
     pub(crate) item: Value,
 }
 
+impl Item {
+    fn found<'n>(&self, root: Option<&'n Node>) -> Option<(&'n Node, &'n Node)> {
+        let list = root?.value(&self.list)?;
+        let mut items = list.items().iter();
+        let item = items.find(|one| one.to_value().as_ref() == Some(&self.item))?;
+        Some((list, item))
+    }
+}
+
 impl Kind for Item {
     fn apply(&self, bytes: Bytes<'_>) -> Result<Option<Vec<u8>>, Unfit> {
         if self.is_in_place(bytes) {
             return Ok(bytes.map(<[u8]>::to_vec));
         }
-        let text = text(bytes)?;
-        let replacement = yaml::appended(text, &self.list, &self.item)?;
-        Ok(Some(applied(text, &replacement)))
+        let text = yaml::appended(text(bytes)?, &self.list, &self.item)?;
+        Ok(Some(text.into_bytes()))
     }
 
     fn is_in_place(&self, bytes: Bytes<'_>) -> bool {
         let root = text(bytes).ok().and_then(|text| yaml::parse(text).ok()?);
-        let list = root.as_ref().and_then(|root| root.value(&self.list));
-        list.is_some_and(|list| {
-            list.items()
-                .iter()
-                .any(|one| one.to_value().as_ref() == Some(&self.item))
-        })
+        self.found(root.as_ref()).is_some()
     }
 
     fn remove(&self, bytes: Bytes<'_>, _: Option<&Value>) -> Result<Option<Vec<u8>>, Unfit> {
         let text = text(bytes)?;
         let root = yaml::parse(text)?;
-        let found = root.as_ref().and_then(|root| {
-            let mut items = root.value(&self.list)?.items().iter();
-            let item = items.find(|one| one.to_value().as_ref() == Some(&self.item))?;
-            Some((root, item))
-        });
-        match found {
-            Some((root, item)) => Ok(Some(without(text, root, &self.list, item))),
-            None => Ok(bytes.map(<[u8]>::to_vec)),
-        }
+        let found = self.found(root.as_ref());
+        let without = found.map(|(list, item)| yaml::removed(text, list, item));
+        Ok(Some(
+            without.unwrap_or_else(|| text.to_owned()).into_bytes(),
+        ))
     }
 
     fn place(&self) -> String {
@@ -191,19 +188,6 @@ impl From<yaml::Unfit> for Unfit {
     fn from(why: yaml::Unfit) -> Self {
         Self(format!("cannot be edited: {why}"))
     }
-}
-
-fn applied(text: &str, replacement: &Replacement) -> Vec<u8> {
-    replacement.applied(text).into_bytes()
-}
-
-/// The text without an item.
-fn without(text: &str, root: &Node, list: &str, item: &Node) -> Vec<u8> {
-    let removed = root.value(list).and_then(|list| {
-        let index = list.items().iter().position(|one| one == item)?;
-        yaml::removed(text, list, index)
-    });
-    removed.map_or_else(|| text.into(), |removed| applied(text, &removed))
 }
 
 fn hide(value: &mut Value, hidden: &str) {

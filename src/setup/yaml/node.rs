@@ -49,127 +49,129 @@ pub(crate) fn parse(text: &str) -> Result<Option<Node>, Unfit> {
 }
 
 fn parsed(text: &str) -> Result<Option<Node>, Unfit> {
-    let mut events = Events::of(text)?;
-    let mut root = None;
-    while let Some((event, span)) = events.rest.next() {
-        match event {
-            Event::DocumentStart(_) if root.is_some() => return Err(Unfit::SeveralDocuments),
-            Event::StreamStart
-            | Event::StreamEnd
-            | Event::DocumentStart(_)
-            | Event::DocumentEnd
-            | Event::Nothing => (),
-            node @ (Event::Alias(_)
+    let events: Result<Vec<_>, ScanError> = Parser::new_from_str(text).collect();
+    let mut events = events.map_err(|error| Unfit::NotYaml {
+        what: error.info().to_owned(),
+        line: error.marker().line(),
+    })?;
+    let documents = events.iter();
+    let documents = documents.filter(|(event, _)| matches!(event, Event::DocumentStart(_)));
+    if documents.count() > 1 {
+        return Err(Unfit::SeveralDocuments);
+    }
+    events.retain(|(event, _)| is_of_node(event));
+    let bytes = text.char_indices().map(|(at, _)| at);
+    let mut nodes = Nodes {
+        text,
+        bytes: bytes.chain([text.len()]).collect(),
+        events: events.into_iter(),
+        closed_at: 0,
+    };
+    Ok(nodes.next())
+}
+
+fn is_of_node(event: &Event<'_>) -> bool {
+    matches!(
+        event,
+        Event::Alias(_)
             | Event::Scalar(..)
             | Event::SequenceStart(..)
             | Event::SequenceEnd
             | Event::MappingStart(..)
-            | Event::MappingEnd) => root = Some(events.node(node, span)),
-        }
-    }
-    Ok(root)
+            | Event::MappingEnd
+    )
 }
 
-struct Events<'t> {
+/// The nodes of a collection or document.
+struct Nodes<'t> {
     text: &'t str,
     /// The byte offset of each character, because the parser counts characters.
     bytes: Vec<usize>,
-    rest: std::vec::IntoIter<(Event<'t>, Span)>,
+    events: std::vec::IntoIter<(Event<'t>, Span)>,
+    /// The end of the last collection, with its bracket.
+    closed_at: usize,
 }
 
-impl<'t> Events<'t> {
-    fn of(text: &'t str) -> Result<Self, Unfit> {
-        let events: Result<Vec<_>, ScanError> = Parser::new_from_str(text).collect();
-        let events = events.map_err(|error| Unfit::NotYaml {
-            what: error.info().to_owned(),
-            line: error.marker().line(),
-        })?;
-        let mut bytes: Vec<usize> = text.char_indices().map(|(at, _)| at).collect();
-        bytes.push(text.len());
-        Ok(Self {
-            text,
-            bytes,
-            rest: events.into_iter(),
-        })
-    }
+impl Iterator for Nodes<'_> {
+    type Item = Node;
 
-    fn byte(&self, character: usize) -> usize {
-        let last = self.text.len();
-        self.bytes.get(character).copied().unwrap_or(last)
-    }
-
-    /// Reads the node that starts with this event.
-    fn node(&mut self, event: Event<'t>, span: Span) -> Node {
-        let start = self.byte(span.start.index());
+    fn next(&mut self) -> Option<Node> {
+        let (event, span) = self.events.next()?;
+        let byte = |character: usize| self.bytes.get(character).copied();
+        let start = byte(span.start.index())?;
+        let end = byte(span.end.index())?;
         let flow = self.text[start..].starts_with(['{', '[']);
         let is_mapping = matches!(event, Event::MappingStart(..));
-        match event {
-            Event::Scalar(value, style, ..) => Node {
-                start,
-                end: self.end_of_scalar(start, self.byte(span.end.index()), style),
-                kind: Kind::Scalar(value.into_owned(), style == ScalarStyle::Plain),
-                flow: false,
-            },
+        let (end, kind) = match event {
+            Event::Scalar(value, style, ..) => {
+                let length = length_of_scalar(&self.text[start..end], style);
+                let kind = Kind::Scalar(value.into_owned(), style == ScalarStyle::Plain);
+                (start + length, kind)
+            }
             Event::SequenceStart(..) | Event::MappingStart(..) => {
-                let mut children = Vec::new();
-                let mut end = self.byte(span.end.index());
-                while let Some((event, span)) = self.rest.next() {
-                    if matches!(event, Event::SequenceEnd | Event::MappingEnd) {
-                        end = self.end_of(flow, span, children.last()).unwrap_or(end);
-                        break;
-                    }
-                    children.push(self.node(event, span));
-                }
+                let children: Vec<Node> = self.by_ref().collect();
+                // A block ends with its last child: the parser reports the start of the next node.
+                let end = match children.last() {
+                    Some(last) if !flow => last.end,
+                    Some(_) | None => self.closed_at,
+                };
                 let kind = if is_mapping {
                     Kind::Mapping(pairs_of(children))
                 } else {
                     Kind::Sequence(children)
                 };
-                Node {
-                    start,
-                    end,
-                    kind,
-                    flow,
-                }
+                (end, kind)
             }
-            Event::Alias(_)
+            Event::Alias(_) => (end, Kind::Alias),
+            Event::SequenceEnd
+            | Event::MappingEnd
             | Event::Nothing
             | Event::StreamStart
             | Event::StreamEnd
             | Event::DocumentStart(_)
-            | Event::DocumentEnd
-            | Event::SequenceEnd
-            | Event::MappingEnd => Node {
-                start,
-                end: self.byte(span.end.index()),
-                kind: Kind::Alias,
-                flow: false,
-            },
-        }
-    }
-
-    /// Returns the end of a collection. A block ends with its last child: the parser reports the start
-    /// of the next node instead.
-    fn end_of(&self, flow: bool, end: Span, last: Option<&Node>) -> Option<usize> {
-        if flow {
-            Some(self.byte(end.end.index()))
-        } else {
-            last.map(|last| last.end)
-        }
-    }
-
-    /// Returns the end of a scalar. The parser reports the end of the line for a quoted one.
-    fn end_of_scalar(&self, start: usize, end: usize, style: ScalarStyle) -> usize {
-        let text = &self.text[start..end];
-        let length = match style {
-            ScalarStyle::SingleQuoted => end_of_quoted(text, '\''),
-            ScalarStyle::DoubleQuoted => end_of_quoted(text, '"'),
-            ScalarStyle::Plain | ScalarStyle::Literal | ScalarStyle::Folded => {
-                Some(text.trim_end().len())
+            | Event::DocumentEnd => {
+                self.closed_at = end;
+                return None;
             }
         };
-        start + length.unwrap_or(text.len())
+        Some(Node {
+            start,
+            end,
+            kind,
+            flow,
+        })
     }
+}
+
+/// The length of a scalar. The parser reports the end of the line for a quoted one.
+fn length_of_scalar(text: &str, style: ScalarStyle) -> usize {
+    let length = match style {
+        ScalarStyle::SingleQuoted => length_of_quoted(text, '\''),
+        ScalarStyle::DoubleQuoted => length_of_quoted(text, '"'),
+        ScalarStyle::Plain | ScalarStyle::Literal | ScalarStyle::Folded => None,
+    };
+    length.unwrap_or(text.trim_end().len())
+}
+
+/// The length of a quoted scalar. A tag or an anchor may precede it.
+fn length_of_quoted(text: &str, quote: char) -> Option<usize> {
+    let begin = text.find(quote)? + 1;
+    let mut characters = text[begin..].chars().peekable();
+    let mut length = begin;
+    while let Some(character) = characters.next() {
+        length += character.len_utf8();
+        let is_escape = if quote == '"' {
+            character == '\\'
+        } else {
+            character == quote && characters.peek() == Some(&quote)
+        };
+        if is_escape {
+            length += characters.next().map_or(0, char::len_utf8);
+        } else if character == quote {
+            return Some(length);
+        }
+    }
+    None
 }
 
 /// Keys and values in turn.
@@ -179,28 +181,6 @@ fn pairs_of(children: Vec<Node>) -> Vec<(Node, Node)> {
     pairs.collect()
 }
 
-/// Returns the length of a quoted scalar, including its quotes.
-fn end_of_quoted(text: &str, quote: char) -> Option<usize> {
-    // A tag or an anchor may precede it.
-    let opens = text.find(quote)?;
-    let mut characters = text
-        .char_indices()
-        .skip_while(|(at, _)| *at <= opens)
-        .peekable();
-    while let Some((at, character)) = characters.next() {
-        if character == '\\' && quote == '"' {
-            characters.next();
-        } else if character == quote {
-            let is_doubled = quote == '\'' && characters.peek().is_some_and(|(_, c)| *c == quote);
-            if !is_doubled {
-                return Some(at + quote.len_utf8());
-            }
-            characters.next();
-        }
-    }
-    None
-}
-
 impl Node {
     /// The value of a key, if this is a mapping.
     pub(crate) fn value(&self, key: &str) -> Option<&Self> {
@@ -208,11 +188,15 @@ impl Node {
     }
 
     pub(super) fn pair(&self, key: &str) -> Option<(&Self, &Self)> {
-        let Kind::Mapping(pairs) = &self.kind else {
-            return None;
-        };
-        let mut pairs = pairs.iter().map(|(key, value)| (key, value));
+        let mut pairs = self.pairs().iter().map(|(key, value)| (key, value));
         pairs.find(|(found, _)| found.text() == Some(key))
+    }
+
+    pub(super) fn pairs(&self) -> &[(Self, Self)] {
+        match &self.kind {
+            Kind::Mapping(pairs) => pairs,
+            Kind::Scalar(..) | Kind::Sequence(_) | Kind::Alias => &[],
+        }
     }
 
     /// The items, if this is a sequence.

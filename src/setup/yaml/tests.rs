@@ -7,8 +7,7 @@ use super::*;
 fn replace(text: &str, value: &Value) -> String {
     let root = parse(text).unwrap().unwrap();
     let item = &root.value("users").unwrap().items()[0];
-    let edit = replaced(text, item, "user", value).unwrap();
-    edit.applied(text)
+    replaced(text, item, "user", value).unwrap()
 }
 
 #[test]
@@ -78,11 +77,36 @@ fn a_file_with_crlf_keeps_its_line_breaks() {
         "users:\r\n- name: a\r\n  user:\r\n    exec:\r\n      args:\r\n      - kubectl\r\n      env: \
          null # old\r\n- name: b\r\n"
     );
-    let edit = appended("l:\r\n- a\r\n# end\r\n", "l", &json!({"b": 1, "c": 2})).unwrap();
-    let edited = edit.applied("l:\r\n- a\r\n# end\r\n");
+    let edited = appended("l:\r\n- a\r\n# end\r\n", "l", &json!({"b": 1, "c": 2})).unwrap();
     assert_eq!(edited, "l:\r\n- a\r\n- b: 1\r\n  c: 2\r\n# end\r\n");
-    let edit = appended("a: 1\r\n", "l", &json!("x")).unwrap();
-    assert_eq!(edit.applied("a: 1\r\n"), "a: 1\r\nl:\r\n- x\r\n");
+    let edited = appended("a: 1\r\n", "l", &json!("x")).unwrap();
+    assert_eq!(edited, "a: 1\r\nl:\r\n- x\r\n");
+}
+
+#[test]
+fn a_scalar_ends_before_the_comment_that_follows() {
+    for scalar in [
+        "x",
+        "x y",
+        "\"x\"",
+        "\"\\\" # \"",
+        "'x'",
+        "'it''s # '",
+        "!!str 'x'",
+        "&a \"x\"",
+        "\"x\n    # y\"",
+    ] {
+        for after in [" # '\"'\n", "  \n", "\n", "\r\n", "\n\n# end\n", ""] {
+            let text = format!("ü: 1\nuser: {scalar}{after}");
+            let root = parse(&text).unwrap().unwrap();
+            let edited = replaced(&text, &root, "user", &json!(2)).unwrap();
+            assert_eq!(edited, format!("ü: 1\nuser: 2{after}"), "{text}");
+        }
+        let text = format!("[{scalar}, {{user: {scalar}}}]");
+        let root = parse(&text).unwrap().unwrap();
+        let edited = replaced(&text, &root.items()[1], "user", &json!(2)).unwrap();
+        assert_eq!(edited, format!("[{scalar}, {{user: 2}}]"));
+    }
 }
 
 #[test]
@@ -134,15 +158,14 @@ fn an_item_can_be_appended_and_removed() {
         ),
         ("{}", "{\"l\": [{\"command\":\"hallpass\"}]}"),
     ] {
-        let edit = appended(before, "l", &item).unwrap();
-        let edited = edit.applied(before);
+        let edited = appended(before, "l", &item).unwrap();
         assert_eq!(edited, after);
         let root = parse(&edited).unwrap().unwrap();
         let list = root.value("l").unwrap();
         let index = list.items().len() - 1;
         let command = list.items()[index].value("command").and_then(Node::text);
         assert_eq!(command, Some("hallpass"), "{edited}");
-        let removed = removed(&edited, list, index).unwrap().applied(&edited);
+        let removed = removed(&edited, list, &list.items()[index]);
         let root = parse(&removed).unwrap().unwrap();
         assert_eq!(root.value("l").unwrap().items().len(), index, "{removed}");
     }
@@ -158,8 +181,8 @@ fn removing_an_item_preserves_the_others() {
         ("l:\n- a\n", 0, "l:\n []\n"),
     ] {
         let root = parse(text).unwrap().unwrap();
-        let edit = removed(text, root.value("l").unwrap(), index).unwrap();
-        assert_eq!(edit.applied(text), after);
+        let list = root.value("l").unwrap();
+        assert_eq!(removed(text, list, &list.items()[index]), after);
         let root = parse(after).unwrap().unwrap();
         assert!(root.value("l").is_some());
     }
