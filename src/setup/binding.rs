@@ -2,6 +2,7 @@
 //! file that say so. Existing configuration is used as it is; an earlier block of the same title is
 //! replaced.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use url::Url;
@@ -219,84 +220,65 @@ impl BindingRequest<'_> {
         } = self.provider_args;
         let describes_one = issuer_url.is_some() || client_id.is_some();
         let is_known = |name: &str| config.providers().any(|known| known == name);
-        let mut keys = Vec::new();
-        let mut is_chosen = true;
-        let name = match provider {
-            Some(name) if is_known(name) && !self.is_elsewhere(config, name) => {
+        // The command may choose the name itself.
+        let (mut name, mut keys, is_chosen) = match (provider, issuer_url) {
+            (Some(name), _) if is_known(name) && !self.is_elsewhere(config, name) => {
                 if !describes_one {
                     return Ok((name.clone(), None));
                 }
-                if issuer_url.is_none()
-                    && let Some(preset) = config.provider(name)?.preset
-                {
-                    keys.extend(self.keys_of_preset(config, preset)?.1);
-                }
-                name.clone()
+                let preset = config.provider(name)?.preset;
+                let preset = preset.filter(|_| issuer_url.is_none());
+                let of_preset = preset.map(|preset| self.keys_of_preset(config, preset));
+                let keys = of_preset.transpose()?.map(|(_, keys)| keys);
+                (name.clone(), keys.unwrap_or_default(), true)
             }
-            Some(name) if issuer_url.is_some() => name.clone(),
-            Some(preset) => {
-                let (name, of_preset) = self.keys_of_preset(config, preset)?;
-                keys.extend(of_preset);
-                is_chosen = false;
-                name
+            (Some(name), Some(_)) => (name.clone(), Vec::new(), true),
+            (None, Some(_)) => {
+                let name = self.own_name.clone();
+                (name.unwrap_or_else(|| self.own_name()), Vec::new(), false)
             }
-            None if issuer_url.is_some() => {
-                is_chosen = false;
-                self.own_name.clone().unwrap_or_else(|| self.own_name())
-            }
-            None => {
+            (preset, None) => {
                 let at_home = |preset: &&&str| {
                     let provider = config.provider(preset);
                     provider.is_ok_and(|provider| is_home_of(&provider, &self.host.url))
                 };
-                let Some(preset) = self.homes.iter().find(at_home) else {
+                let home = self.homes.iter().find(at_home).copied();
+                let Some(preset) = preset.as_deref().or(home) else {
                     return Err(Error::Usage(format!(
                         "which provider opens {}? add {}",
                         self.host.text, self.advice
                     )));
                 };
-                if is_known(preset) && !describes_one {
-                    return Ok(((*preset).to_owned(), None));
+                if provider.is_none() && is_known(preset) && !describes_one {
+                    return Ok((preset.to_owned(), None));
                 }
-                keys.push(("preset", toml_text(preset)));
-                is_chosen = false;
-                (*preset).to_owned()
+                let (name, keys) = self.keys_of_preset(config, preset)?;
+                (name, keys, false)
             }
         };
         keys.extend(keys_of(self.provider_args));
         keys.extend(self.provider_keys.iter().cloned());
-        let mut name = name;
         if describes_one {
             let asked = provider_with_keys(env, flags, file, &keys)?;
+            // The named provider, or any other one.
+            let mut all: Vec<&str> = config.providers().collect();
+            all.retain(|known| *known == name || !is_chosen);
+            all.sort_by_key(|known| *known != name);
             let has_it = |known: &&str| {
                 let known = config.provider(known);
                 known.is_ok_and(|known| self.is_registration(&known, &asked))
             };
-            let is_free = |name: &str| !is_known(name);
-            // The named provider, or any other one.
-            let known = config
-                .providers()
-                .find(|known| *known == name && has_it(known));
-            let known = known.or_else(|| {
-                let mut all = config.providers().filter(|_| !is_chosen);
-                all.find(has_it)
-            });
-            if let Some(known) = known {
+            if let Some(known) = all.into_iter().find(has_it) {
                 return Ok((known.to_owned(), None));
             }
-            if !is_free(&name) {
-                if is_chosen {
-                    return Err(Error::Usage(format!(
-                        "the provider {name} is configured with other settings: change it in \
-                         config.toml, or choose another name with `--provider NAME`"
-                    )));
-                }
-                let mut number = 2;
-                while !is_free(&format!("{name}-{number}")) {
-                    number += 1;
-                }
-                name = format!("{name}-{number}");
+            if is_chosen && is_known(&name) {
+                return Err(Error::Usage(format!(
+                    "the provider {name} is configured with other settings: change it in \
+                     config.toml, or choose another name with `--provider NAME`"
+                )));
             }
+            let mut names = numbered(name);
+            name = names.find(|name| !is_known(name)).unwrap_or_default();
         }
         let section = section(&name, &keys);
         Ok((name, Some(section)))
@@ -321,42 +303,24 @@ impl BindingRequest<'_> {
 
     /// Whether a configured provider has the requested registration, so that one sign-in serves both.
     fn is_registration(&self, known: &Provider, asked: &Provider) -> bool {
-        let sorted = |provider: &Provider| {
-            let mut scopes = provider.scopes.clone();
-            scopes.sort();
-            scopes
-        };
-        let is_same_server = known.issuer == asked.issuer
-            && known.authorization_endpoint == asked.authorization_endpoint
-            && known.token_endpoint == asked.token_endpoint;
         let has_same_secret = asked.client_secret_file.is_none()
             || known.client_secret_file == asked.client_secret_file
             || matches!(
                 (known.client_secret(), asked.client_secret()),
                 (Ok(Some(known)), Ok(Some(asked))) if known == asked
             );
-        let has_same_scopes =
-            self.provider_args.scopes.is_empty() || sorted(known) == sorted(asked);
-        let has_same_keys = self.provider_keys.is_empty() || {
-            // Keys that the command doesn't mention may have any value.
-            let comparable = Provider {
-                name: asked.name.clone(),
-                origin: asked.origin.clone(),
-                preset: asked.preset,
-                client_secret_file: asked.client_secret_file.clone(),
-                scopes: asked.scopes.clone(),
-                scopes_are_default: asked.scopes_are_default,
-                sign_in_scopes: asked.sign_in_scopes.clone(),
-                takes_broader_token: asked.takes_broader_token,
-                ..known.clone()
-            };
-            comparable == *asked
+        // Keys that the command doesn't mention may have any value.
+        let says_all = !self.provider_keys.is_empty();
+        let is_same = if says_all {
+            has_same_settings(known, asked)
+        } else {
+            known.client_id == asked.client_id
+                && known.issuer == asked.issuer
+                && known.authorization_endpoint == asked.authorization_endpoint
+                && known.token_endpoint == asked.token_endpoint
         };
-        known.client_id == asked.client_id
-            && is_same_server
-            && has_same_secret
-            && has_same_scopes
-            && has_same_keys
+        let is_any_scope = self.provider_args.scopes.is_empty();
+        is_same && has_same_secret && (is_any_scope || has_same_scopes(known, asked))
     }
 
     /// A provider's name, made from the host's.
@@ -457,6 +421,33 @@ pub(crate) fn provider_with_keys(
     };
     let config = in_file(file.clone()).or_else(|_| in_file(file.with_text("")))?;
     Ok(config.provider(TRIED)?)
+}
+
+/// Whether two providers differ at most in their names, client secrets and scopes.
+pub(crate) fn has_same_settings(known: &Provider, asked: &Provider) -> bool {
+    let comparable = Provider {
+        name: asked.name.clone(),
+        origin: asked.origin.clone(),
+        preset: asked.preset,
+        client_secret_file: asked.client_secret_file.clone(),
+        scopes: asked.scopes.clone(),
+        scopes_are_default: asked.scopes_are_default,
+        sign_in_scopes: asked.sign_in_scopes.clone(),
+        takes_broader_token: asked.takes_broader_token,
+        ..known.clone()
+    };
+    comparable == *asked
+}
+
+pub(crate) fn has_same_scopes(known: &Provider, asked: &Provider) -> bool {
+    let sorted = |provider: &Provider| provider.scopes.iter().cloned().collect::<BTreeSet<_>>();
+    sorted(known) == sorted(asked)
+}
+
+/// The name itself, then with numbers behind it.
+pub(crate) fn numbered(name: String) -> impl Iterator<Item = String> {
+    let first = std::iter::once(name.clone());
+    first.chain((2..).map(move |number| format!("{name}-{number}")))
 }
 
 /// A provider's name, made from a URL's host and path.

@@ -15,6 +15,10 @@ use crate::files;
 /// A file's bytes; `None` if there is no such file.
 pub(crate) type Content = Option<Zeroizing<Vec<u8>>>;
 
+pub(crate) fn bytes(content: &Content) -> Option<&[u8]> {
+    content.as_deref().map(Vec::as_slice)
+}
+
 /// Reads a regular file, or the target of a link.
 pub(crate) fn read(path: &Path, program: Option<&Path>) -> Result<Content, Error> {
     if let Some(program) = program {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-use super::content::{Content, is_absence, read, unusable};
+use super::content::{Content, bytes, is_absence, read, unusable};
 use super::edit::{Edit, Unfit, link};
 use super::error::SetupError;
 use crate::config::file::{self, Staged};
@@ -54,7 +54,7 @@ impl Document {
     }
 
     pub(crate) fn bytes(&self) -> Option<&[u8]> {
-        self.now.as_deref().map(Vec::as_slice)
+        bytes(&self.now)
     }
 
     pub(crate) fn is_changed(&self) -> bool {

@@ -11,6 +11,7 @@ use std::process::ExitCode;
 
 use serde_json::Value;
 
+use super::content::bytes;
 use super::document::Documents;
 use super::edit::Edit;
 use super::provider_block;
@@ -220,9 +221,8 @@ impl Engine<'_> {
                 continue;
             }
             let Part { what, command, .. } = part;
-            let record = draft.records.with_step(self.tool, &what, &command, step)?;
-            let before = draft.records.put(record.clone());
-            draft.save(record, before);
+            let added = draft.records.add(self.tool, &what, &command, step)?;
+            draft.saved.push(added);
         }
         if let Some(check) = &plan.check {
             check(&draft.documents)?;
@@ -254,8 +254,7 @@ impl Engine<'_> {
             }
             let before = document.now.clone();
             document.change(edit, |bytes| edit.kind().apply(bytes))?;
-            let before = before.as_deref().map(Vec::as_slice);
-            step.add(edit.clone(), before, document.bytes());
+            step.add(edit.clone(), bytes(&before), document.bytes());
         }
         Ok(step)
     }
@@ -280,7 +279,8 @@ impl Engine<'_> {
         }
         let before = rest.clone();
         for index in revert(&mut draft.documents, &selected, &mut rest)? {
-            draft.save(rest[index].clone(), Some(before[index].clone()));
+            let before = Some(before[index].clone());
+            draft.saved.push((rest[index].clone(), before));
         }
         for part in &undo.parts {
             let is_recorded = selected.iter().any(|record| record.what == part.what);
@@ -324,10 +324,6 @@ struct Draft<'a> {
 }
 
 impl Draft<'_> {
-    fn save(&mut self, record: Record, before: Option<Record>) {
-        self.saved.push((record, before));
-    }
-
     fn is_changed(&self) -> bool {
         self.documents.changed().next().is_some()
             || !self.gone.is_empty()

@@ -309,24 +309,27 @@ impl Records {
         found.unwrap_or_default()
     }
 
-    /// Adds a step to the record of a set-up.
+    /// Adds a step to the record of a set-up, in memory. Returns the record, and the one before.
     ///
     /// # Errors
     ///
     /// [`SetupError::NewerRecord`] if another version wrote that record.
-    pub(crate) fn with_step(
-        &self,
+    pub(crate) fn add(
+        &mut self,
         tool: &str,
         what: &str,
         command: &str,
         step: Step,
-    ) -> Result<Record, Error> {
+    ) -> Result<(Record, Option<Record>), Error> {
         if let Some(path) = self.path(tool, what)
             && self.unreadable.contains(&path)
         {
             return Err(SetupError::NewerRecord { path }.into());
         }
-        let mut record = self.find(tool, what).cloned().unwrap_or_else(|| Record {
+        let before = self.find(tool, what).cloned();
+        self.all
+            .retain(|record| (&*record.tool, &*record.what) != (tool, what));
+        let mut record = before.clone().unwrap_or_else(|| Record {
             version: VERSION,
             tool: tool.to_owned(),
             what: what.to_owned(),
@@ -335,7 +338,8 @@ impl Records {
         });
         command.clone_into(&mut record.command);
         record.steps.push(step);
-        Ok(record)
+        self.all.push(record.clone());
+        Ok((record, before))
     }
 
     pub(crate) fn write(&self, record: &Record) -> Result<(), Error> {
@@ -361,15 +365,6 @@ impl Records {
         for folder in path.ancestors().skip(1).take(2) {
             let _ = std::fs::remove_dir(folder);
         }
-    }
-
-    /// Replaces an earlier record, in memory.
-    pub(crate) fn put(&mut self, record: Record) -> Option<Record> {
-        let is_other = |other: &Record| (&other.tool, &other.what) != (&record.tool, &record.what);
-        let earlier = self.all.iter().position(|known| !is_other(known));
-        let earlier = earlier.map(|at| self.all.remove(at));
-        self.all.push(record);
-        earlier
     }
 
     fn path(&self, tool: &str, what: &str) -> Option<PathBuf> {
@@ -471,22 +466,22 @@ mod tests {
         };
         let folder = tempfile::tempdir().unwrap();
         let env = env_of(&folder.path().join("data"));
-        let records = Records::read(&env);
+        let mut records = Records::read(&env);
         let step = || Step {
-            number: records.next(),
+            number: 0,
             edits: Vec::new(),
             files: Vec::new(),
             data: Value::Null,
         };
-        let record = records.with_step("t", "a", "c", step()).unwrap();
+        let (record, _) = records.add("t", "a", "c", step()).unwrap();
         assert!(records.write(&record).is_ok());
         let path = records.path("t", "b").unwrap();
         file::replace(&path, br#"{"version": 3, "tool": "t", "what": "b"}"#).unwrap();
-        let records = Records::read(&env);
+        let mut records = Records::read(&env);
         assert_eq!(records.all.len(), 1);
         assert_eq!(records.next(), 1);
         assert_eq!(records.unreadable, [path]);
-        let refused = records.with_step("t", "b", "c", step());
+        let refused = records.add("t", "b", "c", step());
         assert!(matches!(
             refused,
             Err(Error::Setup(SetupError::NewerRecord { .. }))

@@ -29,10 +29,7 @@ impl Block {
 }
 
 impl Kind for Block {
-    fn apply(&self, bytes: Bytes<'_>) -> Result<Option<Vec<u8>>, Unfit> {
-        if self.is_in_place(bytes) {
-            return Ok(bytes.map(<[u8]>::to_vec));
-        }
+    fn add(&self, bytes: Bytes<'_>) -> Result<Option<Vec<u8>>, Unfit> {
         self.with(bytes, self.lines.as_deref())
     }
 

@@ -32,6 +32,31 @@ pub(crate) struct KeyValues {
 }
 
 impl KeyValues {
+    /// Makes git ask this helper, and no helper that it read earlier.
+    pub(super) fn helper(section: &str, helper: &str) -> Self {
+        Self {
+            key: format!("{section}.helper"),
+            values: vec![String::new(), helper.to_owned()],
+            helper: Some(helper.to_owned()),
+            is_removal: false,
+        }
+    }
+
+    /// Makes git send the path of a URL.
+    pub(super) fn path(section: &str) -> Self {
+        Self {
+            key: format!("{section}.useHttpPath"),
+            values: vec![YES.to_owned()],
+            helper: None,
+            is_removal: false,
+        }
+    }
+
+    pub(super) fn removal(mut self) -> Self {
+        self.is_removal = true;
+        self
+    }
+
     /// The values of the key that are ours, and the others.
     fn split(&self, found: Vec<String>) -> (Vec<String>, Vec<String>) {
         match &self.helper {
@@ -52,33 +77,30 @@ impl KeyValues {
             .unwrap_or_default()
     }
 
+    fn copy_without_ours(&self, bytes: Bytes<'_>) -> Result<Copy, Unfit> {
+        let copy = Copy::of(bytes)?;
+        let (ours, others) = self.split(copy.values(&self.key)?);
+        copy.remove(&self.key, &ours, &others)?;
+        Ok(copy)
+    }
+
     fn ours(&self, bytes: Bytes<'_>) -> Vec<String> {
         self.split(self.found(bytes)).0
     }
 }
 
 impl Kind for KeyValues {
-    fn apply(&self, bytes: Bytes<'_>) -> Result<Option<Vec<u8>>, Unfit> {
-        let copy = Copy::of(bytes)?;
-        let (ours, others) = self.split(copy.values(&self.key)?);
-        if self.is_removal || ours != self.values {
-            copy.remove(&self.key, &ours, &others)?;
-        }
-        if !self.is_removal && ours != self.values {
-            for value in &self.values {
-                copy.run(&["--add", &self.key, value])?;
-            }
+    fn add(&self, bytes: Bytes<'_>) -> Result<Option<Vec<u8>>, Unfit> {
+        let copy = self.copy_without_ours(bytes)?;
+        for value in self.values.iter().filter(|_| !self.is_removal) {
+            copy.run(&["--add", &self.key, value])?;
         }
         copy.bytes()
     }
 
     fn is_in_place(&self, bytes: Bytes<'_>) -> bool {
-        let ours = self.ours(bytes);
-        if self.is_removal {
-            ours.is_empty()
-        } else {
-            ours == self.values
-        }
+        let wanted: &[String] = if self.is_removal { &[] } else { &self.values };
+        self.ours(bytes) == wanted
     }
 
     fn is_ours(&self, bytes: Bytes<'_>) -> bool {
@@ -90,14 +112,11 @@ impl Kind for KeyValues {
     }
 
     fn remove(&self, bytes: Bytes<'_>, _: Option<&Value>) -> Result<Option<Vec<u8>>, Unfit> {
-        let copy = Copy::of(bytes)?;
         if self.is_removal {
             // The helper has moved to another place, which is undone separately.
-            return copy.bytes();
+            return Ok(bytes.map(<[u8]>::to_vec));
         }
-        let (ours, others) = self.split(copy.values(&self.key)?);
-        copy.remove(&self.key, &ours, &others)?;
-        copy.bytes()
+        self.copy_without_ours(bytes)?.bytes()
     }
 
     fn place(&self) -> String {
@@ -120,11 +139,6 @@ fn lock_of(target: &Path) -> PathBuf {
     let mut lock = OsString::from(target);
     lock.push(".lock");
     lock.into()
-}
-
-/// The key that makes git send the path of a URL.
-pub(crate) fn path_key(section: &str) -> String {
-    format!("{section}.useHttpPath")
 }
 
 /// True, in a rare spelling (git-config(1)), so that git can remove ours and leave the user's own.
@@ -302,12 +316,7 @@ mod tests {
     const HELPER: &str = "/usr/bin/hallpass git";
 
     fn helper(key: &str) -> KeyValues {
-        KeyValues {
-            key: key.to_owned(),
-            values: vec![String::new(), HELPER.to_owned()],
-            helper: Some(HELPER.to_owned()),
-            is_removal: false,
-        }
+        KeyValues::helper(key.strip_suffix(".helper").unwrap(), HELPER)
     }
 
     #[test]
@@ -362,22 +371,14 @@ mod tests {
                 "credential.helper = \"/usr/bin/hallpass git\""
             ]
         );
-        let none = KeyValues {
-            is_removal: true,
-            ..edit
-        };
+        let none = edit.removal();
         assert_eq!(none.apply(Some(&after)).unwrap(), None);
         assert!(none.is_in_place(None) && none.is_ours(None));
     }
 
     #[test]
     fn an_equal_value_of_the_users_own_stays() {
-        let edit = KeyValues {
-            key: path_key("credential.https://a.example"),
-            values: vec![YES.to_owned()],
-            helper: None,
-            is_removal: false,
-        };
+        let edit = KeyValues::path("credential.https://a.example");
         let own = b"[credential \"https://a.example\"]\n\tuseHttpPath = true\n";
         let after = edit.apply(Some(own)).unwrap();
         assert_eq!(

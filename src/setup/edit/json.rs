@@ -32,10 +32,7 @@ impl Member {
 }
 
 impl Kind for Member {
-    fn apply(&self, bytes: Bytes<'_>) -> Result<Option<Vec<u8>>, Unfit> {
-        if self.is_in_place(bytes) {
-            return Ok(bytes.map(<[u8]>::to_vec));
-        }
+    fn add(&self, bytes: Bytes<'_>) -> Result<Option<Vec<u8>>, Unfit> {
         let text = match text(bytes)? {
             text if text.trim().is_empty() => NEW_FILE,
             text => text,

@@ -14,8 +14,16 @@ pub(crate) struct Unfit(pub(crate) String);
 
 /// A kind of edit.
 pub(crate) trait Kind {
+    /// The bytes with the edit, which they don't contain yet.
+    fn add(&self, bytes: Bytes<'_>) -> Result<Option<Vec<u8>>, Unfit>;
+
     /// The bytes with the edit. Bytes that already contain it are returned unchanged.
-    fn apply(&self, bytes: Bytes<'_>) -> Result<Option<Vec<u8>>, Unfit>;
+    fn apply(&self, bytes: Bytes<'_>) -> Result<Option<Vec<u8>>, Unfit> {
+        if self.is_in_place(bytes) {
+            return Ok(bytes.map(<[u8]>::to_vec));
+        }
+        self.add(bytes)
+    }
 
     /// Whether the bytes contain exactly this edit.
     fn is_in_place(&self, bytes: Bytes<'_>) -> bool;

@@ -22,8 +22,8 @@ pub(crate) struct Link {
 }
 
 impl Kind for Link {
-    fn apply(&self, bytes: Bytes<'_>) -> Result<Option<Vec<u8>>, Unfit> {
-        if bytes.is_some() && !self.is_in_place(bytes) {
+    fn add(&self, bytes: Bytes<'_>) -> Result<Option<Vec<u8>>, Unfit> {
+        if bytes.is_some() {
             return Err(Unfit(
                 "already exists and is not a link to hallpass".to_owned(),
             ));

@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::content::{self, Content, bytes};
 use crate::error::Error;
 
 use block::Block;
@@ -76,38 +77,18 @@ impl Edit {
 
     /// Makes git ask this helper, and no helper that it read earlier.
     pub(crate) fn git_helper(path: &Path, section: &str, helper: &str) -> Self {
-        let values = KeyValues {
-            key: format!("{section}.helper"),
-            values: vec![String::new(), helper.to_owned()],
-            helper: Some(helper.to_owned()),
-            is_removal: false,
-        };
-        Self::new(path, Change::GitValues(values))
+        Self::new(path, Change::GitValues(KeyValues::helper(section, helper)))
     }
 
     /// Makes git send the path of a URL.
     pub(crate) fn git_path(path: &Path, section: &str) -> Self {
-        let values = KeyValues {
-            key: git_config::path_key(section),
-            values: vec![git_config::YES.to_owned()],
-            helper: None,
-            is_removal: false,
-        };
-        Self::new(path, Change::GitValues(values))
+        Self::new(path, Change::GitValues(KeyValues::path(section)))
     }
 
     /// Removes what the set-up wrote into a section of a git configuration, the last part first.
     pub(crate) fn no_git_helper(path: &Path, section: &str, helper: &str) -> [Self; 2] {
-        let all = [
-            Self::git_path(path, section),
-            Self::git_helper(path, section, helper),
-        ];
-        all.map(|mut edit| {
-            if let Change::GitValues(values) = &mut edit.change {
-                values.is_removal = true;
-            }
-            edit
-        })
+        let all = [KeyValues::path(section), KeyValues::helper(section, helper)];
+        all.map(|values| Self::new(path, Change::GitValues(values.removal())))
     }
 
     /// Creates a link to this program.
@@ -152,8 +133,7 @@ impl Edit {
 
     /// Why it cannot be applied to the current file.
     pub(crate) fn unfit(&self) -> Result<Option<Unfit>, Error> {
-        let read = super::content::read(&self.path, self.program())?;
-        Ok(self.kind().apply(read.as_deref().map(Vec::as_slice)).err())
+        Ok(self.kind().apply(bytes(&self.read()?)).err())
     }
 
     /// Whether both edit the same place of the same file.
@@ -164,14 +144,18 @@ impl Edit {
 
     /// Whether the file now contains exactly this edit.
     pub(crate) fn is_in_place(&self) -> bool {
-        let read = super::content::read(&self.path, self.program());
-        read.is_ok_and(|read| self.kind().is_in_place(read.as_deref().map(Vec::as_slice)))
+        let read = self.read();
+        read.is_ok_and(|read| self.kind().is_in_place(bytes(&read)))
     }
 
     /// Whether the file now contains this edit, perhaps changed by the user.
     pub(crate) fn is_there(&self) -> bool {
-        let read = super::content::read(&self.path, self.program());
-        read.is_ok_and(|read| self.kind().is_ours(read.as_deref().map(Vec::as_slice)))
+        let read = self.read();
+        read.is_ok_and(|read| self.kind().is_ours(bytes(&read)))
+    }
+
+    fn read(&self) -> Result<Content, Error> {
+        content::read(&self.path, self.program())
     }
 
     pub(super) fn kind(&self) -> &dyn Kind {

@@ -156,21 +156,8 @@ fn an_empty_heading_of_the_users_own_stays_in_git_configuration() {
 
 #[test]
 fn undo_of_git_values_keeps_every_other_change() {
-    let helper = |section: &str| {
-        let helper = "/usr/bin/hallpass git".to_owned();
-        Change::GitValues(KeyValues {
-            key: format!("{section}.helper"),
-            values: vec![String::new(), helper.clone()],
-            helper: Some(helper),
-            is_removal: false,
-        })
-    };
-    let path = Change::GitValues(KeyValues {
-        key: git_config::path_key("credential.https://a.example/x"),
-        values: vec![git_config::YES.to_owned()],
-        helper: None,
-        is_removal: false,
-    });
+    let helper = |section| Change::GitValues(KeyValues::helper(section, "/usr/bin/hallpass git"));
+    let path = Change::GitValues(KeyValues::path("credential.https://a.example/x"));
     check(
         vec![Case {
             files: &[

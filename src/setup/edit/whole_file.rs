@@ -36,9 +36,8 @@ impl WholeFile {
 }
 
 impl Kind for WholeFile {
-    fn apply(&self, bytes: Bytes<'_>) -> Result<Option<Vec<u8>>, Unfit> {
+    fn add(&self, bytes: Bytes<'_>) -> Result<Option<Vec<u8>>, Unfit> {
         match (&self.content, bytes) {
-            (_, Some(bytes)) if self.is_in_place(Some(bytes)) => Ok(Some(bytes.to_vec())),
             (Some(content), None) => Ok(Some(content.expose().clone())),
             (_, Some(_)) => Err(Unfit("already exists with other content".to_owned())),
             (None, None) => Err(Unfit("is missing".to_owned())),

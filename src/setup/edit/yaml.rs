@@ -60,10 +60,7 @@ impl Named {
 }
 
 impl Kind for Named {
-    fn apply(&self, bytes: Bytes<'_>) -> Result<Option<Vec<u8>>, Unfit> {
-        if self.is_in_place(bytes) {
-            return Ok(bytes.map(<[u8]>::to_vec));
-        }
+    fn add(&self, bytes: Bytes<'_>) -> Result<Option<Vec<u8>>, Unfit> {
         Ok(Some(self.put(text(bytes)?)?.into_bytes()))
     }
 
@@ -148,10 +145,7 @@ impl Item {
 }
 
 impl Kind for Item {
-    fn apply(&self, bytes: Bytes<'_>) -> Result<Option<Vec<u8>>, Unfit> {
-        if self.is_in_place(bytes) {
-            return Ok(bytes.map(<[u8]>::to_vec));
-        }
+    fn add(&self, bytes: Bytes<'_>) -> Result<Option<Vec<u8>>, Unfit> {
         let text = yaml::appended(text(bytes)?, &self.list, &self.item)?;
         Ok(Some(text.into_bytes()))
     }

@@ -20,7 +20,9 @@ use crate::provider::Config;
 use crate::provider::Provider;
 use crate::report::printable;
 use crate::secret::Secret;
-use crate::setup::binding::{keys_of, name_of, provider_with_keys, toml_text};
+use crate::setup::binding::{
+    has_same_scopes, has_same_settings, keys_of, name_of, numbered, provider_with_keys, toml_text,
+};
 use crate::setup::edit::Edit;
 use crate::setup::host::Host;
 
@@ -141,29 +143,19 @@ fn converted(
     let converted = kubelogin::converted(program, &words).map_err(refused)?;
     let wanted = args.provider_args.provider.as_deref();
     let first = wanted.map_or_else(|| name_of(&converted.issuer), str::to_owned);
-    let mut number = 1;
+    let mut names = numbered(first);
     loop {
-        let name = match number {
-            1 => first.clone(),
-            _ => format!("{first}-{number}"),
-        };
-        let made = made_of(env, &converted, &name, args, file)?;
+        let name = names.next().unwrap_or_default();
+        let mut made = made_of(env, &converted, &name, args, file)?;
         if !config.providers().any(|known| known == name) {
             return Ok(made);
         }
         let secret = converted.client_secret.as_ref();
-        if is_same(env, flags, config.provider(&name)?, file, &made, secret)? {
-            let provider_args = ProviderArgs {
-                provider: Some(name),
-                account: args.provider_args.account.clone(),
-                ..ProviderArgs::default()
-            };
-            return Ok(SignIn {
-                provider_args,
-                keys: Vec::new(),
-                files: Vec::new(),
-                ..made
-            });
+        if is_same(env, flags, &config.provider(&name)?, file, &made, secret)? {
+            made.use_provider(name);
+            made.keys.clear();
+            made.files.clear();
+            return Ok(made);
         }
         if wanted.is_some() {
             return Err(Error::Usage(format!(
@@ -171,7 +163,6 @@ fn converted(
                  name with `--provider NAME`"
             )));
         }
-        number += 1;
     }
 }
 
@@ -295,7 +286,7 @@ fn bundle(paths: &[PathBuf], data: &[u8]) -> Result<Vec<u8>, Error> {
 fn is_same(
     env: &Env,
     flags: &Flags,
-    there: Provider,
+    there: &Provider,
     file: &UserFile,
     made: &SignIn,
     secret: Option<&Secret<String>>,
@@ -307,19 +298,7 @@ fn is_same(
         Some(secret) => there.client_secret().ok().flatten().as_ref() == Some(secret),
         None => there.client_secret_file.is_none(),
     };
-    let mut scopes = there.scopes.clone();
-    scopes.sort();
-    let mut wanted = tried.scopes.clone();
-    wanted.sort();
-    let comparable = Provider {
-        name: tried.name.clone(),
-        preset: tried.preset,
-        client_secret_file: tried.client_secret_file.clone(),
-        scopes: tried.scopes.clone(),
-        origin: tried.origin.clone(),
-        ..there
-    };
-    Ok(has_same_secret && scopes == wanted && comparable == tried)
+    Ok(has_same_secret && has_same_scopes(there, &tried) && has_same_settings(there, &tried))
 }
 
 /// Expands `~`, as kubelogin does.
