@@ -8,6 +8,7 @@ pub(crate) mod entry;
 pub mod error;
 mod handouts;
 mod kubeconfig;
+mod kuberc;
 mod parent;
 mod plugin;
 pub mod protocol;

@@ -1,8 +1,5 @@
 //! kubectl's policy about which plugins may run: the allowlist in kuberc (kubectl 1.35).
 //!
-//! An item is added only if the policy is `Allowlist` already: with any other policy, a list is an
-//! error that stops every plugin. Otherwise, the lines are shown and the file doesn't change.
-//!
 //! <https://kubernetes.io/docs/reference/kubectl/kuberc/#credential-plugin-policy>
 
 use std::io;
@@ -10,19 +7,17 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use serde::Deserialize;
-use serde_json::json;
 
-use super::super::kubeconfig;
+use super::kubeconfig;
 use crate::child;
 use crate::config::ConfigError;
 use crate::env::Env;
 use crate::error::Error;
 use crate::files;
-use crate::setup::edit::Edit;
 use crate::setup::yaml;
 
-const POLICY: &str = "credentialPluginPolicy";
-const LIST: &str = "credentialPluginAllowlist";
+pub(super) const POLICY: &str = "credentialPluginPolicy";
+pub(super) const LIST: &str = "credentialPluginAllowlist";
 
 /// The minor version of the first kubectl with this policy.
 pub(crate) const FIRST_WITH_POLICY: u32 = 35;
@@ -41,39 +36,9 @@ pub(crate) enum Rule {
 
 /// An allowlist.
 pub(crate) struct List {
-    file: PathBuf,
+    pub(super) file: PathBuf,
     /// The key of the command in its items.
-    field: &'static str,
-}
-
-/// The edit that allows kubectl to run this command, and messages for the user.
-pub(crate) fn allow(env: &Env, command: &str) -> Result<(Option<Edit>, Vec<String>), Error> {
-    let told = |why: String| {
-        let field = field_of_this_kubectl();
-        let lines = [
-            "apiVersion: kubectl.config.k8s.io/v1beta1".to_owned(),
-            "kind: Preference".to_owned(),
-            format!("{POLICY}: Allowlist"),
-            format!("{LIST}:"),
-            format!("- {field}: {command}"),
-        ];
-        let mut told = vec![format!("{why}. To allow only hallpass, use these lines:")];
-        told.extend(lines.map(|line| format!("    {line}")));
-        (None, told)
-    };
-    let (list, is_listed) = match rule(env, command)? {
-        Rule::Listed(list) => (list, true),
-        Rule::Unlisted(list) => (list, false),
-        Rule::Unrestricted(why) | Rule::Denied(why) | Rule::Unknown(why) => return Ok(told(why)),
-    };
-    let edit = Edit::item(&list.file, LIST, json!({ list.field: command }));
-    if let Some(why) = edit.unfit()? {
-        return Ok(told(format!("{} {why}", crate::config::shown(&list.file))));
-    }
-    let told = is_listed.then(|| "kuberc already allows hallpass".to_owned());
-    // An item with other keys is the user's own.
-    let edit = Some(edit).filter(|edit| !is_listed || edit.is_there());
-    Ok((edit, told.into_iter().collect()))
+    pub(super) field: &'static str,
 }
 
 /// Reads the policy for this command.
@@ -143,7 +108,7 @@ fn path(env: &Env) -> Result<Option<PathBuf>, Error> {
 }
 
 /// kubectl 1.35 called the field `name`; later ones call it `command`.
-fn field_of_this_kubectl() -> &'static str {
+pub(super) fn field_of_this_kubectl() -> &'static str {
     match client_minor() {
         Some(FIRST_WITH_POLICY) => "name",
         Some(_) | None => "command",
