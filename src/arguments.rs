@@ -75,6 +75,17 @@ pub struct ProviderArgs {
     pub account: Option<String>,
 }
 
+// What every set-up takes.
+#[derive(Debug, Args)]
+pub struct SetupArgs {
+    #[command(flatten)]
+    pub provider_args: ProviderArgs,
+    #[command(flatten)]
+    pub changing: Changing,
+    #[command(flatten)]
+    pub common: Common,
+}
+
 // Whether a command makes its changes, and whether it asks first.
 #[derive(Debug, Default, Clone, Copy, Args)]
 #[command(next_help_heading = "Changes")]

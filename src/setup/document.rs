@@ -110,39 +110,30 @@ impl Document {
         .into())
     }
 
-    fn stage(&self, content: &Content) -> io::Result<Ready> {
-        match (&self.program, content) {
-            (Some(program), Some(_)) => Ok(Ready::Link(program.clone(), self.path.clone())),
-            (None, Some(bytes)) => Staged::of(&self.path, bytes).map(Ready::File),
-            (_, None) => Ok(Ready::Gone(self.target.clone())),
-        }
+    /// Does everything that is likely to fail. What it returns does the rest.
+    fn stage(&self, content: &Content) -> io::Result<Commit> {
+        let (path, target) = (self.path.clone(), self.target.clone());
+        Ok(match (self.program.clone(), content) {
+            (Some(program), Some(_)) => Box::new(move || link::make(&program, &path)),
+            (None, Some(bytes)) => {
+                let staged = Staged::of(&path, bytes)?;
+                Box::new(|| staged.commit())
+            }
+            (_, None) => Box::new(move || match std::fs::remove_file(target) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+                Ok(()) | Err(_) => Ok(()),
+            }),
+        })
     }
 
     fn put_back(&self) {
         // The first error is the one to report.
-        let _ = self.stage(&self.before).and_then(Ready::commit);
+        let _ = self.stage(&self.before).and_then(|commit| commit());
     }
 }
 
-/// The last step for one file, after everything that is likely to fail.
-enum Ready {
-    File(Staged),
-    Link(PathBuf, PathBuf),
-    Gone(PathBuf),
-}
-
-impl Ready {
-    fn commit(self) -> io::Result<()> {
-        match self {
-            Self::File(staged) => staged.commit(),
-            Self::Link(program, at) => link::make(&program, &at),
-            Self::Gone(target) => match std::fs::remove_file(target) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-                Ok(()) | Err(_) => Ok(()),
-            },
-        }
-    }
-}
+/// The last step for one file.
+type Commit = Box<dyn FnOnce() -> io::Result<()>>;
 
 /// Each file once, in the order of the edits.
 pub(crate) struct Documents {
@@ -226,8 +217,8 @@ impl Documents {
             ready.push((document, staged));
         }
         let mut written = Vec::new();
-        for (document, ready) in ready {
-            if let Err(cause) = ready.commit() {
+        for (document, commit) in ready {
+            if let Err(cause) = commit() {
                 written.into_iter().rev().for_each(Document::put_back);
                 return Err(unwritable(document, cause).into());
             }

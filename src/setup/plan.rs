@@ -17,7 +17,7 @@ use super::edit::Edit;
 use super::provider_block;
 use super::record::{Done, Record, Records, Step};
 use super::undo::{remove, revert};
-use crate::arguments::{Caution, Changing, Common};
+use crate::arguments::{Caution, SetupArgs};
 use crate::config::{Flags, Turn, UserFile};
 use crate::env::Env;
 use crate::error::Error;
@@ -98,12 +98,14 @@ pub(crate) struct Undo<'a> {
 pub(crate) fn run<A>(
     env: &Env,
     tool: &str,
-    common: &Common,
-    changing: Changing,
+    shared: &SetupArgs,
     args: &A,
     set_up: impl for<'a> Fn(&'a Env, &'a Flags, &'a A) -> Result<Plan<'a>, Error>,
     undo: impl for<'a> Fn(&'a Env, &'a Flags, &'a A) -> Result<Undo<'a>, Error>,
 ) -> Result<ExitCode, Error> {
+    let SetupArgs {
+        changing, common, ..
+    } = shared;
     let flags = flags_of(common, None);
     let mut compute = || {
         if changing.undo {
@@ -291,8 +293,8 @@ impl Engine<'_> {
             }
         }
         let file = UserFile::read(self.env)?;
-        for title in provider_block::titles(&file) {
-            let done = Done::unrecorded(Edit::block(file.path(), &title, ""));
+        for block in provider_block::of_providers(&file) {
+            let done = Done::unrecorded(block);
             remove(draft.documents.of(&done.edit)?, &done, &rest)?;
         }
         if let Some(check) = undo.check {

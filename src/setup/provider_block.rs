@@ -19,9 +19,15 @@ pub(crate) fn title_of(name: &str) -> String {
     format!("{TITLE}{name}")
 }
 
-/// The titles of the providers' blocks.
-pub(crate) fn titles(file: &UserFile) -> Vec<String> {
-    file.titles(TITLE)
+/// The blocks whose titles start so, whatever is in them, for removing them without a record.
+pub(crate) fn blocks(file: &UserFile, begin: &str) -> impl Iterator<Item = Edit> {
+    let titles = file.titles(begin).into_iter();
+    titles.map(|title| Edit::block(file.path(), &title, ""))
+}
+
+/// The providers' blocks.
+pub(crate) fn of_providers(file: &UserFile) -> impl Iterator<Item = Edit> {
+    blocks(file, TITLE)
 }
 
 /// Whether the text names the provider that the block with this title configures. It need not be
@@ -51,7 +57,7 @@ pub(crate) fn take_out(
     let blocks = titles.iter().filter_map(|title| file.remove(title));
     let blocks: String = blocks.collect();
     let records = Records::read(env);
-    for title in self::titles(file) {
+    for title in file.titles(TITLE) {
         let of_record = |record: &&super::record::Record| {
             record.edits().any(|done| done.edit.title() == Some(&title))
         };

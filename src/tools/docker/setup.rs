@@ -7,7 +7,7 @@
 use clap::Args;
 use clap_complete::ArgValueCompleter;
 
-use crate::arguments::{Changing, Common, ProviderArgs, epilogue};
+use crate::arguments::{ProviderArgs, SetupArgs, epilogue};
 use crate::complete;
 use crate::provider::RegistryExchange;
 use std::process::ExitCode;
@@ -34,8 +34,9 @@ use crate::setup::binding::{BindingRequest, recipient, toml_text};
 use crate::setup::edit::Edit;
 use crate::setup::edit::link::{self, Place};
 use crate::setup::host::Host;
-use crate::setup::plan::{self, Part, Plan, Revert, Undo};
+use crate::setup::plan::{self, Part, Plan, Undo};
 use crate::setup::program;
+use crate::setup::provider_block::blocks;
 use crate::setup::record::Records;
 use crate::shell::quoted;
 
@@ -84,11 +85,7 @@ pub struct Arguments {
     #[arg(long)]
     pub podman: bool,
     #[command(flatten)]
-    pub provider_args: ProviderArgs,
-    #[command(flatten)]
-    pub changing: Changing,
-    #[command(flatten)]
-    pub common: Common,
+    pub setup: SetupArgs,
 }
 
 fn registry_exchange(text: &str) -> Result<RegistryExchange, String> {
@@ -98,7 +95,7 @@ fn registry_exchange(text: &str) -> Result<RegistryExchange, String> {
 }
 
 pub(crate) fn run(env: &Env, args: &Arguments) -> Result<ExitCode, Error> {
-    plan::run(env, NAME, &args.common, args.changing, args, set_up, undo)
+    plan::run(env, NAME, &args.setup, args, set_up, undo)
 }
 
 fn set_up<'a>(env: &'a Env, flags: &Flags, args: &'a Arguments) -> Result<Plan<'a>, Error> {
@@ -111,7 +108,7 @@ fn set_up<'a>(env: &'a Env, flags: &Flags, args: &'a Arguments) -> Result<Plan<'
         command: command(args),
         ..Plan::default()
     };
-    let mut given = args.provider_args.clone();
+    let mut given = args.setup.provider_args.clone();
     for host in &hosts {
         let mut part = part_of(host, &files);
         part.edits.splice(0..0, link.clone());
@@ -151,7 +148,12 @@ fn set_up<'a>(env: &'a Env, flags: &Flags, args: &'a Arguments) -> Result<Plan<'
                     former.keys.join(", ")
                 ));
                 plan.first_is_change = true;
-                plan.first = Some(import(env, args, config, former));
+                // The passwords stay if a file can't be written afterwards: nothing uses them then.
+                // `config` has the providers of this set-up, whose registries need no password.
+                plan.first = Some(Box::new(move || {
+                    former.import(&Prepared::new(env, &args.setup.common, None)?, &config)?;
+                    Ok(Box::new(|| ()))
+                }));
             }
             Some(Err(error)) if args.import => return Err(error.into()),
             Some(Ok(former)) if !former.keys.is_empty() => warnings.push(format!(
@@ -184,21 +186,6 @@ fn former_name(env: &Env, args: &Arguments, docker: &ClientFile) -> Option<Strin
     let replaced = record.edits().filter(|done| done.edit == edit);
     let mut names = replaced.filter_map(|done| done.replaced.as_ref()?.as_str());
     names.next().map(str::to_owned)
-}
-
-/// Copies the passwords of docker's former store. `config` already has the providers of this set-up,
-/// whose registries need no password. The passwords stay if a file can't be written afterwards:
-/// nothing uses them then.
-fn import<'a>(
-    env: &'a Env,
-    args: &'a Arguments,
-    config: Config,
-    former: FormerStore,
-) -> Box<dyn FnOnce() -> Result<Revert<'a>, Error> + 'a> {
-    Box::new(move || {
-        former.import(&Prepared::new(env, &args.common, None)?, &config)?;
-        Ok(Box::new(|| ()))
-    })
 }
 
 fn undo<'a>(env: &'a Env, _: &'a Flags, args: &Arguments) -> Result<Undo<'a>, Error> {
@@ -250,9 +237,9 @@ fn part_of(host: &Host, files: &[ClientFile]) -> Part {
 
 /// The part that makes hallpass the helper of every registry. podman doesn't use docker's store.
 fn part_of_all(files: &[ClientFile]) -> Part {
-    let docker = files.iter().take(1);
-    let edit = |file: &ClientFile| Edit::member(&file.path, &["credsStore"], HELPER);
-    part(DEFAULT, docker.map(edit).collect())
+    let docker = files.first();
+    let edit = docker.map(|file| Edit::member(&file.path, &["credsStore"], HELPER));
+    part(DEFAULT, edit.into_iter().collect())
 }
 
 /// Podman asks hallpass first, and then uses the passwords in its own files.
@@ -267,10 +254,7 @@ fn podman_helpers(env: &Env, lines: &str) -> Result<Edit, Error> {
 /// Everything that earlier set-ups wrote, as far as it can be recognized without a record.
 fn recognizable_edits(env: &Env, file: &UserFile) -> Result<Vec<Edit>, Error> {
     let home = home(env)?;
-    let mut edits = Vec::new();
-    for title in file.titles(TITLE.trim_end()) {
-        edits.push(Edit::block(file.path(), &title, ""));
-    }
+    let mut edits: Vec<Edit> = blocks(file, TITLE.trim_end()).collect();
     edits.push(podman_helpers(env, "")?);
     // A link elsewhere may belong to a package.
     let local = home.join(".local/bin").join(link::file_name(PROGRAM_NAME));
@@ -431,13 +415,8 @@ pub(crate) fn is_gits_alone(records: &Records, file: &UserFile, host: &Host) -> 
 
 fn command(args: &Arguments) -> String {
     let mut words: Vec<String> = args.hosts.iter().map(|host| quoted(host)).collect();
-    let flags = [(DEFAULT, args.default), ("--podman", args.podman)];
-    words.extend(
-        flags
-            .iter()
-            .filter(|(_, is_given)| *is_given)
-            .map(|(flag, _)| (*flag).to_owned()),
-    );
+    words.extend(args.default.then(|| DEFAULT.to_owned()));
+    words.extend(args.podman.then(|| "--podman".to_owned()));
     format!("{TITLE}{}", words.join(" ")).trim_end().to_owned()
 }
 

@@ -17,7 +17,7 @@ use super::git_config::{self, Entry};
 use super::large_pushes::Advice;
 use super::order::{Helpers, Others, in_unicode, is_last, place, sections};
 use super::plain_http;
-use crate::arguments::{Changing, Common, ProviderArgs, epilogue};
+use crate::arguments::{ProviderArgs, SetupArgs, epilogue};
 use crate::complete;
 use crate::config::{Flags, UserFile};
 use crate::env::Env;
@@ -29,6 +29,7 @@ use crate::setup::edit::git_config::split_ours;
 use crate::setup::host::Host;
 use crate::setup::plan::{self, Part, Plan, Undo};
 use crate::setup::program;
+use crate::setup::provider_block::blocks;
 use crate::shell::{quoted, shell_word};
 
 /// Configure git to use hallpass as its credential helper
@@ -56,11 +57,7 @@ pub struct Arguments {
     #[arg(long, value_name = "HOST", requires = "default")]
     pub plain_http: Vec<String>,
     #[command(flatten)]
-    pub provider_args: ProviderArgs,
-    #[command(flatten)]
-    pub changing: Changing,
-    #[command(flatten)]
-    pub common: Common,
+    pub setup: SetupArgs,
 }
 
 /// The presets that are a git server themselves, so the host alone identifies them.
@@ -94,7 +91,7 @@ fn part_of(host: &Host, account: Option<&str>) -> String {
 const ACCOUNT: &str = " --account ";
 
 pub(crate) fn run(env: &Env, args: &Arguments) -> Result<ExitCode, Error> {
-    plan::run(env, NAME, &args.common, args.changing, args, set_up, undo)
+    plan::run(env, NAME, &args.setup, args, set_up, undo)
 }
 
 fn set_up<'a>(env: &'a Env, flags: &Flags, args: &Arguments) -> Result<Plan<'a>, Error> {
@@ -112,7 +109,7 @@ fn set_up<'a>(env: &'a Env, flags: &Flags, args: &Arguments) -> Result<Plan<'a>,
         let mut companions = Vec::new();
         let mut account = None;
         if let Some(given) = &args.host {
-            account = args.provider_args.account.as_deref();
+            account = args.setup.provider_args.account.as_deref();
             let wanted = binding_request(args, given, &host);
             if !has_account(&config, &file, args, &wanted) {
                 let binding = wanted.add(env, flags, &mut config, &mut file)?;
@@ -215,7 +212,7 @@ fn undo<'a>(env: &'a Env, _: &'a Flags, args: &Arguments) -> Result<Undo<'a>, Er
             &file,
             &git,
             &host,
-            args.provider_args.account.as_deref(),
+            args.setup.provider_args.account.as_deref(),
         ));
     }
     if args.default {
@@ -229,10 +226,8 @@ fn undo<'a>(env: &'a Env, _: &'a Flags, args: &Arguments) -> Result<Undo<'a>, Er
     }
     let all = parts.is_empty();
     if all {
-        let titles = file.titles(TITLES).into_iter();
-        let blocks = titles.map(|title| Edit::block(file.path(), &title, ""));
         parts.push(Part {
-            edits: blocks.chain(git.ours(|_| true)).collect(),
+            edits: blocks(&file, TITLES).chain(git.ours(|_| true)).collect(),
             ..Part::default()
         });
     }
@@ -304,7 +299,7 @@ fn has_account(
         client_id,
         account,
         ..
-    } = &args.provider_args;
+    } = &args.setup.provider_args;
     let names_only_account = provider.is_none() && client_id.is_none() && account.is_some();
     names_only_account
         && wanted.resource_keys.is_empty()
@@ -337,7 +332,7 @@ fn part_as_typed(host: &str, account: Option<&str>) -> String {
 fn command(args: &Arguments) -> String {
     let mut line = "hallpass setup git".to_owned();
     if let Some(host) = &args.host {
-        let account = args.provider_args.account.as_deref();
+        let account = args.setup.provider_args.account.as_deref();
         line = format!("{line} --host {}", part_as_typed(host, account));
     }
     if args.default {
@@ -363,14 +358,14 @@ fn hosts(config: &Config, args: &Arguments) -> Result<Vec<Host>, Error> {
 
 fn binding_request<'a>(args: &'a Arguments, given: &str, host: &'a Host) -> BindingRequest<'a> {
     let bearer = args.bearer.then(|| ("git_bearer", "true".to_owned()));
-    let account = args.provider_args.account.as_deref();
+    let account = args.setup.provider_args.account.as_deref();
     let username = args.username.as_deref();
     let username = username.map(|name| ("username", toml_text(name)));
     BindingRequest {
         tool: NAME,
         tool_names_provider: false,
         host,
-        provider_args: &args.provider_args,
+        provider_args: &args.setup.provider_args,
         title: format!("{TITLE}{}", part_of(host, account)),
         command: format!("{TITLE}{}", part_as_typed(given, account)),
         homes: HOSTS_OF_THEIR_OWN,

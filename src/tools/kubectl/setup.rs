@@ -5,12 +5,12 @@
 //! `kubectl config` would drop comments, restrict the names of users, and need the secret of a
 //! restored entry on its command line.
 
+mod allowlist;
 mod arguments;
 mod earlier;
 mod exec;
 mod kubeconfig_file;
 mod kubelogin;
-pub(crate) mod kuberc;
 mod labels;
 mod recorded;
 mod sign_in;
@@ -46,7 +46,7 @@ use recorded::{Recorded, one_server};
 use sign_in::{SignIn, sign_in};
 
 pub(crate) fn run(env: &Env, args: &Arguments) -> Result<ExitCode, Error> {
-    plan::run(env, NAME, &args.common, args.changing, args, set_up, undo)
+    plan::run(env, NAME, &args.setup, args, set_up, undo)
 }
 
 // --- setting up ---
@@ -73,7 +73,7 @@ fn set_up<'a>(env: &'a Env, flags: &Flags, args: &Arguments) -> Result<Plan<'a>,
     let earlier = take_out(env, &mut file, earlier, wanted);
     let mut config = Config::load_edited(env, flags, &file)?;
     let mut sign_in = match again {
-        Some(again) if args.provider_args.provider.is_none() => again,
+        Some(again) if args.setup.provider_args.provider.is_none() => again,
         Some(_) | None => sign_in(env, flags, args, &config, &file, &target, &hosts)?,
     };
     let titles = titles(&user, &hosts, &target.path, &elsewhere);
@@ -90,7 +90,7 @@ fn set_up<'a>(env: &'a Env, flags: &Flags, args: &Arguments) -> Result<Plan<'a>,
     }
 
     let program = program::name_or_path(env)?;
-    let store = Rc::new(Prepared::new(env, &args.common, None)?.store);
+    let store = Rc::new(Prepared::new(env, &args.setup.common, None)?.store);
     let last_store = Rc::clone(&store);
     let recorded = match one_server(&kubeconfig, &user, &hosts, &mut notes) {
         Some(host) => {
@@ -115,7 +115,7 @@ fn set_up<'a>(env: &'a Env, flags: &Flags, args: &Arguments) -> Result<Plan<'a>,
     edits.extend(bound);
     let mut warnings = Vec::new();
     if args.kuberc {
-        let (edit, told) = kuberc::allow(env, &program)?;
+        let (edit, told) = allowlist::allow(env, &program)?;
         edits.extend(edit);
         warnings = told;
     }
@@ -349,7 +349,7 @@ fn undo<'a>(env: &'a Env, _: &Flags, args: &Arguments) -> Result<Undo<'a>, Error
             });
         }
     }
-    let store = Prepared::new(env, &args.common, None)?.store;
+    let store = Prepared::new(env, &args.setup.common, None)?.store;
     Ok(Undo {
         parts,
         all,

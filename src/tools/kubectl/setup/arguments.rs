@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::arguments::{Changing, Common, ProviderArgs, epilogue};
+use crate::arguments::{SetupArgs, epilogue};
 
 pub(super) const ADVICE: &str = "`--provider NAME` (one of the configuration, or a preset), \
                       `--issuer-url URL --client-id ID`, or `--from-kubelogin`";
@@ -31,9 +31,5 @@ pub(crate) struct Arguments {
     #[arg(long)]
     pub kuberc: bool,
     #[command(flatten)]
-    pub provider_args: ProviderArgs,
-    #[command(flatten)]
-    pub changing: Changing,
-    #[command(flatten)]
-    pub common: Common,
+    pub setup: SetupArgs,
 }

@@ -25,7 +25,7 @@ pub(super) fn sign_in(
         client_id,
         account,
         ..
-    } = &args.provider_args;
+    } = &args.setup.provider_args;
     if args.from_kubelogin || issuer_url.is_some() || client_id.is_some() {
         return None;
     }

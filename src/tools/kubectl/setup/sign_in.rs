@@ -79,7 +79,7 @@ pub(super) fn sign_in(
     if args.from_kubelogin {
         return converted(env, flags, args, config, file, target);
     }
-    let mut provider_args = args.provider_args.clone();
+    let mut provider_args = args.setup.provider_args.clone();
     if let Some(issuer) = &provider_args.issuer_url {
         let name = provider_args
             .provider
@@ -141,7 +141,7 @@ fn converted(
     let run = target.before.as_ref().and_then(kubeconfig::exec);
     let (program, words) = run.ok_or_else(|| refused(kubelogin::Unconverted::NotKubelogin))?;
     let converted = kubelogin::converted(program, &words).map_err(refused)?;
-    let wanted = args.provider_args.provider.as_deref();
+    let wanted = args.setup.provider_args.provider.as_deref();
     let first = wanted.map_or_else(|| name_of(&converted.issuer), str::to_owned);
     let mut names = numbered(first);
     loop {
@@ -225,7 +225,7 @@ fn made_of(
         client_id: Some(converted.client_id.clone()),
         client_secret_file,
         scopes: converted.scopes.clone(),
-        account: args.provider_args.account.clone(),
+        account: args.setup.provider_args.account.clone(),
     };
     let mut notes = converted.notes.clone();
     if !converted.scopes.contains(&"offline_access".to_owned()) {
