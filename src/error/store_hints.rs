@@ -27,7 +27,9 @@ pub(super) fn store_hint(error: &StoreError) -> Option<String> {
         S::Io { source, .. }
             if matches!(
                 source.kind(),
-                std::io::ErrorKind::ReadOnlyFilesystem | std::io::ErrorKind::PermissionDenied
+                std::io::ErrorKind::ReadOnlyFilesystem
+                    | std::io::ErrorKind::PermissionDenied
+                    | std::io::ErrorKind::NotADirectory
             ) =>
         {
             Some("set HALLPASS_DATA_DIR to a folder that you can write to".to_owned())

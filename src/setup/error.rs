@@ -23,6 +23,12 @@ pub enum SetupError {
     Locked { file: String, lock: PathBuf },
     #[error("the record of this set-up was written by a newer hallpass ({})", path.display())]
     NewerRecord { path: PathBuf },
+    #[error("cannot write {}, which `--undo` needs", path.display())]
+    UnwritableRecord {
+        path: PathBuf,
+        #[source]
+        cause: std::io::Error,
+    },
 }
 
 impl SetupError {
@@ -45,6 +51,11 @@ impl SetupError {
             ),
             Self::NewerRecord { .. } => {
                 "nothing was changed; update hallpass, then run the command again".to_owned()
+            }
+            Self::UnwritableRecord { .. } => {
+                "nothing was changed; set HALLPASS_DATA_DIR to a folder that you can write to, then \
+                 run the command again"
+                    .to_owned()
             }
         }
     }

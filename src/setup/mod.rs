@@ -49,7 +49,7 @@ fn warn_if_nothing_is_saved(env: &Env, common: &Common) {
                 .fold(String::new(), |all, cause| all + ": " + cause);
             prepared.terminal.warn(&format!(
                 "{}{causes}, so no session can be saved; set HALLPASS_DATA_DIR to a folder that \
-                 you can write",
+                 you can write to",
                 report.error
             ));
         }

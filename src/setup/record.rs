@@ -11,8 +11,8 @@ use serde_json::Value;
 use super::content::fingerprint;
 use super::edit::{Bytes, Edit, Unfit};
 use super::error::SetupError;
+use crate::config::ConfigError;
 use crate::config::file::{self, Kind};
-use crate::config::{ConfigError, shown};
 use crate::env::Env;
 use crate::error::Error;
 use crate::store::data_dir;
@@ -349,10 +349,7 @@ impl Records {
         // Serializing a path that isn't UTF-8 fails.
         let text = serde_json::to_vec(record).map_err(std::io::Error::from);
         let written = text.and_then(|text| file::replace(&path, &text));
-        written.map_err(|cause| {
-            let file = shown(&path);
-            ConfigError::Unwritable { file, cause }.into()
-        })
+        written.map_err(|cause| SetupError::UnwritableRecord { path, cause }.into())
     }
 
     /// Removes a record, and its folders if they are empty.

@@ -122,6 +122,10 @@ const STATES: &[(&str, &str, &[Row])] = &[
             ("ReadOnly", Check("the program that generates the file")),
             ("Locked", Check("a file that another program holds")),
             ("NewerRecord", Check("an update of hallpass")),
+            (
+                "UnwritableRecord",
+                Check("a folder that only the user can choose"),
+            ),
         ],
     ),
     (

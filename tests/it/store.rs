@@ -632,28 +632,44 @@ fn if_nothing_can_be_saved_setup_tool_and_page_say_so_and_the_hint_works() {
     assert!(!quiet.succeeds().stderr.contains("saved"), "{quiet}");
 }
 
-#[cfg(unix)]
 #[test]
-fn a_read_only_home_is_reported_before_anything_is_set_up() {
-    use std::os::unix::fs::PermissionsExt as _;
-    // Permissions don't stop root, for whom there is a case with a read-only file system.
-    if rustix::process::geteuid().is_root() {
-        return;
-    }
+fn a_data_folder_that_cannot_be_created_is_named_and_another_one_works() {
     let mut scene = Scene::new();
     scene.configure("");
-    let locked = scene.sandbox.root().join("locked");
-    fs::create_dir(&locked).unwrap();
-    fs::set_permissions(&locked, fs::Permissions::from_mode(0o500)).unwrap();
-    scene.sandbox.set("HALLPASS_DATA_DIR", locked.join("data"));
+    let root = scene.sandbox.root().to_owned();
+    // For root too, who may write into any folder.
+    fs::write(root.join("file"), "").unwrap();
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        fs::create_dir(root.join("locked")).unwrap();
+        fs::set_permissions(root.join("locked"), fs::Permissions::from_mode(0o500)).unwrap();
+    }
     let line = ["setup", "docker", "r.corp.example", "--provider", "corp"];
-    let outcome = scene.sandbox.run(&line);
-    assert!(
-        outcome.succeeds().stderr.contains("HALLPASS_DATA_DIR"),
-        "{outcome}"
-    );
-    scene.get_token(&[]).fails_saying(1, &["HALLPASS_DATA_DIR"]);
-    let other = scene.sandbox.root().join("other");
-    scene.sandbox.set("HALLPASS_DATA_DIR", other);
+    let config = scene.sandbox.home().join(".docker/config.json");
+    for parent in ["file", "locked"] {
+        if parent == "locked" && (cfg!(windows) || is_root()) {
+            continue;
+        }
+        let data = root.join(parent).join("data");
+        scene.sandbox.set("HALLPASS_DATA_DIR", &data);
+        let refused = scene.sandbox.run(&line);
+        refused.fails_saying(1, &["which `--undo` needs", "set HALLPASS_DATA_DIR"]);
+        assert!(!config.exists(), "{refused}");
+        scene.get_token(&[]).fails_saying(1, &["HALLPASS_DATA_DIR"]);
+    }
+    scene.sandbox.set("HALLPASS_DATA_DIR", root.join("other"));
+    scene.sandbox.run(&line).succeeds();
+    assert!(config.exists());
     scene.get_token(&[]).token();
+}
+
+#[cfg(unix)]
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+#[cfg(not(unix))]
+fn is_root() -> bool {
+    false
 }
