@@ -31,6 +31,10 @@ pub(super) fn http_hint(error: &HttpError) -> Option<String> {
             "if your company has its own CA, set `ca_file = \"/path/to/ca.pem\"` in config.toml"
                 .to_owned(),
         ),
+        HttpError::NoAuthorities { .. } => Some(
+            "install your system's package `ca-certificates`, or set `HALLPASS_CA_FILE=/path/to/ca.pem` (in config.toml: `ca_file`)"
+                .to_owned(),
+        ),
         HttpError::NotTls { .. } => Some(NETWORK_PAGE.to_owned()),
         HttpError::NetworkSignIn { .. } => Some(
             "open any page in a browser, sign in to the network, and run the command again"

@@ -96,6 +96,7 @@ pub fn authorize(
                 error @ (HttpError::PlainHttp { .. }
                 | HttpError::ProxyLogin { .. }
                 | HttpError::Certificate { .. }
+                | HttpError::NoAuthorities { .. }
                 | HttpError::NotTls { .. }
                 | HttpError::NetworkSignIn { .. }
                 | HttpError::Redirect { .. }

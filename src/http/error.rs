@@ -30,6 +30,8 @@ pub enum HttpError {
         fault: CertificateFault,
         reason: String,
     },
+    #[error("the certificate of {host} cannot be checked: this system has no CA certificates")]
+    NoAuthorities { host: String },
     #[error("the TLS connection to {host} failed: {reason}")]
     NotTls { host: String, reason: String },
     #[error("this network requires you to sign in before you can reach {host} (status 511)")]

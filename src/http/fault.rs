@@ -30,6 +30,10 @@ pub(super) fn classify(
                 reason: tls_words::of_certificate(fault).to_owned(),
             };
         }
+        #[cfg(all(unix, not(target_os = "macos")))]
+        Some(rustls::Error::Other(other)) if other.0.is::<super::roots::NoAuthorities>() => {
+            return HttpError::NoAuthorities { host };
+        }
         Some(fault) => {
             return HttpError::NotTls {
                 host,

@@ -13,7 +13,7 @@ use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signat
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
-use rustls::{DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use rustls::{DigitallySignedStruct, Error, OtherError, RootCertStore, SignatureScheme};
 
 use super::tls_words::is_authority_as_server;
 use crate::files;
@@ -28,6 +28,11 @@ pub(super) struct Roots {
     all: OnceLock<Result<Arc<dyn ServerCertVerifier>, Error>>,
     read_all: ReadAll,
 }
+
+/// This machine trusts no authority at all. A minimal container or a fresh Debian has none.
+#[derive(Debug, thiserror::Error)]
+#[error("no CA certificates")]
+pub(super) struct NoAuthorities;
 
 type ReadAll = fn(
     Vec<CertificateDer<'static>>,
@@ -62,18 +67,13 @@ impl Roots {
         let bundled = (added > 0).then(|| {
             WebPkiServerVerifier::builder_with_provider(roots.into(), Arc::clone(&provider)).build()
         });
-        let roots = Self {
+        Ok(Self {
             provider,
             bundled: bundled.and_then(Result::ok),
             extra,
             all: OnceLock::new(),
             read_all,
-        };
-        if roots.bundled.is_none() {
-            // Fails before anything is sent if no authority is trusted at all.
-            roots.all()?;
-        }
-        Ok(roots)
+        })
     }
 
     fn all(&self) -> Result<&dyn ServerCertVerifier, Error> {
@@ -103,14 +103,19 @@ impl ServerCertVerifier for Roots {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        if let Some(bundled) = &self.bundled
-            && let Ok(verified) = bundled.verify_server_cert(server, chain, name, ocsp, now)
-        {
+        let judged = |verifier: &dyn ServerCertVerifier| {
+            verifier.verify_server_cert(server, chain, name, ocsp, now)
+        };
+        let bundled = self.bundled.as_ref().map(|verifier| judged(&**verifier));
+        if let Some(Ok(verified)) = bundled {
             return Ok(verified);
         }
-        let judged = self
-            .all()?
-            .verify_server_cert(server, chain, name, ocsp, now);
+        let judged = match (self.all(), bundled) {
+            (Ok(all), _) => judged(all),
+            (Err(_), Some(bundled)) => bundled,
+            // Plain http on loopback needs no authorities, so this fails only at a certificate.
+            (Err(_), None) => Err(Error::Other(OtherError(Arc::new(NoAuthorities)))),
+        };
         match judged {
             Err(Error::InvalidCertificate(fault))
                 if is_authority_as_server(&fault) && self.extra.iter().any(|one| one == server) =>
@@ -263,6 +268,23 @@ mod tests {
             assert!(is_trusted(bundle.as_deref(), "localhost", read_all));
         }
         assert_eq!(READ.load(Ordering::SeqCst), 3);
+    }
+
+    #[test]
+    fn without_any_authority_only_a_certificate_is_an_error() {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let roots = Roots::of(None, vec![], provider, |_, _| {
+            Err(Error::General("nothing there".to_owned()))
+        });
+        let name = ServerName::try_from("localhost").unwrap();
+        let judged =
+            roots
+                .unwrap()
+                .verify_server_cert(&SERVER.into(), &[], &name, &[], UnixTime::now());
+        let Err(Error::Other(OtherError(cause))) = judged else {
+            panic!("{judged:?}")
+        };
+        assert!(cause.is::<NoAuthorities>(), "{cause}");
     }
 
     #[test]

@@ -103,6 +103,7 @@ fn is_shared(error: &Error) -> bool {
                 | HttpError::CaFile { .. }
                 | HttpError::Tls { .. }
                 | HttpError::Certificate { .. }
+                | HttpError::NoAuthorities { .. }
                 | HttpError::Proxy { .. }
                 | HttpError::ProxyLogin { .. }
         );

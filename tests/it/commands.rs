@@ -146,11 +146,18 @@ fn help_and_version_succeed_and_help_lists_the_exit_codes() {
     for word in ["Exit codes", "declined", "--interactive", "--force-refresh"] {
         assert!(help.contains(word), "{word}: {help}");
     }
-    let version = sandbox.run(&["--version"]);
-    assert_eq!(
-        version.stdout.trim(),
-        format!("hallpass {}", env!("CARGO_PKG_VERSION"))
-    );
+    for arguments in [
+        &["--version"][..],
+        &["git", "--version"],
+        &["docker", "--version"],
+        &["kubectl", "--version"],
+        &["get-token", "--version"],
+    ] {
+        assert_eq!(
+            sandbox.run(arguments).stdout,
+            format!("hallpass {}\n", env!("CARGO_PKG_VERSION"))
+        );
+    }
 }
 
 #[test]

@@ -331,6 +331,41 @@ fn an_untrusted_certificate_has_its_own_error() {
     assert_eq!(scene.provider.all_seen().len(), 0);
 }
 
+/// A minimal container or a fresh Debian has no CA certificates. Other systems always have some.
+#[cfg(target_os = "linux")]
+#[test]
+fn without_ca_certificates_https_fails_with_a_hint_and_http_on_loopback_works() {
+    let mut scene = Scene::with(Provider::start_tls());
+    let none = scene.sandbox.root().join("none.pem");
+    private_file(&none, "");
+    scene.sandbox.set("SSL_CERT_FILE", &none);
+    let outcome = scene.get_token(&["--flow", "device"]);
+    outcome.fails_saying(
+        1,
+        &[
+            "no CA certificates",
+            "`ca-certificates`",
+            "HALLPASS_CA_FILE=/path/to/ca.pem",
+            "`ca_file`",
+        ],
+    );
+    assert_eq!(scene.provider.all_seen().len(), 0);
+
+    // The way out that needs no package.
+    let authority = scene.sandbox.root().join("ca.pem");
+    private_file(&authority, TLS_AUTHORITY);
+    scene.sandbox.set("HALLPASS_CA_FILE", &authority);
+    scene.provider.behave(|b| b.device_polls.clear());
+    let running = scene.start(&["--flow", "device"]);
+    scene.provider.wait_for(Endpoint::DeviceAuthorization, 1);
+    scene.provider.approve_devices("alice");
+    running.wait().token();
+
+    let mut other = Scene::new();
+    other.sandbox.set("SSL_CERT_FILE", &none);
+    other.get_token(&[]).token();
+}
+
 /// macOS and Windows limit the lifetime of a private CA's certificates.
 #[cfg(target_os = "linux")]
 #[test]

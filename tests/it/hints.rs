@@ -409,6 +409,7 @@ const STATES: &[(&str, &str, &[Row])] = &[
                 "Certificate",
                 Check("the clock, or a CA's file that only the user has"),
             ),
+            ("NoAuthorities", Check("the system's CA certificates")),
             ("NotTls", Check("the network")),
             ("NetworkSignIn", Check("the network's own sign-in page")),
             ("Interrupted", Check("the network")),
