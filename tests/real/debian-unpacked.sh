@@ -1,25 +1,23 @@
 #!/usr/bin/env bash
-# Unpacks packages of another Debian release into a folder of their own. The system itself doesn't
-# change.
+# Unpacks packages of another Debian release, and prints their folder. It is cached. The system itself
+# doesn't change.
 #
-#   debian-unpacked.sh FOLDER SUITE PACKAGE…
-#
-# FOLDER is replaced unless it already holds these packages.
+#   debian-unpacked.sh SUITE PACKAGE…
 set -euo pipefail
 
-folder=$1 suite=$2
-shift 2
-wanted="$suite: $*"
-if [[ $(cat "$folder/.holds" 2>/dev/null) == "$wanted" ]]; then exit 0; fi
+here=$(realpath "$(dirname "${BASH_SOURCE[0]}")")
+source "$here/cache.bash"
+source "$here/debian-release.bash"
 
-source "$(dirname "${BASH_SOURCE[0]}")/debian-release.bash"
-here=$(mktemp -d)
-trap 'rm -rf "$here"' EXIT
-use_release deb "$suite" "$here"
-mkdir "$here/debs"
-(cd "$here/debs" && "${apt[@]}" download -qq "$@")
+unpack() { # SUITE PACKAGE… FOLDER
+  local suite=$1 new=${*: -1} work deb
+  work=${new%/*}
+  use_release deb "$suite" "$work/apt"
+  mkdir "$work/debs"
+  (cd "$work/debs" && "${apt[@]}" download -qq "${@:2:$#-2}")
+  mkdir "$new"
+  for deb in "$work"/debs/*.deb; do dpkg -x "$deb" "$new"; done
+}
 
-rm -rf "$folder"
-mkdir -p "$folder"
-for deb in "$here"/debs/*.deb; do dpkg -x "$deb" "$folder"; done
-printf '%s\n' "$wanted" >"$folder/.holds"
+cached "debian-packages-$1-$2" "${BASH_SOURCE[0]}" -- unpack "$@"
+printf '%s\n' "$folder"
