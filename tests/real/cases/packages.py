@@ -8,10 +8,12 @@ import shutil
 import subprocess
 import threading
 import time
+import zlib
 
 from git_server import GitServer
 from ordinary_user import unused_uid
-from rig import case
+from rig import case, provider_flags
+from sandbox import Blocked
 
 HERE = pathlib.Path(__file__).resolve().parent.parent
 TOP = HERE.parent.parent
@@ -29,10 +31,10 @@ def ran(*command, limit=120, **options):
     return process.stdout
 
 
-def packages(rig, *kinds):
+def packages(rig, *kinds, **options):
     """The packages of these kinds, built by the command of the documentation."""
     out = rig.sandbox.root / "packages"
-    built = ran(TOP / "packaging/build", "--out", out, *kinds, limit=SECONDS_TO_BUILD, cwd=TOP)
+    built = ran(TOP / "packaging/build", "--out", out, *kinds, limit=SECONDS_TO_BUILD, cwd=TOP, **options)
     return [pathlib.Path(line) for line in built.splitlines()]
 
 
@@ -56,6 +58,7 @@ def the_deb_has_no_fault_that_lintian_knows_and_all_packages_hold_the_same(rig):
         assert links == dict.fromkeys(OTHER_NAMES, "hallpass"), (prefix, links)
         assert list(prefix.glob("share/man/man1/hallpass-setup-git.1*")), prefix
         assert (prefix / "share/bash-completion/completions/hallpass").is_file(), prefix
+    assert {"hallpass", "ring", "rustls"} <= dependencies(unpacked / "bin/hallpass", root)
     # No path of the machine that built it, and nothing that it needs of the machine that runs it.
     for place in (str(TOP), os.path.expanduser("~"), os.environ.get("CARGO_HOME", "/.cargo/registry")):
         assert place.encode() not in program, place
@@ -66,18 +69,101 @@ def the_deb_has_no_fault_that_lintian_knows_and_all_packages_hold_the_same(rig):
     assert re.fullmatch(r"hallpass \d+\.\d+\.\d+\n", version), version
 
 
+def dependencies(program, work):
+    """The names of what the program was built from: https://github.com/rust-secure-code/cargo-auditable"""
+    section = work / "dep-v0"
+    ran("objcopy", "-O", "binary", "--only-section=.dep-v0", "--set-section-flags", ".dep-v0=alloc", program, section)
+    return {package["name"] for package in json.loads(zlib.decompress(section.read_bytes()))["packages"]}
+
+
+def other_rust(work):
+    """A folder for `PATH` in which rustc has the component rust-src if the real one lacks it, and the other
+    way round. rustc only looks whether one file is there."""
+    real = pathlib.Path(ran("rustc", "--print", "sysroot").strip())
+    sysroot = work / "sysroot"
+    source = sysroot / "lib/rustlib/src/rust/library/std/src/lib.rs"
+    for folder in ("", "lib", "lib/rustlib"):
+        (sysroot / folder).mkdir(exist_ok=True)
+        for path in (real / folder).iterdir():
+            if path.name not in ("lib", "rustlib", "src"):
+                (sysroot / folder / path.name).symlink_to(path)
+    if not (real / source.relative_to(sysroot)).exists():
+        source.parent.mkdir(parents=True)
+        source.touch()
+    (work / "bin").mkdir()
+    rustc = work / "bin/rustc"
+    rustc.write_text(f'#!/bin/sh\nexec {real}/bin/rustc --sysroot {sysroot} "$@"\n', encoding="utf-8")
+    rustc.chmod(0o755)
+    return rustc
+
+
 @case(full=True, limit=2 * SECONDS_TO_BUILD)
-def two_builds_in_different_folders_are_the_same_byte_for_byte(rig):
-    sums = []
-    for name in ("one", "another/folder"):
-        folder = rig.sandbox.root / name
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        ran("git", "clone", "--quiet", TOP, folder)
-        environment = {key: value for key, value in os.environ.items() if not key.startswith("CARGO_")}
-        built = ran(folder / "packaging/build", cwd=folder, limit=SECONDS_TO_BUILD, env=environment)
-        sums.append([ran("sha256sum", path).split()[0] for path in built.splitlines()])
-        shutil.rmtree(folder)
-    assert sums[0] == sums[1], sums
+def builds_in_two_folders_with_and_without_rust_src_are_the_same_byte_for_byte(rig):
+    environment = {**os.environ, "SOURCE_DATE_EPOCH": "1700000000"}
+    here = packages(rig, env=environment)
+    folder = rig.sandbox.root / "another/folder"
+    folder.mkdir(parents=True)
+    files = ran("git", "ls-files", "--cached", "--others", "--exclude-standard", cwd=TOP)
+    subprocess.run(["cpio", "-pdm", "--quiet", folder], input=files, text=True, cwd=TOP, check=True, timeout=60)
+    rustc = other_rust(rig.sandbox.root)
+    # Its own folder for what is built, too.
+    environment = {key: value for key, value in environment.items() if not key.startswith("CARGO_")}
+    environment |= {"PATH": f"{rustc.parent}:{environment['PATH']}", "RUSTC": str(rustc)}
+    there = ran(folder / "packaging/build", cwd=folder, limit=SECONDS_TO_BUILD, env=environment).splitlines()
+    assert [path.name for path in here] == [pathlib.Path(line).name for line in there]
+    for one, other in zip(here, there):
+        assert one.read_bytes() == pathlib.Path(other).read_bytes(), one.name
+
+
+class Emulation:
+    """Lets the kernel run programs for aarch64 under qemu, also those that such a program starts."""
+
+    # The start of a 64-bit little-endian ELF file for EM_AARCH64, and which of its bits count.
+    MAGIC = r"\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\xb7\x00"
+    MASK = r"\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff"
+
+    def __init__(self, work):
+        if os.geteuid() != 0:
+            raise Blocked("only root can register an emulator")
+        self.folder = work / "binfmt_misc"
+        self.folder.mkdir()
+        mounted = subprocess.run(["mount", "-t", "binfmt_misc", "none", self.folder], check=False)
+        if mounted.returncode != 0:
+            raise Blocked("this kernel has no binfmt_misc")
+        self.name = f"hallpass-{os.getpid()}"
+        qemu = shutil.which("qemu-aarch64-static")
+        entry = f":{self.name}:M::{self.MAGIC}:{self.MASK}:{qemu}:F"
+        (self.folder / "register").write_text(entry, encoding="ascii")
+
+    def close(self):
+        (self.folder / self.name).write_text("-1", encoding="ascii")
+        subprocess.run(["umount", self.folder], check=True)
+
+
+@case(full=True, limit=SECONDS_TO_BUILD)
+def the_program_for_aarch64_signs_in_answers_from_its_cache_and_refreshes_under_qemu(rig):
+    (archive,) = packages(rig, "--arch", "aarch64", "archive")
+    ran("tar", "-xf", archive, "-C", rig.sandbox.root)
+    (folder,) = rig.sandbox.root.glob("hallpass-*-aarch64-unknown-linux-musl")
+    rig.with_part(Emulation(rig.sandbox.root))
+    sandbox = rig.sandbox
+    sandbox.program = folder / "bin/hallpass"
+    assert sandbox.program.read_bytes()[18:20] == b"\xb7\x00"  # EM_AARCH64
+    for name in ("hallpass", *OTHER_NAMES):
+        assert re.fullmatch(r"[\w-]+ \d+\.\d+\.\d+\n", ran(folder / "bin" / name, "--version")), name
+    assert "Usage" in sandbox.hallpass("get-token", "--help").ended(0).stdout
+    provider = rig.provider()
+    flags = provider_flags(provider)
+    token = sandbox.hallpass("get-token", *flags).token
+    assert provider.honours(token)
+    provider.new_requests()
+    assert sandbox.hallpass("get-token", *flags).token == token
+    assert provider.new_requests() == []
+    refreshed = sandbox.hallpass("get-token", "--force-refresh", *flags).token
+    assert refreshed != token and provider.honours(refreshed)
+    assert len(sandbox.browser_records()) == 1
+    sandbox.hallpass("logout", "--all").ended(0)
+    assert not provider.honours(refreshed)
 
 
 class Machine:
