@@ -133,13 +133,10 @@ impl BindingRequest<'_> {
             *config = Config::load_edited(env, flags, file)?;
         }
         let companions = (self.companions)(self.host, &config.provider(&name)?)?;
+        let hosts = std::iter::once(self.host).chain(&companions);
         let entry = |host| entry(host, &name, account.as_deref(), &self.resource_keys);
-        let mut lines = entry(self.host);
-        for companion in &companions {
-            lines.push('\n');
-            lines += &entry(companion);
-        }
-        file.add(&self.title, &lines);
+        let entries: Vec<String> = hosts.map(entry).collect();
+        file.add(&self.title, &entries.join("\n"));
         *config = Config::load_edited(env, flags, file)?;
         self.check_precedence(config, &name)?;
         match config.provider(&name)?.client_id() {
@@ -386,14 +383,10 @@ pub(crate) fn keys_of(provider_args: &ProviderArgs) -> Vec<Key> {
         let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
         keys.push(("client_secret_file", toml_text(&path.to_string_lossy())));
     }
-    let asked: Vec<&str> = if scopes.is_empty() && issuer_url.is_some() {
-        OF_ANY_ISSUER.to_vec()
-    } else {
-        scopes.iter().map(String::as_str).collect()
-    };
-    if !asked.is_empty() {
-        let texts: Vec<_> = asked.into_iter().map(toml_text).collect();
-        keys.push(("scopes", format!("[{}]", texts.join(", "))));
+    if !scopes.is_empty() {
+        keys.push(("scopes", toml_list(scopes)));
+    } else if issuer_url.is_some() {
+        keys.push(("scopes", toml_list(OF_ANY_ISSUER)));
     }
     keys
 }
@@ -489,6 +482,11 @@ fn home_of(provider: &Provider) -> Option<Realm> {
 pub(crate) fn is_home_of(provider: &Provider, url: &Url) -> bool {
     let home = home_of(provider);
     home.is_some() && home == Realm::of(url)
+}
+
+pub(crate) fn toml_list(texts: &[impl AsRef<str>]) -> String {
+    let texts = texts.iter().map(|text| toml_text(text.as_ref()));
+    format!("[{}]", texts.collect::<Vec<_>>().join(", "))
 }
 
 /// A TOML basic string. JSON's escapes are valid in TOML, which also requires one for DEL.

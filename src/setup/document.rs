@@ -180,12 +180,8 @@ impl Documents {
 
     /// Whether no file has changed since it was read.
     pub(crate) fn are_current(&self) -> Result<bool, Error> {
-        for document in &self.all {
-            if !document.is_current()? {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+        let mut documents = self.all.iter();
+        documents.try_fold(true, |all, document| Ok(all && document.is_current()?))
     }
 
     /// Takes the locks that the programs of these files take before they write.

@@ -28,23 +28,13 @@ pub(crate) fn revert(
     for step in &steps {
         edits.extend(step.edits.iter().rev());
     }
-    let mut paths: Vec<&Edit> = Vec::new();
-    for Done { edit, .. } in &edits {
-        if !paths.iter().any(|known| known.path == edit.path) {
-            paths.push(edit);
-        }
-    }
-    for first in paths {
+    let is_same_file = |one: &Edit, other: &Edit| one.path == other.path;
+    for first in distinct(edits.iter().copied(), is_same_file) {
         let path = &*first.path;
         let document = documents.of(first)?;
         let here = edits.iter().filter(|done| done.edit.path == path);
         if let Ok((bytes, reapplied)) = without_steps(document.bytes(), path, gone, rest) {
-            let mut places: Vec<&Edit> = Vec::new();
-            for Done { edit, .. } in here {
-                if !places.iter().any(|known| known.is_same_place(edit)) {
-                    places.push(edit);
-                }
-            }
+            let places = distinct(here.copied(), Edit::is_same_place);
             document.replace(places.into_iter(), bytes);
             for (index, step) in reapplied {
                 updated.insert(index);
@@ -65,6 +55,20 @@ pub(crate) fn revert(
         }
     }
     Ok(updated)
+}
+
+/// The first edit of each file or place.
+fn distinct<'d>(
+    edits: impl Iterator<Item = &'d Done>,
+    is_same: impl Fn(&Edit, &Edit) -> bool,
+) -> Vec<&'d Edit> {
+    let mut distinct: Vec<&Edit> = Vec::new();
+    for Done { edit, .. } in edits {
+        if !distinct.iter().any(|known| is_same(known, edit)) {
+            distinct.push(edit);
+        }
+    }
+    distinct
 }
 
 /// Whether a remaining set-up needs the edit too. A block is identified by its title,

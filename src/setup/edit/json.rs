@@ -21,13 +21,16 @@ pub(crate) struct Member {
 
 impl Member {
     fn found(&self, bytes: Bytes<'_>) -> Option<String> {
-        let text = text(bytes).ok()?;
-        let (value, keys) = (value(text).ok()?, spelled(text, &self.keys));
-        let mut at = &value;
-        for key in &keys {
-            at = at.get(key)?;
-        }
-        at.as_str().map(str::to_owned)
+        let (_, root) = parse(text(bytes).ok()?).ok()?;
+        let keys = spelled(&root, &self.keys);
+        let (last, outer) = keys.split_last()?;
+        let mut outer = outer.iter();
+        let object = outer.try_fold(root, |object, key| member(&object, key)?.object_value())?;
+        member(&object, last)?
+            .value()?
+            .as_string_lit()?
+            .decoded_value()
+            .ok()
     }
 }
 
@@ -95,7 +98,7 @@ fn parse(text: &str) -> Result<(CstRootNode, CstObject), Unfit> {
 /// Sets a text, and adds the objects around it that are missing.
 fn put(text: &str, keys: &[String], new: &str) -> Result<String, Unfit> {
     let (file, root) = parse(text)?;
-    let set = put_in(&root, &spelled_in(&root, keys), new);
+    let set = put_in(&root, &spelled(&root, keys), new);
     set.ok_or_else(|| Unfit(format!("has something else at {}", keys.join("."))))?;
     Ok(file.to_string())
 }
@@ -124,7 +127,7 @@ fn put_in(object: &CstObject, keys: &[String], new: &str) -> Option<()> {
 /// Removes a member, and each object around it that is empty then.
 fn without(text: &str, keys: &[String]) -> Result<String, Unfit> {
     let (file, root) = parse(text)?;
-    remove_from(&root, &spelled_in(&root, keys));
+    remove_from(&root, &spelled(&root, keys));
     Ok(file.to_string())
 }
 
@@ -151,14 +154,7 @@ fn member(object: &CstObject, key: &str) -> Option<CstObjectProp> {
 }
 
 /// The keys, the first one as the file spells it.
-fn spelled(text: &str, keys: &[String]) -> Vec<String> {
-    match parse(text) {
-        Ok((_, root)) => spelled_in(&root, keys),
-        Err(_) => keys.to_vec(),
-    }
-}
-
-fn spelled_in(root: &CstObject, keys: &[String]) -> Vec<String> {
+fn spelled(root: &CstObject, keys: &[String]) -> Vec<String> {
     let mut keys = keys.to_vec();
     let names = root.properties().into_iter().rev();
     let mut names = names.filter_map(|member| member.decoded_name());

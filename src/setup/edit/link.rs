@@ -121,11 +121,19 @@ pub(crate) fn find(env: &Env, name: &str) -> Result<Place, Error> {
     )))
 }
 
-/// The command that makes the link, and adds its folder to `PATH` unless it `is_on_path`.
-#[cfg(unix)]
+/// The command that makes the link, and adds its folder to `PATH` unless it `is_on_path`. On
+/// Windows, it is for the command prompt.
 fn link_command(program: &Path, at: &Path, is_on_path: bool) -> String {
-    let word = |path: &Path| crate::shell::quoted(&path.to_string_lossy());
     let folder = at.parent().unwrap_or(at);
+    if cfg!(windows) {
+        let folder = folder.display();
+        let link = format!("(echo {}) > \"{}\"", batch::line(program, at), at.display());
+        if is_on_path {
+            return link;
+        }
+        return format!("md \"{folder}\" & {link} & set PATH={folder};%PATH%");
+    }
+    let word = |path: &Path| crate::shell::quoted(&path.to_string_lossy());
     let link = format!("ln -sf {} {}", word(program), word(at));
     match is_on_path {
         true if can_write(folder) => link,
@@ -135,17 +143,6 @@ fn link_command(program: &Path, at: &Path, is_on_path: bool) -> String {
             word(folder)
         ),
     }
-}
-
-/// For the command prompt.
-#[cfg(not(unix))]
-fn link_command(program: &Path, at: &Path, is_on_path: bool) -> String {
-    let folder = at.parent().unwrap_or(at).display();
-    let link = format!("(echo {}) > \"{}\"", batch::line(program, at), at.display());
-    if is_on_path {
-        return link;
-    }
-    format!("md \"{folder}\" & {link} & set PATH={folder};%PATH%")
 }
 
 /// The command that moves another program of this name away.
@@ -158,25 +155,15 @@ pub(crate) fn move_away_command(at: &Path) -> String {
 }
 
 /// The link's file name.
-#[cfg(unix)]
 pub(crate) fn file_name(name: &str) -> String {
-    name.to_owned()
-}
-
-#[cfg(not(unix))]
-pub(crate) fn file_name(name: &str) -> String {
-    format!("{name}.cmd")
+    let ending = if cfg!(windows) { ".cmd" } else { "" };
+    format!("{name}{ending}")
 }
 
 /// The files that a tool may find by this name, in the order in which they count (`%PATHEXT%`).
-#[cfg(unix)]
 fn file_names(name: &str) -> impl Iterator<Item = String> + use<> {
-    [file_name(name)].into_iter()
-}
-
-#[cfg(not(unix))]
-fn file_names(name: &str) -> impl Iterator<Item = String> + use<> {
-    [format!("{name}.exe"), file_name(name)].into_iter()
+    let program = cfg!(windows).then(|| format!("{name}.exe"));
+    program.into_iter().chain([file_name(name)])
 }
 
 #[cfg(unix)]
@@ -191,16 +178,14 @@ fn linked(program: &Path, at: &Path) -> io::Result<()> {
     std::fs::File::create_new(at)?.write_all(batch::text(program, at).as_bytes())
 }
 
-#[cfg(unix)]
+/// Whether a file leads to this program. On Windows, that is a batch file that starts it, or a copy
+/// of the program that was installed with it.
 fn is_same(path: &Path, program: &Path) -> bool {
-    let own = std::fs::canonicalize(program);
-    let own = own.unwrap_or_else(|_| program.to_owned());
-    std::fs::canonicalize(path).is_ok_and(|path| path == own)
-}
-
-/// A batch file that starts this program, or a copy of the program that was installed with it.
-#[cfg(not(unix))]
-fn is_same(path: &Path, program: &Path) -> bool {
+    if cfg!(not(windows)) {
+        let own = std::fs::canonicalize(program);
+        let own = own.unwrap_or_else(|_| program.to_owned());
+        return std::fs::canonicalize(path).is_ok_and(|path| path == own);
+    }
     if path.extension().is_some_and(|ending| ending == "cmd") {
         return crate::files::read_text(path, 1 << 10)
             .is_ok_and(|text| batch::starts(&text, program, path));
@@ -212,11 +197,11 @@ fn is_same(path: &Path, program: &Path) -> bool {
 }
 
 /// The batch file that is a link on Windows.
-#[cfg(any(not(unix), test))]
 mod batch {
     use std::path::Path;
 
     /// The whole file. If the path isn't ASCII, it is read as UTF-8.
+    #[cfg(any(not(unix), test))]
     pub(super) fn text(program: &Path, at: &Path) -> String {
         let line = line(program, at);
         let encoding = if line.is_ascii() {

@@ -6,7 +6,7 @@ use crate::env::Env;
 use crate::error::Error;
 use crate::provider::{Config, Realm, web_url};
 use crate::report::printable_url;
-use crate::setup::binding::toml_text;
+use crate::setup::binding::toml_list;
 use crate::setup::edit::Edit;
 
 /// The title of the block that names them in the user's file.
@@ -55,13 +55,12 @@ pub(super) fn block(
         let block = file.clone().remove(TITLE);
         return Ok(block.map(|lines| Edit::block(file.path(), TITLE, &lines)));
     }
-    let hosts: Vec<String> = hosts.iter().map(|host| toml_text(host)).collect();
-    let lines = format!("[git]\nplain_http_hosts = [{}]", hosts.join(", "));
+    let hosts = toml_list(&hosts);
+    let lines = format!("[git]\nplain_http_hosts = {hosts}");
     file.add(TITLE, &lines);
     Config::load_edited(env, flags, file).map_err(|_| {
         Error::Usage(format!(
-            "config.toml has a `git` table already: set `plain_http_hosts = [{}]` there yourself",
-            hosts.join(", ")
+            "config.toml has a `git` table already: set `plain_http_hosts = {hosts}` there yourself"
         ))
     })?;
     Ok(Some(Edit::block(file.path(), TITLE, &lines)))

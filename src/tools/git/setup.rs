@@ -81,10 +81,10 @@ const TITLES: &str = "hallpass setup git ";
 const TITLE: &str = "hallpass setup git --host ";
 
 /// What identifies the set-up of a host, or of one account there.
-fn part_of(host: &Host, account: Option<&str>) -> String {
+fn part_of(host: &str, account: Option<&str>) -> String {
     match account {
-        Some(account) => format!("{}{ACCOUNT}{}", host.text, quoted(account)),
-        None => host.text.clone(),
+        Some(account) => format!("{host}{ACCOUNT}{}", quoted(account)),
+        None => host.to_owned(),
     }
 }
 
@@ -124,11 +124,11 @@ fn set_up<'a>(env: &'a Env, flags: &Flags, args: &Arguments) -> Result<Plan<'a>,
             edits.extend(git.edits(Some(companion), &mut others));
         }
         plan.parts.push(Part {
-            command: match &args.host {
-                Some(given) => format!("{TITLE}{}", part_as_typed(given, account)),
-                None => format!("{TITLE}{}", quoted(&host.text)),
+            command: {
+                let typed = args.host.as_deref().unwrap_or(&host.text);
+                format!("{TITLE}{}", part_of(&quoted(typed), account))
             },
-            what: part_of(&host, account),
+            what: part_of(&host.text, account),
             edits,
             ..Part::default()
         });
@@ -246,7 +246,7 @@ fn undo_host(file: &UserFile, git: &Git, host: &Host, account: Option<&str>) -> 
     let titles = file.titles(&whole).into_iter();
     let titles = titles.filter(|title| *title == whole || title.starts_with(&of_account));
     let mut titles: Vec<String> = titles.collect();
-    let named = format!("{TITLE}{}", part_of(host, account));
+    let named = format!("{TITLE}{}", part_of(&host.text, account));
     let has_others = titles.iter().any(|title| *title != named);
     if account.is_some() || !titles.contains(&named) {
         titles.retain(|title| account.is_none() && *title != named);
@@ -320,20 +320,12 @@ fn companions_of(host: &Host, provider: &Provider) -> Result<Vec<Host>, Error> {
         .collect()
 }
 
-/// The arguments that name a host and an account.
-fn part_as_typed(host: &str, account: Option<&str>) -> String {
-    match account {
-        Some(account) => format!("{}{ACCOUNT}{}", quoted(host), quoted(account)),
-        None => quoted(host),
-    }
-}
-
 /// The command that was run.
 fn command(args: &Arguments) -> String {
     let mut line = "hallpass setup git".to_owned();
     if let Some(host) = &args.host {
         let account = args.setup.provider_args.account.as_deref();
-        line = format!("{line} --host {}", part_as_typed(host, account));
+        line = format!("{line} --host {}", part_of(&quoted(host), account));
     }
     if args.default {
         line = format!("{line} {DEFAULT}");
@@ -366,8 +358,8 @@ fn binding_request<'a>(args: &'a Arguments, given: &str, host: &'a Host) -> Bind
         tool_names_provider: false,
         host,
         provider_args: &args.setup.provider_args,
-        title: format!("{TITLE}{}", part_of(host, account)),
-        command: format!("{TITLE}{}", part_as_typed(given, account)),
+        title: format!("{TITLE}{}", part_of(&host.text, account)),
+        command: format!("{TITLE}{}", part_of(&quoted(given), account)),
         homes: HOSTS_OF_THEIR_OWN,
         instances: FORGES,
         advice: "`--provider gitlab` (or gitea, forgejo, or one of the configuration), or \

@@ -59,20 +59,11 @@ impl Recorded {
             );
             return Ok(None);
         }
-        if let Some(id) = earlier
-            && Entry::read(store, id)?.as_ref() == Some(&entry)
-        {
-            return Ok(Some(Self {
-                id: id.to_owned(),
-                entry,
-                is_new: false,
-            }));
-        }
-        Ok(Some(Self {
-            id: Entry::new_id()?,
-            entry,
-            is_new: true,
-        }))
+        let (id, is_new) = match earlier {
+            Some(id) if Entry::read(store, id)?.as_ref() == Some(&entry) => (id.to_owned(), false),
+            Some(_) | None => (Entry::new_id()?, true),
+        };
+        Ok(Some(Self { id, entry, is_new }))
     }
 
     /// Records a new one. Returns what removes it, if the set-up fails later.

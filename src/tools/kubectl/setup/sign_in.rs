@@ -21,7 +21,8 @@ use crate::provider::Provider;
 use crate::report::printable;
 use crate::secret::Secret;
 use crate::setup::binding::{
-    has_same_scopes, has_same_settings, keys_of, name_of, numbered, provider_with_keys, toml_text,
+    has_same_scopes, has_same_settings, keys_of, name_of, numbered, provider_with_keys, toml_list,
+    toml_text,
 };
 use crate::setup::edit::Edit;
 use crate::setup::host::Host;
@@ -206,8 +207,9 @@ fn made_of(
         (
             "redirect_uri",
             match converted.redirect_uris.as_slice() {
+                [] => None,
                 [uri] => Some(toml_text(uri)),
-                uris => toml_list(uris),
+                uris => Some(toml_list(uris)),
             },
         ),
         ("pkce", converted.pkce.then(|| toml_text("S256"))),
@@ -216,7 +218,10 @@ fn made_of(
             ca_file.map(|path| toml_text(&path.to_string_lossy())),
         ),
         ("audience", converted.audience.as_deref().map(toml_text)),
-        ("resources", toml_list(&converted.resources)),
+        (
+            "resources",
+            Some(toml_list(&converted.resources)).filter(|_| !converted.resources.is_empty()),
+        ),
         ("extra_params", toml_table(&converted.extra_params)),
     ];
     let provider_args = ProviderArgs {
@@ -248,12 +253,6 @@ fn made_of(
         notes,
         ..SignIn::of(name.to_owned(), provider_args)
     })
-}
-
-/// `None` if there is nothing in it.
-fn toml_list(texts: &[String]) -> Option<String> {
-    let all: Vec<_> = texts.iter().map(|text| toml_text(text)).collect();
-    (!all.is_empty()).then(|| format!("[{}]", all.join(", ")))
 }
 
 /// `None` if there is nothing in it.
