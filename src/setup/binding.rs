@@ -194,11 +194,13 @@ impl BindingRequest<'_> {
     /// Whether the configured provider with a forge's name is an instance at another host. This host
     /// must never get its tokens. A provider with an unknown host counts as elsewhere.
     fn is_elsewhere(&self, config: &Config, name: &str) -> bool {
-        let is_here = |provider: &Provider| is_home_of(provider, &self.host.url);
-        self.instances.contains(&name)
-            && !config
-                .provider(name)
-                .is_ok_and(|provider| is_here(&provider))
+        self.instances.contains(&name) && !self.is_home(config, name)
+    }
+
+    /// Whether the host is the provider's own.
+    fn is_home(&self, config: &Config, name: &str) -> bool {
+        let provider = config.provider(name);
+        provider.is_ok_and(|provider| is_home_of(&provider, &self.host.url))
     }
 
     /// The name of the provider, and its section if it has none yet.
@@ -232,14 +234,12 @@ impl BindingRequest<'_> {
             (Some(name), Some(_)) => (name.clone(), Vec::new(), true),
             (None, Some(_)) => {
                 let name = self.own_name.clone();
-                (name.unwrap_or_else(|| self.own_name()), Vec::new(), false)
+                let name = name.unwrap_or_else(|| name_of(&self.host.text));
+                (name, Vec::new(), false)
             }
             (preset, None) => {
-                let at_home = |preset: &&&str| {
-                    let provider = config.provider(preset);
-                    provider.is_ok_and(|provider| is_home_of(&provider, &self.host.url))
-                };
-                let home = self.homes.iter().find(at_home).copied();
+                let mut homes = self.homes.iter().copied();
+                let home = homes.find(|preset| self.is_home(config, preset));
                 let Some(preset) = preset.as_deref().or(home) else {
                     return Err(Error::Usage(format!(
                         "which provider opens {}? add {}",
@@ -283,19 +283,13 @@ impl BindingRequest<'_> {
 
     /// The name and the keys of a provider with this preset.
     fn keys_of_preset(&self, config: &Config, preset: &str) -> Result<(String, Vec<Key>), Error> {
-        let mut keys = vec![("preset", toml_text(preset))];
-        let is_instance = self.instances.contains(&preset);
-        let name = match config.provider(preset) {
-            // A preset without a `base` gets the host as its base.
-            Ok(provider) if is_home_of(&provider, &self.host.url) => preset.to_owned(),
-            Ok(_) | Err(_) if is_instance => {
-                keys.push(("base", toml_text(&self.host.text)));
-                self.own_name()
-            }
-            Ok(_) => preset.to_owned(),
-            Err(error) => return Err(error.into()),
-        };
-        Ok((name, keys))
+        let key = ("preset", toml_text(preset));
+        if self.is_elsewhere(config, preset) {
+            let base = ("base", toml_text(&self.host.text));
+            return Ok((name_of(&self.host.text), vec![key, base]));
+        }
+        config.provider(preset)?;
+        Ok((preset.to_owned(), vec![key]))
     }
 
     /// Whether a configured provider has the requested registration, so that one sign-in serves both.
@@ -318,11 +312,6 @@ impl BindingRequest<'_> {
         };
         let is_any_scope = self.provider_args.scopes.is_empty();
         is_same && has_same_secret && (is_any_scope || has_same_scopes(known, asked))
-    }
-
-    /// A provider's name, made from the host's.
-    fn own_name(&self) -> String {
-        name_of(&self.host.text)
     }
 
     fn retry_command(&self, name: &str, secret_wanted: bool) -> String {

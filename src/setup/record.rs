@@ -281,8 +281,7 @@ impl Records {
     }
 
     pub(crate) fn find(&self, tool: &str, what: &str) -> Option<&Record> {
-        let mut all = self.all.iter();
-        all.find(|record| record.tool == tool && record.what == what)
+        self.all.iter().find(|record| record.is(tool, what))
     }
 
     /// The number of the next step.
@@ -293,20 +292,18 @@ impl Records {
 
     /// The same edit in the record of another set-up, and the files of hallpass's own that it names.
     pub(crate) fn shared(&self, tool: &str, what: &str, edit: &Edit) -> Vec<Done> {
-        let others = self.all.iter();
-        let others = others.filter(|record| (&*record.tool, &*record.what) != (tool, what));
+        let others = self.all.iter().filter(|record| !record.is(tool, what));
         let mut steps = others.flat_map(|record| &record.steps);
         let found = steps.find_map(|step| {
             let done = step.edits.iter().find(|done| done.edit == *edit)?;
             let named = step.edits.iter().filter(|file| edit.names(&file.edit));
-            let shared = named.chain([done]).cloned();
-            let shared = shared.map(|done| Done {
-                is_shared: true,
-                ..done
-            });
-            Some(shared.collect())
+            Some(named.chain([done]).cloned().collect())
         });
-        found.unwrap_or_default()
+        let mut found: Vec<Done> = found.unwrap_or_default();
+        for done in &mut found {
+            done.is_shared = true;
+        }
+        found
     }
 
     /// Adds a step to the record of a set-up, in memory. Returns the record, and the one before.
@@ -327,8 +324,7 @@ impl Records {
             return Err(SetupError::NewerRecord { path }.into());
         }
         let before = self.find(tool, what).cloned();
-        self.all
-            .retain(|record| (&*record.tool, &*record.what) != (tool, what));
+        self.all.retain(|record| !record.is(tool, what));
         let mut record = before.clone().unwrap_or_else(|| Record {
             version: VERSION,
             tool: tool.to_owned(),
@@ -372,6 +368,10 @@ impl Records {
 }
 
 impl Record {
+    fn is(&self, tool: &str, what: &str) -> bool {
+        self.tool == tool && self.what == what
+    }
+
     /// The steps that edit a file.
     pub(crate) fn steps_on<'r>(&'r self, path: &'r Path) -> impl Iterator<Item = &'r Step> {
         let is_on = move |step: &&Step| step.edits.iter().any(|done| done.edit.path == path);

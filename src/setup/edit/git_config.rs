@@ -2,7 +2,6 @@
 //!
 //! <https://git-scm.com/docs/git-config>
 
-use std::ffi::OsString;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,7 +10,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::kind::{Bytes, Kind, Unfit};
+use super::kind::{Bytes, Kind, Unfit, lock_of};
 use crate::child;
 use crate::env::program_name;
 
@@ -132,13 +131,6 @@ impl Kind for KeyValues {
     fn lock(&self, _: &Path, target: &Path) -> Option<PathBuf> {
         Some(lock_of(target))
     }
-}
-
-/// The lock that git takes for a file.
-fn lock_of(target: &Path) -> PathBuf {
-    let mut lock = OsString::from(target);
-    lock.push(".lock");
-    lock.into()
 }
 
 /// True, in a rare spelling (git-config(1)), so that git can remove ours and leave the user's own.

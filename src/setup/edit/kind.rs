@@ -72,6 +72,13 @@ pub(crate) trait Kind {
     }
 }
 
+/// The lock file beside a file, as git and client-go name it.
+pub(super) fn lock_of(file: &Path) -> PathBuf {
+    let mut lock = file.as_os_str().to_owned();
+    lock.push(".lock");
+    lock.into()
+}
+
 /// The bytes of a text file.
 pub(super) fn text(bytes: Bytes<'_>) -> Result<&str, Unfit> {
     std::str::from_utf8(bytes.unwrap_or_default())

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::super::yaml::{self, Node};
-use super::kind::{Bytes, Kind, Unfit, text};
+use super::kind::{Bytes, Kind, Unfit, lock_of, text};
 
 /// In a list of items that have names, the one of this name has this value under this key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -121,10 +121,7 @@ impl Kind for Named {
     }
 
     fn lock(&self, path: &Path, _target: &Path) -> Option<PathBuf> {
-        // As client-go does it.
-        let mut name = path.as_os_str().to_owned();
-        name.push(".lock");
-        Some(name.into())
+        Some(lock_of(path))
     }
 }
 

@@ -89,12 +89,12 @@ fn set_up<'a>(env: &'a Env, flags: &Flags, args: &Arguments) -> Result<Plan<'a>,
         bound = edits_of(&file, [&title_of(&sign_in.name)]);
     }
 
+    let provider = config.provider(&sign_in.name)?;
     let program = program::name_or_path(env)?;
     let store = Rc::new(Prepared::new(env, &args.setup.common, None)?.store);
     let last_store = Rc::clone(&store);
     let recorded = match one_server(&kubeconfig, &user, &hosts, &mut notes) {
         Some(host) => {
-            let provider = config.provider(&sign_in.name)?;
             let account = sign_in.provider_args.account.as_deref();
             let entry = Entry::new(&host.text, &provider, account);
             Recorded::of(&store, entry, target.earlier_entry(), &mut notes)?
@@ -122,10 +122,10 @@ fn set_up<'a>(env: &'a Env, flags: &Flags, args: &Arguments) -> Result<Plan<'a>,
     // Last: from then on, kubectl starts hallpass.
     edits.push(target.edit(&entry, id.as_deref())?);
 
-    let mut told = Vec::new();
-    for host in &hosts {
-        told.push(recipient(&config.provider(&sign_in.name)?, host));
-    }
+    let mut told: Vec<String> = hosts
+        .iter()
+        .map(|host| recipient(&provider, host))
+        .collect();
     told.extend(notes.iter().map(|note| format!("note: {note}")));
     let earlier_entry = target.earlier_entry().map(str::to_owned);
     let data = Data {

@@ -28,6 +28,7 @@ use crate::setup::edit::Edit;
 use crate::setup::host::Host;
 
 /// How the user signs in, and what has to be written for that.
+#[derive(Default)]
 pub(super) struct SignIn {
     /// The provider's name.
     pub(super) name: String,
@@ -47,12 +48,7 @@ impl SignIn {
         Self {
             name,
             provider_args,
-            keys: Vec::new(),
-            token: None,
-            flow: None,
-            env: Vec::new(),
-            files: Vec::new(),
-            notes: Vec::new(),
+            ..Self::default()
         }
     }
 
@@ -81,14 +77,9 @@ pub(super) fn sign_in(
         return converted(env, flags, args, config, file, target);
     }
     let mut provider_args = args.setup.provider_args.clone();
-    if let Some(issuer) = &provider_args.issuer_url {
-        let name = provider_args
-            .provider
-            .clone()
-            .unwrap_or_else(|| name_of(issuer));
-        return Ok(SignIn::of(name, provider_args));
-    }
-    if let Some(name) = provider_args.provider.clone() {
+    let issuer = provider_args.issuer_url.as_deref();
+    let name = provider_args.provider.clone();
+    if let Some(name) = name.or_else(|| issuer.map(name_of)) {
         return Ok(SignIn::of(name, provider_args));
     }
     // The provider that the configuration has for these servers, or its only one.

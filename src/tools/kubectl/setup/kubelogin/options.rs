@@ -161,13 +161,10 @@ impl<'a> Options<'a> {
                 continue;
             };
             let value = match value {
-                Some(value) => value,
-                None if takes_value => {
-                    let value = words.next();
-                    value.ok_or_else(|| Unconverted::NoValue(format!("--{name}")))?
-                }
-                None => "true",
+                None if takes_value => words.next(),
+                given => given.or(Some("true")),
             };
+            let value = value.ok_or_else(|| Unconverted::NoValue(format!("--{name}")))?;
             options.push((name, value));
         }
         if unknown.iter().any(|option| option == "--server-id") {
