@@ -3,6 +3,7 @@
 //! A record holds the values that an edit replaced, which may be secret, so only its owner can read
 //! it. Without a readable record, `--undo` still removes each edit, but not byte for byte.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -51,8 +52,8 @@ pub(crate) struct Step {
 pub(crate) struct Done {
     pub(crate) edit: Edit,
     pub(crate) replaced: Option<Value>,
-    /// The change of the text; `None` if the edit is the whole file, or isn't recorded.
-    splice: Option<Splice>,
+    /// The changes of the text, in its order; empty if the edit is the whole file, or isn't recorded.
+    splices: Vec<Splice>,
     /// Whether the step of another set-up made the change.
     is_shared: bool,
 }
@@ -72,7 +73,7 @@ impl Done {
         Self {
             edit,
             replaced: None,
-            splice: None,
+            splices: Vec::new(),
             is_shared: true,
         }
     }
@@ -82,7 +83,11 @@ impl Done {
         let bytes = (before.unwrap_or_default(), after.unwrap_or_default());
         Self {
             replaced: kind.replaced(before),
-            splice: (!kind.place().is_empty()).then(|| Splice::between(bytes.0, bytes.1)),
+            splices: match kind.place().is_empty() {
+                true => Vec::new(),
+                false if kind.lays_out_others() => Splice::around_equal_parts(bytes.0, bytes.1),
+                false => vec![Splice::between(bytes.0, bytes.1)],
+            },
             is_shared: false,
             edit,
         }
@@ -97,7 +102,11 @@ impl Done {
                 && kind.replaced(Some(bytes)) == self.replaced
                 && kind.apply(Some(bytes)).is_ok()
         };
-        let splice = self.splice.iter().filter(|_| !kind.is_removal());
+        let splice = match &self.splices[..] {
+            [splice] if !kind.is_removal() => Some(splice),
+            _ => None,
+        };
+        let splice = splice.into_iter();
         let mut texts = splice.flat_map(|splice| splice.taken_out(bytes.unwrap_or_default()));
         match texts.find(|bytes| is_before(bytes)) {
             Some(before) => Ok(Some(before)),
@@ -153,7 +162,7 @@ impl Step {
         let mut bytes = bytes.unwrap_or_default();
         let made = self.edits.iter().rev();
         let made = made.filter(|done| done.edit.path == path && !done.is_shared);
-        for splice in made.filter_map(|done| done.splice.as_ref()) {
+        for splice in made.flat_map(|done| done.splices.iter().rev()) {
             splice.reverse(&mut bytes).ok_or(ChangedSince)?;
         }
         Ok(Some(bytes))
@@ -216,6 +225,27 @@ impl Splice {
         }
     }
 
+    /// Several splices that leave out long parts that both texts have: they may contain a secret.
+    fn around_equal_parts(before: &[u8], after: &[u8]) -> Vec<Self> {
+        let whole = Self::between(before, after);
+        let Some((here, there, length)) = equal_part(&whole.removed, &whole.added) else {
+            return vec![whole];
+        };
+        let (removed, added) = (&whole.removed, &whole.added);
+        let mut splices = Self::around_equal_parts(&removed[..here], &added[..there]);
+        let rest = (&removed[here + length..], &added[there + length..]);
+        let mut rest = Self::around_equal_parts(rest.0, rest.1);
+        for splice in &mut rest {
+            splice.at += there + length;
+        }
+        splices.append(&mut rest);
+        splices.retain(|splice| splice.removed != splice.added);
+        for splice in &mut splices {
+            splice.at += whole.at;
+        }
+        splices
+    }
+
     fn reverse(&self, bytes: &mut Vec<u8>) -> Option<()> {
         let end = self.at.checked_add(self.added.len())?;
         let found = bytes.get(self.at..end)?;
@@ -241,6 +271,30 @@ impl Splice {
             [before, &self.removed, line_break, after].concat()
         })
     }
+}
+
+/// A long part that both texts have: where it is in each, and its length.
+fn equal_part(one: &[u8], other: &[u8]) -> Option<(usize, usize, usize)> {
+    // Not in both by chance.
+    const LEAST: usize = 6;
+    let mut places = HashMap::new();
+    for (here, part) in one.windows(LEAST).enumerate() {
+        places.entry(part).or_insert(here);
+    }
+    let mut longest: Option<(usize, usize, usize)> = None;
+    let mut there = 0;
+    while let Some(part) = other.get(there..there + LEAST) {
+        let mut length = 0;
+        if let Some(&here) = places.get(part) {
+            let pairs = one[here..].iter().zip(&other[there..]);
+            length = pairs.take_while(|(a, b)| a == b).count();
+            if longest.is_none_or(|(.., most)| length > most) {
+                longest = Some((here, there, length));
+            }
+        }
+        there += length.max(1);
+    }
+    longest
 }
 
 /// Every record that this version can read.
@@ -453,6 +507,30 @@ mod tests {
             added: vec![0],
         };
         assert_eq!(beyond.reverse(&mut vec![0; 8]), None);
+    }
+
+    #[test]
+    fn splices_leave_out_long_parts_that_stay() {
+        for (before, after) in [
+            (
+                "{\"a\":\"a secret\"}",
+                "{\n  \"a\": \"a secret\",\n  \"b\": 1\n}",
+            ),
+            ("a secret, a secret", "[a secret][b][a secret]"),
+            ("(a secret)(another secret)", "(another secret, a secret)"),
+            ("x", "a secret"),
+        ] {
+            let splices = Splice::around_equal_parts(before.as_bytes(), after.as_bytes());
+            let mut bytes = after.as_bytes().to_vec();
+            for splice in splices.iter().rev() {
+                splice.reverse(&mut bytes).unwrap();
+            }
+            assert_eq!(bytes, before.as_bytes(), "{splices:?}");
+        }
+        let splices = Splice::around_equal_parts(b"(a secret)", b"( a secret, 1 )");
+        let splices = splices.iter().map(|splice| (splice.at, &*splice.added));
+        let expected: [(usize, &[u8]); 2] = [(1, b" "), (10, b", 1 ")];
+        assert_eq!(splices.collect::<Vec<_>>(), expected);
     }
 
     #[test]

@@ -65,6 +65,11 @@ impl Kind for Member {
         value.is_some_and(|value| value.as_object().is_some_and(serde_json::Map::is_empty))
     }
 
+    /// An object on a single line gets lines of its own.
+    fn lays_out_others(&self) -> bool {
+        true
+    }
+
     fn place(&self) -> String {
         self.keys.join(".")
     }
@@ -179,6 +184,9 @@ pub(crate) fn folded(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::setup::edit::{Change, Edit};
+    use crate::setup::record::Done;
+    use std::path::Path;
 
     const TABS: &str = "{\n\t\"auths\": {\n\t\t\"quay.io\": {\n\t\t\t\"auth\": \"eA==\"\n\t\t}\n\t},\n\t\"credsStore\": \"desktop\"\n}";
     const TEXTS: &[&str] = &[
@@ -318,7 +326,14 @@ mod tests {
             expected["credsStore"] = "hallpass".into();
             let mut now = (*text).to_owned();
             for member in three() {
-                now = applied(&now, &member);
+                let before = now;
+                now = applied(&before, &member);
+                // What is recorded for the undo contains no password.
+                let edit = Edit::new(Path::new("file"), Change::Member(member.clone()));
+                let done = Done::new(edit, Some(before.as_bytes()), Some(now.as_bytes()));
+                let done = serde_json::to_string(&done).unwrap();
+                let canary = serde_json::to_string(b"canary").unwrap();
+                assert!(!done.contains(canary.trim_matches(['[', ']'])), "{before}");
                 assert!(member.is_in_place(Some(now.as_bytes())));
                 assert_eq!(applied(&now, &member), now);
             }

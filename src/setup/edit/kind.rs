@@ -39,6 +39,11 @@ pub(crate) trait Kind {
         None
     }
 
+    /// Whether it may change white space around values that are not its own.
+    fn lays_out_others(&self) -> bool {
+        false
+    }
+
     /// Whether the edit removes what another set-up wrote.
     fn is_removal(&self) -> bool {
         false

@@ -282,7 +282,8 @@ fn a_record_holds_only_the_replaced_values() {
         .as_array()
         .unwrap()
         .iter()
-        .flat_map(|done| done["splice"]["removed"].as_array().unwrap())
+        .flat_map(|done| done["splices"].as_array().unwrap())
+        .flat_map(|splice| splice["removed"].as_array().unwrap())
         .map(|byte| u8::try_from(byte.as_u64().unwrap()).unwrap())
         .collect();
     // The last letter is the same in both values, so it isn't in the record.
