@@ -474,11 +474,36 @@ impl Record {
 }
 
 fn parsed(text: &str) -> Option<Record> {
-    let value: Value = serde_json::from_str(text).ok()?;
+    let mut value: Value = serde_json::from_str(text).ok()?;
+    if value.get("version") == Some(&Value::from(1)) {
+        value = of_version_1(value)?;
+    }
     if value.get("version")?.as_u64()? != u64::from(VERSION) {
         return None;
     }
     serde_json::from_value(value).ok()
+}
+
+/// A record of version 1, which had no text for each edit. Its set-up can be undone, but not byte for
+/// byte.
+fn of_version_1(mut value: Value) -> Option<Value> {
+    value["version"] = VERSION.into();
+    for step in value.get_mut("steps")?.as_array_mut()? {
+        for done in step.get_mut("edits")?.as_array_mut()? {
+            done["splices"] = Value::Array(Vec::new());
+            done["is_shared"] = false.into();
+            // Beside the value, an entry of a YAML list had its text, or the state of the list.
+            if done["edit"].get("named").is_some() {
+                let replaced = done["replaced"].take();
+                done["replaced"] = replaced.get("value").cloned().unwrap_or_default();
+            }
+        }
+        for file in step.get_mut("files")?.as_array_mut()? {
+            // No file has it, so each edit is removed on its own.
+            file["fingerprint"] = "".into();
+        }
+    }
+    Some(value)
 }
 
 #[cfg(test)]
@@ -507,6 +532,38 @@ mod tests {
             added: vec![0],
         };
         assert_eq!(beyond.reverse(&mut vec![0; 8]), None);
+    }
+
+    #[test]
+    fn a_record_of_version_1_is_read_and_undone_edit_by_edit() {
+        let text = r#"{"version": 1, "tool": "git", "what": "g.example", "command": "hallpass setup git",
+            "steps": [{"number": 7,
+                "edits": [{"edit": {"path": "/c.toml", "block": {"title": "t", "lines": "a = 1\n"}},
+                    "replaced": null}],
+                "files": [{"path": "/c.toml", "is_new": true, "fingerprint": "0123",
+                    "splices": [{"at": 0, "removed": [], "added": 6}]}]}]}"#;
+        let record = parsed(text).unwrap();
+        assert_eq!((record.version, record.steps[0].number), (VERSION, 7));
+        let path = Path::new("/c.toml");
+        assert!(record.steps[0].created(path));
+        // Not as if nothing had changed: it doesn't know what the edits replaced.
+        assert!(
+            record.steps[0]
+                .revert(path, Some(b"a = 1\n".to_vec()))
+                .is_err()
+        );
+        assert!(parsed(&text.replacen('1', "3", 1)).is_none());
+
+        let replaced = |edit: &str, replaced: Value| {
+            let edit = serde_json::json!({"edit": {edit: {}}, "replaced": replaced});
+            let step = serde_json::json!({"edits": [edit], "files": []});
+            let record = of_version_1(serde_json::json!({"version": 1, "steps": [step]})).unwrap();
+            record["steps"][0]["edits"][0]["replaced"].clone()
+        };
+        let old = serde_json::json!({"value": 5, "old": "a: 5", "new": "a: 6"});
+        assert_eq!(replaced("named", old), 5);
+        assert_eq!(replaced("named", "absent".into()), Value::Null);
+        assert_eq!(replaced("member", "text".into()), "text");
     }
 
     #[test]
