@@ -30,6 +30,7 @@ pub(super) fn store_hint(error: &StoreError) -> Option<String> {
                 std::io::ErrorKind::ReadOnlyFilesystem
                     | std::io::ErrorKind::PermissionDenied
                     | std::io::ErrorKind::NotADirectory
+                    | std::io::ErrorKind::AlreadyExists
             ) =>
         {
             Some("set HALLPASS_DATA_DIR to a folder that you can write to".to_owned())

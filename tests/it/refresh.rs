@@ -742,6 +742,8 @@ fn a_waiting_caller_says_so_and_shares_the_result() {
     assert_eq!(scene.sandbox.opened().len(), 1);
 }
 
+// On Windows, a sign-in ends with its caller.
+#[cfg(unix)]
 #[test]
 fn a_caller_that_dies_leaves_the_sign_in_to_the_waiting_callers() {
     let mut scene = Scene::new();
@@ -832,6 +834,7 @@ fn after_two_sign_ins_that_timed_out_a_login_ends_the_pause() {
     scene.login(&[]).fails_with(4);
     scene.advance(3600);
     scene.sandbox.browser_will("sign-in");
+    scene.sandbox.set("HALLPASS_SIGN_IN_TIMEOUT", "60");
     scene.get_token(&[]).token();
     assert_eq!(scene.sandbox.opened().len(), 4);
 }

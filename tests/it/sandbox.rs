@@ -325,7 +325,7 @@ impl Running {
             std::thread::sleep(Duration::from_millis(5));
         };
         let took = self.started.elapsed();
-        let stdout = collect(&self.stdout, Vec::new());
+        let stdout = as_on_unix(collect(&self.stdout, Vec::new()));
         let stderr = collect(&self.stderr, std::mem::take(&mut self.so_far));
         assert!(
             !late,
@@ -560,6 +560,25 @@ fn drain(mut pipe: impl Read + Send + 'static) -> mpsc::Receiver<Vec<u8>> {
         }
     });
     receive
+}
+
+/// Windows shows other separators in the user's files, and links to hallpass are batch files there.
+fn as_on_unix(output: String) -> String {
+    if cfg!(not(windows)) {
+        return output;
+    }
+    let words = output.split_inclusive(' ').map(|word| {
+        if word.starts_with(r"~\") {
+            word.replace('\\', "/")
+        } else {
+            word.to_owned()
+        }
+    });
+    let output: String = words.collect();
+    output.replace(
+        "/docker-credential-hallpass.cmd",
+        "/docker-credential-hallpass",
+    )
 }
 
 /// Reads a pipe until it is closed, and fails if a grandchild keeps it open.

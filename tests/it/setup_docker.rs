@@ -1121,10 +1121,14 @@ fn another_program_with_the_helpers_name_is_reported() {
     desk.setup(&["--default"]).succeeds();
     let before = desk.sandbox.root().join("before");
     fs::create_dir(&before).unwrap();
-    let theirs = before.join("docker-credential-hallpass");
+    let theirs = before.join(if cfg!(windows) {
+        "docker-credential-hallpass.cmd"
+    } else {
+        "docker-credential-hallpass"
+    });
     private_file(&theirs, "#!/bin/sh\n");
     let path = desk.sandbox.home().join(".local/bin");
-    let path = format!("{}:{}", before.display(), path.display());
+    let path = std::env::join_paths([before, path]).unwrap();
     desk.sandbox.set("PATH", path);
     let shown = theirs.display().to_string();
     let off = format!("error {shown} comes first on PATH");

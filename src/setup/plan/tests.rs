@@ -468,7 +468,7 @@ fn a_user_who_confirmed_the_changes_sees_them_once() {
                 "{shown}"
             );
             assert_eq!(
-                printed,
+                printed.replace("~\\", "~/"),
                 "Changed ~/config.toml, ~/tool.json, ~/new.json\n\
                  To undo this, run `hallpass setup pretend x --undo`\n"
             );
