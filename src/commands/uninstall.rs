@@ -44,19 +44,15 @@ pub(super) fn run(env: &Env, words: &[OsString]) -> Result<ExitCode, Error> {
         // Only another version knows how to undo it, and removing the data folder would lose that.
         return Err(SetupError::NewerRecord { path: path.clone() }.into());
     }
-    let is_set_up = |tool: &&&dyn Tool| records.of(tool.name()).next().is_some();
-    let set_up: Vec<_> = tools::ALL.iter().filter(is_set_up).collect();
     let Caution { dry_run, yes } = args.caution;
+    // Before anything is removed, to see whether each undo is possible.
+    let set_up = set_up(env, &prepared, &records)?;
     if dry_run || (!yes && is_attended()) {
-        for tool in &set_up {
-            tool.set_up(env, &["--undo", "--dry-run"].map(OsString::from))?;
-        }
         let mut text = everything.preview(&prepared);
         if folder.exists() {
             text.push_str(&printable(&format!("Would remove {shown_folder}")));
-            text.push('\n');
+            text.push_str("\nWould remove the key that encrypts saved sessions\n");
         }
-        text.push_str("Would remove the key that encrypts saved sessions\n");
         if dry_run {
             print(&text);
             return Ok(Exit::Answered.into());
@@ -68,10 +64,11 @@ pub(super) fn run(env: &Env, words: &[OsString]) -> Result<ExitCode, Error> {
     // The set-ups' blocks in the configuration may say how to revoke a token, so they go afterwards.
     let all_revoked = everything.remove(&prepared, false)?;
     for tool in set_up {
-        tool.set_up(env, &["--undo", "--yes"].map(OsString::from))?;
+        tool.set_up(env, &["--undo", "--if-set-up", "--yes"].map(OsString::from))?;
     }
+    let is_there = folder.exists();
     let unknown = prepared.store.remove_data_folder()?;
-    if unknown.is_empty() {
+    if is_there && unknown.is_empty() {
         prepared.terminal.say(&format!("removed {shown_folder}"));
     }
     for path in unknown {
@@ -90,4 +87,35 @@ pub(super) fn run(env: &Env, words: &[OsString]) -> Result<ExitCode, Error> {
         Exit::Failed
     }
     .into())
+}
+
+/// The tools that may be set up, after showing how each would be undone. Without its record, a set-up
+/// is found only in the tool's own files.
+///
+/// # Errors
+///
+/// That of the first recorded set-up that can't be undone. Nothing is changed then.
+fn set_up(
+    env: &Env,
+    prepared: &Prepared<'_>,
+    records: &Records,
+) -> Result<Vec<&'static dyn Tool>, Error> {
+    let mut found = Vec::new();
+    for tool in tools::ALL.iter().copied() {
+        let is_recorded = records.of(tool.name()).next().is_some();
+        if !is_recorded && !tool.is_installed(env) {
+            continue;
+        }
+        let preview = ["--undo", "--if-set-up", "--dry-run"].map(OsString::from);
+        match tool.set_up(env, &preview) {
+            Ok(_) => found.push(tool),
+            Err(error) if is_recorded => return Err(error),
+            Err(error) => prepared.terminal.warn(&format!(
+                "cannot tell whether {} is set up: {}",
+                tool.name(),
+                error.report().error
+            )),
+        }
+    }
+    Ok(found)
 }

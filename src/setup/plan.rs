@@ -123,6 +123,7 @@ pub(crate) fn run<A>(
         env,
         tool,
         dry_run,
+        if_set_up: changing.if_set_up,
         print: &print,
     };
     let mut confirm = |changes: &str| confirm(changes, "Make these changes?");
@@ -140,6 +141,8 @@ struct Engine<'e> {
     env: &'e Env,
     tool: &'e str,
     dry_run: bool,
+    /// Says nothing if nothing changes.
+    if_set_up: bool,
     print: &'e dyn Fn(&str),
 }
 
@@ -156,8 +159,13 @@ impl Engine<'_> {
         let mut shown = None;
         if self.dry_run || confirm.is_some() {
             let draft = self.draft(compute()?)?;
-            if self.dry_run || !draft.is_changed() {
-                (self.print)(&draft.text(false));
+            let is_changed = draft.is_changed();
+            if self.dry_run || !is_changed {
+                if is_changed || !self.if_set_up {
+                    (self.print)(&draft.text(false));
+                }
+                // After the changes, so that a user can make them in a file that is read-only here.
+                draft.documents.check()?;
                 return Ok(true);
             }
             draft.documents.check()?;
@@ -185,8 +193,11 @@ impl Engine<'_> {
                 Some(_) => draft.summary(),
                 None => draft.text(true),
             };
+            let is_silent = self.if_set_up && !draft.is_changed();
             draft.apply()?;
-            (self.print)(&text);
+            if !is_silent {
+                (self.print)(&text);
+            }
             return Ok(true);
         }
     }
@@ -287,7 +298,8 @@ impl Engine<'_> {
         for part in &undo.parts {
             let is_recorded = selected.iter().any(|record| record.what == part.what);
             let edits = part.edits.iter().rev();
-            for edit in edits.filter(|_| undo.all || !is_recorded) {
+            // Without a record, hallpass can't tell its own lines from the user's.
+            for edit in edits.filter(|_| !is_recorded) {
                 let done = Done::unrecorded(edit.clone());
                 remove(draft.documents.of(edit)?, &done, &rest)?;
             }

@@ -533,6 +533,22 @@ fn setup_names_a_repositorys_own_helper_that_git_also_asks() {
 // --- set-ups that fail ---
 
 #[test]
+fn undo_of_everything_keeps_lines_that_the_user_wrote_before_the_set_up() {
+    let desk = Desk::new();
+    desk.setup(&["--host", "codeberg.org"]).succeeds();
+    let own = desk.git_config();
+    desk.setup(&["--undo"]).succeeds();
+    // As a program that generates the file would write them.
+    fs::write(desk.sandbox.home().join(".gitconfig"), &own).unwrap();
+    for undo in [&["--undo"][..], &["--host", "codeberg.org", "--undo"]] {
+        desk.setup(&["--host", "codeberg.org"]).succeeds();
+        assert_eq!(desk.git_config(), own);
+        desk.setup(undo).succeeds();
+        assert_eq!(desk.git_config(), own, "{undo:?}");
+    }
+}
+
+#[test]
 fn undo_of_default_keeps_the_hosts() {
     let mut desk = Desk::new();
     let config = desk.config_path();

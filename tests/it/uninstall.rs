@@ -131,3 +131,60 @@ fn uninstall_refuses_if_it_cannot_read_how_to_undo_a_set_up() {
     assert_eq!(files(&scene), installed);
     assert_eq!(scene.provider.seen(Endpoint::Revocation).len(), 0);
 }
+
+#[cfg(unix)]
+#[test]
+fn uninstall_removes_nothing_if_a_set_up_cannot_be_undone() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let (scene, _) = installed();
+    let docker = scene.sandbox.home().join(".docker/config.json");
+    fs::set_permissions(&docker, fs::Permissions::from_mode(0o444)).unwrap();
+    let installed = files(&scene);
+    for more in ["--dry-run", "--yes"] {
+        let outcome = uninstall(&scene, &[more]);
+        assert_eq!(outcome.code, Some(1), "{outcome}");
+        assert!(outcome.stderr.contains("is read-only"), "{outcome}");
+        assert!(!outcome.stdout.contains("Changed"), "{outcome}");
+        assert_eq!(files(&scene), installed, "{more}");
+    }
+    assert_eq!(scene.provider.count(Endpoint::Revocation), 0);
+}
+
+#[test]
+fn uninstall_undoes_set_ups_whose_records_are_gone() {
+    let (scene, before) = installed();
+    fs::remove_dir_all(scene.sandbox.data_dir()).unwrap();
+    let dry = uninstall(&scene, &["--dry-run"]);
+    for line in [
+        "Would change ~/.gitconfig:",
+        "Would change ~/.docker/config.json:",
+    ] {
+        assert!(dry.succeeds().stdout.contains(line), "{line}\n{dry}");
+    }
+    let done = uninstall(&scene, &["--yes"]);
+    done.succeeds();
+    let left = files(&scene);
+    let text = |name: &str| {
+        let path = scene.sandbox.home().join(name);
+        String::from_utf8(left.get(&path).cloned().unwrap_or_default()).unwrap()
+    };
+    for name in [".gitconfig", ".docker/config.json"] {
+        assert!(!text(name).contains("hallpass"), "{done}\n{}", text(name));
+    }
+    assert!(text(".gitconfig").contains("name = A"));
+    assert!(before.keys().all(|path| left.contains_key(path)));
+}
+
+#[test]
+fn uninstall_with_nothing_installed_says_nothing_about_it() {
+    let scene = Scene::new();
+    let before = files(&scene);
+    for more in ["--dry-run", "--yes"] {
+        let outcome = uninstall(&scene, &[more]);
+        let output = outcome.succeeds().stdout.clone() + &outcome.stderr;
+        for word in ["nothing to change", "emove the key", "removed", "Would"] {
+            assert!(!output.contains(word), "{word}: {outcome}");
+        }
+    }
+    assert_eq!(files(&scene), before);
+}

@@ -30,6 +30,7 @@ use crate::setup::host::Host;
 use crate::setup::plan::{self, Part, Plan, Undo};
 use crate::setup::program;
 use crate::setup::provider_block::blocks;
+use crate::setup::record::Records;
 use crate::shell::{quoted, shell_word};
 
 /// Configure git to use hallpass as its credential helper
@@ -226,8 +227,11 @@ fn undo<'a>(env: &'a Env, _: &'a Flags, args: &Arguments) -> Result<Undo<'a>, Er
     }
     let all = parts.is_empty();
     if all {
+        // What a record doesn't list was there before that set-up: it is the user's.
+        let recorded = recorded_sections(env, &file);
+        let lines = git.ours(|entry| !recorded.iter().any(|section| section == entry.section()));
         parts.push(Part {
-            edits: blocks(&file, TITLES).chain(git.ours(|_| true)).collect(),
+            edits: blocks(&file, TITLES).chain(lines).collect(),
             ..Part::default()
         });
     }
@@ -236,6 +240,20 @@ fn undo<'a>(env: &'a Env, _: &'a Flags, args: &Arguments) -> Result<Undo<'a>, Er
         all,
         ..Undo::default()
     })
+}
+
+/// The sections of the hosts whose set-ups have a record.
+fn recorded_sections(env: &Env, file: &UserFile) -> Vec<String> {
+    let records = Records::read(env);
+    let whats = records.of(NAME).map(|record| &*record.what);
+    let hosts = whats.flat_map(|what| {
+        let block = file.block(&format!("{TITLE}{what}")).unwrap_or_default();
+        let host = what.split(ACCOUNT).next().unwrap_or(what).to_owned();
+        std::iter::once(host).chain(matches_in(block))
+    });
+    let hosts = hosts.filter_map(|host| Host::parse("match", &host).ok());
+    let hosts = hosts.flat_map(|host| in_unicode(&host).into_iter().chain([host]));
+    hosts.flat_map(|host| sections(Some(&host))).collect()
 }
 
 /// What to undo for a host, or for one account there: the parts, of which the last one also stops
