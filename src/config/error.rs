@@ -33,8 +33,8 @@ pub enum ConfigError {
         file: String,
         holder: Option<Holder>,
     },
-    #[error("{file} is not a JSON object")]
-    NotAnObject { file: String },
+    #[error("{file} {why}")]
+    NotAnObject { file: String, why: NotAnObject },
     #[error("{file} {why}")]
     Untrusted { file: String, why: Untrusted },
     #[error("{file}, which HALLPASS_CONFIG names, does not exist")]
@@ -150,9 +150,11 @@ impl ConfigError {
                 "check `ls -ld {file}` and its folder; nothing was changed"
             )),
             Self::Busy { holder, .. } => Some(held_by(holder.as_ref())),
-            Self::NotAnObject { file } => {
-                Some(format!("run `jq . {file}` to see what is wrong with it"))
-            }
+            Self::NotAnObject { file, why } => Some(format!(
+                "correct line {} of {file}, then run the command again; a JSON file has no \
+                 comments, and no comma before a closing bracket",
+                why.line
+            )),
             Self::Given { .. } | Self::Unreadable { .. } | Self::RelativeFolder { .. } => None,
         }
     }
@@ -188,10 +190,43 @@ fn why_untrusted(file: &str, why: Untrusted) -> Option<String> {
              neither the file nor any folder above it is writable by its group or by others"
                 .to_owned(),
         ),
+        Untrusted::NotUtf8 => Some(format!(
+            "save {file} as UTF-8 without a byte order mark, then run the command again"
+        )),
         Untrusted::NotAFile
         | Untrusted::TooLarge
-        | Untrusted::DanglingLink
-        | Untrusted::NotUtf8 => None,
+        | Untrusted::DanglingLink => None,
+    }
+}
+
+/// Why a text is not a JSON object, and where. Both numbers count from 1.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("is not a JSON object: {what} at line {line}, column {column}")]
+pub struct NotAnObject {
+    what: String,
+    line: usize,
+    column: usize,
+}
+
+impl NotAnObject {
+    /// `error` is the parser's; `None` if the text is another JSON value.
+    pub(crate) fn of(text: &str, error: Option<&serde_json::Error>) -> Self {
+        // The parser's messages about syntax never quote; those about types quote the value.
+        if let Some(error) = error.filter(|error| !error.is_data()) {
+            let message = error.to_string();
+            let what = message.split(" at line ").next().unwrap_or_default();
+            return Self {
+                what: what.to_owned(),
+                line: error.line().max(1),
+                column: error.column().max(1),
+            };
+        }
+        let before = &text[..text.len() - text.trim_start().len()];
+        Self {
+            what: "expected `{`".to_owned(),
+            line: before.matches('\n').count() + 1,
+            column: before.chars().rev().take_while(|c| *c != '\n').count() + 1,
+        }
     }
 }
 

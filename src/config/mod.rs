@@ -19,6 +19,7 @@ mod turn;
 pub(crate) mod user_file;
 
 pub use error::ConfigError;
+pub(crate) use error::NotAnObject;
 pub(crate) use error::held_by;
 pub(crate) use folders::home;
 pub use settings::{DockerAsk, Flags, Flow, Interactive, Settings};

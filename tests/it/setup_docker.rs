@@ -765,15 +765,183 @@ fn one_client_id_serves_all_registries_of_a_command() {
 }
 
 #[test]
-fn a_file_that_is_not_a_json_object_is_left_alone() {
-    for text_before in ["[]", "{", "// mine\n{}", "{\"a\": 1,}"] {
+fn a_file_that_is_not_a_json_object_is_left_alone_and_the_place_named() {
+    for (text_before, words) in [
+        ("[]", "expected `{` at line 1, column 1"),
+        ("\n \"xyzzy\"", "expected `{` at line 2, column 2"),
+        ("{", "EOF while parsing an object at line 1, column 1"),
+        ("// mine\n{}", "expected value at line 1, column 1"),
+        ("{\n\"a\": 1,}", "trailing comma at line 2, column 8"),
+        ("{\"x\":1e400}", "number out of range at line 1, column"),
+    ] {
         let desk = Desk::new();
         desk.write_docker_file(text_before);
-        desk.setup(&["--default"])
-            .fails_saying(2, &["config.json is not a JSON object"]);
+        let outcome = desk.setup(&["--default"]);
+        let file = "config.json is not a JSON object: ";
+        outcome.fails_saying(2, &[file, words, "hint: correct line "]);
+        assert!(!outcome.stderr.contains("jq"), "{outcome}");
+        assert!(!outcome.stderr.contains("xyzzy"), "{outcome}");
         assert_eq!(text(&desk.docker_file()), text_before);
         assert_eq!(desk.config(), CONFIG);
     }
+    let desk = Desk::new();
+    desk.write_docker_file("{}");
+    fs::write(desk.docker_file(), b"{\"x\": \"\xff\"}").unwrap();
+    let words = "~/.docker/config.json as UTF-8 without a byte order mark";
+    desk.setup(&["--default"])
+        .fails_saying(2, &["is not UTF-8 text", words]);
+}
+
+#[test]
+fn undo_ignores_an_invalid_file_that_no_set_up_can_have_written() {
+    for line in [
+        &["--undo"][..],
+        &["--default", "--undo"],
+        &["a.example", "--undo"],
+    ] {
+        for before in [&b"{\"a\": 1,}"[..], b"{\"credsStore\": 7}", b"[\"\xff\"]"] {
+            let desk = Desk::new();
+            desk.write_docker_file("");
+            fs::write(desk.docker_file(), before).unwrap();
+            let outcome = desk.setup(line);
+            assert!(
+                outcome.succeeds().stdout.contains("nothing to change"),
+                "{outcome}"
+            );
+            let words = "nothing is set up in ~/.docker/config.json, which is invalid";
+            assert!(outcome.stderr.contains(words), "{outcome}");
+            assert_eq!(fs::read(desk.docker_file()).unwrap(), before);
+        }
+    }
+    let desk = Desk::new();
+    desk.write_docker_file("{\"credsStore\": \"hallpass\",}");
+    desk.setup(&["--undo"])
+        .fails_saying(2, &["trailing comma at line 1"]);
+}
+
+#[test]
+fn an_empty_host_is_explained() {
+    for given in ["", " ", "https://"] {
+        let words = "the registry's host is empty; name a registry such as registry.corp.example";
+        Desk::new().setup(&[given]).fails_saying(2, &[words]);
+    }
+}
+
+#[test]
+fn a_store_with_an_empty_name_is_no_store() {
+    for more in [&[][..], &["--import"]] {
+        let desk = Desk::new();
+        let before = "{\n  \"credsStore\": \"\"\n}\n";
+        desk.write_docker_file(before);
+        for _ in 0..2 {
+            let outcome = desk.setup(&[&["--default"], more].concat());
+            assert!(
+                !outcome.succeeds().stdout.contains("its store"),
+                "{outcome}"
+            );
+        }
+        assert_eq!(value(&desk.docker_file())["credsStore"], "hallpass");
+        desk.setup(&["--default", "--undo"]).succeeds();
+        assert_eq!(text(&desk.docker_file()), before);
+    }
+}
+
+#[test]
+fn passwords_in_dockers_own_file_are_imported_or_named() {
+    let get = |desk: &Desk, server: &str| {
+        let input = server.as_bytes();
+        desk.sandbox.run_with_input(&["docker", "get"], input)
+    };
+    // The `auth` members are `bob:xy:zzy` in base64.
+    let before = r#"{
+  "auths": {
+    "a.example": {"username": "ann", "password": "xyzzy"},
+    "b.example": {"auth": "PHRva2VuPjo=", "identitytoken": "xyzzy of b"},
+    "broken.example": {"auth": "?"},
+    "empty.example": {},
+    "file.example": {"auth": "Ym9iOnh5Onp6eQ=="},
+    "gcr.io": {"auth": "Ym9iOnh5Onp6eQ=="},
+    "https://index.docker.io/v1/": {"auth": "Ym9iOnh5Onp6eQ=="},
+    "https://index.docker.io/v1/access-token": {"auth": "Ym9iOnh5Onp6eQ=="},
+    "https://old.example/v1/": {"auth": "Ym9iOnh5Onp6eQ=="},
+    "quay.io": {"auth": "Ym9iOnh5Onp6eQ=="},
+    "token.example": {"registrytoken": "xyzzy"}
+  },
+  "credHelpers": {"gcr.io": "gcloud", "file.example": ""}
+}
+"#;
+    let desk = Desk::new();
+    desk.write_docker_file(before);
+    let outcome = desk.setup(&["--default"]);
+    let words = "docker no longer uses the passwords in its own file: run `docker login` again for \
+                 a.example, b.example, broken.example, https://index.docker.io/v1/, \
+                 https://old.example/v1/, quay.io, token.example, or this command with `--import`";
+    assert!(outcome.succeeds().stdout.contains(words), "{outcome}");
+    let words =
+        "has a password for file.example, which docker uses instead of hallpass: `docker logout";
+    assert!(outcome.stdout.contains(words), "{outcome}");
+    assert_eq!(get(&desk, "quay.io").code, Some(1));
+
+    let outcome = desk.setup(&["--default", "--import"]);
+    let words = "copies the passwords in ~/.docker/config.json: a.example, b.example, \
+                 https://index.docker.io/v1/, https://old.example/v1/, quay.io\n";
+    assert!(outcome.succeeds().stdout.contains(words), "{outcome}");
+    for key in ["broken.example", "token.example"] {
+        let words =
+            format!("the password for {key} in ~/.docker/config.json cannot be copied: run");
+        assert!(outcome.stderr.contains(&words), "{outcome}");
+    }
+    let words = "`docker logout quay.io` removes it, and the password that hallpass stores for it";
+    assert!(outcome.stdout.contains(words), "{outcome}");
+    for text in [&outcome.stdout, &outcome.stderr] {
+        for secret in ["xyzzy", "xy:zzy", "Ym9i"] {
+            assert!(!text.contains(secret), "{outcome}");
+        }
+    }
+    for (server, username, secret) in [
+        ("a.example", "ann", "xyzzy"),
+        ("b.example", "<token>", "xyzzy of b"),
+        ("https://index.docker.io/v1/", "bob", "xy:zzy"),
+        ("old.example", "bob", "xy:zzy"),
+        ("quay.io", "bob", "xy:zzy"),
+    ] {
+        let answer = get(&desk, server).json();
+        assert_eq!(answer["Username"], username, "{server}");
+        assert_eq!(answer["Secret"], secret, "{server}");
+    }
+    for server in ["file.example", "gcr.io"] {
+        assert_eq!(get(&desk, server).code, Some(1), "{server}");
+    }
+    assert_eq!(
+        value(&desk.docker_file())["auths"]["quay.io"]["auth"],
+        "Ym9iOnh5Onp6eQ=="
+    );
+
+    // A repeat keeps the newer password.
+    let newer = "{\"ServerURL\":\"quay.io\",\"Username\":\"bob\",\"Secret\":\"newer\"}";
+    desk.sandbox
+        .run_with_input(&["docker", "store"], newer.as_bytes())
+        .succeeds();
+    desk.setup(&["--default", "--import"]).succeeds();
+    assert_eq!(get(&desk, "quay.io").json()["Secret"], "newer");
+    desk.setup(&["--default", "--undo"]).succeeds();
+    assert_eq!(text(&desk.docker_file()), before);
+
+    // A registry that gets a provider gets no old password.
+    let desk = Desk::new();
+    desk.write_docker_file(before);
+    let outcome = desk.setup(&["quay.io", "--provider", "corp", "--default", "--import"]);
+    let words = "https://old.example/v1/\n";
+    assert!(outcome.succeeds().stdout.contains(words), "{outcome}");
+    assert!(!get(&desk, "quay.io").stdout.contains("xy:zzy"));
+
+    // If nothing can be stored, docker keeps its file.
+    let mut desk = Desk::new();
+    desk.write_docker_file(before);
+    desk.sandbox.set("HALLPASS_STORE", "none");
+    let outcome = desk.setup(&["--default", "--import"]);
+    assert_eq!(outcome.code, Some(1), "{outcome}");
+    assert_eq!(text(&desk.docker_file()), before);
 }
 
 #[test]

@@ -8,6 +8,8 @@ use jsonc_parser::cst::{CstInputValue, CstObject, CstObjectProp, CstRootNode};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::config::NotAnObject;
+
 use super::kind::{Bytes, Kind, Unfit, text};
 
 /// What stands for a file that is missing or empty.
@@ -84,19 +86,21 @@ fn value(text: &str) -> Result<Value, Unfit> {
     if text.trim().is_empty() {
         return Ok(Value::Object(serde_json::Map::new()));
     }
-    let value = serde_json::from_str(text).ok();
-    value.filter(Value::is_object).ok_or_else(not_json)
+    let value: Value = serde_json::from_str(text).map_err(|error| not_json(text, Some(&error)))?;
+    let value = Some(value).filter(Value::is_object);
+    value.ok_or_else(|| not_json(text, None))
 }
 
-fn not_json() -> Unfit {
-    Unfit("is not a JSON object".to_owned())
+fn not_json(text: &str, error: Option<&serde_json::Error>) -> Unfit {
+    Unfit(NotAnObject::of(text, error).to_string())
 }
 
 fn parse(text: &str) -> Result<(CstRootNode, CstObject), Unfit> {
     // The editor parses more than JSON.
     value(text)?;
-    let file = CstRootNode::parse(text, &ParseOptions::default()).map_err(|_| not_json())?;
-    let root = file.object_value().ok_or_else(not_json)?;
+    let file =
+        CstRootNode::parse(text, &ParseOptions::default()).map_err(|_| not_json(text, None))?;
+    let root = file.object_value().ok_or_else(|| not_json(text, None))?;
     Ok((file, root))
 }
 
@@ -375,7 +379,9 @@ mod tests {
     fn a_file_that_is_not_a_json_object_is_refused() {
         for text in ["[]", "{", "7", "{} x", "{\"a\": 1,}", "// x\n{}"] {
             let one = member(&["credsStore"], "hallpass");
-            assert_eq!(one.apply(Some(text.as_bytes())), Err(not_json()), "{text}");
+            let why = one.apply(Some(text.as_bytes())).unwrap_err().to_string();
+            assert!(why.contains("is not a JSON object: "), "{text}: {why}");
+            assert!(why.contains(" at line 1, column "), "{text}: {why}");
         }
     }
 }

@@ -10,9 +10,10 @@ use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
+use super::arguments::HELPER;
 use super::error::DockerError;
 use super::server::{HUB, HUB_HOSTS, Server};
-use crate::config::{ConfigError, read_text, shown_at_home};
+use crate::config::{ConfigError, NotAnObject, read_text, shown_at_home};
 use crate::credential::Resource;
 use crate::env::Env;
 use crate::error::Error;
@@ -41,6 +42,15 @@ impl ClientFile {
         Self::of(path.to_owned(), shown, text)
     }
 
+    /// Stands for a file that is ignored.
+    pub(crate) fn empty(path: &Path, home: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+            shown: shown_at_home(path, Some(home)),
+            value: Value::Object(Map::new()),
+        }
+    }
+
     /// The credentials in `DOCKER_AUTH_CONFIG`, which docker 28.3 and newer use before its helpers;
     /// `None` if the variable isn't set.
     ///
@@ -58,12 +68,16 @@ impl ClientFile {
             return Err(DockerError::ByteOrderMark { file: shown }.into());
         }
         let read = if text.trim().is_empty() {
-            Some(AsRead::default())
+            Ok(AsRead::default())
         } else {
-            serde_json::from_str(text).ok()
+            serde_json::from_str(text)
         };
-        let Some(AsRead(members)) = read else {
-            return Err(ConfigError::NotAnObject { file: shown }.into());
+        let AsRead(members) = match read {
+            Ok(read) => read,
+            Err(error) => {
+                let why = NotAnObject::of(text, Some(&error));
+                return Err(ConfigError::NotAnObject { file: shown, why }.into());
+            }
         };
         let value = Value::Object(members);
         let file = Self { path, shown, value };
@@ -112,6 +126,11 @@ impl ClientFile {
             value = value.get(key)?;
         }
         value.as_str()
+    }
+
+    /// The name of a helper. An empty one is no helper.
+    pub(crate) fn helper_at(&self, keys: &[&str]) -> Option<&str> {
+        self.text_at(keys).filter(|name| !name.is_empty())
     }
 
     /// The names of an object's members.
@@ -168,6 +187,18 @@ impl<'de> Visitor<'de> for AsReadVisitor {
     }
 }
 
+/// Whether an invalid file may have an entry of a set-up.
+pub(super) fn may_name_helper(path: &Path) -> bool {
+    if !path.is_file() {
+        return true;
+    }
+    let helper = HELPER.as_bytes();
+    std::fs::read(path).map_or(true, |bytes| {
+        let mut places = bytes.windows(helper.len());
+        places.any(|place| place == helper)
+    })
+}
+
 /// The variable with which CI jobs pass credentials to docker.
 pub(crate) const AUTH_CONFIG: &str = "DOCKER_AUTH_CONFIG";
 
@@ -217,6 +248,11 @@ pub(super) fn absolute(path: PathBuf) -> PathBuf {
 ///
 /// A usage error if it isn't a whole registry.
 pub(crate) fn registry(name: &str, given: &str) -> Result<Host, Error> {
+    if bare(given).trim().is_empty() {
+        return Err(Error::Usage(format!(
+            "{name}: the registry's host is empty; name a registry such as registry.corp.example"
+        )));
+    }
     whole(Host::parse(name, given)?)
 }
 

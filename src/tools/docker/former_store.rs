@@ -34,11 +34,11 @@ pub(super) struct FormerStore {
 
 /// What the store returns for a key.
 #[derive(Deserialize)]
-struct Entry {
+pub(super) struct Entry {
     #[serde(rename = "Username")]
-    username: String,
+    pub(super) username: String,
     #[serde(rename = "Secret")]
-    secret: Secret<String>,
+    pub(super) secret: Secret<String>,
 }
 
 impl FormerStore {
@@ -66,48 +66,62 @@ impl FormerStore {
         })
     }
 
-    /// Copies what the store has into hallpass's. Registries with a provider need no password, and a
-    /// password that hallpass already has is newer.
+    /// Copies what the store has into hallpass's.
     pub(super) fn import(&self, prepared: &Prepared<'_>, config: &Config) -> Result<(), Error> {
         for key in &self.keys {
-            let Some(server) = server(key) else {
-                continue;
-            };
-            let stored = StoredCredentials::new(&prepared.store, NAME, &server.realm);
-            if has_provider(config, &server)? || stored.has_password_at(&server.path)? {
-                continue;
-            }
-            let text = output(&self.name, "get", key.as_bytes());
-            let entry = text.and_then(|text| serde_json::from_slice(text.expose()).ok());
-            let Some(Entry { username, secret }) = entry else {
+            let is_copied = keep(prepared, config, key, || {
+                let text = output(&self.name, "get", key.as_bytes())?;
+                serde_json::from_slice(text.expose()).ok()
+            })?;
+            if !is_copied {
                 prepared.terminal.warn(&format!(
                     "the store {} did not return the password for {key}: run `docker login {}` \
                      again",
                     self.name,
                     quoted(key)
                 ));
-                continue;
-            };
-            let credential = StoredCredential {
-                path: Some(server.path),
-                username: Some(username),
-                password: Some(secret),
-                stored_as: Some(key.clone()),
-                ..StoredCredential::default()
-            };
-            if stored.keep(credential)? == StoreOutcome::NowhereToStore {
-                return Err(StoreError::NotSaved.into());
             }
         }
         Ok(())
     }
 }
 
-fn server(key: &str) -> Option<Server> {
+/// Stores the password of a registry. Registries with a provider need no password, and a password
+/// that hallpass already has is newer. Returns `false` if `entry` has none.
+pub(super) fn keep(
+    prepared: &Prepared<'_>,
+    config: &Config,
+    key: &str,
+    entry: impl FnOnce() -> Option<Entry>,
+) -> Result<bool, Error> {
+    let Some(server) = server(key) else {
+        return Ok(true);
+    };
+    let stored = StoredCredentials::new(&prepared.store, NAME, &server.realm);
+    if has_provider(config, &server)? || stored.has_password_at(&server.path)? {
+        return Ok(true);
+    }
+    let Some(Entry { username, secret }) = entry() else {
+        return Ok(false);
+    };
+    let credential = StoredCredential {
+        path: Some(server.path),
+        username: Some(username),
+        password: Some(secret),
+        stored_as: Some(key.to_owned()),
+        ..StoredCredential::default()
+    };
+    if stored.keep(credential)? == StoreOutcome::NowhereToStore {
+        return Err(StoreError::NotSaved.into());
+    }
+    Ok(true)
+}
+
+pub(super) fn server(key: &str) -> Option<Server> {
     Server::of(&resource(key).ok()?).ok()
 }
 
-fn has_provider(config: &Config, server: &Server) -> Result<bool, Error> {
+pub(super) fn has_provider(config: &Config, server: &Server) -> Result<bool, Error> {
     for url in &server.urls {
         if config.resource(url, NAME)?.is_some() {
             return Ok(true);

@@ -4,6 +4,7 @@ mod arguments;
 mod client;
 pub mod doctor;
 pub mod error;
+mod file_passwords;
 pub(crate) mod files;
 mod former_store;
 mod podman;

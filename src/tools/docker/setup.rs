@@ -10,14 +10,17 @@ use clap_complete::ArgValueCompleter;
 use crate::arguments::{ProviderArgs, SetupArgs, epilogue};
 use crate::complete;
 use crate::provider::RegistryExchange;
+use std::path::Path;
 use std::process::ExitCode;
 
 use url::Url;
 
 use super::arguments::{HELPER, NAME, PROGRAM_NAME};
 use super::error::DockerError;
+use super::file_passwords::FilePasswords;
 use super::files::{
-    AUTH_CONFIG, ClientFile, bare, docker_file, keys_of, logged_in, registry, server_of, whole,
+    AUTH_CONFIG, ClientFile, bare, docker_file, keys_of, logged_in, may_name_helper, registry,
+    server_of, whole,
 };
 use super::former_store::FormerStore;
 use super::podman::{
@@ -39,6 +42,7 @@ use crate::setup::program;
 use crate::setup::provider_block::blocks;
 use crate::setup::record::Records;
 use crate::shell::quoted;
+use crate::terminal::Terminal;
 
 /// The start of the title of each block that this command writes to `config.toml`.
 const TITLE: &str = "hallpass setup docker ";
@@ -78,7 +82,7 @@ pub struct Arguments {
     /// Use hallpass for every registry: it stores the passwords of registries without a provider
     #[arg(long)]
     pub default: bool,
-    /// With --default: copy the passwords from docker's former credential store
+    /// With --default: copy the passwords that docker has stored elsewhere
     #[arg(long, requires = "default")]
     pub import: bool,
     /// Change podman's files too: auth.json, and with --default registries.conf.d
@@ -95,7 +99,16 @@ fn registry_exchange(text: &str) -> Result<RegistryExchange, String> {
 }
 
 pub(crate) fn run(env: &Env, args: &Arguments) -> Result<ExitCode, Error> {
-    plan::run(env, NAME, &args.setup, args, set_up, undo)
+    let code = plan::run(env, NAME, &args.setup, args, set_up, undo)?;
+    let home = home(env)?;
+    let path = docker_file(env, &home);
+    if args.setup.changing.undo && ClientFile::read(&path, Some(&home)).is_err() {
+        let shown = ClientFile::empty(&path, &home).shown;
+        Terminal::new(0).say(&format!(
+            "nothing is set up in {shown}, which is invalid and stays as it is"
+        ));
+    }
+    Ok(code)
 }
 
 fn set_up<'a>(env: &'a Env, flags: &Flags, args: &'a Arguments) -> Result<Plan<'a>, Error> {
@@ -140,33 +153,59 @@ fn set_up<'a>(env: &'a Env, flags: &Flags, args: &'a Arguments) -> Result<Plan<'
         plan.parts.push(part);
         let docker = files.first();
         let former = docker.and_then(|docker| former_name(env, args, docker));
-        match former.as_deref().map(FormerStore::listed) {
-            Some(Ok(former)) if args.import => {
-                plan.notes.push(format!(
-                    "copies the passwords in the store {}: {}",
-                    former.name,
-                    former.keys.join(", ")
-                ));
+        let former = former.as_deref().map(FormerStore::listed);
+        let passwords = docker.map(|docker| FilePasswords::of(docker, &config));
+        let passwords = passwords.transpose()?;
+        if args.import {
+            let former = former.transpose()?;
+            for (place, keys) in [
+                former.as_ref().map(|former| {
+                    let keys = former.keys.iter().map(|key| &**key).collect();
+                    (format!("the store {}", former.name), keys)
+                }),
+                docker
+                    .zip(passwords.as_ref())
+                    .map(|(docker, passwords)| (docker.shown.clone(), passwords.readable_keys()))
+                    .filter(|(_, keys): &(String, Vec<&str>)| !keys.is_empty()),
+            ]
+            .into_iter()
+            .flatten()
+            {
+                let keys = keys.join(", ");
+                plan.notes
+                    .push(format!("copies the passwords in {place}: {keys}"));
                 plan.first_is_change = true;
-                // The passwords stay if a file can't be written afterwards: nothing uses them then.
-                // `config` has the providers of this set-up, whose registries need no password.
-                plan.first = Some(Box::new(move || {
-                    former.import(&Prepared::new(env, &args.setup.common, None)?, &config)?;
-                    Ok(Box::new(|| ()))
-                }));
             }
-            Some(Err(error)) if args.import => return Err(error.into()),
-            Some(Ok(former)) if !former.keys.is_empty() => warnings.push(format!(
-                "docker no longer uses its store {}: run `docker login` again for {}, or this \
-                 command with `--import`",
-                former.name,
-                former.keys.join(", ")
-            )),
-            Some(Err(DockerError::StoreNotListed { name })) => warnings.push(format!(
-                "docker no longer uses its store {name}, which cannot be listed: run `docker \
-                 login HOST` again for your registries"
-            )),
-            Some(_) | None => (),
+            // The passwords stay if a file can't be written afterwards: nothing uses them then.
+            // `config` has the providers of this set-up, whose registries need no password.
+            plan.first = Some(Box::new(move || {
+                if former.is_none() && passwords.as_ref().is_none_or(FilePasswords::is_empty) {
+                    return Ok(Box::new(|| ()));
+                }
+                let prepared = Prepared::new(env, &args.setup.common, None)?;
+                // docker used its store rather than the file.
+                if let Some(former) = former {
+                    former.import(&prepared, &config)?;
+                }
+                if let Some(passwords) = passwords {
+                    passwords.import(&prepared, &config)?;
+                }
+                Ok(Box::new(|| ()))
+            }));
+        } else {
+            warnings.extend(unused_store(former));
+            let is_new =
+                docker.is_some_and(|docker| docker.helper_at(&["credsStore"]) != Some(HELPER));
+            let keys = passwords
+                .as_ref()
+                .map_or_else(Vec::new, FilePasswords::keys);
+            if is_new && !keys.is_empty() {
+                let keys = keys.join(", ");
+                warnings.push(format!(
+                    "docker no longer uses the passwords in its own file: run `docker login` again \
+                     for {keys}, or this command with `--import`"
+                ));
+            }
         }
     }
     warnings.extend(precedence_warnings(env, args, &hosts, &files)?);
@@ -174,9 +213,28 @@ fn set_up<'a>(env: &'a Env, flags: &Flags, args: &'a Arguments) -> Result<Plan<'
     Ok(plan)
 }
 
+/// The warning about the passwords in the store that hallpass replaces.
+fn unused_store(former: Option<Result<FormerStore, DockerError>>) -> Option<String> {
+    match former? {
+        Ok(former) => (!former.keys.is_empty()).then(|| {
+            format!(
+                "docker no longer uses its store {}: run `docker login` again for {}, or this \
+                 command with `--import`",
+                former.name,
+                former.keys.join(", ")
+            )
+        }),
+        Err(DockerError::StoreNotListed { name }) => Some(format!(
+            "docker no longer uses its store {name}, which cannot be listed: run `docker login \
+             HOST` again for your registries"
+        )),
+        Err(_) => None,
+    }
+}
+
 /// The store that hallpass replaces in docker's file, or for `--import` has replaced.
 fn former_name(env: &Env, args: &Arguments, docker: &ClientFile) -> Option<String> {
-    let current = docker.text_at(&["credsStore"]);
+    let current = docker.helper_at(&["credsStore"]);
     if let Some(name) = current.filter(|name| *name != HELPER) {
         return Some(name.to_owned());
     }
@@ -185,7 +243,7 @@ fn former_name(env: &Env, args: &Arguments, docker: &ClientFile) -> Option<Strin
     let edit = Edit::member(&docker.path, &["credsStore"], HELPER);
     let replaced = record.edits().filter(|done| done.edit == edit);
     let mut names = replaced.filter_map(|done| done.replaced.as_ref()?.as_str());
-    names.next().map(str::to_owned)
+    names.find(|name| !name.is_empty()).map(str::to_owned)
 }
 
 fn undo<'a>(env: &'a Env, _: &'a Flags, args: &Arguments) -> Result<Undo<'a>, Error> {
@@ -265,7 +323,7 @@ fn recognizable_edits(env: &Env, file: &UserFile) -> Result<Vec<Edit>, Error> {
     {
         edits.push(Edit::link(&path, &program::path(env)?));
     }
-    let docker = ClientFile::read(&docker_file(env, &home), Some(&home))?;
+    let docker = read(env, &docker_file(env, &home), &home, true)?;
     for file in readable_podman_files(env, &home).iter().chain([&docker]) {
         for key in file.names_in("credHelpers") {
             edits.push(Edit::member(&file.path, &["credHelpers", &key], HELPER));
@@ -431,8 +489,18 @@ fn files(env: &Env, args: &Arguments) -> Result<Vec<ClientFile>, Error> {
     }
     paths
         .iter()
-        .map(|path| ClientFile::read(path, Some(&home)))
+        .map(|path| read(env, path, &home, args.setup.changing.undo))
         .collect()
+}
+
+/// A client's file. An undo ignores one that is invalid if no set-up can have written to it.
+fn read(env: &Env, path: &Path, home: &Path, is_undo: bool) -> Result<ClientFile, Error> {
+    let file = ClientFile::read(path, Some(home));
+    let may_ignore = || Records::read(env).of(NAME).next().is_none() && !may_name_helper(path);
+    if file.is_err() && is_undo && may_ignore() {
+        return Ok(ClientFile::empty(path, home));
+    }
+    file
 }
 
 /// Warnings about credentials that clients use instead of the helper.
@@ -468,8 +536,21 @@ fn precedence_warnings(
     for docker in files.iter().take(1) {
         for key in logged_in(docker, all, &keys) {
             let fix = format!("docker logout {}", quoted(&key));
-            let effect = " that docker no longer uses";
-            warnings.push(warning(&docker.shown, &key, effect, &fix));
+            // An empty name makes docker use its file for this registry.
+            let is_used = !keys.contains(&key)
+                && docker
+                    .text_at(&["credHelpers", &key])
+                    .is_some_and(str::is_empty);
+            let effect = if is_used {
+                ", which docker uses instead of hallpass"
+            } else {
+                " that docker no longer uses"
+            };
+            let mut text = warning(&docker.shown, &key, effect, &fix);
+            if all && !is_used {
+                text.push_str(", and the password that hallpass stores for it");
+            }
+            warnings.push(text);
         }
     }
     Ok(warnings)
