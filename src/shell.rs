@@ -4,6 +4,14 @@ use std::fmt::Write as _;
 
 use crate::report::printable;
 
+/// A quoted path that may begin with `~/`, which a shell doesn't expand in quotes.
+pub(crate) fn quoted_at_home(path: &str) -> String {
+    match path.strip_prefix("~/") {
+        Some(rest) => format!("~/{}", quoted(rest)),
+        None => quoted(path),
+    }
+}
+
 /// Quotes a word for a command that a user can paste into a shell. Characters that could end the line
 /// or control the terminal are escaped (`$'…'`: POSIX.1-2024; bash and zsh support it too).
 pub(crate) fn quoted(word: &str) -> String {

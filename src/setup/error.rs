@@ -1,6 +1,9 @@
 //! The errors of set-ups.
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
+
+use crate::shell::quoted;
 
 /// After one of these errors, no file is changed.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +37,15 @@ pub enum SetupError {
 impl SetupError {
     pub(crate) fn hint(&self) -> String {
         match self {
+            Self::Unusable { file, cause } if cause.kind() == ErrorKind::PermissionDenied => format!(
+                "nothing was changed. If {file} belongs to root, probably because of a `sudo` \
+                 command, run `sudo chown \"$(id -u):$(id -g)\" {}`, then this command again",
+                crate::shell::quoted_at_home(file)
+            ),
+            Self::Unusable { file, cause } if cause.kind() == ErrorKind::NotFound => format!(
+                "nothing was changed. {file} is a link to a file that doesn't exist: create that \
+                 file or remove the link, then run the command again"
+            ),
             Self::Unfit { file, .. } | Self::Unusable { file, .. } => {
                 format!(
                     "correct {file} or move it away, then run the command again; nothing was changed"
@@ -47,7 +59,7 @@ impl SetupError {
             Self::Locked { lock, .. } => format!(
                 "nothing was changed; run the command again. If no program is writing it, first \
                  run `rm {}`",
-                crate::shell::quoted(&lock.to_string_lossy())
+                quoted(&lock.to_string_lossy())
             ),
             Self::NewerRecord { .. } => {
                 "nothing was changed; update hallpass, then run the command again".to_owned()

@@ -90,7 +90,11 @@ const STATES: &[(&str, &str, &[Row])] = &[
         "src/tools/git/error.rs",
         "GitError",
         &[
-            ("Config", Check("git's own configuration or its lock file")),
+            ("NotStarted", Check("whether git is installed")),
+            (
+                "Unreadable",
+                Check("the user's own line in git's configuration"),
+            ),
             ("TooOld", Check("the installed version of git")),
         ],
     ),

@@ -549,6 +549,73 @@ fn undo_of_everything_keeps_lines_that_the_user_wrote_before_the_set_up() {
 }
 
 #[test]
+fn a_configuration_that_git_cannot_read_is_reported_with_the_line() {
+    let desk = Desk::new();
+    fs::write(desk.sandbox.home().join(".gitconfig"), "[user\n").unwrap();
+    for words in [
+        &["setup", "git", "--host", "codeberg.org"][..],
+        &["doctor", "git", "codeberg.org"],
+    ] {
+        let outcome = desk.sandbox.run(words);
+        assert_eq!(outcome.code, Some(1), "{outcome}");
+        for said in [
+            "git cannot read its configuration",
+            "line 1",
+            "correct the line",
+        ] {
+            assert!(outcome.stderr.contains(said), "{said}: {outcome}");
+        }
+        assert!(!outcome.stderr.contains('^'), "{outcome}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_dangling_link_is_reported_as_one() {
+    let desk = Desk::new();
+    let file = desk.sandbox.home().join(".gitconfig");
+    fs::remove_file(&file).ok();
+    std::os::unix::fs::symlink("dotfiles/gitconfig", &file).unwrap();
+    let outcome = desk.setup(&["--host", "codeberg.org"]);
+    assert_eq!(outcome.code, Some(1), "{outcome}");
+    assert!(
+        outcome
+            .stderr
+            .contains("is a link to a file that doesn't exist"),
+        "{outcome}"
+    );
+    fs::create_dir(desk.sandbox.home().join("dotfiles")).unwrap();
+    fs::write(&file, "").unwrap();
+    desk.setup(&["--host", "codeberg.org"]).succeeds();
+}
+
+#[cfg(unix)]
+#[test]
+fn a_configuration_file_of_another_user_is_reported_with_the_fix() {
+    use std::os::unix::fs::PermissionsExt as _;
+    // root reads every file.
+    if rustix::process::geteuid().is_root() {
+        return;
+    }
+    let desk = Desk::new();
+    desk.setup(&["--host", "codeberg.org"]).succeeds();
+    let file = desk.sandbox.home().join(".gitconfig");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o000)).unwrap();
+    let fix = "sudo chown \"$(id -u):$(id -g)\" ~/.gitconfig";
+    let doctor = desk.sandbox.run(&["doctor", "git", "codeberg.org"]);
+    assert!(
+        doctor
+            .stdout
+            .contains("~/.gitconfig cannot be read, so git ignores it"),
+        "{doctor}"
+    );
+    assert!(doctor.stdout.contains(fix), "{doctor}");
+    let again = desk.setup(&["--host", "github.com", "--client-id", "x"]);
+    assert_eq!(again.code, Some(1), "{again}");
+    assert!(again.stderr.contains(fix), "{again}");
+}
+
+#[test]
 fn undo_of_default_keeps_the_hosts() {
     let mut desk = Desk::new();
     let config = desk.config_path();

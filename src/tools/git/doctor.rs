@@ -73,6 +73,7 @@ pub(crate) fn run(env: &Env, args: &Arguments) -> Result<Findings, Error> {
         );
     }
     surroundings::check_version(&mut findings);
+    surroundings::check_files(env, &mut findings)?;
     let surroundings = Surroundings::read(env)?;
     surroundings.check_urls(&mut findings);
     for server in servers {

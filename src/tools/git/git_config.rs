@@ -52,12 +52,11 @@ pub(crate) fn everywhere(keys: &str) -> Result<Vec<Entry>, Error> {
     let mut command = Command::new("git");
     command.args(["config", "--null", "--show-scope", "--show-origin"]);
     command.args(["--get-regexp", keys]);
-    let action = || format!("read {keys}");
-    let output = run(&mut command, action)?;
+    let output = run(&mut command, || "read its configuration".to_owned())?;
     if output.status.code() == Some(UNKNOWN_OPTION) {
         return Err(too_old().into());
     }
-    let parts = parts(output, action)?;
+    let parts = parts(&output)?;
     let entry = |parts: &[String]| match parts {
         [scope, origin, text] => {
             // A key without a value has no line break after it.
@@ -97,19 +96,23 @@ fn for_url(options: &[&str], key: &str, url: &Url) -> Option<String> {
 
 /// The file that `git config --global` writes (git-config(1), FILES).
 pub(crate) fn global_file(env: &Env) -> Result<PathBuf, Error> {
+    let mut files = global_files(env)?;
+    let other = files.split_off(1).pop().filter(|other| other.exists());
+    Ok(match (files.pop(), other) {
+        (Some(own), Some(other)) if !own.exists() => other,
+        (own, _) => own.unwrap_or_default(),
+    })
+}
+
+/// The user's files that git reads.
+pub(crate) fn global_files(env: &Env) -> Result<Vec<PathBuf>, Error> {
     if let Some(path) = env.var_os("GIT_CONFIG_GLOBAL") {
-        return Ok(path.into());
+        return Ok(vec![path.into()]);
     }
     let home = home(env)?;
-    let own = home.join(".gitconfig");
     let folder = env.var_os("XDG_CONFIG_HOME").filter(|it| !it.is_empty());
     let folder = folder.map_or_else(|| home.join(".config"), PathBuf::from);
-    let other = folder.join("git/config");
-    Ok(if !own.exists() && other.exists() {
-        other
-    } else {
-        own
-    })
+    Ok(vec![home.join(".gitconfig"), folder.join("git/config")])
 }
 
 /// The `.git` folder of the repository around the current folder.
@@ -142,7 +145,7 @@ pub(crate) fn version_output() -> Option<String> {
 fn run(command: &mut Command, action: impl Fn() -> String) -> Result<Output, Error> {
     let output = command.stdin(Stdio::null()).output();
     output.map_err(|cause| {
-        Error::from(GitError::Config {
+        Error::from(GitError::NotStarted {
             action: action(),
             cause,
         })
@@ -150,25 +153,17 @@ fn run(command: &mut Command, action: impl Fn() -> String) -> Result<Output, Err
 }
 
 /// The NUL-terminated parts that `--null` prints; none if no key matches.
-fn parts(output: Output, action: impl Fn() -> String) -> Result<Vec<String>, Error> {
+fn parts(output: &Output) -> Result<Vec<String>, Error> {
     // git-config(1).
     const NO_SUCH_KEY: i32 = 1;
     if output.status.code() == Some(NO_SUCH_KEY) {
         return Ok(Vec::new());
     }
-    let text = checked(output, action)?;
-    let text = String::from_utf8_lossy(&text);
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        let cause = io::Error::other(said.trim().to_owned());
+        return Err(GitError::Unreadable { cause }.into());
+    }
+    let text = String::from_utf8_lossy(&output.stdout);
     Ok(text.split_terminator('\0').map(str::to_owned).collect())
-}
-
-fn checked(output: Output, action: impl Fn() -> String) -> Result<Vec<u8>, Error> {
-    if output.status.success() {
-        return Ok(output.stdout);
-    }
-    let said = String::from_utf8_lossy(&output.stderr);
-    Err(GitError::Config {
-        action: action(),
-        cause: io::Error::other(said.trim().to_owned()),
-    }
-    .into())
 }

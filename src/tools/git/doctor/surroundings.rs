@@ -1,12 +1,12 @@
 //! What keeps git from asking hallpass: other settings, URLs and files that git uses first.
 
 use super::server::without_password;
-use crate::config::home;
+use crate::config::{home, shown_at_home};
 use crate::env::Env;
 use crate::error::Error;
 use crate::files;
 use crate::setup::host::Host;
-use crate::shell::quoted;
+use crate::shell::{quoted, quoted_at_home};
 use crate::tools::git::git_config::{self, Entry};
 use crate::tools::git::large_pushes::{self, Version};
 use crate::tools::git::order::overlap;
@@ -169,6 +169,26 @@ pub(super) fn check_version(findings: &mut Findings) {
     } else {
         findings.ok(&format!("git {major}.{minor}"));
     }
+}
+
+/// Names files of the user that git ignores, because it can't read them.
+pub(super) fn check_files(env: &Env, findings: &mut Findings) -> Result<(), Error> {
+    let home = home(env).ok();
+    for path in git_config::global_files(env)? {
+        if let Err(error) = std::fs::File::open(&path)
+            && error.kind() == std::io::ErrorKind::PermissionDenied
+        {
+            let shown = shown_at_home(&path, home.as_deref());
+            findings.problem(
+                &format!("{shown} cannot be read, so git ignores it"),
+                &format!(
+                    "sudo chown \"$(id -u):$(id -g)\" {}",
+                    quoted_at_home(&shown)
+                ),
+            );
+        }
+    }
+    Ok(())
 }
 
 /// `git config` for the file and key of an entry.
