@@ -1124,7 +1124,7 @@ fn doctor_names_helpers_accounts_scopes_refusals_and_passwords_in_urls() {
     for words in [
         "helper 1: ",
         "not asked, because an empty helper comes after it: store (file:",
-        "not signed in to corp",
+        "not signed in to corp (account default, from the first matching entry",
         "hallpass login corp",
     ] {
         assert!(
@@ -1133,14 +1133,23 @@ fn doctor_names_helpers_accounts_scopes_refusals_and_passwords_in_urls() {
         );
     }
 
+    // The account that would answer is the one to sign in to.
+    let at_work = doctor(&["https://work@git.corp.example/team/app.git"]);
+    for words in [
+        "not signed in to corp (account work, chosen by the user name in the URL)",
+        "hallpass login corp --account work",
+    ] {
+        assert!(at_work.stdout.contains(words), "{words}: {at_work}");
+    }
+
     let token = scene.get_token(&[]).token().to_owned();
     let well = doctor(&[url]);
     well.succeeds();
-    let answers = "the account default of corp, alice answers (the first matching entry";
+    let answers = "the account default of corp, alice answers (from the first matching entry";
     assert!(well.stdout.contains(answers), "{well}");
     let named = doctor(&["https://alice@git.corp.example/team/app.git"]);
     assert!(
-        named.stdout.contains("because of the user name in the URL"),
+        named.stdout.contains("chosen by the user name in the URL"),
         "{named}"
     );
     let stranger = doctor(&["https://mallory@git.corp.example/team/app.git"]);
@@ -1348,9 +1357,19 @@ fn doctor_names_what_git_uses_first_and_who_answers() {
     place.config(&["hallpass.account", "alice"]);
     let said = place.doctor();
     assert!(
-        said.contains("answers (because of hallpass.account)"),
+        said.contains("answers (chosen by hallpass.account)"),
         "{said}"
     );
+    place.config(&["hallpass.account", "alcie"]);
+    let said = place.doctor();
+    for words in [
+        "names the account alcie",
+        "(other accounts: default (alice))",
+        "git config hallpass.account NAME",
+    ] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    place.config(&["hallpass.account", "alice"]);
     place.config(&[
         "--global",
         "credential.https://git.corp.example.username",
@@ -1358,7 +1377,7 @@ fn doctor_names_what_git_uses_first_and_who_answers() {
     ]);
     let said = place.doctor();
     assert!(
-        said.contains("answers (because of credential.username)"),
+        said.contains("answers (chosen by credential.username)"),
         "{said}"
     );
 }

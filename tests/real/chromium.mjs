@@ -107,6 +107,9 @@ async function go(page, action) {
     await action();
   } catch (error) {
     if (!/net::|chrome-error|ERR_/.test(error.message)) throw error;
+    // It appears a moment after the error. After ERR_ABORTED the previous page stays.
+    if (/ERR_ABORTED/.test(error.message)) return;
+    await page.waitForFunction(() => location.protocol === 'chrome-error:' && document.body?.innerText);
   }
 }
 

@@ -129,19 +129,14 @@ fn check_server(
             None => (),
         }
     }
-    let provider = &found.provider.name;
     let accounts = prepared.signed_in(&found.provider)?;
-    if accounts.is_empty() {
-        findings.problem(
-            &format!("{name}: not signed in to {provider}"),
-            &format!("hallpass login {}", quoted(provider)),
-        );
-        return Ok(());
+    if !accounts.is_empty() {
+        findings.ok(&format!(
+            "{name}: signed in to {} ({})",
+            found.provider.name,
+            accounts.join(", ")
+        ));
     }
-    findings.ok(&format!(
-        "{name}: signed in to {provider} ({})",
-        accounts.join(", ")
-    ));
     check_account(env, prepared, server, findings);
     Ok(())
 }
@@ -233,8 +228,8 @@ fn check_account(env: &Env, prepared: &Prepared<'_>, server: &Server, findings: 
     };
     let configured = git_config::value_for("credential.username", &server.host.url);
     let username = match (&server.username, &configured) {
-        (Some(name), _) => Some((name.as_str(), "because of the user name in the URL")),
-        (None, Some(name)) => Some((name.as_str(), "because of credential.username")),
+        (Some(name), _) => Some((name.as_str(), "chosen by the user name in the URL")),
+        (None, Some(name)) => Some((name.as_str(), "chosen by credential.username")),
         (None, None) => None,
     };
     let explained = match explained(&resolver, &server.host.url, username) {
@@ -259,7 +254,7 @@ fn check_account(env: &Env, prepared: &Prepared<'_>, server: &Server, findings: 
     else {
         findings.problem(
             &format!(
-                "{name}: the account {account} of {provider} answers ({why}), and is not signed in",
+                "{name}: not signed in to {provider} (account {account}, {why})",
                 provider = provider.name
             ),
             &login_of(provider, account).this,

@@ -30,8 +30,8 @@ pub(super) fn explained(
     let chosen = resolver.account_of(first, &target, username.map(|(name, _)| name))?;
     let why = match chosen.reason {
         Reason::Username => username.map_or_else(String::new, |(_, source)| source.to_owned()),
-        Reason::Repository => "because of hallpass.account".to_owned(),
-        Reason::First => "the first matching entry in the configuration".to_owned(),
+        Reason::Repository => "chosen by hallpass.account".to_owned(),
+        Reason::First => "from the first matching entry in the configuration".to_owned(),
     };
     let opened = chosen.opened;
     let account = resolver.tool.account(&opened, resolver.tool.unattended, "");

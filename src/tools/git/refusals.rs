@@ -39,18 +39,27 @@ pub(super) fn not_signed_in(
     target: &Target,
     account: &str,
     folder: Option<&str>,
+    known: &[String],
 ) -> ServeError {
     let login = login_of(&first.provider, account);
     let folder = folder.map_or_else(String::new, |folder| format!(" in {folder}"));
+    // The name may be misspelt.
+    let (accounts, choose) = match known {
+        [] => (String::new(), ""),
+        _ => (
+            format!(" (other accounts: {})", printable(&known.join(", "))),
+            ", or choose another account with `git config hallpass.account NAME`",
+        ),
+    };
     ServeError::refused(Refusal::NotSignedIn(Report {
         error: format!(
             "hallpass.account{folder} names the account {} for {}, which is not \
-             signed in",
+             signed in{accounts}",
             printable(account),
             target.shown()
         ),
         causes: Vec::new(),
-        hint: Some(format!("run `{}`", login.this)),
+        hint: Some(format!("run `{}`{choose}", login.this)),
         exit: Exit::SignInNeeded,
     }))
 }

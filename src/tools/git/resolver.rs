@@ -283,7 +283,10 @@ impl<'p> Resolver<'_, 'p> {
             }
             let folder = self.repository.folder();
             let folder = folder.as_deref();
-            return Err(refusals::not_signed_in(&first, target, &wanted, folder));
+            let others = self.with_persons(&first, accounts)?;
+            return Err(refusals::not_signed_in(
+                &first, target, &wanted, folder, &others,
+            ));
         }
         let is_unproven = username.is_some_and(|_| !ignores_unknown_names(&first));
         match (username, &accounts[..]) {
@@ -394,6 +397,22 @@ impl<'p> Resolver<'_, 'p> {
         }
     }
 
+    /// The accounts, each with the person who signed in to it.
+    fn with_persons(
+        &self,
+        first: &Match,
+        accounts: Vec<String>,
+    ) -> Result<Vec<String>, ServeError> {
+        let shown = accounts.into_iter().map(|account| {
+            let person = self.session(first, &account)?.and_then(|one| one.person);
+            Ok(match person {
+                Some(person) => format!("{account} ({})", person.shown()),
+                None => account,
+            })
+        });
+        shown.collect()
+    }
+
     /// The user name in the request matches no account.
     fn nobody_of_that_name(
         &self,
@@ -405,14 +424,7 @@ impl<'p> Resolver<'_, 'p> {
             Some(url) => self.known_accounts(first, url)?,
             None => Vec::new(),
         };
-        let mut shown = Vec::new();
-        for account in accounts {
-            let person = self.session(first, &account)?.and_then(|one| one.person);
-            shown.push(match person {
-                Some(person) => format!("{account} ({})", person.shown()),
-                None => account,
-            });
-        }
+        let shown = self.with_persons(first, accounts)?;
         let folder = self.repository.folder();
         Ok(refusals::nobody_of_that_name(
             first,
