@@ -107,9 +107,6 @@ pub struct Changing {
     /// Revert the changes of this command
     #[arg(long)]
     pub undo: bool,
-    /// Print nothing if there is nothing to undo
-    #[arg(long, hide = true, requires = "undo")]
-    pub if_set_up: bool,
 }
 
 // The provider and the account.

@@ -11,13 +11,14 @@ use crate::arguments::{Caution, Common, epilogue, parsed};
 use crate::config::{home, shown_at_home};
 use crate::env::Env;
 use crate::error::Error;
-use crate::report::{Exit, printable};
+use crate::report::{Exit, Report, printable};
 use crate::serving::prepared::Prepared;
 use crate::setup::error::SetupError;
+use crate::setup::plan::{UndoOf, preview_undo_of_all, undo_all};
 use crate::setup::record::Records;
 use crate::store;
 use crate::terminal::{confirm, is_attended, print};
-use crate::tools::{self, Tool};
+use crate::tools;
 
 /// Sign out, undo every set-up, and remove everything that hallpass has stored
 ///
@@ -45,10 +46,29 @@ pub(super) fn run(env: &Env, words: &[OsString]) -> Result<ExitCode, Error> {
         return Err(SetupError::NewerRecord { path: path.clone() }.into());
     }
     let Caution { dry_run, yes } = args.caution;
+    let undo: Vec<_> = tools::ALL
+        .iter()
+        .filter(|tool| records.of(tool.name()).next().is_some() || tool.is_installed(env))
+        .map(|tool| (tool.name(), move || tool.undo(env)))
+        .collect();
+    let undo: Vec<UndoOf<'_>> = undo.iter().map(|(name, undo)| (*name, undo as _)).collect();
     // Before anything is removed, to see whether each undo is possible.
-    let set_up = set_up(env, &prepared, &records)?;
+    let mut changes = String::new();
+    let unknown = preview_undo_of_all(env, &undo, |text| {
+        if dry_run {
+            print(text);
+        } else {
+            text.clone_into(&mut changes);
+        }
+    })?;
+    for (name, error) in unknown {
+        let Report { error, hint, .. } = error.report();
+        let hint = hint.map_or_else(String::new, |hint| format!(" ({hint})"));
+        let warning = format!("cannot tell whether {name} is set up: {error}{hint}");
+        prepared.terminal.warn(&warning);
+    }
     if dry_run || (!yes && is_attended()) {
-        let mut text = everything.preview(&prepared);
+        let mut text = changes + &everything.preview(&prepared);
         if folder.exists() {
             text.push_str(&printable(&format!("Would remove {shown_folder}")));
             text.push_str("\nWould remove the key that encrypts saved sessions\n");
@@ -63,9 +83,7 @@ pub(super) fn run(env: &Env, words: &[OsString]) -> Result<ExitCode, Error> {
     }
     // The set-ups' blocks in the configuration may say how to revoke a token, so they go afterwards.
     let all_revoked = everything.remove(&prepared, false)?;
-    for tool in set_up {
-        tool.set_up(env, &["--undo", "--if-set-up", "--yes"].map(OsString::from))?;
-    }
+    undo_all(env, &undo)?;
     let is_there = folder.exists();
     let unknown = prepared.store.remove_data_folder()?;
     if is_there && unknown.is_empty() {
@@ -87,35 +105,4 @@ pub(super) fn run(env: &Env, words: &[OsString]) -> Result<ExitCode, Error> {
         Exit::Failed
     }
     .into())
-}
-
-/// The tools that may be set up, after showing how each would be undone. Without its record, a set-up
-/// is found only in the tool's own files.
-///
-/// # Errors
-///
-/// That of the first recorded set-up that can't be undone. Nothing is changed then.
-fn set_up(
-    env: &Env,
-    prepared: &Prepared<'_>,
-    records: &Records,
-) -> Result<Vec<&'static dyn Tool>, Error> {
-    let mut found = Vec::new();
-    for tool in tools::ALL.iter().copied() {
-        let is_recorded = records.of(tool.name()).next().is_some();
-        if !is_recorded && !tool.is_installed(env) {
-            continue;
-        }
-        let preview = ["--undo", "--if-set-up", "--dry-run"].map(OsString::from);
-        match tool.set_up(env, &preview) {
-            Ok(_) => found.push(tool),
-            Err(error) if is_recorded => return Err(error),
-            Err(error) => prepared.terminal.warn(&format!(
-                "cannot tell whether {} is set up: {}",
-                tool.name(),
-                error.report().error
-            )),
-        }
-    }
-    Ok(found)
 }

@@ -113,7 +113,10 @@ impl ConfigError {
     /// What the user can do about it: lines to run or to write.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Entry { problem, .. } => problem.hint(),
+            Self::Entry { place, problem } => Some(problem.hint().unwrap_or_else(|| {
+                let Place { file, line } = place;
+                format!("correct line {line} of {file}, then run the command again")
+            })),
             Self::Untrusted { file, why } => why_untrusted(file, *why),
             Self::Absent { .. } => {
                 Some("create it, or unset HALLPASS_CONFIG to use the default file".to_owned())

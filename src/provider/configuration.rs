@@ -224,7 +224,7 @@ impl Config {
     }
 
     /// Whether an entry assigns a tool and a URL to a provider.
-    pub fn opens(&self, provider: &str, url: &Url, tool: &str) -> bool {
+    pub fn assigns(&self, provider: &str, url: &Url, tool: &str) -> bool {
         Realm::of(url).is_some_and(|realm| {
             self.resources.iter().any(|resource| {
                 resource.provider == provider

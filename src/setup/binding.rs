@@ -185,8 +185,8 @@ impl BindingRequest<'_> {
             return Ok(());
         }
         Err(Error::Usage(format!(
-            "an entry in [[resources]] says already who opens {}, and the first one counts: change \
-             that one in config.toml",
+            "an entry in [[resources]] already assigns {} to a provider, and the first matching entry \
+             counts: change that entry in config.toml",
             self.host.text
         )))
     }
@@ -242,7 +242,7 @@ impl BindingRequest<'_> {
                 let home = homes.find(|preset| self.is_home(config, preset));
                 let Some(preset) = preset.as_deref().or(home) else {
                     return Err(Error::Usage(format!(
-                        "which provider opens {}? add {}",
+                        "no provider is known for {}: add {}",
                         self.host.text, self.advice
                     )));
                 };

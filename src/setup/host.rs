@@ -22,6 +22,10 @@ impl Host {
     ///
     /// A usage error if it is not a valid pattern of a resource.
     pub(crate) fn parse(name: &str, given: &str) -> Result<Self, Error> {
+        if given.is_empty() {
+            let what = "is empty: it must be a host such as git.corp.example";
+            return Err(Error::Usage(format!("{name} {what}")));
+        }
         let text = if given.contains("://") {
             given.to_owned()
         } else {

@@ -7,6 +7,7 @@
 #[cfg(test)]
 mod tests;
 
+use std::fmt;
 use std::process::ExitCode;
 
 use serde_json::Value;
@@ -79,14 +80,23 @@ pub(crate) struct Plan<'a> {
 
 /// An undo.
 #[derive(Default)]
-pub(crate) struct Undo<'a> {
+pub struct Undo<'a> {
     /// The parts to undo, each with the edits to remove if it has no record.
     pub(crate) parts: Vec<Part>,
     /// Undo every recorded set-up of the tool, and remove the edits of all parts.
     pub(crate) all: bool,
+    /// Printed in any case.
+    pub(crate) warnings: Vec<String>,
     pub(crate) check: Option<Check<'a>>,
     /// Runs when all files are written, with the [`Part::data`] of each step.
     pub(crate) forget: Option<Forget<'a>>,
+}
+
+impl fmt::Debug for Undo<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // An edit may hold a secret.
+        f.debug_struct("Undo").finish_non_exhaustive()
+    }
 }
 
 /// Sets a tool up, or undoes that. `set_up` and `undo` describe the changes to the current files, and
@@ -101,7 +111,7 @@ pub(crate) fn run<A>(
     shared: &SetupArgs,
     args: &A,
     set_up: impl for<'a> Fn(&'a Env, &'a Flags, &'a A) -> Result<Plan<'a>, Error>,
-    undo: impl for<'a> Fn(&'a Env, &'a Flags, &'a A) -> Result<Undo<'a>, Error>,
+    undo: impl for<'a> Fn(&'a Env, &'a A) -> Result<Undo<'a>, Error>,
 ) -> Result<ExitCode, Error> {
     let SetupArgs {
         changing, common, ..
@@ -109,7 +119,7 @@ pub(crate) fn run<A>(
     let flags = flags_of(common, None);
     let mut compute = || {
         if changing.undo {
-            undo(env, &flags, args).map(Request::Undo)
+            undo(env, args).map(Request::Undo)
         } else {
             set_up(env, &flags, args).map(Request::SetUp)
         }
@@ -123,7 +133,6 @@ pub(crate) fn run<A>(
         env,
         tool,
         dry_run,
-        if_set_up: changing.if_set_up,
         print: &print,
     };
     let mut confirm = |changes: &str| confirm(changes, "Make these changes?");
@@ -137,12 +146,79 @@ pub(crate) fn run<A>(
     .into())
 }
 
+/// What undoes every set-up of a tool.
+pub(crate) type UndoOf<'u> = (&'static str, &'u dyn Fn() -> Result<Undo<'u>, Error>);
+
+/// The tools without a recorded set-up whose files can't be read, and why.
+pub(crate) type Unknown = Vec<(&'static str, Error)>;
+
+/// Previews the undo of every set-up of these tools, in one step, because several tools may share a
+/// provider. `say` gets the changes before they are checked, so that a user can make them in a file
+/// that is read-only here.
+///
+/// # Errors
+///
+/// The first recorded set-up that can't be undone, or a file that can't be written.
+pub(crate) fn preview_undo_of_all(
+    env: &Env,
+    tools: &[UndoOf<'_>],
+    say: impl FnOnce(&str),
+) -> Result<Unknown, Error> {
+    let (draft, unknown) = undo_of_all(env, tools)?;
+    if draft.is_changed() || !draft.plan.warnings.is_empty() {
+        say(&draft.text(false));
+    }
+    draft.documents.check()?;
+    Ok(unknown)
+}
+
+/// Undoes every set-up of these tools. All files are written or none.
+pub(crate) fn undo_all(env: &Env, tools: &[UndoOf<'_>]) -> Result<(), Error> {
+    let _turn = turn(env)?;
+    let (mut draft, _) = undo_of_all(env, tools)?;
+    let _locks = draft.documents.lock()?;
+    if !draft.documents.are_current()? {
+        (draft, _) = undo_of_all(env, tools)?;
+    }
+    let text = draft.text(true);
+    let is_silent = !draft.is_changed() && draft.plan.warnings.is_empty();
+    draft.apply()?;
+    if !is_silent {
+        print(&text);
+    }
+    Ok(())
+}
+
+fn undo_of_all<'u>(env: &Env, tools: &[UndoOf<'u>]) -> Result<(Draft<'u>, Unknown), Error> {
+    let records = Records::read(env);
+    let mut draft = Draft::new(env);
+    let mut unknown = Vec::new();
+    for (name, undo) in tools {
+        // First alone, so that a file that can't be read leaves no half of an undo in the draft.
+        let alone = undo().and_then(|undo| Draft::new(env).undo(env, name, undo));
+        match alone {
+            Ok(()) => draft.undo(env, name, undo()?)?,
+            Err(error) if records.of(name).next().is_some() => return Err(error),
+            Err(error) => unknown.push((*name, error)),
+        }
+    }
+    Ok((draft, unknown))
+}
+
+fn turn(env: &Env) -> Result<Turn, Error> {
+    let turn = Turn::take(env, |holder| {
+        Terminal::new(0).say(&format!(
+            "waiting for {}, which is changing the configuration",
+            crate::store::by(holder)
+        ));
+    });
+    Ok(turn?)
+}
+
 struct Engine<'e> {
     env: &'e Env,
     tool: &'e str,
     dry_run: bool,
-    /// Says nothing if nothing changes.
-    if_set_up: bool,
     print: &'e dyn Fn(&str),
 }
 
@@ -161,9 +237,7 @@ impl Engine<'_> {
             let draft = self.draft(compute()?)?;
             let is_changed = draft.is_changed();
             if self.dry_run || !is_changed {
-                if is_changed || !self.if_set_up {
-                    (self.print)(&draft.text(false));
-                }
+                (self.print)(&draft.text(false));
                 // After the changes, so that a user can make them in a file that is read-only here.
                 draft.documents.check()?;
                 return Ok(true);
@@ -177,7 +251,7 @@ impl Engine<'_> {
             {
                 return Ok(false);
             }
-            let _turn = self.turn()?;
+            let _turn = turn(self.env)?;
             let mut draft = self.draft(compute()?)?;
             let _locks = draft.documents.lock()?;
             if !draft.documents.are_current()? {
@@ -193,36 +267,17 @@ impl Engine<'_> {
                 Some(_) => draft.summary(),
                 None => draft.text(true),
             };
-            let is_silent = self.if_set_up && !draft.is_changed();
             draft.apply()?;
-            if !is_silent {
-                (self.print)(&text);
-            }
+            (self.print)(&text);
             return Ok(true);
         }
     }
 
-    fn turn(&self) -> Result<Turn, Error> {
-        let turn = Turn::take(self.env, |holder| {
-            Terminal::new(0).say(&format!(
-                "waiting for {}, which is changing the configuration",
-                crate::store::by(holder)
-            ));
-        });
-        Ok(turn?)
-    }
-
     fn draft<'a>(&self, request: Request<'a>) -> Result<Draft<'a>, Error> {
-        let mut draft = Draft {
-            documents: Documents::new(self.env),
-            records: Records::read(self.env),
-            saved: Vec::new(),
-            gone: Vec::new(),
-            plan: Plan::default(),
-        };
+        let mut draft = Draft::new(self.env);
         match request {
             Request::SetUp(plan) => self.set_up(&mut draft, plan)?,
-            Request::Undo(undo) => self.undo(&mut draft, undo)?,
+            Request::Undo(undo) => draft.undo(self.env, self.tool, undo)?,
         }
         Ok(draft)
     }
@@ -271,59 +326,6 @@ impl Engine<'_> {
         }
         Ok(step)
     }
-
-    fn undo<'a>(&self, draft: &mut Draft<'a>, undo: Undo<'a>) -> Result<(), Error> {
-        let is_named = |record: &Record| undo.parts.iter().any(|part| part.what == record.what);
-        let all = std::mem::take(&mut draft.records.all);
-        let (selected, mut rest): (Vec<_>, Vec<_>) = all
-            .into_iter()
-            .partition(|record| record.tool == self.tool && (undo.all || is_named(record)));
-        let current: Vec<&Edit> = selected.iter().flat_map(Record::current).collect();
-        for edit in current.into_iter().rev() {
-            let document = draft.documents.of(edit)?;
-            let kind = edit.kind();
-            if !kind.is_ours(document.bytes()) && !kind.view(document.bytes()).is_empty() {
-                draft.plan.warnings.push(format!(
-                    "{} has been changed since the set-up, so this part of it stays: {}",
-                    document.shown,
-                    kind.place()
-                ));
-            }
-        }
-        let before = rest.clone();
-        for index in revert(&mut draft.documents, &selected, &mut rest)? {
-            let before = Some(before[index].clone());
-            draft.saved.push((rest[index].clone(), before));
-        }
-        for part in &undo.parts {
-            let is_recorded = selected.iter().any(|record| record.what == part.what);
-            let edits = part.edits.iter().rev();
-            // Without a record, hallpass can't tell its own lines from the user's.
-            for edit in edits.filter(|_| !is_recorded) {
-                let done = Done::unrecorded(edit.clone());
-                remove(draft.documents.of(edit)?, &done, &rest)?;
-            }
-        }
-        let file = UserFile::read(self.env)?;
-        for block in provider_block::of_providers(&file) {
-            let done = Done::unrecorded(block);
-            remove(draft.documents.of(&done.edit)?, &done, &rest)?;
-        }
-        if let Some(check) = undo.check {
-            check(&draft.documents)?;
-        }
-        let steps = selected.iter().flat_map(|record| &record.steps);
-        let data: Vec<Value> = steps.map(|step| step.data.clone()).collect();
-        if let Some(forget) = undo.forget {
-            draft.plan.last = Some(Box::new(move || {
-                let mut data = data.iter().filter(|data| !data.is_null());
-                data.try_for_each(forget)
-            }));
-        }
-        draft.records.all = rest;
-        draft.gone = selected;
-        Ok(())
-    }
 }
 
 /// The changes to make.
@@ -337,7 +339,74 @@ struct Draft<'a> {
     plan: Plan<'a>,
 }
 
-impl Draft<'_> {
+impl<'a> Draft<'a> {
+    fn new(env: &Env) -> Self {
+        Self {
+            documents: Documents::new(env),
+            records: Records::read(env),
+            saved: Vec::new(),
+            gone: Vec::new(),
+            plan: Plan::default(),
+        }
+    }
+
+    /// Takes the set-ups of a tool out of the files.
+    fn undo(&mut self, env: &Env, tool: &str, undo: Undo<'a>) -> Result<(), Error> {
+        let is_named = |record: &Record| undo.parts.iter().any(|part| part.what == record.what);
+        let all = std::mem::take(&mut self.records.all);
+        let (selected, mut rest): (Vec<_>, Vec<_>) = all
+            .into_iter()
+            .partition(|record| record.tool == tool && (undo.all || is_named(record)));
+        let current: Vec<&Edit> = selected.iter().flat_map(Record::current).collect();
+        for edit in current.into_iter().rev() {
+            let document = self.documents.of(edit)?;
+            let kind = edit.kind();
+            if !kind.is_ours(document.bytes()) && !kind.view(document.bytes()).is_empty() {
+                self.plan.warnings.push(format!(
+                    "{} has been changed since the set-up, so this part of it stays: {}",
+                    document.shown,
+                    kind.place()
+                ));
+            }
+        }
+        let before = rest.clone();
+        for index in revert(&mut self.documents, &selected, &mut rest)? {
+            let before = Some(before[index].clone());
+            self.saved.push((rest[index].clone(), before));
+        }
+        for part in &undo.parts {
+            let is_recorded = selected.iter().any(|record| record.what == part.what);
+            let edits = part.edits.iter().rev();
+            // Without a record, hallpass can't tell its own lines from the user's.
+            for edit in edits.filter(|_| !is_recorded) {
+                let done = Done::unrecorded(edit.clone());
+                remove(self.documents.of(edit)?, &done, &rest)?;
+            }
+        }
+        let file = UserFile::read(env)?;
+        for block in provider_block::of_providers(&file) {
+            let done = Done::unrecorded(block);
+            remove(self.documents.of(&done.edit)?, &done, &rest)?;
+        }
+        if let Some(check) = undo.check {
+            check(&self.documents)?;
+        }
+        let steps = selected.iter().flat_map(|record| &record.steps);
+        let data: Vec<Value> = steps.map(|step| step.data.clone()).collect();
+        if let Some(forget) = undo.forget {
+            let others = self.plan.last.take();
+            self.plan.last = Some(Box::new(move || {
+                let mut data = data.iter().filter(|data| !data.is_null());
+                data.try_for_each(forget)?;
+                others.map_or(Ok(()), |others| others())
+            }));
+        }
+        self.plan.warnings.extend(undo.warnings);
+        self.records.all = rest;
+        self.gone.extend(selected);
+        Ok(())
+    }
+
     fn is_changed(&self) -> bool {
         self.documents.changed().next().is_some()
             || !self.gone.is_empty()

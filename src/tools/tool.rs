@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use crate::env::Env;
 use crate::error::Error;
 use crate::report::{Report, printable};
+use crate::setup::plan::Undo;
 use crate::setup::program;
 
 /// A program that asks hallpass for credentials. Everything about it is in one folder.
@@ -35,6 +36,9 @@ pub trait Tool: Sync {
 
     /// Configures the tool to use hallpass.
     fn set_up(&self, env: &Env, words: &[OsString]) -> Result<ExitCode, Error>;
+
+    /// What reverts every set-up of the tool.
+    fn undo<'a>(&self, env: &'a Env) -> Result<Undo<'a>, Error>;
 
     /// The arguments of `hallpass doctor NAME`, with their help.
     fn doctor_command(&self) -> clap::Command;

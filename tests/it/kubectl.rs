@@ -804,7 +804,7 @@ fn the_server_finds_its_provider_and_its_account() {
         refused.fails_saying(
             1,
             &[
-                "no [[resources]] entry opens",
+                "no [[resources]] entry assigns",
                 server,
                 "hallpass setup kubectl --dry-run",
             ],

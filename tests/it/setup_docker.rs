@@ -681,7 +681,7 @@ fn a_well_known_registry_needs_only_a_client_id() {
         "ghcr.io.evil.example",
     ] {
         desk.setup(&[host])
-            .fails_saying(2, &["which provider opens"]);
+            .fails_saying(2, &["no provider is known for"]);
     }
     let gitlab = [
         "registry.corp.example",

@@ -75,8 +75,9 @@ fn uninstall_revokes_undoes_and_removes_everything_and_dry_run_shows_it() {
     assert_eq!(files(&scene), installed);
     assert_eq!(scene.provider.seen(Endpoint::Revocation).len(), 0);
 
-    let outcome = uninstall(&scene, &[]);
+    let outcome = uninstall(&scene, &["--yes"]);
     outcome.succeeds();
+    assert!(!outcome.stdout.contains("Would"), "{outcome}");
     assert_eq!(files(&scene), before);
     assert!(!scene.sandbox.data_dir().exists());
     assert_eq!(scene.provider.seen(Endpoint::Revocation).len(), 2);
@@ -173,6 +174,75 @@ fn uninstall_undoes_set_ups_whose_records_are_gone() {
     }
     assert!(text(".gitconfig").contains("name = A"));
     assert!(before.keys().all(|path| left.contains_key(path)));
+}
+
+#[test]
+fn uninstall_shows_and_removes_a_provider_that_several_tools_share() {
+    let (scene, _) = installed();
+    let before = files(&scene);
+    for words in [
+        ["setup", "git", "--host", "codeberg.org"].as_slice(),
+        &["setup", "docker", "codeberg.org", "--provider", "codeberg"],
+    ] {
+        let words = [words, &["--client-id", "mine"]].concat();
+        scene.sandbox.run(&words).succeeds();
+    }
+    let dry = uninstall(&scene, &["--dry-run"]);
+    let line = "  - [providers.\"codeberg\"]";
+    assert_eq!(dry.succeeds().stdout.matches(line).count(), 1, "{dry}");
+    assert_ne!(files(&scene), before);
+    let done = uninstall(&scene, &["--yes"]);
+    done.succeeds();
+    let config = fs::read_to_string(scene.sandbox.root().join("config.toml")).unwrap();
+    assert!(!config.contains("codeberg"), "{config}");
+}
+
+/// The lines that set-up writes, without its record, in a file that may be read-only.
+#[cfg(unix)]
+#[test]
+fn uninstall_names_the_lines_to_remove_from_a_read_only_file() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let (scene, _) = installed();
+    fs::remove_dir_all(scene.sandbox.data_dir().join("setups")).unwrap();
+    let git = scene.sandbox.home().join(".gitconfig");
+    fs::set_permissions(&git, fs::Permissions::from_mode(0o444)).unwrap();
+    let installed = files(&scene);
+    for words in [
+        ["uninstall", "--dry-run"].as_slice(),
+        &["uninstall", "--yes"],
+        &["setup", "git", "--undo"],
+    ] {
+        let outcome = scene.sandbox.run(words);
+        assert_eq!(outcome.code, Some(1), "{outcome}");
+        for words in [
+            "~/.gitconfig is read-only",
+            "- credential.https://git.corp.example.helper = ",
+        ] {
+            assert!(outcome.stderr.contains(words), "{words}: {outcome}");
+        }
+        assert_eq!(files(&scene), installed);
+    }
+    assert_eq!(scene.provider.count(Endpoint::Revocation), 0);
+}
+
+#[test]
+fn uninstall_names_lines_of_the_user_that_still_ask_hallpass() {
+    let (scene, _) = installed();
+    let git = scene.sandbox.home().join(".gitconfig");
+    let mut text = fs::read_to_string(&git).unwrap();
+    text.push_str("[credential \"https://own.example\"]\n\thelper = !hallpass git\n");
+    fs::write(&git, text).unwrap();
+    for more in ["--dry-run", "--yes"] {
+        let outcome = uninstall(&scene, &[more]);
+        let output = &outcome.succeeds().stdout;
+        assert!(output.contains("git still asks hallpass"), "{outcome}");
+        assert_eq!(output.matches(".helper (file:").count(), 1, "{outcome}");
+        let line = "  credential.https://own.example.helper (file:";
+        assert!(output.contains(line), "{outcome}");
+    }
+    let doctor = scene.sandbox.run(&["doctor", "git"]);
+    let problem = "https://own.example: git asks hallpass, but no provider is configured for it";
+    assert!(doctor.stdout.contains(problem), "{doctor}");
 }
 
 #[test]

@@ -274,9 +274,9 @@ fn an_entry_with_tools_applies_only_to_those_tools() {
     }
     let docs = url("https://docs.example");
     assert!(config.resource(&docs, "docker").unwrap().is_some());
-    assert!(config.opens("gitea", &docs, "git"));
-    assert!(!config.opens("gitea", &docs, "kubectl"));
-    assert!(!config.opens("codeberg", &docs, "git"));
+    assert!(config.assigns("gitea", &docs, "git"));
+    assert!(!config.assigns("gitea", &docs, "kubectl"));
+    assert!(!config.assigns("codeberg", &docs, "git"));
     assert_eq!(config.patterns("kubectl").count(), 2);
     let named: Vec<_> = config.providers_with_resources().into_iter().collect();
     assert_eq!(named, ["codeberg", "gitea"]);

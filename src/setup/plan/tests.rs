@@ -85,7 +85,6 @@ impl Desk {
             env: &self.env(),
             tool: TOOL,
             dry_run: false,
-            if_set_up: false,
             print,
         };
         engine.carry_out(compute, confirm)
@@ -211,7 +210,6 @@ fn a_value_that_the_user_set_later_stays() {
         env: &desk.env(),
         tool: TOOL,
         dry_run: false,
-        if_set_up: false,
         print: &|_| (),
     };
     let text = engine.draft(undo().unwrap()).unwrap().text(false);

@@ -23,6 +23,7 @@ use crate::env::Env;
 use crate::error::Error;
 use crate::serving::recall::Recall;
 use crate::serving::serve;
+use crate::setup::plan::Undo;
 use crate::tools::tool::{Findings, Tool};
 use arguments::{HELP, NAME, PROGRAM_NAME};
 use protocol::CredentialHelper;
@@ -54,6 +55,11 @@ impl Tool for Docker {
 
     fn set_up(&self, env: &Env, words: &[OsString]) -> Result<ExitCode, Error> {
         setup::run(env, &shared::parsed("setup docker", words)?)
+    }
+
+    fn undo<'a>(&self, env: &'a Env) -> Result<Undo<'a>, Error> {
+        let words = ["--undo".into()];
+        setup::undo(env, &shared::parsed("setup docker", &words)?)
     }
 
     fn doctor_command(&self) -> clap::Command {

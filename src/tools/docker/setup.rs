@@ -246,7 +246,7 @@ fn former_name(env: &Env, args: &Arguments, docker: &ClientFile) -> Option<Strin
     names.find(|name| !name.is_empty()).map(str::to_owned)
 }
 
-fn undo<'a>(env: &'a Env, _: &'a Flags, args: &Arguments) -> Result<Undo<'a>, Error> {
+pub(crate) fn undo<'a>(env: &'a Env, args: &Arguments) -> Result<Undo<'a>, Error> {
     let file = UserFile::read(env)?;
     let files = files(env, args)?;
     let mut parts = Vec::new();

@@ -41,7 +41,7 @@ use surroundings::Surroundings;
 #[derive(Debug, Args)]
 #[command(after_help = doctor_epilogue("  hallpass doctor git github.com\n  hallpass doctor git https://work@git.corp.example/team/app.git"))]
 pub struct Arguments {
-    /// The git servers to check, as HOST or URL [default: every git server in the configuration]
+    /// The git servers to check, as HOST or URL [default: every git server that is configured here or in git]
     #[arg(value_name = "HOST", add = ArgValueCompleter::new(complete::hosts))]
     pub hosts: Vec<String>,
     #[command(flatten)]
@@ -61,6 +61,11 @@ pub(crate) fn run(env: &Env, args: &Arguments) -> Result<Findings, Error> {
         let mut seen = BTreeSet::new();
         for pattern in prepared.config.patterns_with_mail(NAME) {
             let host = Host::of(pattern)?;
+            if seen.insert(host.text.clone()) {
+                servers.push(Server::of(host));
+            }
+        }
+        for host in setup::hosts_in_git(env)? {
             if seen.insert(host.text.clone()) {
                 servers.push(Server::of(host));
             }
@@ -116,7 +121,21 @@ fn check_server(
         }
     }
     let Some(found) = prepared.config.resource(&server.host.url, NAME)? else {
-        findings.note(&format!("{name}: no provider is configured for it"));
+        // With --default, hallpass stores the passwords of all other hosts.
+        if setup::hosts_in_git(env)?
+            .iter()
+            .any(|own| own.text == *name)
+        {
+            findings.problem(
+                &format!("{name}: git asks hallpass, but no provider is configured for it"),
+                &format!(
+                    "hallpass setup git --host {}\nor, to stop asking hallpass: hallpass setup git --undo",
+                    quoted(name)
+                ),
+            );
+        } else {
+            findings.note(&format!("{name}: no provider is configured for it"));
+        }
         return Ok(());
     };
     if found.provider.git_bearer && !is_mail(host) {

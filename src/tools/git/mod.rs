@@ -29,6 +29,7 @@ use crate::env::Env;
 use crate::error::Error;
 use crate::serving::recall::Recall;
 use crate::serving::serve;
+use crate::setup::plan::Undo;
 use crate::tools::tool::{Findings, Tool};
 use arguments::{HELP, NAME, PROGRAM_NAME};
 use protocol::CredentialHelper;
@@ -61,6 +62,11 @@ impl Tool for Git {
 
     fn set_up(&self, env: &Env, words: &[OsString]) -> Result<ExitCode, Error> {
         setup::run(env, &shared::parsed("setup git", words)?)
+    }
+
+    fn undo<'a>(&self, env: &'a Env) -> Result<Undo<'a>, Error> {
+        let words = ["--undo".into()];
+        setup::undo(env, &shared::parsed("setup git", &words)?)
     }
 
     fn doctor_command(&self) -> clap::Command {

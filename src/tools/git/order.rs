@@ -258,6 +258,14 @@ impl Helpers {
     }
 }
 
+impl Entry {
+    /// Whether it is a helper of the user's or the system's configuration that runs hallpass.
+    pub(super) fn runs_hallpass(&self) -> bool {
+        let is_helper = self.key.ends_with(".helper") && !self.is_behind_global();
+        is_helper && runs_hallpass(&self.value)
+    }
+}
+
 /// Whether a helper runs hallpass, by whatever name or path (gitcredentials(7)).
 fn runs_hallpass(helper: &str) -> bool {
     let command = helper.trim_start_matches('!').trim_start_matches('\'');

@@ -25,12 +25,12 @@ use crate::error::Error;
 use crate::provider::{Config, Provider};
 use crate::setup::binding::{BindingRequest, blocks_of, is_home_of, recipient, toml_text};
 use crate::setup::edit::Edit;
-use crate::setup::edit::git_config::split_ours;
+use crate::setup::edit::git_config::{is_ours, split_ours};
 use crate::setup::host::Host;
 use crate::setup::plan::{self, Part, Plan, Undo};
 use crate::setup::program;
 use crate::setup::provider_block::blocks;
-use crate::setup::record::Records;
+use crate::setup::record::{Record, Records};
 use crate::shell::{quoted, shell_word};
 
 /// Configure git to use hallpass as its credential helper
@@ -203,7 +203,7 @@ fn list(text: &mut Vec<String>, about: &str, items: &[String]) {
     }
 }
 
-fn undo<'a>(env: &'a Env, _: &'a Flags, args: &Arguments) -> Result<Undo<'a>, Error> {
+pub(crate) fn undo<'a>(env: &'a Env, args: &Arguments) -> Result<Undo<'a>, Error> {
     let file = UserFile::read(env)?;
     let git = Git::read(env)?;
     let mut parts = Vec::new();
@@ -235,9 +235,25 @@ fn undo<'a>(env: &'a Env, _: &'a Flags, args: &Arguments) -> Result<Undo<'a>, Er
             ..Part::default()
         });
     }
+    let mut warnings = Vec::new();
+    let given = args
+        .host
+        .as_deref()
+        .map(|given| Host::parse("--host", given));
+    let given = given.transpose()?;
+    let left = git.left_by(&parts, &Records::read(env), |entry| {
+        all || sections(given.as_ref()).any(|section| section == entry.section())
+    });
+    list(
+        &mut warnings,
+        "git still asks hallpass because of these lines, which this command did not write; remove \
+         them yourself:",
+        &left,
+    );
     Ok(Undo {
         parts,
         all,
+        warnings,
         ..Undo::default()
     })
 }
@@ -395,6 +411,16 @@ pub(crate) fn is_in_place(host: &Host, env: &Env) -> Result<bool, Error> {
     Ok(edits.iter().all(Edit::is_in_place))
 }
 
+/// The hosts for which the user's or the system's configuration makes git ask hallpass.
+pub(crate) fn hosts_in_git(env: &Env) -> Result<Vec<Host>, Error> {
+    let git = Git::read(env)?;
+    let entries = git.entries.iter().filter(|entry| entry.runs_hallpass());
+    let hosts = entries.filter_map(|entry| entry.section().strip_prefix("credential."));
+    Ok(hosts
+        .filter_map(|host| Host::parse("HOST", host).ok())
+        .collect())
+}
+
 /// The helpers that git asks for a host.
 pub(crate) fn helpers(host: &Host, env: &Env) -> Result<Helpers, Error> {
     Ok(Helpers::of(&Git::read(env)?.entries, host))
@@ -506,6 +532,36 @@ impl Git {
                 ]
             })
             .collect()
+    }
+
+    /// The lines that make git ask hallpass, and that an undo of these parts leaves.
+    fn left_by(
+        &self,
+        parts: &[Part],
+        records: &Records,
+        is_meant: impl Fn(&Entry) -> bool,
+    ) -> Vec<String> {
+        let recorded = records.of(NAME).flat_map(Record::edits);
+        let recorded = recorded.map(|done| &done.edit);
+        let removed: Vec<&Edit> = parts
+            .iter()
+            .flat_map(|part| &part.edits)
+            .chain(recorded)
+            .collect();
+        let is_removed = |entry: &Entry| {
+            is_ours(&entry.value, &self.helper)
+                && entry.file().is_some_and(|path| {
+                    let edit = Edit::git_helper(path, entry.section(), &self.helper);
+                    removed.iter().any(|removed| removed.is_same_place(&edit))
+                })
+        };
+        let left = self.entries.iter().filter(|entry| entry.runs_hallpass());
+        let left = left.filter(|entry| is_meant(entry) && !is_removed(entry));
+        let mut left: Vec<String> = left
+            .map(|entry| format!("{} ({})", entry.key, entry.origin))
+            .collect();
+        left.dedup();
+        left
     }
 }
 

@@ -100,7 +100,7 @@ pub(crate) fn cluster_login(
         let is_opened = || {
             owners
                 .iter()
-                .any(|name| config.opens(name, &server.url, NAME))
+                .any(|name| config.assigns(name, &server.url, NAME))
         };
         // The configuration decides, if it says anything.
         let may_have_it = by_match || is_opened() || (owners.is_empty() && is_recorded);
@@ -471,7 +471,10 @@ impl<'c> Server<'c> {
 
     fn unknown(&self) -> ServeError {
         refusal(
-            format!("no [[resources]] entry opens the cluster at {}", self.shown),
+            format!(
+                "no [[resources]] entry assigns the cluster at {} to a provider",
+                self.shown
+            ),
             Self::set_up(),
             Exit::Failed,
         )

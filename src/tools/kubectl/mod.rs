@@ -20,6 +20,7 @@ use std::process::ExitCode;
 use crate::arguments::{command, parsed};
 use crate::env::Env;
 use crate::error::Error;
+use crate::setup::plan::Undo;
 use crate::tools::tool::{Findings, Tool};
 use arguments::{Arguments, NAME};
 
@@ -55,6 +56,11 @@ impl Tool for Kubectl {
 
     fn set_up(&self, env: &Env, words: &[OsString]) -> Result<ExitCode, Error> {
         setup::run(env, &parsed("setup kubectl", words)?)
+    }
+
+    fn undo<'a>(&self, env: &'a Env) -> Result<Undo<'a>, Error> {
+        let words = ["--undo".into()];
+        setup::undo(env, &parsed("setup kubectl", &words)?)
     }
 
     fn doctor_command(&self) -> clap::Command {

@@ -299,7 +299,7 @@ fn titles(user: &str, hosts: &[Host], kubeconfig: &Path, elsewhere: &[String]) -
 
 // --- undo ---
 
-fn undo<'a>(env: &'a Env, _: &Flags, args: &Arguments) -> Result<Undo<'a>, Error> {
+pub(crate) fn undo<'a>(env: &'a Env, args: &Arguments) -> Result<Undo<'a>, Error> {
     let file = UserFile::read(env)?;
     let records = Records::read(env);
     let all = args.user.is_none() && args.context.is_none();
@@ -353,6 +353,7 @@ fn undo<'a>(env: &'a Env, _: &Flags, args: &Arguments) -> Result<Undo<'a>, Error
     Ok(Undo {
         parts,
         all,
+        warnings: Vec::new(),
         check: Some(Box::new(move |documents| {
             let mut files: Vec<&PathBuf> = users.iter().map(|data| &data.file).collect();
             files.sort();
