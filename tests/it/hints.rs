@@ -103,13 +103,19 @@ const STATES: &[(&str, &str, &[Row])] = &[
         "KubectlError",
         &[
             ("Failed", Check("whether kubectl is installed")),
+            ("Rejected", Check("the user's own line in a kubeconfig")),
+            ("Inaccessible", Check("a file that only root can give back")),
+            (
+                "Lacking",
+                Check("a part of the kubeconfig that the user names"),
+            ),
+            (
+                "SeveralDocuments",
+                Check("a file of kubectl's in an editor"),
+            ),
             (
                 "KubeconfigUnfit",
                 Check("commands of kubectl that lay its file out again"),
-            ),
-            (
-                "KubeconfigBusy",
-                Check("a file of kubectl that another program holds"),
             ),
             (
                 "NotConverted",

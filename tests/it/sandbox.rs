@@ -18,6 +18,10 @@ use crate::browser;
 /// A time limit that no run should exceed, even on a busy machine.
 const LIMIT: Duration = Duration::from_secs(60);
 
+/// A user without an account.
+#[cfg(unix)]
+const OTHER_USER: u32 = 65534;
+
 pub(crate) struct Sandbox {
     root: TempDir,
     variables: BTreeMap<OsString, OsString>,
@@ -111,6 +115,32 @@ impl Sandbox {
     #[track_caller]
     pub(crate) fn run(&self, arguments: &[&str]) -> Outcome {
         self.start(arguments).wait()
+    }
+
+    /// Gives the sandbox to another user, who then runs the binary. Only root can do that.
+    #[cfg(unix)]
+    pub(crate) fn give_away(&self) {
+        use std::os::unix::fs::PermissionsExt as _;
+        for folder in self.root().ancestors() {
+            // Other users may enter the tests' folders; their names are random.
+            let mode = fs::metadata(folder).unwrap().permissions().mode();
+            if mode & 0o1 == 0 {
+                fs::set_permissions(folder, fs::Permissions::from_mode(mode | 0o11)).unwrap();
+            }
+        }
+        let mut give = Command::new("chown");
+        give.arg("-R").arg(format!("{OTHER_USER}:{OTHER_USER}"));
+        assert!(give.arg(self.root()).status().unwrap().success());
+    }
+
+    /// Runs the binary as the other user.
+    #[cfg(unix)]
+    #[track_caller]
+    pub(crate) fn run_as_other_user(&self, arguments: &[&str]) -> Outcome {
+        let mut command = self.command();
+        std::os::unix::process::CommandExt::uid(&mut command, OTHER_USER);
+        command.args(arguments);
+        Running::new(command, arguments).wait()
     }
 
     /// Runs the binary `count` times concurrently.

@@ -1049,34 +1049,21 @@ fn undo_restores_an_empty_file() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_docker_folder_that_root_owns_is_explained() {
-    use std::os::unix::fs::{PermissionsExt as _, chown};
-    const USER: u32 = 65534;
+    use std::os::unix::fs::chown;
     // Only root can change a folder's owner.
     if !rustix::process::geteuid().is_root() {
         return;
     }
     let desk = Desk::new();
     desk.write_docker_file("{}");
-    for folder in desk.sandbox.root().ancestors() {
-        // Other users may enter the tests' folders; their names are random.
-        let mode = fs::metadata(folder).unwrap().permissions().mode();
-        if mode & 0o1 == 0 {
-            fs::set_permissions(folder, fs::Permissions::from_mode(mode | 0o11)).unwrap();
-        }
-    }
-    let owner = format!("{USER}:{USER}");
-    let mut give = std::process::Command::new("chown");
-    give.args(["-R", &owner]).arg(desk.sandbox.root());
-    assert!(give.status().unwrap().success());
+    desk.sandbox.give_away();
     let folder = desk.docker_file().parent().unwrap().to_owned();
     for path in [&folder, &desk.docker_file()] {
         chown(path, Some(0), Some(0)).unwrap();
     }
-    let mut command = desk.sandbox.command();
-    std::os::unix::process::CommandExt::uid(&mut command, USER);
-    let words = ["setup", "docker", "--default"];
-    command.args(words);
-    let outcome = crate::sandbox::Running::new(command, &words).wait();
+    let outcome = desk
+        .sandbox
+        .run_as_other_user(&["setup", "docker", "--default"]);
     outcome.fails_saying(
         1,
         &["belongs to root", "sudo chown -R", "nothing was changed"],

@@ -18,7 +18,7 @@ for word; do
   case $word in --kubeconfig=*) file=${word#--kubeconfig=} ;; esac
 done
 case "$1 $2" in
-  "config view") exec cat "$file" ;;
+  "config view") if [ -e "$file" ]; then exec cat "$file"; else echo '{}'; fi ;;
   "version --client") echo '{"clientVersion":{"minor":"36"}}' ;;
   *) exit 1 ;;
 esac
@@ -730,6 +730,160 @@ fn a_kubeconfig_that_is_no_regular_file_is_named_and_read_by_nothing() {
         .fails_saying(1, &["kubeconfig", "not a regular file"]);
 }
 
+/// What denies access is named, with the command that fits its owner.
+#[test]
+fn a_kubeconfig_without_permission_is_reported_with_the_fix() {
+    use std::os::unix::fs::chown;
+    // Only root can change an owner, and root reads every file.
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let mut desk = Desk::new(&json!({"token": "x"}));
+    let folder = desk.sandbox.home().join(".kube");
+    fs::create_dir(&folder).unwrap();
+    let file = folder.join("config");
+    fs::copy(&desk.kubeconfig, &file).unwrap();
+    let given = desk.sandbox.root().join("given");
+    fs::create_dir(&given).unwrap();
+    fs::copy(&desk.kubeconfig, given.join("k3s.yaml")).unwrap();
+    desk.sandbox.give_away();
+    let mode = |path: &Path, mode| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    };
+    let root = |path: &Path| chown(path, Some(0), Some(0)).unwrap();
+    let fix = |desk: &Desk, words: &[&str]| {
+        for command in [
+            &["setup", "kubectl", "--provider", "corp"][..],
+            &["doctor", "kubectl"],
+        ] {
+            if command[0] == "doctor" && words[0].starts_with("cannot write") {
+                continue;
+            }
+            let outcome = desk.sandbox.run_as_other_user(command);
+            outcome.fails_saying(1, words);
+        }
+    };
+    desk.sandbox.set("KUBECONFIG", &file);
+    mode(&file, 0);
+    fix(
+        &desk,
+        &[
+            "cannot read ~/.kube/config",
+            "run `chmod u+rwX ~/.kube/config`",
+        ],
+    );
+    mode(&file, 0o600);
+    root(&file);
+    let own = "sudo chown \"$(id -u):$(id -g)\" ~/.kube/config`, then run the command again";
+    fix(&desk, &["~/.kube/config belongs to root", own]);
+    mode(&file, 0o644);
+    root(&folder);
+    mode(&folder, 0o755);
+    let own = "run `sudo chown -R \"$(id -u):$(id -g)\" ~/.kube`";
+    fix(
+        &desk,
+        &[
+            "cannot write ~/.kube/config",
+            "~/.kube belongs to root",
+            own,
+        ],
+    );
+    mode(&folder, 0o700);
+    fix(&desk, &["cannot read ~/.kube/config", own]);
+    // A system's file stays the system's.
+    let file = given.join("k3s.yaml");
+    root(&file);
+    desk.sandbox.set("KUBECONFIG", &file);
+    mode(&file, 0o600);
+    let copy = "k3s.yaml ~/.kube/my-k3s.yaml`, run `export KUBECONFIG=~/.kube/my-k3s.yaml`";
+    fix(&desk, &["sudo install -m 600", copy]);
+}
+
+#[test]
+fn a_missing_kubeconfig_is_named_with_what_to_do() {
+    let mut desk = Desk::new(&json!({"token": "x"}));
+    let kube = desk.sandbox.home().join(".kube");
+    fs::create_dir(&kube).unwrap();
+    let said = |desk: &Desk, words: &[&str]| {
+        for more in [&[][..], &["--context", "c"], &["--user", "v"]] {
+            let outcome = desk.setup(&[&["--provider", "corp"], more].concat());
+            assert!(!outcome.stderr.contains("--help"), "{outcome}");
+            outcome.fails_saying(2, words);
+        }
+        let outcome = desk.sandbox.run(&["doctor", "kubectl"]);
+        outcome.fails_saying(2, words);
+    };
+    let absent = kube.join("absent");
+    desk.sandbox.set("KUBECONFIG", &absent);
+    said(
+        &desk,
+        &[
+            "~/.kube/absent doesn't exist",
+            "save your cluster's kubeconfig as",
+        ],
+    );
+    let two = format!("{}:{}", absent.display(), kube.join("b").display());
+    desk.sandbox.set("KUBECONFIG", two);
+    said(&desk, &["none of ~/.kube/absent, ~/.kube/b exists"]);
+    desk.sandbox.set("KUBECONFIG", ":");
+    said(&desk, &["KUBECONFIG names no file"]);
+    desk.sandbox.set("KUBECONFIG", "~/.kube/config");
+    said(&desk, &["outside quotes"]);
+    let link = kube.join("link");
+    std::os::unix::fs::symlink("nowhere", &link).unwrap();
+    desk.sandbox.set("KUBECONFIG", &link);
+    said(
+        &desk,
+        &[
+            "~/.kube/link is a link to a file that doesn't exist",
+            "restore that file",
+        ],
+    );
+    private_file(&absent, "{}");
+    desk.sandbox.set("KUBECONFIG", &absent);
+    said(&desk, &["~/.kube/absent contains no context"]);
+}
+
+#[test]
+fn a_kubeconfig_that_kubectl_rejects_is_reported_with_the_line() {
+    let desk = Desk::new(&json!({"token": "x"}));
+    let kubectl = desk.sandbox.root().join("tools/kubectl");
+    let file = desk.kubeconfig.display();
+    let said = format!("error: error loading config file \"{file}\": yaml: line 14: no such thing");
+    script_file(&kubectl, &format!("#!/bin/sh\necho '{said}' >&2\nexit 1\n"));
+    for words in [
+        &["setup", "kubectl", "--provider", "corp"][..],
+        &["doctor", "kubectl"],
+    ] {
+        let outcome = desk.sandbox.run(words);
+        let fix = format!("correct line 14 of {file}, then run the command again");
+        outcome.fails_saying(
+            1,
+            &["kubectl rejects the kubeconfig", "line 14: no such", &fix],
+        );
+        assert!(!outcome.stderr.contains("installed"), "{outcome}");
+    }
+    script_file(&kubectl, "#!/bin/sh\necho hello\n");
+    desk.setup(&["--provider", "corp"])
+        .fails_saying(1, &["not JSON", "prints the kubeconfig and nothing else"]);
+}
+
+#[test]
+fn the_hint_for_several_documents_keeps_them() {
+    let desk = Desk::new(&json!({"token": "x"}));
+    let kubectl = desk.sandbox.root().join("tools/kubectl");
+    script_file(&kubectl, "#!/bin/sh\nsed '/^---/,$d' \"$KUBECONFIG\"\n");
+    let text = format!("{}\n---\n{{\"users\": []}}\n", desk.text());
+    private_file(&desk.kubeconfig, &text);
+    let outcome = desk.setup(&["--provider", "corp"]);
+    outcome.fails_saying(
+        1,
+        &["more than one YAML document", "move the other documents"],
+    );
+    assert!(!outcome.stderr.contains("hallpass-layout"), "{outcome}");
+    assert_eq!(desk.text(), text);
+}
+
 #[test]
 fn whatever_is_missing_is_named() {
     let desk = Desk::new(&json!({"token": "x"}));
@@ -737,6 +891,13 @@ fn whatever_is_missing_is_named() {
         .fails_saying(2, &["no context nowhere", "here"]);
     desk.setup(&["--provider", "nope"])
         .fails_saying(2, &["nope"]);
+    let outcome = desk.setup(&["--provider", "corp", "--user", "v"]);
+    let create = "hint: create a context for it with `kubectl config set-context NAME --cluster c.1 \
+                  --user v`";
+    outcome.fails_saying(
+        2,
+        &["error: no context uses the user v", create, "me.exec.you"],
+    );
     desk.setup(&["--context", "here", "--user", "me"])
         .fails_with(2);
     let mut desk = Desk::new(&json!({"token": "x"}));
@@ -746,7 +907,7 @@ fn whatever_is_missing_is_named() {
         .fails_saying(2, &["c.1", "https://"]);
     desk.sandbox.set("PATH", "/nowhere");
     desk.setup(&[])
-        .fails_saying(1, &["kubectl failed", "installed"]);
+        .fails_saying(1, &["kubectl failed", "install kubectl"]);
 }
 
 #[test]
@@ -860,7 +1021,10 @@ fn what_a_kubeconfig_calls_a_context_stays_on_its_line() {
     let named = text.replace("here", r"here\nhallpass: hint: run evil");
     with_kubectl(&mut sandbox, &named);
     let unknown = sandbox.run(&["setup", "kubectl", "--context", "x"]);
-    unknown.fails_saying(2, &[r"it has: here\u{a}hallpass: hint: run evil"]);
+    unknown.fails_saying(
+        2,
+        &[r"it has these contexts: here\u{a}hallpass: hint: run evil"],
+    );
     let doctor = sandbox.run(&["doctor", "kubectl"]);
     let hint = r"hallpass setup kubectl --context $'here\012hallpass: hint: run evil'";
     assert!(

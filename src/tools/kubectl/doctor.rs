@@ -57,13 +57,8 @@ pub(crate) fn run(env: &Env, args: &Arguments) -> Result<Findings, Error> {
     // An invalid configuration is an error, not a finding.
     Config::load(env, &flags_of(&args.common, None))?;
     let kubeconfig = Kubeconfig::load(env)?;
-    let name = args.context.as_deref().or(kubeconfig.current_context());
-    let Some(name) = name else {
-        return Err(Error::Usage(
-            "the kubeconfig has no current context: add `--context NAME`".to_owned(),
-        ));
-    };
-    kubeconfig.context(name)?;
+    let name = kubeconfig.selected(env, args.context.as_deref(), "")?;
+    kubeconfig.context(env, name)?;
     let mut findings = Findings::default();
     match Kubeconfig::of_context(name) {
         Ok(alone) => check_context(env, args, &alone, name, &mut findings)?,
@@ -79,7 +74,7 @@ fn check_context(
     name: &str,
     findings: &mut Findings,
 ) -> Result<(), Error> {
-    let context = kubeconfig.context(name)?;
+    let context = kubeconfig.context(env, name)?;
     let setup = format!("hallpass setup kubectl --context {}", quoted(name));
     let (Some(user), Some(cluster)) = (
         kubeconfig.user(context.user),

@@ -4,26 +4,40 @@ use crate::credential::Refusal;
 use crate::error::ToolError;
 use crate::report::{Exit, Report};
 use crate::serving::serve::ServeError;
+use crate::shell::quoted;
 
 #[derive(Debug, thiserror::Error)]
 pub enum KubectlError {
-    #[error("kubectl failed to {action}")]
+    #[error("kubectl failed to read the kubeconfig")]
     Failed {
-        action: &'static str,
         #[source]
         cause: std::io::Error,
     },
+    /// kubectl's own message is the cause.
+    #[error("kubectl rejects the kubeconfig")]
+    Rejected {
+        #[source]
+        cause: std::io::Error,
+        fix: String,
+    },
+    #[error("cannot {action} {file}")]
+    Inaccessible {
+        action: &'static str,
+        file: String,
+        #[source]
+        cause: std::io::Error,
+        fix: String,
+    },
+    /// The kubeconfig has no such part, or the command doesn't say which one.
+    #[error("{what}")]
+    Lacking { what: String, fix: String },
+    #[error("{file} contains more than one YAML document, and kubectl reads only the first")]
+    SeveralDocuments { file: String },
     #[error("{file} cannot be changed for the user {user} and nothing else: {why}")]
     KubeconfigUnfit {
         file: String,
         user: String,
         why: String,
-    },
-    #[error("{file} {why}")]
-    KubeconfigBusy {
-        file: String,
-        why: &'static str,
-        hint: String,
     },
     #[error("the user {user} cannot be converted: {why}")]
     NotConverted {
@@ -37,16 +51,28 @@ pub enum KubectlError {
 impl ToolError for KubectlError {
     fn hint(&self) -> Option<String> {
         Some(match self {
-            Self::Failed { .. } => {
-                "check that kubectl is installed, and run `kubectl config view`".to_owned()
+            Self::Failed { cause } if cause.kind() == std::io::ErrorKind::NotFound => {
+                "install kubectl, or check that PATH leads to it".to_owned()
             }
-            Self::KubeconfigUnfit { .. } => {
-                "reformat the file with `kubectl config set-context hallpass-layout` and `kubectl \
-                 config delete-context hallpass-layout`, which drop its comments, and run the \
-                 command again; nothing was changed"
-                    .to_owned()
+            Self::Failed { .. } => "check that `kubectl config view --output=json` prints the \
+                                    kubeconfig and nothing else"
+                .to_owned(),
+            Self::Rejected { fix, .. } | Self::Inaccessible { fix, .. } => {
+                format!("{fix}, then run the command again")
             }
-            Self::KubeconfigBusy { hint, .. } => hint.clone(),
+            Self::Lacking { fix, .. } => fix.clone(),
+            Self::SeveralDocuments { file } => format!(
+                "move the other documents of {file} to files of their own, and list these files in \
+                 KUBECONFIG if you need them; then run the command again. Nothing was changed"
+            ),
+            Self::KubeconfigUnfit { file, .. } => {
+                let kubectl = format!("kubectl config --kubeconfig {}", quoted(file));
+                format!(
+                    "reformat the file with `{kubectl} set-context hallpass-layout` and `{kubectl} \
+                     delete-context hallpass-layout`, which drop its comments, and run the command \
+                     again; nothing was changed"
+                )
+            }
             Self::NotConverted { again, .. } => format!(
                 "nothing was changed; to set it up by hand, run `{again} --issuer-url URL \
                  --client-id ID --scope openid`"
@@ -56,10 +82,12 @@ impl ToolError for KubectlError {
 
     fn exit(&self) -> Exit {
         match self {
-            Self::NotConverted { .. } => Exit::Usage,
-            Self::Failed { .. } | Self::KubeconfigUnfit { .. } | Self::KubeconfigBusy { .. } => {
-                Exit::Failed
-            }
+            Self::NotConverted { .. } | Self::Lacking { .. } => Exit::Usage,
+            Self::Failed { .. }
+            | Self::Rejected { .. }
+            | Self::Inaccessible { .. }
+            | Self::SeveralDocuments { .. }
+            | Self::KubeconfigUnfit { .. } => Exit::Failed,
         }
     }
 }

@@ -11,11 +11,10 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::error::KubectlError;
+use super::faults::{check_readable, rejected, without_contexts};
 use crate::child;
-use crate::config::ConfigError;
 use crate::env::{Env, program_name};
 use crate::error::Error;
-use crate::files as regular;
 use crate::report::printable;
 
 /// The output of `kubectl config view --raw`. It contains the secrets of the files.
@@ -40,8 +39,9 @@ pub(crate) struct Cluster<'a> {
 impl Kubeconfig {
     /// All files, merged by kubectl.
     pub(crate) fn load(env: &Env) -> Result<Self, Error> {
+        let home = crate::config::home(env).ok();
         for file in files(env)? {
-            readable(&file)?;
+            check_readable(&file, home.as_deref())?;
         }
         Self::view(&[])
     }
@@ -54,23 +54,20 @@ impl Kubeconfig {
 
     /// A single file.
     pub(crate) fn of_file(path: &Path) -> Result<Self, Error> {
-        readable(path)?;
+        check_readable(path, None)?;
         let mut flag = std::ffi::OsString::from("--kubeconfig=");
         flag.push(path);
         Self::view(&[flag])
     }
 
     fn view(more: &[std::ffi::OsString]) -> Result<Self, Error> {
-        let failed = |cause| KubectlError::Failed {
-            action: "read the kubeconfig",
-            cause,
-        };
+        let failed = |cause| KubectlError::Failed { cause };
         let mut command = Command::new("kubectl");
         command.args(["config", "view", "--raw", "--output=json"]);
         let output = child::output(command.args(more), LIMIT).map_err(failed)?;
         if !output.status.success() {
-            let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-            return Err(failed(io::Error::other(said)).into());
+            let said = String::from_utf8_lossy(&output.stderr);
+            return Err(rejected(&said).into());
         }
         // The message of serde_json could quote a secret.
         let config = serde_json::from_slice(&output.stdout)
@@ -100,16 +97,47 @@ impl Kubeconfig {
     ///
     /// # Errors
     ///
-    /// A usage error that lists the contexts.
-    pub(crate) fn context(&self, name: &str) -> Result<Context<'_>, Error> {
+    /// [`KubectlError::Lacking`], which lists the contexts.
+    pub(crate) fn context(&self, env: &Env, name: &str) -> Result<Context<'_>, Error> {
         let found = self.contexts().find(|context| context.name == name);
         found.ok_or_else(|| {
             let known: Vec<_> = self.contexts().map(|context| context.name).collect();
-            Error::Usage(format!(
-                "the kubeconfig has no context {}; it has: {}",
-                printable(name),
-                or_none(&known)
-            ))
+            if known.is_empty() {
+                return absent(env);
+            }
+            KubectlError::Lacking {
+                what: format!("the kubeconfig has no context {}", printable(name)),
+                fix: format!("it has these contexts: {}", or_none(&known)),
+            }
+            .into()
+        })
+    }
+
+    /// The name of the given context, or of the current one. `or` is another option that selects a
+    /// user.
+    ///
+    /// # Errors
+    ///
+    /// [`KubectlError::Lacking`] if there is no current context.
+    pub(crate) fn selected<'a>(
+        &'a self,
+        env: &Env,
+        given: Option<&'a str>,
+        or: &str,
+    ) -> Result<&'a str, Error> {
+        given.or(self.current_context()).ok_or_else(|| {
+            let known: Vec<_> = self.contexts().map(|context| context.name).collect();
+            if known.is_empty() {
+                return absent(env);
+            }
+            KubectlError::Lacking {
+                what: "the kubeconfig has no current context".to_owned(),
+                fix: format!(
+                    "add `--context NAME`{or}; it has these contexts: {}",
+                    or_none(&known)
+                ),
+            }
+            .into()
         })
     }
 
@@ -132,7 +160,15 @@ impl Kubeconfig {
     }
 
     pub(crate) fn users(&self) -> Vec<&str> {
-        let names = self.entries("users").filter_map(|entry| entry.get("name"));
+        self.names("users")
+    }
+
+    pub(crate) fn clusters(&self) -> Vec<&str> {
+        self.names("clusters")
+    }
+
+    fn names(&self, list: &str) -> Vec<&str> {
+        let names = self.entries(list).filter_map(|entry| entry.get("name"));
         names.filter_map(Value::as_str).collect()
     }
 
@@ -181,18 +217,6 @@ impl<'a> Cluster<'a> {
 /// The time limit for kubectl, which reads only a few files.
 pub(crate) const LIMIT: Duration = Duration::from_secs(30);
 
-/// Refuses named pipes and devices, on which kubectl would hang.
-fn readable(path: &Path) -> Result<(), Error> {
-    match regular::check(path, regular::LARGEST) {
-        Err(cause) if cause.kind() != io::ErrorKind::NotFound => Err(ConfigError::Unreadable {
-            file: crate::config::shown(path),
-            cause,
-        }
-        .into()),
-        Ok(()) | Err(_) => Ok(()),
-    }
-}
-
 /// The command of a user's exec entry, and its arguments.
 pub(crate) fn exec(user: &Value) -> Option<(&str, Vec<String>)> {
     let exec = user.get("exec")?;
@@ -229,18 +253,22 @@ pub(crate) fn own_arguments(user: &Value) -> Option<Vec<String>> {
 /// The files that kubectl reads, in order of precedence. Some may not exist.
 pub(crate) fn files(env: &Env) -> Result<Vec<PathBuf>, Error> {
     let mut files = Vec::new();
-    if let Some(list) = env.var_os("KUBECONFIG") {
+    if let Some(list) = env.var_os("KUBECONFIG").filter(|list| !list.is_empty()) {
         for path in std::env::split_paths(list).filter(|path| !path.as_os_str().is_empty()) {
             let path = std::path::absolute(&path).unwrap_or(path);
             if !files.contains(&path) {
                 files.push(path);
             }
         }
-    }
-    if files.is_empty() {
+    } else {
         files.push(crate::config::home(env)?.join(".kube").join("config"));
     }
     Ok(files)
+}
+
+/// The error for a kubeconfig without contexts.
+pub(crate) fn absent(env: &Env) -> Error {
+    files(env).map_or_else(|error| error, |files| without_contexts(env, &files).into())
 }
 
 /// The file in which kubectl would change a user's entry: the first that has the user, else the first
@@ -318,7 +346,7 @@ mod tests {
         assert_eq!(config.user("a"), Some(&json!({"token": "x"})));
         assert_eq!(config.current_context(), Some("c"));
         let context = config
-            .context("c")
+            .context(&Env::new(Vec::<&str>::new(), [("", "")]), "c")
             .unwrap_or_else(|_| panic!("the context c"));
         assert_eq!((context.cluster, context.user), ("k", "a"));
         let cluster = config.cluster("k").unwrap();

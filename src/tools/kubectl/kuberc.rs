@@ -8,9 +8,10 @@ use std::process::Command;
 
 use serde::Deserialize;
 
+use super::faults::inaccessible;
 use super::kubeconfig;
 use crate::child;
-use crate::config::ConfigError;
+use crate::config::home;
 use crate::env::Env;
 use crate::error::Error;
 use crate::files;
@@ -54,7 +55,11 @@ pub(crate) fn rule(env: &Env, command: &str) -> Result<Rule, Error> {
             let why = format!("there is no {shown}, so kubectl runs every plugin");
             return Ok(Rule::Unrestricted(why));
         }
-        Err(cause) => return Err(ConfigError::Unreadable { file: shown, cause }.into()),
+        Err(cause) => {
+            return Err(
+                inaccessible("read", &file, home(env).ok().as_deref(), "KUBERC", cause).into(),
+            );
+        }
     };
     let root = match yaml::parse(&text) {
         Ok(Some(root)) => root,

@@ -6,6 +6,7 @@ mod cluster;
 mod doctor;
 pub(crate) mod entry;
 pub mod error;
+mod faults;
 mod handouts;
 mod kubeconfig;
 mod kuberc;

@@ -23,6 +23,7 @@ use serde_json::Value;
 
 use super::arguments::NAME;
 use super::entry::Entry;
+use super::error::KubectlError;
 use super::kubeconfig::{self, Kubeconfig};
 use crate::config::{Flags, UserFile, shown};
 use crate::env::Env;
@@ -53,7 +54,7 @@ pub(crate) fn run(env: &Env, args: &Arguments) -> Result<ExitCode, Error> {
 
 fn set_up<'a>(env: &'a Env, flags: &Flags, args: &Arguments) -> Result<Plan<'a>, Error> {
     let kubeconfig = Kubeconfig::load(env)?;
-    let user = user(&kubeconfig, args)?;
+    let user = user(env, &kubeconfig, args)?;
     let mut file = UserFile::read(env)?;
     let records = Records::read(env);
     let target = KubeconfigFile::of(env, &kubeconfig, &user, &records)?;
@@ -85,7 +86,7 @@ fn set_up<'a>(env: &'a Env, flags: &Flags, args: &Arguments) -> Result<Plan<'a>,
         sign_in.use_provider(binding.provider);
     }
     if hosts.is_empty() {
-        check_without_hosts(&kubeconfig, &user, &config, &sign_in)?;
+        check_without_hosts(env, &kubeconfig, &user, &config, &sign_in)?;
         bound = edits_of(&file, [&title_of(&sign_in.name)]);
     }
 
@@ -120,7 +121,7 @@ fn set_up<'a>(env: &'a Env, flags: &Flags, args: &Arguments) -> Result<Plan<'a>,
         warnings = told;
     }
     // Last: from then on, kubectl starts hallpass.
-    edits.push(target.edit(&entry, id.as_deref())?);
+    edits.push(target.edit(env, &entry, id.as_deref())?);
 
     let mut told: Vec<String> = hosts
         .iter()
@@ -144,7 +145,7 @@ fn set_up<'a>(env: &'a Env, flags: &Flags, args: &Arguments) -> Result<Plan<'a>,
         warnings,
         command: command(&user),
         check: Some(Box::new(move |documents| {
-            kubeconfig_file::check(documents, &target.path, &[&user], Some(&entry))
+            kubeconfig_file::check(env, documents, &target.path, &[&user], Some(&entry))
         })),
         first_is_change: false,
         first: Some(Box::new(move || match recorded {
@@ -174,22 +175,44 @@ fn blocks_of(records: &Records, of: impl Fn(&Data) -> bool) -> Vec<String> {
 
 /// A user without a context can only be set up for a configured provider.
 fn check_without_hosts(
+    env: &Env,
     kubeconfig: &Kubeconfig,
     user: &str,
     config: &Config,
     sign_in: &SignIn,
 ) -> Result<(), Error> {
     let is_there = config.providers().any(|name| name == sign_in.name);
-    if !is_there || kubeconfig.user(user).is_none() {
-        return Err(Error::Usage(format!(
-            "no context uses the user {}, so hallpass can't tell which server may receive the token. \
-             Create one first: `kubectl config set-context NAME --cluster CLUSTER --user {}`",
-            printable(user),
-            quoted(user)
-        )));
+    if is_there && kubeconfig.user(user).is_some() {
+        config.provider(&sign_in.name)?.client_id()?;
+        return Ok(());
     }
-    config.provider(&sign_in.name)?.client_id()?;
-    Ok(())
+    let clusters = kubeconfig.clusters();
+    if clusters.is_empty() {
+        return Err(kubeconfig::absent(env));
+    }
+    let cluster = match clusters.as_slice() {
+        [cluster] => quoted(cluster),
+        [..] => "CLUSTER".to_owned(),
+    };
+    let known = match kubeconfig.users().as_slice() {
+        users if users.contains(&user) => String::new(),
+        users => format!(
+            "; the kubeconfig has these users: {}",
+            kubeconfig::or_none(users)
+        ),
+    };
+    Err(KubectlError::Lacking {
+        what: format!(
+            "no context uses the user {}, so hallpass can't tell which server may receive the token",
+            printable(user)
+        ),
+        fix: format!(
+            "create a context for it with `kubectl config set-context NAME --cluster {cluster} \
+             --user {}`, then run the command again{known}",
+            quoted(user)
+        ),
+    }
+    .into())
 }
 
 fn binding_request<'a>(
@@ -216,25 +239,22 @@ fn binding_request<'a>(
 }
 
 /// The user to set up: the given one, or that of the given or current context.
-fn user(kubeconfig: &Kubeconfig, args: &Arguments) -> Result<String, Error> {
+fn user(env: &Env, kubeconfig: &Kubeconfig, args: &Arguments) -> Result<String, Error> {
     if let Some(user) = &args.user {
         return Ok(user.clone());
     }
-    let context = args.context.as_deref().or(kubeconfig.current_context());
-    let Some(context) = context else {
-        return Err(Error::Usage(format!(
-            "the kubeconfig has no current context: add `--context NAME` or `--user NAME` (it has \
-             the users: {})",
-            kubeconfig::or_none(&kubeconfig.users())
-        )));
-    };
-    let found = kubeconfig.context(context)?;
+    let or = " or `--user NAME`";
+    let context = kubeconfig.selected(env, args.context.as_deref(), or)?;
+    let found = kubeconfig.context(env, context)?;
     if found.user.is_empty() {
-        return Err(Error::Usage(format!(
-            "the context {} has no user: add one with `kubectl config set-context {} --user NAME`",
-            printable(context),
-            quoted(context)
-        )));
+        return Err(KubectlError::Lacking {
+            what: format!("the context {} has no user", printable(context)),
+            fix: format!(
+                "add one with `kubectl config set-context {} --user NAME`",
+                quoted(context)
+            ),
+        }
+        .into());
     }
     Ok(found.user.to_owned())
 }
@@ -309,7 +329,7 @@ pub(crate) fn undo<'a>(env: &'a Env, args: &Arguments) -> Result<Undo<'a>, Error
         None
     } else {
         let kubeconfig = Kubeconfig::load(env)?;
-        let user = user(&kubeconfig, args)?;
+        let user = user(env, &kubeconfig, args)?;
         let files = kubeconfig::files(env)?;
         users.retain(|data| data.user == user && files.contains(&data.file));
         Some(user)
@@ -361,7 +381,7 @@ pub(crate) fn undo<'a>(env: &'a Env, args: &Arguments) -> Result<Undo<'a>, Error
             for file in files {
                 let here = users.iter().filter(|data| data.file == *file);
                 let here: Vec<&str> = here.map(|data| &*data.user).collect();
-                kubeconfig_file::check(documents, file, &here, None)?;
+                kubeconfig_file::check(env, documents, file, &here, None)?;
             }
             Ok(())
         })),
@@ -388,7 +408,7 @@ fn lost_entry(
         return Ok(None);
     };
     let target = KubeconfigFile::of(env, kubeconfig, user, records)?;
-    let edit = target.edit(entry, None)?;
+    let edit = target.edit(env, entry, None)?;
     users.push(Data {
         file: target.path,
         user: user.to_owned(),

@@ -9,16 +9,19 @@ use serde_json::Value;
 
 use super::super::arguments::NAME;
 use super::super::error::KubectlError;
+use super::super::faults::inaccessible;
 use super::super::kubeconfig::{self, Kubeconfig};
 use super::labels::what;
-use crate::config::{ConfigError, file, shown};
+use crate::config::{file, home, shown};
 use crate::env::Env;
 use crate::error::Error;
+use crate::files;
 use crate::report::printable;
 use crate::setup::document::Documents;
 use crate::setup::edit::Edit;
 use crate::setup::edit::yaml::Named;
 use crate::setup::record::{Record, Records};
+use crate::setup::yaml;
 
 /// What the record of a set-up contains.
 #[derive(Serialize, Deserialize)]
@@ -117,18 +120,33 @@ impl KubeconfigFile {
     /// # Errors
     ///
     /// [`KubectlError::KubeconfigUnfit`] if the layout of the file doesn't allow it.
-    pub(crate) fn edit(&self, entry: &Value, id: Option<&str>) -> Result<Edit, Error> {
+    pub(crate) fn edit(&self, env: &Env, entry: &Value, id: Option<&str>) -> Result<Edit, Error> {
         let edit = self.named(entry.clone(), id);
-        match edit.unfit()? {
-            Some(why) => Err(unfit(&self.path, &self.user, &why.to_string())),
-            None => Ok(edit),
+        let Some(why) = edit.unfit()? else {
+            return Ok(edit);
+        };
+        let text = match files::read_text(&self.path, files::LARGEST) {
+            Ok(text) => text,
+            Err(cause) => {
+                let home = home(env).ok();
+                let error = inaccessible("edit", &self.path, home.as_deref(), "KUBECONFIG", cause);
+                return Err(error.into());
+            }
+        };
+        if yaml::parse(&text) == Err(yaml::Unfit::SeveralDocuments) {
+            let file = shown(&self.path);
+            return Err(KubectlError::SeveralDocuments { file }.into());
         }
+        let why = why.to_string();
+        let why = why.strip_prefix("cannot be edited: ").unwrap_or(&why);
+        Err(unfit(&self.path, &self.user, why))
     }
 }
 
 /// Lets kubectl read the edited file: these users' entries must be as expected, and everything else
 /// must be unchanged.
 pub(crate) fn check(
+    env: &Env,
     documents: &Documents,
     path: &Path,
     users: &[&str],
@@ -139,16 +157,15 @@ pub(crate) fn check(
         return Ok(());
     };
     let user = users.first().copied().unwrap_or_default();
+    let home = home(env).ok();
     let was = if path.exists() {
         Some(Kubeconfig::of_file(path)?)
     } else {
         None
     };
     let folder = path.parent().unwrap_or(Path::new("/"));
-    let trial = Trial::write(folder, after).map_err(|cause| {
-        let file = shown(path);
-        ConfigError::Unwritable { file, cause }
-    })?;
+    let trial = Trial::write(folder, after)
+        .map_err(|cause| inaccessible("write", path, home.as_deref(), "KUBECONFIG", cause))?;
     let is = Kubeconfig::of_file(&trial.0).map_err(|error| {
         let causes = error.report().causes;
         unfit(

@@ -97,19 +97,27 @@ pub(super) fn sign_in(
         [] => match config.only_provider() {
             Ok(provider) => provider.name,
             Err(ConfigError::NoProvider { .. } | ConfigError::SeveralProviders { .. }) => {
-                return Err(Error::Usage(format!(
-                    "no provider is selected for the user {}: add {ADVICE}",
-                    printable(&target.user)
-                )));
+                return Err(KubectlError::Lacking {
+                    what: format!(
+                        "no provider is selected for the user {}",
+                        printable(&target.user)
+                    ),
+                    fix: format!("add {ADVICE}"),
+                }
+                .into());
             }
             Err(error) => return Err(error.into()),
         },
         [_, _, ..] => {
-            return Err(Error::Usage(format!(
-                "the clusters of {} have several providers ({}): add `--provider NAME`",
-                printable(&target.user),
-                names.join(", ")
-            )));
+            return Err(KubectlError::Lacking {
+                what: format!(
+                    "the clusters of {} have several providers: {}",
+                    printable(&target.user),
+                    names.join(", ")
+                ),
+                fix: "add `--provider NAME`".to_owned(),
+            }
+            .into());
         }
     };
     provider_args.provider = Some(name.clone());
@@ -150,10 +158,11 @@ fn converted(
             return Ok(made);
         }
         if wanted.is_some() {
-            return Err(Error::Usage(format!(
-                "the provider {name} is configured differently from this kubelogin: choose another \
-                 name with `--provider NAME`"
-            )));
+            return Err(KubectlError::Lacking {
+                what: format!("the provider {name} is configured differently from this kubelogin"),
+                fix: "choose another name with `--provider NAME`".to_owned(),
+            }
+            .into());
         }
     }
 }
