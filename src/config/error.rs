@@ -5,8 +5,11 @@
 
 use std::fmt;
 use std::io;
+use std::path::Path;
 
+use super::access::access_fix;
 use super::file::Untrusted;
+use super::shown::shown_at_home;
 use crate::store::{Holder, by};
 
 #[derive(Debug, thiserror::Error)]
@@ -21,12 +24,16 @@ pub enum ConfigError {
         file: String,
         #[source]
         cause: io::Error,
+        /// How the user gets access to it.
+        fix: Option<String>,
     },
     #[error("cannot write {file}")]
     Unwritable {
         file: String,
         #[source]
         cause: io::Error,
+        /// How the user gets access to it.
+        fix: Option<String>,
     },
     #[error("{} has been changing {file} for too long", by(holder.as_ref()))]
     Busy {
@@ -76,6 +83,22 @@ pub enum ConfigError {
 }
 
 impl ConfigError {
+    pub(crate) fn unreadable(path: &Path, home: Option<&Path>, cause: io::Error) -> Self {
+        Self::Unreadable {
+            file: shown_at_home(path, home),
+            fix: access_fix(path, home, &cause),
+            cause,
+        }
+    }
+
+    pub(crate) fn unwritable(path: &Path, home: Option<&Path>, cause: io::Error) -> Self {
+        Self::Unwritable {
+            file: shown_at_home(path, home),
+            fix: access_fix(path, home, &cause),
+            cause,
+        }
+    }
+
     /// Whether the machine is at fault and not the configuration: a full or failing disk, a
     /// read-only file system, another process.
     pub(crate) fn is_the_machines(&self) -> bool {
@@ -149,7 +172,15 @@ impl ConfigError {
                 }
                 BadSecret::Unreadable(_) => None,
             },
-            Self::Unwritable { file, .. } => Some(format!(
+            Self::Unreadable { fix, .. } => fix
+                .as_ref()
+                .map(|fix| format!("{fix}, then run the command again")),
+            Self::Unwritable { fix: Some(fix), .. } => Some(format!(
+                "{fix}, then run the command again; nothing was changed"
+            )),
+            Self::Unwritable {
+                file, fix: None, ..
+            } => Some(format!(
                 "check `ls -ld {file}` and its folder; nothing was changed"
             )),
             Self::Busy { holder, .. } => Some(held_by(holder.as_ref())),
@@ -158,7 +189,7 @@ impl ConfigError {
                  comments, and no comma before a closing bracket",
                 why.line
             )),
-            Self::Given { .. } | Self::Unreadable { .. } | Self::RelativeFolder { .. } => None,
+            Self::Given { .. } | Self::RelativeFolder { .. } => None,
         }
     }
 }
@@ -196,9 +227,12 @@ fn why_untrusted(file: &str, why: Untrusted) -> Option<String> {
         Untrusted::NotUtf8 => Some(format!(
             "save {file} as UTF-8 without a byte order mark, then run the command again"
         )),
-        Untrusted::NotAFile
-        | Untrusted::TooLarge
-        | Untrusted::DanglingLink => None,
+        Untrusted::NotAFile | Untrusted::TooLarge => Some(format!(
+            "move {file} away, or replace it with the right file; then run the command again"
+        )),
+        Untrusted::DanglingLink => Some(format!(
+            "restore the file that {file} leads to, or remove the link; then run the command again"
+        )),
     }
 }
 

@@ -6,6 +6,7 @@
 //!
 //! The keys are documented in `docs/reference/configuration.md`.
 
+mod access;
 pub mod error;
 pub(crate) mod file;
 mod folders;
@@ -18,6 +19,7 @@ pub mod tools;
 mod turn;
 pub(crate) mod user_file;
 
+pub(crate) use access::access_fix;
 pub use error::ConfigError;
 pub(crate) use error::NotAnObject;
 pub(crate) use error::held_by;

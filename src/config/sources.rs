@@ -87,8 +87,7 @@ fn read(path: &Path, kind: Kind, home: Option<PathBuf>) -> Result<Option<Source>
             return Err(ConfigError::Untrusted { file, why });
         }
         Err(Unusable::Unreadable(cause)) => {
-            let file = name.shown();
-            return Err(ConfigError::Unreadable { file, cause });
+            return Err(ConfigError::unreadable(path, home.as_deref(), cause));
         }
     };
     let folder = path.parent().unwrap_or(Path::new("/")).to_owned();

@@ -43,10 +43,7 @@ impl Turn {
         let (path, _) = folders::user_file(env)?;
         let home = folders::home(env).ok();
         let shown = || shown_at_home(&path, home.as_deref());
-        let unwritable = |cause| ConfigError::Unwritable {
-            file: shown(),
-            cause,
-        };
+        let unwritable = |cause| ConfigError::unwritable(&path, home.as_deref(), cause);
         // Beside the link's target, so that two links to one file share one lock.
         let target = file::target(&path).map_err(unwritable)?;
         let folder = target.parent().unwrap_or(&target).to_owned();

@@ -30,8 +30,7 @@ impl UserFile {
     pub(crate) fn read(env: &Env) -> Result<Self, ConfigError> {
         let (path, _) = folders::user_file(env)?;
         let home = folders::home(env).ok();
-        let shown = shown_at_home(&path, home.as_deref());
-        let text = read_text(&path, &shown)?.unwrap_or_default();
+        let text = read_text(&path, home.as_deref())?.unwrap_or_default();
         Ok(Self { path, home, text })
     }
 
@@ -135,15 +134,14 @@ pub(crate) fn block_at<'t>(text: &'t str, title: &str) -> Option<(Range<usize>, 
 /// The text of another program's file, if it exists and no other user can have written it.
 pub(crate) fn read_text(
     path: &Path,
-    shown: &str,
+    home: Option<&Path>,
 ) -> Result<Option<Zeroizing<String>>, ConfigError> {
-    let file = || shown.to_owned();
     file::read(path, Kind::User).map_err(|unusable| match unusable {
-        Unusable::Untrusted(why) => ConfigError::Untrusted { file: file(), why },
-        Unusable::Unreadable(cause) => ConfigError::Unreadable {
-            file: file(),
-            cause,
+        Unusable::Untrusted(why) => ConfigError::Untrusted {
+            file: shown_at_home(path, home),
+            why,
         },
+        Unusable::Unreadable(cause) => ConfigError::unreadable(path, home, cause),
     })
 }
 

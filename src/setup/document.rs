@@ -9,7 +9,7 @@ use super::content::{Content, bytes, is_absence, read, unusable};
 use super::edit::{Edit, Unfit, link};
 use super::error::SetupError;
 use crate::config::file::{self, Staged};
-use crate::config::{ConfigError, shown, shown_at_home};
+use crate::config::{ConfigError, access_fix, shown_at_home};
 use crate::env::Env;
 use crate::error::Error;
 
@@ -204,6 +204,7 @@ impl Documents {
         self.check()?;
         let unwritable = |document: &Document, cause| ConfigError::Unwritable {
             file: document.shown.clone(),
+            fix: access_fix(&document.target, self.home.as_deref(), &cause),
             cause,
         };
         let mut ready = Vec::new();
@@ -239,11 +240,7 @@ impl ProgramLock {
             .into()),
             // The folder is created with the file later.
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self(lock)),
-            Err(cause) => Err(ConfigError::Unwritable {
-                file: shown(&lock),
-                cause,
-            }
-            .into()),
+            Err(cause) => Err(ConfigError::unwritable(&lock, None, cause).into()),
         }
     }
 }

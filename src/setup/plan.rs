@@ -87,6 +87,9 @@ pub struct Undo<'a> {
     pub(crate) all: bool,
     /// Printed in any case.
     pub(crate) warnings: Vec<String>,
+    /// What the undo leaves out because nothing can be set up there: printed instead of `nothing to
+    /// change`.
+    pub(crate) left_out: Vec<String>,
     pub(crate) check: Option<Check<'a>>,
     /// Runs when all files are written, with the [`Part::data`] of each step.
     pub(crate) forget: Option<Forget<'a>>,
@@ -335,6 +338,8 @@ struct Draft<'a> {
     /// The records to write, each with the one that it replaces.
     saved: Vec<(Record, Option<Record>)>,
     gone: Vec<Record>,
+    /// As in [`Undo`].
+    left_out: Vec<String>,
     /// What remains of the plan; of an undo, its warnings and its last action.
     plan: Plan<'a>,
 }
@@ -346,6 +351,7 @@ impl<'a> Draft<'a> {
             records: Records::read(env),
             saved: Vec::new(),
             gone: Vec::new(),
+            left_out: Vec::new(),
             plan: Plan::default(),
         }
     }
@@ -402,6 +408,7 @@ impl<'a> Draft<'a> {
             }));
         }
         self.plan.warnings.extend(undo.warnings);
+        self.left_out.extend(undo.left_out);
         self.records.all = rest;
         self.gone.extend(selected);
         Ok(())
@@ -422,9 +429,10 @@ impl<'a> Draft<'a> {
             let changed = document.lines.iter();
             lines.extend(changed.map(|(sign, line)| format!("  {sign} {line}").trim_end().into()));
         }
-        if !self.is_changed() {
+        if !self.is_changed() && self.left_out.is_empty() {
             lines.push("nothing to change".to_owned());
         }
+        lines.extend(self.left_out.iter().cloned());
         lines.extend(self.plan.warnings.iter().cloned());
         if self.is_changed() {
             lines.extend(self.plan.notes.iter().cloned());
@@ -453,6 +461,7 @@ impl<'a> Draft<'a> {
             records,
             saved,
             gone,
+            left_out: _,
             plan,
         } = self;
         documents.check()?;

@@ -80,6 +80,7 @@ const STATES: &[(&str, &str, &[Row])] = &[
             ("ByteOrderMark", Check("a file of docker's in an editor")),
             ("WrongType", Check("a file of docker's in an editor")),
             ("OfRoot", Check("a folder that only root can give back")),
+            ("NotAFolder", Check("a file in the place of a folder")),
             (
                 "StoreNotListed",
                 Check("another program that does not work"),

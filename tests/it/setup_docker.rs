@@ -772,7 +772,6 @@ fn a_file_that_is_not_a_json_object_is_left_alone_and_the_place_named() {
         ("{", "EOF while parsing an object at line 1, column 1"),
         ("// mine\n{}", "expected value at line 1, column 1"),
         ("{\n\"a\": 1,}", "trailing comma at line 2, column 8"),
-        ("{\"x\":1e400}", "number out of range at line 1, column"),
     ] {
         let desk = Desk::new();
         desk.write_docker_file(text_before);
@@ -793,6 +792,77 @@ fn a_file_that_is_not_a_json_object_is_left_alone_and_the_place_named() {
 }
 
 #[test]
+fn a_number_that_rust_has_no_type_for_stays_as_it_is() {
+    let desk = Desk::new();
+    desk.write_docker_file("{\"x\":1e400}");
+    desk.setup(&["--default"]).succeeds();
+    assert!(text(&desk.docker_file()).contains("\"x\":1e400"));
+    let doctor = desk.sandbox.run(&["doctor", "docker"]);
+    assert!(!doctor.stderr.contains("1e400"), "{doctor}");
+    desk.setup(&["--undo"]).succeeds();
+    assert_eq!(text(&desk.docker_file()), "{\"x\":1e400}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_client_file_that_is_no_readable_file_is_reported_with_the_fix() {
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+    type State = (fn(&Path), &'static [&'static str]);
+    let states: [State; 4] = [
+        (
+            |file| fs::create_dir(file).unwrap(),
+            &[
+                "config.json is not a regular file",
+                "move ~/.docker/config.json away",
+            ],
+        ),
+        (
+            |file| symlink("nowhere", file).unwrap(),
+            &[
+                "config.json is a broken link",
+                "restore the file that ~/.docker/config.json leads to",
+            ],
+        ),
+        (
+            |file| {
+                fs::remove_dir(file.parent().unwrap()).unwrap();
+                fs::write(file.parent().unwrap(), "").unwrap();
+            },
+            &["~/.docker must be a folder", "move ~/.docker away"],
+        ),
+        (
+            |file| {
+                fs::write(file, "{}").unwrap();
+                fs::set_permissions(file, fs::Permissions::from_mode(0o0)).unwrap();
+            },
+            &[
+                "cannot read ~/.docker/config.json",
+                "run `chmod u+rwX ~/.docker/config.json`",
+            ],
+        ),
+    ];
+    let is_root = rustix::process::geteuid().is_root();
+    for (make, words) in states {
+        let desk = Desk::new();
+        let file = desk.docker_file();
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        make(&file);
+        if is_root {
+            desk.sandbox.give_away();
+        }
+        for command in [&["setup", "docker", "--default"][..], &["doctor", "docker"]] {
+            let outcome = if is_root {
+                desk.sandbox.run_as_other_user(command)
+            } else {
+                desk.sandbox.run(command)
+            };
+            let code = outcome.code.unwrap_or_default();
+            outcome.fails_saying(code.max(1), words);
+        }
+    }
+}
+
+#[test]
 fn undo_ignores_an_invalid_file_that_no_set_up_can_have_written() {
     for line in [
         &["--undo"][..],
@@ -804,12 +874,9 @@ fn undo_ignores_an_invalid_file_that_no_set_up_can_have_written() {
             desk.write_docker_file("");
             fs::write(desk.docker_file(), before).unwrap();
             let outcome = desk.setup(line);
-            assert!(
-                outcome.succeeds().stdout.contains("nothing to change"),
-                "{outcome}"
-            );
-            let words = "nothing is set up in ~/.docker/config.json, which is invalid";
-            assert!(outcome.stderr.contains(words), "{outcome}");
+            let words = "~/.docker/config.json is invalid. It stays as it is, because hallpass is not \
+                         set up in it\n";
+            assert_eq!(outcome.succeeds().stdout, words, "{outcome}");
             assert_eq!(fs::read(desk.docker_file()).unwrap(), before);
         }
     }

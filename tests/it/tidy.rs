@@ -172,7 +172,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("exchange", &["http", "oauth"]),
     ("oauth", &[]),
     ("provider", &["config", "oauth"]),
-    ("config", &["files", "held_open", "identity", "store"]),
+    (
+        "config",
+        &["files", "held_open", "identity", "shell", "store"],
+    ),
     ("store", &["held_open", "identity", "signals"]),
     ("files", &["held_open"]),
     ("identity", &[]),

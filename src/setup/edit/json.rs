@@ -3,8 +3,11 @@
 //! A member of the whole file is found by its name in any case: the programs whose files these are
 //! read them with Go's `encoding/json`. Of several it uses the last one.
 
+use std::collections::HashMap;
+
 use jsonc_parser::ParseOptions;
 use jsonc_parser::cst::{CstInputValue, CstObject, CstObjectProp, CstRootNode};
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -63,8 +66,8 @@ impl Kind for Member {
     }
 
     fn is_void(&self, bytes: &[u8]) -> bool {
-        let value = text(Some(bytes)).ok().and_then(|text| value(text).ok());
-        value.is_some_and(|value| value.as_object().is_some_and(serde_json::Map::is_empty))
+        let members = text(Some(bytes)).ok().and_then(|text| members(text).ok());
+        members.is_some_and(|members| members.is_empty())
     }
 
     /// An object on a single line gets lines of its own.
@@ -82,26 +85,31 @@ impl Kind for Member {
     }
 }
 
-fn value(text: &str) -> Result<Value, Unfit> {
+/// The members of a JSON file. Their values may be anything, such as a number that Rust has no type
+/// for.
+#[expect(
+    clippy::zero_sized_map_values,
+    reason = "serde reads an object into a map"
+)]
+fn members(text: &str) -> Result<HashMap<String, IgnoredAny>, Unfit> {
     if text.trim().is_empty() {
-        return Ok(Value::Object(serde_json::Map::new()));
+        return Ok(HashMap::new());
     }
-    let value: Value = serde_json::from_str(text).map_err(|error| not_json(text, Some(&error)))?;
-    let value = Some(value).filter(Value::is_object);
-    value.ok_or_else(|| not_json(text, None))
+    serde_json::from_str(text).map_err(|error| not_json(text, &error))
 }
 
-fn not_json(text: &str, error: Option<&serde_json::Error>) -> Unfit {
-    Unfit(NotAnObject::of(text, error).to_string())
+fn not_json(text: &str, error: &serde_json::Error) -> Unfit {
+    Unfit(NotAnObject::of(text, Some(error)).to_string())
 }
 
 fn parse(text: &str) -> Result<(CstRootNode, CstObject), Unfit> {
     // The editor parses more than JSON.
-    value(text)?;
-    let file =
-        CstRootNode::parse(text, &ParseOptions::default()).map_err(|_| not_json(text, None))?;
-    let root = file.object_value().ok_or_else(|| not_json(text, None))?;
-    Ok((file, root))
+    members(text)?;
+    let file = CstRootNode::parse(text, &ParseOptions::default()).ok();
+    let parsed = file.and_then(|file| Some((file.clone(), file.object_value()?)));
+    parsed.ok_or_else(|| {
+        Unfit("cannot be edited: it is nested too deeply or has an invalid escape".to_owned())
+    })
 }
 
 /// Sets a text, and adds the objects around it that are missing.
@@ -215,6 +223,11 @@ mod tests {
         "{\"auths\":{\"quay.io\":{\"auth\":\"canary\"}},\"credHelpers\":null,\"credsStore\":null}",
     ];
 
+    fn value(text: &str) -> Value {
+        let text = if text.is_empty() { "{}" } else { text };
+        serde_json::from_str(text).unwrap()
+    }
+
     fn member(keys: &[&str], text: &str) -> Member {
         Member {
             keys: keys.iter().map(|key| (*key).to_owned()).collect(),
@@ -324,7 +337,7 @@ mod tests {
     #[test]
     fn setting_members_changes_no_other_member() {
         for text in TEXTS {
-            let mut expected = value(text).unwrap();
+            let mut expected = value(text);
             expected["credHelpers"]["ghcr.io"] = "hallpass".into();
             expected["credHelpers"]["gcr.io"] = "hallpass".into();
             expected["credsStore"] = "hallpass".into();
@@ -341,14 +354,14 @@ mod tests {
                 assert!(member.is_in_place(Some(now.as_bytes())));
                 assert_eq!(applied(&now, &member), now);
             }
-            assert_eq!(value(&now).unwrap(), expected, "{text}");
+            assert_eq!(value(&now), expected, "{text}");
         }
     }
 
     #[test]
     fn members_can_be_removed_in_any_order_and_get_their_old_values_back() {
         for text in TEXTS {
-            let before = value(text).unwrap();
+            let before = value(text);
             let mut now = (*text).to_owned();
             let mut replaced = Vec::new();
             for member in three() {
@@ -360,7 +373,7 @@ mod tests {
                 now = String::from_utf8(bytes.unwrap().unwrap()).unwrap();
                 assert!(!member.is_ours(Some(now.as_bytes())));
             }
-            let mut after = value(&now).unwrap();
+            let mut after = value(&now);
             // Removing a member may also remove the empty object or null that it replaced.
             for key in ["credHelpers", "credsStore"] {
                 if let Some(nothing) = before.get(key)
@@ -371,8 +384,34 @@ mod tests {
             }
             assert_eq!(after, before, "{text:?}");
             let is_void = member(&["credsStore"], "").is_void(now.as_bytes());
-            assert_eq!(is_void, value(&now).unwrap() == serde_json::json!({}));
+            assert_eq!(is_void, value(&now) == serde_json::json!({}));
         }
+    }
+
+    #[test]
+    fn values_that_rust_has_no_type_for_stay_as_they_are() {
+        let nested = |depth| format!("{{\"x\":{}{}}}", "[".repeat(depth), "]".repeat(depth));
+        let store = member(&["credsStore"], "hallpass");
+        for text in [
+            r#"{"x":1e400}"#,
+            r#"{"x":-1E+999}"#,
+            r#"{"x":123456789012345678901234567890}"#,
+            r#"{"x":"\u00e9"}"#,
+            &nested(300),
+        ] {
+            let after = applied(text, &store);
+            let value = text.trim_matches(['{', '}']);
+            assert!(after.contains(value), "{after}");
+            let done = Done::new(
+                Edit::new(Path::new("file"), Change::Member(store.clone())),
+                Some(text.as_bytes()),
+                Some(after.as_bytes()),
+            );
+            let undone = done.removed(Some(after.as_bytes())).unwrap().unwrap();
+            assert!(String::from_utf8(undone).unwrap().contains(value));
+        }
+        let why = store.apply(Some(nested(100_000).as_bytes())).unwrap_err();
+        assert!(why.to_string().contains("nested too deeply"), "{why}");
     }
 
     #[test]

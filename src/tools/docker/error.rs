@@ -14,8 +14,10 @@ pub enum DockerError {
         key: String,
         expected: &'static str,
     },
-    #[error("{folder} belongs to root, probably because of a `sudo docker` command")]
-    OfRoot { folder: String },
+    #[error("{path} belongs to root, probably because of a `sudo docker` command")]
+    OfRoot { path: String, folder: String },
+    #[error("{folder} must be a folder, and it is a file")]
+    NotAFolder { folder: String },
     #[error("docker's credential store {name} cannot be listed")]
     StoreNotListed { name: String },
 }
@@ -31,7 +33,11 @@ impl ToolError for DockerError {
                 "correct or remove `{key}` in {file}, then run the command again; nothing was \
                  changed"
             ),
-            Self::OfRoot { folder } => format!(
+            Self::NotAFolder { folder } => format!(
+                "move {folder} away, or if DOCKER_CONFIG or REGISTRY_AUTH_FILE names it, correct that; \
+                 then run the command again; nothing was changed"
+            ),
+            Self::OfRoot { folder, .. } => format!(
                 "run `sudo chown -R \"$(id -u):$(id -g)\" {}`, then this command again; nothing \
                  was changed",
                 quoted(folder)

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use serde::de::{MapAccess, Visitor};
+use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
@@ -37,7 +37,11 @@ impl ClientFile {
     pub(crate) fn read(path: &Path, home: Option<&Path>) -> Result<Self, Error> {
         let shown = shown_at_home(path, home);
         check_owner(path, home)?;
-        let text = read_text(path, &shown)?;
+        if let Some(folder) = path.parent().filter(|folder| folder.is_file()) {
+            let folder = shown_at_home(folder, home);
+            return Err(DockerError::NotAFolder { folder }.into());
+        }
+        let text = read_text(path, home)?;
         let text = text.as_ref().map_or("", |text| text.as_str());
         Self::of(path.to_owned(), shown, text)
     }
@@ -162,12 +166,14 @@ impl<'de> Visitor<'de> for AsReadVisitor {
 
     fn visit_map<M: MapAccess<'de>>(self, mut members: M) -> Result<AsRead, M::Error> {
         let mut read = Map::new();
-        while let Some((name, value)) = members.next_entry::<String, Value>()? {
+        while let Some(name) = members.next_key::<String>()? {
             let known = ["credsStore", "credHelpers", "auths"];
             let Some(key) = known.into_iter().find(|key| is_same_member(key, &name)) else {
+                // It may be a number that Rust has no type for.
+                members.next_value::<IgnoredAny>()?;
                 continue;
             };
-            match (read.get_mut(key), value) {
+            match (read.get_mut(key), members.next_value()?) {
                 (_, Value::Null) if key == "credsStore" => (),
                 (Some(Value::Object(earlier)), Value::Object(later)) => earlier.extend(later),
                 (_, value) => {
@@ -215,11 +221,19 @@ fn check_owner(path: &Path, home: Option<&Path>) -> Result<(), DockerError> {
     }
     let is_roots = |path: &Path| path.metadata().is_ok_and(|of| of.uid() == ROOT);
     let folder = path.parent().unwrap_or(path);
-    let is_closed = (is_roots(path) && access(path, Access::READ_OK).is_err())
-        || (is_roots(folder) && access(folder, Access::EXEC_OK | Access::WRITE_OK).is_err());
-    if is_closed && home.is_some_and(|home| folder.starts_with(home)) {
-        let folder = folder.display().to_string();
-        return Err(DockerError::OfRoot { folder });
+    let is_folder_closed =
+        is_roots(folder) && access(folder, Access::EXEC_OK | Access::WRITE_OK).is_err();
+    let is_file_closed = is_roots(path) && access(path, Access::READ_OK).is_err();
+    let closed = match (is_folder_closed, is_file_closed) {
+        (true, _) => folder,
+        (false, true) => path,
+        (false, false) => return Ok(()),
+    };
+    if home.is_some_and(|home| folder.starts_with(home)) {
+        return Err(DockerError::OfRoot {
+            path: closed.display().to_string(),
+            folder: folder.display().to_string(),
+        });
     }
     Ok(())
 }

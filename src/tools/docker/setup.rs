@@ -42,7 +42,6 @@ use crate::setup::program;
 use crate::setup::provider_block::blocks;
 use crate::setup::record::Records;
 use crate::shell::quoted;
-use crate::terminal::Terminal;
 
 /// The start of the title of each block that this command writes to `config.toml`.
 const TITLE: &str = "hallpass setup docker ";
@@ -99,16 +98,7 @@ fn registry_exchange(text: &str) -> Result<RegistryExchange, String> {
 }
 
 pub(crate) fn run(env: &Env, args: &Arguments) -> Result<ExitCode, Error> {
-    let code = plan::run(env, NAME, &args.setup, args, set_up, undo)?;
-    let home = home(env)?;
-    let path = docker_file(env, &home);
-    if args.setup.changing.undo && ClientFile::read(&path, Some(&home)).is_err() {
-        let shown = ClientFile::empty(&path, &home).shown;
-        Terminal::new(0).say(&format!(
-            "nothing is set up in {shown}, which is invalid and stays as it is"
-        ));
-    }
-    Ok(code)
+    plan::run(env, NAME, &args.setup, args, set_up, undo)
 }
 
 fn set_up<'a>(env: &'a Env, flags: &Flags, args: &'a Arguments) -> Result<Plan<'a>, Error> {
@@ -266,9 +256,17 @@ pub(crate) fn undo<'a>(env: &'a Env, args: &Arguments) -> Result<Undo<'a>, Error
     if all {
         parts.push(part("", recognizable_edits(env, &file)?));
     }
+    let home = home(env)?;
+    let docker = docker_file(env, &home);
+    let is_left_out = ClientFile::read(&docker, Some(&home)).is_err();
+    let left_out = is_left_out.then(|| {
+        let shown = ClientFile::empty(&docker, &home).shown;
+        format!("{shown} is invalid. It stays as it is, because hallpass is not set up in it")
+    });
     Ok(Undo {
         parts,
         all,
+        left_out: left_out.into_iter().collect(),
         ..Undo::default()
     })
 }

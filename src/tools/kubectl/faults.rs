@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::error::KubectlError;
-use crate::config::{home, shown_at_home};
+use crate::config::{access_fix, home, shown_at_home};
 use crate::env::Env;
 use crate::files;
 use crate::shell::{quoted, quoted_at_home};
@@ -29,13 +29,15 @@ pub(super) fn inaccessible(
     cause: io::Error,
 ) -> KubectlError {
     let file = shown_at_home(path, home);
-    let fix = match cause.kind() {
-        io::ErrorKind::PermissionDenied => permission_fix(path, home),
-        io::ErrorKind::InvalidInput => {
-            format!("replace {file} with a regular file, or set {variable} to the path of one")
-        }
-        io::ErrorKind::InvalidData => format!("save {file} as UTF-8 text"),
-        _ => format!("check `ls -ld {}` and its folder", quoted_at_home(&file)),
+    let kind = cause.kind();
+    let fix = if kind == io::ErrorKind::PermissionDenied {
+        access_fix(path, home, &cause).unwrap_or_else(|| copy_fix(path))
+    } else if kind == io::ErrorKind::InvalidInput {
+        format!("replace {file} with a regular file, or set {variable} to the path of one")
+    } else if kind == io::ErrorKind::InvalidData {
+        format!("save {file} as UTF-8 text")
+    } else {
+        format!("check `ls -ld {}` and its folder", quoted_at_home(&file))
     };
     KubectlError::Inaccessible {
         action,
@@ -45,46 +47,15 @@ pub(super) fn inaccessible(
     }
 }
 
-/// How to get access to a file: what denies it may be a folder above it.
-#[cfg(unix)]
-fn permission_fix(path: &Path, home: Option<&Path>) -> String {
-    use std::os::unix::fs::MetadataExt as _;
-
-    use rustix::fs::{Access, access};
-
-    let folders: Vec<&Path> = path.ancestors().skip(1).collect();
-    let is_closed = |folder: &&Path| access(*folder, Access::EXEC_OK).is_err();
-    let is_open = access(path, Access::READ_OK).is_ok();
-    let folder = folders.iter().copied().rev().find(is_closed);
-    // Without write access to its folder, a file that is readable can't be replaced.
-    let denying = folder.or(folders.first().copied().filter(|_| is_open));
-    let denying = denying.unwrap_or(path);
-    let shown = shown_at_home(denying, home);
-    let word = quoted_at_home(&shown);
-    let owner = denying.metadata().map_or(0, |of| of.uid());
-    if owner == rustix::process::geteuid().as_raw() {
-        return format!("run `chmod u+rwX {word}`");
-    }
-    if home.is_some_and(|home| !denying.starts_with(home)) {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let copy = quoted_at_home(&format!("~/.kube/my-{name}"));
-        return format!(
-            "make a copy that you own with `mkdir -p ~/.kube && sudo install -m 600 -o \"$(id -u)\" \
-             -g \"$(id -g)\" {} {copy}`, run `export KUBECONFIG={copy}`",
-            quoted(&path.to_string_lossy())
-        );
-    }
-    let owner = match owner {
-        0 => "root, probably because of a `sudo` command",
-        _ => "another user",
-    };
-    let all = if denying.is_dir() { "-R " } else { "" };
-    format!("{shown} belongs to {owner}: run `sudo chown {all}\"$(id -u):$(id -g)\" {word}`")
-}
-
-#[cfg(not(unix))]
-fn permission_fix(path: &Path, home: Option<&Path>) -> String {
-    format!("give yourself access to {}", shown_at_home(path, home))
+/// A copy is for files that are not the user's own, such as k3s's.
+fn copy_fix(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let copy = quoted_at_home(&format!("~/.kube/my-{name}"));
+    format!(
+        "make a copy that you own with `mkdir -p ~/.kube && sudo install -m 600 -o \"$(id -u)\" -g \
+         \"$(id -g)\" {} {copy}`, run `export KUBECONFIG={copy}`",
+        quoted(&path.to_string_lossy())
+    )
 }
 
 /// The error for a message of kubectl's, such as `error loading config file "/x": yaml: line 3: …`.
@@ -165,6 +136,7 @@ pub(super) fn without_contexts(env: &Env, files: &[PathBuf]) -> KubectlError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::ToolError as _;
 
     #[test]
     fn the_fix_of_a_rejected_file_names_its_line() {
@@ -195,10 +167,8 @@ mod tests {
             ),
         ] {
             std::fs::write(&file, text).unwrap();
-            match rejected(&format!("{loading}{why}")) {
-                KubectlError::Rejected { fix, .. } => assert_eq!(fix, expected, "{why}"),
-                other => panic!("{other}"),
-            }
+            let hint = rejected(&format!("{loading}{why}")).hint().unwrap();
+            assert_eq!(hint, format!("{expected}, then run the command again"));
         }
     }
 }

@@ -391,6 +391,7 @@ pub(crate) fn undo<'a>(env: &'a Env, args: &Arguments) -> Result<Undo<'a>, Error
                 None => Ok(()),
             }
         })),
+        ..Undo::default()
     })
 }
 

@@ -11,7 +11,7 @@ use super::kubeconfig_file::KubeconfigFile;
 use super::kubelogin::{self, Converted};
 use super::labels::command;
 use crate::arguments::ProviderArgs;
-use crate::config::{ConfigError, Flags, Flow, UserFile, shown};
+use crate::config::{ConfigError, Flags, Flow, UserFile};
 use crate::credential::TokenKind;
 use crate::env::Env;
 use crate::error::Error;
@@ -266,12 +266,8 @@ fn toml_table(pairs: &[(String, String)]) -> Option<String> {
 fn bundle(paths: &[PathBuf], data: &[u8]) -> Result<Vec<u8>, Error> {
     let mut all = Vec::new();
     for path in paths {
-        let pem = files::read(path, files::LARGEST).map_err(|cause| {
-            Error::from(ConfigError::Unreadable {
-                file: shown(path),
-                cause,
-            })
-        })?;
+        let pem = files::read(path, files::LARGEST)
+            .map_err(|cause| Error::from(ConfigError::unreadable(path, None, cause)))?;
         all.extend_from_slice(&pem);
         if !all.ends_with(b"\n") {
             all.push(b'\n');

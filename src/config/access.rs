@@ -1,0 +1,54 @@
+//! How the user gets access to a file of their own.
+
+use std::io;
+use std::path::Path;
+
+use super::shown::shown_at_home;
+use crate::shell::quoted_at_home;
+
+/// What gives the user access to a file that can't be read, or that is readable and can't be replaced;
+/// a folder above it may be what denies that. `None` if something else is wrong, or if it is outside
+/// the user's home and so perhaps not theirs.
+#[cfg(unix)]
+pub(crate) fn access_fix(path: &Path, home: Option<&Path>, cause: &io::Error) -> Option<String> {
+    use std::os::unix::fs::MetadataExt as _;
+
+    use rustix::fs::{Access, access};
+
+    if cause.kind() != io::ErrorKind::PermissionDenied {
+        return None;
+    }
+    // Nothing is visible beneath a folder that the user may not enter.
+    let folder = path.ancestors().skip(1).find(|folder| folder.exists())?;
+    let is_closed = access(folder, Access::EXEC_OK).is_err();
+    let is_readable = || !path.exists() || access(path, Access::READ_OK).is_ok();
+    let denying = if is_closed || is_readable() {
+        folder
+    } else {
+        path
+    };
+    let shown = shown_at_home(denying, home);
+    let word = quoted_at_home(&shown);
+    let owner = denying.metadata().ok()?.uid();
+    if owner == rustix::process::geteuid().as_raw() {
+        return Some(format!("run `chmod u+rwX {word}`"));
+    }
+    if home.is_some_and(|home| !denying.starts_with(home)) {
+        return None;
+    }
+    let owner = match owner {
+        0 => "root, probably because of a `sudo` command",
+        _ => "another user",
+    };
+    let all = if denying.is_dir() { "-R " } else { "" };
+    Some(format!(
+        "{shown} belongs to {owner}: run `sudo chown {all}\"$(id -u):$(id -g)\" {word}`"
+    ))
+}
+
+#[cfg(not(unix))]
+pub(crate) fn access_fix(path: &Path, home: Option<&Path>, cause: &io::Error) -> Option<String> {
+    let shown = shown_at_home(path, home);
+    let is_denied = cause.kind() == io::ErrorKind::PermissionDenied;
+    is_denied.then(|| format!("check that you can read and write {shown} and its folder"))
+}
