@@ -4,6 +4,7 @@ use std::io;
 use std::path::Path;
 
 use super::shown::shown_at_home;
+#[cfg(unix)]
 use crate::shell::quoted_at_home;
 
 /// What gives the user access to a file that can't be read, or that is readable and can't be replaced;

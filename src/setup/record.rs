@@ -103,7 +103,7 @@ impl Done {
                 && kind.apply(Some(bytes)).is_ok()
         };
         let splice = match &self.splices[..] {
-            [splice] if !kind.is_removal() => Some(splice),
+            [splice] if !kind.is_removal() && !kind.has_others(bytes) => Some(splice),
             _ => None,
         };
         let splice = splice.into_iter();

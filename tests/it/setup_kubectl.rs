@@ -175,7 +175,7 @@ fn a_users_entry_is_replaced_and_restored_byte_for_byte() {
         "{config}"
     );
     assert!(
-        outcome.stdout.contains("previous entry: as, token"),
+        outcome.stdout.contains("other members: as, token"),
         "{outcome}"
     );
     assert!(!outcome.stdout.contains("hush"), "{outcome}");
@@ -631,6 +631,36 @@ fn undo_after_a_change_keeps_the_change_and_restores_the_entry() {
     );
     assert_eq!(desk.text(), config.to_string());
     assert_eq!(fs::read_to_string(&desk.config).unwrap(), CONFIG);
+}
+
+/// Without the record, hallpass recognizes only its exec entry.
+#[test]
+fn undo_without_a_record_removes_what_it_shows() {
+    for (user, words) in [
+        (json!({"token": "x"}), &["  - name: me.exec.you"][..]),
+        (json!({"token": "x", "as": "boss"}), &["  - exec:"]),
+    ] {
+        let desk = Desk::new(&user);
+        desk.setup(&["--provider", "corp"]).succeeds();
+        let entry = desk.user()["exec"]["args"][6].clone();
+        fs::remove_dir_all(desk.sandbox.data_dir().join("setups")).unwrap();
+        let preview = desk.setup(&["--undo", "--dry-run"]);
+        let undone = desk.setup(&["--undo"]);
+        for outcome in [&preview, &undone] {
+            for line in words {
+                assert!(outcome.succeeds().stdout.contains(line), "{outcome}");
+            }
+            assert!(
+                !outcome.stdout.contains(entry.as_str().unwrap()),
+                "{outcome}"
+            );
+            assert!(!outcome.stdout.contains("boss"), "{outcome}");
+        }
+        let config: Value = serde_json::from_str(&desk.text()).unwrap();
+        let left = config["users"].as_array().unwrap().get(1);
+        let kept = user.get("as").map(|name| json!({"as": name}));
+        assert_eq!(left.map(|left| &left["user"]), kept.as_ref());
+    }
 }
 
 #[test]

@@ -39,6 +39,12 @@ pub(crate) trait Kind {
         None
     }
 
+    /// Whether the place also has something that the user has added, which [`Self::remove`] leaves.
+    fn has_others(&self, bytes: Bytes<'_>) -> bool {
+        let _ = bytes;
+        false
+    }
+
     /// Whether it may change white space around values that are not its own.
     fn lays_out_others(&self) -> bool {
         false

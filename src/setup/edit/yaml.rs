@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::super::yaml::{self, Node};
 use super::kind::{Bytes, Kind, Unfit, lock_of, text};
@@ -40,6 +40,21 @@ impl Named {
     fn has_marks(&self, found: &Value) -> bool {
         let mut marks = self.marks.iter();
         marks.all(|mark| found.pointer(mark) == self.value.pointer(mark))
+    }
+
+    /// The members of the value that the user has added or changed since: all but those that this edit
+    /// wrote, and those with its marks.
+    fn others(&self, found: &Value) -> Map<String, Value> {
+        let is_marked = |key: &str| {
+            let mut keys = self.marks.iter().filter_map(|mark| mark.split('/').nth(1));
+            keys.any(|marked| marked == key)
+        };
+        let members = found.as_object().into_iter().flatten();
+        let others =
+            members.filter(|(key, value)| !is_marked(key) && self.value.get(key) != Some(*value));
+        others
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect()
     }
 
     fn put(&self, text: &str) -> Result<String, yaml::Unfit> {
@@ -85,10 +100,21 @@ impl Kind for Named {
         let root = yaml::parse(text)?;
         let list = root.as_ref().and_then(|root| root.value(&self.list));
         let item = root.as_ref().and_then(|root| self.item(root));
+        let mut others = self.others(&self.found(bytes).unwrap_or_default());
         let without = match (list, item, replaced) {
-            (_, Some(item), Some(value)) => yaml::replaced(text, item, &self.key, value)?,
-            (Some(list), Some(item), None) => yaml::removed(text, list, item),
-            (_, None, _) | (None, ..) => text.to_owned(),
+            (Some(list), Some(item), None) if others.is_empty() => yaml::removed(text, list, item),
+            (_, Some(item), replaced) => {
+                let before = replaced.and_then(Value::as_object).into_iter().flatten();
+                for (key, value) in before {
+                    others.entry(key).or_insert_with(|| value.clone());
+                }
+                let value = match replaced {
+                    Some(value) if others.is_empty() => value.clone(),
+                    Some(_) | None => Value::Object(others),
+                };
+                yaml::replaced(text, item, &self.key, &value)?
+            }
+            (_, None, _) => text.to_owned(),
         };
         Ok(Some(without.into_bytes()))
     }
@@ -97,27 +123,42 @@ impl Kind for Named {
         format!("{} in {}", self.name, self.list)
     }
 
+    fn has_others(&self, bytes: Bytes<'_>) -> bool {
+        let found = self.found(bytes);
+        found.is_some_and(|found| !self.others(&found).is_empty())
+    }
+
     fn view(&self, bytes: Bytes<'_>) -> Vec<String> {
-        let Some(mut found) = self.found(bytes) else {
+        let Some(found) = self.found(bytes) else {
             return Vec::new();
         };
-        if self.has_marks(&found) {
-            if let Some(hidden) = &self.hidden {
-                hide(&mut found, hidden);
-            }
-            return yaml::lines(&found);
+        let mut lines = yaml::lines(&json!({ "name": self.name }));
+        let mut own = if self.has_marks(&found) {
+            found.clone()
+        } else {
+            Value::Null
+        };
+        let mut others = found.as_object().cloned().unwrap_or_default();
+        if let Some(own) = own.as_object_mut() {
+            others = self.others(&found);
+            own.retain(|key, _| !others.contains_key(key));
         }
         // Names only: the rest may be secret.
-        let members = found.as_object().into_iter().flatten();
-        let names = members.map(|(key, value)| {
+        let names = others.iter().map(|(key, value)| {
             let command = value.get("command").and_then(Value::as_str);
             command.map_or_else(|| key.clone(), |command| format!("{key} of {command}"))
         });
         let names: Vec<String> = names.collect();
-        if names.is_empty() {
-            return names;
+        if !names.is_empty() {
+            lines.push(format!("(other members: {})", names.join(", ")));
         }
-        vec![format!("(previous entry: {})", names.join(", "))]
+        if let Some(hidden) = &self.hidden {
+            hide(&mut own, hidden);
+        }
+        if own.is_object() {
+            lines.extend(yaml::lines(&own));
+        }
+        lines
     }
 
     fn lock(&self, path: &Path, _target: &Path) -> Option<PathBuf> {
@@ -220,7 +261,7 @@ mod tests {
         let me = me();
         let before = Some(FILE.as_bytes());
         let edit = Edit::named(Path::new("file"), me.clone());
-        assert_eq!(me.view(before), ["(previous entry: as, token)"]);
+        assert_eq!(me.view(before), ["name: me", "(other members: as, token)"]);
         let after = me.apply(before).unwrap();
         let done = Done::new(edit, before, after.as_deref());
         assert!(me.is_in_place(after.as_deref()));
@@ -244,6 +285,40 @@ mod tests {
         );
         // The user runs something else by now.
         assert!(!me.is_ours(before));
+    }
+
+    #[test]
+    fn members_that_the_user_adds_survive_the_removal() {
+        let me = me();
+        let edit = Edit::named(Path::new("file"), me.clone());
+        let other = "users:\n- name: other\n  user:\n    token: theirs\n";
+        let with_me = format!("{other}- name: me\n  user:\n    token: hush\n");
+        for (before, expected) in [
+            (other, json!({"as": "boss"})),
+            (&*with_me, json!({"as": "boss", "token": "hush"})),
+        ] {
+            let after = me.apply(Some(before.as_bytes())).unwrap();
+            let recorded = Done::new(edit.clone(), Some(before.as_bytes()), after.as_deref());
+            let after = string(after);
+            let (head, exec) = after.split_once("    exec:").unwrap();
+            for changed in [
+                format!("{after}    as: boss\n"),
+                format!("{head}    as: boss\n    exec:{exec}"),
+            ] {
+                let undone = string(recorded.removed(Some(changed.as_bytes())).unwrap());
+                assert_eq!(
+                    me.found(Some(undone.as_bytes())).unwrap(),
+                    expected,
+                    "{undone}"
+                );
+                assert!(undone.starts_with(other), "{undone}");
+                let undone = Done::unrecorded(edit.clone()).removed(Some(changed.as_bytes()));
+                let undone = string(undone.unwrap());
+                let found = me.found(Some(undone.as_bytes())).unwrap();
+                assert_eq!(found, json!({"as": "boss"}), "{undone}");
+                assert!(undone.starts_with(other), "{undone}");
+            }
+        }
     }
 
     #[test]

@@ -42,3 +42,14 @@ pub(crate) struct Arguments {
 fn api_version(text: &str) -> Result<String, String> {
     whole_version(text).ok_or_else(|| "v1 or v1beta1".to_owned())
 }
+
+/// The ID of the exec entry, before the command line is parsed.
+pub(super) fn entry_word<'w>(mut words: impl Iterator<Item = &'w str>) -> Option<&'w str> {
+    words
+        .find_map(|word| match word.strip_prefix("--entry") {
+            Some("") => Some(None),
+            Some(rest) => rest.strip_prefix('=').map(Some),
+            None => None,
+        })?
+        .or_else(|| words.next())
+}

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use time::{Duration, OffsetDateTime};
 
-use super::arguments::{Arguments, NAME};
+use super::arguments::{Arguments, NAME, entry_word};
 use super::caller::Caller;
 use super::cluster::{self, ClusterLogin};
 use super::entry;
@@ -121,7 +121,7 @@ impl Protocol for ErrorsOnce<'_> {
 /// repeat.
 fn question<'e>(env: &'e Env, words: &'e [OsString]) -> Recall<'e> {
     let asked = protocol::info(env).map(str::as_bytes);
-    let entry = entry_word(words);
+    let entry = entry_word(words.iter().filter_map(|word| word.to_str()));
     let recorded = entry.and_then(|id| {
         let data = AtHand::open(&store::data_dir(env).ok()?).ok()??;
         entry::at_hand(&data, id)
@@ -149,18 +149,6 @@ fn question<'e>(env: &'e Env, words: &'e [OsString]) -> Recall<'e> {
             ..recalled
         })
     })
-}
-
-/// The ID of the exec entry, before the command line is parsed.
-fn entry_word(words: &[OsString]) -> Option<&str> {
-    let mut words = words.iter().filter_map(|word| word.to_str());
-    words
-        .find_map(|word| match word.strip_prefix("--entry") {
-            Some("") => Some(None),
-            Some(rest) => rest.strip_prefix('=').map(Some),
-            None => None,
-        })?
-        .or_else(|| words.next())
 }
 
 /// What this parent received from a record, for the same request. If a client doesn't describe its
@@ -240,7 +228,8 @@ fn credential<'p>(
     };
     handouts.handed_out(turn, credential.generation, until);
     // The command line, the request and the configuration determined it, so it can be remembered.
-    let is_whole_question = entry_word(words) == args.entry.as_deref();
+    let is_whole_question =
+        entry_word(words.iter().filter_map(|word| word.to_str())) == args.entry.as_deref();
     outcome.resolution = is_whole_question.then(|| Resolution {
         record: account.record().clone(),
         token,

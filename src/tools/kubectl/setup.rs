@@ -19,9 +19,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::rc::Rc;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::arguments::NAME;
+use super::arguments::{NAME, entry_word};
 use super::entry::Entry;
 use super::error::KubectlError;
 use super::kubeconfig::{self, Kubeconfig};
@@ -404,12 +404,15 @@ fn lost_entry(
     users: &mut Vec<Data>,
 ) -> Result<Option<Edit>, Error> {
     let own = kubeconfig.user(user);
-    let own = own.filter(|entry| kubeconfig::own_arguments(entry).is_some());
-    let Some(entry) = own else {
+    let own = own.and_then(|entry| Some((entry, kubeconfig::own_arguments(entry)?)));
+    let Some((entry, words)) = own else {
         return Ok(None);
     };
     let target = KubeconfigFile::of(env, kubeconfig, user, records)?;
-    let edit = target.edit(env, entry, None)?;
+    let id = entry_word(words.iter().map(String::as_str));
+    // Whatever else the entry has is the user's.
+    let exec = json!({ "exec": entry.get("exec") });
+    let edit = target.edit(env, &exec, id)?;
     users.push(Data {
         file: target.path,
         user: user.to_owned(),
