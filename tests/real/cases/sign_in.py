@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import shlex
 import subprocess
 import sys
 import urllib.parse
@@ -223,3 +224,48 @@ def another_users_callback_is_rejected_although_its_closed_connection_leaves_no_
         assert "own callback: HTTP/1.1 303" in asked.stdout, said
         assert "access_denied" in asked.stderr and "127.0.0.1:9/token" not in said, said
         assert "could not verify that the browser runs as the same user" not in said, said
+
+
+# The same files below another root, without `/.dockerenv`: a container isn't WSL.
+WSL = """
+    mount -t tmpfs none "$0"
+    for entry in /*; do
+        if [ -L "$entry" ]; then cp -P "$entry" "$0$entry"
+        elif [ -d "$entry" ]; then mkdir "$0$entry" && mount --rbind "$entry" "$0$entry"
+        fi
+    done
+    mount --bind "$1" "$0/proc/version"
+    root=$0
+    shift
+    exec chroot "$root" "$@"
+"""
+
+
+@case
+def in_wsl_the_browser_of_windows_opens(rig):
+    provider = rig.provider()
+    # WSL names its kernel so. It passes an environment variable to Windows only if WSLENV lists it.
+    version = rig.sandbox.root / "version"
+    version.write_text("Linux version 6.6.87.2-microsoft-standard-WSL2\n", encoding="utf-8")
+    powershell = rig.sandbox.tools / "powershell.exe"
+    powershell.write_text(
+        f"""#!/bin/sh
+case :$WSLENV: in *:OPEN_RS_TARGET:*) exec {shlex.quote(rig.sandbox.env["BROWSER"])} "$OPEN_RS_TARGET" ;; esac
+exit 1
+""",
+        encoding="utf-8",
+    )
+    powershell.chmod(0o700)
+    rig.sandbox.no_browser()
+    place = rig.sandbox.root / "wsl"
+    place.mkdir()
+    apart = ["unshare", *(["--map-root-user"] if os.geteuid() else []), "--mount", "sh", "-ec",
+             WSL, str(place), str(version)]  # fmt: skip
+    tried = subprocess.run([*apart, "true"], capture_output=True, text=True, timeout=20)
+    if tried.returncode != 0:
+        raise Blocked(f"unshare: {tried.stderr.strip()}")
+    env = {"PATH": f"{rig.sandbox.tools}:{rig.sandbox.env['PATH']}", "WSL_DISTRO_NAME": "Debian"}
+    told = rig.sandbox.hallpass("get-token", *provider_flags(provider), before=apart, **env)
+    assert told.token
+    (url,) = rig.sandbox.tabs()
+    assert url.startswith(f"{provider.issuer}/auth?"), url
