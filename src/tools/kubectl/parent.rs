@@ -108,13 +108,15 @@ pub(crate) fn moment() -> Moment {
 /// another pid namespace than this process's, because then the pid tells nothing, and possibly also
 /// if the clock was set forward in the meantime.
 pub(crate) fn was_there(pid: u32, at: Moment) -> bool {
-    /// The resolution of a start time, plus the time since it was read.
+    /// More than the resolution of a start time.
     const TOLERANCE: Moment = 30;
     let shows_us = || {
         let own = std::fs::read_link("/proc/self").ok()?;
         own.to_str()?.parse().ok()
     };
-    age(pid).is_some_and(|age| age.saturating_add(TOLERANCE) >= moment().saturating_sub(at))
+    // Before the age is read, because this process may have to wait for a processor in between.
+    let since = moment().saturating_sub(at);
+    age(pid).is_some_and(|age| age.saturating_add(TOLERANCE) >= since)
         && shows_us() == Some(std::process::id())
 }
 
@@ -180,7 +182,7 @@ mod tests {
         let (pid, now) = (child.id(), moment());
         for (pid, at, expected) in [
             (pid, now, true),
-            (pid, now - 500, false),
+            (pid, now - 60_000, false),
             (std::process::id(), now, true),
             (1, now, true),
             (0, now, false),
