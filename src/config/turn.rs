@@ -4,7 +4,7 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::error::ConfigError;
@@ -25,8 +25,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) struct Turn {
     lock: Option<Lock>,
     path: PathBuf,
-    /// The folder that was created only for the lock, unless it has received a file since.
-    made: Option<PathBuf>,
+    /// The folders that were created only for the lock, and those that may be removed with it; the
+    /// outermost last. Those that contain a file by then stay.
+    folders: Vec<PathBuf>,
 }
 
 impl Turn {
@@ -52,15 +53,14 @@ impl Turn {
         let mut turn = Self {
             lock: None,
             path: folder.join(name),
-            made: None,
+            folders: Vec::new(),
         };
         let started = Instant::now();
         let mut waiting = Some(waiting);
         let mut deadline = started + QUIET;
         loop {
-            if !folder.exists() {
-                turn.made = Some(folder.clone());
-            }
+            let missing = folder.ancestors().take_while(|folder| !folder.exists());
+            turn.folders.extend(missing.map(Path::to_owned));
             let lock = file::create_folder(&folder)
                 .and_then(|()| turn.open())
                 .and_then(|file| Lock::acquire(file, deadline));
@@ -92,6 +92,18 @@ impl Turn {
                 Err(error) => return Err(unwritable(error)),
             }
         }
+    }
+
+    /// Whether this folder, which did not exist, was created for the lock.
+    pub(crate) fn has_created(&self, folder: &Path) -> bool {
+        self.folders.iter().any(|created| created == folder)
+    }
+
+    /// Removes these folders at the end, if they are empty then.
+    pub(crate) fn remove_if_empty<'f>(&mut self, folders: impl Iterator<Item = &'f PathBuf>) {
+        self.folders.extend(folders.cloned());
+        self.folders
+            .sort_by_key(|folder| std::cmp::Reverse(folder.components().count()));
     }
 
     fn open(&self) -> io::Result<File> {
@@ -133,7 +145,7 @@ impl Drop for Turn {
             let _ = fs::remove_file(&self.path);
         }
         self.lock = None;
-        if let Some(folder) = &self.made {
+        for folder in &self.folders {
             let _ = fs::remove_dir(folder);
         }
     }

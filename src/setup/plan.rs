@@ -17,7 +17,7 @@ use super::document::Documents;
 use super::edit::Edit;
 use super::provider_block;
 use super::record::{Done, Record, Records, Step};
-use super::undo::{remove, revert};
+use super::undo::{hand_over_folders, remove, revert};
 use crate::arguments::{Caution, SetupArgs};
 use crate::config::{Flags, Turn, UserFile};
 use crate::env::Env;
@@ -177,7 +177,7 @@ pub(crate) fn preview_undo_of_all(
 
 /// Undoes every set-up of these tools. All files are written or none.
 pub(crate) fn undo_all(env: &Env, tools: &[UndoOf<'_>]) -> Result<(), Error> {
-    let _turn = turn(env)?;
+    let mut turn = turn(env)?;
     let (mut draft, _) = undo_of_all(env, tools)?;
     let _locks = draft.documents.lock()?;
     if !draft.documents.are_current()? {
@@ -185,7 +185,7 @@ pub(crate) fn undo_all(env: &Env, tools: &[UndoOf<'_>]) -> Result<(), Error> {
     }
     let text = draft.text(true);
     let is_silent = !draft.is_changed() && draft.plan.warnings.is_empty();
-    draft.apply()?;
+    draft.apply(&mut turn)?;
     if !is_silent {
         print(&text);
     }
@@ -254,7 +254,7 @@ impl Engine<'_> {
             {
                 return Ok(false);
             }
-            let _turn = turn(self.env)?;
+            let mut turn = turn(self.env)?;
             let mut draft = self.draft(compute()?)?;
             let _locks = draft.documents.lock()?;
             if !draft.documents.are_current()? {
@@ -270,7 +270,7 @@ impl Engine<'_> {
                 Some(_) => draft.summary(),
                 None => draft.text(true),
             };
-            draft.apply()?;
+            draft.apply(&mut turn)?;
             (self.print)(&text);
             return Ok(true);
         }
@@ -310,6 +310,7 @@ impl Engine<'_> {
             number: records.next(),
             edits: Vec::new(),
             files: Vec::new(),
+            folders: Vec::new(),
             data: part.data.clone(),
         };
         for edit in &part.edits {
@@ -376,7 +377,9 @@ impl<'a> Draft<'a> {
             }
         }
         let before = rest.clone();
-        for index in revert(&mut self.documents, &selected, &mut rest)? {
+        let mut updated = revert(&mut self.documents, &selected, &mut rest)?;
+        updated.extend(hand_over_folders(&selected, &mut rest));
+        for index in updated {
             let before = Some(before[index].clone());
             self.saved.push((rest[index].clone(), before));
         }
@@ -455,17 +458,25 @@ impl<'a> Draft<'a> {
         (!command.is_empty()).then(|| format!("To undo this, run `{command} --undo`"))
     }
 
-    fn apply(self) -> Result<(), Error> {
+    fn apply(self, turn: &mut Turn) -> Result<(), Error> {
         let Self {
             documents,
             records,
-            saved,
+            mut saved,
             gone,
             left_out: _,
             plan,
         } = self;
         documents.check()?;
         let revert = plan.first.map(|first| first()).transpose()?;
+        for (record, before) in &mut saved {
+            let is_longer = |steps: usize| before.as_ref().is_none_or(|it| it.steps.len() < steps);
+            if is_longer(record.steps.len())
+                && let Some(step) = record.steps.last_mut()
+            {
+                step.add_folders(|folder| turn.has_created(folder) || !folder.exists());
+            }
+        }
         // Records come first, so that an interrupted set-up can be undone.
         let mut records_to_write = saved.iter().map(|(record, _)| record);
         let written = records_to_write.try_for_each(|record| records.write(record));
@@ -485,6 +496,8 @@ impl<'a> Draft<'a> {
         for record in &gone {
             records.remove(record);
         }
+        let steps = gone.iter().flat_map(|record| &record.steps);
+        turn.remove_if_empty(steps.flat_map(|step| &step.folders));
         plan.last.map_or(Ok(()), |last| last())
     }
 }

@@ -42,6 +42,9 @@ pub(crate) struct Step {
     pub(crate) number: u64,
     pub(crate) edits: Vec<Done>,
     pub(crate) files: Vec<Written>,
+    /// The folders that it created.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) folders: Vec<PathBuf>,
     /// The tool's own data for undoing it.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub(crate) data: Value,
@@ -142,6 +145,20 @@ impl Step {
     /// Whether it created the file.
     pub(crate) fn created(&self, path: &Path) -> bool {
         self.written(path).is_some_and(|written| written.is_new)
+    }
+
+    /// Whether it changed a file in this folder.
+    pub(crate) fn has_file_in(&self, folder: &Path) -> bool {
+        self.files.iter().any(|file| file.path.starts_with(folder))
+    }
+
+    /// Adds the folders that are created with its new files.
+    pub(crate) fn add_folders(&mut self, is_new: impl Fn(&Path) -> bool) {
+        for file in self.files.iter().filter(|file| file.is_new) {
+            let folders = file.path.ancestors().skip(1);
+            let folders = folders.take_while(|folder| is_new(folder));
+            self.folders.extend(folders.map(Path::to_owned));
+        }
     }
 
     /// A file's bytes before the step, `None` if there was no file.
@@ -603,6 +620,7 @@ mod tests {
             number: 0,
             edits: Vec::new(),
             files: Vec::new(),
+            folders: Vec::new(),
             data: Value::Null,
         };
         let (record, _) = records.add("t", "a", "c", step()).unwrap();

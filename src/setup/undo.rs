@@ -57,6 +57,24 @@ pub(crate) fn revert(
     Ok(updated)
 }
 
+/// Gives the folders that the set-ups in `gone` created to remaining ones with files in them, which
+/// have to remove them then. Returns the indices of the updated records.
+pub(crate) fn hand_over_folders(gone: &[Record], rest: &mut [Record]) -> BTreeSet<usize> {
+    let mut updated = BTreeSet::new();
+    let steps = gone.iter().flat_map(|record| &record.steps);
+    for folder in steps.flat_map(|step| &step.folders) {
+        for (index, record) in rest.iter_mut().enumerate() {
+            let mut steps = record.steps.iter_mut();
+            if let Some(step) = steps.find(|step| step.has_file_in(folder)) {
+                step.folders.push(folder.clone());
+                updated.insert(index);
+                break;
+            }
+        }
+    }
+    updated
+}
+
 /// The first edit of each file or place.
 fn distinct<'d>(
     edits: impl Iterator<Item = &'d Done>,

@@ -1100,6 +1100,42 @@ fn names_in_dockers_file_count_in_any_case_as_for_docker() {
     finds("registry.corp.example: ~/.docker/config.json names no helper");
 }
 
+#[cfg(unix)]
+#[test]
+fn folders_that_set_ups_created_are_removed_with_the_last_of_them() {
+    let mut desk = Desk::new();
+    desk.sandbox.unset("HALLPASS_CONFIG");
+    let home = desk.sandbox.home();
+    let path = format!("{}:/usr/bin:/bin", home.join(".local/bin").display());
+    desk.sandbox.set("PATH", path);
+    let exists = |folder: &str| home.join(folder).exists();
+    let own = [".config/hallpass", ".config", ".docker"];
+    let codeberg = ["codeberg.org", "--client-id", "x"];
+    let git = ["setup", "git", "--host", "codeberg.org", "--client-id", "x"];
+    for (first, last) in [("docker", "git"), ("git", "docker")] {
+        desk.setup(&codeberg).succeeds();
+        desk.sandbox.run(&git).succeeds();
+        assert!(own.iter().all(|folder| exists(folder)));
+        desk.sandbox.run(&["setup", first, "--undo"]).succeeds();
+        assert!(exists(".config/hallpass"));
+        assert_eq!(exists(".docker"), first == "git");
+        desk.sandbox.run(&["setup", last, "--undo"]).succeeds();
+        assert!(!own.iter().any(|folder| exists(folder)), "{first} {last}");
+    }
+    // The user's own folders and files stay.
+    fs::create_dir(home.join(".docker")).unwrap();
+    desk.setup(&codeberg).succeeds();
+    fs::write(home.join(".config/mine"), "").unwrap();
+    desk.setup(&["--undo"]).succeeds();
+    assert_eq!(own.map(exists), [false, true, true]);
+    // A set-up that fails leaves no folder.
+    fs::remove_file(home.join(".config/mine")).unwrap();
+    fs::remove_dir(home.join(".config")).unwrap();
+    desk.write_docker_file("{");
+    desk.setup(&codeberg).fails_with(2);
+    assert!(!exists(".config"));
+}
+
 #[test]
 fn undo_restores_an_empty_file() {
     for text_before in ["", "\n", "{}", "{\n}\n"] {
