@@ -85,7 +85,11 @@ fn an_entry_that_would_have_no_effect_is_an_error() {
         let outcome = desk.setup(&[&["c.example"], more].concat());
         outcome.fails_saying(
             2,
-            &["[[resources]]", "https://c.example", "first one counts"],
+            &[
+                "[[resources]]",
+                "https://c.example",
+                "first matching entry counts",
+            ],
         );
         assert_eq!(desk.config(), own);
     }
