@@ -24,7 +24,7 @@ pub enum SetupError {
     },
     #[error("another program is writing {file}")]
     Locked { file: String, lock: PathBuf },
-    #[error("the record of this set-up was written by a newer hallpass ({})", path.display())]
+    #[error("the record of this set-up was written by a newer hallpass, or is damaged ({})", path.display())]
     NewerRecord { path: PathBuf },
     #[error("cannot write {}, which `--undo` needs", path.display())]
     UnwritableRecord {
@@ -61,9 +61,11 @@ impl SetupError {
                  run `rm {}`",
                 quoted(&lock.to_string_lossy())
             ),
-            Self::NewerRecord { .. } => {
-                "nothing was changed; update hallpass, then run the command again".to_owned()
-            }
+            Self::NewerRecord { path } => format!(
+                "nothing was changed; update hallpass, or if that doesn't help, move the record away \
+                 with `mv {0} {0}.old`; then run the command again",
+                quoted(&path.to_string_lossy())
+            ),
             Self::UnwritableRecord { .. } => {
                 "nothing was changed; set HALLPASS_DATA_DIR to a folder that you can write to, then \
                  run the command again"

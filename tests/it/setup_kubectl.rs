@@ -941,6 +941,33 @@ fn whatever_is_missing_is_named() {
 }
 
 #[test]
+fn a_cluster_that_can_get_no_token_is_named_with_the_fix() {
+    let fix = "kubectl config set-cluster c.1 --server https://HOST:PORT";
+    for (server, words) in [
+        ("", "cluster c.1 has no server"),
+        ("k8s.corp.example", "c.1 does not begin with https://"),
+        (
+            "http://k8s.corp.example",
+            "c.1 does not begin with https://",
+        ),
+    ] {
+        let mut desk = Desk::new(&json!({}));
+        let text = kubeconfig(server, &json!({})).to_string();
+        desk.kubeconfig = with_kubectl(&mut desk.sandbox, &text);
+        let outcome = desk.setup(&["--provider", "corp"]);
+        outcome.fails_saying(2, &[words, fix]);
+        assert!(!outcome.stderr.contains("--help"), "{outcome}");
+    }
+    let mut desk = Desk::new(&json!({}));
+    let text = kubeconfig(SERVER, &json!({})).to_string();
+    let text = text.replace(r#""cluster":"c.1""#, r#""cluster":"gone""#);
+    desk.kubeconfig = with_kubectl(&mut desk.sandbox, &text);
+    let words = "no cluster gone, which the context here names";
+    desk.setup(&["--provider", "corp"])
+        .fails_saying(2, &[words, "set-cluster gone"]);
+}
+
+#[test]
 fn the_allow_list_grows_only_where_it_is_one() {
     const LIST: &str = "# mine\nkind: Preference\ncredentialPluginPolicy: Allowlist # only\n\
                         credentialPluginAllowlist:\n- FIELD: x # it\n\naliases: []\n";

@@ -61,6 +61,8 @@ fn copy_fix(path: &Path) -> String {
 /// The error for a message of kubectl's, such as `error loading config file "/x": yaml: line 3: …`.
 pub(super) fn rejected(message: &str) -> KubectlError {
     let message = message.trim().trim_start_matches("error: ");
+    // The list has the secrets of the users.
+    let message = message.split(" in list: ").next().unwrap_or_default();
     let file = message.split_once("loading config file \"");
     let file = file.and_then(|(_, rest)| rest.split_once('"'));
     let fix = match file {
@@ -73,7 +75,7 @@ pub(super) fn rejected(message: &str) -> KubectlError {
                 None => format!("correct {file}"),
             },
         },
-        None => "make sure that `kubectl config view` works".to_owned(),
+        None => "correct what kubectl names in the kubeconfig".to_owned(),
     };
     KubectlError::Rejected {
         cause: io::Error::other(message.to_owned()),
@@ -136,7 +138,7 @@ pub(super) fn without_contexts(env: &Env, files: &[PathBuf]) -> KubectlError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::ToolError as _;
+    use crate::error::Error;
 
     #[test]
     fn the_fix_of_a_rejected_file_names_its_line() {
@@ -161,13 +163,20 @@ mod tests {
                 format!("correct {shown}"),
             ),
             (
+                b"users: []\n",
+                "duplicate name \"me\" in list: [{me { []  [] hush }}]",
+                format!("correct {shown}"),
+            ),
+            (
                 b"# caf\xe9\n",
                 "yaml: invalid trailing UTF-8 octet",
                 format!("save {shown} as UTF-8 text"),
             ),
         ] {
             std::fs::write(&file, text).unwrap();
-            let hint = rejected(&format!("{loading}{why}")).hint().unwrap();
+            let error = Error::from(rejected(&format!("{loading}{why}"))).report();
+            assert!(!format!("{error:?}").contains("hush"), "{error:?}");
+            let hint = error.hint.unwrap();
             assert_eq!(hint, format!("{expected}, then run the command again"));
         }
     }

@@ -107,7 +107,11 @@ impl Kubeconfig {
             }
             KubectlError::Lacking {
                 what: format!("the kubeconfig has no context {}", printable(name)),
-                fix: format!("it has these contexts: {}", or_none(&known)),
+                fix: format!(
+                    "choose one with `--context NAME` or `kubectl config use-context NAME`; it has \
+                     these contexts: {}",
+                    or_none(&known)
+                ),
             }
             .into()
         })

@@ -264,19 +264,34 @@ fn hosts(kubeconfig: &Kubeconfig, user: &str, notes: &mut Vec<String>) -> Result
     let mut hosts: Vec<Host> = Vec::new();
     let mut refused = None;
     for context in kubeconfig.contexts().filter(|context| context.user == user) {
-        let Some(cluster) = kubeconfig.cluster(context.cluster) else {
-            continue;
-        };
         let name = printable(context.cluster);
-        match Host::parse(&format!("the server of cluster {name}:"), cluster.server) {
-            Ok(host) if hosts.iter().any(|known| known.text == host.text) => continue,
-            Ok(host) => hosts.push(host),
-            Err(error) => {
-                notes.push(format!("{error}; hallpass gives it no token"));
-                refused = Some(error);
+        let cluster = kubeconfig.cluster(context.cluster);
+        let cluster = cluster.ok_or_else(|| {
+            format!(
+                "the kubeconfig has no cluster {name}, which the context {} names",
+                printable(context.name)
+            )
+        });
+        let parsed = cluster.and_then(|cluster| Ok((host_of(&name, cluster.server)?, cluster)));
+        let cluster = match parsed {
+            Ok((host, _)) if hosts.iter().any(|known| known.text == host.text) => continue,
+            Ok((host, cluster)) => {
+                hosts.push(host);
+                cluster
+            }
+            Err(what) => {
+                notes.push(format!("{what}; hallpass gives it no token"));
+                let cluster = quoted(context.cluster);
+                refused = Some(KubectlError::Lacking {
+                    what,
+                    fix: format!(
+                        "set its server with `kubectl config set-cluster {cluster} --server \
+                         https://HOST:PORT`, then run the command again"
+                    ),
+                });
                 continue;
             }
-        }
+        };
         if cluster.insecure {
             notes.push(format!(
                 "cluster {name} has insecure-skip-tls-verify, so hallpass gives it no token: \
@@ -291,7 +306,7 @@ fn hosts(kubeconfig: &Kubeconfig, user: &str, notes: &mut Vec<String>) -> Result
         }
     }
     match (hosts.is_empty(), refused) {
-        (true, Some(error)) => Err(error),
+        (true, Some(error)) => Err(error.into()),
         (true, None) => {
             notes.push(format!(
                 "no context uses the user {}, so the provider isn't bound to a server",
@@ -300,6 +315,22 @@ fn hosts(kubeconfig: &Kubeconfig, user: &str, notes: &mut Vec<String>) -> Result
             Ok(hosts)
         }
         (false, _) => Ok(hosts),
+    }
+}
+
+/// The server of a cluster, or why it gets no token.
+fn host_of(cluster: &str, server: &str) -> Result<Host, String> {
+    if server.is_empty() {
+        return Err(format!("cluster {cluster} has no server"));
+    }
+    // kubectl takes a server without a scheme for one that speaks http.
+    let what = format!("the server of cluster {cluster}:");
+    match Host::parse(&what, server) {
+        Ok(host) if server.contains("://") => Ok(host),
+        Err(error) if server.starts_with("https://") => Err(error.to_string()),
+        Ok(_) | Err(_) => Err(format!(
+            "the server of cluster {cluster} does not begin with https://"
+        )),
     }
 }
 
