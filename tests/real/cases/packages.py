@@ -161,7 +161,7 @@ def the_program_for_aarch64_signs_in_answers_from_its_cache_and_refreshes_under_
     assert provider.new_requests() == []
     refreshed = sandbox.hallpass("get-token", "--force-refresh", *flags).token
     assert refreshed != token and provider.honours(refreshed)
-    assert len(sandbox.browser_records()) == 1
+    assert len(sandbox.tabs()) == 1
     sandbox.hallpass("logout", "--all").ended(0)
     assert not provider.honours(refreshed)
 
