@@ -105,7 +105,9 @@ def builds_in_two_folders_with_and_without_rust_src_are_the_same_byte_for_byte(r
     folder.mkdir(parents=True)
     files = ran("git", "ls-files", "--cached", "--others", "--exclude-standard", cwd=TOP)
     subprocess.run(["cpio", "-pdm", "--quiet", folder], input=files, text=True, cwd=TOP, check=True, timeout=60)
-    rustc = other_rust(rig.sandbox.root)
+    work = rig.sandbox.root / "other-rust"
+    work.mkdir()
+    rustc = other_rust(work)
     # Its own folder for what is built, too.
     environment = {key: value for key, value in environment.items() if not key.startswith("CARGO_")}
     environment |= {"PATH": f"{rustc.parent}:{environment['PATH']}", "RUSTC": str(rustc)}
