@@ -356,7 +356,7 @@ impl Running {
         };
         let took = self.started.elapsed();
         let stdout = as_on_unix(collect(&self.stdout, Vec::new()));
-        let stderr = collect(&self.stderr, std::mem::take(&mut self.so_far));
+        let stderr = as_on_unix(collect(&self.stderr, std::mem::take(&mut self.so_far)));
         assert!(
             !late,
             "`hallpass {}` took longer than {LIMIT:?} and was killed\nstdout: {stdout}\nstderr: {stderr}",
@@ -597,7 +597,7 @@ fn as_on_unix(output: String) -> String {
     if cfg!(not(windows)) {
         return output;
     }
-    let words = output.split_inclusive(' ').map(|word| {
+    let words = output.split_inclusive(char::is_whitespace).map(|word| {
         if word.starts_with(r"~\") {
             word.replace('\\', "/")
         } else {

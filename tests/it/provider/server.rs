@@ -5,7 +5,7 @@
 //! don't support.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -139,8 +139,16 @@ impl Server {
                 }
                 let answer = Arc::clone(&answer);
                 let tls = tls.clone();
-                // A client may disconnect at any time.
-                std::thread::spawn(move || drop(converse(stream, tls, &*answer)));
+                std::thread::spawn(move || {
+                    let whole = stream.try_clone();
+                    // A client may disconnect at any time.
+                    drop(converse(stream, tls, &*answer));
+                    // On Windows, a program that another thread has started meanwhile inherits the
+                    // connection. Without this, the client would see its end when that program exits.
+                    if let Ok(whole) = whole {
+                        drop(whole.shutdown(Shutdown::Both));
+                    }
+                });
             }
         });
         Ok(Self {
