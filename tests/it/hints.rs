@@ -15,7 +15,6 @@ use crate::git::Git as _;
 use crate::sandbox::{Outcome, Running, files_below};
 use crate::scene::Scene;
 
-#[cfg(unix)]
 const NEVER: &[&str] = &["--interactive", "never"];
 
 enum Hint {
@@ -476,7 +475,6 @@ fn every_error_variant_has_a_row_with_a_test_or_a_reason() {
     }
 }
 
-#[cfg(unix)]
 /// The commands in the hint of a failed command, except those with placeholders.
 #[track_caller]
 fn commands(failed: &Outcome) -> Vec<String> {
@@ -488,7 +486,6 @@ fn commands(failed: &Outcome) -> Vec<String> {
     quoted.map(str::to_owned).collect()
 }
 
-#[cfg(unix)]
 /// Runs the only hinted command that begins with `begin`, in a shell, as the user would.
 #[track_caller]
 fn run_hint(scene: &Scene, failed: &Outcome, begin: &str) -> Outcome {
@@ -499,16 +496,27 @@ fn run_hint(scene: &Scene, failed: &Outcome, begin: &str) -> Outcome {
     run(scene, command)
 }
 
-#[cfg(unix)]
 fn run(scene: &Scene, command: &str) -> Outcome {
     let folder = Path::new(env!("CARGO_BIN_EXE_hallpass")).parent().unwrap();
-    let mut shell = scene.sandbox.surround(Command::new("/bin/sh"));
-    let path = format!("{}:/usr/local/bin:/usr/bin:/bin", folder.display());
-    shell.args(["-c", command]).env("PATH", path);
-    Running::new(shell, &[command]).wait()
+    Running::new(shell(scene, command, folder), &[command]).wait()
+}
+
+#[cfg(windows)]
+fn shell(scene: &Scene, command: &str, folder: &Path) -> Command {
+    use std::os::windows::process::CommandExt as _;
+    let mut shell = scene.sandbox.surround(Command::new("cmd.exe"));
+    shell.raw_arg("/d /c").raw_arg(command).env("PATH", folder);
+    shell
 }
 
 #[cfg(unix)]
+fn shell(scene: &Scene, command: &str, folder: &Path) -> Command {
+    let mut shell = scene.sandbox.surround(Command::new("/bin/sh"));
+    let path = format!("{}:/usr/local/bin:/usr/bin:/bin", folder.display());
+    shell.args(["-c", command]).env("PATH", path);
+    shell
+}
+
 fn record(scene: &Scene) -> std::path::PathBuf {
     let sessions = scene.sandbox.data_dir().join("sessions");
     let mut files = files_below(&sessions);
@@ -516,7 +524,6 @@ fn record(scene: &Scene) -> std::path::PathBuf {
     files.remove(0)
 }
 
-#[cfg(unix)]
 #[test]
 fn a_usage_error_suggests_help() {
     let scene = Scene::new();
@@ -526,7 +533,6 @@ fn a_usage_error_suggests_help() {
     run(&scene, "hallpass get-token --client-id x --help").succeeds();
 }
 
-#[cfg(unix)]
 #[test]
 fn logout_with_several_accounts_suggests_one_or_all() {
     let (scene, _) = Scene::signed_in();
@@ -539,7 +545,6 @@ fn logout_with_several_accounts_suggests_one_or_all() {
     scene.sandbox.run(&["logout", "corp"]).succeeds();
 }
 
-#[cfg(unix)]
 #[test]
 fn the_hinted_setting_allows_moving_the_key() {
     let (mut scene, token) = Scene::signed_in();
@@ -566,11 +571,11 @@ fn the_hinted_chmod_repairs_a_configuration_that_others_can_write() {
     scene.get_token(&[]).token();
 }
 
-#[cfg(unix)]
 #[test]
 fn the_hinted_variable_replaces_an_unusable_data_folder() {
     type State<'a> = (&'a str, &'a dyn Fn(&mut Scene));
-    let states: [State<'_>; 5] = [
+    let states: &[State<'_>] = &[
+        #[cfg(unix)]
         ("link", &|scene| {
             let data = scene.sandbox.data_dir();
             fs::create_dir_all(data.parent().unwrap()).unwrap();
@@ -581,12 +586,14 @@ fn the_hinted_variable_replaces_an_unusable_data_folder() {
             fs::create_dir_all(data.parent().unwrap()).unwrap();
             fs::write(&data, "").unwrap();
         }),
+        #[cfg(unix)]
         ("belongs to", &|scene| {
             scene.sandbox.set("HALLPASS_DATA_DIR", "/usr");
         }),
         ("not an absolute path", &|scene| {
             scene.sandbox.set("HALLPASS_DATA_DIR", "here");
         }),
+        #[cfg(unix)]
         ("home folder", &|scene| {
             scene.configure("");
             scene.sandbox.set("HOME", "here");
@@ -594,8 +601,8 @@ fn the_hinted_variable_replaces_an_unusable_data_folder() {
     ];
     for (words, spoil) in states {
         // Everything in /usr belongs to root.
-        let is_root = rustix::process::geteuid().is_root();
-        if words == "belongs to" && is_root {
+        #[cfg(unix)]
+        if *words == "belongs to" && rustix::process::geteuid().is_root() {
             continue;
         }
         let mut scene = Scene::new();
@@ -603,7 +610,7 @@ fn the_hinted_variable_replaces_an_unusable_data_folder() {
         let failed = scene.get_token(&[]);
         let code = failed.code.unwrap();
         failed.fails_saying(code, &[words]);
-        if words == "home folder" {
+        if *words == "home folder" {
             assert!(failed.stderr.contains("HOME"), "{failed}");
             let home = scene.sandbox.root().join("home");
             scene.sandbox.set("HOME", home);
@@ -635,7 +642,6 @@ fn the_hinted_chmod_closes_a_folder_that_others_can_access() {
     }
 }
 
-#[cfg(unix)]
 #[test]
 fn the_hinted_command_removes_an_unreadable_record() {
     let (scene, _) = Scene::signed_in();
@@ -661,13 +667,11 @@ fn the_hinted_command_removes_an_unreadable_record() {
         run_hint(&scene, failed[0], "hallpass logout --unreadable").succeeds();
         assert!(!path.exists());
         assert_eq!(scene.sessions().len(), 1);
+        crate::sandbox::private_file(&path, "");
         fs::write(&path, &good).unwrap();
-        let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
-        fs::set_permissions(&path, private).unwrap();
     }
 }
 
-#[cfg(unix)]
 #[test]
 fn the_hinted_command_allows_replacing_a_lost_key() {
     for state in [
@@ -759,7 +763,6 @@ fn the_hinted_kill_releases_a_held_lock() {
     scene.get_token(&["--force-refresh"]).token();
 }
 
-#[cfg(unix)]
 #[test]
 fn the_hinted_variable_replaces_a_store_that_saves_nothing() {
     let mut scene = Scene::new();
@@ -775,19 +778,17 @@ fn the_hinted_variable_replaces_a_store_that_saves_nothing() {
         .succeeds();
 }
 
-#[cfg(unix)]
 #[test]
 fn the_hinted_flag_avoids_a_browser_that_does_not_start() {
     let mut scene = Scene::new();
     let browser = crate::sandbox::browser_command();
-    scene.sandbox.set("BROWSER", "/nonexistent/browser");
+    scene.sandbox.set("BROWSER", "no-such-browser");
     let failed = scene.get_token(&["--flow", "browser"]);
     failed.fails_saying(1, &["BROWSER", "--flow device"]);
     scene.sandbox.set("BROWSER", browser);
     scene.get_token(&["--flow", "browser"]).token();
 }
 
-#[cfg(unix)]
 #[test]
 fn the_hinted_command_completes_a_missed_sign_in() {
     for (state, code) in [
@@ -832,7 +833,6 @@ fn the_hinted_command_completes_a_missed_sign_in() {
     }
 }
 
-#[cfg(unix)]
 #[test]
 fn the_hinted_command_creates_an_account_for_a_different_person() {
     let (mut scene, token) = Scene::signed_in();

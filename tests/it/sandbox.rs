@@ -59,6 +59,9 @@ impl Sandbox {
             sandbox.set("HALLPASS_DATA_DIR", home.join("data"));
         }
         if cfg!(windows) {
+            // Under Wine, programs start slowly, so that a test may hold a response for longer.
+            sandbox.set("HALLPASS_SIGN_IN_TIMEOUT", "40");
+            sandbox.set("HALLPASS_HTTP_TIMEOUT", "25");
             for kept in ["SystemRoot", "windir", "SystemDrive"] {
                 if let Some(value) = std::env::var_os(kept) {
                     sandbox.set(kept, value);
