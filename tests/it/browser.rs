@@ -220,10 +220,6 @@ fn attribute(tag: &str, name: &str) -> Option<String> {
 }
 
 /// Signs in as a person would, and returns the result page.
-#[cfg_attr(
-    windows,
-    allow(dead_code, reason = "the demo uses it, and tests for unix do")
-)]
 pub(crate) fn sign_in(url: &str, person: &str) -> std::io::Result<Reply> {
     Way::default().go(url, "sign-in", person)
 }
