@@ -234,12 +234,13 @@ fn changing_a_relevant_variable_invalidates_remembered_answers() {
         ("KUBERNETES_SERVICE_HOST", "10.0.0.1"),
     ] {
         planted.is_used();
+        let variables = planted.scene.sandbox.variables();
+        let before = variables.get(std::ffi::OsStr::new(name)).cloned();
         planted.scene.sandbox.set(name, value);
         planted.is_not_used(name);
-        match name {
-            "HALLPASS_STORE" => planted.scene.sandbox.set(name, "file"),
-            "HALLPASS_HTTP_TIMEOUT" => planted.scene.sandbox.set(name, "10"),
-            _ => planted.scene.sandbox.unset(name),
+        match before {
+            Some(before) => planted.scene.sandbox.set(name, before),
+            None => planted.scene.sandbox.unset(name),
         }
     }
     // An irrelevant variable doesn't.
