@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::content::fingerprint;
-use super::edit::{Bytes, Edit, Unfit};
+
+use super::edit::{Bytes, Edit, Unfit, continues_section, has_heading};
 use super::error::SetupError;
 use crate::config::ConfigError;
 use crate::config::file::{self, Kind};
@@ -274,7 +275,10 @@ impl Splice {
     fn taken_out(&self, bytes: &[u8]) -> impl Iterator<Item = Vec<u8>> {
         let length = self.added.len();
         let places = bytes.windows(length.max(1)).enumerate();
-        let places = places.filter(|(_, found)| *found == self.added);
+        let places = places.filter(move |(at, found)| {
+            *found == self.added
+                && (!has_heading(&self.added) || !continues_section(&bytes[at + length..]))
+        });
         places.map(move |(at, _)| {
             let (before, after) = (&bytes[..at], &bytes[at + length..]);
             // What follows was added since, and is on a line of its own.

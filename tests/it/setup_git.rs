@@ -1102,6 +1102,40 @@ fn an_internationalized_host_is_set_up_in_both_spellings() {
     assert_eq!(desk.git_config().replace("\n\n", "\n"), GIT_CONFIG);
 }
 
+#[test]
+fn undo_leaves_the_users_later_lines_in_their_section() {
+    for has_file in [true, false] {
+        let desk = Desk::new();
+        let file = desk.sandbox.home().join(".gitconfig");
+        if has_file {
+            fs::write(&file, "[user]\n\tname = x\n").unwrap();
+        } else {
+            let _ = fs::remove_file(&file);
+        }
+        desk.setup(&["--host", "codeberg.org"]).succeeds();
+        let mut text = fs::read_to_string(&file).unwrap();
+        text.push_str("\tusername = bob\n");
+        fs::write(&file, text).unwrap();
+        desk.setup(&["--undo"]).succeeds();
+        let left = fs::read_to_string(&file).unwrap();
+        let section = "[credential \"https://codeberg.org\"]\n\tusername = bob\n";
+        assert!(left.ends_with(section), "{left}");
+        assert!(!left.contains("helper"), "{left}");
+    }
+}
+
+#[test]
+fn undo_is_refused_if_a_later_line_would_get_into_another_table() {
+    let desk = Desk::new();
+    desk.setup(&["--host", "codeberg.org"]).succeeds();
+    let file = desk.sandbox.home().join(".config/hallpass/config.toml");
+    let text = fs::read_to_string(&file).unwrap() + "account = \"bob\"\n";
+    fs::write(&file, &text).unwrap();
+    let words = ["belongs to the block's last table", "nothing was changed"];
+    desk.setup(&["--undo"]).fails_saying(1, &words);
+    assert_eq!(fs::read_to_string(&file).unwrap(), text);
+}
+
 // --- doctor ---
 
 #[test]

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::kind::{Bytes, Kind, Unfit, text};
+use super::kind::{Bytes, Kind, Unfit, continues_section, text};
 use crate::config::user_file::{add_block, block_at, remove_block};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,7 +22,17 @@ impl Block {
         let mut text = text(bytes)?.to_owned();
         match lines {
             Some(lines) => add_block(&mut text, &self.title, lines),
-            None => drop(remove_block(&mut text, &self.title)),
+            None => {
+                let after = block_at(&text, &self.title).and_then(|(at, _)| text.get(at.end..));
+                if after.is_some_and(|after| continues_section(after.as_bytes())) {
+                    return Err(Unfit(format!(
+                        "has a line after the block of `{}` that belongs to the block's last \
+                         table; move it into the block, where it is removed too, or elsewhere",
+                        self.title
+                    )));
+                }
+                remove_block(&mut text, &self.title);
+            }
         }
         Ok(Some(text.into_bytes()).filter(|text| !text.is_empty()))
     }
