@@ -54,7 +54,7 @@ pub(super) fn run(env: &Env, words: &[OsString]) -> Result<ExitCode, Error> {
     let undo: Vec<UndoOf<'_>> = undo.iter().map(|(name, undo)| (*name, undo as _)).collect();
     // Before anything is removed, to see whether each undo is possible.
     let mut changes = String::new();
-    let unknown = preview_undo_of_all(env, &undo, |text| {
+    let unknown = preview_undo_of_all(env, &undo, dry_run, |text| {
         if dry_run {
             print(text);
         } else {

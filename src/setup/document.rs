@@ -199,25 +199,41 @@ impl Documents {
         self.changed().try_for_each(Document::check_writable)
     }
 
-    /// Writes all files or none.
-    pub(crate) fn write(&self) -> Result<(), Error> {
-        self.check()?;
-        let unwritable = |document: &Document, cause| ConfigError::Unwritable {
+    /// Does everything that is likely to fail, and changes nothing.
+    pub(crate) fn rehearse(&self) -> Result<(), Error> {
+        let _locks = self.lock()?;
+        self.staged().map(drop)
+    }
+
+    fn unwritable(&self, document: &Document, cause: io::Error) -> ConfigError {
+        ConfigError::Unwritable {
             file: document.shown.clone(),
             fix: access_fix(&document.target, self.home.as_deref(), &cause),
             cause,
-        };
+        }
+    }
+
+    fn staged(&self) -> Result<Vec<(&Document, Commit)>, Error> {
+        self.check()?;
         let mut ready = Vec::new();
         for document in self.changed() {
             let staged = document.stage(&document.now);
-            let staged = staged.map_err(|cause| unwritable(document, cause))?;
-            ready.push((document, staged));
+            ready.push((
+                document,
+                staged.map_err(|cause| self.unwritable(document, cause))?,
+            ));
         }
+        Ok(ready)
+    }
+
+    /// Writes all files or none.
+    pub(crate) fn write(&self) -> Result<(), Error> {
+        let ready = self.staged()?;
         let mut written = Vec::new();
         for (document, commit) in ready {
             if let Err(cause) = commit() {
                 written.into_iter().rev().for_each(Document::put_back);
-                return Err(unwritable(document, cause).into());
+                return Err(self.unwritable(document, cause).into());
             }
             written.push(document);
         }

@@ -165,13 +165,18 @@ pub(crate) type Unknown = Vec<(&'static str, Error)>;
 pub(crate) fn preview_undo_of_all(
     env: &Env,
     tools: &[UndoOf<'_>],
+    dry_run: bool,
     say: impl FnOnce(&str),
 ) -> Result<Unknown, Error> {
     let (draft, unknown) = undo_of_all(env, tools)?;
     if draft.is_changed() || !draft.plan.warnings.is_empty() {
         say(&draft.text(false));
     }
-    draft.documents.check()?;
+    if dry_run {
+        draft.documents.check()?;
+    } else {
+        draft.documents.rehearse()?;
+    }
     Ok(unknown)
 }
 

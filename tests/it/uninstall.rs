@@ -152,6 +152,16 @@ fn uninstall_removes_nothing_if_a_set_up_cannot_be_undone() {
 }
 
 #[test]
+fn uninstall_removes_nothing_while_another_program_writes_a_file() {
+    let (scene, _) = installed();
+    fs::write(scene.sandbox.home().join(".gitconfig.lock"), "").unwrap();
+    let installed = files(&scene);
+    uninstall(&scene, &["--yes"]).fails_saying(1, &["another program is writing ~/.gitconfig"]);
+    assert_eq!(files(&scene), installed);
+    assert_eq!(scene.provider.count(Endpoint::Revocation), 0);
+}
+
+#[test]
 fn uninstall_undoes_set_ups_whose_records_are_gone() {
     let (scene, before) = installed();
     fs::remove_dir_all(scene.sandbox.data_dir()).unwrap();

@@ -20,19 +20,18 @@ impl Block {
 
     fn with(&self, bytes: Bytes<'_>, lines: Option<&str>) -> Result<Option<Vec<u8>>, Unfit> {
         let mut text = text(bytes)?.to_owned();
-        match lines {
-            Some(lines) => add_block(&mut text, &self.title, lines),
-            None => {
-                let after = block_at(&text, &self.title).and_then(|(at, _)| text.get(at.end..));
-                if after.is_some_and(|after| continues_section(after.as_bytes())) {
-                    return Err(Unfit(format!(
-                        "has a line after the block of `{}` that belongs to the block's last \
-                         table; move it into the block, where it is removed too, or elsewhere",
-                        self.title
-                    )));
-                }
-                remove_block(&mut text, &self.title);
+        if let Some(lines) = lines {
+            add_block(&mut text, &self.title, lines);
+        } else {
+            let after = block_at(&text, &self.title).and_then(|(at, _)| text.get(at.end..));
+            if after.is_some_and(|after| continues_section(after.as_bytes())) {
+                return Err(Unfit(format!(
+                    "has a line after the block of `{}` that belongs to the block's last table; \
+                     move it into the block, where it is removed too, or elsewhere",
+                    self.title
+                )));
             }
+            remove_block(&mut text, &self.title);
         }
         Ok(Some(text.into_bytes()).filter(|text| !text.is_empty()))
     }
