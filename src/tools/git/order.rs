@@ -268,9 +268,13 @@ impl Entry {
 
 /// Whether a helper runs hallpass, by whatever name or path (gitcredentials(7)).
 fn runs_hallpass(helper: &str) -> bool {
-    let command = helper.trim_start_matches('!').trim_start_matches('\'');
-    let program = command.split([' ', '\'']).next().unwrap_or_default();
-    let name = program_name(program);
+    let command = helper.trim_start_matches('!');
+    let program = match command.strip_prefix('\'') {
+        // A quoted path may contain spaces.
+        Some(quoted) => quoted.split('\'').next(),
+        None => command.split(' ').next(),
+    };
+    let name = program_name(program.unwrap_or_default());
     name == "hallpass" || name == "git-credential-hallpass"
 }
 
@@ -307,6 +311,8 @@ mod tests {
             ("/usr/bin/hallpass git", true),
             ("!hallpass git", true),
             ("!'/opt/hallpass' git", true),
+            ("!'/home/a b/hallpass' git", true),
+            ("!'/home/hallpass x/other' git", false),
             ("hallpass", true),
             ("/usr/bin/git-credential-hallpass", true),
             ("store", false),
