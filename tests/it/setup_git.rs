@@ -259,7 +259,19 @@ fn git_finds_a_program_whose_path_has_a_space() {
         "protocol=https\nhost=example.com\n\n",
     );
     assert_eq!(filled.succeeds().stdout, credential);
-    run(&program, &["setup", "git", "--default", "--undo"], "").succeeds();
+
+    // The doctor recognizes it, until the program moves.
+    run(&program, &["setup", "git", "--host", "codeberg.org"], "").succeeds();
+    let doctor = run(&program, &["doctor", "git", "codeberg.org"], "");
+    let ok = "https://codeberg.org: git asks hallpass\n";
+    assert!(doctor.stdout.contains(ok), "{doctor}");
+    let moved = folder.join("moved");
+    fs::rename(&program, &moved).unwrap();
+    let doctor = run(&moved, &["doctor", "git", "codeberg.org"], "");
+    assert!(doctor.stdout.contains("where it no longer is"), "{doctor}");
+    assert!(!doctor.stdout.contains(ok), "{doctor}");
+    fs::rename(&moved, &program).unwrap();
+    run(&program, &["setup", "git", "--undo"], "").succeeds();
     assert_eq!(desk.git_config(), GIT_CONFIG);
 }
 
@@ -1139,6 +1151,59 @@ fn undo_is_refused_if_a_later_line_would_get_into_another_table() {
 // --- doctor ---
 
 #[test]
+fn doctor_takes_no_registry_for_a_git_server() {
+    let scene = crate::scene::Scene::new();
+    for words in [
+        ["git", "--host", "git.corp.example"].as_slice(),
+        &["docker", "registry.corp.example"],
+    ] {
+        let words = [&["setup"], words, &["--provider", "corp"]].concat();
+        scene.sandbox.run(&words).succeeds();
+    }
+    let doctor = scene.sandbox.run(&["doctor", "git"]);
+    assert!(doctor.stdout.contains("git.corp.example"), "{doctor}");
+    assert!(!doctor.stdout.contains("registry"), "{doctor}");
+    // It is checked if the user names it.
+    let named = scene
+        .sandbox
+        .run(&["doctor", "git", "registry.corp.example"]);
+    let problem = "https://registry.corp.example: git does not ask hallpass";
+    assert!(named.stdout.contains(problem), "{named}");
+    // The hint names what a set-up of an unknown host needs.
+    let unknown = scene.sandbox.run(&["doctor", "git", "unknown.example"]);
+    let hint = "hallpass setup git --host https://unknown.example --provider NAME";
+    assert!(unknown.stdout.contains(hint), "{unknown}");
+}
+
+#[test]
+fn the_file_that_names_an_unknown_account_is_shown() {
+    let scene = crate::scene::Scene::new();
+    let home = scene.sandbox.home();
+    let words = [
+        "setup",
+        "git",
+        "--host",
+        "git.corp.example",
+        "--provider",
+        "corp",
+    ];
+    scene.sandbox.run(&words).succeeds();
+    let included = home.join("w.inc");
+    fs::write(&included, "[hallpass]\n\taccount = wrok\n").unwrap();
+    let git = home.join(".gitconfig");
+    let text = fs::read_to_string(&git).unwrap() + "[include]\n\tpath = w.inc\n";
+    fs::write(&git, text).unwrap();
+    let doctor = scene.sandbox.run(&["doctor", "git", "git.corp.example"]);
+    let words = format!("hallpass.account in {} names", shown_path(&included));
+    assert!(doctor.stdout.contains(&words), "{doctor}");
+}
+
+/// A path as git shows it.
+fn shown_path(path: &std::path::Path) -> String {
+    path.display().to_string().replace('\\', "/")
+}
+
+#[test]
 fn doctor_names_helpers_accounts_scopes_refusals_and_passwords_in_urls() {
     let mut scene = crate::scene::Scene::new();
     scene.configure(
@@ -1205,7 +1270,7 @@ fn doctor_names_helpers_accounts_scopes_refusals_and_passwords_in_urls() {
     // A password in the given URL is reported, and not shown.
     let leaky = doctor(&["https://alice:hunter2@git.corp.example/team/app.git"]);
     assert_eq!(leaky.code, Some(1));
-    let fix = "git remote set-url origin https://git.corp.example/team/app.git";
+    let fix = "use this URL instead: https://git.corp.example/team/app.git";
     for words in ["contains a password or token", fix] {
         assert!(leaky.stdout.contains(words), "{words}: {leaky}");
     }

@@ -14,10 +14,11 @@ use super::explanation::{Explained, explained};
 use super::git_config::{self, Entry};
 use super::large_pushes::Advice;
 use super::order::Helpers;
+use super::refusals;
 use super::repository::Repository;
 use super::resolver::Resolver;
+use super::setup::{self, lines};
 use super::target::Target;
-use super::{refusals, setup};
 use crate::arguments::{Asking, Common, doctor_epilogue};
 use crate::complete;
 use crate::config::Interactive;
@@ -41,7 +42,7 @@ use surroundings::Surroundings;
 #[derive(Debug, Args)]
 #[command(after_help = doctor_epilogue("  hallpass doctor git github.com\n  hallpass doctor git https://work@git.corp.example/team/app.git"))]
 pub struct Arguments {
-    /// The git servers to check, as HOST or URL [default: every git server that is configured here or in git]
+    /// The git servers to check, as HOST or URL [default: every git server in the configuration, and every host for which git asks hallpass]
     #[arg(value_name = "HOST", add = ArgValueCompleter::new(complete::hosts))]
     pub hosts: Vec<String>,
     #[command(flatten)]
@@ -59,13 +60,13 @@ pub(crate) fn run(env: &Env, args: &Arguments) -> Result<Findings, Error> {
     let mut servers = given.collect::<Result<Vec<_>, _>>()?;
     if servers.is_empty() {
         let mut seen = BTreeSet::new();
-        for pattern in prepared.config.patterns_with_mail(NAME) {
-            let host = Host::of(pattern)?;
-            if seen.insert(host.text.clone()) {
-                servers.push(Server::of(host));
-            }
-        }
-        for host in setup::hosts_in_git(env)? {
+        let in_git = lines::hosts_in_git(env)?;
+        // A registry's entry is for every tool, but a registry is no git server.
+        let of_others = setup::hosts_of_other_tools(env)?;
+        let configured = prepared.config.patterns_with_mail(NAME).map(Host::of);
+        let configured = configured.collect::<Result<Vec<_>, _>>()?.into_iter();
+        let configured = configured.filter(|host| !of_others.contains(&host.text));
+        for host in configured.chain(in_git) {
             if seen.insert(host.text.clone()) {
                 servers.push(Server::of(host));
             }
@@ -96,19 +97,24 @@ fn check_server(
 ) -> Result<(), Error> {
     let host = &server.host;
     let site = Host::parse("HOST", &host.url[..Position::BeforePath])?;
-    let host = if setup::is_in_place(host, env)? {
+    let host = if lines::is_in_place(host, env)? {
         host
     } else {
         &site
     };
     let name = &host.text;
-    if server.without_password.is_some() {
+    if let Some(plain) = &server.without_password {
         findings.problem(
             &format!("{name}: the URL contains a password or token, which git stores unencrypted"),
-            &format!("git remote set-url origin {}", quoted(&server.host.text)),
+            &format!("use this URL instead: {plain}"),
         );
     }
-    let helpers = check_helpers(env, host, findings)?;
+    let found = prepared.config.resource(&server.host.url, NAME)?;
+    let mut set_up = format!("hallpass setup git --host {}", quoted(name));
+    if found.is_none() && !setup::has_preset(&prepared.config, host) {
+        set_up.push_str(" --provider NAME");
+    }
+    let helpers = check_helpers(env, host, &set_up, findings)?;
     if is_mail(host) {
         check_mail(host, findings)?;
     } else {
@@ -120,16 +126,16 @@ fn check_server(
             ));
         }
     }
-    let Some(found) = prepared.config.resource(&server.host.url, NAME)? else {
+    let Some(found) = found else {
         // With --default, hallpass stores the passwords of all other hosts.
-        if setup::hosts_in_git(env)?
+        if lines::hosts_in_git(env)?
             .iter()
             .any(|own| own.text == *name)
         {
             findings.problem(
                 &format!("{name}: git asks hallpass, but no provider is configured for it"),
                 &format!(
-                    "hallpass setup git --host {}\nor, to stop asking hallpass: hallpass setup git --undo",
+                    "{set_up}\nor, to stop git from asking hallpass: hallpass setup git --host {} --undo",
                     quoted(name)
                 ),
             );
@@ -161,15 +167,26 @@ fn check_server(
 }
 
 /// Checks which helpers git asks, in their order.
-fn check_helpers(env: &Env, host: &Host, findings: &mut Findings) -> Result<Helpers, Error> {
+fn check_helpers(
+    env: &Env,
+    host: &Host,
+    set_up: &str,
+    findings: &mut Findings,
+) -> Result<Helpers, Error> {
     let name = &host.text;
-    let helpers = setup::helpers(host, env)?;
-    let set_up = format!("hallpass setup git --host {}", quoted(name));
-    match helpers.hallpass {
-        Some(_) => findings.ok(&format!("{name}: git asks hallpass")),
-        None => findings.problem(&format!("{name}: git does not ask hallpass"), &set_up),
+    let helpers = lines::helpers(host, env)?;
+    match (helpers.hallpass, &helpers.missing) {
+        (Some(_), Some(path)) => findings.problem(
+            &format!(
+                "{name}: git asks hallpass at {}, where it no longer is",
+                path.display()
+            ),
+            set_up,
+        ),
+        (Some(_), None) => findings.ok(&format!("{name}: git asks hallpass")),
+        (None, _) => findings.problem(&format!("{name}: git does not ask hallpass"), set_up),
     }
-    let is_in_place = setup::is_in_place(host, env)?;
+    let is_in_place = lines::is_in_place(host, env)?;
     for (number, helper) in helpers.asked.iter().enumerate() {
         let line = format!("{name}: helper {}: {helper}", number + 1);
         match helpers.hallpass {
@@ -180,7 +197,7 @@ fn check_helpers(env: &Env, host: &Host, findings: &mut Findings) -> Result<Help
                 let fix = if is_in_place {
                     "remove this helper, or set it for other hosts only"
                 } else {
-                    &set_up
+                    set_up
                 };
                 let what = "git gives it every token that worked, and it may save them";
                 findings.problem(&format!("{line}; {what}"), fix);

@@ -4,7 +4,7 @@
 //! closely a section matches. git passes every credential that worked to all helpers in the list, so
 //! hallpass must come last.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use url::Url;
 use url::quirks::domain_to_unicode;
@@ -232,6 +232,8 @@ pub(crate) struct Helpers {
     pub(crate) hallpass: Option<usize>,
     /// The section that names hallpass ends with a slash, which libgit2 doesn't read.
     pub(crate) has_slash: bool,
+    /// The path at which git looks for hallpass, if there is no program.
+    pub(crate) missing: Option<PathBuf>,
 }
 
 impl Helpers {
@@ -245,6 +247,9 @@ impl Helpers {
                 if runs_hallpass(&entry.value) {
                     helpers.hallpass = Some(helpers.asked.len());
                     helpers.has_slash = entry.section().ends_with('/');
+                    let program = Path::new(program_of(&entry.value));
+                    let is_missing = program.is_absolute() && !program.is_file();
+                    helpers.missing = is_missing.then(|| program.to_owned());
                 }
                 let helper = format!("{} ({})", named(&entry.value), entry.origin);
                 helpers.asked.push(helper);
@@ -268,14 +273,19 @@ impl Entry {
 
 /// Whether a helper runs hallpass, by whatever name or path (gitcredentials(7)).
 fn runs_hallpass(helper: &str) -> bool {
+    let name = program_name(program_of(helper));
+    name == "hallpass" || name == "git-credential-hallpass"
+}
+
+/// The program that a helper runs, as far as that can be told.
+fn program_of(helper: &str) -> &str {
     let command = helper.trim_start_matches('!');
     let program = match command.strip_prefix('\'') {
         // A quoted path may contain spaces.
         Some(quoted) => quoted.split('\'').next(),
         None => command.split(' ').next(),
     };
-    let name = program_name(program.unwrap_or_default());
-    name == "hallpass" || name == "git-credential-hallpass"
+    program.unwrap_or_default()
 }
 
 /// A helper for messages. A shell command is shortened, because it may contain a password.

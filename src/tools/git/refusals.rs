@@ -38,11 +38,11 @@ pub(super) fn not_signed_in(
     first: &Match,
     target: &Target,
     account: &str,
-    folder: Option<&str>,
+    place: Option<&str>,
     known: &[String],
 ) -> ServeError {
     let login = login_of(&first.provider, account);
-    let folder = folder.map_or_else(String::new, |folder| format!(" in {folder}"));
+    let place = place.map_or_else(String::new, |place| format!(" in {place}"));
     // The name may be misspelt.
     let (accounts, choose) = match known {
         [] => (String::new(), ""),
@@ -53,7 +53,7 @@ pub(super) fn not_signed_in(
     };
     ServeError::refused(Refusal::NotSignedIn(Report {
         error: format!(
-            "hallpass.account{folder} names the account {} for {}, which is not \
+            "hallpass.account{place} names the account {} for {}, but that account is not \
              signed in{accounts}",
             printable(account),
             target.shown()

@@ -36,6 +36,8 @@ pub(crate) struct Repository<'a> {
 pub(crate) struct RepositoryConfig {
     /// `hallpass.account`
     pub(crate) account: Option<String>,
+    /// The file that sets it, if it isn't the repository's own.
+    pub(crate) account_file: Option<String>,
     /// `credential.interactive`
     pub(crate) interactive: Option<bool>,
 }
@@ -130,7 +132,7 @@ impl<'a> Repository<'a> {
     pub(crate) fn config(&self) -> &RepositoryConfig {
         self.config.get_or_init(|| {
             let mut git = Command::new("git");
-            git.args(["config", "--null", "--get-regexp"])
+            git.args(["config", "--null", "--show-origin", "--get-regexp"])
                 .arg(r"^(hallpass\.account|credential\.interactive)$");
             // The repository may include a pipe or a device, and `git config` would wait for it.
             let output = child::output(&mut git, LONGEST);
@@ -199,11 +201,12 @@ impl<'a> Repository<'a> {
 }
 
 impl RepositoryConfig {
-    /// Parses `KEY LF VALUE NUL` entries. The last value of a key counts; a key alone is true.
+    /// Parses `ORIGIN NUL KEY LF VALUE NUL` entries. The last value of a key counts; a key alone is
+    /// true.
     fn parse(output: &[u8]) -> Self {
         let mut config = Self::default();
-        for entry in output.split(|byte| *byte == 0) {
-            let entry = String::from_utf8_lossy(entry);
+        let mut parts = output.split(|byte| *byte == 0).map(String::from_utf8_lossy);
+        while let (Some(origin), Some(entry)) = (parts.next(), parts.next()) {
             let (key, value) = match entry.split_once('\n') {
                 Some((key, value)) => (key, value),
                 None => (entry.as_ref(), "true"),
@@ -211,6 +214,10 @@ impl RepositoryConfig {
             match key {
                 "hallpass.account" => {
                     config.account = Some(value.to_owned()).filter(|v| !v.is_empty());
+                    // git shows the repository's own file by a relative path.
+                    let file = origin.strip_prefix("file:").map(Path::new);
+                    let file = file.filter(|file| file.is_absolute());
+                    config.account_file = file.map(|file| printable(&file.to_string_lossy()));
                 }
                 "credential.interactive" => {
                     let no = ["false", "never", "no", "off", "0"];
@@ -244,13 +251,16 @@ mod tests {
 
     #[test]
     fn the_last_value_of_a_key_counts() {
-        let output =
-            b"hallpass.account\nhome\0hallpass.account\nwork\0credential.interactive\nNever\0";
+        let output = b"file:.git/config\0hallpass.account\nhome\0\
+            file:/w.inc\0hallpass.account\nwork\0\
+            file:.git/config\0credential.interactive\nNever\0";
         let config = RepositoryConfig::parse(output);
         assert_eq!(config.account.as_deref(), Some("work"));
+        let file = config.account_file.as_deref();
+        assert_eq!(file, cfg!(unix).then_some("/w.inc"));
         assert_eq!(config.interactive, Some(false));
         assert_eq!(
-            RepositoryConfig::parse(b"credential.interactive\0").interactive,
+            RepositoryConfig::parse(b"command line:\0credential.interactive\0").interactive,
             Some(true)
         );
         assert_eq!(RepositoryConfig::parse(b""), RepositoryConfig::default());

@@ -281,11 +281,12 @@ impl<'p> Resolver<'_, 'p> {
                 let opened = self.matched_account(first, url, account)?;
                 return Ok(Chosen::new(opened, Reason::Repository));
             }
-            let folder = self.repository.folder();
-            let folder = folder.as_deref();
+            let file = self.repository.config().account_file.clone();
+            let place = file.or_else(|| self.repository.folder());
+            let place = place.as_deref();
             let others = self.with_persons(&first, accounts)?;
             return Err(refusals::not_signed_in(
-                &first, target, &wanted, folder, &others,
+                &first, target, &wanted, place, &others,
             ));
         }
         let is_unproven = username.is_some_and(|_| !ignores_unknown_names(&first));
