@@ -36,7 +36,7 @@ pub(super) fn run(env: &Env, words: &[OsString]) -> Result<ExitCode, Error> {
     let name = OsString::from("hallpass setup");
     let command = command("setup").bin_name("hallpass setup");
     if words == ["--list"] {
-        print(&list(env));
+        print(&list(env)?);
         return Ok(Exit::Answered.into());
     }
     command.try_get_matches_from([&name].into_iter().chain(words))?;
@@ -44,8 +44,8 @@ pub(super) fn run(env: &Env, words: &[OsString]) -> Result<ExitCode, Error> {
 }
 
 /// What is set up, and which installed tools are not.
-fn list(env: &Env) -> String {
-    let mut text = crate::setup::list(env);
+fn list(env: &Env) -> Result<String, Error> {
+    let mut text = crate::setup::list(env)?;
     let records = Records::read(env);
     for tool in tools::ALL {
         let name = tool.name();
@@ -56,5 +56,5 @@ fn list(env: &Env) -> String {
             );
         }
     }
-    text
+    Ok(text)
 }

@@ -40,7 +40,7 @@ pub(super) fn run(env: &Env, words: &[OsString]) -> Result<ExitCode, Error> {
     let everything = Everything::stored(&prepared)?;
     let folder = store::data_dir(env)?;
     let shown_folder = shown_at_home(&folder, home(env).ok().as_deref());
-    let records = Records::read(env);
+    let records = Records::read(env).readable()?;
     if let Some(path) = records.unreadable.first() {
         // Only another version knows how to undo it, and removing the data folder would lose that.
         return Err(SetupError::NewerRecord { path: path.clone() }.into());
@@ -71,10 +71,13 @@ pub(super) fn run(env: &Env, words: &[OsString]) -> Result<ExitCode, Error> {
         let mut text = changes + &everything.preview(&prepared);
         if folder.exists() {
             text.push_str(&printable(&format!("Would remove {shown_folder}")));
-            text.push_str("\nWould remove the key that encrypts saved sessions\n");
+            text.push_str("\nWould remove the key that encrypts saved sessions, if there is one\n");
         }
         if dry_run {
-            print(&text);
+            print(match &*text {
+                "" => "nothing to remove\n",
+                text => text,
+            });
             return Ok(Exit::Answered.into());
         }
         if !confirm(&text, "Do all of this?") {

@@ -7,9 +7,9 @@ use super::shown::shown_at_home;
 #[cfg(unix)]
 use crate::shell::quoted_at_home;
 
-/// What gives the user access to a file that can't be read, or that is readable and can't be replaced;
-/// a folder above it may be what denies that. `None` if something else is wrong, or if it is outside
-/// the user's home and so perhaps not theirs.
+/// Returns the command that gives the user access to a file that can't be read or replaced. The
+/// obstacle may be a folder above it. `None` if permissions aren't the problem, or if the obstacle
+/// belongs to another user and is outside the home folder.
 #[cfg(unix)]
 pub(crate) fn access_fix(path: &Path, home: Option<&Path>, cause: &io::Error) -> Option<String> {
     use std::os::unix::fs::MetadataExt as _;
@@ -34,7 +34,7 @@ pub(crate) fn access_fix(path: &Path, home: Option<&Path>, cause: &io::Error) ->
     if owner == rustix::process::geteuid().as_raw() {
         return Some(format!("run `chmod u+rwX {word}`"));
     }
-    if home.is_some_and(|home| !denying.starts_with(home)) {
+    if !home.is_some_and(|home| denying.starts_with(home)) {
         return None;
     }
     let owner = match owner {

@@ -94,7 +94,7 @@ impl Turn {
         }
     }
 
-    /// Whether this folder, which did not exist, was created for the lock.
+    /// Whether this folder did not exist before the lock was created.
     pub(crate) fn has_created(&self, folder: &Path) -> bool {
         self.folders.iter().any(|created| created == folder)
     }

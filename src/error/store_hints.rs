@@ -1,6 +1,6 @@
 //! Hints for errors of the store and its keyring.
 
-use crate::config::held_by;
+use crate::config::{access_fix, held_by};
 use crate::store::{KeyringError, Place, Setting, StoreError};
 
 const REMOVE_ALL: &str = "hallpass logout --all";
@@ -24,7 +24,7 @@ pub(super) fn store_hint(error: &StoreError) -> Option<String> {
             path.display()
         )),
         S::TooOpen { path, .. } => Some(format!("run `chmod go-rwx {}`", path.display())),
-        S::Io { source, .. }
+        S::Io { path, source, .. }
             if matches!(
                 source.kind(),
                 std::io::ErrorKind::ReadOnlyFilesystem
@@ -33,7 +33,11 @@ pub(super) fn store_hint(error: &StoreError) -> Option<String> {
                     | std::io::ErrorKind::AlreadyExists
             ) =>
         {
-            Some("set HALLPASS_DATA_DIR to a folder that you can write to".to_owned())
+            let fix = access_fix(path, None, source);
+            let fix = fix.map(|fix| format!("{fix}, then run the command again"));
+            fix.or_else(|| {
+                Some("set HALLPASS_DATA_DIR to a folder that you can write to".to_owned())
+            })
         }
         S::Io { path, .. } => Some(format!(
             "check `df {0}` and `ls -ld {0}`; nothing was lost",

@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use super::edit::link;
 use super::error::SetupError;
-use crate::config::shown;
+use crate::config::{access_fix, shown};
 use crate::error::Error;
 use crate::files;
 
@@ -39,8 +39,12 @@ pub(crate) fn is_absence(error: &io::Error) -> bool {
 }
 
 pub(crate) fn unusable(path: &Path, cause: io::Error) -> Error {
-    let file = shown(path);
-    SetupError::Unusable { file, cause }.into()
+    SetupError::Unusable {
+        file: shown(path),
+        fix: access_fix(path, None, &cause),
+        cause,
+    }
+    .into()
 }
 
 /// A hash of a file's content.

@@ -3,6 +3,7 @@
 use std::io::ErrorKind;
 use std::path::PathBuf;
 
+use crate::config::access_fix;
 use crate::shell::quoted;
 
 /// After one of these errors, no file is changed.
@@ -15,6 +16,8 @@ pub enum SetupError {
         file: String,
         #[source]
         cause: std::io::Error,
+        /// How the user gets access to it.
+        fix: Option<String>,
     },
     #[error("{file} is read-only")]
     ReadOnly {
@@ -32,17 +35,28 @@ pub enum SetupError {
         #[source]
         cause: std::io::Error,
     },
+    #[error("cannot read the records of set-ups in {}", folder.display())]
+    UnreadableRecords {
+        folder: PathBuf,
+        #[source]
+        cause: std::io::Error,
+    },
 }
 
 impl SetupError {
     pub(crate) fn hint(&self) -> String {
         match self {
-            Self::Unusable { file, cause } if cause.kind() == ErrorKind::PermissionDenied => format!(
-                "nothing was changed. If {file} belongs to root, probably because of a `sudo` \
+            Self::Unusable { fix: Some(fix), .. } => {
+                format!("nothing was changed; {fix}, then run this command again")
+            }
+            Self::Unusable { file, cause, .. } if cause.kind() == ErrorKind::PermissionDenied => {
+                format!(
+                    "nothing was changed. If {file} belongs to root, probably because of a `sudo` \
                  command, run `sudo chown \"$(id -u):$(id -g)\" {}`, then this command again",
-                crate::shell::quoted_at_home(file)
-            ),
-            Self::Unusable { file, cause } if cause.kind() == ErrorKind::NotFound => format!(
+                    crate::shell::quoted_at_home(file)
+                )
+            }
+            Self::Unusable { file, cause, .. } if cause.kind() == ErrorKind::NotFound => format!(
                 "nothing was changed. {file} is a link to a file that doesn't exist: create that \
                  file or remove the link, then run the command again"
             ),
@@ -62,14 +76,23 @@ impl SetupError {
                 quoted(&lock.to_string_lossy())
             ),
             Self::NewerRecord { path } => format!(
-                "nothing was changed; update hallpass, or if that doesn't help, move the record away \
-                 with `mv {0} {0}.old`; then run the command again",
+                "nothing was changed. Update hallpass, then run the command again. If that doesn't \
+                 help, rename the record with `mv {0} {0}.old`: hallpass can then no longer restore \
+                 the earlier content",
                 quoted(&path.to_string_lossy())
             ),
-            Self::UnwritableRecord { .. } => {
-                "nothing was changed; set HALLPASS_DATA_DIR to a folder that you can write to, then \
-                 run the command again"
-                    .to_owned()
+            Self::UnwritableRecord { path, cause } => match access_fix(path, None, cause) {
+                Some(fix) => format!("nothing was changed; {fix}, then run the command again"),
+                None => {
+                    "nothing was changed; set HALLPASS_DATA_DIR to a folder that you can write \
+                         to, then run the command again"
+                        .to_owned()
+                }
+            },
+            Self::UnreadableRecords { folder, cause } => {
+                let fix = access_fix(folder, None, cause);
+                let fix = fix.unwrap_or_else(|| format!("check `ls -ld {}`", folder.display()));
+                format!("nothing was changed; {fix}, then run the command again")
             }
         }
     }

@@ -48,9 +48,9 @@ fn warn_if_nothing_is_saved(env: &Env, common: &Common) {
                 .iter()
                 .fold(String::new(), |all, cause| all + ": " + cause);
             prepared.terminal.warn(&format!(
-                "{}{causes}, so no session can be saved; set HALLPASS_DATA_DIR to a folder that \
-                 you can write to",
-                report.error
+                "{}{causes}, so no session can be saved; {}",
+                report.error,
+                report.hint.unwrap_or_default()
             ));
         }
         Ok(_) | Err(_) => (),
@@ -58,8 +58,8 @@ fn warn_if_nothing_is_saved(env: &Env, common: &Common) {
 }
 
 /// Lists each set-up with its files.
-pub(crate) fn list(env: &Env) -> String {
-    let records = Records::read(env);
+pub(crate) fn list(env: &Env) -> Result<String, Error> {
+    let records = Records::read(env).readable()?;
     let home = home(env).ok();
     let shown = |path: &Path| shown_at_home(path, home.as_deref());
     let mut text = String::new();
@@ -80,12 +80,12 @@ pub(crate) fn list(env: &Env) -> String {
     }
     for path in &records.unreadable {
         line(&format!(
-            "{}: written by another version of hallpass",
+            "{}: damaged, or written by a newer hallpass",
             shown(path)
         ));
     }
     if text.is_empty() {
         text.push_str("nothing is set up\n");
     }
-    text
+    Ok(text)
 }

@@ -17,9 +17,9 @@ use super::document::Documents;
 use super::edit::Edit;
 use super::provider_block;
 use super::record::{Done, Record, Records, Step};
-use super::undo::{hand_over_folders, remove, revert};
+use super::undo::{remove, revert, transfer_folders};
 use crate::arguments::{Caution, SetupArgs};
-use crate::config::{Flags, Turn, UserFile};
+use crate::config::{Flags, Turn, UserFile, home, shown_at_home};
 use crate::env::Env;
 use crate::error::Error;
 use crate::report::{Exit, printable};
@@ -85,7 +85,7 @@ pub struct Undo<'a> {
     pub(crate) parts: Vec<Part>,
     /// Undo every recorded set-up of the tool, and remove the edits of all parts.
     pub(crate) all: bool,
-    /// Printed in any case.
+    /// Printed even if nothing changes.
     pub(crate) warnings: Vec<String>,
     /// What the undo leaves out because nothing can be set up there: printed instead of `nothing to
     /// change`.
@@ -202,7 +202,8 @@ fn undo_of_all<'u>(env: &Env, tools: &[UndoOf<'u>]) -> Result<(Draft<'u>, Unknow
     let mut draft = Draft::new(env);
     let mut unknown = Vec::new();
     for (name, undo) in tools {
-        // First alone, so that a file that can't be read leaves no half of an undo in the draft.
+        // Try each undo in its own draft first: if a file can't be read, half an undo must not stay
+        // in the shared draft.
         let alone = undo().and_then(|undo| Draft::new(env).undo(env, name, undo));
         match alone {
             Ok(()) => draft.undo(env, name, undo()?)?,
@@ -364,6 +365,18 @@ impl<'a> Draft<'a> {
 
     /// Takes the set-ups of a tool out of the files.
     fn undo(&mut self, env: &Env, tool: &str, undo: Undo<'a>) -> Result<(), Error> {
+        let home = home(env).ok();
+        let records = Records::read(env).readable()?;
+        let named = undo.parts.iter().map(|part| &*part.what);
+        let named = named.filter_map(|what| records.unreadable_one(tool, what));
+        let all = records.unreadable_of(tool).filter(|_| undo.all);
+        for path in all.chain(named.filter(|_| !undo.all)) {
+            self.plan.warnings.push(format!(
+                "{} is damaged, or was written by a newer hallpass. It stays, and of its set-up, \
+                 hallpass undoes only what it recognizes",
+                shown_at_home(path, home.as_deref())
+            ));
+        }
         let is_named = |record: &Record| undo.parts.iter().any(|part| part.what == record.what);
         let all = std::mem::take(&mut self.records.all);
         let (selected, mut rest): (Vec<_>, Vec<_>) = all
@@ -383,7 +396,7 @@ impl<'a> Draft<'a> {
         }
         let before = rest.clone();
         let mut updated = revert(&mut self.documents, &selected, &mut rest)?;
-        updated.extend(hand_over_folders(&selected, &mut rest));
+        updated.extend(transfer_folders(&selected, &mut rest));
         for index in updated {
             let before = Some(before[index].clone());
             self.saved.push((rest[index].clone(), before));

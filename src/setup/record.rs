@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::content::fingerprint;
+use super::content::{fingerprint, is_absence};
 
 use super::edit::{Bytes, Edit, Unfit, continues_section, has_heading};
 use super::error::SetupError;
@@ -325,6 +325,8 @@ pub(crate) struct Records {
     pub(crate) all: Vec<Record>,
     /// Files that another version wrote, or that are unreadable.
     pub(crate) unreadable: Vec<PathBuf>,
+    /// Why the folder can't be read, if it exists.
+    problem: Option<std::io::Error>,
 }
 
 impl Records {
@@ -335,10 +337,16 @@ impl Records {
             folder,
             all: Vec::new(),
             unreadable: Vec::new(),
+            problem: None,
         };
-        let entries = records.folder.as_deref().map(std::fs::read_dir);
-        let entries = entries.into_iter().flatten().flatten().flatten();
-        let mut paths: Vec<_> = entries.map(|entry| entry.path()).collect();
+        let mut paths = match records.folder.as_deref().map(std::fs::read_dir) {
+            Some(Ok(entries)) => entries.flatten().map(|entry| entry.path()).collect(),
+            Some(Err(problem)) if !is_absence(&problem) => {
+                records.problem = Some(problem);
+                Vec::new()
+            }
+            Some(Err(_)) | None => Vec::new(),
+        };
         paths.retain(|path| path.extension().is_some_and(|end| end == "json"));
         paths.sort();
         for path in paths {
@@ -349,6 +357,32 @@ impl Records {
             }
         }
         records
+    }
+
+    /// Checks that the folder could be read: otherwise, set-ups seem to be missing.
+    pub(crate) fn readable(mut self) -> Result<Self, SetupError> {
+        match (self.problem.take(), &self.folder) {
+            (Some(cause), Some(folder)) => Err(SetupError::UnreadableRecords {
+                folder: folder.clone(),
+                cause,
+            }),
+            (_, _) => Ok(self),
+        }
+    }
+
+    /// The file of a set-up, if another version wrote it or it is unreadable.
+    pub(crate) fn unreadable_one(&self, tool: &str, what: &str) -> Option<&PathBuf> {
+        let path = self.path(tool, what)?;
+        self.unreadable.iter().find(|one| **one == path)
+    }
+
+    /// All these files of a tool.
+    pub(crate) fn unreadable_of<'r>(&'r self, tool: &str) -> impl Iterator<Item = &'r PathBuf> {
+        let begin = format!("{tool}-");
+        self.unreadable.iter().filter(move |path| {
+            let name = path.file_name().unwrap_or_default();
+            name.as_encoded_bytes().starts_with(begin.as_bytes())
+        })
     }
 
     pub(crate) fn of<'r>(&'r self, tool: &'r str) -> impl Iterator<Item = &'r Record> {
@@ -393,10 +427,8 @@ impl Records {
         command: &str,
         step: Step,
     ) -> Result<(Record, Option<Record>), Error> {
-        if let Some(path) = self.path(tool, what)
-            && self.unreadable.contains(&path)
-        {
-            return Err(SetupError::NewerRecord { path }.into());
+        if let Some(path) = self.unreadable_one(tool, what) {
+            return Err(SetupError::NewerRecord { path: path.clone() }.into());
         }
         let before = self.find(tool, what).cloned();
         self.all.retain(|record| !record.is(tool, what));

@@ -57,9 +57,9 @@ pub(crate) fn revert(
     Ok(updated)
 }
 
-/// Gives the folders that the set-ups in `gone` created to remaining ones with files in them, which
-/// have to remove them then. Returns the indices of the updated records.
-pub(crate) fn hand_over_folders(gone: &[Record], rest: &mut [Record]) -> BTreeSet<usize> {
+/// Transfers each folder that a set-up in `gone` created to a remaining set-up with a file in it, whose
+/// undo then removes the folder. Returns the indices of the updated records.
+pub(crate) fn transfer_folders(gone: &[Record], rest: &mut [Record]) -> BTreeSet<usize> {
     let mut updated = BTreeSet::new();
     let steps = gone.iter().flat_map(|record| &record.steps);
     for folder in steps.flat_map(|step| &step.folders) {

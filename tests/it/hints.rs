@@ -79,7 +79,7 @@ const STATES: &[(&str, &str, &[Row])] = &[
             ("ByteOrderMark", Check("a file of docker's in an editor")),
             ("WrongType", Check("a file of docker's in an editor")),
             ("OfRoot", Check("a folder that only root can give back")),
-            ("NotAFolder", Check("a file in the place of a folder")),
+            ("NotAFolder", Check("a file where a folder must be")),
             (
                 "StoreNotListed",
                 Check("another program that does not work"),
@@ -132,6 +132,10 @@ const STATES: &[(&str, &str, &[Row])] = &[
             ("ReadOnly", Check("the program that generates the file")),
             ("Locked", Check("a file that another program holds")),
             ("NewerRecord", Check("an update of hallpass")),
+            (
+                "UnreadableRecords",
+                Check("a folder that root could read, so a real case tests it"),
+            ),
             (
                 "UnwritableRecord",
                 Check("a folder that only the user can choose"),

@@ -792,7 +792,7 @@ fn a_file_that_is_not_a_json_object_is_left_alone_and_the_place_named() {
 }
 
 #[test]
-fn a_number_that_rust_has_no_type_for_stays_as_it_is() {
+fn a_number_too_large_for_rust_is_preserved() {
     let desk = Desk::new();
     desk.write_docker_file("{\"x\":1e400}");
     desk.setup(&["--default"]).succeeds();
@@ -805,7 +805,7 @@ fn a_number_that_rust_has_no_type_for_stays_as_it_is() {
 
 #[cfg(unix)]
 #[test]
-fn a_client_file_that_is_no_readable_file_is_reported_with_the_fix() {
+fn an_unusable_client_file_is_reported_with_a_fix() {
     use std::os::unix::fs::{PermissionsExt as _, symlink};
     type State = (fn(&Path), &'static [&'static str]);
     let states: [State; 4] = [
@@ -874,8 +874,8 @@ fn undo_ignores_an_invalid_file_that_no_set_up_can_have_written() {
             desk.write_docker_file("");
             fs::write(desk.docker_file(), before).unwrap();
             let outcome = desk.setup(line);
-            let words = "~/.docker/config.json is invalid. It stays as it is, because hallpass is not \
-                         set up in it\n";
+            let words = "~/.docker/config.json can't be read as docker's configuration, so it stays \
+                         as it is\n";
             assert_eq!(outcome.succeeds().stdout, words, "{outcome}");
             assert_eq!(fs::read(desk.docker_file()).unwrap(), before);
         }
@@ -1244,6 +1244,27 @@ fn concurrent_set_ups_all_succeed_and_can_be_undone() {
     assert!(!desk.sandbox.data_dir().exists());
     let lock = desk.config.with_file_name("config.toml.lock");
     assert!(!lock.exists() || cfg!(windows));
+}
+
+#[test]
+fn undo_without_a_record_removes_the_link_beside_the_users_own_program() {
+    let mut desk = Desk::new();
+    let folder = desk.sandbox.home().join("bin");
+    fs::create_dir(&folder).unwrap();
+    let program = folder.join(format!("hallpass{}", std::env::consts::EXE_SUFFIX));
+    fs::copy(env!("CARGO_BIN_EXE_hallpass"), &program).unwrap();
+    desk.sandbox.set("PATH", &folder);
+    let run = |arguments: &[&str]| {
+        let mut command = desk.sandbox.surround(std::process::Command::new(&program));
+        command.args(arguments);
+        crate::sandbox::Running::with_input(command, arguments, b"").wait()
+    };
+    run(&["setup", "docker", "r.example", "--provider", "corp"]).succeeds();
+    let link = folder.join(desk.link().file_name().unwrap());
+    assert!(link.exists());
+    fs::remove_dir_all(desk.sandbox.data_dir()).unwrap();
+    run(&["setup", "docker", "--undo"]).succeeds();
+    assert!(link.symlink_metadata().is_err());
 }
 
 #[test]

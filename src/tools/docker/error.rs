@@ -16,7 +16,7 @@ pub enum DockerError {
     },
     #[error("{path} belongs to root, probably because of a `sudo docker` command")]
     OfRoot { path: String, folder: String },
-    #[error("{folder} must be a folder, and it is a file")]
+    #[error("{folder} must be a folder, but it is a file")]
     NotAFolder { folder: String },
     #[error("docker's credential store {name} cannot be listed")]
     StoreNotListed { name: String },

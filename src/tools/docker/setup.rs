@@ -261,7 +261,7 @@ pub(crate) fn undo<'a>(env: &'a Env, args: &Arguments) -> Result<Undo<'a>, Error
     let is_left_out = ClientFile::read(&docker, Some(&home)).is_err();
     let left_out = is_left_out.then(|| {
         let shown = ClientFile::empty(&docker, &home).shown;
-        format!("{shown} is invalid. It stays as it is, because hallpass is not set up in it")
+        format!("{shown} can't be read as docker's configuration, so it stays as it is")
     });
     Ok(Undo {
         parts,
@@ -312,11 +312,10 @@ fn recognizable_edits(env: &Env, file: &UserFile) -> Result<Vec<Edit>, Error> {
     let home = home(env)?;
     let mut edits: Vec<Edit> = blocks(file, TITLE.trim_end()).collect();
     edits.push(podman_helpers(env, "")?);
-    // A link elsewhere may belong to a package.
-    let local = home.join(".local/bin").join(link::file_name(PROGRAM_NAME));
+    // A link outside the home folder may belong to a package.
     let is_recorded = Records::read(env).of(NAME).next().is_some();
     if let Place::There(path) = link::find(env, PROGRAM_NAME)?
-        && path == local
+        && path.starts_with(&home)
         && !is_recorded
     {
         edits.push(Edit::link(&path, &program::path(env)?));

@@ -160,3 +160,22 @@ def a_read_only_home_is_named_before_anything_is_set_up_and_the_way_out_works(ri
     token = rig.sandbox.hallpass("get-token", "corp", before=behind, HALLPASS_DATA_DIR=elsewhere).token
     again = rig.sandbox.hallpass("get-token", "corp", before=behind, HALLPASS_DATA_DIR=elsewhere).token
     assert again == token
+
+
+@case
+def a_data_folder_without_permissions_is_reported_and_the_hint_gives_access(rig):
+    configured(rig)
+    before = contents(rig)
+    rig.sandbox.become_nobody()  # permissions don't restrict root
+    data = rig.sandbox.home / ".local/share/hallpass"
+    commands = (["setup", "--list"], ["setup", "git", "--undo"], ["uninstall", "--yes"])
+    for number, command in enumerate(commands):
+        rig.sandbox.hallpass("setup", "git", "--host", "git.corp.example", "--provider", "corp").ended(0)
+        data.chmod(0)
+        told = rig.sandbox.hallpass(*command).ended(1)
+        hint = re.search("run `(chmod [^`]+)`", told.stderr)
+        assert hint, told.stderr
+        subprocess.run([*rig.sandbox.become, "sh", "-c", hint[1]], env=rig.sandbox.env, timeout=20, check=True)
+        rig.sandbox.hallpass(*command).ended(0)
+        if number:
+            assert contents(rig) == before, command
