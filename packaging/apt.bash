@@ -22,11 +22,11 @@ update_package_lists() {
 
 install_packages() { # PACKAGE…
   local script=${0##*/}
-  printf '%s: installing %s\n' "$script" "$*" >&2
   if ! command -v apt-get >/dev/null; then
-    printf '%s: this is not Debian. Install the programs of these Debian packages first: %s\n' "$script" "$*" >&2
+    printf '%s: apt-get not found. Install the programs from these Debian packages, then run this script again: %s\n' "$script" "$*" >&2
     return 1
   fi
+  printf '%s: installing %s\n' "$script" "$*" >&2
   update_package_lists
   apt_get install -y -qq --no-install-recommends "$@" >&2
 }

@@ -18,7 +18,7 @@ use crate::browser;
 /// A time limit that no run should exceed, even on a busy machine.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// A user without an account.
+/// The user ID of nobody.
 #[cfg(unix)]
 const OTHER_USER: u32 = 65534;
 
@@ -59,7 +59,7 @@ impl Sandbox {
             sandbox.set("HALLPASS_DATA_DIR", home.join("data"));
         }
         if cfg!(windows) {
-            // Under Wine, programs start slowly, so that a test may hold a response for longer.
+            // Programs start slowly under Wine, so a test may delay a response for longer.
             sandbox.set("HALLPASS_SIGN_IN_TIMEOUT", "40");
             sandbox.set("HALLPASS_HTTP_TIMEOUT", "25");
             for kept in ["SystemRoot", "windir", "SystemDrive"] {

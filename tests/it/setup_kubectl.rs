@@ -830,7 +830,7 @@ fn a_kubeconfig_without_permission_is_reported_with_the_fix() {
 }
 
 #[test]
-fn a_missing_kubeconfig_is_named_with_what_to_do() {
+fn a_missing_kubeconfig_is_reported_with_a_fix() {
     let mut desk = Desk::new(&json!({"token": "x"}));
     let kube = desk.sandbox.home().join(".kube");
     fs::create_dir(&kube).unwrap();
@@ -962,7 +962,7 @@ fn a_cluster_that_can_get_no_token_is_named_with_the_fix() {
     let text = kubeconfig(SERVER, &json!({})).to_string();
     let text = text.replace(r#""cluster":"c.1""#, r#""cluster":"gone""#);
     desk.kubeconfig = with_kubectl(&mut desk.sandbox, &text);
-    let words = "no cluster gone, which the context here names";
+    let words = "the context here names the cluster gone";
     desk.setup(&["--provider", "corp"])
         .fails_saying(2, &[words, "set-cluster gone"]);
 }

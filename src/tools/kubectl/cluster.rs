@@ -331,7 +331,7 @@ fn is_known(
     }
     Err(refusal(
         format!(
-            "the cluster's extension names the account {account} at {}, which is not signed in",
+            "the cluster's extension names the account {account} at {}, but that account is not signed in",
             chosen.provider.name
         ),
         format!("run `{}`", chosen.login.this),

@@ -61,7 +61,7 @@ fn copy_fix(path: &Path) -> String {
 /// The error for a message of kubectl's, such as `error loading config file "/x": yaml: line 3: …`.
 pub(super) fn rejected(message: &str) -> KubectlError {
     let message = message.trim().trim_start_matches("error: ");
-    // The list has the secrets of the users.
+    // The list contains the users' secrets.
     let message = message.split(" in list: ").next().unwrap_or_default();
     let file = message.split_once("loading config file \"");
     let file = file.and_then(|(_, rest)| rest.split_once('"'));
@@ -75,7 +75,7 @@ pub(super) fn rejected(message: &str) -> KubectlError {
                 None => format!("correct {file}"),
             },
         },
-        None => "correct what kubectl names in the kubeconfig".to_owned(),
+        None => "correct the error in the kubeconfig that kubectl reports".to_owned(),
     };
     KubectlError::Rejected {
         cause: io::Error::other(message.to_owned()),

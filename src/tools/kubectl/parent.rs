@@ -114,7 +114,7 @@ pub(crate) fn was_there(pid: u32, at: Moment) -> bool {
         let own = std::fs::read_link("/proc/self").ok()?;
         own.to_str()?.parse().ok()
     };
-    // Before the age is read, because this process may have to wait for a processor in between.
+    // Measure this before the age: a pause in between must not make the parent look younger.
     let since = moment().saturating_sub(at);
     age(pid).is_some_and(|age| age.saturating_add(TOLERANCE) >= since)
         && shows_us() == Some(std::process::id())

@@ -268,7 +268,7 @@ fn hosts(kubeconfig: &Kubeconfig, user: &str, notes: &mut Vec<String>) -> Result
         let cluster = kubeconfig.cluster(context.cluster);
         let cluster = cluster.ok_or_else(|| {
             format!(
-                "the kubeconfig has no cluster {name}, which the context {} names",
+                "the context {} names the cluster {name}, which the kubeconfig does not contain",
                 printable(context.name)
             )
         });
@@ -280,7 +280,7 @@ fn hosts(kubeconfig: &Kubeconfig, user: &str, notes: &mut Vec<String>) -> Result
                 cluster
             }
             Err(what) => {
-                notes.push(format!("{what}; hallpass gives it no token"));
+                notes.push(format!("{what}; hallpass sends no token to this cluster"));
                 let cluster = quoted(context.cluster);
                 refused = Some(KubectlError::Lacking {
                     what,

@@ -244,7 +244,7 @@ WSL = """
 @case
 def in_wsl_the_browser_of_windows_opens(rig):
     provider = rig.provider()
-    # WSL names its kernel so. It passes an environment variable to Windows only if WSLENV lists it.
+    # The version string of a WSL kernel. WSL passes an environment variable to Windows only if WSLENV lists it.
     version = rig.sandbox.root / "version"
     version.write_text("Linux version 6.6.87.2-microsoft-standard-WSL2\n", encoding="utf-8")
     powershell = rig.sandbox.tools / "powershell.exe"
