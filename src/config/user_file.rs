@@ -63,6 +63,11 @@ impl UserFile {
         &self.text
     }
 
+    /// The file, for the user.
+    pub(crate) fn shown(&self) -> String {
+        shown_at_home(&self.path, self.home.as_deref())
+    }
+
     /// Removes a block. Returns its content, or `None` if there is no such block.
     pub(crate) fn remove(&mut self, title: &str) -> Option<String> {
         remove_block(&mut self.text, title)
@@ -129,6 +134,32 @@ pub(crate) fn block_at<'t>(text: &'t str, title: &str) -> Option<(Range<usize>, 
     let is_followed = !after.is_empty() && !after.starts_with(&format!("\n{OPENS}"));
     let has_break = before.ends_with('\n') && !(ends_line && is_followed);
     Some((start - usize::from(has_break)..end, lines))
+}
+
+/// Checks that no line after a block belongs to the block's last table: without the block, it would
+/// belong to another one.
+///
+/// # Errors
+///
+/// What is wrong, and what to do, after the name of the file.
+pub(crate) fn check_end(text: &str, title: &str) -> Result<(), String> {
+    let after = block_at(text, title).and_then(|(at, _)| text.get(at.end..));
+    if after.is_none_or(|after| !continues_section(after.as_bytes())) {
+        return Ok(());
+    }
+    Err(format!(
+        "has a line after the block of `{title}` that belongs to the block's last table; move it into \
+         the block, where it is removed with it, or elsewhere"
+    ))
+}
+
+/// Whether a text begins with a line that belongs to the section before it. Without its heading, that
+/// line would belong to another section.
+pub(crate) fn continues_section(text: &[u8]) -> bool {
+    let lines = text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+    let mut lines =
+        lines.filter(|line| !line.is_empty() && !line.starts_with(b"#") && !line.starts_with(b";"));
+    lines.next().is_some_and(|line| !line.starts_with(b"["))
 }
 
 /// The text of another program's file, if it exists and no other user can have written it.

@@ -115,7 +115,7 @@ impl BindingRequest<'_> {
                 let found = config.resource_of(&self.host.url, self.tool, account.as_deref())?;
                 earlier = found.map(|found| found.provider.name);
             }
-            gone = take_out(env, file, vec![self.title.clone()], earlier.as_deref());
+            gone = take_out(env, file, vec![self.title.clone()], earlier.as_deref())?;
             *config = Config::load_edited(env, flags, file)?;
         }
         let found = config.resource(&self.host.url, self.tool)?;

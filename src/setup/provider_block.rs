@@ -4,8 +4,10 @@
 //! stays in the user's file as long as a set-up or an entry needs it.
 
 use super::edit::Edit;
+use super::error::SetupError;
 use super::record::Records;
 use crate::config::UserFile;
+use crate::config::user_file::check_end;
 use crate::env::Env;
 
 /// The beginning of the title of every block that a set-up writes.
@@ -53,7 +55,13 @@ pub(crate) fn take_out(
     file: &mut UserFile,
     mut titles: Vec<String>,
     wanted: Option<&str>,
-) -> Vec<String> {
+) -> Result<Vec<String>, SetupError> {
+    for title in &titles {
+        check_end(file.text(), title).map_err(|why| SetupError::Unfit {
+            file: file.shown(),
+            why,
+        })?;
+    }
     let blocks = titles.iter().filter_map(|title| file.remove(title));
     let blocks: String = blocks.collect();
     let records = Records::read(env);
@@ -68,7 +76,7 @@ pub(crate) fn take_out(
             titles.push(title);
         }
     }
-    titles
+    Ok(titles)
 }
 
 /// The edits that remove those of the blocks that are no longer in the file.

@@ -1137,15 +1137,37 @@ fn undo_leaves_the_users_later_lines_in_their_section() {
 }
 
 #[test]
-fn undo_is_refused_if_a_later_line_would_get_into_another_table() {
+fn a_block_with_a_later_line_is_neither_removed_nor_replaced() {
     let desk = Desk::new();
-    desk.setup(&["--host", "codeberg.org"]).succeeds();
+    let host = ["--host", "codeberg.org"];
+    desk.setup(&host).succeeds();
     let file = desk.sandbox.home().join(".config/hallpass/config.toml");
     let text = fs::read_to_string(&file).unwrap() + "account = \"bob\"\n";
     fs::write(&file, &text).unwrap();
     let words = ["belongs to the block's last table", "nothing was changed"];
-    desk.setup(&["--undo"]).fails_saying(1, &words);
-    assert_eq!(fs::read_to_string(&file).unwrap(), text);
+    let bearer = [&host[..], &["--bearer", "--provider", "codeberg"]].concat();
+    for more in [&["--undo"][..], &bearer] {
+        desk.setup(more).fails_saying(1, &words);
+        assert_eq!(fs::read_to_string(&file).unwrap(), text, "{more:?}");
+    }
+    // As the message says.
+    let line = "account = \"bob\"\n";
+    let last = text
+        .rfind("# <<<")
+        .unwrap_or_else(|| text.rfind("# ").unwrap());
+    let moved = [
+        &text[..last],
+        line,
+        text[last..].strip_suffix(line).unwrap(),
+    ]
+    .concat();
+    fs::write(&file, moved).unwrap();
+    desk.setup(&["--undo"]).succeeds();
+    assert!(
+        !fs::read_to_string(&file)
+            .unwrap_or_default()
+            .contains("bob")
+    );
 }
 
 // --- doctor ---

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::kind::{Bytes, Kind, Unfit, continues_section, text};
-use crate::config::user_file::{add_block, block_at, remove_block};
+use super::kind::{Bytes, Kind, Unfit, text};
+use crate::config::user_file::{add_block, block_at, check_end, remove_block};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Block {
@@ -20,18 +20,11 @@ impl Block {
 
     fn with(&self, bytes: Bytes<'_>, lines: Option<&str>) -> Result<Option<Vec<u8>>, Unfit> {
         let mut text = text(bytes)?.to_owned();
-        if let Some(lines) = lines {
-            add_block(&mut text, &self.title, lines);
-        } else {
-            let after = block_at(&text, &self.title).and_then(|(at, _)| text.get(at.end..));
-            if after.is_some_and(|after| continues_section(after.as_bytes())) {
-                return Err(Unfit(format!(
-                    "has a line after the block of `{}` that belongs to the block's last table; \
-                     move it into the block, where it is removed too, or elsewhere",
-                    self.title
-                )));
-            }
-            remove_block(&mut text, &self.title);
+        // A changed block moves to the end of the file.
+        check_end(&text, &self.title).map_err(Unfit)?;
+        match lines {
+            Some(lines) => add_block(&mut text, &self.title, lines),
+            None => drop(remove_block(&mut text, &self.title)),
         }
         Ok(Some(text.into_bytes()).filter(|text| !text.is_empty()))
     }

@@ -95,18 +95,3 @@ pub(super) fn text(bytes: Bytes<'_>) -> Result<&str, Unfit> {
     std::str::from_utf8(bytes.unwrap_or_default())
         .map_err(|_| Unfit("is not UTF-8 text".to_owned()))
 }
-
-/// Whether a line of git's configuration or TOML begins a section.
-pub(crate) fn has_heading(text: &[u8]) -> bool {
-    text.split(|byte| *byte == b'\n')
-        .any(|line| line.starts_with(b"["))
-}
-
-/// Whether a text begins with a line that belongs to the section before it. Without its heading, that
-/// line would belong to another section.
-pub(crate) fn continues_section(text: &[u8]) -> bool {
-    let lines = text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
-    let mut lines =
-        lines.filter(|line| !line.is_empty() && !line.starts_with(b"#") && !line.starts_with(b";"));
-    lines.next().is_some_and(|line| !line.starts_with(b"["))
-}

@@ -24,7 +24,7 @@ use block::Block;
 use git_config::KeyValues;
 use json::Member;
 use kind::Kind;
-pub(crate) use kind::{Bytes, Unfit, continues_section, has_heading};
+pub(crate) use kind::{Bytes, Unfit};
 use link::Link;
 use whole_file::WholeFile;
 use yaml::{Item, Named};

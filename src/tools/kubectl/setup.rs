@@ -71,7 +71,7 @@ fn set_up<'a>(env: &'a Env, flags: &Flags, args: &Arguments) -> Result<Plan<'a>,
     let wanted = wanted.filter(|_| !hosts.is_empty());
     let mut earlier = file.titles(&title(&user, ""));
     earlier.retain(|title| !elsewhere.contains(title));
-    let earlier = take_out(env, &mut file, earlier, wanted);
+    let earlier = take_out(env, &mut file, earlier, wanted)?;
     let mut config = Config::load_edited(env, flags, &file)?;
     let mut sign_in = match again {
         Some(again) if args.setup.provider_args.provider.is_none() => again,
