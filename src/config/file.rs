@@ -170,6 +170,18 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     Staged::of(path, bytes)?.commit()
 }
 
+/// Checks that a file can be removed: that its folder allows changes.
+pub(crate) fn check_removable(path: &Path) -> io::Result<()> {
+    if path.symlink_metadata().is_err() {
+        return Ok(());
+    }
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(temp_ending());
+    let probe = path.with_file_name(name);
+    File::create_new(&probe)?;
+    std::fs::remove_file(probe)
+}
+
 /// A file's new content, in a temporary file beside it that is removed on drop.
 pub(crate) struct Staged {
     temp: PathBuf,

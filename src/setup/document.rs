@@ -119,10 +119,13 @@ impl Document {
                 let staged = Staged::of(&path, bytes)?;
                 Box::new(|| staged.commit())
             }
-            (_, None) => Box::new(move || match std::fs::remove_file(target) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-                Ok(()) | Err(_) => Ok(()),
-            }),
+            (_, None) => {
+                file::check_removable(&target)?;
+                Box::new(move || match std::fs::remove_file(target) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+                    Ok(()) | Err(_) => Ok(()),
+                })
+            }
         })
     }
 

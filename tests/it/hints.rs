@@ -113,6 +113,7 @@ const STATES: &[(&str, &str, &[Row])] = &[
                 "SeveralDocuments",
                 Check("a file of kubectl's in an editor"),
             ),
+            ("DuplicateKey", Check("a file of kubectl's in an editor")),
             (
                 "KubeconfigUnfit",
                 Check("commands of kubectl that lay its file out again"),

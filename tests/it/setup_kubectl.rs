@@ -899,19 +899,26 @@ fn a_kubeconfig_that_kubectl_rejects_is_reported_with_the_line() {
 }
 
 #[test]
-fn the_hint_for_several_documents_keeps_them() {
+fn the_hint_for_parts_that_kubectl_ignores_keeps_them() {
     let desk = Desk::new(&json!({"token": "x"}));
     let kubectl = desk.sandbox.root().join("tools/kubectl");
     script_file(&kubectl, "#!/bin/sh\nsed '/^---/,$d' \"$KUBECONFIG\"\n");
-    let text = format!("{}\n---\n{{\"users\": []}}\n", desk.text());
-    private_file(&desk.kubeconfig, &text);
-    let outcome = desk.setup(&["--provider", "corp"]);
-    outcome.fails_saying(
-        1,
-        &["more than one YAML document", "move the other documents"],
-    );
-    assert!(!outcome.stderr.contains("hallpass-layout"), "{outcome}");
-    assert_eq!(desk.text(), text);
+    let before = desk.text();
+    let documents = format!("{before}\n---\n{{\"users\": []}}\n");
+    let lists = before.replacen('{', "{\"users\": [],", 1);
+    for (text, words) in [
+        (
+            documents,
+            ["more than one YAML document", "move the other documents"],
+        ),
+        (lists, ["`users` more than once", "under one `users`"]),
+    ] {
+        private_file(&desk.kubeconfig, &text);
+        let outcome = desk.setup(&["--provider", "corp"]);
+        outcome.fails_saying(1, &words);
+        assert!(!outcome.stderr.contains("hallpass-layout"), "{outcome}");
+        assert_eq!(desk.text(), text);
+    }
 }
 
 #[test]

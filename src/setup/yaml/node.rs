@@ -182,6 +182,17 @@ fn pairs_of(children: Vec<Node>) -> Vec<(Node, Node)> {
 }
 
 impl Node {
+    /// Whether a mapping has a key more than once, which YAML forbids and some parsers accept
+    /// (YAML 1.2.2 section 3.2.1.3).
+    pub(crate) fn has_duplicate(&self, key: &str) -> bool {
+        let Kind::Mapping(pairs) = &self.kind else {
+            return false;
+        };
+        let is_key =
+            |(one, _): &&(Self, Self)| matches!(&one.kind, Kind::Scalar(text, _) if text == key);
+        pairs.iter().filter(is_key).count() > 1
+    }
+
     /// The value of a key, if this is a mapping.
     pub(crate) fn value(&self, key: &str) -> Option<&Self> {
         self.pair(key).map(|(_, value)| value)

@@ -200,6 +200,10 @@ fn a_file_that_cannot_be_edited_safely_is_refused() {
     ] {
         assert_eq!(appended(text, "l", &item), Err(expected), "{text}");
     }
+    for (text, expected) in [("l: []\nb: 1\n'l': []\n", true), ("l: {l: 1}\n", false)] {
+        let root = parse(text).unwrap().unwrap();
+        assert_eq!(root.has_duplicate("l"), expected, "{text}");
+    }
     let error = parse("a: [\n").unwrap_err();
     assert!(matches!(error, Unfit::NotYaml { .. }));
 }

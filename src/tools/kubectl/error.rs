@@ -33,6 +33,8 @@ pub enum KubectlError {
     Lacking { what: String, fix: String },
     #[error("{file} contains more than one YAML document, and kubectl reads only the first")]
     SeveralDocuments { file: String },
+    #[error("{file} contains `{key}` more than once, and kubectl reads only the last one")]
+    DuplicateKey { file: String, key: &'static str },
     #[error("{file} cannot be changed for the user {user} and nothing else: {why}")]
     KubeconfigUnfit {
         file: String,
@@ -65,6 +67,10 @@ impl ToolError for KubectlError {
                 "move the other documents of {file} to files of their own, and list these files in \
                  KUBECONFIG if you need them; then run the command again. Nothing was changed"
             ),
+            Self::DuplicateKey { file, key } => format!(
+                "put everything under one `{key}` in {file}, then run the command again; nothing was \
+                 changed"
+            ),
             Self::KubeconfigUnfit { file, .. } => {
                 let kubectl = format!("kubectl config --kubeconfig {}", quoted(file));
                 format!(
@@ -87,6 +93,7 @@ impl ToolError for KubectlError {
             | Self::Rejected { .. }
             | Self::Inaccessible { .. }
             | Self::SeveralDocuments { .. }
+            | Self::DuplicateKey { .. }
             | Self::KubeconfigUnfit { .. } => Exit::Failed,
         }
     }

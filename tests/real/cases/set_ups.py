@@ -179,3 +179,34 @@ def a_data_folder_without_permissions_is_reported_and_the_hint_gives_access(rig)
         rig.sandbox.hallpass(*command).ended(0)
         if number:
             assert contents(rig) == before, command
+
+
+@case
+def uninstall_keeps_every_password_while_a_file_cannot_be_written(rig):
+    configured(rig)
+    (rig.sandbox.home / ".docker").mkdir()
+    rig.sandbox.become_nobody()
+    before = contents(rig)
+    for line in (["git", "--default"], ["docker", "r.example", "--provider", "corp"]):
+        rig.sandbox.hallpass("setup", *line).ended(0)
+    typed = "protocol=https\nhost=h.example\nusername=me\npassword=typed\n"
+    git(rig, "approve", typed)
+    docker = rig.sandbox.home / ".docker"
+    docker.chmod(0o500)
+    for _ in range(2):
+        told = rig.sandbox.hallpass("uninstall", "--yes").ended(1)
+        told.said("cannot write ~/.docker/config.json", "run `chmod u+rwX ~/.docker`", "nothing was changed")
+        assert git(rig, "fill", "protocol=https\nhost=h.example\n\n") == typed
+    docker.chmod(0o700)
+    rig.sandbox.hallpass("uninstall", "--yes").ended(0)
+    assert contents(rig) == before
+
+
+def git(rig, operation, lines):
+    asked = subprocess.run(
+        [*rig.sandbox.become, "git", "credential", operation],
+        env={**rig.sandbox.env, "GIT_TERMINAL_PROMPT": "0"},
+        cwd=rig.sandbox.home, input=lines, text=True, capture_output=True, timeout=20,
+    )  # fmt: skip
+    assert asked.returncode == 0, asked.stderr
+    return asked.stdout

@@ -23,6 +23,9 @@ use crate::setup::edit::yaml::Named;
 use crate::setup::record::{Record, Records};
 use crate::setup::yaml;
 
+/// The list of a kubeconfig that is edited.
+const LIST: &str = "users";
+
 /// What the record of a set-up contains.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Data {
@@ -104,7 +107,7 @@ impl KubeconfigFile {
 
     fn named(&self, value: Value, id: Option<&str>) -> Edit {
         let named = Named {
-            list: "users".to_owned(),
+            list: LIST.to_owned(),
             name: self.user.clone(),
             key: "user".to_owned(),
             value,
@@ -121,22 +124,30 @@ impl KubeconfigFile {
     ///
     /// [`KubectlError::KubeconfigUnfit`] if the layout of the file doesn't allow it.
     pub(crate) fn edit(&self, env: &Env, entry: &Value, id: Option<&str>) -> Result<Edit, Error> {
-        let edit = self.named(entry.clone(), id);
-        let Some(why) = edit.unfit()? else {
-            return Ok(edit);
-        };
         let text = match files::read_text(&self.path, files::LARGEST) {
             Ok(text) => text,
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => String::new(),
             Err(cause) => {
                 let home = home(env).ok();
                 let error = inaccessible("edit", &self.path, home.as_deref(), "KUBECONFIG", cause);
                 return Err(error.into());
             }
         };
-        if yaml::parse(&text) == Err(yaml::Unfit::SeveralDocuments) {
-            let file = shown(&self.path);
-            return Err(KubectlError::SeveralDocuments { file }.into());
+        let file = || shown(&self.path);
+        match yaml::parse(&text) {
+            Err(yaml::Unfit::SeveralDocuments) => {
+                return Err(KubectlError::SeveralDocuments { file: file() }.into());
+            }
+            Ok(Some(root)) if root.has_duplicate(LIST) => {
+                let (file, key) = (file(), LIST);
+                return Err(KubectlError::DuplicateKey { file, key }.into());
+            }
+            Ok(_) | Err(_) => (),
         }
+        let edit = self.named(entry.clone(), id);
+        let Some(why) = edit.unfit()? else {
+            return Ok(edit);
+        };
         let why = why.to_string();
         let why = why.strip_prefix("cannot be edited: ").unwrap_or(&why);
         Err(unfit(&self.path, &self.user, why))
