@@ -1253,15 +1253,22 @@ fn undo_without_a_record_removes_the_link_beside_the_users_own_program() {
     fs::create_dir(&folder).unwrap();
     let program = folder.join(format!("hallpass{}", std::env::consts::EXE_SUFFIX));
     fs::copy(env!("CARGO_BIN_EXE_hallpass"), &program).unwrap();
-    desk.sandbox.set("PATH", &folder);
+    // As the program itself knows its folder.
+    let plain = folder
+        .to_str()
+        .unwrap()
+        .trim_start_matches(r"\\?\")
+        .to_owned();
+    desk.sandbox.set("PATH", plain);
     let run = |arguments: &[&str]| {
         let mut command = desk.sandbox.surround(std::process::Command::new(&program));
         command.args(arguments);
         crate::sandbox::Running::with_input(command, arguments, b"").wait()
     };
-    run(&["setup", "docker", "r.example", "--provider", "corp"]).succeeds();
+    let outcome = run(&["setup", "docker", "r.example", "--provider", "corp"]);
+    outcome.succeeds();
     let link = folder.join(desk.link().file_name().unwrap());
-    assert!(link.exists());
+    assert!(link.exists(), "{outcome}");
     fs::remove_dir_all(desk.sandbox.data_dir()).unwrap();
     run(&["setup", "docker", "--undo"]).succeeds();
     assert!(link.symlink_metadata().is_err());

@@ -307,6 +307,15 @@ fn podman_helpers(env: &Env, lines: &str) -> Result<Edit, Error> {
     Ok(Edit::block(&file, &title(DEFAULT), lines))
 }
 
+/// Whether a file is in a folder or further below, however the paths are written.
+fn is_below(path: &Path, folder: &Path) -> bool {
+    let parent = path.parent().map(Path::canonicalize);
+    let (Some(Ok(parent)), Ok(folder)) = (parent, folder.canonicalize()) else {
+        return false;
+    };
+    parent.starts_with(folder)
+}
+
 /// Everything that earlier set-ups wrote, as far as it can be recognized without a record.
 fn recognizable_edits(env: &Env, file: &UserFile) -> Result<Vec<Edit>, Error> {
     let home = home(env)?;
@@ -315,7 +324,7 @@ fn recognizable_edits(env: &Env, file: &UserFile) -> Result<Vec<Edit>, Error> {
     // A link outside the home folder may belong to a package.
     let is_recorded = Records::read(env).of(NAME).next().is_some();
     if let Place::There(path) = link::find(env, PROGRAM_NAME)?
-        && path.starts_with(&home)
+        && is_below(&path, &home)
         && !is_recorded
     {
         edits.push(Edit::link(&path, &program::path(env)?));
