@@ -306,9 +306,15 @@ fn new_file(path: &Path, like: &Path) -> io::Result<File> {
     if let Ok(metadata) = std::fs::metadata(like) {
         #[cfg(unix)]
         {
-            use std::os::unix::fs::{MetadataExt as _, fchown};
+            use rustix::fs::{Gid, Uid, fchown};
+            use std::os::unix::fs::MetadataExt as _;
+            let (owner, group) = (metadata.uid(), metadata.gid());
             // Only root can preserve another user's ownership.
-            let _ = fchown(&file, Some(metadata.uid()), Some(metadata.gid()));
+            let _ = fchown(
+                &file,
+                Some(Uid::from_raw(owner)),
+                Some(Gid::from_raw(group)),
+            );
         }
         file.set_permissions(metadata.permissions())?;
     }

@@ -31,6 +31,9 @@ const LIMIT: usize = 128;
 /// Far more than any of our files needs. No more than this is read.
 const LONGEST: u64 = 1 << 20;
 
+/// The folder in the data folder, for a user without a runtime folder.
+pub(super) const FOLDER: &str = "runtime";
+
 #[derive(Debug)]
 pub struct Journal {
     folder: Folder,
@@ -59,7 +62,7 @@ impl Journal {
         };
         explain(format!("{why}; using the data folder instead"));
         let data = Folder::open_or_create(&data_dir(env)?)?;
-        Self::open(data, "runtime", name)
+        Self::open(data, FOLDER, name)
     }
 
     /// Checks the runtime folder like the data folder, so that no other user can have created ours.

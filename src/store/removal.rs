@@ -8,23 +8,16 @@ use super::key::{KEY, KEY_LOCK, KEYRING_LOCK};
 use super::key_file::KeyFile;
 use super::options::Options;
 use super::setting::Place;
-use super::{key, key_cache, keyring, name};
+use super::{journal, key, key_cache, keyring, sweep};
 use crate::held_open::{Use, retry};
 
-/// The subfolders. Those of `crate::setup` and of the journals are here too, because they are deleted
-/// with the rest.
-const FOLDERS: &[&str] = &[
-    name::SESSIONS,
-    name::STORED_CREDENTIALS,
-    name::EXCHANGED,
-    name::RESOLUTIONS,
-    name::METADATA,
-    "attempts",
-    "entries",
-    "runtime",
-    "setups",
-    "sign-in",
-];
+/// Whether hallpass writes this subfolder. Those of `crate::setup` and of the journals count too,
+/// because they are deleted with the rest.
+fn is_subfolder(name: &str) -> bool {
+    sweep::subfolders()
+        .chain([journal::FOLDER, "setups"])
+        .any(|known| known == name)
+}
 
 /// Removes the key from the OS keyring and from the kernel's. Only key.json names it, so this comes
 /// before the folder is removed.
@@ -47,9 +40,6 @@ pub(super) fn remove_key(options: &Options, data: &Folder) -> Result<(), StoreEr
 pub(super) fn remove(data: &Folder) -> Result<Vec<PathBuf>, StoreError> {
     let folder = data.path();
     let mut unknown = Vec::new();
-    let removed = |path: &Path, remove: fn(&Path) -> std::io::Result<()>| {
-        retry(Use::Replace, || remove(path)).map_err(StoreError::io("remove", path))
-    };
     let entries = std::fs::read_dir(folder).map_err(StoreError::io("read", folder))?;
     for entry in entries {
         let entry = entry.map_err(StoreError::io("read", folder))?;
@@ -58,7 +48,7 @@ pub(super) fn remove(data: &Folder) -> Result<Vec<PathBuf>, StoreError> {
         let name = entry.file_name();
         let name = name.to_string_lossy();
         let is_known = if is_folder {
-            FOLDERS.contains(&&*name)
+            is_subfolder(&name)
         } else {
             let written = |known: &&str| {
                 name.strip_prefix(*known)
@@ -71,7 +61,7 @@ pub(super) fn remove(data: &Folder) -> Result<Vec<PathBuf>, StoreError> {
         if !is_known {
             unknown.push(path);
         } else if is_folder {
-            removed(&path, |path| std::fs::remove_dir_all(path))?;
+            unknown.extend(remove_subfolder(&path)?);
         } else {
             removed(&path, |path| std::fs::remove_file(path))?;
         }
@@ -80,4 +70,26 @@ pub(super) fn remove(data: &Folder) -> Result<Vec<PathBuf>, StoreError> {
         removed(folder, |path| std::fs::remove_dir(path))?;
     }
     Ok(unknown)
+}
+
+/// Removes a subfolder and the files in it. hallpass writes no folder into a subfolder, so such a
+/// folder stays and is returned.
+fn remove_subfolder(folder: &Path) -> Result<Option<PathBuf>, StoreError> {
+    let mut unknown = None;
+    for entry in std::fs::read_dir(folder).map_err(StoreError::io("read", folder))? {
+        let entry = entry.map_err(StoreError::io("read", folder))?;
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            unknown = Some(entry.path());
+        } else {
+            removed(&entry.path(), |path| std::fs::remove_file(path))?;
+        }
+    }
+    if unknown.is_none() {
+        removed(folder, |path| std::fs::remove_dir(path))?;
+    }
+    Ok(unknown)
+}
+
+fn removed(path: &Path, remove: fn(&Path) -> std::io::Result<()>) -> Result<(), StoreError> {
+    retry(Use::Replace, || remove(path)).map_err(StoreError::io("remove", path))
 }

@@ -15,16 +15,20 @@ const SIGN_IN: &str = "sign-in";
 /// A temporary file older than this was left behind by a killed process.
 pub(crate) const STALE: Duration = Duration::from_secs(60 * 60);
 
+/// The subfolders that the store writes.
+pub(super) fn subfolders() -> impl Iterator<Item = &'static str> {
+    name::FOLDERS
+        .into_iter()
+        .chain(Plain::FOLDERS)
+        .chain([SIGN_IN])
+}
+
 /// Removes abandoned temporary files from each folder of the data folder. Files that cannot be
 /// removed stay, because they do no harm.
 pub(super) fn sweep(data: &Folder) {
     sweep_one(data);
     forget_unencrypted_metadata(data);
-    for name in name::FOLDERS
-        .into_iter()
-        .chain(Plain::FOLDERS)
-        .chain([SIGN_IN])
-    {
+    for name in subfolders() {
         if let Ok(Some(folder)) = data.subfolder(name) {
             sweep_one(&folder);
         }

@@ -103,6 +103,20 @@ fn uninstall_continues_when_a_token_cannot_be_revoked_and_says_so() {
 }
 
 #[test]
+fn uninstall_removes_the_notes_of_a_failed_refresh_too() {
+    let (mut scene, before) = installed();
+    scene.advance(3601);
+    scene
+        .provider
+        .break_down(Endpoint::Refresh, Fault::status(503));
+    scene.get_token(&[]).fails_saying(1, &["503"]);
+    assert!(scene.sandbox.data_dir().join("refreshes").exists());
+    uninstall(&scene, &["--yes"]).succeeds();
+    assert_eq!(files(&scene), before);
+    assert!(!scene.sandbox.data_dir().exists());
+}
+
+#[test]
 fn uninstall_leaves_files_that_hallpass_did_not_write() {
     let (scene, _) = installed();
     let own = ["Cargo.lock", "letters.txt"].map(|name| scene.sandbox.data_dir().join(name));
