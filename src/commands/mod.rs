@@ -14,7 +14,7 @@ use crate::report::{Exit, Report};
 #[cfg(unix)]
 use crate::session::SIGN_IN_PROCESS;
 use crate::terminal::{Terminal, print};
-use crate::tools::{self, Tool};
+use crate::tools::{self, AnyTool};
 
 mod completions;
 mod doctor;
@@ -207,7 +207,7 @@ fn tool_names() -> Vec<&'static str> {
 }
 
 /// The tool that starts this program under another name, from the file name alone.
-fn tool_named(program: &OsStr) -> Option<&'static dyn Tool> {
+fn tool_named(program: &OsStr) -> Option<&'static dyn AnyTool> {
     let name = program_name(program.to_str()?);
     let mut tools = tools::ALL.iter();
     tools
@@ -229,7 +229,7 @@ mod tests {
             ("KUBECTL-HALLPASS", Some("kubectl")),
             ("docker-credential-hallpass.old", None),
         ] {
-            let found = tool_named(OsStr::new(program)).map(Tool::name);
+            let found = tool_named(OsStr::new(program)).map(AnyTool::name);
             assert_eq!(found, tool, "{program}");
         }
     }

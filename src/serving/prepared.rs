@@ -51,6 +51,15 @@ impl<'a> Prepared<'a> {
         })
     }
 
+    /// For commands that never prompt, such as a doctor.
+    pub(crate) fn unattended(env: &'a Env, common: &Common) -> Result<Self, Error> {
+        let asking = Asking {
+            interactive: Some(Interactive::Never),
+            ..Asking::default()
+        };
+        Self::new(env, common, Some(&asking))
+    }
+
     /// Looks for the key in every place, even if the configuration now names another one.
     pub(crate) fn wherever_the_key_is(mut self) -> Self {
         self.store = self.store.wherever_the_key_is();

@@ -52,6 +52,8 @@ pub(crate) struct BindingRequest<'a> {
 pub(crate) struct Binding {
     /// The name of the provider.
     pub(crate) provider: String,
+    /// Says which tokens the host will get.
+    pub(crate) note: String,
     /// The blocks that bind the host, whether or not they are in the user's file yet.
     pub(crate) edits: Vec<Edit>,
     /// The other hosts of a new entry.
@@ -72,6 +74,34 @@ fn entry(host: &Host, provider: &str, account: Option<&str>, more: &[Key]) -> St
         let _ = writeln!(lines, "{key} = {value}");
     }
     lines
+}
+
+impl<'a> BindingRequest<'a> {
+    /// A request of a tool with nothing special about it.
+    pub(crate) fn new(
+        tool: &'static str,
+        host: &'a Host,
+        provider_args: &'a ProviderArgs,
+        title: String,
+        command: String,
+    ) -> Self {
+        Self {
+            tool,
+            tool_names_provider: false,
+            host,
+            provider_args,
+            title,
+            command,
+            homes: &[],
+            instances: &[],
+            advice: "`--provider NAME` with a configured provider or a preset, or `--issuer-url URL \
+                     --client-id ID`",
+            provider_keys: Vec::new(),
+            resource_keys: Vec::new(),
+            own_name: None,
+            companions: |_, _| Ok(Vec::new()),
+        }
+    }
 }
 
 impl BindingRequest<'_> {
@@ -102,6 +132,7 @@ impl BindingRequest<'_> {
         {
             return Ok(Binding {
                 edits: blocks_of(env, flags, file, self.host, self.tool, &found),
+                note: recipient(&found.provider, self.host),
                 provider: found.provider.name,
                 companions: Vec::new(),
             });
@@ -139,8 +170,10 @@ impl BindingRequest<'_> {
         file.add(&self.title, &entries.join("\n"));
         *config = Config::load_edited(env, flags, file)?;
         self.check_precedence(config, &name)?;
-        match config.provider(&name)?.client_id() {
+        let provider = config.provider(&name)?;
+        match provider.client_id() {
             Ok(_) => Ok(Binding {
+                note: recipient(&provider, self.host),
                 edits: removals(file, &gone)
                     .chain(edits_of(file, [&of_provider, &self.title]))
                     .collect(),

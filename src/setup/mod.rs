@@ -4,7 +4,8 @@
 //! `plan` shows them, asks, takes the locks, writes all files or none and prints the changes.
 //! `record` stores what `--undo` needs, and `undo` reverts the changes. `host` is the host of a
 //! set-up, `binding` assigns it to a provider, `provider_block` is the provider's block in the user's
-//! configuration, and `program` the command by which a tool starts hallpass.
+//! configuration, `program` the command by which a tool starts hallpass, and `program_link` the link for
+//! a tool that starts it by a name of its own.
 
 pub(crate) mod binding;
 mod content;
@@ -14,6 +15,7 @@ pub mod error;
 pub(crate) mod host;
 pub(crate) mod plan;
 pub(crate) mod program;
+pub(crate) mod program_link;
 pub(crate) mod provider_block;
 pub(crate) mod record;
 mod undo;

@@ -24,6 +24,7 @@ use crate::env::Env;
 use crate::error::Error;
 use crate::report::{Exit, printable};
 use crate::serving::prepared::flags_of;
+use crate::shell::quoted;
 use crate::terminal::{Terminal, confirm, is_attended, print};
 
 /// A part of a set-up, such as one host. Each part has its own record and can be undone alone.
@@ -36,6 +37,18 @@ pub(crate) struct Part {
     pub(crate) edits: Vec<Edit>,
     /// The tool's own data for undoing it.
     pub(crate) data: Value,
+}
+
+impl Part {
+    /// A part whose command is the beginning of a title and `what`.
+    pub(crate) fn new(title: &str, what: &str, edits: Vec<Edit>) -> Self {
+        Self {
+            what: what.to_owned(),
+            command: format!("{title}{}", quoted(what)),
+            edits,
+            data: Value::Null,
+        }
+    }
 }
 
 /// Checks the edited files before they are written.
@@ -95,6 +108,28 @@ pub struct Undo<'a> {
     pub(crate) forget: Option<Forget<'a>>,
 }
 
+impl Undo<'_> {
+    /// Undoes these parts. If there are none, it undoes every set-up of the tool, and removes the edits
+    /// that `unrecorded` recognizes.
+    pub(crate) fn of(
+        mut parts: Vec<Part>,
+        unrecorded: impl FnOnce() -> Result<Vec<Edit>, Error>,
+    ) -> Result<Self, Error> {
+        let all = parts.is_empty();
+        if all {
+            parts.push(Part {
+                edits: unrecorded()?,
+                ..Part::default()
+            });
+        }
+        Ok(Self {
+            parts,
+            all,
+            ..Self::default()
+        })
+    }
+}
+
 impl fmt::Debug for Undo<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // An edit may hold a secret.
@@ -102,29 +137,34 @@ impl fmt::Debug for Undo<'_> {
     }
 }
 
-/// Sets a tool up, or undoes that. `set_up` and `undo` describe the changes to the current files, and
-/// may be called several times.
+/// A tool's set-up: the arguments of `hallpass setup TOOL`, and the changes that they stand for. Both
+/// methods describe changes to the current files, and may be called several times.
+pub(crate) trait SetUp: clap::Args {
+    /// The arguments that every set-up takes.
+    fn shared(&self) -> &SetupArgs;
+
+    /// The changes that set the tool up.
+    fn set_up<'a>(&'a self, env: &'a Env, flags: &Flags) -> Result<Plan<'a>, Error>;
+
+    /// The changes that revert set-ups.
+    fn undo<'a>(&self, env: &'a Env) -> Result<Undo<'a>, Error>;
+}
+
+/// Sets a tool up, or undoes that.
 ///
 /// # Errors
 ///
 /// After an error, no file is changed.
-pub(crate) fn run<A>(
-    env: &Env,
-    tool: &str,
-    shared: &SetupArgs,
-    args: &A,
-    set_up: impl for<'a> Fn(&'a Env, &'a Flags, &'a A) -> Result<Plan<'a>, Error>,
-    undo: impl for<'a> Fn(&'a Env, &'a A) -> Result<Undo<'a>, Error>,
-) -> Result<ExitCode, Error> {
+pub(crate) fn run(env: &Env, tool: &str, args: &impl SetUp) -> Result<ExitCode, Error> {
     let SetupArgs {
         changing, common, ..
-    } = shared;
+    } = args.shared();
     let flags = flags_of(common, None);
     let mut compute = || {
         if changing.undo {
-            undo(env, args).map(Request::Undo)
+            args.undo(env).map(Request::Undo)
         } else {
-            set_up(env, &flags, args).map(Request::SetUp)
+            args.set_up(env, &flags).map(Request::SetUp)
         }
     };
     if !changing.undo {

@@ -1,37 +1,68 @@
-//! The trait that every tool implements, and what its doctor reports.
+//! The trait that every tool implements.
 
 use std::ffi::OsString;
-use std::fmt::Write as _;
 use std::process::ExitCode;
 
+use super::findings::Findings;
+use crate::arguments::{command, parsed};
 use crate::env::Env;
 use crate::error::Error;
-use crate::report::{Report, printable};
-use crate::setup::plan::Undo;
+use crate::setup::plan::{self, SetUp, Undo};
 use crate::setup::program;
 
 /// A program that asks hallpass for credentials. Everything about it is in one folder.
-pub trait Tool: Sync {
+pub(crate) trait Tool: Sync {
     /// The command that the tool runs: `hallpass NAME`.
-    fn name(&self) -> &'static str;
+    const NAME: &'static str;
 
     /// The file names under which the tool starts this program, other than `hallpass`.
-    fn program_names(&self) -> &'static [&'static str];
+    const PROGRAM_NAMES: &'static [&'static str];
 
-    /// Whether the tool starts `hallpass` with these words, which begin with no command.
-    fn is_invoked_by(&self, words: &[OsString]) -> bool {
-        let _ = words;
-        false
-    }
+    /// The programs that can use hallpass once the tool is set up.
+    const PROGRAMS: &'static [&'static str];
+
+    /// `hallpass setup NAME`.
+    type SetUp: SetUp;
+
+    /// `hallpass doctor NAME`.
+    type Doctor: Doctor;
 
     /// The arguments of `hallpass NAME`, with their help.
-    fn command(&self) -> clap::Command;
+    fn command() -> clap::Command;
 
     /// Answers the tool. `words` follow the command. A request that was answered before builds no
     /// [`clap::Command`].
+    fn run(env: &Env, words: &[OsString]) -> Result<ExitCode, Error>;
+
+    /// Whether the tool starts `hallpass` with these words, which begin with no command.
+    fn is_invoked_by(words: &[OsString]) -> bool {
+        let _ = words;
+        false
+    }
+}
+
+/// A tool's doctor: the arguments of `hallpass doctor NAME`, and the checks.
+pub(crate) trait Doctor: clap::Args {
+    /// Finds out why the tool is denied access. It refreshes no token, starts no sign-in, and shows a
+    /// token's claims, but never the token.
+    fn checks(&self, env: &Env) -> Result<Findings, Error>;
+}
+
+/// A [`Tool`] in a list with others.
+pub trait AnyTool: Sync {
+    fn name(&self) -> &'static str;
+
+    fn program_names(&self) -> &'static [&'static str];
+
+    fn command(&self) -> clap::Command;
+
     fn run(&self, env: &Env, words: &[OsString]) -> Result<ExitCode, Error>;
 
-    /// The arguments of `hallpass setup NAME`, with their help.
+    fn is_invoked_by(&self, words: &[OsString]) -> bool;
+
+    /// Whether one of its programs is installed.
+    fn is_installed(&self, env: &Env) -> bool;
+
     fn setup_command(&self) -> clap::Command;
 
     /// Configures the tool to use hallpass.
@@ -40,77 +71,59 @@ pub trait Tool: Sync {
     /// What reverts every set-up of the tool.
     fn undo<'a>(&self, env: &'a Env) -> Result<Undo<'a>, Error>;
 
-    /// The arguments of `hallpass doctor NAME`, with their help.
     fn doctor_command(&self) -> clap::Command;
 
-    /// Finds out why the tool is denied access. It refreshes no token, starts no sign-in, and shows a
-    /// token's claims, but never the token.
     fn checks(&self, env: &Env, words: &[OsString]) -> Result<Findings, Error>;
+}
 
-    /// The programs that can use hallpass once the tool is set up.
-    fn programs(&self) -> &'static [&'static str];
+impl<T: Tool> AnyTool for T {
+    fn name(&self) -> &'static str {
+        T::NAME
+    }
 
-    /// Whether one of its programs is installed.
+    fn program_names(&self) -> &'static [&'static str] {
+        T::PROGRAM_NAMES
+    }
+
+    fn command(&self) -> clap::Command {
+        T::command()
+    }
+
+    fn run(&self, env: &Env, words: &[OsString]) -> Result<ExitCode, Error> {
+        T::run(env, words)
+    }
+
+    fn is_invoked_by(&self, words: &[OsString]) -> bool {
+        T::is_invoked_by(words)
+    }
+
     fn is_installed(&self, env: &Env) -> bool {
-        let mut programs = self.programs().iter();
+        let mut programs = T::PROGRAMS.iter();
         programs.any(|name| program::on_path(env, name).is_some())
     }
+
+    fn setup_command(&self) -> clap::Command {
+        command::<T::SetUp>(T::NAME)
+    }
+
+    fn set_up(&self, env: &Env, words: &[OsString]) -> Result<ExitCode, Error> {
+        plan::run(env, T::NAME, &set_up_parsed::<T>(words)?)
+    }
+
+    fn undo<'a>(&self, env: &'a Env) -> Result<Undo<'a>, Error> {
+        set_up_parsed::<T>(&["--undo".into()])?.undo(env)
+    }
+
+    fn doctor_command(&self) -> clap::Command {
+        command::<T::Doctor>(T::NAME)
+    }
+
+    fn checks(&self, env: &Env, words: &[OsString]) -> Result<Findings, Error> {
+        let doctor: T::Doctor = parsed(&format!("doctor {}", T::NAME), words)?;
+        doctor.checks(env)
+    }
 }
 
-/// The results of a doctor's checks, in order.
-#[derive(Debug, Default)]
-pub struct Findings {
-    text: String,
-    has_problem: bool,
-}
-
-impl Findings {
-    /// A check passed.
-    pub(crate) fn ok(&mut self, what: &str) {
-        self.line("ok", what);
-    }
-
-    /// Something worth knowing that isn't a problem.
-    pub(crate) fn note(&mut self, what: &str) {
-        self.line("note", what);
-    }
-
-    /// A problem, and the command or step that fixes it.
-    pub(crate) fn problem(&mut self, what: &str, hint: &str) {
-        self.has_problem = true;
-        self.line("error", what);
-        self.detail(hint);
-    }
-
-    /// Adds lines to the last result.
-    pub(crate) fn detail(&mut self, text: &str) {
-        for line in text.lines() {
-            let _ = writeln!(self.text, "      {}", printable(line));
-        }
-    }
-
-    pub(crate) fn refused(&mut self, report: &Report) {
-        let Report {
-            error,
-            causes,
-            hint,
-            exit: _,
-        } = report;
-        let what = [std::slice::from_ref(error), causes].concat().join(": ");
-        self.problem(&what, hint.as_deref().unwrap_or_default());
-    }
-
-    fn line(&mut self, verdict: &str, what: &str) {
-        let _ = writeln!(self.text, "{verdict:<5} {}", printable(what));
-    }
-
-    /// One line for each result, with its hint below it.
-    pub(crate) fn text(&self) -> &str {
-        &self.text
-    }
-
-    /// Whether there is a problem.
-    pub(crate) fn has_problem(&self) -> bool {
-        self.has_problem
-    }
+fn set_up_parsed<T: Tool>(words: &[OsString]) -> Result<T::SetUp, Error> {
+    parsed(&format!("setup {}", T::NAME), words)
 }

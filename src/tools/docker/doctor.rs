@@ -7,7 +7,6 @@ use clap::Args;
 use clap_complete::ArgValueCompleter;
 
 use super::arguments::{HELPER, NAME, PROGRAM_NAME};
-use crate::arguments::Asking;
 use crate::arguments::{Common, doctor_epilogue};
 use crate::clock;
 use crate::complete;
@@ -22,7 +21,7 @@ use super::podman::{PrecedingPassword, preceding_passwords, readable_podman_file
 use super::registry_check::{self, Login, Verdict};
 use super::resolver::Resolver;
 use super::setup::{is_gits_alone, is_set_up};
-use crate::config::{Interactive, UserFile, home, shown_at_home};
+use crate::config::{UserFile, home};
 use crate::credential::{Action, Reply, Request, Resource, StoredCredential, TokenKind, Want};
 use crate::env::Env;
 use crate::error::Error;
@@ -30,16 +29,14 @@ use crate::http::Http;
 use crate::serving::prepared::Prepared;
 use crate::serving::serve::{AfterReply, Served};
 use crate::serving::stored_credentials;
-use crate::serving::target::login_of;
+use crate::session::Account;
 use crate::session::exchanged::token_for;
-use crate::session::plan::{Reason, plan};
 use crate::session::record::TokenSet;
-use crate::session::{Account, DEFAULT_ACCOUNT};
-use crate::setup::edit::link::{self, Place};
 use crate::setup::host::Host;
 use crate::setup::record::Records;
 use crate::shell::quoted;
-use crate::tools::tool::Findings;
+use crate::tools::findings::Findings;
+use crate::tools::tool::Doctor;
 
 /// Find out why a registry denies access to docker, podman or another client
 ///
@@ -57,12 +54,14 @@ pub struct Arguments {
     pub common: Common,
 }
 
-pub(crate) fn run(env: &Env, args: &Arguments) -> Result<Findings, Error> {
-    let asking = Asking {
-        interactive: Some(Interactive::Never),
-        ..Asking::default()
-    };
-    let prepared = Prepared::new(env, &args.common, Some(&asking))?;
+impl Doctor for Arguments {
+    fn checks(&self, env: &Env) -> Result<Findings, Error> {
+        checks(env, self)
+    }
+}
+
+fn checks(env: &Env, args: &Arguments) -> Result<Findings, Error> {
+    let prepared = Prepared::unattended(env, &args.common)?;
     let home = home(env)?;
     let docker = ClientFile::read(&docker_file(env, &home), Some(&home))?;
     let mut findings = Findings::default();
@@ -70,22 +69,8 @@ pub(crate) fn run(env: &Env, args: &Arguments) -> Result<Findings, Error> {
     let is_for_all = docker.text_at(&["credsStore"]) == Some(HELPER);
     let registries = registries(&prepared, args, &docker, &file, is_for_all)?;
     let retry = registries.retry_command(is_for_all);
-    let program = PROGRAM_NAME;
-    match link::find(env, program)? {
-        Place::There(_) => findings.ok(&format!("{program} is on PATH and is this program")),
-        Place::At(_) => findings.problem(
-            &format!("{program} is not on PATH, so no client can find it"),
-            &retry,
-        ),
-        Place::Behind(path) => findings.problem(
-            &format!("{} comes first on PATH and is not hallpass", path.display()),
-            &link::move_away_command(&path),
-        ),
-        Place::Nowhere(command) => findings.problem(
-            &format!("{program} is not on PATH, so no client can find it"),
-            &command,
-        ),
-    }
+    let effect = "no client can find it";
+    findings.check_link(env, PROGRAM_NAME, effect, &retry)?;
     let variable = match ClientFile::of_variable(env) {
         Ok(variable) => variable,
         Err(error) => {
@@ -106,17 +91,8 @@ pub(crate) fn run(env: &Env, args: &Arguments) -> Result<Findings, Error> {
             quoted(name)
         ));
     }
-    for record in Records::read(env).of(NAME) {
-        // Docker's own file is checked for each registry below.
-        let files = record.files().into_iter();
-        for (path, _) in files.filter(|(path, is_there)| !is_there && *path != docker.path) {
-            let what = format!(
-                "{} no longer has what the set-up wrote",
-                shown_at_home(path, Some(&home))
-            );
-            findings.problem(&what, &record.command);
-        }
-    }
+    // Docker's own file is checked for each registry below.
+    findings.check_set_ups(env, NAME, |path| path != docker.path);
     for registry in &registries.hosts {
         check_files(env, &home, registry, &docker, &mut findings);
         for key in variable
@@ -315,9 +291,6 @@ fn check_answer(
         }
         return Ok(());
     };
-    let account = found.account.as_deref().unwrap_or(DEFAULT_ACCOUNT);
-    let login = login_of(&found.provider, account);
-    let (this, provider) = (login.this.clone(), found.provider.name.clone());
     let exchange = found.registry_exchange.or(found.provider.registry_exchange);
     let want = Want {
         token: match exchange {
@@ -327,56 +300,15 @@ fn check_answer(
         fresh_for: Duration::ZERO,
         refused: None,
     };
-    let account = match Account::new(prepared.context(), found.provider, account, login) {
-        Ok(account) => account,
-        Err(error) => {
-            findings.refused(&Error::from(error).report());
-            return Ok(());
-        }
+    let is_at_hand = |account: &Account<'_>| {
+        let made = exchange.map(|exchange| account.kept_exchanged(exchange, &url, Duration::ZERO));
+        matches!(made, Some(Ok(Some(_))))
     };
-    let kept = match account.served_session() {
-        Ok(kept) => kept,
-        Err(error) => {
-            findings.refused(&Error::from(error).report());
-            return Ok(());
-        }
-    };
-    let made = exchange.map(|exchange| account.kept_exchanged(exchange, &url, Duration::ZERO));
-    let is_at_hand = matches!(made, Some(Ok(Some(_))));
-    // The doctor never prompts, but a client's request may open a browser tab.
-    let needs_person = plan(kept.as_ref(), &want, clock::now(prepared.env)).needs_person();
-    match (kept, needs_person) {
-        (Some(_), Some(reason)) if !is_at_hand => findings.problem(
-            &match reason {
-                Reason::Refused => format!("{registry}: the registry rejected the token of {provider}"),
-                Reason::Unverified => {
-                    format!("{registry}: the last response of {provider} could not be verified")
-                }
-                Reason::NoIdToken => format!("{registry}: {provider} sent no ID token"),
-                Reason::RefreshRefused => format!(
-                    "{registry}: the token of {provider} has expired, and the provider rejected the \
-                     refresh"
-                ),
-                Reason::NotSignedIn | Reason::Expired => format!(
-                    "{registry}: the token of {provider} has expired and cannot be refreshed"
-                ),
-            },
-            &this,
-        ),
-        (Some(kept), _) => {
-            note_short_life(registry, &kept.value.tokens, want.token, findings);
-            let person = kept
-                .value
-                .person
-                .as_ref()
-                .map(|person| person.shown().to_owned());
-            let who = person.map_or_else(|| "signed in".to_owned(), |person| format!("signed in as {person}"));
-            findings.ok(&format!("{registry}: {who} to {provider}"));
-        }
-        (None, _) => findings.problem(
-            &format!("{registry}: not signed in to {provider}"),
-            &this,
-        ),
+    let server = ("registry", registry);
+    let signed_in = findings.check_session(prepared, server, found, &want, is_at_hand);
+    if let Some((session, who)) = signed_in {
+        note_short_life(registry, &session.tokens, want.token, findings);
+        findings.ok(&who);
     }
     Ok(())
 }

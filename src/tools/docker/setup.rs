@@ -11,7 +11,6 @@ use crate::arguments::{ProviderArgs, SetupArgs, epilogue};
 use crate::complete;
 use crate::provider::RegistryExchange;
 use std::path::Path;
-use std::process::ExitCode;
 
 use url::Url;
 
@@ -33,14 +32,14 @@ use crate::error::Error;
 use crate::provider::Config;
 use crate::provider::{Realm, resource::Pattern};
 use crate::serving::prepared::Prepared;
-use crate::setup::binding::{BindingRequest, recipient, toml_text};
+use crate::setup::binding::{BindingRequest, toml_text};
 use crate::setup::edit::Edit;
 use crate::setup::edit::link::{self, Place};
 use crate::setup::host::Host;
-use crate::setup::plan::{self, Part, Plan, Undo};
-use crate::setup::program;
+use crate::setup::plan::{Part, Plan, SetUp, Undo};
 use crate::setup::provider_block::blocks;
 use crate::setup::record::Records;
+use crate::setup::{program, program_link};
 use crate::shell::quoted;
 
 /// The start of the title of each block that this command writes to `config.toml`.
@@ -97,15 +96,26 @@ fn registry_exchange(text: &str) -> Result<RegistryExchange, String> {
     found.map(|(_, exchange)| *exchange).ok_or_else(names)
 }
 
-pub(crate) fn run(env: &Env, args: &Arguments) -> Result<ExitCode, Error> {
-    plan::run(env, NAME, &args.setup, args, set_up, undo)
+impl SetUp for Arguments {
+    fn shared(&self) -> &SetupArgs {
+        &self.setup
+    }
+
+    fn set_up<'a>(&'a self, env: &'a Env, flags: &Flags) -> Result<Plan<'a>, Error> {
+        set_up(env, flags, self)
+    }
+
+    fn undo<'a>(&self, env: &'a Env) -> Result<Undo<'a>, Error> {
+        undo(env, self)
+    }
 }
 
 fn set_up<'a>(env: &'a Env, flags: &Flags, args: &'a Arguments) -> Result<Plan<'a>, Error> {
     let mut config = Config::load(env, flags)?;
     let mut file = UserFile::read(env)?;
     let hosts = hosts(env, &config, args, &file)?;
-    let (link, mut warnings) = link(env)?;
+    let (link, warning) = program_link::edit(env, PROGRAM_NAME, NAME)?;
+    let mut warnings: Vec<String> = warning.into_iter().collect();
     let files = files(env, args)?;
     let mut plan = Plan {
         command: command(args),
@@ -119,19 +129,15 @@ fn set_up<'a>(env: &'a Env, flags: &Flags, args: &'a Arguments) -> Result<Plan<'
         let wanted = binding_request(args, host, &provider_args);
         let binding = wanted.add(env, flags, &mut config, &mut file)?;
         part.edits.splice(0..0, binding.edits);
-        let found = config.resource(&host.url, NAME)?;
-        if given.client_id.is_some()
-            && let Some(found) = &found
-        {
+        plan.notes.push(binding.note);
+        if given.client_id.is_some() {
             // The next registry has the provider that was made for the first one.
             given = ProviderArgs {
-                provider: Some(found.provider.name.clone()),
+                provider: Some(binding.provider),
                 account: given.account,
                 ..ProviderArgs::default()
             };
         }
-        plan.notes
-            .extend(found.map(|found| recipient(&found.provider, host)));
         plan.parts.push(part);
     }
     if args.default {
@@ -236,7 +242,7 @@ fn former_name(env: &Env, args: &Arguments, docker: &ClientFile) -> Option<Strin
     names.find(|name| !name.is_empty()).map(str::to_owned)
 }
 
-pub(crate) fn undo<'a>(env: &'a Env, args: &Arguments) -> Result<Undo<'a>, Error> {
+fn undo<'a>(env: &'a Env, args: &Arguments) -> Result<Undo<'a>, Error> {
     let file = UserFile::read(env)?;
     let files = files(env, args)?;
     let mut parts = Vec::new();
@@ -252,10 +258,6 @@ pub(crate) fn undo<'a>(env: &'a Env, args: &Arguments) -> Result<Undo<'a>, Error
         part.edits.push(podman_helpers(env, "")?);
         parts.push(part);
     }
-    let all = parts.is_empty();
-    if all {
-        parts.push(part("", recognizable_edits(env, &file)?));
-    }
     let home = home(env)?;
     let docker = docker_file(env, &home);
     let is_left_out = ClientFile::read(&docker, Some(&home)).is_err();
@@ -264,21 +266,9 @@ pub(crate) fn undo<'a>(env: &'a Env, args: &Arguments) -> Result<Undo<'a>, Error
         format!("{shown} can't be read as docker's configuration, so it stays as it is")
     });
     Ok(Undo {
-        parts,
-        all,
         left_out: left_out.into_iter().collect(),
-        ..Undo::default()
+        ..Undo::of(parts, || recognizable_edits(env, &file))?
     })
-}
-
-/// A part of the set-up: a registry, or all of them.
-fn part(what: &str, edits: Vec<Edit>) -> Part {
-    Part {
-        what: what.to_owned(),
-        command: format!("{TITLE}{}", quoted(what)),
-        edits,
-        ..Part::default()
-    }
 }
 
 /// The part that makes hallpass the helper of a registry.
@@ -288,14 +278,18 @@ fn part_of(host: &Host, files: &[ClientFile]) -> Part {
         let edit = |key: &String| Edit::member(&file.path, &["credHelpers", key], HELPER);
         keys.iter().map(edit).collect::<Vec<_>>()
     };
-    part(bare(&host.text), files.iter().flat_map(edits_of).collect())
+    Part::new(
+        TITLE,
+        bare(&host.text),
+        files.iter().flat_map(edits_of).collect(),
+    )
 }
 
 /// The part that makes hallpass the helper of every registry. podman doesn't use docker's store.
 fn part_of_all(files: &[ClientFile]) -> Part {
     let docker = files.first();
     let edit = docker.map(|file| Edit::member(&file.path, &["credsStore"], HELPER));
-    part(DEFAULT, edit.into_iter().collect())
+    Part::new(TITLE, DEFAULT, edit.into_iter().collect())
 }
 
 /// Podman asks hallpass first, and then uses the passwords in its own files.
@@ -337,23 +331,6 @@ fn recognizable_edits(env: &Env, file: &UserFile) -> Result<Vec<Edit>, Error> {
         edits.push(Edit::member(&file.path, &["credsStore"], HELPER));
     }
     Ok(edits)
-}
-
-/// The link through which docker finds this program, or a warning if none can be created.
-fn link(env: &Env) -> Result<(Option<Edit>, Vec<String>), Error> {
-    let warning = match link::find(env, PROGRAM_NAME)? {
-        Place::There(path) | Place::At(path) => {
-            return Ok((Some(Edit::link(&path, &program::path(env)?)), Vec::new()));
-        }
-        Place::Behind(path) => format!(
-            "docker finds {} first, which is not hallpass: move it away",
-            path.display()
-        ),
-        Place::Nowhere(command) => {
-            format!("docker cannot find {PROGRAM_NAME} on PATH. To link it there, run `{command}`")
-        }
-    };
-    Ok((None, vec![warning]))
 }
 
 /// The registries to set up. Entries that docker can't name are left out.
@@ -430,21 +407,13 @@ fn binding_request<'a>(
     if let Some(exchange) = args.exchange {
         resource_keys.push(("registry_exchange", toml_text(exchange.as_str())));
     }
+    let command = format!("{TITLE}{}", quoted(bare(&host.text)));
     BindingRequest {
-        host,
-        provider_args,
-        tool: NAME,
-        tool_names_provider: false,
-        title: title(&host.text),
-        command: format!("{TITLE}{}", quoted(bare(&host.text))),
-        homes: &[],
         instances: INSTANCES,
         advice: "`--provider NAME` with a configured provider or a preset, or `--issuer-url URL \
                  --client-id ID`; to store only passwords, run `hallpass setup docker --default`",
-        provider_keys: Vec::new(),
         resource_keys,
-        own_name: None,
-        companions: |_, _| Ok(Vec::new()),
+        ..BindingRequest::new(NAME, host, provider_args, title(&host.text), command)
     }
 }
 

@@ -19,9 +19,8 @@ use super::repository::Repository;
 use super::resolver::Resolver;
 use super::setup::{self, lines};
 use super::target::Target;
-use crate::arguments::{Asking, Common, doctor_epilogue};
+use crate::arguments::{Common, doctor_epilogue};
 use crate::complete;
-use crate::config::Interactive;
 use crate::credential::Refusal;
 use crate::env::Env;
 use crate::error::Error;
@@ -32,7 +31,8 @@ use crate::serving::target::login_of;
 use crate::setup::host::Host;
 use crate::shell::quoted;
 use crate::store::Versioned;
-use crate::tools::tool::Findings;
+use crate::tools::findings::Findings;
+use crate::tools::tool::Doctor;
 use server::Server;
 use surroundings::Surroundings;
 
@@ -49,12 +49,14 @@ pub struct Arguments {
     pub common: Common,
 }
 
-pub(crate) fn run(env: &Env, args: &Arguments) -> Result<Findings, Error> {
-    let asking = Asking {
-        interactive: Some(Interactive::Never),
-        ..Asking::default()
-    };
-    let prepared = Prepared::new(env, &args.common, Some(&asking))?;
+impl Doctor for Arguments {
+    fn checks(&self, env: &Env) -> Result<Findings, Error> {
+        checks(env, self)
+    }
+}
+
+fn checks(env: &Env, args: &Arguments) -> Result<Findings, Error> {
+    let prepared = Prepared::unattended(env, &args.common)?;
     let mut findings = Findings::default();
     let given = args.hosts.iter().map(|given| Server::parse(given));
     let mut servers = given.collect::<Result<Vec<_>, _>>()?;

@@ -23,14 +23,13 @@ mod target;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use crate::arguments::{self as shared, OperationArgs};
+use crate::arguments::OperationArgs;
 use crate::credential::{Action, Request};
 use crate::env::Env;
 use crate::error::Error;
 use crate::serving::recall::Recall;
 use crate::serving::serve;
-use crate::setup::plan::Undo;
-use crate::tools::tool::{Findings, Tool};
+use crate::tools::tool::Tool;
 use arguments::{HELP, NAME, PROGRAM_NAME};
 use protocol::CredentialHelper;
 use repository::Repository;
@@ -40,45 +39,18 @@ use resolver::Resolver;
 pub struct Git;
 
 impl Tool for Git {
-    fn name(&self) -> &'static str {
-        NAME
-    }
+    const NAME: &'static str = NAME;
+    const PROGRAM_NAMES: &'static [&'static str] = &[PROGRAM_NAME];
+    const PROGRAMS: &'static [&'static str] = &["git"];
+    type SetUp = setup::Arguments;
+    type Doctor = doctor::Arguments;
 
-    fn program_names(&self) -> &'static [&'static str] {
-        &[PROGRAM_NAME]
-    }
-
-    fn command(&self) -> clap::Command {
+    fn command() -> clap::Command {
         HELP.command()
     }
 
-    fn run(&self, env: &Env, words: &[OsString]) -> Result<ExitCode, Error> {
+    fn run(env: &Env, words: &[OsString]) -> Result<ExitCode, Error> {
         run(env, &HELP.parsed(words)?, words)
-    }
-
-    fn setup_command(&self) -> clap::Command {
-        shared::command::<setup::Arguments>(NAME)
-    }
-
-    fn set_up(&self, env: &Env, words: &[OsString]) -> Result<ExitCode, Error> {
-        setup::run(env, &shared::parsed("setup git", words)?)
-    }
-
-    fn undo<'a>(&self, env: &'a Env) -> Result<Undo<'a>, Error> {
-        let words = ["--undo".into()];
-        setup::undo(env, &shared::parsed("setup git", &words)?)
-    }
-
-    fn doctor_command(&self) -> clap::Command {
-        shared::command::<doctor::Arguments>(NAME)
-    }
-
-    fn programs(&self) -> &'static [&'static str] {
-        &["git"]
-    }
-
-    fn checks(&self, env: &Env, words: &[OsString]) -> Result<Findings, Error> {
-        doctor::run(env, &shared::parsed("doctor git", words)?)
     }
 }
 

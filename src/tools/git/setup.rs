@@ -8,7 +8,6 @@
 pub(super) mod lines;
 
 use std::collections::BTreeSet;
-use std::process::ExitCode;
 
 use clap::Args;
 use clap_complete::ArgValueCompleter;
@@ -27,7 +26,7 @@ use crate::provider::{Config, Provider};
 use crate::setup::binding::{BindingRequest, blocks_of, is_home_of, recipient, toml_text};
 use crate::setup::edit::Edit;
 use crate::setup::host::Host;
-use crate::setup::plan::{self, Part, Plan, Undo};
+use crate::setup::plan::{Part, Plan, SetUp, Undo};
 use crate::setup::provider_block::{ANY, blocks};
 use crate::setup::record::Records;
 use crate::shell::quoted;
@@ -91,8 +90,18 @@ fn part_of(host: &str, account: Option<&str>) -> String {
 
 const ACCOUNT: &str = " --account ";
 
-pub(crate) fn run(env: &Env, args: &Arguments) -> Result<ExitCode, Error> {
-    plan::run(env, NAME, &args.setup, args, set_up, undo)
+impl SetUp for Arguments {
+    fn shared(&self) -> &SetupArgs {
+        &self.setup
+    }
+
+    fn set_up<'a>(&'a self, env: &'a Env, flags: &Flags) -> Result<Plan<'a>, Error> {
+        set_up(env, flags, self)
+    }
+
+    fn undo<'a>(&self, env: &'a Env) -> Result<Undo<'a>, Error> {
+        undo(env, self)
+    }
 }
 
 fn set_up<'a>(env: &'a Env, flags: &Flags, args: &Arguments) -> Result<Plan<'a>, Error> {
@@ -203,7 +212,7 @@ fn list(text: &mut Vec<String>, about: &str, items: &[String]) {
     }
 }
 
-pub(crate) fn undo<'a>(env: &'a Env, args: &Arguments) -> Result<Undo<'a>, Error> {
+fn undo<'a>(env: &'a Env, args: &Arguments) -> Result<Undo<'a>, Error> {
     let file = UserFile::read(env)?;
     let git = Git::read(env)?;
     let mut parts = Vec::new();
@@ -225,36 +234,26 @@ pub(crate) fn undo<'a>(env: &'a Env, args: &Arguments) -> Result<Undo<'a>, Error
             ..Part::default()
         });
     }
-    let all = parts.is_empty();
-    if all {
+    let mut undo = Undo::of(parts, || {
         // What a record doesn't list was there before that set-up: it is the user's.
         let recorded = recorded_sections(env, &file);
         let lines = git.ours(|entry| !recorded.iter().any(|section| section == entry.section()));
-        parts.push(Part {
-            edits: blocks(&file, TITLES).chain(lines).collect(),
-            ..Part::default()
-        });
-    }
-    let mut warnings = Vec::new();
+        Ok(blocks(&file, TITLES).chain(lines).collect())
+    })?;
     let given = args
         .host
         .as_deref()
         .map(|given| Host::parse("--host", given));
     let given = given.transpose()?;
-    let left = git.left_by(&parts, &Records::read(env), |entry| {
-        all || sections(given.as_ref()).any(|section| section == entry.section())
+    let left = git.left_by(&undo.parts, &Records::read(env), |entry| {
+        undo.all || sections(given.as_ref()).any(|section| section == entry.section())
     });
     list(
-        &mut warnings,
+        &mut undo.warnings,
         "git still asks hallpass because of these lines, which the undo leaves. Remove them yourself:",
         &left,
     );
-    Ok(Undo {
-        parts,
-        all,
-        warnings,
-        ..Undo::default()
-    })
+    Ok(undo)
 }
 
 /// The sections of the hosts whose set-ups have a record.
@@ -386,21 +385,16 @@ fn binding_request<'a>(args: &'a Arguments, given: &str, host: &'a Host) -> Bind
     let account = args.setup.provider_args.account.as_deref();
     let username = args.username.as_deref();
     let username = username.map(|name| ("username", toml_text(name)));
+    let title = format!("{TITLE}{}", part_of(&host.text, account));
+    let command = format!("{TITLE}{}", part_of(&quoted(given), account));
     BindingRequest {
-        tool: NAME,
-        tool_names_provider: false,
-        host,
-        provider_args: &args.setup.provider_args,
-        title: format!("{TITLE}{}", part_of(&host.text, account)),
-        command: format!("{TITLE}{}", part_of(&quoted(given), account)),
         homes: HOSTS_OF_THEIR_OWN,
         instances: FORGES,
         advice: "`--provider gitlab` (or gitea, forgejo, or one of the configuration), or \
                  `--issuer-url URL --client-id ID`",
-        provider_keys: Vec::new(),
         resource_keys: username.into_iter().chain(bearer).collect(),
-        own_name: None,
         companions: companions_of,
+        ..BindingRequest::new(NAME, host, &args.setup.provider_args, title, command)
     }
 }
 

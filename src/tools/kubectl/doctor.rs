@@ -33,7 +33,8 @@ use crate::serving::prepared::{Prepared, flags_of};
 use crate::serving::target::SelectedAccount;
 use crate::session::Account;
 use crate::shell::quoted;
-use crate::tools::tool::Findings;
+use crate::tools::findings::Findings;
+use crate::tools::tool::Doctor;
 use api_server::{Target, Verdict};
 use token::{Checks, named};
 
@@ -53,7 +54,13 @@ pub(crate) struct Arguments {
     pub common: Common,
 }
 
-pub(crate) fn run(env: &Env, args: &Arguments) -> Result<Findings, Error> {
+impl Doctor for Arguments {
+    fn checks(&self, env: &Env) -> Result<Findings, Error> {
+        checks(env, self)
+    }
+}
+
+fn checks(env: &Env, args: &Arguments) -> Result<Findings, Error> {
     // An invalid configuration is an error, not a finding.
     Config::load(env, &flags_of(&args.common, None))?;
     let kubeconfig = Kubeconfig::load(env)?;

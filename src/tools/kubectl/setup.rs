@@ -16,7 +16,6 @@ mod recorded;
 mod sign_in;
 
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::rc::Rc;
 
 use serde_json::{Value, json};
@@ -25,6 +24,7 @@ use super::arguments::{NAME, entry_word};
 use super::entry::Entry;
 use super::error::KubectlError;
 use super::kubeconfig::{self, Kubeconfig};
+use crate::arguments::SetupArgs;
 use crate::config::{Flags, UserFile, shown};
 use crate::env::Env;
 use crate::error::Error;
@@ -34,7 +34,7 @@ use crate::serving::prepared::Prepared;
 use crate::setup::binding::{BindingRequest, recipient};
 use crate::setup::edit::Edit;
 use crate::setup::host::Host;
-use crate::setup::plan::{self, Part, Plan, Undo};
+use crate::setup::plan::{Part, Plan, SetUp, Undo};
 use crate::setup::program;
 use crate::setup::provider_block::{edits_of, removals, take_out, title_of};
 use crate::setup::record::{Record, Records};
@@ -46,8 +46,18 @@ use labels::{TITLE, command, title, what};
 use recorded::{Recorded, one_server};
 use sign_in::{SignIn, sign_in};
 
-pub(crate) fn run(env: &Env, args: &Arguments) -> Result<ExitCode, Error> {
-    plan::run(env, NAME, &args.setup, args, set_up, undo)
+impl SetUp for Arguments {
+    fn shared(&self) -> &SetupArgs {
+        &self.setup
+    }
+
+    fn set_up<'a>(&'a self, env: &'a Env, flags: &Flags) -> Result<Plan<'a>, Error> {
+        set_up(env, flags, self)
+    }
+
+    fn undo<'a>(&self, env: &'a Env) -> Result<Undo<'a>, Error> {
+        undo(env, self)
+    }
 }
 
 // --- setting up ---
@@ -222,19 +232,18 @@ fn binding_request<'a>(
     title: &str,
 ) -> BindingRequest<'a> {
     BindingRequest {
-        tool: NAME,
         tool_names_provider: true,
-        host,
         provider_keys: std::mem::take(&mut sign_in.keys),
-        provider_args: &sign_in.provider_args,
-        title: title.to_owned(),
-        command: command(user),
-        homes: &[],
-        instances: &[],
         advice: ADVICE,
         resource_keys: vec![("tools", "[\"kubectl\"]".to_owned())],
         own_name: Some(sign_in.name.clone()),
-        companions: |_, _| Ok(Vec::new()),
+        ..BindingRequest::new(
+            NAME,
+            host,
+            &sign_in.provider_args,
+            title.to_owned(),
+            command(user),
+        )
     }
 }
 
@@ -350,7 +359,7 @@ fn titles(user: &str, hosts: &[Host], kubeconfig: &Path, elsewhere: &[String]) -
 
 // --- undo ---
 
-pub(crate) fn undo<'a>(env: &'a Env, args: &Arguments) -> Result<Undo<'a>, Error> {
+fn undo<'a>(env: &'a Env, args: &Arguments) -> Result<Undo<'a>, Error> {
     let file = UserFile::read(env)?;
     let records = Records::read(env);
     let all = args.user.is_none() && args.context.is_none();

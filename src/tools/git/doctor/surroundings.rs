@@ -7,10 +7,10 @@ use crate::error::Error;
 use crate::files;
 use crate::setup::host::Host;
 use crate::shell::{quoted, quoted_at_home};
+use crate::tools::findings::Findings;
 use crate::tools::git::git_config::{self, Entry};
 use crate::tools::git::large_pushes::{self, Version};
 use crate::tools::git::order::overlap;
-use crate::tools::tool::Findings;
 
 /// The first git that can replace a refused token within a command (`state[]`).
 const REPLACES_TOKENS: Version = (2, 46);

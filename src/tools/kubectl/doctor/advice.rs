@@ -9,7 +9,7 @@ use crate::http::{Http, HttpError};
 use crate::oauth::discovery;
 use crate::oauth::id_token::Unverified;
 use crate::shell::quoted;
-use crate::tools::tool::Findings;
+use crate::tools::findings::Findings;
 
 /// Whether the API server needs the issuer's CA: this machine trusts the issuer only because of
 /// `ca_file`.

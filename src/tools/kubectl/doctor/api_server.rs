@@ -19,7 +19,7 @@ use crate::provider::web_url;
 use crate::report::printable;
 use crate::secret::Secret;
 use crate::shell::quoted;
-use crate::tools::tool::Findings;
+use crate::tools::findings::Findings;
 
 /// What is checked: the cluster and namespace of a context.
 #[derive(Clone, Copy)]

@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::serving::prepared::Prepared;
 use crate::session::DEFAULT_ACCOUNT;
 use crate::setup::program;
-use crate::tools::tool::Findings;
+use crate::tools::findings::Findings;
 
 /// The name of the cluster extension that kubectl passes to a plugin.
 const EXTENSION: &str = "client.authentication.k8s.io/exec";

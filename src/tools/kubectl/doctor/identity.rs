@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::oauth::id_token::Unverified;
-use crate::tools::tool::Findings;
+use crate::tools::findings::Findings;
 
 /// The user that a request without an accepted credential has.
 pub(super) const ANONYMOUS: &str = "system:anonymous";

@@ -11,7 +11,7 @@ use crate::oauth::id_token::Unverified;
 use crate::session::record::Session;
 use crate::session::{self, Account};
 use crate::store::Versioned;
-use crate::tools::tool::Findings;
+use crate::tools::findings::Findings;
 
 /// How far clocks may be apart before a token is refused for it: an API server allows ten seconds,
 /// and tokens are sent a minute after they were made at the latest.
