@@ -197,6 +197,25 @@ pub struct Credential {
     pub renewable: bool,
 }
 
+#[cfg(test)]
+impl Credential {
+    /// The token `tok`, which expires at `expires_at` (seconds since 1970).
+    pub(crate) fn example(expires_at: i64) -> Self {
+        Self {
+            token: Secret::from("tok"),
+            token_type: "Bearer".into(),
+            expires_at: OffsetDateTime::from_unix_timestamp(expires_at).ok(),
+            scopes: Vec::new(),
+            username: "oauth2".into(),
+            provider: "corp".into(),
+            account: "default".into(),
+            generation: 1,
+            bearer: false,
+            renewable: true,
+        }
+    }
+}
+
 #[derive(Debug)]
 pub enum Reply {
     Credential(Credential),

@@ -36,6 +36,16 @@ pub struct Report {
 }
 
 impl Report {
+    /// An error that there is nothing else to say about.
+    pub fn failure(error: impl Into<String>) -> Self {
+        Self {
+            error: error.into(),
+            causes: Vec::new(),
+            hint: None,
+            exit: Exit::Failed,
+        }
+    }
+
     /// Writes the report by the rules in `terminal`, and ignores write errors.
     pub fn write(&self, out: &mut dyn Write) {
         self.write_styled(out, false);

@@ -9,6 +9,9 @@ use std::process::ExitCode;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use serde::Serialize;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 use url::Url;
 use zeroize::Zeroizing;
 
@@ -79,6 +82,24 @@ pub fn reply_with_credential(
     }
 }
 
+/// Writes a JSON object that contains a secret, and a newline. Nothing of it stays in memory.
+pub fn write_json(stdout: &mut dyn io::Write, object: &impl Serialize) -> io::Result<()> {
+    let mut reply = Wiping::with_capacity(4096);
+    serde_json::to_writer(&mut reply, object)?;
+    reply.add(b"\n");
+    stdout.write_all(reply.bytes())?;
+    stdout.flush()
+}
+
+/// When a token expires, for tools that read RFC 3339 in whole seconds: never too late.
+pub fn rfc3339(expires_at: Option<OffsetDateTime>) -> Option<String> {
+    expires_at?
+        .replace_nanosecond(0)
+        .ok()?
+        .format(&Rfc3339)
+        .ok()
+}
+
 /// The URL of a path at a realm (`https://host:port`).
 pub fn url_at(realm: &str, path: &str) -> Option<Url> {
     let mut url = Url::parse(realm).ok()?;
@@ -100,6 +121,52 @@ pub fn password_of(credentials: &Secret<String>) -> Option<Secret<String>> {
     let pair = Zeroizing::new(STANDARD.decode(credentials.expose()).ok()?);
     let (_, password) = std::str::from_utf8(&pair).ok()?.split_once(':')?;
     Some(Secret::from(password))
+}
+
+/// For tests of a protocol on exact bytes.
+#[cfg(test)]
+pub(crate) mod transcript {
+    use super::*;
+    use crate::credential::Request;
+    use crate::env::Env;
+
+    /// One run: what it wrote, and what it asked for.
+    pub(crate) struct Run {
+        pub(crate) code: ExitCode,
+        pub(crate) stdout: String,
+        pub(crate) stderr: String,
+        pub(crate) asked: Vec<Request>,
+    }
+
+    /// Serves one run of a protocol, with these arguments and bytes.
+    pub(crate) fn run(
+        protocol: &dyn Protocol,
+        env: &Env,
+        args: &[&str],
+        mut stdin: &[u8],
+        mut answer: impl FnMut(&Request) -> Result<Reply, Refusal>,
+    ) -> Run {
+        let (mut stdout, mut stderr, mut asked) = (Vec::new(), Vec::new(), Vec::new());
+        let args: Vec<_> = args.iter().map(Into::into).collect();
+        let mut call = Call {
+            args: &args,
+            env,
+            stdin: &mut stdin,
+            stdout: &mut stdout,
+            stderr: &mut stderr,
+        };
+        let code = protocol.serve(&mut call, &mut |request| {
+            asked.push(request.clone());
+            answer(request)
+        });
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        Run {
+            code: code.unwrap(),
+            stdout: text(stdout),
+            stderr: text(stderr),
+            asked,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -100,7 +100,6 @@ fn formatted(credential: &Credential, format: Format) -> Zeroizing<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::secret::Secret;
 
     #[test]
     fn each_format_has_the_name_of_its_argument() {
@@ -115,16 +114,8 @@ mod tests {
     #[test]
     fn each_format_prints_exactly_this_line() {
         let credential = Credential {
-            token: Secret::from("tok"),
-            token_type: "Bearer".into(),
-            expires_at: time::OffsetDateTime::from_unix_timestamp(0).ok(),
             scopes: vec!["openid".into()],
-            username: "oauth2".into(),
-            provider: "corp".into(),
-            account: "default".into(),
-            generation: 1,
-            bearer: true,
-            renewable: true,
+            ..Credential::example(0)
         };
         for (format, expected) in [
             (Format::Raw, "tok\n"),

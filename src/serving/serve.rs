@@ -14,7 +14,7 @@ use super::recall::Recall;
 use super::target::login_of;
 use crate::arguments::{Asking, Common};
 use crate::config::{Interactive, Settings};
-use crate::credential::{Refusal, Reply, Request, StoredCredential, Want};
+use crate::credential::{Credential, Refusal, Reply, Request, StoredCredential, TokenKind, Want};
 use crate::env::Env;
 use crate::error::Error;
 use crate::provider::Match;
@@ -84,6 +84,28 @@ pub(crate) struct AfterReply<'p> {
     pub(crate) asked: Option<Account<'p>>,
     /// The resolution, if the same question always resolves to it.
     pub(crate) resolution: Option<Resolution>,
+}
+
+impl AfterReply<'_> {
+    /// The credential from the session of the account that was asked. The same question always has this
+    /// answer, unless [`Self::resolution`] is changed afterwards.
+    pub(crate) fn credential(
+        &mut self,
+        session: Versioned<Session>,
+        token: TokenKind,
+        username: String,
+        bearer: bool,
+    ) -> Result<Credential, session::Error> {
+        self.resolution = self.asked.as_ref().map(|account| Resolution {
+            record: account.record().clone(),
+            token,
+            username: username.clone(),
+            bearer,
+            reply_style: String::new(),
+            shadowed_by: None,
+        });
+        answer::credential_of(session, token, username, bearer)
+    }
 }
 
 /// Serves one run of a tool's protocol. The tool has its reply before a waiting browser tab is

@@ -1,4 +1,5 @@
-//! A block of the user's own `config.toml`, between two comments.
+//! A block of lines between two comments that begin with `#`: in the user's own `config.toml`, or in
+//! another program's file.
 
 use serde::{Deserialize, Serialize};
 
@@ -18,10 +19,18 @@ impl Block {
         block_at(text, &self.title).map(|(_, lines)| lines)
     }
 
+    /// Whether a line after the block may belong to a table that begins in it.
+    fn has_table(&self, bytes: Bytes<'_>) -> bool {
+        let mut lines = self.found(bytes).unwrap_or_default().lines();
+        lines.any(|line| line.trim_start().starts_with('['))
+    }
+
     fn with(&self, bytes: Bytes<'_>, lines: Option<&str>) -> Result<Option<Vec<u8>>, Unfit> {
         let mut text = text(bytes)?.to_owned();
         // A changed block moves to the end of the file.
-        check_end(&text, &self.title).map_err(Unfit)?;
+        if self.has_table(bytes) {
+            check_end(&text, &self.title).map_err(Unfit)?;
+        }
         match lines {
             Some(lines) => add_block(&mut text, &self.title, lines),
             None => drop(remove_block(&mut text, &self.title)),

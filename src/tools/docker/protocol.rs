@@ -18,8 +18,8 @@ use crate::credential::{
     StoredCredential, TokenKind, Want,
 };
 use crate::report::{Exit, Report, printable};
-use crate::secret::{Secret, Wiping};
-use crate::wire::{Protocol, read_request};
+use crate::secret::Secret;
+use crate::wire::{Protocol, read_request, write_json};
 
 /// The exact text that clients compare with to detect that there is no credential.
 const NOT_FOUND: &str = "credentials not found in native keychain";
@@ -229,17 +229,12 @@ fn write_credential(
     username: &str,
     secret: &Secret<String>,
 ) -> io::Result<ExitCode> {
-    let secret = secret.expose();
-    let mut reply = Wiping::with_capacity(128 + server.len() + username.len() + secret.len());
     let fields = GetReply {
         server,
         username,
-        secret,
+        secret: secret.expose(),
     };
-    serde_json::to_writer(&mut reply, &fields)?;
-    reply.add(b"\n");
-    call.stdout.write_all(reply.bytes())?;
-    call.stdout.flush()?;
+    write_json(call.stdout, &fields)?;
     Ok(Exit::Answered.into())
 }
 
@@ -278,6 +273,7 @@ fn one_line(report: &Report) -> String {
 mod tests {
     use super::*;
     use crate::env::Env;
+    use crate::wire::transcript;
 
     /// Serves one run. Returns stdout, stderr, whether it succeeded, and the request.
     fn run(
@@ -285,27 +281,22 @@ mod tests {
         stdin: &[u8],
         reply: impl FnOnce(&Request) -> Result<Reply, Refusal>,
     ) -> (String, String, bool, Option<Request>) {
-        let (mut out, mut err) = (Vec::new(), Vec::new());
         let mut reply = Some(reply);
-        let mut asked = None;
-        let env = Env::default();
-        let args = [operation.into()];
-        let mut call = Call {
-            args: &args,
-            env: &env,
-            stdin: &mut &*stdin,
-            stdout: &mut out,
-            stderr: &mut err,
-        };
-        let code = CredentialHelper
-            .serve(&mut call, &mut |request| {
-                asked = Some(request.clone());
-                reply.take().unwrap()(request)
-            })
-            .unwrap();
-        let text = |bytes| String::from_utf8(bytes).unwrap();
-        let is_good = code == ExitCode::SUCCESS;
-        (text(out), text(err), is_good, asked)
+        let answer = |request: &Request| reply.take().unwrap()(request);
+        let run = transcript::run(
+            &CredentialHelper,
+            &Env::default(),
+            &[operation],
+            stdin,
+            answer,
+        );
+        let is_good = run.code == ExitCode::SUCCESS;
+        (
+            run.stdout,
+            run.stderr,
+            is_good,
+            run.asked.into_iter().next(),
+        )
     }
 
     fn stored_reply(username: &str, password: &str) -> Reply {

@@ -13,7 +13,6 @@ use crate::exchange::token_server::IDENTITY_TOKEN;
 use crate::provider::RegistryExchange;
 use crate::provider::resource::Pattern;
 use crate::serving::answer;
-use crate::serving::resolution::Resolution;
 use crate::serving::serve::{AfterReply, MatchedAccount, ServeError, Served, has_secret_of};
 use crate::serving::stored_credentials::{self, StoreOutcome};
 use crate::session::exchanged::{RegistryCredential, token_for};
@@ -117,20 +116,15 @@ impl<'p> Resolver<'_, 'p> {
             let made = account.exchanged(exchange, url, &username, fresh_for, &kept)?;
             return Ok(Reply::Stored(as_stored(opened, made)));
         }
-        // A different person may sign in next time.
-        let form = match configured_username(opened) {
-            Some(_) => "",
-            None => answer::NAMED_AFTER_PERSON,
-        };
-        outcome.resolution = outcome.asked.as_ref().map(|account| Resolution {
-            record: account.record().clone(),
-            token: want.token,
-            username: username.clone(),
-            bearer: false,
-            reply_style: form.to_owned(),
-            shadowed_by: Some(self.tool.stored_credentials(&server.realm).record().clone()),
-        });
-        let credential = answer::credential_of(kept, want.token, username, false)?;
+        let credential = outcome.credential(kept, want.token, username, false)?;
+        if let Some(resolution) = &mut outcome.resolution {
+            let entered = self.tool.stored_credentials(&server.realm);
+            resolution.shadowed_by = Some(entered.record().clone());
+            // A different person may sign in next time.
+            if configured_username(opened).is_none() {
+                answer::NAMED_AFTER_PERSON.clone_into(&mut resolution.reply_style);
+            }
+        }
         Ok(Reply::Credential(credential))
     }
 

@@ -8,7 +8,7 @@ use url::Url;
 
 use crate::credential::{Refusal, Resource};
 use crate::provider::{Realm, web_url};
-use crate::report::{Exit, Report};
+use crate::report::Report;
 use crate::wire::url_at;
 
 /// Docker's name for its Hub. Other clients use a host name.
@@ -122,12 +122,7 @@ fn with_port(http: &Realm) -> String {
 }
 
 fn not_a_host() -> Refusal {
-    Refusal::Failed(Report {
-        error: "the server URL does not name a registry".to_owned(),
-        causes: Vec::new(),
-        hint: None,
-        exit: Exit::Failed,
-    })
+    Refusal::Failed(Report::failure("the server URL does not name a registry"))
 }
 
 #[cfg(test)]

@@ -101,7 +101,7 @@ impl Protocol for CredentialHelper {
                     "the {key} contains characters that git's protocol doesn't allow, so hallpass \
                      sent nothing"
                 );
-                only_line(error).write(call.stderr);
+                Report::failure(error).write(call.stderr);
                 Ok(Exit::Failed.into())
             }
         }
@@ -141,18 +141,9 @@ fn refused_by_session(
 }
 
 fn refused(call: &mut Call<'_>, malformed: &Malformed) -> ExitCode {
-    let report = only_line(format!("rejected git's request: {malformed}"));
+    let report = Report::failure(format!("rejected git's request: {malformed}"));
     report.write(call.stderr);
     report.exit.into()
-}
-
-fn only_line(error: String) -> Report {
-    Report {
-        error,
-        causes: Vec::new(),
-        hint: None,
-        exit: Exit::Failed,
-    }
 }
 
 // --- requests ---

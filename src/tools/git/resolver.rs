@@ -14,7 +14,6 @@ use crate::credential::{Action, Credential, Refusal, Reply, Request, StoredCrede
 use crate::error::Error;
 use crate::provider::Match;
 use crate::serving::answer;
-use crate::serving::resolution::Resolution;
 use crate::serving::serve::{AfterReply, MatchedAccount, ServeError, Served, has_secret_of, label};
 use crate::session::record::Session;
 use crate::shell::quoted;
@@ -149,18 +148,11 @@ impl<'p> Resolver<'_, 'p> {
         };
         // git's mail programs use the password, and git imap-send crashes without one.
         let bearer = opened.found.provider.git_bearer && !target.is_mail();
-        if is_settled {
-            outcome.resolution = outcome.asked.as_ref().map(|account| Resolution {
-                record: account.record().clone(),
-                token: want.token,
-                username: username.clone(),
-                bearer,
-                reply_style: String::new(),
-                shadowed_by: None,
-            });
-        }
-        let credential = answer::credential_of(kept, want.token, username, bearer);
+        let credential = outcome.credential(kept, want.token, username, bearer);
         let credential = credential.map_err(Error::from)?;
+        if !is_settled {
+            outcome.resolution = None;
+        }
         Ok(Reply::Credential(Credential {
             // git drops an expired password before it tries it.
             expires_at: credential.expires_at.filter(|at| *at > now),

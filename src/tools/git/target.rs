@@ -6,7 +6,7 @@ use super::mail;
 use super::protocol::CERTIFICATE;
 use crate::credential::{Refusal, Resource};
 use crate::provider::{Realm, web_url};
-use crate::report::{Exit, Report};
+use crate::report::Report;
 use crate::session::refusal::ResourceName;
 use crate::wire::url_at;
 
@@ -127,10 +127,5 @@ fn no_plain_path() -> Refusal {
 }
 
 fn refused(why: &str) -> Refusal {
-    Refusal::Failed(Report {
-        error: format!("rejected git's request: {why}"),
-        causes: Vec::new(),
-        hint: None,
-        exit: Exit::Failed,
-    })
+    Refusal::Failed(Report::failure(format!("rejected git's request: {why}")))
 }

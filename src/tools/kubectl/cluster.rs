@@ -138,12 +138,7 @@ pub(crate) fn checked_login(
         Refusal::NotSignedIn(report) | Refusal::Declined(report) | Refusal::Failed(report) => {
             report
         }
-        Refusal::NotMine => Report {
-            error: "hallpass does not answer for this cluster".to_owned(),
-            causes: Vec::new(),
-            hint: None,
-            exit: Exit::Failed,
-        },
+        Refusal::NotMine => Report::failure("hallpass does not answer for this cluster"),
     })
 }
 

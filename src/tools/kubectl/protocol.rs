@@ -14,7 +14,6 @@ use std::process::ExitCode;
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use time::format_description::well_known::Rfc3339;
 
 use crate::credential::{
     Answer, Call, Cluster, ClusterNames, Credential, Request, TokenKind, Want,
@@ -22,7 +21,7 @@ use crate::credential::{
 use crate::env::Env;
 use crate::report::{Exit, Report, printable};
 use crate::secret::Wiping;
-use crate::wire::{Protocol, reply_with_credential};
+use crate::wire::{Protocol, reply_with_credential, rfc3339};
 
 /// Where kubectl puts its request.
 const INFO: &str = "KUBERNETES_EXEC_INFO";
@@ -295,7 +294,7 @@ fn reply(api_version: &str, credential: &Credential) -> io::Result<Wiping> {
         bearer: _,
         renewable: _,
     } = credential;
-    let expires_at = expires_at.and_then(|at| at.replace_nanosecond(0).ok()?.format(&Rfc3339).ok());
+    let expires_at = rfc3339(*expires_at);
     let token = token.expose();
     let mut reply = Wiping::with_capacity(token.len() + 256);
     reply.add(b"{\"kind\":\"ExecCredential\",\"apiVersion\":");

@@ -6,15 +6,9 @@
 
 use super::*;
 use crate::credential::Credential;
+use crate::wire::transcript::{self, Run};
 
 type Answering = fn() -> Result<Reply, Refusal>;
-
-/// What a run wrote, and what it asked for.
-struct Run {
-    stdout: String,
-    stderr: String,
-    asked: Vec<Request>,
-}
 
 fn run(operation: &str, input: &[u8], reply: fn() -> Result<Reply, Refusal>) -> Run {
     let env = Env::default();
@@ -24,42 +18,16 @@ fn run(operation: &str, input: &[u8], reply: fn() -> Result<Reply, Refusal>) -> 
 fn run_with(
     env: &Env,
     operation: &str,
-    mut input: &[u8],
+    input: &[u8],
     reply: fn() -> Result<Reply, Refusal>,
 ) -> Run {
-    let (mut stdout, mut stderr, mut asked) = (Vec::new(), Vec::new(), Vec::new());
-    let mut call = Call {
-        args: &[operation.into()],
-        env,
-        stdin: &mut input,
-        stdout: &mut stdout,
-        stderr: &mut stderr,
-    };
-    CredentialHelper
-        .serve(&mut call, &mut |request| {
-            asked.push(request.clone());
-            reply()
-        })
-        .unwrap();
-    Run {
-        stdout: String::from_utf8(stdout).unwrap(),
-        stderr: String::from_utf8(stderr).unwrap(),
-        asked,
-    }
+    transcript::run(&CredentialHelper, env, &[operation], input, |_| reply())
 }
 
 fn token() -> Credential {
     Credential {
-        token: Secret::from("tok"),
-        token_type: "Bearer".into(),
-        expires_at: time::OffsetDateTime::from_unix_timestamp(2_000_000_000).ok(),
-        scopes: Vec::new(),
-        username: "oauth2".into(),
-        provider: "corp".into(),
-        account: "default".into(),
         generation: 7,
-        bearer: false,
-        renewable: true,
+        ..Credential::example(2_000_000_000)
     }
 }
 

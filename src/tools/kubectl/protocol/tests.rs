@@ -8,19 +8,13 @@ use super::*;
 use crate::credential::{Refusal, Reply};
 use crate::env::Env;
 use crate::secret::Secret;
+use crate::wire::transcript;
 
 fn credential(expires_at: Option<i64>) -> Credential {
     Credential {
         token: Secret::from("tok\"en"),
-        token_type: "Bearer".into(),
         expires_at: expires_at.and_then(|at| time::OffsetDateTime::from_unix_timestamp(at).ok()),
-        scopes: vec![],
-        username: "oauth2".into(),
-        provider: "corp".into(),
-        account: "default".into(),
-        generation: 1,
-        bearer: false,
-        renewable: true,
+        ..Credential::example(0)
     }
 }
 
@@ -31,20 +25,8 @@ fn served(
 ) -> (ExitCode, String, String, Vec<Request>) {
     let vars: Vec<(&str, &str)> = info.map(|info| (INFO, info)).into_iter().collect();
     let env = Env::new(Vec::<&str>::new(), vars);
-    let (mut stdout, mut stderr, mut asked) = (Vec::new(), Vec::new(), Vec::new());
-    let mut call = Call {
-        args: &[],
-        env: &env,
-        stdin: &mut io::empty(),
-        stdout: &mut stdout,
-        stderr: &mut stderr,
-    };
-    let code = ExecPlugin.serve(&mut call, &mut |request| {
-        asked.push(request.clone());
-        answer(request)
-    });
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    (code.unwrap(), text(stdout), text(stderr), asked)
+    let run = transcript::run(&ExecPlugin, &env, &[], b"", answer);
+    (run.code, run.stdout, run.stderr, run.asked)
 }
 
 fn info(version: &str, spec: &Value) -> String {
