@@ -202,19 +202,10 @@ impl Polling {
 
 /// Whether the server is failing, so a later request may succeed.
 fn is_temporary(error: &TokenError) -> bool {
-    match error {
-        TokenError::Unavailable { .. } => true,
-        TokenError::Http { status } => *status >= 500 || matches!(status, 408 | 429),
-        TokenError::Refused { .. }
-        | TokenError::NotJson { .. }
-        | TokenError::Malformed
-        | TokenError::Missing { .. }
-        | TokenError::LostScopes
-        | TokenError::Unusable { .. }
-        | TokenError::UnacceptableUrl { .. }
-        | TokenError::WrongTokenType
-        | TokenError::DpopOnly => false,
+    if let TokenError::Http { status } = error {
+        return *status >= 500 || matches!(status, 408 | 429);
     }
+    matches!(error, TokenError::Unavailable { .. })
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use time::OffsetDateTime;
 
 use crate::credential::StoredCredential;
 use crate::secret::Secret;
+use crate::session::record::exposed_if_any;
 use crate::store::{LockKind, Place, RecordName, Store, StoreError, Versioned};
 
 /// Longer than another process takes to write a small record.
@@ -237,13 +238,13 @@ struct List {
 struct Item {
     path: Option<String>,
     username: Option<String>,
-    #[serde(serialize_with = "exposed")]
+    #[serde(serialize_with = "exposed_if_any")]
     password: Option<Secret<String>>,
     authtype: Option<String>,
-    #[serde(serialize_with = "exposed")]
+    #[serde(serialize_with = "exposed_if_any")]
     credential: Option<Secret<String>>,
     expires_at: Option<i64>,
-    #[serde(serialize_with = "exposed")]
+    #[serde(serialize_with = "exposed_if_any")]
     oauth_refresh_token: Option<Secret<String>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     stored_as: Option<String>,
@@ -312,18 +313,6 @@ impl From<Item> for StoredCredential {
             oauth_refresh_token,
             stored_as,
         }
-    }
-}
-
-/// Secrets are serialized only here: the whole record is encrypted.
-#[expect(clippy::ref_option, reason = "serde passes a reference to the field")]
-fn exposed<S: serde::Serializer>(
-    secret: &Option<Secret<String>>,
-    out: S,
-) -> Result<S::Ok, S::Error> {
-    match secret {
-        Some(secret) => out.serialize_some(secret.expose()),
-        None => out.serialize_none(),
     }
 }
 

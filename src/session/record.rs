@@ -335,7 +335,7 @@ const LEEWAY: Duration = Duration::seconds(60);
 /// A clock that is further back than this was set back, and can't tell whether a token has expired.
 const CLOCK_TOLERANCE: Duration = Duration::seconds(60);
 
-/// A record is encrypted as a whole. Tokens are serialized here and nowhere else.
+/// A record is encrypted as a whole. Secrets are serialized here and nowhere else.
 pub(super) fn exposed<S: serde::Serializer>(
     secret: &Secret<String>,
     out: S,
@@ -344,7 +344,7 @@ pub(super) fn exposed<S: serde::Serializer>(
 }
 
 #[expect(clippy::ref_option, reason = "serde passes a reference to the field")]
-fn exposed_if_any<S: serde::Serializer>(
+pub(crate) fn exposed_if_any<S: serde::Serializer>(
     secret: &Option<Secret<String>>,
     out: S,
 ) -> Result<S::Ok, S::Error> {

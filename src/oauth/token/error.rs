@@ -62,21 +62,10 @@ impl TokenError {
     /// There is no error code for a missing proof, so this also searches the description.
     pub fn is_about_dpop(&self) -> bool {
         let mentions_it = |text: &str| text.to_ascii_lowercase().contains("dpop");
-        match self {
-            Self::DpopOnly => true,
-            Self::Refused { code } => {
-                mentions_it(code.as_str()) || code.description().is_some_and(mentions_it)
-            }
-            Self::Unavailable { .. }
-            | Self::Http { .. }
-            | Self::NotJson { .. }
-            | Self::Malformed
-            | Self::Missing { .. }
-            | Self::LostScopes
-            | Self::Unusable { .. }
-            | Self::UnacceptableUrl { .. }
-            | Self::WrongTokenType => false,
+        if let Self::Refused { code } = self {
+            return mentions_it(code.as_str()) || code.description().is_some_and(mentions_it);
         }
+        matches!(self, Self::DpopOnly)
     }
 
     /// The server's error code.

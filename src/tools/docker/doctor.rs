@@ -56,66 +56,62 @@ pub struct Arguments {
 
 impl Doctor for Arguments {
     fn checks(&self, env: &Env) -> Result<Findings, Error> {
-        checks(env, self)
-    }
-}
-
-fn checks(env: &Env, args: &Arguments) -> Result<Findings, Error> {
-    let prepared = Prepared::unattended(env, &args.common)?;
-    let home = home(env)?;
-    let docker = ClientFile::read(&docker_file(env, &home), Some(&home))?;
-    let mut findings = Findings::default();
-    let file = UserFile::read(env)?;
-    let is_for_all = docker.text_at(&["credsStore"]) == Some(HELPER);
-    let registries = registries(&prepared, args, &docker, &file, is_for_all)?;
-    let retry = registries.retry_command(is_for_all);
-    let effect = "no client can find it";
-    findings.check_link(env, PROGRAM_NAME, effect, &retry)?;
-    let variable = match ClientFile::of_variable(env) {
-        Ok(variable) => variable,
-        Err(error) => {
-            findings.refused(&error.report());
-            None
+        let prepared = Prepared::unattended(env, &self.common)?;
+        let home = home(env)?;
+        let docker = ClientFile::read(&docker_file(env, &home), Some(&home))?;
+        let mut findings = Findings::default();
+        let file = UserFile::read(env)?;
+        let is_for_all = docker.text_at(&["credsStore"]) == Some(HELPER);
+        let registries = registries(&prepared, self, &docker, &file, is_for_all)?;
+        let retry = registries.retry_command(is_for_all);
+        let effect = "no client can find it";
+        findings.check_link(env, PROGRAM_NAME, effect, &retry)?;
+        let variable = match ClientFile::of_variable(env) {
+            Ok(variable) => variable,
+            Err(error) => {
+                findings.refused(&error.report());
+                None
+            }
+        };
+        if is_for_all {
+            let file = &docker.shown;
+            findings.ok(&format!("{file} names hallpass for every registry"));
+        } else if registries.hosts.is_empty() {
+            findings.problem("no registry is set up", &retry);
         }
-    };
-    if is_for_all {
-        let file = &docker.shown;
-        findings.ok(&format!("{file} names hallpass for every registry"));
-    } else if registries.hosts.is_empty() {
-        findings.problem("no registry is set up", &retry);
-    }
-    for name in &registries.not_asked_for {
-        findings.note(&format!(
-            "{name}: has a provider, but docker does not use hallpass for it; if it is a registry, \
-             run `hallpass setup docker {}`",
-            quoted(name)
-        ));
-    }
-    // Docker's own file is checked for each registry below.
-    findings.check_set_ups(env, NAME, |path| path != docker.path);
-    for registry in &registries.hosts {
-        check_files(env, &home, registry, &docker, &mut findings);
-        for key in variable
-            .iter()
-            .flat_map(|file| logged_in(file, false, &keys_of(registry)))
-        {
-            findings.problem(
-                &format!(
-                    "{}: docker uses the password for {key} in {AUTH_CONFIG}",
-                    bare(&registry.text)
-                ),
-                &format!("unset {AUTH_CONFIG}"),
-            );
+        for name in &registries.not_asked_for {
+            findings.note(&format!(
+                "{name}: has a provider, but docker does not use hallpass for it; if it is a \
+                 registry, run `hallpass setup docker {}`",
+                quoted(name)
+            ));
         }
-        check_answer(&prepared, registry, &mut findings)?;
-        if args.ask_server {
-            ask_server(&prepared, registry, &mut findings)?;
+        // Docker's own file is checked for each registry below.
+        findings.check_set_ups(env, NAME, |path| path != docker.path);
+        for registry in &registries.hosts {
+            check_files(env, &home, registry, &docker, &mut findings);
+            for key in variable
+                .iter()
+                .flat_map(|file| logged_in(file, false, &keys_of(registry)))
+            {
+                findings.problem(
+                    &format!(
+                        "{}: docker uses the password for {key} in {AUTH_CONFIG}",
+                        bare(&registry.text)
+                    ),
+                    &format!("unset {AUTH_CONFIG}"),
+                );
+            }
+            check_answer(&prepared, registry, &mut findings)?;
+            if self.ask_server {
+                ask_server(&prepared, registry, &mut findings)?;
+            }
         }
+        if !self.ask_server && !registries.hosts.is_empty() {
+            findings.note("no registry was asked: `--ask-server` sends it the credential");
+        }
+        Ok(findings)
     }
-    if !args.ask_server && !registries.hosts.is_empty() {
-        findings.note("no registry was asked: `--ask-server` sends it the credential");
-    }
-    Ok(findings)
 }
 
 /// The registries on the command line, else those that docker uses hallpass for or that are set up.

@@ -102,111 +102,134 @@ impl SetUp for Arguments {
     }
 
     fn set_up<'a>(&'a self, env: &'a Env, flags: &Flags) -> Result<Plan<'a>, Error> {
-        set_up(env, flags, self)
+        let mut config = Config::load(env, flags)?;
+        let mut file = UserFile::read(env)?;
+        let hosts = hosts(env, &config, self, &file)?;
+        let (link, warning) = program_link::edit(env, PROGRAM_NAME, NAME)?;
+        let mut warnings: Vec<String> = warning.into_iter().collect();
+        let files = files(env, self)?;
+        let mut plan = Plan {
+            command: command(self),
+            ..Plan::default()
+        };
+        let mut given = self.setup.provider_args.clone();
+        for host in &hosts {
+            let mut part = part_of(host, &files);
+            part.edits.splice(0..0, link.clone());
+            let provider_args = provider_args_of(&given, host, &config)?;
+            let wanted = binding_request(self, host, &provider_args);
+            let binding = wanted.add(env, flags, &mut config, &mut file)?;
+            part.edits.splice(0..0, binding.edits);
+            plan.notes.push(binding.note);
+            if given.client_id.is_some() {
+                // The next registry has the provider that was made for the first one.
+                given = ProviderArgs {
+                    provider: Some(binding.provider),
+                    account: given.account,
+                    ..ProviderArgs::default()
+                };
+            }
+            plan.parts.push(part);
+        }
+        if self.default {
+            let mut part = part_of_all(&files);
+            part.edits.splice(0..0, link);
+            if self.podman {
+                part.edits.push(podman_helpers(env, CREDENTIAL_HELPERS)?);
+            }
+            plan.parts.push(part);
+            let docker = files.first();
+            let former = docker.and_then(|docker| former_name(env, self, docker));
+            let former = former.as_deref().map(FormerStore::listed);
+            let passwords = docker.map(|docker| FilePasswords::of(docker, &config));
+            let passwords = passwords.transpose()?;
+            if self.import {
+                let former = former.transpose()?;
+                for (place, keys) in [
+                    former.as_ref().map(|former| {
+                        let keys = former.keys.iter().map(|key| &**key).collect();
+                        (format!("the store {}", former.name), keys)
+                    }),
+                    docker
+                        .zip(passwords.as_ref())
+                        .map(|(docker, passwords)| {
+                            (docker.shown.clone(), passwords.readable_keys())
+                        })
+                        .filter(|(_, keys): &(String, Vec<&str>)| !keys.is_empty()),
+                ]
+                .into_iter()
+                .flatten()
+                {
+                    let keys = keys.join(", ");
+                    plan.notes
+                        .push(format!("copies the passwords in {place}: {keys}"));
+                    plan.first_is_change = true;
+                }
+                // The passwords stay if a file can't be written afterwards: nothing uses them then.
+                // `config` has the providers of this set-up, whose registries need no password.
+                plan.first = Some(Box::new(move || {
+                    if former.is_none() && passwords.as_ref().is_none_or(FilePasswords::is_empty) {
+                        return Ok(Box::new(|| ()));
+                    }
+                    let prepared = Prepared::new(env, &self.setup.common, None)?;
+                    // docker used its store rather than the file.
+                    if let Some(former) = former {
+                        former.import(&prepared, &config)?;
+                    }
+                    if let Some(passwords) = passwords {
+                        passwords.import(&prepared, &config)?;
+                    }
+                    Ok(Box::new(|| ()))
+                }));
+            } else {
+                warnings.extend(unused_store(former));
+                let is_new =
+                    docker.is_some_and(|docker| docker.helper_at(&["credsStore"]) != Some(HELPER));
+                let keys = passwords
+                    .as_ref()
+                    .map_or_else(Vec::new, FilePasswords::keys);
+                if is_new && !keys.is_empty() {
+                    let keys = keys.join(", ");
+                    warnings.push(format!(
+                        "docker no longer uses the passwords in its own file: run `docker login` \
+                         again for {keys}, or this command with `--import`"
+                    ));
+                }
+            }
+        }
+        warnings.extend(precedence_warnings(env, self, &hosts, &files)?);
+        plan.warnings = warnings;
+        Ok(plan)
     }
 
     fn undo<'a>(&self, env: &'a Env) -> Result<Undo<'a>, Error> {
-        undo(env, self)
-    }
-}
-
-fn set_up<'a>(env: &'a Env, flags: &Flags, args: &'a Arguments) -> Result<Plan<'a>, Error> {
-    let mut config = Config::load(env, flags)?;
-    let mut file = UserFile::read(env)?;
-    let hosts = hosts(env, &config, args, &file)?;
-    let (link, warning) = program_link::edit(env, PROGRAM_NAME, NAME)?;
-    let mut warnings: Vec<String> = warning.into_iter().collect();
-    let files = files(env, args)?;
-    let mut plan = Plan {
-        command: command(args),
-        ..Plan::default()
-    };
-    let mut given = args.setup.provider_args.clone();
-    for host in &hosts {
-        let mut part = part_of(host, &files);
-        part.edits.splice(0..0, link.clone());
-        let provider_args = provider_args_of(&given, host, &config)?;
-        let wanted = binding_request(args, host, &provider_args);
-        let binding = wanted.add(env, flags, &mut config, &mut file)?;
-        part.edits.splice(0..0, binding.edits);
-        plan.notes.push(binding.note);
-        if given.client_id.is_some() {
-            // The next registry has the provider that was made for the first one.
-            given = ProviderArgs {
-                provider: Some(binding.provider),
-                account: given.account,
-                ..ProviderArgs::default()
-            };
+        let file = UserFile::read(env)?;
+        let files = files(env, self)?;
+        let mut parts = Vec::new();
+        for given in &self.hosts {
+            let host = registry("HOST", given)?;
+            let mut part = part_of(&host, &files);
+            let block = Edit::block(file.path(), &title(&host.text), "");
+            part.edits.insert(0, block);
+            parts.push(part);
         }
-        plan.parts.push(part);
-    }
-    if args.default {
-        let mut part = part_of_all(&files);
-        part.edits.splice(0..0, link);
-        if args.podman {
-            part.edits.push(podman_helpers(env, CREDENTIAL_HELPERS)?);
+        if self.default {
+            let mut part = part_of_all(&files);
+            part.edits.push(podman_helpers(env, "")?);
+            parts.push(part);
         }
-        plan.parts.push(part);
-        let docker = files.first();
-        let former = docker.and_then(|docker| former_name(env, args, docker));
-        let former = former.as_deref().map(FormerStore::listed);
-        let passwords = docker.map(|docker| FilePasswords::of(docker, &config));
-        let passwords = passwords.transpose()?;
-        if args.import {
-            let former = former.transpose()?;
-            for (place, keys) in [
-                former.as_ref().map(|former| {
-                    let keys = former.keys.iter().map(|key| &**key).collect();
-                    (format!("the store {}", former.name), keys)
-                }),
-                docker
-                    .zip(passwords.as_ref())
-                    .map(|(docker, passwords)| (docker.shown.clone(), passwords.readable_keys()))
-                    .filter(|(_, keys): &(String, Vec<&str>)| !keys.is_empty()),
-            ]
-            .into_iter()
-            .flatten()
-            {
-                let keys = keys.join(", ");
-                plan.notes
-                    .push(format!("copies the passwords in {place}: {keys}"));
-                plan.first_is_change = true;
-            }
-            // The passwords stay if a file can't be written afterwards: nothing uses them then.
-            // `config` has the providers of this set-up, whose registries need no password.
-            plan.first = Some(Box::new(move || {
-                if former.is_none() && passwords.as_ref().is_none_or(FilePasswords::is_empty) {
-                    return Ok(Box::new(|| ()));
-                }
-                let prepared = Prepared::new(env, &args.setup.common, None)?;
-                // docker used its store rather than the file.
-                if let Some(former) = former {
-                    former.import(&prepared, &config)?;
-                }
-                if let Some(passwords) = passwords {
-                    passwords.import(&prepared, &config)?;
-                }
-                Ok(Box::new(|| ()))
-            }));
-        } else {
-            warnings.extend(unused_store(former));
-            let is_new =
-                docker.is_some_and(|docker| docker.helper_at(&["credsStore"]) != Some(HELPER));
-            let keys = passwords
-                .as_ref()
-                .map_or_else(Vec::new, FilePasswords::keys);
-            if is_new && !keys.is_empty() {
-                let keys = keys.join(", ");
-                warnings.push(format!(
-                    "docker no longer uses the passwords in its own file: run `docker login` again \
-                     for {keys}, or this command with `--import`"
-                ));
-            }
-        }
+        let home = home(env)?;
+        let docker = docker_file(env, &home);
+        let is_left_out = ClientFile::read(&docker, Some(&home)).is_err();
+        let left_out = is_left_out.then(|| {
+            let shown = ClientFile::empty(&docker, &home).shown;
+            format!("{shown} can't be read as docker's configuration, so it stays as it is")
+        });
+        Ok(Undo {
+            left_out: left_out.into_iter().collect(),
+            ..Undo::of(parts, || recognizable_edits(env, &file))?
+        })
     }
-    warnings.extend(precedence_warnings(env, args, &hosts, &files)?);
-    plan.warnings = warnings;
-    Ok(plan)
 }
 
 /// The warning about the passwords in the store that hallpass replaces.
@@ -240,35 +263,6 @@ fn former_name(env: &Env, args: &Arguments, docker: &ClientFile) -> Option<Strin
     let replaced = record.edits().filter(|done| done.edit == edit);
     let mut names = replaced.filter_map(|done| done.replaced.as_ref()?.as_str());
     names.find(|name| !name.is_empty()).map(str::to_owned)
-}
-
-fn undo<'a>(env: &'a Env, args: &Arguments) -> Result<Undo<'a>, Error> {
-    let file = UserFile::read(env)?;
-    let files = files(env, args)?;
-    let mut parts = Vec::new();
-    for given in &args.hosts {
-        let host = registry("HOST", given)?;
-        let mut part = part_of(&host, &files);
-        let block = Edit::block(file.path(), &title(&host.text), "");
-        part.edits.insert(0, block);
-        parts.push(part);
-    }
-    if args.default {
-        let mut part = part_of_all(&files);
-        part.edits.push(podman_helpers(env, "")?);
-        parts.push(part);
-    }
-    let home = home(env)?;
-    let docker = docker_file(env, &home);
-    let is_left_out = ClientFile::read(&docker, Some(&home)).is_err();
-    let left_out = is_left_out.then(|| {
-        let shown = ClientFile::empty(&docker, &home).shown;
-        format!("{shown} can't be read as docker's configuration, so it stays as it is")
-    });
-    Ok(Undo {
-        left_out: left_out.into_iter().collect(),
-        ..Undo::of(parts, || recognizable_edits(env, &file))?
-    })
 }
 
 /// The part that makes hallpass the helper of a registry.

@@ -51,43 +51,39 @@ pub struct Arguments {
 
 impl Doctor for Arguments {
     fn checks(&self, env: &Env) -> Result<Findings, Error> {
-        checks(env, self)
-    }
-}
-
-fn checks(env: &Env, args: &Arguments) -> Result<Findings, Error> {
-    let prepared = Prepared::unattended(env, &args.common)?;
-    let mut findings = Findings::default();
-    let given = args.hosts.iter().map(|given| Server::parse(given));
-    let mut servers = given.collect::<Result<Vec<_>, _>>()?;
-    if servers.is_empty() {
-        let mut seen = BTreeSet::new();
-        let in_git = lines::hosts_in_git(env)?;
-        // A registry's entry is for every tool, but a registry is no git server.
-        let of_others = setup::hosts_of_other_tools(env)?;
-        let configured = prepared.config.patterns_with_mail(NAME).map(Host::of);
-        let configured = configured.collect::<Result<Vec<_>, _>>()?.into_iter();
-        let configured = configured.filter(|host| !of_others.contains(&host.text));
-        for host in configured.chain(in_git) {
-            if seen.insert(host.text.clone()) {
-                servers.push(Server::of(host));
+        let prepared = Prepared::unattended(env, &self.common)?;
+        let mut findings = Findings::default();
+        let given = self.hosts.iter().map(|given| Server::parse(given));
+        let mut servers = given.collect::<Result<Vec<_>, _>>()?;
+        if servers.is_empty() {
+            let mut seen = BTreeSet::new();
+            let in_git = lines::hosts_in_git(env)?;
+            // A registry's entry is for every tool, but a registry is no git server.
+            let of_others = setup::hosts_of_other_tools(env)?;
+            let configured = prepared.config.patterns_with_mail(NAME).map(Host::of);
+            let configured = configured.collect::<Result<Vec<_>, _>>()?.into_iter();
+            let configured = configured.filter(|host| !of_others.contains(&host.text));
+            for host in configured.chain(in_git) {
+                if seen.insert(host.text.clone()) {
+                    servers.push(Server::of(host));
+                }
             }
         }
+        if servers.is_empty() {
+            findings.problem(
+                "no git server is configured",
+                "hallpass setup git --host HOST",
+            );
+        }
+        surroundings::check_version(&mut findings);
+        surroundings::check_files(env, &mut findings)?;
+        let surroundings = Surroundings::read(env)?;
+        surroundings.check_urls(&mut findings);
+        for server in servers {
+            check_server(env, &prepared, &server, &surroundings, &mut findings)?;
+        }
+        Ok(findings)
     }
-    if servers.is_empty() {
-        findings.problem(
-            "no git server is configured",
-            "hallpass setup git --host HOST",
-        );
-    }
-    surroundings::check_version(&mut findings);
-    surroundings::check_files(env, &mut findings)?;
-    let surroundings = Surroundings::read(env)?;
-    surroundings.check_urls(&mut findings);
-    for server in servers {
-        check_server(env, &prepared, &server, &surroundings, &mut findings)?;
-    }
-    Ok(findings)
 }
 
 fn check_server(

@@ -96,113 +96,151 @@ impl SetUp for Arguments {
     }
 
     fn set_up<'a>(&'a self, env: &'a Env, flags: &Flags) -> Result<Plan<'a>, Error> {
-        set_up(env, flags, self)
+        let mut config = Config::load(env, flags)?;
+        let mut file = UserFile::read(env)?;
+        let git = Git::read(env)?;
+        let mut plan = Plan {
+            command: command(self),
+            ..Plan::default()
+        };
+        let mut others = Others::default();
+        let mut bearer_hosts = Vec::new();
+        for host in hosts(&config, self)? {
+            let mut edits = Vec::new();
+            let mut companions = Vec::new();
+            let mut account = None;
+            if let Some(given) = &self.host {
+                account = self.setup.provider_args.account.as_deref();
+                let wanted = binding_request(self, given, &host);
+                if !has_account(&config, &file, self, &wanted) {
+                    let binding = wanted.add(env, flags, &mut config, &mut file)?;
+                    edits = binding.edits;
+                    companions = binding.companions;
+                }
+            } else if let Some(bound) = config.resource(&host.url, NAME)? {
+                edits = blocks_of(env, flags, &file, &host, NAME, &bound);
+            }
+            edits.extend(git.edits(Some(&host), &mut others));
+            for companion in &companions {
+                edits.extend(git.edits(Some(companion), &mut others));
+            }
+            plan.parts.push(Part {
+                command: {
+                    let typed = self.host.as_deref().unwrap_or(&host.text);
+                    format!("{TITLE}{}", part_of(&quoted(typed), account))
+                },
+                what: part_of(&host.text, account),
+                edits,
+                ..Part::default()
+            });
+            if let Some(account) = account {
+                plan.notes.push(format!(
+                    "to use this account in a repository, run `git config hallpass.account {}` \
+                     there, or put the name in the URL",
+                    quoted(account)
+                ));
+            }
+            if let Some(found) = config.resource(&host.url, NAME)? {
+                plan.notes.push(recipient(&found.provider, &host));
+                if found.provider.git_bearer {
+                    bearer_hosts.push(host);
+                }
+            }
+        }
+        if self.default {
+            let block = plain_http::block(env, flags, &config, &mut file, &self.plain_http)?;
+            plan.parts.push(Part {
+                command: plain_http::TITLE.to_owned(),
+                what: DEFAULT.to_owned(),
+                edits: block
+                    .into_iter()
+                    .chain(git.edits(None, &mut others))
+                    .collect(),
+                ..Part::default()
+            });
+            plan.notes.push(NOT_STORED.to_owned());
+        }
+        if plan.parts.is_empty() {
+            return Err(Error::Usage(
+                "no resource is configured: name a host with `hallpass setup git --host HOST`, or \
+                 store every host's password with `hallpass setup git --default`"
+                    .to_owned(),
+            ));
+        }
+        let Others {
+            no_longer_asked,
+            still_asked,
+            instead_of_ours,
+        } = others;
+        list(
+            &mut plan.notes,
+            "git no longer asks these helpers for the hosts:",
+            &no_longer_asked,
+        );
+        list(
+            &mut plan.warnings,
+            "git also asks these helpers, and gives them every credential that worked, so they can \
+             save the token (remove them for these hosts to prevent that):",
+            &still_asked,
+        );
+        list(
+            &mut plan.warnings,
+            "git does not ask hallpass, because an empty helper comes after it in:",
+            &instead_of_ours,
+        );
+        for advice in bearer_hosts.iter().filter_map(Advice::about) {
+            plan.warnings.push(format!("note: {}", advice.what));
+            plan.warnings
+                .extend(advice.fix.lines().map(|line| format!("  {line}")));
+        }
+        Ok(plan)
     }
 
     fn undo<'a>(&self, env: &'a Env) -> Result<Undo<'a>, Error> {
-        undo(env, self)
-    }
-}
-
-fn set_up<'a>(env: &'a Env, flags: &Flags, args: &Arguments) -> Result<Plan<'a>, Error> {
-    let mut config = Config::load(env, flags)?;
-    let mut file = UserFile::read(env)?;
-    let git = Git::read(env)?;
-    let mut plan = Plan {
-        command: command(args),
-        ..Plan::default()
-    };
-    let mut others = Others::default();
-    let mut bearer_hosts = Vec::new();
-    for host in hosts(&config, args)? {
-        let mut edits = Vec::new();
-        let mut companions = Vec::new();
-        let mut account = None;
-        if let Some(given) = &args.host {
-            account = args.setup.provider_args.account.as_deref();
-            let wanted = binding_request(args, given, &host);
-            if !has_account(&config, &file, args, &wanted) {
-                let binding = wanted.add(env, flags, &mut config, &mut file)?;
-                edits = binding.edits;
-                companions = binding.companions;
-            }
-        } else if let Some(bound) = config.resource(&host.url, NAME)? {
-            edits = blocks_of(env, flags, &file, &host, NAME, &bound);
-        }
-        edits.extend(git.edits(Some(&host), &mut others));
-        for companion in &companions {
-            edits.extend(git.edits(Some(companion), &mut others));
-        }
-        plan.parts.push(Part {
-            command: {
-                let typed = args.host.as_deref().unwrap_or(&host.text);
-                format!("{TITLE}{}", part_of(&quoted(typed), account))
-            },
-            what: part_of(&host.text, account),
-            edits,
-            ..Part::default()
-        });
-        if let Some(account) = account {
-            plan.notes.push(format!(
-                "to use this account in a repository, run `git config hallpass.account {}` there, \
-                 or put the name in the URL",
-                quoted(account)
+        let file = UserFile::read(env)?;
+        let git = Git::read(env)?;
+        let mut parts = Vec::new();
+        if let Some(given) = &self.host {
+            let host = Host::parse("--host", given)?;
+            parts.extend(undo_host(
+                &file,
+                &git,
+                &host,
+                self.setup.provider_args.account.as_deref(),
             ));
         }
-        if let Some(found) = config.resource(&host.url, NAME)? {
-            plan.notes.push(recipient(&found.provider, &host));
-            if found.provider.git_bearer {
-                bearer_hosts.push(host);
-            }
+        if self.default {
+            let block = Edit::block(file.path(), plain_http::TITLE, "");
+            let lines = git.ours(|entry| entry.section() == "credential");
+            parts.push(Part {
+                what: DEFAULT.to_owned(),
+                edits: std::iter::once(block).chain(lines).collect(),
+                ..Part::default()
+            });
         }
-    }
-    if args.default {
-        let block = plain_http::block(env, flags, &config, &mut file, &args.plain_http)?;
-        plan.parts.push(Part {
-            command: plain_http::TITLE.to_owned(),
-            what: DEFAULT.to_owned(),
-            edits: block
-                .into_iter()
-                .chain(git.edits(None, &mut others))
-                .collect(),
-            ..Part::default()
+        let mut undo = Undo::of(parts, || {
+            // What a record doesn't list was there before that set-up: it is the user's.
+            let recorded = recorded_sections(env, &file);
+            let lines =
+                git.ours(|entry| !recorded.iter().any(|section| section == entry.section()));
+            Ok(blocks(&file, TITLES).chain(lines).collect())
+        })?;
+        let given = self
+            .host
+            .as_deref()
+            .map(|given| Host::parse("--host", given));
+        let given = given.transpose()?;
+        let left = git.left_by(&undo.parts, &Records::read(env), |entry| {
+            undo.all || sections(given.as_ref()).any(|section| section == entry.section())
         });
-        plan.notes.push(NOT_STORED.to_owned());
+        list(
+            &mut undo.warnings,
+            "git still asks hallpass because of these lines, which the undo leaves. Remove them \
+             yourself:",
+            &left,
+        );
+        Ok(undo)
     }
-    if plan.parts.is_empty() {
-        return Err(Error::Usage(
-            "no resource is configured: name a host with `hallpass setup git --host HOST`, or \
-             store every host's password with `hallpass setup git --default`"
-                .to_owned(),
-        ));
-    }
-    let Others {
-        no_longer_asked,
-        still_asked,
-        instead_of_ours,
-    } = others;
-    list(
-        &mut plan.notes,
-        "git no longer asks these helpers for the hosts:",
-        &no_longer_asked,
-    );
-    list(
-        &mut plan.warnings,
-        "git also asks these helpers, and gives them every credential that worked, so they can save \
-         the token (remove them for these hosts to prevent that):",
-        &still_asked,
-    );
-    list(
-        &mut plan.warnings,
-        "git does not ask hallpass, because an empty helper comes after it in:",
-        &instead_of_ours,
-    );
-    for advice in bearer_hosts.iter().filter_map(Advice::about) {
-        plan.warnings.push(format!("note: {}", advice.what));
-        plan.warnings
-            .extend(advice.fix.lines().map(|line| format!("  {line}")));
-    }
-    Ok(plan)
 }
 
 fn list(text: &mut Vec<String>, about: &str, items: &[String]) {
@@ -210,50 +248,6 @@ fn list(text: &mut Vec<String>, about: &str, items: &[String]) {
         text.push(about.to_owned());
         text.extend(items.iter().map(|item| format!("  {item}")));
     }
-}
-
-fn undo<'a>(env: &'a Env, args: &Arguments) -> Result<Undo<'a>, Error> {
-    let file = UserFile::read(env)?;
-    let git = Git::read(env)?;
-    let mut parts = Vec::new();
-    if let Some(given) = &args.host {
-        let host = Host::parse("--host", given)?;
-        parts.extend(undo_host(
-            &file,
-            &git,
-            &host,
-            args.setup.provider_args.account.as_deref(),
-        ));
-    }
-    if args.default {
-        let block = Edit::block(file.path(), plain_http::TITLE, "");
-        let lines = git.ours(|entry| entry.section() == "credential");
-        parts.push(Part {
-            what: DEFAULT.to_owned(),
-            edits: std::iter::once(block).chain(lines).collect(),
-            ..Part::default()
-        });
-    }
-    let mut undo = Undo::of(parts, || {
-        // What a record doesn't list was there before that set-up: it is the user's.
-        let recorded = recorded_sections(env, &file);
-        let lines = git.ours(|entry| !recorded.iter().any(|section| section == entry.section()));
-        Ok(blocks(&file, TITLES).chain(lines).collect())
-    })?;
-    let given = args
-        .host
-        .as_deref()
-        .map(|given| Host::parse("--host", given));
-    let given = given.transpose()?;
-    let left = git.left_by(&undo.parts, &Records::read(env), |entry| {
-        undo.all || sections(given.as_ref()).any(|section| section == entry.section())
-    });
-    list(
-        &mut undo.warnings,
-        "git still asks hallpass because of these lines, which the undo leaves. Remove them yourself:",
-        &left,
-    );
-    Ok(undo)
 }
 
 /// The sections of the hosts whose set-ups have a record.

@@ -56,22 +56,18 @@ pub(crate) struct Arguments {
 
 impl Doctor for Arguments {
     fn checks(&self, env: &Env) -> Result<Findings, Error> {
-        checks(env, self)
+        // An invalid configuration is an error, not a finding.
+        Config::load(env, &flags_of(&self.common, None))?;
+        let kubeconfig = Kubeconfig::load(env)?;
+        let name = kubeconfig.selected(env, self.context.as_deref(), "")?;
+        kubeconfig.context(env, name)?;
+        let mut findings = Findings::default();
+        match Kubeconfig::of_context(name) {
+            Ok(alone) => check_context(env, self, &alone, name, &mut findings)?,
+            Err(error) => findings.refused(&error.report()),
+        }
+        Ok(findings)
     }
-}
-
-fn checks(env: &Env, args: &Arguments) -> Result<Findings, Error> {
-    // An invalid configuration is an error, not a finding.
-    Config::load(env, &flags_of(&args.common, None))?;
-    let kubeconfig = Kubeconfig::load(env)?;
-    let name = kubeconfig.selected(env, args.context.as_deref(), "")?;
-    kubeconfig.context(env, name)?;
-    let mut findings = Findings::default();
-    match Kubeconfig::of_context(name) {
-        Ok(alone) => check_context(env, args, &alone, name, &mut findings)?,
-        Err(error) => findings.refused(&error.report()),
-    }
-    Ok(findings)
 }
 
 fn check_context(

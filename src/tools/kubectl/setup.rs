@@ -52,124 +52,190 @@ impl SetUp for Arguments {
     }
 
     fn set_up<'a>(&'a self, env: &'a Env, flags: &Flags) -> Result<Plan<'a>, Error> {
-        set_up(env, flags, self)
+        let kubeconfig = Kubeconfig::load(env)?;
+        let user = user(env, &kubeconfig, self)?;
+        let mut file = UserFile::read(env)?;
+        let records = Records::read(env);
+        let target = KubeconfigFile::of(env, &kubeconfig, &user, &records)?;
+
+        let mut notes = Vec::new();
+        let hosts = hosts(&kubeconfig, &user, &mut notes)?;
+
+        // What an earlier run added is created again.
+        let elsewhere = blocks_of(&records, |data| {
+            data.user == user && data.file != target.path
+        });
+        let again = earlier::sign_in(self, &target, kubeconfig.user(&user));
+        let wanted = again.as_ref().map(|again| &*again.name);
+        let wanted = wanted.filter(|_| !hosts.is_empty());
+        let mut earlier = file.titles(&title(&user, ""));
+        earlier.retain(|title| !elsewhere.contains(title));
+        let earlier = take_out(env, &mut file, earlier, wanted)?;
+        let mut config = Config::load_edited(env, flags, &file)?;
+        let mut sign_in = match again {
+            Some(again) if self.setup.provider_args.provider.is_none() => again,
+            Some(_) | None => sign_in(env, flags, self, &config, &file, &target, &hosts)?,
+        };
+        let titles = titles(&user, &hosts, &target.path, &elsewhere);
+        let mut bound = Vec::new();
+        for (host, title) in hosts.iter().zip(&titles) {
+            let request = binding_request(&mut sign_in, &user, host, title);
+            let binding = request.add(env, flags, &mut config, &mut file)?;
+            bound.extend(binding.edits);
+            sign_in.use_provider(binding.provider);
+        }
+        if hosts.is_empty() {
+            check_without_hosts(env, &kubeconfig, &user, &config, &sign_in)?;
+            bound = edits_of(&file, [&title_of(&sign_in.name)]);
+        }
+
+        let provider = config.provider(&sign_in.name)?;
+        let program = program::name_or_path(env)?;
+        let store = Rc::new(Prepared::new(env, &self.setup.common, None)?.store);
+        let last_store = Rc::clone(&store);
+        let recorded = match one_server(&kubeconfig, &user, &hosts, &mut notes) {
+            Some(host) => {
+                let account = sign_in.provider_args.account.as_deref();
+                let entry = Entry::new(&host.text, &provider, account);
+                Recorded::of(&store, entry, target.earlier_entry(), &mut notes)?
+            }
+            None => None,
+        };
+        let entry = exec::entry(
+            &program,
+            &sign_in,
+            recorded.as_ref(),
+            target.before.as_ref(),
+            target.earlier_exec(&kubeconfig),
+        );
+        let id = recorded.as_ref().map(|recorded| recorded.id.clone());
+        notes.append(&mut sign_in.notes);
+        let mut edits = std::mem::take(&mut sign_in.files);
+        edits.extend(removals(&file, &earlier));
+        edits.extend(bound);
+        let mut warnings = Vec::new();
+        if self.kuberc {
+            let (edit, told) = allowlist::allow(env, &program)?;
+            edits.extend(edit);
+            warnings = told;
+        }
+        // Last: from then on, kubectl starts hallpass.
+        edits.push(target.edit(env, &entry, id.as_deref())?);
+
+        let mut told: Vec<String> = hosts
+            .iter()
+            .map(|host| recipient(&provider, host))
+            .collect();
+        told.extend(notes.iter().map(|note| format!("note: {note}")));
+        let earlier_entry = target.earlier_entry().map(str::to_owned);
+        let data = Data {
+            file: target.path.clone(),
+            user: user.clone(),
+            entry: id.clone(),
+        };
+        Ok(Plan {
+            parts: vec![Part {
+                what: what(&user, &target.path),
+                command: command(&user),
+                edits,
+                data: serde_json::to_value(data).unwrap_or_default(),
+            }],
+            notes: told,
+            warnings,
+            command: command(&user),
+            check: Some(Box::new(move |documents| {
+                kubeconfig_file::check(env, documents, &target.path, &[&user], Some(&entry))
+            })),
+            first_is_change: false,
+            first: Some(Box::new(move || match recorded {
+                Some(recorded) => recorded.write(store),
+                None => Ok(Box::new(|| ())),
+            })),
+            // Last: only now has the kubeconfig no longer the earlier ID.
+            last: Some(Box::new(move || {
+                match earlier_entry.filter(|own| Some(own) != id.as_ref()) {
+                    Some(earlier) => Ok(Entry::remove(&last_store, &earlier)?),
+                    None => Ok(()),
+                }
+            })),
+        })
     }
 
     fn undo<'a>(&self, env: &'a Env) -> Result<Undo<'a>, Error> {
-        undo(env, self)
-    }
-}
-
-// --- setting up ---
-
-fn set_up<'a>(env: &'a Env, flags: &Flags, args: &Arguments) -> Result<Plan<'a>, Error> {
-    let kubeconfig = Kubeconfig::load(env)?;
-    let user = user(env, &kubeconfig, args)?;
-    let mut file = UserFile::read(env)?;
-    let records = Records::read(env);
-    let target = KubeconfigFile::of(env, &kubeconfig, &user, &records)?;
-
-    let mut notes = Vec::new();
-    let hosts = hosts(&kubeconfig, &user, &mut notes)?;
-
-    // What an earlier run added is created again.
-    let elsewhere = blocks_of(&records, |data| {
-        data.user == user && data.file != target.path
-    });
-    let again = earlier::sign_in(args, &target, kubeconfig.user(&user));
-    let wanted = again.as_ref().map(|again| &*again.name);
-    let wanted = wanted.filter(|_| !hosts.is_empty());
-    let mut earlier = file.titles(&title(&user, ""));
-    earlier.retain(|title| !elsewhere.contains(title));
-    let earlier = take_out(env, &mut file, earlier, wanted)?;
-    let mut config = Config::load_edited(env, flags, &file)?;
-    let mut sign_in = match again {
-        Some(again) if args.setup.provider_args.provider.is_none() => again,
-        Some(_) | None => sign_in(env, flags, args, &config, &file, &target, &hosts)?,
-    };
-    let titles = titles(&user, &hosts, &target.path, &elsewhere);
-    let mut bound = Vec::new();
-    for (host, title) in hosts.iter().zip(&titles) {
-        let request = binding_request(&mut sign_in, &user, host, title);
-        let binding = request.add(env, flags, &mut config, &mut file)?;
-        bound.extend(binding.edits);
-        sign_in.use_provider(binding.provider);
-    }
-    if hosts.is_empty() {
-        check_without_hosts(env, &kubeconfig, &user, &config, &sign_in)?;
-        bound = edits_of(&file, [&title_of(&sign_in.name)]);
-    }
-
-    let provider = config.provider(&sign_in.name)?;
-    let program = program::name_or_path(env)?;
-    let store = Rc::new(Prepared::new(env, &args.setup.common, None)?.store);
-    let last_store = Rc::clone(&store);
-    let recorded = match one_server(&kubeconfig, &user, &hosts, &mut notes) {
-        Some(host) => {
-            let account = sign_in.provider_args.account.as_deref();
-            let entry = Entry::new(&host.text, &provider, account);
-            Recorded::of(&store, entry, target.earlier_entry(), &mut notes)?
+        let file = UserFile::read(env)?;
+        let records = Records::read(env);
+        let all = self.user.is_none() && self.context.is_none();
+        // Each user whose entry changes, and its file.
+        let mut users: Vec<Data> = records.of(NAME).filter_map(Data::of).collect();
+        let chosen = if all {
+            None
+        } else {
+            let kubeconfig = Kubeconfig::load(env)?;
+            let user = user(env, &kubeconfig, self)?;
+            let files = kubeconfig::files(env)?;
+            users.retain(|data| data.user == user && files.contains(&data.file));
+            Some(user)
+        };
+        let mut parts: Vec<Part> = Vec::new();
+        if chosen.is_some() {
+            parts.extend(users.iter().map(|data| Part {
+                what: what(&data.user, &data.file),
+                ..Part::default()
+            }));
         }
-        None => None,
-    };
-    let entry = exec::entry(
-        &program,
-        &sign_in,
-        recorded.as_ref(),
-        target.before.as_ref(),
-        target.earlier_exec(&kubeconfig),
-    );
-    let id = recorded.as_ref().map(|recorded| recorded.id.clone());
-    notes.append(&mut sign_in.notes);
-    let mut edits = std::mem::take(&mut sign_in.files);
-    edits.extend(removals(&file, &earlier));
-    edits.extend(bound);
-    let mut warnings = Vec::new();
-    if args.kuberc {
-        let (edit, told) = allowlist::allow(env, &program)?;
-        edits.extend(edit);
-        warnings = told;
-    }
-    // Last: from then on, kubectl starts hallpass.
-    edits.push(target.edit(env, &entry, id.as_deref())?);
-
-    let mut told: Vec<String> = hosts
-        .iter()
-        .map(|host| recipient(&provider, host))
-        .collect();
-    told.extend(notes.iter().map(|note| format!("note: {note}")));
-    let earlier_entry = target.earlier_entry().map(str::to_owned);
-    let data = Data {
-        file: target.path.clone(),
-        user: user.clone(),
-        entry: id.clone(),
-    };
-    Ok(Plan {
-        parts: vec![Part {
-            what: what(&user, &target.path),
-            command: command(&user),
-            edits,
-            data: serde_json::to_value(data).unwrap_or_default(),
-        }],
-        notes: told,
-        warnings,
-        command: command(&user),
-        check: Some(Box::new(move |documents| {
-            kubeconfig_file::check(env, documents, &target.path, &[&user], Some(&entry))
-        })),
-        first_is_change: false,
-        first: Some(Box::new(move || match recorded {
-            Some(recorded) => recorded.write(store),
-            None => Ok(Box::new(|| ())),
-        })),
-        // Last: only now has the kubeconfig no longer the earlier ID.
-        last: Some(Box::new(move || {
-            match earlier_entry.filter(|own| Some(own) != id.as_ref()) {
-                Some(earlier) => Ok(Entry::remove(&last_store, &earlier)?),
-                None => Ok(()),
+        if parts.is_empty() {
+            let recorded = blocks_of(&records, |_| true);
+            let unrecorded = |begin: &str| {
+                let mut titles = file.titles(begin);
+                titles.retain(|title| !recorded.contains(title));
+                titles
+            };
+            let begin = chosen.as_deref().map(|user| title(user, ""));
+            let titles = unrecorded(begin.as_deref().unwrap_or(TITLE));
+            let blocks = titles.iter();
+            let blocks = blocks.map(|title| Edit::block(file.path(), title, ""));
+            let mut edits: Vec<Edit> = blocks.collect();
+            // Without kubectl or a kubeconfig, there is no entry to remove.
+            if let (false, Ok(kubeconfig)) = (titles.is_empty(), Kubeconfig::load(env)) {
+                for user in kubeconfig.users() {
+                    let is_chosen = chosen.as_deref().is_none_or(|chosen| chosen == user);
+                    if is_chosen && !unrecorded(&title(user, "")).is_empty() {
+                        edits.extend(lost_entry(env, &kubeconfig, user, &records, &mut users)?);
+                    }
+                }
             }
-        })),
-    })
+            if chosen.is_some() || !edits.is_empty() {
+                parts.push(Part {
+                    edits,
+                    ..Part::default()
+                });
+            }
+        }
+        let store = Prepared::new(env, &self.setup.common, None)?.store;
+        Ok(Undo {
+            parts,
+            all,
+            warnings: Vec::new(),
+            check: Some(Box::new(move |documents| {
+                let mut files: Vec<&PathBuf> = users.iter().map(|data| &data.file).collect();
+                files.sort();
+                files.dedup();
+                for file in files {
+                    let here = users.iter().filter(|data| data.file == *file);
+                    let here: Vec<&str> = here.map(|data| &*data.user).collect();
+                    kubeconfig_file::check(env, documents, file, &here, None)?;
+                }
+                Ok(())
+            })),
+            forget: Some(Box::new(move |data| {
+                match data.get("entry").and_then(Value::as_str) {
+                    Some(id) => Ok(Entry::remove(&store, id)?),
+                    None => Ok(()),
+                }
+            })),
+            ..Undo::default()
+        })
+    }
 }
 
 /// The titles of the blocks that belong to some set-ups.
@@ -355,84 +421,6 @@ fn titles(user: &str, hosts: &[Host], kubeconfig: &Path, elsewhere: &[String]) -
         }
     });
     titles.collect()
-}
-
-// --- undo ---
-
-fn undo<'a>(env: &'a Env, args: &Arguments) -> Result<Undo<'a>, Error> {
-    let file = UserFile::read(env)?;
-    let records = Records::read(env);
-    let all = args.user.is_none() && args.context.is_none();
-    // Each user whose entry changes, and its file.
-    let mut users: Vec<Data> = records.of(NAME).filter_map(Data::of).collect();
-    let chosen = if all {
-        None
-    } else {
-        let kubeconfig = Kubeconfig::load(env)?;
-        let user = user(env, &kubeconfig, args)?;
-        let files = kubeconfig::files(env)?;
-        users.retain(|data| data.user == user && files.contains(&data.file));
-        Some(user)
-    };
-    let mut parts: Vec<Part> = Vec::new();
-    if chosen.is_some() {
-        parts.extend(users.iter().map(|data| Part {
-            what: what(&data.user, &data.file),
-            ..Part::default()
-        }));
-    }
-    if parts.is_empty() {
-        let recorded = blocks_of(&records, |_| true);
-        let unrecorded = |begin: &str| {
-            let mut titles = file.titles(begin);
-            titles.retain(|title| !recorded.contains(title));
-            titles
-        };
-        let begin = chosen.as_deref().map(|user| title(user, ""));
-        let titles = unrecorded(begin.as_deref().unwrap_or(TITLE));
-        let blocks = titles.iter();
-        let blocks = blocks.map(|title| Edit::block(file.path(), title, ""));
-        let mut edits: Vec<Edit> = blocks.collect();
-        // Without kubectl or a kubeconfig, there is no entry to remove.
-        if let (false, Ok(kubeconfig)) = (titles.is_empty(), Kubeconfig::load(env)) {
-            for user in kubeconfig.users() {
-                let is_chosen = chosen.as_deref().is_none_or(|chosen| chosen == user);
-                if is_chosen && !unrecorded(&title(user, "")).is_empty() {
-                    edits.extend(lost_entry(env, &kubeconfig, user, &records, &mut users)?);
-                }
-            }
-        }
-        if chosen.is_some() || !edits.is_empty() {
-            parts.push(Part {
-                edits,
-                ..Part::default()
-            });
-        }
-    }
-    let store = Prepared::new(env, &args.setup.common, None)?.store;
-    Ok(Undo {
-        parts,
-        all,
-        warnings: Vec::new(),
-        check: Some(Box::new(move |documents| {
-            let mut files: Vec<&PathBuf> = users.iter().map(|data| &data.file).collect();
-            files.sort();
-            files.dedup();
-            for file in files {
-                let here = users.iter().filter(|data| data.file == *file);
-                let here: Vec<&str> = here.map(|data| &*data.user).collect();
-                kubeconfig_file::check(env, documents, file, &here, None)?;
-            }
-            Ok(())
-        })),
-        forget: Some(Box::new(move |data| {
-            match data.get("entry").and_then(Value::as_str) {
-                Some(id) => Ok(Entry::remove(&store, id)?),
-                None => Ok(()),
-            }
-        })),
-        ..Undo::default()
-    })
 }
 
 /// The removal of an entry that runs hallpass but has no record.
