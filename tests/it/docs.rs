@@ -196,7 +196,6 @@ fn code_spans(cell: &str) -> Vec<String> {
 /// Checks everything that is generated from `tools::ALL` or must exist for each tool.
 #[test]
 fn every_tool_has_all_its_commands_and_pages() {
-    let readme = read("README.md");
     let tree = hallpass::commands::tree();
     let mut names = BTreeSet::new();
     for command in tree.get_subcommands() {
@@ -206,6 +205,7 @@ fn every_tool_has_all_its_commands_and_pages() {
             command.get_name()
         );
     }
+    let mut missing = Vec::new();
     let mut programs = BTreeSet::new();
     for tool in tools::ALL {
         let name = tool.name();
@@ -222,7 +222,9 @@ fn every_tool_has_all_its_commands_and_pages() {
         ] {
             let help = sandbox.run(&words);
             help.succeeds();
-            assert!(help.stdout.contains("Examples:"), "{words:?}");
+            if !help.stdout.contains("Examples:") {
+                missing.push(format!("examples at the end of the help of {words:?}"));
+            }
             if words[0] == "setup" {
                 for option in ["--undo", "--dry-run", "--yes"] {
                     assert!(help.stdout.contains(option), "{name} {option}");
@@ -235,13 +237,34 @@ fn every_tool_has_all_its_commands_and_pages() {
         }
         sandbox.run(&["setup", name, "--undo"]).succeeds();
         let guide = format!("docs/guides/{name}.md");
-        assert!(root().join(&guide).exists(), "{guide}");
-        assert!(readme.contains(&guide), "the README has no link to {guide}");
-        assert!(readme.contains(&format!("hallpass setup {name}")), "{name}");
-        assert!(root().join(format!("src/tools/{name}/mod.rs")).exists());
-        assert!(root().join(format!("tests/it/{name}.rs")).exists());
-        assert!(root().join(format!("tests/real/cases/{name}.py")).exists());
+        let case = format!("tests/real/cases/{name}.py");
+        let tests = format!("tests/it/{name}.rs");
+        for file in [&guide, &case, &tests, &format!("src/tools/{name}/mod.rs")] {
+            if !root().join(file).exists() {
+                missing.push(format!("the file {file}"));
+            }
+        }
+        for (file, line) in [
+            ("README.md", format!("({guide})")),
+            ("README.md", format!("hallpass setup {name}")),
+            (&guide, format!("hallpass setup {name}")),
+            (&guide, format!("hallpass doctor {name}")),
+            ("tests/it/main.rs", format!("\nmod {name};\n")),
+        ] {
+            let text = fs::read_to_string(root().join(file)).unwrap_or_default();
+            if !text.replace("\r\n", "\n").contains(&line) {
+                missing.push(format!("`{}` in {file}", line.trim()));
+            }
+        }
     }
+    for folder in fs::read_dir(root().join("src/tools")).unwrap() {
+        let folder = folder.unwrap().path();
+        let name = folder.file_name().unwrap().to_string_lossy().into_owned();
+        if folder.is_dir() && !tools::ALL.iter().any(|tool| tool.name() == name) {
+            missing.push(format!("a line for {name} in `tools::ALL`"));
+        }
+    }
+    assert!(missing.is_empty(), "missing: {missing:#?}");
 }
 
 #[test]

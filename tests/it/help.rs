@@ -220,7 +220,11 @@ fn the_reference_of_commands_is_current() {
         fs::write(&path, &page).unwrap();
     }
     let written = fs::read_to_string(&path).unwrap().replace("\r\n", "\n");
-    assert!(written == page, "docs/reference/commands.md is out of date");
+    assert!(
+        written == page,
+        "docs/reference/commands.md is out of date; \
+         `HALLPASS_TEST_UPDATE=1 cargo test --test it reference` writes it anew"
+    );
 }
 
 #[test]

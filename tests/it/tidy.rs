@@ -231,6 +231,33 @@ fn modules_import_only_permitted_modules() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
+/// What a protocol and a tool may import besides: see `wire.rs` and `tools/tool.rs`.
+#[test]
+fn a_tool_imports_no_other_tool_and_its_protocol_nothing_but_the_shared_types() {
+    let mut wrong = Vec::new();
+    for (path, text) in sources() {
+        let Ok(inside) = path.strip_prefix("tools") else {
+            continue;
+        };
+        let tool = top(inside);
+        let code = code(&text);
+        for (at, prefix) in code.match_indices("crate::tools::") {
+            let rest = &code[at + prefix.len()..];
+            let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_');
+            let other = &rest[..end.unwrap_or(rest.len())];
+            if ![&tool, "tool", "findings"].contains(&other) {
+                wrong.push(format!("{}: tools::{other}", path.display()));
+            }
+        }
+        if path.ends_with("protocol.rs") {
+            let mut imports = imported(&code);
+            imports.retain(|import| import != "wire" && !SHARED.contains(&import.as_str()));
+            wrong.extend(imports.iter().map(|i| format!("{}: {i}", path.display())));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
 #[test]
 fn oauth_does_not_read_the_clock_or_open_connections() {
     for (path, text) in sources() {
