@@ -6,13 +6,15 @@
 //! folder or `/tmp`, and a file in the data folder has its path. Each side checks that the other
 //! runs as the same user.
 
-use std::fs::{DirBuilder, Permissions};
+use std::fs::DirBuilder;
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, chmod};
 
 use super::error::StoreError;
 use super::folder::{Durable, Folder};
@@ -116,7 +118,7 @@ fn elsewhere(env: &Env) -> impl Iterator<Item = PathBuf> {
 /// users out.
 fn bind(path: &Path) -> io::Result<UnixListener> {
     let listener = UnixListener::bind(path)?;
-    std::fs::set_permissions(path, Permissions::from_mode(0o600))?;
+    chmod(path, Mode::RUSR | Mode::WUSR)?;
     Ok(listener)
 }
 

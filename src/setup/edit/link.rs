@@ -168,7 +168,7 @@ fn file_names(name: &str) -> impl Iterator<Item = String> + use<> {
 
 #[cfg(unix)]
 fn linked(program: &Path, at: &Path) -> io::Result<()> {
-    std::os::unix::fs::symlink(program, at)
+    Ok(rustix::fs::symlink(program, at)?)
 }
 
 #[cfg(not(unix))]
