@@ -8,6 +8,7 @@ use std::io;
 use std::path::Path;
 
 use super::access::access_fix;
+use super::access_list::Weakness;
 use super::file::Untrusted;
 use super::shown::shown_at_home;
 use crate::store::{Holder, by};
@@ -140,7 +141,7 @@ impl ConfigError {
                 let Place { file, line } = place;
                 format!("correct line {line} of {file}, then run the command again")
             })),
-            Self::Untrusted { file, why } => why_untrusted(file, *why),
+            Self::Untrusted { file, why } => why_untrusted(file, why),
             Self::Absent { .. } => {
                 Some("create it, or unset HALLPASS_CONFIG to use the default file".to_owned())
             }
@@ -166,7 +167,7 @@ impl ConfigError {
                     .to_owned(),
             ),
             Self::Secret { file, why, .. } => match why {
-                BadSecret::Untrusted(why) => why_untrusted(file, *why),
+                BadSecret::Untrusted(why) => why_untrusted(file, why),
                 BadSecret::Absent | BadSecret::Empty | BadSecret::Lines => {
                     Some("the file must contain the secret on one line and nothing else".to_owned())
                 }
@@ -205,7 +206,7 @@ pub(crate) fn held_by(holder: Option<&Holder>) -> String {
     }
 }
 
-fn why_untrusted(file: &str, why: Untrusted) -> Option<String> {
+fn why_untrusted(file: &str, why: &Untrusted) -> Option<String> {
     // A path that a shell would interpret is not offered as part of a command.
     let plain = |c: char| c.is_ascii_alphanumeric() || "/~._-+@".contains(c);
     let run = |command| {
@@ -230,9 +231,47 @@ fn why_untrusted(file: &str, why: Untrusted) -> Option<String> {
         Untrusted::NotAFile | Untrusted::TooLarge => Some(format!(
             "move {file} away, or replace it with the right file; then run the command again"
         )),
+        Untrusted::WeakFile(weakness) => Some(protect_file(file, weakness)),
+        Untrusted::WeakFolder(weakness) => Some(protect_folder(file, weakness)),
         Untrusted::DanglingLink => Some(format!(
             "restore the file that {file} leads to, or remove the link; then run the command again"
         )),
+    }
+}
+
+/// How an administrator protects the system-wide file on Windows, if its folder is protected.
+///
+/// The words in quotation marks are the same for cmd.exe and PowerShell.
+fn protect_file(file: &str, weakness: &Weakness) -> String {
+    match weakness {
+        Weakness::Link => {
+            format!("as an administrator, replace the link {file} with the file itself")
+        }
+        Weakness::Owner(_) | Weakness::Writer(_) | Weakness::NoList | Weakness::Unknown => format!(
+            "another user may have written {file}. As an administrator, delete it if it isn't \
+             yours; otherwise run:\ntakeown /A /F \"{file}\"\nicacls \"{file}\" /reset"
+        ),
+    }
+}
+
+/// How an administrator protects its folder. The folder of another user is replaced, because it may
+/// contain links to any place. The numbers are SYSTEM, Administrators and Users, whose names depend
+/// on the language of Windows.
+fn protect_folder(file: &str, weakness: &Weakness) -> String {
+    let folder = file.rsplit_once('\\').map_or(file, |(folder, _)| folder);
+    let protect = format!(
+        "icacls \"{folder}\" /inheritance:r /grant:r \"*S-1-5-18:(OI)(CI)F\" \
+         \"*S-1-5-32-544:(OI)(CI)F\" \"*S-1-5-32-545:(OI)(CI)RX\""
+    );
+    match weakness {
+        Weakness::Writer(_) => {
+            format!("as an administrator, run:\nicacls \"{folder}\" /reset\n{protect}")
+        }
+        Weakness::Owner(_) | Weakness::NoList | Weakness::Unknown | Weakness::Link => format!(
+            "another user may have created {folder}. As an administrator, save a copy of {file} if \
+             it is yours, delete {folder}, then run:\nmkdir \"{folder}\"\ntakeown /A /F \
+             \"{folder}\"\n{protect}"
+        ),
     }
 }
 

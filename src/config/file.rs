@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
+use super::access_list::Weakness;
 use crate::files;
 use crate::held_open::{Use, retry};
 
@@ -29,7 +30,7 @@ pub(crate) enum Kind {
 }
 
 /// Why a file is not trusted: others may have written or read it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Untrusted {
     #[error("is not a regular file")]
     NotAFile,
@@ -49,6 +50,10 @@ pub enum Untrusted {
     DanglingLink,
     #[error("is not UTF-8 text")]
     NotUtf8,
+    #[error("{0}")]
+    WeakFile(Weakness),
+    #[error("is in a folder that {0}")]
+    WeakFolder(Weakness),
 }
 
 /// Why an existing file cannot be used.
@@ -64,15 +69,8 @@ pub(crate) enum Unusable {
 ///
 /// Any other failure is an error: a file that cannot be read is not an absent one.
 pub(crate) fn read(path: &Path, kind: Kind) -> Result<Option<Zeroizing<String>>, Unusable> {
-    let file = match files::open(path) {
-        Ok(file) => file,
-        Err(error) if is_absence(&error) => {
-            return match path.symlink_metadata() {
-                Ok(_) => Err(Untrusted::DanglingLink.into()),
-                Err(_) => Ok(None),
-            };
-        }
-        Err(error) => return Err(error.into()),
+    let Some(file) = open(path, kind)? else {
+        return Ok(None);
     };
     let metadata = file.metadata()?;
     check(path, &file, &metadata, kind)?;
@@ -87,6 +85,30 @@ pub(crate) fn read(path: &Path, kind: Kind) -> Result<Option<Zeroizing<String>>,
             drop(Zeroizing::new(error.into_bytes()));
             Err(Untrusted::NotUtf8.into())
         }
+    }
+}
+
+#[cfg_attr(
+    unix,
+    expect(unused_variables, reason = "the owner is checked once it is open")
+)]
+fn open(path: &Path, kind: Kind) -> Result<Option<File>, Unusable> {
+    #[cfg(windows)]
+    if kind == Kind::System {
+        use super::system_file::NotOpened;
+        return super::system_file::open(path).map_err(|error| match error {
+            NotOpened::WeakFile(why) => Untrusted::WeakFile(why).into(),
+            NotOpened::WeakFolder(why) => Untrusted::WeakFolder(why).into(),
+            NotOpened::Unreadable(error) => error.into(),
+        });
+    }
+    match files::open(path) {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if is_absence(&error) => match path.symlink_metadata() {
+            Ok(_) => Err(Untrusted::DanglingLink.into()),
+            Err(_) => Ok(None),
+        },
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -133,7 +155,8 @@ fn check_owner(path: &Path, file: &File, metadata: &Metadata, kind: Kind) -> Res
     judge(owner, mode, kind)
 }
 
-/// On other platforms, the folder's access list has to suffice.
+/// On Windows, the access list of the user's folder has to suffice. The system's file was checked
+/// when it was opened.
 #[cfg(not(unix))]
 #[expect(clippy::unnecessary_wraps, reason = "it can fail on unix")]
 fn check_owner(

@@ -6,7 +6,7 @@
 //!
 //! Specification: <https://specifications.freedesktop.org/basedir-spec/latest/>
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::error::ConfigError;
 use crate::env::Env;
@@ -15,19 +15,19 @@ const FILE: &str = "config.toml";
 
 /// The administrator's file: the weakest layer above the presets.
 ///
-/// None on Windows: any user may create a folder in `%ProgramData%`, and the owner of a file
-/// cannot be checked there without `unsafe`. A file planted there could name another user's
-/// browser command.
-pub(super) fn system_file() -> Option<&'static Path> {
-    if cfg!(target_os = "macos") {
-        Some(Path::new(
-            "/Library/Application Support/hallpass/config.toml",
-        ))
-    } else if cfg!(unix) {
-        Some(Path::new("/etc/hallpass/config.toml"))
-    } else {
-        None
-    }
+/// Windows says where its folder is, and not a variable, which the caller controls.
+#[cfg_attr(
+    unix,
+    expect(clippy::unnecessary_wraps, reason = "Windows may not know its folder")
+)]
+pub(super) fn system_file() -> Option<PathBuf> {
+    #[cfg(windows)]
+    let folder = dirs_sys::known_folder(windows_sys::Win32::UI::Shell::FOLDERID_ProgramData)?;
+    #[cfg(target_os = "macos")]
+    let folder = PathBuf::from("/Library/Application Support");
+    #[cfg(all(unix, not(target_os = "macos")))]
+    let folder = PathBuf::from("/etc");
+    Some(folder.join("hallpass").join(FILE))
 }
 
 /// The user's file, and whether it must exist because `HALLPASS_CONFIG` names it.

@@ -7,14 +7,19 @@
 //! The keys are documented in `docs/reference/configuration.md`.
 
 mod access;
+mod access_list;
 pub mod error;
 pub(crate) mod file;
 mod folders;
 pub(crate) mod section;
+#[cfg(windows)]
+mod security_descriptor;
 pub(crate) mod settings;
 mod shown;
 pub(crate) mod similar;
 pub(crate) mod sources;
+#[cfg(windows)]
+mod system_file;
 pub mod tools;
 mod turn;
 pub(crate) mod user_file;

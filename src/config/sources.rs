@@ -23,13 +23,13 @@ pub struct Sources {
 impl Sources {
     /// Reads the system's and the user's file.
     pub fn read(env: &Env) -> Result<Self, ConfigError> {
-        Self::read_files(folders::system_file(), env)
+        Self::read_files(folders::system_file().as_deref(), Kind::System, env)
     }
 
     /// The system's file, and the edited user's file as if it were written.
     pub(crate) fn edited(edited: &UserFile) -> Result<Self, ConfigError> {
         let system = folders::system_file()
-            .map(|path| read(path, Kind::System, None))
+            .map(|path| read_system(&path, Kind::System, None))
             .transpose()?
             .flatten();
         let user = edited.source();
@@ -40,15 +40,20 @@ impl Sources {
         })
     }
 
-    pub(crate) fn read_files(system_file: Option<&Path>, env: &Env) -> Result<Self, ConfigError> {
+    /// `kind` decides who may have written the system's file.
+    pub(crate) fn read_files(
+        system_file: Option<&Path>,
+        kind: Kind,
+        env: &Env,
+    ) -> Result<Self, ConfigError> {
         let (user_path, must_exist) = folders::user_file(env)?;
         let home = folders::home(env).ok();
 
         let system = system_file
-            .map(|path| read(path, Kind::System, home.clone()))
+            .map(|path| read_system(path, kind, home.clone()))
             .transpose()?
             .flatten();
-        let user = read(&user_path, Kind::User, home.clone())?;
+        let user = read(&user_path, Kind::User, UnknownKeys::Refused, home.clone())?;
         let file = Name::File {
             path: user_path,
             home,
@@ -73,8 +78,22 @@ impl std::fmt::Debug for Sources {
     }
 }
 
+/// The file may be for a newer version, so unknown keys are ignored.
+fn read_system(
+    path: &Path,
+    kind: Kind,
+    home: Option<PathBuf>,
+) -> Result<Option<Source>, ConfigError> {
+    read(path, kind, UnknownKeys::Ignored(RefCell::default()), home)
+}
+
 /// Reads one file, if it exists and no other user can have written it.
-fn read(path: &Path, kind: Kind, home: Option<PathBuf>) -> Result<Option<Source>, ConfigError> {
+fn read(
+    path: &Path,
+    kind: Kind,
+    unknown_keys: UnknownKeys,
+    home: Option<PathBuf>,
+) -> Result<Option<Source>, ConfigError> {
     let name = Name::File {
         path: path.to_owned(),
         home: home.clone(),
@@ -96,9 +115,6 @@ fn read(path: &Path, kind: Kind, home: Option<PathBuf>) -> Result<Option<Source>
         text,
         folder,
         home,
-        unknown_keys: match kind {
-            Kind::System => UnknownKeys::Ignored(RefCell::default()),
-            Kind::User | Kind::Private => UnknownKeys::Refused,
-        },
+        unknown_keys,
     }))
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use super::*;
+use crate::config::file::Kind;
 use crate::config::section::{Name, UnknownKeys};
 use crate::config::{Flow, Interactive, shown};
 use crate::oauth::token::ClientAuth;
@@ -15,6 +16,13 @@ const FILE: &str = if cfg!(windows) {
     "~\\user.toml"
 } else {
     "~/user.toml"
+};
+
+/// On Windows, the system's file would have to belong to administrators.
+const SYSTEM: Kind = if cfg!(windows) {
+    Kind::User
+} else {
+    Kind::System
 };
 
 /// A temporary home and system folder.
@@ -66,7 +74,7 @@ impl Machine {
 
     fn load_with(&self, vars: &[(&str, &str)], flags: &Flags) -> Result<Config, ConfigError> {
         let env = self.env(vars);
-        let sources = Sources::read_files(Some(&self.path("system.toml")), &env)?;
+        let sources = Sources::read_files(Some(&self.path("system.toml")), SYSTEM, &env)?;
         Config::of(sources, &env, flags)
     }
 
@@ -1230,7 +1238,7 @@ fn a_missing_file_is_fine_unless_it_was_named() {
         Vec::<&str>::new(),
         [("HOME", home), ("USERPROFILE", home), ("APPDATA", home)],
     );
-    let sources = Sources::read_files(None, &env).unwrap();
+    let sources = Sources::read_files(None, SYSTEM, &env).unwrap();
     let config = Config::of(sources, &env, &Flags::default()).unwrap();
     assert_eq!(config.settings, Settings::default());
 }
@@ -1357,4 +1365,29 @@ fn a_secret_comes_from_a_separate_file() {
     let expected = format!("the client secret file {file} of provider `a` has more than one line");
     assert_eq!(error.to_string(), expected);
     assert!(!format!("{error:?}").contains(CANARY));
+}
+
+/// The hint is for administrators, so this only shows which commands it names.
+#[cfg(windows)]
+#[test]
+fn a_system_file_of_a_user_is_refused_with_the_commands_that_protect_it() {
+    let machine = Machine::with("");
+    let path = machine.write("system.toml", "CANARY");
+    let error = Sources::read_files(Some(&path), Kind::System, &machine.env(&[])).unwrap_err();
+    let text = error.to_string();
+    assert!(
+        text.contains("system.toml is in a folder that belongs to S-1-"),
+        "{text}"
+    );
+    let hint = error.hint().unwrap();
+    for command in [
+        "delete ",
+        "mkdir \"",
+        "takeown /A /F \"",
+        "icacls \"",
+        "*S-1-5-32-544:(OI)(CI)F",
+    ] {
+        assert!(hint.contains(command), "{hint}");
+    }
+    assert!(!hint.contains("system.toml\""), "{hint}");
 }
