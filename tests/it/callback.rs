@@ -662,7 +662,7 @@ fn a_callback_from_another_user_is_rejected() {
     let open = std::fs::Permissions::from_mode(0o777);
     std::fs::set_permissions(other.path(), open).unwrap();
     let executable = other.path().join("browser");
-    std::fs::copy(std::env::current_exe().unwrap(), &executable).unwrap();
+    crate::sandbox::copy_program(std::env::current_exe().unwrap(), &executable);
     let mut browser = std::process::Command::new(&executable);
     browser
         .args(crate::browser::ARGUMENTS)

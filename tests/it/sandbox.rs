@@ -632,6 +632,19 @@ fn collect(pipe: &mpsc::Receiver<Vec<u8>>, mut all: Vec<u8>) -> String {
     String::from_utf8_lossy(&all).into_owned()
 }
 
+/// Copies a program, so that it can be started from another place.
+///
+/// A separate process writes the copy, for the reason that [`script_file`] has.
+pub(crate) fn copy_program(from: impl AsRef<Path>, to: &Path) {
+    if cfg!(windows) {
+        std::fs::copy(from, to).unwrap();
+        return;
+    }
+    let mut cp = Command::new("cp");
+    let status = cp.arg(from.as_ref()).arg(to).status().unwrap();
+    assert!(status.success());
+}
+
 /// Writes an executable shell script.
 ///
 /// A separate process writes it. If this process did, a program that another thread starts at the

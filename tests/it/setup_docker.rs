@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::sandbox::{Outcome, Sandbox, private_file};
+use crate::sandbox::{Outcome, Sandbox, copy_program, private_file};
 use crate::scene::Scene;
 
 const CONFIG: &str = "# mine\nbrowser = \"firefox\"\n[providers.corp]\n\
@@ -1252,7 +1252,7 @@ fn undo_without_a_record_removes_the_link_beside_the_users_own_program() {
     let folder = desk.sandbox.home().join("bin");
     fs::create_dir(&folder).unwrap();
     let program = folder.join(format!("hallpass{}", std::env::consts::EXE_SUFFIX));
-    fs::copy(env!("CARGO_BIN_EXE_hallpass"), &program).unwrap();
+    copy_program(env!("CARGO_BIN_EXE_hallpass"), &program);
     // As the program itself knows its folder.
     let plain = folder
         .to_str()

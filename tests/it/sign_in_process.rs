@@ -445,7 +445,7 @@ fn if_no_process_can_be_started_the_caller_signs_in_itself() {
 fn a_sign_in_can_be_restarted_after_an_upgrade() {
     let scene = unanswered();
     let program = scene.sandbox.root().join("hallpass");
-    fs::copy(env!("CARGO_BIN_EXE_hallpass"), &program).unwrap();
+    crate::sandbox::copy_program(env!("CARGO_BIN_EXE_hallpass"), &program);
     let mut command = scene.sandbox.surround(std::process::Command::new(&program));
     command.args(GET_TOKEN);
     let caller = Running::new(command, GET_TOKEN);
