@@ -143,7 +143,8 @@ pub(crate) fn block_at<'t>(text: &'t str, title: &str) -> Option<(Range<usize>, 
 ///
 /// What is wrong, and what to do, after the name of the file.
 pub(crate) fn check_end(text: &str, title: &str) -> Result<(), String> {
-    let after = block_at(text, title).and_then(|(at, _)| text.get(at.end..));
+    let block = block_at(text, title).filter(|(_, lines)| has_heading(lines.as_bytes()));
+    let after = block.and_then(|(at, _)| text.get(at.end..));
     if after.is_none_or(|after| !continues_section(after.as_bytes())) {
         return Ok(());
     }
@@ -151,6 +152,12 @@ pub(crate) fn check_end(text: &str, title: &str) -> Result<(), String> {
         "has a line after the block of `{title}` that belongs to the block's last table; move it into \
          the block, where it is removed with it, or elsewhere"
     ))
+}
+
+/// Whether a line of git's configuration or TOML begins a section.
+pub(crate) fn has_heading(text: &[u8]) -> bool {
+    text.split(|byte| *byte == b'\n')
+        .any(|line| line.starts_with(b"["))
 }
 
 /// Whether a text begins with a line that belongs to the section before it. Without its heading, that

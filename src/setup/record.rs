@@ -15,7 +15,7 @@ use super::edit::{Bytes, Edit, Unfit};
 use super::error::SetupError;
 use crate::config::ConfigError;
 use crate::config::file::{self, Kind};
-use crate::config::user_file::continues_section;
+use crate::config::user_file::{continues_section, has_heading};
 use crate::env::Env;
 use crate::error::Error;
 use crate::store::data_dir;
@@ -293,12 +293,6 @@ impl Splice {
             [before, &self.removed, line_break, after].concat()
         })
     }
-}
-
-/// Whether a line of git's configuration or TOML begins a section.
-fn has_heading(text: &[u8]) -> bool {
-    text.split(|byte| *byte == b'\n')
-        .any(|line| line.starts_with(b"["))
 }
 
 /// A long part that both texts have: where it is in each, and its length.

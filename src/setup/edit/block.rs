@@ -19,18 +19,10 @@ impl Block {
         block_at(text, &self.title).map(|(_, lines)| lines)
     }
 
-    /// Whether a line after the block may belong to a table that begins in it.
-    fn has_table(&self, bytes: Bytes<'_>) -> bool {
-        let mut lines = self.found(bytes).unwrap_or_default().lines();
-        lines.any(|line| line.trim_start().starts_with('['))
-    }
-
     fn with(&self, bytes: Bytes<'_>, lines: Option<&str>) -> Result<Option<Vec<u8>>, Unfit> {
         let mut text = text(bytes)?.to_owned();
         // A changed block moves to the end of the file.
-        if self.has_table(bytes) {
-            check_end(&text, &self.title).map_err(Unfit)?;
-        }
+        check_end(&text, &self.title).map_err(Unfit)?;
         match lines {
             Some(lines) => add_block(&mut text, &self.title, lines),
             None => drop(remove_block(&mut text, &self.title)),
@@ -111,6 +103,24 @@ mod tests {
             let without = gone.apply(now.as_deref()).unwrap();
             assert_eq!(without.as_deref(), before);
             assert_eq!(gone.remove(before, was.as_ref()).unwrap(), now);
+        }
+    }
+
+    #[test]
+    fn only_a_line_that_belongs_to_the_blocks_table_keeps_it_in_place() {
+        for (lines, is_removable) in [
+            ("common --flag\n", true),
+            ("a = [1]\n", true),
+            ("[table]\na = 1\n", false),
+        ] {
+            let block = Block {
+                title: "t".to_owned(),
+                lines: Some(lines.to_owned()),
+            };
+            let mut text = block.apply(None).unwrap().unwrap();
+            text.extend(b"b = 2\n");
+            let removed = block.remove(Some(&text), None);
+            assert_eq!(removed.is_ok(), is_removable, "{lines}");
         }
     }
 }
