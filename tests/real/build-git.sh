@@ -11,19 +11,15 @@ say() { printf 'build-git.sh: %s\n' "$*" >&2; }
 
 here=$(realpath "$(dirname "${BASH_SOURCE[0]}")")
 source "$here/cache.bash"
+source "$here/../../packaging/apt.bash"
 source "$here/debian-release.bash"
 
 build_git() { # RELEASE FOLDER
-  local work=${2%/*} as_root=() needed
-  if [[ $(id -u) != 0 ]]; then as_root=(sudo); fi
+  local work=${2%/*} needed
   needed=(gcc make libc6-dev libcurl4-openssl-dev zlib1g-dev xz-utils)
   if ! dpkg-query --show "${needed[@]}" >/dev/null 2>&1; then
-    say "installing ${needed[*]}"
-    "${as_root[@]}" apt-get update -qq
-    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
-      apt-get install -y -qq --no-install-recommends "${needed[@]}" >&2
+    install_packages "${needed[@]}"
   fi
-  use_release deb-src "$1" "$work/apt"
   mkdir "$work/source"
   (cd "$work" && "${apt[@]}" source -qq --download-only git >&2)
   tar -xf "$work"/git_*.orig.tar.xz -C "$work/source" --strip-components=1
@@ -37,5 +33,6 @@ build_git() { # RELEASE FOLDER
   "$2/bin/git" --version >&2
 }
 
+use_release deb-src "$1" git
 cached "git-$1" "${BASH_SOURCE[0]}" -- build_git "$1"
 printf '%s\n' "$folder"

@@ -10,13 +10,13 @@ say() { printf 'build-kube-apiserver.sh: %s\n' "$*" >&2; }
 
 here=$(realpath "$(dirname "${BASH_SOURCE[0]}")")
 source "$here/cache.bash"
+source "$here/../../packaging/apt.bash"
 source "$here/debian-release.bash"
 
 build() { # FOLDER
   local work=${1%/*} go etcd types inputs
   go=$("$here/debian-unpacked.sh" bookworm golang-1.19-go golang-1.19-src)/usr/lib/go-1.19/bin/go
   etcd=$("$here/debian-unpacked.sh" bookworm etcd-server)/usr/bin/etcd
-  use_release deb-src bookworm "$work/apt"
   mkdir -p "$work/source/src/k8s.io/kubernetes" "$1"
   cd "$work"
   "${apt[@]}" source -qq --download-only kubernetes >&2
@@ -45,5 +45,6 @@ build() { # FOLDER
     k8s.io/kubernetes/cmd/kube-apiserver >&2
 }
 
+use_release deb-src bookworm kubernetes etcd
 cached kube-apiserver "${BASH_SOURCE[0]}" "$here/debian-unpacked.sh" -- build
 printf '%s\n' "$folder"

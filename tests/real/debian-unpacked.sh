@@ -7,17 +7,18 @@ set -euo pipefail
 
 here=$(realpath "$(dirname "${BASH_SOURCE[0]}")")
 source "$here/cache.bash"
+source "$here/../../packaging/apt.bash"
 source "$here/debian-release.bash"
 
 unpack() { # SUITE PACKAGE… FOLDER
-  local suite=$1 new=${*: -1} work deb
+  local new=${*: -1} work deb
   work=${new%/*}
-  use_release deb "$suite" "$work/apt"
   mkdir "$work/debs"
   (cd "$work/debs" && "${apt[@]}" download -qq "${@:2:$#-2}")
   mkdir "$new"
   for deb in "$work"/debs/*.deb; do dpkg -x "$deb" "$new"; done
 }
 
+use_release deb "$@"
 cached "debian-packages-$1-$2" "${BASH_SOURCE[0]}" -- unpack "$@"
 printf '%s\n' "$folder"

@@ -20,6 +20,7 @@ def case(function=None, *, limit=SECONDS_A_CASE, alone=False, full=False):
     """Registers a function as a case. Its name is the sentence that is printed.
 
     `alone`: runs while no other case is running.
+    `limit`: seconds; 0 if each of its steps has a limit.
     `full`: runs only with `--full`, because preparing it takes minutes.
     """
 
