@@ -83,6 +83,12 @@ pub(super) fn store_hint(error: &StoreError) -> Option<String> {
              config.toml or HALLPASS_STORE=file to store the key in a file that only you can read; \
              if the keyring that had the key is gone for good, run `{REMOVE_ALL} --unreadable` first"
         )),
+        #[cfg(target_os = "macos")]
+        S::Keyring(KeyringError::DialogNeeded) => Some(
+            "run the command again with prompting enabled (`--interactive auto`), unlock the \
+             Keychain if macOS asks, and choose \"Always Allow\""
+                .to_owned(),
+        ),
         S::Keyring(_) => Some(format!(
             "unlock the OS keyring and run the command again; if it can no longer be unlocked, \
              run `{REMOVE_ALL} --unreadable`, which removes everything without revoking it"

@@ -141,7 +141,13 @@ impl Prepared<'_> {
 }
 
 pub(crate) fn keyring_announcement() {
-    Terminal::new(0).say("waiting for the OS keyring to be unlocked…");
+    Terminal::new(0).say(if cfg!(target_os = "macos") {
+        // An unsigned program is another one after each update.
+        "waiting for the Keychain… If macOS asks whether hallpass may use it, choose \"Always \
+         Allow\". Unless hallpass is signed, macOS asks again after each update"
+    } else {
+        "waiting for the OS keyring to be unlocked…"
+    });
 }
 
 /// The command line's layer of the configuration, which takes precedence over all others.

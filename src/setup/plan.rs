@@ -497,6 +497,9 @@ impl<'a> Draft<'a> {
         lines.extend(self.plan.warnings.iter().cloned());
         if self.is_changed() {
             lines.extend(self.plan.notes.iter().cloned());
+            if cfg!(target_os = "macos") && !self.plan.command.is_empty() {
+                lines.push(SIGNING_NOTE.to_owned());
+            }
             lines.extend(self.undo_hint().filter(|_| is_done));
         }
         printable_lines(&lines)
@@ -559,6 +562,11 @@ impl<'a> Draft<'a> {
         plan.last.map_or(Ok(()), |last| last())
     }
 }
+
+/// <https://developer.apple.com/documentation/security/access-control-lists>
+const SIGNING_NOTE: &str = "note: if macOS asks whether hallpass may use the Keychain, choose \
+     \"Always Allow\". Unless hallpass is signed with a developer certificate, macOS asks again after \
+     each update";
 
 fn printable_lines(lines: &[String]) -> String {
     let lines = lines.iter().map(|line| printable(line) + "\n");
