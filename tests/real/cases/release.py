@@ -120,6 +120,71 @@ def install_sh_installs_updates_and_refuses_a_wrong_sum(rig):
     assert not (home / ".local").exists()
 
 
+# The rules of the published schemas that apply to what is written here. The schemas aren't part of any
+# package, so they can't be run.
+
+
+def follows_scoops_schema(manifest):
+    """https://github.com/ScoopInstaller/Scoop/blob/master/schema.json, which allows no other keys."""
+    assert set(manifest) == {"version", "description", "homepage", "license", "architecture", "bin"}
+    assert re.fullmatch(r"[\w.+-]+", manifest["version"])
+    assert set(manifest["license"]) == {"identifier"} and manifest["homepage"].startswith("https://")
+    assert set(manifest["architecture"]) == {"64bit", "arm64"}
+    for part in manifest["architecture"].values():
+        assert set(part) == {"url", "hash", "extract_dir"}
+        assert re.fullmatch(r"[a-fA-F0-9]{64}", part["hash"]) and "$" not in part["url"]
+
+
+def follows_wingets_schemas(folder):
+    """https://github.com/microsoft/winget-cli/tree/master/schemas/JSON/manifests/v1.10.0"""
+    every = {"PackageIdentifier", "PackageVersion", "ManifestType", "ManifestVersion"}
+    needed = {
+        "version": every | {"DefaultLocale"},
+        "installer": every | {"Installers"},
+        "defaultLocale": every | {"PackageLocale", "Publisher", "PackageName", "License", "ShortDescription"},
+    }
+    found = {one["ManifestType"]: one for one in map(from_yaml, folder.glob("winget/**/*.yaml"))}
+    assert set(found) == set(needed)
+    for kind, manifest in found.items():
+        assert set(manifest) >= needed[kind], kind
+        assert re.fullmatch(r"[\w-]{1,32}(\.[\w-]{1,32}){1,7}", manifest["PackageIdentifier"])
+        assert re.fullmatch(r"\d+\.\d+\.\d+", manifest["ManifestVersion"])
+        assert manifest["PackageVersion"] == version()
+    installer, locale = found["installer"], found["defaultLocale"]
+    assert (installer["InstallerType"], installer["NestedInstallerType"]) == ("zip", "portable")
+    assert installer["UpgradeBehavior"] in ("install", "uninstallPrevious", "deny")
+    assert all(1 <= len(command) <= 40 for command in installer["Commands"])
+    for one in installer["Installers"]:
+        assert set(one) == {"Architecture", "InstallerUrl", "InstallerSha256", "NestedInstallerFiles"}
+        for file in one["NestedInstallerFiles"]:
+            assert len(file["RelativeFilePath"]) <= 512 and len(file["PortableCommandAlias"]) <= 40
+    assert found["version"]["DefaultLocale"] == locale["PackageLocale"]
+    for field, least, most in (
+        ("Publisher", 2, 256), ("PackageName", 2, 256), ("License", 3, 512), ("ShortDescription", 3, 256),
+        ("Description", 3, 10_000),
+    ):  # fmt: skip
+        assert least <= len(locale[field]) <= most, field
+    tags = locale["Tags"]
+    assert len(set(tags)) == len(tags) <= 16 and all(1 <= len(tag) <= 40 for tag in tags)
+
+
+def follows_krews_rules(plugin):
+    """https://github.com/kubernetes-sigs/krew: internal/index/validation and cmd/validate-krew-manifest"""
+    assert plugin["apiVersion"] == "krew.googlecontainertools.github.com/v1alpha2" and plugin["kind"] == "Plugin"
+    assert plugin["metadata"] == {"name": "hallpass"}  # also the name of the file
+    spec = plugin["spec"]
+    assert re.fullmatch(r"v\d+\.\d+\.\d+", spec["version"])
+    assert 0 < len(spec["shortDescription"]) <= 70 and "\n" not in spec["shortDescription"]
+    assert all(len(line) <= 80 for line in spec["description"].splitlines())
+    chosen = []
+    for part in spec["platforms"]:
+        assert re.fullmatch(r"[a-f0-9]{64}", part["sha256"]) and part["uri"] and part["bin"]
+        assert set(part["selector"]["matchLabels"]) == {"os", "arch"}
+        chosen.append(tuple(sorted(part["selector"]["matchLabels"].items())))
+        assert part["files"] and all(file["from"] and file["to"] for file in part["files"])
+    assert len(set(chosen)) == len(chosen) == 6
+
+
 @case
 def every_manifest_has_this_version_its_own_urls_and_the_right_sums(rig):
     out, digests = release(rig)
@@ -142,9 +207,9 @@ def every_manifest_has_this_version_its_own_urls_and_the_right_sums(rig):
             forms = (digest, digest.upper(), base64.b64encode(bytes.fromhex(digest)).decode())
             assert any(form in text for form in forms), (name, archive)
 
-    scoop = json.loads(texts["scoop/hallpass.json"])
-    assert set(scoop) >= {"version", "homepage", "license"}  # what its schema requires
-    assert set(scoop["architecture"]) == {"64bit", "arm64"}
+    follows_scoops_schema(json.loads(texts["scoop/hallpass.json"]))
+    follows_wingets_schemas(folder)
+    follows_krews_rules(from_yaml(folder / "krew/hallpass.yaml"))
     installer = from_yaml(next(folder.rglob("*.installer.yaml")))
     assert installer["PackageIdentifier"] == "example.hallpass" and installer["ManifestType"] == "installer"
     assert [one["Architecture"] for one in installer["Installers"]] == ["x64", "arm64"]
