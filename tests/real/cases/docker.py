@@ -13,6 +13,7 @@ import urllib.parse
 import urllib.request
 
 from git_server import GitServer
+from machine import Machine
 from registry import DockerDaemon, Registry, image
 from rig import case
 from sandbox import HERE, Blocked, end, moved_clock, wait_for
@@ -626,3 +627,31 @@ def a_secret_of_one_mebibyte_is_stored_and_returned(rig):
     code, out, err = desk.helper("store", stored)
     assert (code, out) == (0, ""), out + err
     assert desk.get("quay.example")["Secret"] == secret
+
+
+# --- the newest clients ---
+
+
+@case(full=True)
+def the_newest_registry_clients_use_the_session(rig):
+    desk = Desk(rig)
+    desk.push()
+    desk.push_for_docker()
+    machine = Machine(rig, "sid", desk.sandbox.root)
+    for name in ("hallpass", "docker-credential-hallpass"):
+        machine.put(desk.sandbox.program, f"/usr/local/bin/{name}")
+        machine.run("chmod", "755", f"/usr/local/bin/{name}")
+    one, other = f"{desk.host}/one:latest", f"{desk.host}/docker:latest"
+    desk.registry.tokens.new_seen()
+    for command in (
+        ["podman", *storage(desk), "pull", "-q", "--tls-verify=false", one],
+        ["buildah", *storage(desk), "pull", "-q", "--tls-verify=false", one],
+        ["skopeo", "inspect", "--tls-verify=false", desk.skopeo("one")],
+        ["crane", "manifest", "--insecure", one],
+        ["oras", "manifest", "fetch", "--plain-http", one],
+        ["docker", "manifest", "inspect", "--insecure", other],
+        ["docker", "buildx", "imagetools", "inspect", one],
+    ):
+        desk.run(*machine.enter, "env", "PATH=/usr/local/bin:/usr/bin:/bin", *command)
+        assert {who for _, who in desk.users()} == {"alice"}, command
+    assert desk.tabs() == 1
