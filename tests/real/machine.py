@@ -39,6 +39,9 @@ class Machine:
             mount -t proc proc "$1/root/proc"
             mount -t tmpfs tmpfs "$1/root/dev"
             for one in null zero random urandom; do touch "$1/root/dev/$one"; mount --bind "/dev/$one" "$1/root/dev/$one"; done
+            # podman needs both.
+            mkdir -m 1777 "$1/root/dev/shm"
+            mount --rbind /sys "$1/root/sys"
             shift 3
             for one; do mkdir -p "$root$one"; mount --bind "$one" "$root$one"; done
             echo ready

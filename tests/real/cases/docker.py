@@ -645,7 +645,7 @@ def the_newest_registry_clients_use_the_session(rig):
     desk.registry.tokens.new_seen()
     for command in (
         ["podman", *storage(desk), "pull", "-q", "--tls-verify=false", one],
-        ["buildah", *storage(desk), "pull", "-q", "--tls-verify=false", one],
+        ["buildah", *storage(desk), "pull", "-q", "--policy", "always", "--tls-verify=false", one],
         ["skopeo", "inspect", "--tls-verify=false", desk.skopeo("one")],
         ["crane", "manifest", "--insecure", one],
         ["oras", "manifest", "fetch", "--plain-http", one],
