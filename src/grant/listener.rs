@@ -20,7 +20,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, Shutdown, TcpListener as Socket};
 use std::time::{Duration, Instant};
 
 use mio::net::{TcpListener, TcpStream};
-use mio::{Events, Interest, Poll, Token};
+use mio::{Events, Interest, Poll, Registry, Token};
 use zeroize::Zeroizing;
 
 use self::peer::Peer;
@@ -249,11 +249,9 @@ impl Listener {
             let Some(victim) = victim else { return };
             self.connections.remove(victim);
         }
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        if self
-            .poll
-            .registry()
-            .register(&mut stream, ANY, interest)
+        let registry = self.poll.registry();
+        if registry
+            .register(&mut stream, ANY, Interest::READABLE)
             .is_ok()
         {
             let deadline = Instant::now() + self.limits.request;
@@ -276,7 +274,8 @@ impl Listener {
             let left = connection
                 .deadline
                 .saturating_duration_since(Instant::now());
-            if left.is_zero() || poll.poll(events, Some(left)).is_err() {
+            let is_late = left.is_zero() || connection.watch(poll.registry()).is_err();
+            if is_late || poll.poll(events, Some(left)).is_err() {
                 return;
             }
             connection.advance(site, &mut |_| Refusal::BadRequest.response());
@@ -288,6 +287,9 @@ impl Listener {
         let now = Instant::now();
         self.connections
             .retain(|it| it.state != State::Closed && it.deadline > now);
+        for connection in &mut self.connections {
+            connection.watch(self.poll.registry())?;
+        }
         let next = self.connections.iter().map(|it| it.deadline).min();
         let wake = next.map_or(deadline, |next| next.min(deadline));
         let timeout = if more {
@@ -322,6 +324,8 @@ struct Connection {
     read: usize,
     response: Vec<u8>,
     written: usize,
+    /// Whether the next event is room for the response, rather than input.
+    is_watched_for_room: bool,
     has_page: bool,
     /// The client closed the connection before the response, as a reloaded tab does.
     closed_early: bool,
@@ -354,6 +358,7 @@ impl Connection {
             read: 0,
             response: Vec::new(),
             written: 0,
+            is_watched_for_room: false,
             has_page: false,
             closed_early: false,
             closed_after: false,
@@ -382,6 +387,23 @@ impl Connection {
         if self.state == State::Draining {
             self.drain();
         }
+    }
+
+    /// Requests the event that this state waits for. Nearly every socket has room to write, and on
+    /// Windows, mio reports that again after each read that would block. So watching for both would
+    /// keep the loop busy until the client sends something.
+    fn watch(&mut self, registry: &Registry) -> io::Result<()> {
+        let for_room = self.state == State::Writing;
+        if for_room == self.is_watched_for_room {
+            return Ok(());
+        }
+        self.is_watched_for_room = for_room;
+        let interest = if for_room {
+            Interest::WRITABLE
+        } else {
+            Interest::READABLE
+        };
+        registry.reregister(&mut self.stream, ANY, interest)
     }
 
     /// True if the client may send more.

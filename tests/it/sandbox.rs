@@ -18,6 +18,10 @@ use crate::browser;
 /// A time limit that no run should exceed, even on a busy machine.
 const LIMIT: Duration = Duration::from_secs(60);
 
+/// How long to sleep between two looks at something that no event announces. Under Wine, each of them
+/// costs several requests to the one server of all programs.
+const POLL_INTERVAL: Duration = Duration::from_millis(if cfg!(windows) { 20 } else { 5 });
+
 /// The user ID of nobody.
 #[cfg(unix)]
 const OTHER_USER: u32 = 65534;
@@ -355,7 +359,7 @@ impl Running {
                 late = true;
                 child.kill().expect("the child to be killed");
             }
-            std::thread::sleep(Duration::from_millis(5));
+            std::thread::sleep(POLL_INTERVAL);
         };
         let took = self.started.elapsed();
         let stdout = as_on_unix(collect(&self.stdout, Vec::new()));
@@ -480,7 +484,7 @@ pub(crate) fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T 
             return found;
         }
         assert!(Instant::now() < deadline, "waited in vain for {what}");
-        std::thread::sleep(Duration::from_millis(5));
+        std::thread::sleep(POLL_INTERVAL);
     }
 }
 

@@ -150,6 +150,26 @@ fn assert_refused_while_pending(requests: &[(impl AsRef<str>, &str)], judged: &[
 }
 
 #[test]
+fn an_idle_connection_does_not_keep_the_listener_busy() {
+    let mut listener = bound();
+    let _idle = Port::of(&listener).connect();
+    let mut respond = |_: Head<'_>| unreachable!("no request was sent");
+    let deadline = Instant::now() + Duration::from_millis(300);
+    let mut wakes = 0;
+    while Instant::now() < deadline {
+        let more = listener.accept();
+        for connection in &mut listener.connections {
+            connection.advance(&listener.site, &mut respond);
+        }
+        listener.sleep(deadline, more).unwrap();
+        wakes += 1;
+    }
+    assert_eq!(listener.connections.len(), 1);
+    // For the new connection and the deadline; timers may be a little early.
+    assert!(wakes <= 6, "{wakes}");
+}
+
+#[test]
 fn the_genuine_callback_is_redirected_to_a_url_without_the_code() {
     for path in ["/callback", "/", "/done", "/a/b/"] {
         let redirect = RedirectUri {
