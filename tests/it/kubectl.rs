@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -310,6 +310,7 @@ fn a_reply_never_holds_a_past_expiry() {
     // Fresh enough still, so it is the same token.
     assert_eq!(token(&asks(&scene)), token(&first));
     scene.advance(10);
+    let started = Instant::now();
     let refreshed = asks(&scene);
     assert_ne!(token(&refreshed), token(&first));
     scene.advance(95);
@@ -319,7 +320,10 @@ fn a_reply_never_holds_a_past_expiry() {
         .break_down(Endpoint::Refresh, Fault::status(503));
     let last = asks(&scene);
     assert_eq!(token(&last), token(&refreshed));
-    assert!((1..10).contains(&(seconds(&last) - seconds(&refreshed))));
+    let gained = seconds(&last) - seconds(&refreshed);
+    // A busy machine takes seconds for the two answers.
+    let slow = i64::try_from(started.elapsed().as_secs()).unwrap();
+    assert!((1..10 + slow).contains(&gained), "{gained} s");
     scene.advance(10);
     asks(&scene).fails_saying(1, &["503"]);
     assert_eq!(scene.sandbox.opened().len(), 1);
