@@ -324,8 +324,8 @@ struct Connection {
     read: usize,
     response: Vec<u8>,
     written: usize,
-    /// Whether the next event is room for the response, rather than input.
-    is_watched_for_room: bool,
+    /// What the next event reports.
+    interest: Interest,
     has_page: bool,
     /// The client closed the connection before the response, as a reloaded tab does.
     closed_early: bool,
@@ -358,7 +358,7 @@ impl Connection {
             read: 0,
             response: Vec::new(),
             written: 0,
-            is_watched_for_room: false,
+            interest: Interest::READABLE,
             has_page: false,
             closed_early: false,
             closed_after: false,
@@ -393,16 +393,15 @@ impl Connection {
     /// Windows, mio reports that again after each read that would block. So watching for both would
     /// keep the loop busy until the client sends something.
     fn watch(&mut self, registry: &Registry) -> io::Result<()> {
-        let for_room = self.state == State::Writing;
-        if for_room == self.is_watched_for_room {
-            return Ok(());
-        }
-        self.is_watched_for_room = for_room;
-        let interest = if for_room {
+        let interest = if self.state == State::Writing {
             Interest::WRITABLE
         } else {
             Interest::READABLE
         };
+        if interest == self.interest {
+            return Ok(());
+        }
+        self.interest = interest;
         registry.reregister(&mut self.stream, ANY, interest)
     }
 
