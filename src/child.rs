@@ -23,15 +23,7 @@ pub(crate) fn output_for(
     // A group of its own, so that its children can be killed with it.
     #[cfg(unix)]
     std::os::unix::process::CommandExt::process_group(command, 0);
-    let mut child = command
-        .stdin(if input.is_empty() {
-            Stdio::null()
-        } else {
-            Stdio::piped()
-        })
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()?;
+    let mut child = spawn(command, !input.is_empty())?;
     if let Some(mut stdin) = child.stdin.take() {
         // A command that doesn't read its input may still succeed.
         let _ = stdin.write_all(input);
@@ -44,6 +36,46 @@ pub(crate) fn output_for(
         let why = format!("it did not finish within {} s", limit.as_secs());
         Err(io::Error::new(io::ErrorKind::TimedOut, why))
     })
+}
+
+fn spawn(command: &mut Command, has_input: bool) -> io::Result<Child> {
+    let start = |command: &mut Command| {
+        let stdin = if has_input {
+            Stdio::piped()
+        } else {
+            Stdio::null()
+        };
+        command
+            .stdin(stdin)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+    };
+    match start(command) {
+        #[cfg(windows)]
+        Err(error) if error.kind() == io::ErrorKind::NotFound => start(&mut batch_file(command)),
+        started => started,
+    }
+}
+
+/// The same command as a batch file. Other programs find it on `PATH` under the name alone, and some
+/// tools are installed as one (`docker-credential-gcloud.cmd`).
+#[cfg(windows)]
+fn batch_file(command: &Command) -> Command {
+    let mut name = command.get_program().to_owned();
+    name.push(".cmd");
+    let mut batch_file = Command::new(name);
+    batch_file.args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => batch_file.env(name, value),
+            None => batch_file.env_remove(name),
+        };
+    }
+    if let Some(folder) = command.get_current_dir() {
+        batch_file.current_dir(folder);
+    }
+    batch_file
 }
 
 #[cfg(unix)]

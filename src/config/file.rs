@@ -108,6 +108,8 @@ fn open(path: &Path, kind: Kind) -> Result<Option<File>, Unusable> {
             Ok(_) => Err(Untrusted::DanglingLink.into()),
             Err(_) => Ok(None),
         },
+        // Windows opens no folder.
+        Err(_) if cfg!(windows) && path.is_dir() => Err(Untrusted::NotAFile.into()),
         Err(error) => Err(error.into()),
     }
 }

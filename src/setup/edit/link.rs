@@ -127,7 +127,7 @@ fn link_command(program: &Path, at: &Path, is_on_path: bool) -> String {
     let folder = at.parent().unwrap_or(at);
     if cfg!(windows) {
         let folder = folder.display();
-        let link = format!("(echo {}) > \"{}\"", batch::line(program, at), at.display());
+        let link = format!(">\"{}\" echo {}", at.display(), batch::line(program, at));
         if is_on_path {
             return link;
         }
