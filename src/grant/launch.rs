@@ -448,6 +448,34 @@ mod tests {
         }
     }
 
+    #[cfg(windows)]
+    #[test]
+    fn the_next_command_is_tried_and_gets_the_whole_url() {
+        use std::time::{Duration, Instant};
+
+        let folder = tempfile::tempdir().unwrap();
+        let (script, report) = (
+            folder.path().join("browser.cmd"),
+            folder.path().join("report"),
+        );
+        let lines = "@echo off\r\n\
+                     >\"%~dp0new\" echo %1\r\n\
+                     move \"%~dp0new\" \"%~dp0report\" >nul\r\n";
+        std::fs::write(&script, lines).unwrap();
+        let browser = Browser::Commands(vec![
+            vec![r"C:\no\such.exe".to_owned()],
+            vec![script.to_str().unwrap().to_owned(), "%s".to_owned()],
+        ]);
+        let url = "https://id.example/?a=b&d=$(id)";
+        open(&browser, &Url::parse(url).unwrap(), &Env::default()).unwrap();
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while !report.exists() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let report = std::fs::read_to_string(report).unwrap();
+        assert_eq!(report.trim_end(), format!("\"{url}\""));
+    }
+
     #[cfg(unix)]
     #[test]
     fn the_next_command_is_tried_without_inherited_streams() {

@@ -561,6 +561,7 @@ fn the_hinted_setting_allows_moving_the_key() {
     assert_eq!(scene.get_token(NEVER).token(), token);
 }
 
+/// Windows has no modes.
 #[cfg(unix)]
 #[test]
 fn the_hinted_chmod_repairs_a_configuration_that_others_can_write() {
@@ -629,6 +630,7 @@ fn the_hinted_variable_replaces_an_unusable_data_folder() {
     }
 }
 
+/// Windows has no modes.
 #[cfg(unix)]
 #[test]
 fn the_hinted_chmod_closes_a_folder_that_others_can_access() {
@@ -718,6 +720,7 @@ fn the_hinted_command_allows_replacing_a_lost_key() {
     }
 }
 
+/// macOS and Windows always have a keyring.
 #[cfg(target_os = "linux")]
 #[test]
 fn the_hinted_variable_replaces_a_missing_keyring() {

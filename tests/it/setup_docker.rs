@@ -438,21 +438,13 @@ fn podman_uses_hallpass_for_every_registry_with_default_and_podman() {
     assert_eq!(text(&conf), "# mine\n");
 }
 
-#[cfg(unix)]
-#[test]
-fn the_replaced_store_is_listed_or_imported() {
-    use std::os::unix::fs::PermissionsExt as _;
-    let get = |desk: &Desk, server: &str| {
-        let input = server.as_bytes();
-        desk.sandbox.run_with_input(&["docker", "get"], input)
-    };
-    let with_store = || {
-        let desk = Desk::new();
-        desk.write_docker_file("{\"credsStore\": \"other\"}\n");
-        let program = desk
-            .sandbox
-            .home()
-            .join(".local/bin/docker-credential-other");
+/// Installs a credential helper, which knows two registries. On Windows, it is a batch file, and
+/// recognizes them by their beginnings: cmd.exe of Wine loses the last character of its input.
+fn install_other_store(desk: &Desk) {
+    let folder = desk.sandbox.home().join(".local/bin");
+    #[cfg(unix)]
+    {
+        let program = folder.join("docker-credential-other");
         crate::sandbox::script_file(
             &program,
             "#!/bin/sh\nread server\ncase $1 in\n\
@@ -461,7 +453,32 @@ fn the_replaced_store_is_listed_or_imported() {
              get) [ -e \"$HOME/$server.gone\" ] && exit 1; echo \"{\\\"ServerURL\\\":\\\"$server\\\",\\\"Username\\\":\\\"bob\\\",\
              \\\"Secret\\\":\\\"xyzzy of $server\\\"}\" ;;\nesac\n",
         );
-        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    #[cfg(windows)]
+    fs::write(
+        folder.join("docker-credential-other.cmd"),
+        "@echo off\r\nset /p input=\r\nif \"%~1\"==\"list\" goto list\r\n\
+         set server=https://index.docker.io/v1/\r\n\
+         if \"%input:~0,4%\"==\"quay\" set server=quay.io\r\n\
+         if exist \"%HOME%\\%server%.gone\" exit /b 1\r\n\
+         echo {\"ServerURL\":\"%server%\",\"Username\":\"bob\",\"Secret\":\"xyzzy of %server%\"}\r\n\
+         exit /b 0\r\n:list\r\n\
+         echo {\"quay.io\": \"bob\", \"https://index.docker.io/v1/\": \"bob\", \
+         \"https://index.docker.io/v1/refresh-token\": \"x\"}\r\n",
+    )
+    .unwrap();
+}
+
+#[test]
+fn the_replaced_store_is_listed_or_imported() {
+    let get = |desk: &Desk, server: &str| {
+        let input = server.as_bytes();
+        desk.sandbox.run_with_input(&["docker", "get"], input)
+    };
+    let with_store = || {
+        let desk = Desk::new();
+        desk.write_docker_file("{\"credsStore\": \"other\"}\n");
+        install_other_store(&desk);
         desk
     };
     let desk = with_store();
@@ -543,6 +560,7 @@ fn docker_config_selects_the_folder() {
     assert!(!desk.docker_file().exists());
 }
 
+/// Windows has no modes, and few users can create links there.
 #[cfg(unix)]
 #[test]
 fn the_mode_and_links_of_a_file_are_preserved() {
@@ -803,12 +821,10 @@ fn a_number_too_large_for_rust_is_preserved() {
     assert_eq!(text(&desk.docker_file()), "{\"x\":1e400}");
 }
 
-#[cfg(unix)]
 #[test]
 fn an_unusable_client_file_is_reported_with_a_fix() {
-    use std::os::unix::fs::{PermissionsExt as _, symlink};
     type State = (fn(&Path), &'static [&'static str]);
-    let states: [State; 4] = [
+    let states: &[State] = &[
         (
             |file| fs::create_dir(file).unwrap(),
             &[
@@ -816,8 +832,9 @@ fn an_unusable_client_file_is_reported_with_a_fix() {
                 "move ~/.docker/config.json away",
             ],
         ),
+        #[cfg(unix)]
         (
-            |file| symlink("nowhere", file).unwrap(),
+            |file| std::os::unix::fs::symlink("nowhere", file).unwrap(),
             &[
                 "config.json is a broken link",
                 "restore the file that ~/.docker/config.json leads to",
@@ -830,8 +847,10 @@ fn an_unusable_client_file_is_reported_with_a_fix() {
             },
             &["~/.docker must be a folder", "move ~/.docker away"],
         ),
+        #[cfg(unix)]
         (
             |file| {
+                use std::os::unix::fs::PermissionsExt as _;
                 fs::write(file, "{}").unwrap();
                 fs::set_permissions(file, fs::Permissions::from_mode(0o0)).unwrap();
             },
@@ -841,21 +860,27 @@ fn an_unusable_client_file_is_reported_with_a_fix() {
             ],
         ),
     ];
-    let is_root = rustix::process::geteuid().is_root();
     for (make, words) in states {
         let desk = Desk::new();
         let file = desk.docker_file();
         fs::create_dir_all(file.parent().unwrap()).unwrap();
         make(&file);
+        // root reads every file.
+        #[cfg(unix)]
+        let is_root = rustix::process::geteuid().is_root();
+        #[cfg(unix)]
         if is_root {
             desk.sandbox.give_away();
         }
         for command in [&["setup", "docker", "--default"][..], &["doctor", "docker"]] {
+            #[cfg(unix)]
             let outcome = if is_root {
                 desk.sandbox.run_as_other_user(command)
             } else {
                 desk.sandbox.run(command)
             };
+            #[cfg(windows)]
+            let outcome = desk.sandbox.run(command);
             let code = outcome.code.unwrap_or_default();
             outcome.fails_saying(code.max(1), words);
         }
@@ -1100,6 +1125,27 @@ fn names_in_dockers_file_count_in_any_case_as_for_docker() {
     finds("registry.corp.example: ~/.docker/config.json names no helper");
 }
 
+#[cfg(windows)]
+#[test]
+fn folders_that_a_set_up_created_are_removed_with_it() {
+    let mut desk = Desk::new();
+    desk.sandbox.unset("HALLPASS_CONFIG");
+    let home = desk.sandbox.home();
+    let exist = || [r"hallpass", ".docker"].map(|folder| home.join(folder).exists());
+    let codeberg = ["codeberg.org", "--client-id", "x"];
+    desk.setup(&codeberg).succeeds();
+    assert_eq!(exist(), [true, true]);
+    desk.setup(&["--undo"]).succeeds();
+    // The file that locks the configuration stays there.
+    assert_eq!(exist(), [true, false]);
+    // The user's own folder stays.
+    fs::create_dir(home.join(".docker")).unwrap();
+    desk.setup(&codeberg).succeeds();
+    desk.setup(&["--undo"]).succeeds();
+    assert_eq!(exist(), [true, true]);
+}
+
+/// On Windows, git is missing in the tests.
 #[cfg(unix)]
 #[test]
 fn folders_that_set_ups_created_are_removed_with_the_last_of_them() {
@@ -1149,6 +1195,7 @@ fn undo_restores_an_empty_file() {
     }
 }
 
+/// Windows has no root.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_docker_folder_that_root_owns_is_explained() {
@@ -1341,6 +1388,44 @@ fn if_one_file_cannot_be_written_none_is_changed() {
     }
 }
 
+#[cfg(windows)]
+#[test]
+fn without_a_writable_folder_on_path_setup_prints_the_batch_files_command() {
+    use std::os::windows::process::CommandExt as _;
+
+    for exists in [true, false] {
+        let mut desk = Desk::new();
+        let folder = desk.sandbox.root().join("a folder");
+        if exists {
+            fs::create_dir(&folder).unwrap();
+        }
+        // The program's own folder isn't on PATH.
+        desk.sandbox.set("PATH", &folder);
+        let outcome = desk.setup(&["--default"]);
+        let (_, hint) = outcome.succeeds().stdout.split_once("run `").unwrap();
+        let (command, _) = hint.split_once('`').unwrap();
+        let mut prompt = desk.sandbox.surround(std::process::Command::new("cmd.exe"));
+        prompt.raw_arg("/d /c").raw_arg(command);
+        assert!(prompt.status().unwrap().success(), "{command}");
+        let link = if exists {
+            folder.join("docker-credential-hallpass.cmd")
+        } else {
+            let local = desk.link();
+            desk.sandbox.set("PATH", local.parent().unwrap());
+            local
+        };
+        let batch_file = text(&link);
+        assert!(
+            batch_file.contains("hallpass.exe\" docker %*"),
+            "{batch_file}"
+        );
+        let outcome = desk.setup(&["--default"]);
+        assert!(!outcome.succeeds().stdout.contains("run `"), "{outcome}");
+        assert_eq!(value(&desk.docker_file())["credsStore"], "hallpass");
+    }
+}
+
+/// The one above is its counterpart on Windows.
 #[cfg(unix)]
 #[test]
 fn without_a_writable_folder_on_path_setup_prints_the_link_command() {

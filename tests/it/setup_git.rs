@@ -581,6 +581,7 @@ fn a_configuration_that_git_cannot_read_is_reported_with_the_line() {
     }
 }
 
+/// Few users can create links on Windows.
 #[cfg(unix)]
 #[test]
 fn a_dangling_link_is_reported_as_one() {
@@ -601,6 +602,7 @@ fn a_dangling_link_is_reported_as_one() {
     desk.setup(&["--host", "codeberg.org"]).succeeds();
 }
 
+/// Windows has no modes.
 #[cfg(unix)]
 #[test]
 fn a_configuration_file_of_another_user_is_reported_with_the_fix() {
@@ -689,6 +691,7 @@ fn a_locked_git_configuration_changes_nothing() {
     );
 }
 
+/// On Windows, git is missing in the tests.
 #[test]
 #[cfg(unix)]
 fn an_edit_that_git_refuses_changes_nothing() {
@@ -753,7 +756,7 @@ fn a_renamed_program_recognizes_its_own_setup() {
     assert_eq!(desk.git_config(), GIT_CONFIG);
 }
 
-/// The installed git, which claims to be another version.
+/// The installed git, which claims to be another version. On Windows, git is missing in the tests.
 #[cfg(unix)]
 fn git_of_version(sandbox: &mut Sandbox, version: &str) {
     let path = std::env::var_os("PATH").unwrap_or_default();
@@ -860,6 +863,7 @@ fn the_file_that_git_would_write_is_changed() {
     }
 }
 
+/// Windows has no such files in folders.
 #[test]
 #[cfg(unix)]
 fn a_git_configuration_that_is_not_a_regular_file_is_refused() {
@@ -1061,6 +1065,7 @@ fn plain_http_hosts_are_added_on_request_and_undone() {
     );
 }
 
+/// On Windows, git is missing in the tests.
 #[cfg(unix)]
 #[test]
 fn an_internationalized_host_is_set_up_in_both_spellings() {
@@ -1315,7 +1320,8 @@ fn git_in(scene: &crate::scene::Scene, folder: &Path, lines: &[&[&str]]) {
     }
 }
 
-/// A scene with a session for a configured git server, and a repository in it.
+/// A scene with a session for a configured git server, and a repository in it. On Windows, git is
+/// missing in the tests.
 #[cfg(unix)]
 struct Workplace {
     scene: crate::scene::Scene,
@@ -1549,6 +1555,7 @@ fn doctor_knows_the_limit_of_a_bearer_push() {
     }
 }
 
+/// On Windows, git is an executable, which no script can replace.
 #[cfg(unix)]
 #[test]
 fn a_git_that_is_too_old_is_named() {

@@ -2,16 +2,18 @@
 //! too; `tests/real` uses the real one.
 
 use std::fs;
+#[cfg(unix)]
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
 use crate::kubectl::{Parent, token};
-use crate::sandbox::{Outcome, Sandbox, files_below, leaks, private_file, script_file};
+use crate::sandbox::{Outcome, Sandbox, files_below, private_file};
 use crate::scene::Scene;
 
 /// Prints the file that a real kubectl would read.
+#[cfg(unix)]
 const KUBECTL: &str = r#"#!/bin/sh
 file=$KUBECONFIG
 for word; do
@@ -23,6 +25,35 @@ case "$1 $2" in
   *) exit 1 ;;
 esac
 "#;
+
+#[cfg(windows)]
+const KUBECTL: &str = r#"@echo off
+set file=%KUBECONFIG%
+set command=%~1 %~2
+:next
+set word=%~1
+if "%word:~0,13%"=="--kubeconfig=" set file=%word:~13%
+shift
+if not "%~1"=="" goto next
+if "%command%"=="config view" goto view
+if "%command%"=="version --client" goto version
+exit /b 1
+:view
+if exist "%file%" (type "%file%") else (echo {})
+exit /b 0
+:version
+echo {"clientVersion":{"minor":"36"}}
+exit /b 0
+"#;
+
+/// Writes the kubectl, a shell script or a batch file.
+fn write_kubectl(sandbox: &Sandbox, script: &str) {
+    let tools = sandbox.root().join("tools");
+    #[cfg(unix)]
+    crate::sandbox::script_file(&tools.join("kubectl"), script);
+    #[cfg(windows)]
+    fs::write(tools.join("kubectl.cmd"), script.replace('\n', "\r\n")).unwrap();
+}
 
 const SERVER: &str = "https://k8s.corp.example:6443";
 
@@ -45,13 +76,22 @@ pub(crate) fn kubeconfig(server: &str, user: &Value) -> Value {
 pub(crate) fn with_kubectl(sandbox: &mut Sandbox, kubeconfig: &str) -> PathBuf {
     let tools = sandbox.root().join("tools");
     fs::create_dir_all(&tools).unwrap();
-    let kubectl = tools.join("kubectl");
-    script_file(&kubectl, KUBECTL);
-    let hallpass = tools.join("hallpass");
-    if !hallpass.exists() {
-        std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_hallpass"), hallpass).unwrap();
+    write_kubectl(sandbox, KUBECTL);
+    #[cfg(unix)]
+    {
+        let hallpass = tools.join("hallpass");
+        if !hallpass.exists() {
+            std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_hallpass"), hallpass).unwrap();
+        }
+        sandbox.set("PATH", format!("{}:/usr/bin:/bin", tools.display()));
     }
-    sandbox.set("PATH", format!("{}:/usr/bin:/bin", tools.display()));
+    #[cfg(windows)]
+    {
+        // The tests may be built on another platform, where a path has no drive.
+        let program = std::path::absolute(env!("CARGO_BIN_EXE_hallpass")).unwrap();
+        let folders = [tools.as_path(), program.parent().unwrap()];
+        sandbox.set("PATH", std::env::join_paths(folders).unwrap());
+    }
     let path = sandbox.root().join("kubeconfig");
     private_file(&path, kubeconfig);
     sandbox.set("KUBECONFIG", &path);
@@ -104,7 +144,10 @@ impl Desk {
 
 fn state(root: &Path) -> Vec<(PathBuf, String)> {
     let files = files_below(root).into_iter();
+    // On Windows, the file that locks the configuration stays.
+    let is_lock = |path: &PathBuf| cfg!(windows) && path.ends_with("config.toml.lock");
     files
+        .filter(|path| !is_lock(path))
         .map(|path| (path.clone(), fs::read_to_string(&path).unwrap()))
         .collect()
 }
@@ -264,6 +307,7 @@ fn a_kubelogin_entry_is_converted_and_its_secret_moves_to_its_own_file() {
     let root = desk.sandbox.root();
     let secret = root.join("login.corp.example-realms-k.client-secret");
     assert_eq!(fs::read_to_string(&secret).unwrap(), "hush\n");
+    #[cfg(unix)]
     assert_eq!(
         fs::metadata(&secret).unwrap().permissions().mode() & 0o777,
         0o600
@@ -272,7 +316,7 @@ fn a_kubelogin_entry_is_converted_and_its_secret_moves_to_its_own_file() {
     for line in [
         "issuer = \"https://login.corp.example/realms/k\"\n".to_owned(),
         "client_id = \"kube\"\n".to_owned(),
-        format!("client_secret_file = \"{}\"\n", secret.display()),
+        format!("client_secret_file = {secret:?}\n"),
         "scopes = [\"openid\", \"groups\"]\n".to_owned(),
         "extra_params = { \"prompt\" = \"login\" }\n".to_owned(),
         "ca_file = ".to_owned(),
@@ -280,11 +324,12 @@ fn a_kubelogin_entry_is_converted_and_its_secret_moves_to_its_own_file() {
         assert!(config.contains(&line), "{line} {config}");
     }
     // The other files that contain the secret are for their owner alone, too.
+    #[cfg(unix)]
     for path in files_below(root) {
         let mode = fs::metadata(&path).unwrap().permissions().mode();
         let is_private = mode.trailing_zeros() >= 6;
         assert!(
-            is_private || !leaks(&fs::read(&path).unwrap(), "hush"),
+            is_private || !crate::sandbox::leaks(&fs::read(&path).unwrap(), "hush"),
             "{}",
             path.display()
         );
@@ -553,6 +598,8 @@ fn a_password_in_a_servers_url_is_shown_nowhere() {
     for (code, arguments) in [
         (2, &["setup", "kubectl", "--provider", "corp"][..]),
         (1, &["doctor", "kubectl"]),
+        // On Windows, git is missing in the tests.
+        #[cfg(unix)]
         (2, &["setup", "git", "--host", server, "--provider", "corp"]),
         (2, &["get-token", server]),
     ] {
@@ -733,6 +780,8 @@ fn a_user_of_several_clusters_is_bound_to_each_that_may_have_the_token() {
     assert_eq!(desk.state(), before);
 }
 
+/// Windows has no modes, and few users can create links there.
+#[cfg(unix)]
 #[test]
 fn a_link_stays_a_link_and_the_mode_of_what_it_leads_to_stays() {
     let mut desk = Desk::new(&json!({"token": "x"}));
@@ -750,7 +799,8 @@ fn a_link_stays_a_link_and_the_mode_of_what_it_leads_to_stays() {
     );
 }
 
-/// kubectl itself would wait for such a file, or read it forever.
+/// kubectl itself would wait for such a file, or read it forever. Windows has none in folders.
+#[cfg(unix)]
 #[test]
 fn a_kubeconfig_that_is_no_regular_file_is_named_and_read_by_nothing() {
     let desk = Desk::new(&json!({"token": "x"}));
@@ -761,6 +811,7 @@ fn a_kubeconfig_that_is_no_regular_file_is_named_and_read_by_nothing() {
 }
 
 /// What denies access is named, with the command that fits its owner.
+#[cfg(unix)]
 #[test]
 fn a_kubeconfig_without_permission_is_reported_with_the_fix() {
     use std::os::unix::fs::chown;
@@ -852,23 +903,27 @@ fn a_missing_kubeconfig_is_reported_with_a_fix() {
             "save your cluster's kubeconfig as",
         ],
     );
-    let two = format!("{}:{}", absent.display(), kube.join("b").display());
+    let two = std::env::join_paths([&absent, &kube.join("b")]).unwrap();
     desk.sandbox.set("KUBECONFIG", two);
     said(&desk, &["none of ~/.kube/absent, ~/.kube/b exists"]);
-    desk.sandbox.set("KUBECONFIG", ":");
+    desk.sandbox
+        .set("KUBECONFIG", if cfg!(windows) { ";" } else { ":" });
     said(&desk, &["KUBECONFIG names no file"]);
     desk.sandbox.set("KUBECONFIG", "~/.kube/config");
     said(&desk, &["outside quotes"]);
-    let link = kube.join("link");
-    std::os::unix::fs::symlink("nowhere", &link).unwrap();
-    desk.sandbox.set("KUBECONFIG", &link);
-    said(
-        &desk,
-        &[
-            "~/.kube/link is a link to a file that doesn't exist",
-            "restore that file",
-        ],
-    );
+    #[cfg(unix)]
+    {
+        let link = kube.join("link");
+        std::os::unix::fs::symlink("nowhere", &link).unwrap();
+        desk.sandbox.set("KUBECONFIG", &link);
+        said(
+            &desk,
+            &[
+                "~/.kube/link is a link to a file that doesn't exist",
+                "restore that file",
+            ],
+        );
+    }
     private_file(&absent, "{}");
     desk.sandbox.set("KUBECONFIG", &absent);
     said(&desk, &["~/.kube/absent contains no context"]);
@@ -877,10 +932,14 @@ fn a_missing_kubeconfig_is_reported_with_a_fix() {
 #[test]
 fn a_kubeconfig_that_kubectl_rejects_is_reported_with_the_line() {
     let desk = Desk::new(&json!({"token": "x"}));
-    let kubectl = desk.sandbox.root().join("tools/kubectl");
     let file = desk.kubeconfig.display();
     let said = format!("error: error loading config file \"{file}\": yaml: line 14: no such thing");
-    script_file(&kubectl, &format!("#!/bin/sh\necho '{said}' >&2\nexit 1\n"));
+    let script = if cfg!(windows) {
+        format!("@echo {said} >&2\n@exit /b 1\n")
+    } else {
+        format!("#!/bin/sh\necho '{said}' >&2\nexit 1\n")
+    };
+    write_kubectl(&desk.sandbox, &script);
     for words in [
         &["setup", "kubectl", "--provider", "corp"][..],
         &["doctor", "kubectl"],
@@ -893,7 +952,12 @@ fn a_kubeconfig_that_kubectl_rejects_is_reported_with_the_line() {
         );
         assert!(!outcome.stderr.contains("installed"), "{outcome}");
     }
-    script_file(&kubectl, "#!/bin/sh\necho hello\n");
+    let greets = if cfg!(windows) {
+        "@echo hello\n"
+    } else {
+        "#!/bin/sh\necho hello\n"
+    };
+    write_kubectl(&desk.sandbox, greets);
     desk.setup(&["--provider", "corp"])
         .fails_saying(1, &["not JSON", "prints the kubeconfig and nothing else"]);
 }
@@ -901,8 +965,13 @@ fn a_kubeconfig_that_kubectl_rejects_is_reported_with_the_line() {
 #[test]
 fn the_hint_for_parts_that_kubectl_ignores_keeps_them() {
     let desk = Desk::new(&json!({"token": "x"}));
-    let kubectl = desk.sandbox.root().join("tools/kubectl");
-    script_file(&kubectl, "#!/bin/sh\nsed '/^---/,$d' \"$KUBECONFIG\"\n");
+    // It reads one document only.
+    let script = if cfg!(windows) {
+        "@type \"%~dp0view\"\n"
+    } else {
+        "#!/bin/sh\ncat \"${0%/*}/view\"\n"
+    };
+    write_kubectl(&desk.sandbox, script);
     let before = desk.text();
     let documents = format!("{before}\n---\n{{\"users\": []}}\n");
     let lists = before.replacen('{', "{\"users\": [],", 1);
@@ -914,6 +983,8 @@ fn the_hint_for_parts_that_kubectl_ignores_keeps_them() {
         (lists, ["`users` more than once", "under one `users`"]),
     ] {
         private_file(&desk.kubeconfig, &text);
+        let view = text.split("\n---").next().unwrap();
+        fs::write(desk.sandbox.root().join("tools/view"), view).unwrap();
         let outcome = desk.setup(&["--provider", "corp"]);
         outcome.fails_saying(1, &words);
         assert!(!outcome.stderr.contains("hallpass-layout"), "{outcome}");
@@ -942,7 +1013,8 @@ fn whatever_is_missing_is_named() {
     desk.kubeconfig = with_kubectl(&mut desk.sandbox, &plain);
     desk.setup(&["--provider", "corp"])
         .fails_saying(2, &["c.1", "https://"]);
-    desk.sandbox.set("PATH", "/nowhere");
+    desk.sandbox
+        .set("PATH", desk.sandbox.root().join("nowhere"));
     desk.setup(&[])
         .fails_saying(1, &["kubectl failed", "install kubectl"]);
 }
@@ -1089,6 +1161,10 @@ fn what_a_kubeconfig_calls_a_context_stays_on_its_line() {
         2,
         &[r"it has these contexts: here\u{a}hallpass: hint: run evil"],
     );
+    // A batch file, the kubectl of the tests on Windows, gets no argument with a line break.
+    if cfg!(windows) {
+        return;
+    }
     let doctor = sandbox.run(&["doctor", "kubectl"]);
     let hint = r"hallpass setup kubectl --context $'here\012hallpass: hint: run evil'";
     assert!(

@@ -147,6 +147,7 @@ fn uninstall_refuses_if_it_cannot_read_how_to_undo_a_set_up() {
     assert_eq!(scene.provider.seen(Endpoint::Revocation).len(), 0);
 }
 
+/// On Windows, git is missing in the tests.
 #[cfg(unix)]
 #[test]
 fn uninstall_removes_nothing_if_a_set_up_cannot_be_undone() {
@@ -221,7 +222,8 @@ fn uninstall_shows_and_removes_a_provider_that_several_tools_share() {
     assert!(!config.contains("codeberg"), "{config}");
 }
 
-/// The lines that set-up writes, without its record, in a file that may be read-only.
+/// The lines that set-up writes, without its record, in a file that may be read-only. On Windows, git is
+/// missing in the tests.
 #[cfg(unix)]
 #[test]
 fn uninstall_names_the_lines_to_remove_from_a_read_only_file() {

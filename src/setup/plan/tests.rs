@@ -304,7 +304,6 @@ fn a_record_holds_only_the_replaced_values() {
     }
 }
 
-#[cfg(unix)]
 #[test]
 fn all_files_are_changed_or_none() {
     // Each file in turn can't be replaced, because its folder is gone by then.
@@ -336,7 +335,6 @@ fn all_files_are_changed_or_none() {
     }
 }
 
-#[cfg(unix)]
 #[test]
 fn if_one_file_fails_at_the_last_moment_the_others_are_restored() {
     let desk = Desk::new();
@@ -356,6 +354,7 @@ fn if_one_file_fails_at_the_last_moment_the_others_are_restored() {
     assert_eq!(left, 2);
 }
 
+/// Windows has no such files in folders, and few users can create links there.
 #[cfg(unix)]
 #[test]
 fn only_regular_files_are_edited() {
@@ -374,14 +373,31 @@ fn only_regular_files_are_edited() {
     }
 }
 
-#[cfg(unix)]
+#[test]
+fn a_folder_is_not_edited() {
+    let desk = Desk::new();
+    fs::create_dir(desk.at("new.json")).unwrap();
+    let refused = desk.set_up(&["x"]).unwrap_err();
+    assert!(matches!(refused, Error::Setup(SetupError::Unusable { .. })));
+    assert_eq!(desk.text("tool.json").unwrap(), JSON);
+    assert_eq!(desk.text("config.toml").unwrap(), TOML);
+}
+
 #[test]
 fn a_read_only_file_is_not_changed_and_its_lines_are_shown() {
-    use std::os::unix::fs::PermissionsExt as _;
     let desk = Desk::new();
     let real = desk.at("generated.json");
-    fs::rename(desk.at("tool.json"), &real).unwrap();
-    fs::set_permissions(&real, fs::Permissions::from_mode(0o444)).unwrap();
+    // On Windows, few users can create links.
+    let real = if cfg!(windows) {
+        desk.at("tool.json")
+    } else {
+        fs::rename(desk.at("tool.json"), &real).unwrap();
+        real
+    };
+    let mut permissions = fs::metadata(&real).unwrap().permissions();
+    permissions.set_readonly(true);
+    fs::set_permissions(&real, permissions).unwrap();
+    #[cfg(unix)]
     std::os::unix::fs::symlink(&real, desk.at("tool.json")).unwrap();
     let hint = desk.set_up(&["x"]).unwrap_err().report().hint.unwrap();
     assert!(
@@ -392,6 +408,7 @@ fn a_read_only_file_is_not_changed_and_its_lines_are_shown() {
     assert!(!desk.at("data").exists());
 }
 
+/// Windows has no modes, and few users can create links there.
 #[cfg(unix)]
 #[test]
 fn links_and_file_modes_are_preserved() {
