@@ -100,10 +100,15 @@ class Cluster:
             assert got.returncode == 0, got.stderr
 
     def is_kept_out(self, word):
+        def is_refused():
+            got = self.kubectl("get", "pods")
+            assert got.returncode != 0, got.stdout
+            return word in got.stderr
+
         for suite in (OLD, NEW):
             self.uses(suite)
-            got = self.kubectl("get", "pods")
-            assert got.returncode != 0 and word in got.stderr, got.stderr
+            # Until the API server has the provider's keys, it rejects every token.
+            wait_for(is_refused, 20, f"kubectl does not say {word}")
 
     def apply(self, told):
         """What an administrator does who is sent the command of the doctor."""
