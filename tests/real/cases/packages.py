@@ -69,7 +69,7 @@ def seconds_of_processors(session):
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
-@case(full=True)
+@case(full=True, limit=300)
 def the_deb_has_no_fault_that_lintian_knows_and_all_packages_hold_the_same(rig):
     archive, deb, rpm = packages("archive", "deb", "rpm")
     ran("lintian", "--fail-on", "error,warning", "--allow-root", deb)
