@@ -129,9 +129,10 @@ fn known_variables() -> BTreeSet<String> {
     names.map(str::to_owned).collect()
 }
 
-/// Variables that users don't set: those of the tests and of the completion scripts.
+/// Variables that users don't set: those of the tests, the completion scripts and the release workflow.
 fn is_internal(variable: &str) -> bool {
-    variable.starts_with("HALLPASS_TEST_") || variable == "HALLPASS_COMPLETE"
+    let names = ["HALLPASS_COMPLETE", "HALLPASS_PACKAGER"];
+    variable.starts_with("HALLPASS_TEST_") || names.contains(&variable)
 }
 
 /// The `HALLPASS_…` names in a text. `HALLPASS_` alone stands for all of them.
