@@ -80,7 +80,13 @@ pub(super) fn text(topic: &str) -> Option<String> {
         "exit-codes" => {
             let _ = writeln!(text, "{}", table(EXIT_CODES));
         }
-        "configuration" => text.push_str(CONFIGURATION),
+        "configuration" => {
+            text.push_str(
+                &CONFIGURATION
+                    .replace("SYSTEM", SYSTEM_FILE)
+                    .replace("USER", USER_FILE),
+            );
+        }
         _ => return None,
     }
     Some(text)
@@ -89,8 +95,8 @@ pub(super) fn text(topic: &str) -> Option<String> {
 const CONFIGURATION: &str = "\
 hallpass reads these files. A later one takes precedence:
   1. its built-in presets, such as `github`
-  2. the system-wide file, /etc/hallpass/config.toml
-  3. your file, ~/.config/hallpass/config.toml
+  2. the system-wide file, SYSTEM
+  3. your file, USER
 Environment variables take precedence over files, and options over both. hallpass
 reads nothing from the current folder.
 
@@ -104,8 +110,24 @@ Example:
   provider = \"corp\"
 
 `hallpass setup git`, `setup docker` and `setup kubectl` write such entries.
-All keys: docs/reference/configuration.md
+All keys: docs/reference/configuration.md in the repository
 ";
+
+const SYSTEM_FILE: &str = if cfg!(windows) {
+    r"%ProgramData%\hallpass\config.toml"
+} else if cfg!(target_os = "macos") {
+    "/Library/Application Support/hallpass/config.toml"
+} else {
+    "/etc/hallpass/config.toml"
+};
+
+const USER_FILE: &str = if cfg!(windows) {
+    r"%APPDATA%\hallpass\config.toml"
+} else if cfg!(target_os = "macos") {
+    "~/Library/Application Support/hallpass/config.toml"
+} else {
+    "~/.config/hallpass/config.toml"
+};
 
 /// The list of topics for the end of the main help.
 pub(super) fn list() -> String {

@@ -11,6 +11,7 @@ use super::access::access_fix;
 use super::access_list::Weakness;
 use super::file::Untrusted;
 use super::shown::shown_at_home;
+use crate::shell::{end_command, list_command, quoted_at_home};
 use crate::store::{Holder, by};
 
 #[derive(Debug, thiserror::Error)]
@@ -182,7 +183,8 @@ impl ConfigError {
             Self::Unwritable {
                 file, fix: None, ..
             } => Some(format!(
-                "check `ls -ld {file}` and its folder; nothing was changed"
+                "check `{}` and its folder; nothing was changed",
+                list_command(&quoted_at_home(file))
             )),
             Self::Busy { holder, .. } => Some(held_by(holder.as_ref())),
             Self::NotAnObject { file, why } => Some(format!(
@@ -199,8 +201,9 @@ impl ConfigError {
 pub(crate) fn held_by(holder: Option<&Holder>) -> String {
     match holder {
         Some(Holder { pid, .. }) => format!(
-            "wait until that process has finished, or end it with `kill {pid}`; then run the same \
-             command again"
+            "wait until that process has finished, or end it with `{}`; then run the same command \
+             again",
+            end_command(*pid)
         ),
         None => "run the same command again when the other hallpass has finished".to_owned(),
     }
@@ -353,7 +356,7 @@ impl Problem {
     fn hint(&self) -> Option<String> {
         match self {
             Self::InlineSecret { .. } => Some(
-                "put it in a separate file (chmod 600), and set \
+                "put it in a separate file that only you can read, and set \
                  client_secret_file = \"/path/to/that/file\""
                     .to_owned(),
             ),

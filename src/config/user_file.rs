@@ -111,6 +111,35 @@ pub(crate) fn add_block(text: &mut String, title: &str, lines: &str) {
     }
 }
 
+/// Adds a block without a heading, whose lines belong to no section: it stays where it is, because at
+/// the end of the file its lines could belong to a section.
+///
+/// # Errors
+///
+/// What is wrong, and what to do, after the name of the file.
+pub(crate) fn add_block_without_heading(
+    text: &mut String,
+    title: &str,
+    lines: &str,
+) -> Result<(), String> {
+    if let Some((range, old)) = block_at(text, title)
+        && !has_heading(old.as_bytes())
+    {
+        let end = range.end - CLOSES.len() - title.len() - 1;
+        text.replace_range(end - old.len()..end, &format!("{}\n", lines.trim_end()));
+        return Ok(());
+    }
+    if has_heading(text.as_bytes()) {
+        return Err(
+            "has a section, which the new lines at its end would belong to; move the sections to \
+             another file"
+                .to_owned(),
+        );
+    }
+    add_block(text, title, lines);
+    Ok(())
+}
+
 /// Removes a block. Returns its content, or `None` if there is no such block.
 pub(crate) fn remove_block(text: &mut String, title: &str) -> Option<String> {
     let (range, lines) = block_at(text, title)?;

@@ -1,6 +1,7 @@
 //! Hints for errors of the store and its keyring.
 
 use crate::config::{access_fix, held_by};
+use crate::shell::{list_command, quoted, space_command};
 use crate::store::{KeyringError, Place, Setting, StoreError};
 
 const REMOVE_ALL: &str = "hallpass logout --all";
@@ -20,10 +21,13 @@ pub(super) fn store_hint(error: &StoreError) -> Option<String> {
         | S::NotOurs { path, .. }
         | S::NotAFolder { path }
         | S::NotAFile { path } => Some(format!(
-            "check it with `ls -ld {}`; if it is not yours, move it away, or set HALLPASS_DATA_DIR",
-            path.display()
+            "check it with `{}`; if it is not yours, move it away, or set HALLPASS_DATA_DIR",
+            list_command(&quoted(&path.to_string_lossy()))
         )),
-        S::TooOpen { path, .. } => Some(format!("run `chmod go-rwx {}`", path.display())),
+        S::TooOpen { path, .. } => Some(format!(
+            "run `chmod go-rwx {}`",
+            quoted(&path.to_string_lossy())
+        )),
         S::Io { path, source, .. }
             if matches!(
                 source.kind(),
@@ -39,10 +43,15 @@ pub(super) fn store_hint(error: &StoreError) -> Option<String> {
                 Some("set HALLPASS_DATA_DIR to a folder that you can write to".to_owned())
             })
         }
-        S::Io { path, .. } => Some(format!(
-            "check `df {0}` and `ls -ld {0}`; nothing was lost",
-            path.parent().unwrap_or(path).display()
-        )),
+        S::Io { path, .. } => {
+            let folder = path.parent().unwrap_or(path).to_string_lossy();
+            let word = quoted(&folder);
+            Some(format!(
+                "check that the disk isn't full (`{}`), and `{}`; nothing was lost",
+                space_command(&word),
+                list_command(&word)
+            ))
+        }
         S::UnknownFormat { .. } => Some(format!(
             "a newer hallpass wrote it: use that version, or run `{REMOVE_UNREADABLE}`, which \
              removes only what this version cannot read"

@@ -96,15 +96,16 @@ impl AfterReply<'_> {
         username: String,
         bearer: bool,
     ) -> Result<Credential, session::Error> {
+        let credential = answer::credential_of(session, token, username.clone(), bearer)?;
         self.resolution = self.asked.as_ref().map(|account| Resolution {
             record: account.record().clone(),
             token,
-            username: username.clone(),
+            username,
             bearer,
             reply_style: String::new(),
             shadowed_by: None,
         });
-        answer::credential_of(session, token, username, bearer)
+        Ok(credential)
     }
 }
 

@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use crate::config::access_fix;
-use crate::shell::quoted;
+use crate::shell::{delete_command, list_command, move_away_command, quoted, quoted_at_home};
 
 /// After one of these errors, no file is changed.
 #[derive(Debug, thiserror::Error)]
@@ -49,11 +49,20 @@ impl SetupError {
             Self::Unusable { fix: Some(fix), .. } => {
                 format!("nothing was changed; {fix}, then run this command again")
             }
+            Self::Unusable { file, cause, .. }
+                if cfg!(windows) && cause.kind() == ErrorKind::PermissionDenied =>
+            {
+                format!(
+                    "nothing was changed; check `{}`, and that no other program has the file open, \
+                     then run this command again",
+                    list_command(&quoted_at_home(file))
+                )
+            }
             Self::Unusable { file, cause, .. } if cause.kind() == ErrorKind::PermissionDenied => {
                 format!(
                     "nothing was changed. If {file} belongs to root, probably because of a `sudo` \
                  command, run `sudo chown \"$(id -u):$(id -g)\" {}`, then this command again",
-                    crate::shell::quoted_at_home(file)
+                    quoted_at_home(file)
                 )
             }
             Self::Unusable { file, cause, .. } if cause.kind() == ErrorKind::NotFound => format!(
@@ -72,14 +81,14 @@ impl SetupError {
             ),
             Self::Locked { lock, .. } => format!(
                 "nothing was changed; run the command again. If no program is writing it, first \
-                 run `rm {}`",
-                quoted(&lock.to_string_lossy())
+                 run `{}`",
+                delete_command(lock)
             ),
             Self::NewerRecord { path } => format!(
                 "nothing was changed. Update hallpass, then run the command again. If that doesn't \
-                 help, rename the record with `mv {0} {0}.old`: hallpass can then no longer restore \
-                 the earlier content",
-                quoted(&path.to_string_lossy())
+                 help, rename the record with `{}`: hallpass can then no longer restore the earlier \
+                 content",
+                move_away_command(path)
             ),
             Self::UnwritableRecord { path, cause } => match access_fix(path, None, cause) {
                 Some(fix) => format!("nothing was changed; {fix}, then run the command again"),
@@ -91,7 +100,8 @@ impl SetupError {
             },
             Self::UnreadableRecords { folder, cause } => {
                 let fix = access_fix(folder, None, cause);
-                let fix = fix.unwrap_or_else(|| format!("check `ls -ld {}`", folder.display()));
+                let word = quoted(&folder.to_string_lossy());
+                let fix = fix.unwrap_or_else(|| format!("check `{}`", list_command(&word)));
                 format!("nothing was changed; {fix}, then run the command again")
             }
         }

@@ -1,5 +1,6 @@
 //! Removes the data folder when hallpass is uninstalled.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::error::StoreError;
@@ -72,24 +73,38 @@ pub(super) fn remove(data: &Folder) -> Result<Vec<PathBuf>, StoreError> {
     Ok(unknown)
 }
 
-/// Removes a subfolder and the files in it. hallpass writes no folder into a subfolder, so such a
-/// folder stays and is returned.
-fn remove_subfolder(folder: &Path) -> Result<Option<PathBuf>, StoreError> {
-    let mut unknown = None;
-    for entry in std::fs::read_dir(folder).map_err(StoreError::io("read", folder))? {
-        let entry = entry.map_err(StoreError::io("read", folder))?;
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            unknown = Some(entry.path());
-        } else {
-            removed(&entry.path(), |path| std::fs::remove_file(path))?;
+/// Removes a subfolder and the files in it. hallpass writes no folder into a subfolder, so such folders
+/// stay and are returned.
+fn remove_subfolder(folder: &Path) -> Result<Vec<PathBuf>, StoreError> {
+    /// Another process may write a file while this one removes them.
+    const TRIES: u8 = 10;
+    let mut tries = 0;
+    loop {
+        let mut unknown = Vec::new();
+        for entry in std::fs::read_dir(folder).map_err(StoreError::io("read", folder))? {
+            let entry = entry.map_err(StoreError::io("read", folder))?;
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                unknown.push(entry.path());
+            } else {
+                removed(&entry.path(), |path| std::fs::remove_file(path))?;
+            }
+        }
+        if !unknown.is_empty() {
+            return Ok(unknown);
+        }
+        tries += 1;
+        match removed(folder, |path| std::fs::remove_dir(path)) {
+            Err(StoreError::Io { source, .. })
+                if source.kind() == ErrorKind::DirectoryNotEmpty && tries < TRIES => {}
+            result => return result.map(|()| unknown),
         }
     }
-    if unknown.is_none() {
-        removed(folder, |path| std::fs::remove_dir(path))?;
-    }
-    Ok(unknown)
 }
 
+/// Removes a file or folder, unless another process has done so.
 fn removed(path: &Path, remove: fn(&Path) -> std::io::Result<()>) -> Result<(), StoreError> {
-    retry(Use::Replace, || remove(path)).map_err(StoreError::io("remove", path))
+    match retry(Use::Replace, || remove(path)) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        result => result.map_err(StoreError::io("remove", path)),
+    }
 }

@@ -16,6 +16,7 @@ use crate::session::record::Session;
 use crate::session::{Account, DEFAULT_ACCOUNT};
 use crate::setup::edit::link::{self, Place};
 use crate::setup::record::Records;
+use crate::shell::move_away_command;
 
 /// The results of a doctor's checks, in order.
 #[derive(Debug, Default)]
@@ -93,7 +94,7 @@ impl Findings {
             Place::At(_) => self.problem(&missing, set_up),
             Place::Behind(path) => self.problem(
                 &format!("{} comes first on PATH and is not hallpass", path.display()),
-                &link::move_away_command(&path),
+                &move_away_command(&path),
             ),
             Place::Nowhere(command) => self.problem(&missing, &command),
         }

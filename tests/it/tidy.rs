@@ -158,7 +158,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "error",
         &[
-            "config", "grant", "http", "oauth", "session", "setup", "store",
+            "config", "grant", "http", "oauth", "session", "setup", "shell", "store",
         ],
     ),
     (

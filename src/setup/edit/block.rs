@@ -4,7 +4,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::kind::{Bytes, Kind, Unfit, text};
-use crate::config::user_file::{add_block, block_at, check_end, remove_block};
+use crate::config::user_file::{
+    add_block, add_block_without_heading, block_at, check_end, has_heading, remove_block,
+};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Block {
@@ -21,10 +23,15 @@ impl Block {
 
     fn with(&self, bytes: Bytes<'_>, lines: Option<&str>) -> Result<Option<Vec<u8>>, Unfit> {
         let mut text = text(bytes)?.to_owned();
-        // A changed block moves to the end of the file.
+        // A changed block with a heading moves to the end of the file.
         check_end(&text, &self.title).map_err(Unfit)?;
         match lines {
-            Some(lines) => add_block(&mut text, &self.title, lines),
+            Some(lines) if has_heading(lines.as_bytes()) => {
+                add_block(&mut text, &self.title, lines);
+            }
+            Some(lines) => {
+                add_block_without_heading(&mut text, &self.title, lines).map_err(Unfit)?;
+            }
             None => drop(remove_block(&mut text, &self.title)),
         }
         Ok(Some(text.into_bytes()).filter(|text| !text.is_empty()))
@@ -104,6 +111,22 @@ mod tests {
             assert_eq!(without.as_deref(), before);
             assert_eq!(gone.remove(before, was.as_ref()).unwrap(), now);
         }
+    }
+
+    #[test]
+    fn a_changed_block_without_a_heading_stays_before_the_users_sections() {
+        let block = |lines: &str| Block {
+            title: "t".to_owned(),
+            lines: Some(lines.to_owned()),
+        };
+        let mut text = block("a = [1]\n").apply(None).unwrap().unwrap();
+        let own = b"b = 2\n\n[[section]]\nc = 3\n";
+        text.extend(own);
+        let now = block("a = [1, 2]\n").apply(Some(&text)).unwrap().unwrap();
+        let mut expected = block("a = [1, 2]\n").apply(None).unwrap().unwrap();
+        expected.extend(own);
+        assert_eq!(now, expected);
+        assert!(block("a = [1]\n").apply(Some(own)).is_err());
     }
 
     #[test]

@@ -145,15 +145,6 @@ fn link_command(program: &Path, at: &Path, is_on_path: bool) -> String {
     }
 }
 
-/// The command that moves another program of this name away.
-pub(crate) fn move_away_command(at: &Path) -> String {
-    if cfg!(windows) {
-        return format!("move \"{0}\" \"{0}.old\"", at.display());
-    }
-    let word = crate::shell::quoted(&at.to_string_lossy());
-    format!("mv {word} {word}.old")
-}
-
 /// The link's file name.
 pub(crate) fn file_name(name: &str) -> String {
     let ending = if cfg!(windows) { ".cmd" } else { "" };

@@ -7,7 +7,7 @@ use super::error::KubectlError;
 use crate::config::{access_fix, home, shown_at_home};
 use crate::env::Env;
 use crate::files;
-use crate::shell::{quoted, quoted_at_home};
+use crate::shell::{list_command, quoted, quoted_at_home};
 
 /// Checks that kubectl can read a file, if it exists: kubectl would hang on a named pipe or a device.
 pub(super) fn check_readable(path: &Path, home: Option<&Path>) -> Result<(), KubectlError> {
@@ -37,7 +37,8 @@ pub(super) fn inaccessible(
     } else if kind == io::ErrorKind::InvalidData {
         format!("save {file} as UTF-8 text")
     } else {
-        format!("check `ls -ld {}` and its folder", quoted_at_home(&file))
+        let word = quoted_at_home(&file);
+        format!("check `{}` and its folder", list_command(&word))
     };
     KubectlError::Inaccessible {
         action,
@@ -49,6 +50,10 @@ pub(super) fn inaccessible(
 
 /// A copy is for files that are not the user's own, such as k3s's.
 fn copy_fix(path: &Path) -> String {
+    if cfg!(windows) {
+        let word = quoted(&path.to_string_lossy());
+        return format!("check `{}`", list_command(&word));
+    }
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let copy = quoted_at_home(&format!("~/.kube/my-{name}"));
     format!(

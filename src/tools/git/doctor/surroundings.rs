@@ -6,7 +6,7 @@ use crate::env::Env;
 use crate::error::Error;
 use crate::files;
 use crate::setup::host::Host;
-use crate::shell::{quoted, quoted_at_home};
+use crate::shell::{list_command, quoted, quoted_at_home};
 use crate::tools::findings::Findings;
 use crate::tools::git::git_config::{self, Entry};
 use crate::tools::git::large_pushes::{self, Version};
@@ -181,10 +181,14 @@ pub(super) fn check_files(env: &Env, findings: &mut Findings) -> Result<(), Erro
             let shown = shown_at_home(&path, home.as_deref());
             findings.problem(
                 &format!("{shown} cannot be read, so git ignores it"),
-                &format!(
-                    "sudo chown \"$(id -u):$(id -g)\" {}",
-                    quoted_at_home(&shown)
-                ),
+                &if cfg!(windows) {
+                    list_command(&quoted_at_home(&shown))
+                } else {
+                    format!(
+                        "sudo chown \"$(id -u):$(id -g)\" {}",
+                        quoted_at_home(&shown)
+                    )
+                },
             );
         }
     }
