@@ -96,6 +96,8 @@ pub enum Weakness {
     Unknown,
     #[error("is a link, which hallpass doesn't follow here")]
     Link,
+    #[error("can't be read by you, so hallpass can't tell who may change it")]
+    Unreadable,
 }
 
 /// The rights that don't let their holder change anything. Every other right counts, even that to

@@ -254,6 +254,11 @@ fn protect_file(file: &str, weakness: &Weakness) -> String {
             "another user may have written {file}. As an administrator, delete it if it isn't \
              yours; otherwise run:\ntakeown /A /F \"{file}\"\nicacls \"{file}\" /reset"
         ),
+        // The folder may not pass on its own access list.
+        Weakness::Unreadable => format!(
+            "as an administrator, delete {file} if it isn't yours; otherwise run:\ntakeown /A /F \
+             \"{file}\"\nicacls \"{file}\" /reset\nicacls \"{file}\" /grant \"*S-1-5-32-545:R\""
+        ),
     }
 }
 
@@ -266,15 +271,22 @@ fn protect_folder(file: &str, weakness: &Weakness) -> String {
         "icacls \"{folder}\" /inheritance:r /grant:r \"*S-1-5-18:(OI)(CI)F\" \
          \"*S-1-5-32-544:(OI)(CI)F\" \"*S-1-5-32-545:(OI)(CI)RX\""
     );
+    let create = format!("mkdir \"{folder}\"\ntakeown /A /F \"{folder}\"\n{protect}");
     match weakness {
         Weakness::Writer(_) => {
             format!("as an administrator, run:\nicacls \"{folder}\" /reset\n{protect}")
         }
-        Weakness::Owner(_) | Weakness::NoList | Weakness::Unknown | Weakness::Link => format!(
-            "another user may have created {folder}. As an administrator, save a copy of {file} if \
-             it is yours, delete {folder}, then run:\nmkdir \"{folder}\"\ntakeown /A /F \
-             \"{folder}\"\n{protect}"
+        // This removes the link alone. Other ways of deleting it may delete what it leads to.
+        Weakness::Link => format!(
+            "another user may have created the link {folder}. As an administrator, run:\ncmd /c \
+             rmdir \"{folder}\"\n{create}"
         ),
+        Weakness::Owner(_) | Weakness::NoList | Weakness::Unknown | Weakness::Unreadable => {
+            format!(
+                "another user may have created {folder}. As an administrator, save a copy of \
+                 {file} if it is yours, delete {folder}, then run:\n{create}"
+            )
+        }
     }
 }
 
@@ -551,5 +563,49 @@ impl fmt::Display for DidYouMean<'_> {
             Some(name) => write!(f, "; did you mean `{name}`?"),
             None => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FOLDER: &str = r"C:\ProgramData\hallpass";
+    const FILE: &str = r"C:\ProgramData\hallpass\config.toml";
+    const CREATE: &str = r#"
+mkdir "C:\ProgramData\hallpass"
+takeown /A /F "C:\ProgramData\hallpass"
+icacls "C:\ProgramData\hallpass" /inheritance:r /grant:r "*S-1-5-18:(OI)(CI)F" "*S-1-5-32-544:(OI)(CI)F" "*S-1-5-32-545:(OI)(CI)RX""#;
+
+    fn hint(why: Untrusted) -> String {
+        let file = FILE.to_owned();
+        ConfigError::Untrusted { file, why }.hint().unwrap()
+    }
+
+    #[test]
+    fn a_link_in_place_of_the_systems_folder_is_removed_alone() {
+        let hint = hint(Untrusted::WeakFolder(Weakness::Link));
+        let remove = format!("\ncmd /c rmdir \"{FOLDER}\"");
+        assert!(hint.ends_with(&(remove + CREATE)), "{hint}");
+        assert!(!hint.contains("copy"), "{hint}");
+    }
+
+    #[test]
+    fn a_systems_folder_that_users_cannot_read_is_replaced_by_an_administrator() {
+        let why = Untrusted::WeakFolder(Weakness::Unreadable);
+        let message = why.to_string();
+        assert!(message.contains("can't be read by you"), "{message}");
+        let hint = hint(why);
+        assert!(hint.contains("As an administrator"), "{hint}");
+        assert!(hint.contains(&format!("delete {FOLDER}, then")), "{hint}");
+        assert!(hint.ends_with(CREATE), "{hint}");
+    }
+
+    #[test]
+    fn a_systems_file_that_users_cannot_read_is_made_readable_by_an_administrator() {
+        let hint = hint(Untrusted::WeakFile(Weakness::Unreadable));
+        assert!(hint.starts_with("as an administrator"), "{hint}");
+        let grant = format!("icacls \"{FILE}\" /grant \"*S-1-5-32-545:R\"");
+        assert!(hint.ends_with(&grant), "{hint}");
     }
 }

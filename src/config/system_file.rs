@@ -28,26 +28,32 @@ pub(super) enum NotOpened {
     Unreadable(io::Error),
 }
 
-impl From<io::Error> for NotOpened {
-    fn from(error: io::Error) -> Self {
-        Self::Unreadable(error)
-    }
-}
-
 /// The opened file, or `None` if it doesn't exist.
+///
+/// The folder is judged before anything in it is used: a link in its place could lead to another
+/// machine, to which Windows would sign the user in.
 pub(super) fn open(path: &Path) -> Result<Option<File>, NotOpened> {
     // Read access and no sharing of deletion are what keeps others from replacing the folder.
     let access = READ_CONTROL | FILE_READ_ATTRIBUTES | FILE_TRAVERSE;
     let share = FILE_SHARE_READ | FILE_SHARE_WRITE;
-    let Some(folder) = opened(path.parent().unwrap_or(path), access, share)? else {
+    let folder = opened(path.parent().unwrap_or(path), access, share)
+        .map_err(|error| not_opened(error, NotOpened::WeakFolder))?;
+    let Some(folder) = folder else {
         return Ok(None);
     };
-    let Some(file) = opened(path, FILE_GENERIC_READ, share | FILE_SHARE_DELETE)? else {
-        return Ok(None);
-    };
-    judge(&folder).map_err(NotOpened::WeakFolder)?;
-    judge(&file).map_err(NotOpened::WeakFile)?;
-    Ok(Some(file))
+    match judge(&folder) {
+        Ok(()) => {}
+        Err(Weakness::Link) => return Err(NotOpened::WeakFolder(Weakness::Link)),
+        // No waiting for a file that the folder's owner holds open.
+        Err(_) if is_absent(&path.symlink_metadata()) => return Ok(None),
+        Err(why) => return Err(NotOpened::WeakFolder(why)),
+    }
+    let file = opened(path, FILE_GENERIC_READ, share | FILE_SHARE_DELETE)
+        .map_err(|error| not_opened(error, NotOpened::WeakFile))?;
+    if let Some(file) = &file {
+        judge(file).map_err(NotOpened::WeakFile)?;
+    }
+    Ok(file)
 }
 
 /// Opens a file or folder; a link is opened itself.
@@ -59,10 +65,23 @@ fn opened(path: &Path, access: u32, share: u32) -> io::Result<Option<File>> {
             .custom_flags(FILE_FLAG_BACKUP_SEMANTICS | FILE_FLAG_OPEN_REPARSE_POINT)
             .open(path)
     };
-    match retry(Use::Read, open) {
-        Ok(file) => Ok(Some(file)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
+    let result = retry(Use::Read, open);
+    if is_absent(&result) {
+        return Ok(None);
+    }
+    result.map(Some)
+}
+
+fn is_absent<T>(result: &io::Result<T>) -> bool {
+    matches!(result, Err(error) if error.kind() == io::ErrorKind::NotFound)
+}
+
+/// What users may not read, only an administrator can correct, as if it were weak.
+fn not_opened(error: io::Error, weak: fn(Weakness) -> NotOpened) -> NotOpened {
+    if error.kind() == io::ErrorKind::PermissionDenied {
+        weak(Weakness::Unreadable)
+    } else {
+        NotOpened::Unreadable(error)
     }
 }
 
@@ -90,6 +109,10 @@ mod tests {
         assert!(matches!(open(&path), Ok(None)));
         std::fs::write(&path, "CANARY").unwrap();
         assert!(matches!(open(&path), Err(NotOpened::WeakFolder(_))));
+        // Nor is it opened, so its owner can't keep others waiting.
+        let held = File::options().read(true).share_mode(0).open(&path);
+        assert!(matches!(open(&path), Err(NotOpened::WeakFolder(_))));
+        drop(held.unwrap());
 
         let mut descriptor = security_descriptor(&File::open(&path).unwrap()).unwrap();
         let Err(Weakness::Owner(user)) = check(&descriptor) else {
@@ -100,6 +123,21 @@ mod tests {
         let administrators = [1, 2, 0, 0, 0, 0, 0, 5, 32, 0, 0, 0, 32, 2, 0, 0];
         descriptor[owner..owner + administrators.len()].copy_from_slice(&administrators);
         assert_eq!(check(&descriptor), Err(Weakness::Writer(user)));
+    }
+
+    #[test]
+    fn what_the_user_may_not_read_is_weak_and_any_other_error_is_reported() {
+        use NotOpened::{Unreadable, WeakFile, WeakFolder};
+        use io::ErrorKind::{PermissionDenied, StorageFull};
+
+        let denied = |weak| not_opened(PermissionDenied.into(), weak);
+        assert!(matches!(
+            denied(WeakFolder),
+            WeakFolder(Weakness::Unreadable)
+        ));
+        assert!(matches!(denied(WeakFile), WeakFile(Weakness::Unreadable)));
+        let other = not_opened(StorageFull.into(), WeakFolder);
+        assert!(matches!(other, Unreadable(error) if error.kind() == StorageFull));
     }
 
     #[test]
