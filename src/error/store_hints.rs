@@ -1,5 +1,8 @@
 //! Hints for errors of the store and its keyring.
 
+use std::io;
+use std::path::Path;
+
 use crate::config::{access_fix, held_by};
 use crate::shell::{list_command, quoted, space_command};
 use crate::store::{KeyringError, Place, Setting, StoreError};
@@ -28,30 +31,7 @@ pub(super) fn store_hint(error: &StoreError) -> Option<String> {
             "run `chmod go-rwx {}`",
             quoted(&path.to_string_lossy())
         )),
-        S::Io { path, source, .. }
-            if matches!(
-                source.kind(),
-                std::io::ErrorKind::ReadOnlyFilesystem
-                    | std::io::ErrorKind::PermissionDenied
-                    | std::io::ErrorKind::NotADirectory
-                    | std::io::ErrorKind::AlreadyExists
-            ) =>
-        {
-            let fix = access_fix(path, None, source);
-            let fix = fix.map(|fix| format!("{fix}, then run the command again"));
-            fix.or_else(|| {
-                Some("set HALLPASS_DATA_DIR to a folder that you can write to".to_owned())
-            })
-        }
-        S::Io { path, .. } => {
-            let folder = path.parent().unwrap_or(path).to_string_lossy();
-            let word = quoted(&folder);
-            Some(format!(
-                "check that the disk isn't full (`{}`), and `{}`; nothing was lost",
-                space_command(&word),
-                list_command(&word)
-            ))
-        }
+        S::Io { path, source, .. } => Some(io_hint(path, source)),
         S::UnknownFormat { .. } => Some(format!(
             "a newer hallpass wrote it: use that version, or run `{REMOVE_UNREADABLE}`, which \
              removes only what this version cannot read"
@@ -114,6 +94,25 @@ pub(super) fn store_hint(error: &StoreError) -> Option<String> {
         ),
         S::NoRandomness | S::NotJson => None,
     }
+}
+
+fn io_hint(path: &Path, source: &io::Error) -> String {
+    use io::ErrorKind as K;
+    if matches!(
+        source.kind(),
+        K::ReadOnlyFilesystem | K::PermissionDenied | K::NotADirectory | K::AlreadyExists
+    ) {
+        return access_fix(path, None, source).map_or_else(
+            || "set HALLPASS_DATA_DIR to a folder that you can write to".to_owned(),
+            |fix| format!("{fix}, then run the command again"),
+        );
+    }
+    let word = quoted(&path.parent().unwrap_or(path).to_string_lossy());
+    format!(
+        "check that the disk isn't full (`{}`), and `{}`; nothing was lost",
+        space_command(&word),
+        list_command(&word)
+    )
 }
 
 fn setting_of(place: Place) -> Setting {

@@ -18,19 +18,50 @@
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/hallpass-tests
 resolved=''
 unfinished=''
+# Prints what is mounted below a folder, the deepest first.
+mounted_below() { # FOLDER
+  local folder place
+  folder=$(realpath -e -- "$1") || return
+  while read -r _ place _; do
+    # A space is \040 there.
+    printf -v place %b "$place"
+    if [[ $place == "$folder"/* ]]; then printf '%s\n' "$place"; fi
+  done </proc/self/mounts | sort -r
+}
+# Removes a folder or file. A killed debootstrap leaves /proc and /sys mounted in it, and nothing may change
+# or remove what is in those. What can't be removed stays, with a warning.
+remove_from_cache() { # PATH
+  local place
+  if [[ ! -e $1 && ! -L $1 ]]; then return; fi
+  if [[ -d $1 && ! -L $1 ]]; then
+    while read -r place; do
+      umount "$place" || umount --lazy "$place" || :
+    done < <(mounted_below "$1")
+    if ! place=$(mounted_below "$1") || [[ $place ]]; then
+      printf 'cache.bash: warning: something is mounted below %s, so it stays\n' "$1" >&2
+      return
+    fi
+    # Only folders, because files may be linked to others in the cache.
+    find "$1" -xdev -type d ! -perm -u=w -exec chmod u+w {} + || :
+  fi
+  rm -rf --one-file-system "$1" || printf 'cache.bash: warning: %s could not be removed\n' "$1" >&2
+}
 remove_unfinished() {
   if [[ $unfinished ]]; then
-    chmod -R u+w "$unfinished"
-    rm -rf "$unfinished"
+    remove_from_cache "$unfinished"
     unfinished=''
   fi
 }
 trap remove_unfinished EXIT
 mkdir -p "$cache"
 # What a killed run left.
-find "$cache" -mindepth 1 -maxdepth 1 -name '*.tmp-??????' -mtime +1 -exec rm -rf {} +
 while read -r unused; do
-  rm -rf "${unused%.made}" "$unused"
+  remove_from_cache "$unused"
+done < <(find "$cache" -mindepth 1 -maxdepth 1 -name '*.tmp-??????' -mtime +1)
+while read -r unused; do
+  remove_from_cache "${unused%.made}"
+  # Else the next run tries again.
+  if [[ ! -e ${unused%.made} ]]; then remove_from_cache "$unused"; fi
 done < <(find "$cache" -mindepth 1 -maxdepth 1 -name '*.made' -mtime +30)
 
 cached() {
