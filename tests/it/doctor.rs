@@ -469,7 +469,11 @@ fn a_403_is_a_problem_and_names_the_user_that_the_server_names() {
             "https://login.corp.example#7",
             &[
                 "accepts the token, but https://login.corp.example#7 has no access (403)",
-                "--user='https://login.corp.example#7'",
+                if cfg!(windows) {
+                    "--user=\"https://login.corp.example#7\""
+                } else {
+                    "--user='https://login.corp.example#7'"
+                },
             ][..],
         ),
         ("system:anonymous", &["ignored the token"]),
@@ -576,7 +580,11 @@ fn the_flags_and_the_role_binding_that_fit_are_printed() {
             &format!("--oidc-issuer-url={issuer}\n"),
             "--oidc-client-id=hallpass\n",
             "--oidc-groups-claim=groups\n",
-            &format!("--user='{issuer}#7' --namespace=default"),
+            &if cfg!(windows) {
+                format!("--user=\"{issuer}#7\" --namespace=default")
+            } else {
+                format!("--user='{issuer}#7' --namespace=default")
+            },
         ],
     );
 }

@@ -290,6 +290,22 @@ pub(crate) struct Running {
     started: Instant,
 }
 
+/// Starts a program. Under Wine, a start sometimes fails with "internal error" on a busy machine, before
+/// anything of the program has run.
+#[track_caller]
+fn spawned(command: &mut Command) -> Child {
+    const INTERNAL_ERROR: i32 = 1359;
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        match command.spawn() {
+            Err(error)
+                if cfg!(windows) && error.raw_os_error() == Some(INTERNAL_ERROR) && tries < 5 => {}
+            result => return result.expect("the binary"),
+        }
+    }
+}
+
 impl Running {
     #[track_caller]
     pub(crate) fn new(command: Command, arguments: &[&str]) -> Self {
@@ -307,7 +323,7 @@ impl Running {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         let started = Instant::now();
-        let mut child = command.spawn().expect("the binary");
+        let mut child = spawned(&mut command);
         if let Some(mut stdin) = child.stdin.take() {
             let input = input.to_vec();
             // The binary may exit without reading all of its input.
