@@ -99,7 +99,7 @@ impl Done {
     }
 
     /// The bytes without the edit. Restores the text that the edit replaced, if the file still contains
-    /// what it wrote; otherwise, another program has laid out the file anew.
+    /// what it wrote; otherwise, another program has reformatted the file.
     pub(crate) fn removed(&self, bytes: Bytes<'_>) -> Result<Option<Vec<u8>>, Unfit> {
         let kind = self.edit.kind();
         let is_before = |bytes: &[u8]| {

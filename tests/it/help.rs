@@ -222,8 +222,8 @@ fn the_reference_of_commands_is_current() {
     let written = fs::read_to_string(&path).unwrap().replace("\r\n", "\n");
     assert!(
         written == page,
-        "docs/reference/commands.md is out of date; \
-         `HALLPASS_TEST_UPDATE=1 cargo test --test it reference` writes it anew"
+        "docs/reference/commands.md is out of date; to update it, run \
+         `HALLPASS_TEST_UPDATE=1 cargo test --test it reference`"
     );
 }
 

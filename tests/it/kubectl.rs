@@ -1051,7 +1051,7 @@ fn a_token_without_an_expiry_is_returned_without_one() {
     }
 }
 
-/// kube-rs asks anew a minute before the expiry that it was told.
+/// kube-rs asks again a minute before the expiry that it was told.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_client_that_comes_early_gets_a_good_token_each_time_and_costs_a_refresh_an_hour() {

@@ -1388,24 +1388,31 @@ fn if_one_file_cannot_be_written_none_is_changed() {
     }
 }
 
+/// The only folder on `PATH`, which is missing unless it `exists`, and the command that the set-up prints
+/// because the program isn't in it.
+fn with_a_printed_command(exists: bool) -> (Desk, PathBuf, String) {
+    let mut desk = Desk::new();
+    let folder = desk.sandbox.root().join("a folder");
+    if exists {
+        fs::create_dir(&folder).unwrap();
+    }
+    desk.sandbox.set("PATH", &folder);
+    let outcome = desk.setup(&["--default"]);
+    let (_, hint) = outcome.succeeds().stdout.split_once("run `").unwrap();
+    let (command, _) = hint.split_once('`').unwrap();
+    let command = command.to_owned();
+    (desk, folder, command)
+}
+
 #[cfg(windows)]
 #[test]
 fn without_a_writable_folder_on_path_setup_prints_the_batch_files_command() {
     use std::os::windows::process::CommandExt as _;
 
     for exists in [true, false] {
-        let mut desk = Desk::new();
-        let folder = desk.sandbox.root().join("a folder");
-        if exists {
-            fs::create_dir(&folder).unwrap();
-        }
-        // The program's own folder isn't on PATH.
-        desk.sandbox.set("PATH", &folder);
-        let outcome = desk.setup(&["--default"]);
-        let (_, hint) = outcome.succeeds().stdout.split_once("run `").unwrap();
-        let (command, _) = hint.split_once('`').unwrap();
+        let (mut desk, folder, command) = with_a_printed_command(exists);
         let mut prompt = desk.sandbox.surround(std::process::Command::new("cmd.exe"));
-        prompt.raw_arg("/d /c").raw_arg(command);
+        prompt.raw_arg("/d /c").raw_arg(&command);
         assert!(prompt.status().unwrap().success(), "{command}");
         let link = if exists {
             folder.join("docker-credential-hallpass.cmd")
@@ -1430,15 +1437,7 @@ fn without_a_writable_folder_on_path_setup_prints_the_batch_files_command() {
 #[test]
 fn without_a_writable_folder_on_path_setup_prints_the_link_command() {
     for exists in [true, false] {
-        let mut desk = Desk::new();
-        let folder = desk.sandbox.root().join("a folder");
-        if exists {
-            fs::create_dir(&folder).unwrap();
-        }
-        desk.sandbox.set("PATH", &folder);
-        let outcome = desk.setup(&["--default"]);
-        let (_, hint) = outcome.succeeds().stdout.split_once("run `").unwrap();
-        let (command, _) = hint.split_once('`').unwrap();
+        let (mut desk, folder, command) = with_a_printed_command(exists);
         let path = std::env::join_paths([Path::new("/usr/bin"), Path::new("/bin")]).unwrap();
         let printed = std::process::Command::new("sh")
             .args(["-c", &format!("{command}; printf %s \"$PATH\"")])

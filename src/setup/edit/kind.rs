@@ -56,7 +56,7 @@ pub(crate) trait Kind {
     }
 
     /// The bytes without the edit, and with the value that it replaced. Called if [`Self::is_ours`], and
-    /// if the text that it wrote is gone, because another program has laid out the file anew.
+    /// if the text that it wrote is gone, because another program has reformatted the file.
     fn remove(&self, bytes: Bytes<'_>, replaced: Option<&Value>) -> Result<Option<Vec<u8>>, Unfit> {
         let _ = (bytes, replaced);
         Ok(None)

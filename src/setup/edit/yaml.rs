@@ -275,9 +275,9 @@ mod tests {
         let undone = done.removed(Some(changed.as_bytes())).unwrap();
         assert_eq!(string(undone), FILE.replace("# mine", "# yours"));
         // Another program has rewritten the file.
-        let anew = json!({"users": [{"name": "me", "user": me.value}]}).to_string();
-        assert!(me.is_in_place(Some(anew.as_bytes())));
-        let undone = done.removed(Some(anew.as_bytes())).unwrap();
+        let reformatted = json!({"users": [{"name": "me", "user": me.value}]}).to_string();
+        assert!(me.is_in_place(Some(reformatted.as_bytes())));
+        let undone = done.removed(Some(reformatted.as_bytes())).unwrap();
         let undone: Value = serde_json::from_str(&string(undone)).unwrap();
         assert_eq!(
             undone["users"][0]["user"],

@@ -681,6 +681,9 @@ def the_repository_names_the_account_and_so_may_a_command(rig):
     desk.git("-C", desk.sandbox.home / "linked", "fetch")
     assert who() == {"bob"}
     desk.git("-C", work, "config", "--unset", "hallpass.account")
+    # A clone that only this account may see.
+    desk.git("clone", "--quiet", "-c", "hallpass.account=work", f"{desk.server.url}/one.git", "cloned")
+    assert who() == {"bob"}
     # The name in the URL.
     desk.git("-C", work, "fetch", desk.server.url.replace("://", "://work@") + "/one.git")
     assert who() == {"bob"}

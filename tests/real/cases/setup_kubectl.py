@@ -183,7 +183,7 @@ def what_kubectl_writes_meanwhile_stays_and_the_entry_comes_back(rig):
                                       "--oidc-client-secret", "hush-hush"))  # fmt: skip
     files = person.state()
     person.setup("--from-kubelogin").ended(0)
-    # kubectl lays out anew what it writes, and drops the comments.
+    # kubectl reformats what it writes, and drops the comments.
     person.kubectl("config", "set-credentials", "third", "--username=u", "--password=p")
     person.kubectl("config", "use-context", "elsewhere")
     person.kubectl("config", "set-credentials", "other", "--token=new")
