@@ -22,12 +22,14 @@ pub(crate) fn access_fix(path: &Path, home: Option<&Path>, cause: &io::Error) ->
     // Nothing is visible beneath a folder that the user may not enter.
     let folder = path.ancestors().skip(1).find(|folder| folder.exists())?;
     let is_closed = access(folder, Access::EXEC_OK).is_err();
-    let is_readable = || !path.exists() || access(path, Access::READ_OK).is_ok();
-    let denying = if is_closed || is_readable() {
-        folder
+    // A file is replaced, so only its folder has to be writable.
+    let needed = if path.is_dir() {
+        Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK
     } else {
-        path
+        Access::READ_OK
     };
+    let is_open = || !path.exists() || access(path, needed).is_ok();
+    let denying = if is_closed || is_open() { folder } else { path };
     let shown = shown_at_home(denying, home);
     let word = quoted_at_home(&shown);
     let owner = denying.metadata().ok()?.uid();

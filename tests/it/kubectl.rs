@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::provider::{Endpoint, Fault, Gate, patch};
-use crate::sandbox::{Outcome, Sandbox, files_below};
+use crate::sandbox::{Outcome, Sandbox, another_name, files_below};
 use crate::scene::Scene;
 
 const HALLPASS: &str = env!("CARGO_BIN_EXE_hallpass");
@@ -270,9 +270,7 @@ fn it_is_a_plugin_of_kubectl_by_its_own_name() {
     let scene = Scene::new();
     let name = format!("kubectl-hallpass{}", std::env::consts::EXE_SUFFIX);
     let program = scene.sandbox.root().join(name);
-    std::fs::hard_link(env!("CARGO_BIN_EXE_hallpass"), &program)
-        .or_else(|_| std::fs::copy(env!("CARGO_BIN_EXE_hallpass"), &program).map(drop))
-        .unwrap();
+    another_name(&program);
     let mut kubectl = Parent::new(&scene);
     let program = program.to_str().unwrap();
     kubectl.order(&scene.sandbox, program, &plain(), &["--provider", "corp"]);

@@ -652,6 +652,15 @@ fn collect(pipe: &mpsc::Receiver<Vec<u8>>, mut all: Vec<u8>) -> String {
     String::from_utf8_lossy(&all).into_owned()
 }
 
+/// Makes this program available at another path. A hard link where the file system and the owner of
+/// the program allow one.
+pub(crate) fn another_name(path: &Path) {
+    let program = env!("CARGO_BIN_EXE_hallpass");
+    if std::fs::hard_link(program, path).is_err() {
+        copy_program(program, path);
+    }
+}
+
 /// Copies a program, so that it can be started from another place.
 ///
 /// A separate process writes the copy, for the reason that [`script_file`] has.

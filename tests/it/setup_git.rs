@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::sandbox::{Outcome, Sandbox, files_below};
+use crate::sandbox::{Outcome, Sandbox, another_name, files_below};
 
 /// A sandbox with git and a git configuration of the user's, but none of the system's.
 struct Desk {
@@ -52,14 +52,6 @@ impl Desk {
         self.sandbox.set("HALLPASS_CONFIG", &path);
         path
     }
-}
-
-/// Makes this program available at another path. A link, because a file that is being written can't
-/// be started.
-fn another_name(program: &std::path::Path) {
-    fs::hard_link(env!("CARGO_BIN_EXE_hallpass"), program)
-        .or_else(|_| fs::copy(env!("CARGO_BIN_EXE_hallpass"), program).map(drop))
-        .unwrap();
 }
 
 #[test]
@@ -605,7 +597,7 @@ fn a_dangling_link_is_reported_as_one() {
 /// Windows has no modes.
 #[cfg(unix)]
 #[test]
-fn a_configuration_file_of_another_user_is_reported_with_the_fix() {
+fn a_configuration_file_that_cannot_be_read_is_reported_with_the_fix() {
     use std::os::unix::fs::PermissionsExt as _;
     // root reads every file.
     if rustix::process::geteuid().is_root() {
@@ -615,7 +607,7 @@ fn a_configuration_file_of_another_user_is_reported_with_the_fix() {
     desk.setup(&["--host", "codeberg.org"]).succeeds();
     let file = desk.sandbox.home().join(".gitconfig");
     fs::set_permissions(&file, fs::Permissions::from_mode(0o000)).unwrap();
-    let fix = "sudo chown \"$(id -u):$(id -g)\" ~/.gitconfig";
+    let fix = "chmod u+rwX ~/.gitconfig";
     let doctor = desk.sandbox.run(&["doctor", "git", "codeberg.org"]);
     assert!(
         doctor
@@ -626,7 +618,7 @@ fn a_configuration_file_of_another_user_is_reported_with_the_fix() {
     assert!(doctor.stdout.contains(fix), "{doctor}");
     let again = desk.setup(&["--host", "github.com", "--client-id", "x"]);
     assert_eq!(again.code, Some(1), "{again}");
-    assert!(again.stderr.contains("sudo chown"), "{again}");
+    assert!(again.stderr.contains("chmod u+rwX"), "{again}");
 }
 
 #[test]

@@ -647,16 +647,17 @@ fn a_data_folder_that_cannot_be_created_is_named_and_another_one_works() {
     }
     let line = ["setup", "docker", "r.corp.example", "--provider", "corp"];
     let config = scene.sandbox.home().join(".docker/config.json");
-    for parent in ["file", "locked"] {
+    let open = format!("chmod u+rwX {}`", root.join("locked").display());
+    for (parent, hint) in [("file", "set HALLPASS_DATA_DIR"), ("locked", &open)] {
         if parent == "locked" && (cfg!(windows) || is_root()) {
             continue;
         }
         let data = root.join(parent).join("data");
         scene.sandbox.set("HALLPASS_DATA_DIR", &data);
         let refused = scene.sandbox.run(&line);
-        refused.fails_saying(1, &["which `--undo` needs", "set HALLPASS_DATA_DIR"]);
+        refused.fails_saying(1, &["which `--undo` needs", hint]);
         assert!(!config.exists(), "{refused}");
-        scene.get_token(&[]).fails_saying(1, &["HALLPASS_DATA_DIR"]);
+        scene.get_token(&[]).fails_saying(1, &[hint]);
     }
     scene.sandbox.set("HALLPASS_DATA_DIR", root.join("other"));
     scene.sandbox.run(&line).succeeds();

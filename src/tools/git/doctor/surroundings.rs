@@ -1,7 +1,7 @@
 //! What keeps git from asking hallpass: other settings, URLs and files that git uses first.
 
 use super::server::without_password;
-use crate::config::{home, shown_at_home};
+use crate::config::{access_fix, home, shown_at_home};
 use crate::env::Env;
 use crate::error::Error;
 use crate::files;
@@ -181,14 +181,9 @@ pub(super) fn check_files(env: &Env, findings: &mut Findings) -> Result<(), Erro
             let shown = shown_at_home(&path, home.as_deref());
             findings.problem(
                 &format!("{shown} cannot be read, so git ignores it"),
-                &if cfg!(windows) {
-                    list_command(&quoted_at_home(&shown))
-                } else {
-                    format!(
-                        "sudo chown \"$(id -u):$(id -g)\" {}",
-                        quoted_at_home(&shown)
-                    )
-                },
+                &access_fix(&path, home.as_deref(), &error).unwrap_or_else(|| {
+                    format!("check `{}`", list_command(&quoted_at_home(&shown)))
+                }),
             );
         }
     }
